@@ -1,0 +1,211 @@
+import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from './errors.ts'
+import type { HeaderEditing } from './options.ts'
+
+/**
+ * Header fields in the order, case and number they came in (RFC 9110 5.3). Names are compared without case.
+ */
+export class HeaderList {
+  #fields: [name: string, value: string][] = []
+
+  /** From Node's `rawHeaders`: name, value, name, value. */
+  static from(raw: readonly string[]): HeaderList {
+    const list = new HeaderList()
+    for (let i = 0; i + 1 < raw.length; i += 2) list.#fields.push([raw[i] as string, raw[i + 1] as string])
+    return list
+  }
+
+  /** Every line of the field. */
+  getAll(name: string): string[] {
+    const lower = name.toLowerCase()
+    const values: string[] = []
+    for (const field of this.#fields) if (field[0].toLowerCase() === lower) values.push(field[1])
+    return values
+  }
+
+  /** The lines joined by `, `, or `undefined`. */
+  get(name: string): string | undefined {
+    const values = this.getAll(name)
+    return values.length === 0 ? undefined : values.join(', ')
+  }
+
+  has(name: string): boolean {
+    return this.getAll(name).length > 0
+  }
+
+  /** One line in the place of the first, the others go; at the end if there was none. */
+  set(name: string, value: string): this {
+    const lower = name.toLowerCase()
+    const at = this.#fields.findIndex(field => field[0].toLowerCase() === lower)
+    if (at === -1) return this.append(name, value)
+    this.#fields = this.#fields.filter((field, i) => i === at || field[0].toLowerCase() !== lower)
+    this.#fields[at] = [name, value]
+    return this
+  }
+
+  append(name: string, value: string): this {
+    this.#fields.push([name, value])
+    return this
+  }
+
+  unset(name: string): this {
+    const lower = name.toLowerCase()
+    return this.filter(field => field !== lower)
+  }
+
+  /** Keeps the fields whose lower-case name passes. */
+  filter(keep: (lowerName: string, value: string) => boolean): this {
+    this.#fields = this.#fields.filter(([name, value]) => keep(name.toLowerCase(), value))
+    return this
+  }
+
+  /** Replaces values in place. */
+  map(change: (lowerName: string, value: string) => string): this {
+    for (const field of this.#fields) field[1] = change(field[0].toLowerCase(), field[1])
+    return this
+  }
+
+  [Symbol.iterator](): Iterator<[name: string, value: string]> {
+    return this.#fields[Symbol.iterator]()
+  }
+
+  /** Name, value, name, value: what `writeHead` and `http.request` take to keep order and duplicates. */
+  toRaw(): string[] {
+    return this.#fields.flat()
+  }
+}
+
+/** The value of a field, several lines joined by `, ` as httpd joins them; `''` if there is none. */
+export function headerValue(req: IncomingMessage, name: string): string {
+  return headerLines(req, name).join(', ')
+}
+
+/** Every line of a field. */
+export function headerLines(req: IncomingMessage, name: string): string[] {
+  const lower = name.toLowerCase()
+  const lines: string[] = []
+  const { rawHeaders } = req
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    if ((rawHeaders[i] as string).toLowerCase() === lower) lines.push(rawHeaders[i + 1] as string)
+  }
+  return lines
+}
+
+/** The members of a comma-separated list, without empty ones (RFC 9110 5.6.1). */
+export function listMembers(values: readonly string[]): string[] {
+  const members: string[] = []
+  for (const value of values) {
+    for (const part of value.split(',')) {
+      const member = part.trim()
+      if (member !== '') members.push(member)
+    }
+  }
+  return members
+}
+
+/** Connection-level fields of RFC 9110 7.6.1 and their older kin: never forwarded, either way. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+
+/**
+ * What a client may not nominate away through `Connection`: fields a backend decides by, and those we add ourselves
+ * (CVE-2022-31813 and its descendants).
+ */
+function isProtected(name: string): boolean {
+  return (
+    ['host', 'forwarded', 'via', 'authorization', 'cookie', 'origin'].includes(name) ||
+    /^(x-forwarded-|sec-websocket-|content-)/.test(name)
+  )
+}
+
+/** Takes the hop-by-hop fields out, and those that Connection names. httpd: ap_proxy_clear_connection. */
+export function removeHopByHop(headers: HeaderList): HeaderList {
+  const named = new Set(listMembers(headers.getAll('connection')).map(name => name.toLowerCase()))
+  return headers.filter(name => !HOP_BY_HOP.has(name) && !(named.has(name) && !isProtected(name)))
+}
+
+/** The request as the proxy sees it, for the headers it adds. */
+export interface Forwarding {
+  /** Address of the peer that sent the request. */
+  readonly clientAddress: string
+  readonly encrypted: boolean
+  /** The client's Host, verbatim. */
+  readonly host: string
+  /** Host for the backend. */
+  readonly targetHost: string
+  /** The peer may set X-Forwarded-* and Forwarded. */
+  readonly trusted: boolean
+  readonly serverName: string
+  readonly httpVersion: string
+  readonly addHeaders: boolean
+  readonly preserveHost: boolean
+  readonly via: 'off' | 'on' | 'full' | 'block'
+}
+
+const isForwarded = (name: string): boolean => name === 'forwarded' || name.startsWith('x-forwarded-')
+
+/**
+ * The end-to-end header list for the backend: Host first, the client's fields in their order, then Via and
+ * X-Forwarded-*. httpd: ap_proxy_create_hdrbrgd. Framing and Connection are the caller's.
+ */
+export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): HeaderList {
+  const headers = removeHopByHop(HeaderList.from(req.rawHeaders)).filter(name => {
+    if (name === 'host' || name === 'expect' || name.startsWith(':')) return false
+    if (forwarding.trusted) return true
+    // An underscore twin reads as the real field in CGI-like backends (CVE-2025-64484).
+    return !isForwarded(name.replaceAll('_', '-'))
+  })
+  const list = new HeaderList().append('Host', forwarding.preserveHost ? forwarding.host : forwarding.targetHost)
+  for (const [name, value] of headers) list.append(name, value)
+  if (forwarding.trusted && forwarding.addHeaders) {
+    list.filter(name => !(name.includes('_') && isForwarded(name.replaceAll('_', '-'))))
+  }
+  addVia(list, forwarding)
+  if (forwarding.addHeaders) {
+    const add = (name: string, value: string): unknown =>
+      list.set(name, list.has(name) ? `${list.get(name)}, ${value}` : value)
+    add('X-Forwarded-For', forwarding.clientAddress)
+    add('X-Forwarded-Host', forwarding.host)
+    add('X-Forwarded-Server', forwarding.serverName)
+    if (!list.has('x-forwarded-proto')) list.set('X-Forwarded-Proto', forwarding.encrypted ? 'https' : 'http')
+  }
+  return list
+}
+
+/** ProxyVia, for requests and answers alike. */
+export function addVia(
+  headers: HeaderList,
+  { via, httpVersion, serverName }: Pick<Forwarding, 'via' | 'httpVersion' | 'serverName'>,
+): HeaderList {
+  if (via === 'block') return headers.unset('via')
+  if (via === 'off') return headers
+  const mine = `${httpVersion} ${serverName}${via === 'full' ? ' (ws-tunnel)' : ''}`
+  const before = headers.get('via')
+  return headers.set('Via', before === undefined ? mine : `${before}, ${mine}`)
+}
+
+/** Applies `requestHeaders` or `responseHeaders`; a function that throws answers 500. */
+export function editHeaders(headers: HeaderList, editing: HeaderEditing | undefined, req: IncomingMessage): HeaderList {
+  if (editing === undefined) return headers
+  if (typeof editing === 'function') {
+    try {
+      editing(headers, req)
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a header function threw ${String(cause)}`, cause })
+    }
+    return headers
+  }
+  for (const name of editing.unset ?? []) headers.unset(name)
+  for (const [name, value] of Object.entries(editing.set ?? {})) headers.set(name, value)
+  for (const [name, value] of Object.entries(editing.append ?? {})) headers.append(name, value)
+  return headers
+}

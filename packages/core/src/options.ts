@@ -1,0 +1,506 @@
+import { validateHeaderName, validateHeaderValue, type IncomingMessage } from 'node:http'
+import type { LookupFunction } from 'node:net'
+import { hostname } from 'node:os'
+import type { ConnectionOptions } from 'node:tls'
+import { compile as compileTrust } from 'proxy-addr'
+import { WsTunnelError } from './errors.ts'
+import type { HeaderList } from './headers.ts'
+import type { Captures } from './target.ts'
+import type { Tunnel, TunnelEnd } from './tunnel.ts'
+
+/**
+ * Where a route sends its requests: a URL (`ws:`, `wss:`, `http:`, `https:`, or `unix:/path.sock|ws://name/`), `false` to
+ * hand the request back to the app (ProxyPass "!"), or a function that answers one of the two. Scheme, host and port
+ * are fixed text; the path may hold `$0`-`$9` of a RegExp path, `%1`-`%9` of the last condition that captured and the
+ * `:name`s of a pattern. What a function returns is taken as it is: it is trusted code, nothing in it is expanded.
+ */
+export type Target =
+  | string
+  | false
+  | ((req: IncomingMessage, captures: Captures) => string | false | Promise<string | false>)
+
+/** One test on the request (RewriteCond). A missing header field is the empty text. */
+export type Condition =
+  /** The field's value, several lines joined by `, `, matches; its groups become `%1`-`%9`. */
+  | { header: string; matches: RegExp }
+  /** The field's value does not match (a RewriteCond pattern that begins with `!`). */
+  | { header: string; not: RegExp }
+  /** Any test of your own; a throw answers 500. */
+  | { test: (req: IncomingMessage) => boolean }
+  /** At least one holds (RewriteCond [OR]). */
+  | { any: Condition[] }
+
+/** Edits of a header list, applied in the order unset, set, append (RequestHeader, Header). */
+export interface HeaderEdits {
+  /** Replaces every line of the field by one. */
+  set?: Record<string, string>
+  /** Adds a line. */
+  append?: Record<string, string>
+  /** Removes every line of the field. */
+  unset?: string[]
+}
+
+/** Edits, or a function that makes them; it may read the request, and a throw answers 500. */
+export type HeaderEditing = HeaderEdits | ((headers: HeaderList, req: IncomingMessage) => void)
+
+/** What every route may say, and what stands beside `routes` as the default of each of them. */
+export interface RouteDefaults {
+  /** Upgrade tokens let through, exact and case-insensitive; `'ANY'` and `'NONE'` as Apache documents them (`upgrade=`). @default 'websocket' */
+  upgrade?: string | readonly string[]
+  /** Serve requests that ask for no upgrade as HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
+  fallback?: boolean
+  /** How a prefix target and the rest of the path meet: exactly one slash, or plain concatenation as httpd does. @default 'slash' */
+  join?: 'slash' | 'concat'
+  /** `%2F` in a path: answer 404, decode it, or keep it as it is (AllowEncodedSlashes). @default 'reject' */
+  encodedSlashes?: 'reject' | 'decode' | 'keep'
+  /** Send the path as the client wrote it (ProxyPass nocanon). @default false */
+  nocanon?: boolean
+  /** TCP and TLS connect to the backend, ms; 0 is never (connectiontimeout=). Ends in 504. @default 5000 */
+  connectTimeout?: number
+  /** From the request to the 101 or another answer, ms; 0 is never (ProxyTimeout). Ends in 504. @default 60000 */
+  handshakeTimeout?: number
+  /** No byte either way, ms; 0 is never (ProxyWebsocketIdleTimeout). A receiver that stops reading is idle. @default 0 */
+  idleTimeout?: number
+  /** No byte after one side sent its FIN, ms; 0 is never. @default 30000 */
+  halfOpenTimeout?: number
+  /** Longest life of a tunnel, ms; 0 is for ever. @default 0 */
+  maxLifetime?: number
+  /** Open tunnels of the route, those still in their handshake included; 503 past it; 0 is no limit (max=). @default 0 */
+  maxTunnels?: number
+  /** TCP keep-alive probes on both ends after this idle time, ms; 0 is none (keepalive=). @default 30000 */
+  keepAlive?: number
+  /** Refuse a WebSocket handshake without a 16-byte key or version 13 with 400, and a 101 with the wrong Sec-WebSocket-Accept with 502 (RFC 6455 4.2). @default false */
+  strictHandshake?: boolean
+  /** Origins that may upgrade, `scheme://host[:port]`, compared exactly; others get 403. `undefined` checks nothing; a request without Origin comes from no browser and passes. @default undefined */
+  allowedOrigins?: readonly string[]
+  /** Send the client's Host instead of the target's (ProxyPreserveHost). @default false */
+  preserveHost?: boolean
+  /** Via on requests and answers (ProxyVia): untouched, added, added with the product, or removed. @default 'off' */
+  via?: 'off' | 'on' | 'full' | 'block'
+  /** Add X-Forwarded-For, -Host, -Server and -Proto (ProxyAddHeaders). @default true */
+  addHeaders?: boolean
+  /** Edits of the request the backend sees (RequestHeader). */
+  requestHeaders?: HeaderEditing
+  /** Edits of the answer the client sees, the 101 included (Header). */
+  responseHeaders?: HeaderEditing
+  /** Location, Content-Location, URI and Destination of an answer: backend URL prefix -> public path or URL (ProxyPassReverse). `true` is the route's own target -> the path it was reached by. @default false */
+  passReverse?: boolean | Record<string, string>
+  /** Set-Cookie `Path`: internal prefix -> public path (ProxyPassReverseCookiePath). @default {} */
+  passReverseCookiePath?: Record<string, string>
+  /** Set-Cookie `Domain`: internal prefix -> public domain (ProxyPassReverseCookieDomain). @default {} */
+  passReverseCookieDomain?: Record<string, string>
+  /** Every option of `tls.connect` for `wss:` and `https:` targets (SSLProxy*). `servername` is the target's host unless given. @default {} */
+  tls?: ConnectionOptions
+  /** Name lookup of `net.connect`, for instance to refuse address ranges. @default dns.lookup */
+  lookup?: LookupFunction
+}
+
+/** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. Tried in order; the first match wins. */
+export interface RouteOptions extends RouteDefaults {
+  /** A string is a prefix on segment boundaries (ProxyPass), or with `:name`, `*name` or `{...}` a path-to-regexp pattern; a RegExp is ProxyPassMatch. @default '/' */
+  path?: string | RegExp
+  /** Every condition must hold (RewriteCond). @default [] */
+  when?: Condition[]
+  /** Where the request goes. */
+  target: Target
+}
+
+/** Express's `trust proxy`: which peers may set X-Forwarded-* and Forwarded. */
+export type TrustProxy = boolean | number | string | string[] | ((address: string, hop: number) => boolean)
+
+/** Which upgrades are ours on a server that has other `upgrade` listeners: path prefixes, or a test. */
+export type Only = string | string[] | ((req: IncomingMessage) => boolean)
+
+/** What is said once for all routes. */
+export interface CommonOptions {
+  /** Peers whose X-Forwarded-* are kept and appended to; those of anybody else are replaced. @default false */
+  trustProxy?: TrustProxy
+  /** This proxy's name in X-Forwarded-Server and Via (ServerName). @default os.hostname() */
+  serverName?: string
+  /** Which upgrades are ours where others listen on the same server. @default undefined */
+  only?: Only
+  /** How long `close()` lets open tunnels go on, ms; 0 ends them at once. @default 10000 */
+  drainTimeout?: number
+  /** Called with each tunnel when it opens. */
+  onOpen?: (tunnel: Tunnel) => void
+  /** Called once per tunnel when it has ended. */
+  onClose?: (tunnel: Tunnel, end: TunnelEnd) => void
+  /** Called with every failure before the 101, beside the app's error handler. */
+  onError?: (error: WsTunnelError, req: IncomingMessage) => void
+}
+
+/** Either one `target` for the whole mount point, or a list of `routes`. */
+export type WsTunnelOptions = CommonOptions &
+  (
+    | (Omit<RouteOptions, 'path'> & { routes?: never; path?: never })
+    | (RouteDefaults & { routes: readonly RouteOptions[]; target?: never; when?: never; path?: never })
+  )
+
+/** The `upgrade` option, read. */
+export interface UpgradeSetting {
+  /** NONE: the check is omitted and the tunnel always happens. */
+  readonly always: boolean
+  /** ANY: whatever token the client asks for. */
+  readonly any: boolean
+  /** Tokens allowed by name, lower-case. */
+  readonly tokens: readonly string[]
+}
+
+type Present = Required<Omit<RouteDefaults, 'upgrade' | 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>>
+
+/** A route with every setting present. */
+export interface RouteSettings extends Readonly<Present> {
+  readonly path: string | RegExp
+  readonly when: readonly Condition[]
+  readonly target: Target
+  readonly upgrade: UpgradeSetting
+  readonly lookup: LookupFunction | undefined
+  readonly allowedOrigins: ReadonlySet<string> | undefined
+  readonly requestHeaders: HeaderEditing | undefined
+  readonly responseHeaders: HeaderEditing | undefined
+}
+
+/** All settings of a proxy, present and frozen. */
+export interface Settings {
+  readonly routes: readonly RouteSettings[]
+  readonly trusts: (address: string, hop: number) => boolean
+  readonly serverName: string
+  readonly only: Only | undefined
+  readonly drainTimeout: number
+  readonly onOpen: (tunnel: Tunnel) => void
+  readonly onClose: (tunnel: Tunnel, end: TunnelEnd) => void
+  readonly onError: (error: WsTunnelError, req: IncomingMessage) => void
+}
+
+const ROUTE_DEFAULTS: Required<Omit<RouteDefaults, 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>> = {
+  upgrade: 'websocket',
+  fallback: true,
+  join: 'slash',
+  encodedSlashes: 'reject',
+  nocanon: false,
+  connectTimeout: 5_000,
+  handshakeTimeout: 60_000,
+  idleTimeout: 0,
+  halfOpenTimeout: 30_000,
+  maxLifetime: 0,
+  maxTunnels: 0,
+  keepAlive: 30_000,
+  strictHandshake: false,
+  preserveHost: false,
+  via: 'off',
+  addHeaders: true,
+  passReverse: false,
+  passReverseCookiePath: {},
+  passReverseCookieDomain: {},
+  tls: {},
+}
+
+const noop = (): void => {}
+
+const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName'>> = {
+  trustProxy: false,
+  drainTimeout: 10_000,
+  onOpen: noop,
+  onClose: noop,
+  onError: noop,
+}
+
+/** Longest delay a Node timer can count; longer ones would fire at once. */
+const MAX_DELAY = 2 ** 31 - 1
+
+const TCHAR = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const UPGRADE_TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
+
+/** A value as an error message shows it. */
+function show(value: unknown): string {
+  if (typeof value === 'string') return `${JSON.stringify(value)} (string)`
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'function' || typeof value === 'object') return `a ${typeof value}`
+  return `${String(value)} (${typeof value})`
+}
+
+function wrong(where: string, expected: string, value: unknown): WsTunnelError {
+  return new WsTunnelError('WST_ERR_OPTION', { detail: `Expected \`${where}\` to be ${expected}, got ${show(value)}` })
+}
+
+type Check = (where: string, value: unknown) => void
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof RegExp)
+
+const boolean: Check = (where, value) => {
+  if (typeof value !== 'boolean') throw wrong(where, 'true or false', value)
+}
+const callback: Check = (where, value) => {
+  if (typeof value !== 'function') throw wrong(where, 'a function', value)
+}
+const duration: Check = (where, value) => {
+  if (typeof value !== 'number' || !(value >= 0) || value > MAX_DELAY) {
+    throw wrong(where, `a number of ms from 0 to ${MAX_DELAY}`, value)
+  }
+}
+const count: Check = (where, value) => {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw wrong(where, 'a whole number >= 0', value)
+}
+const oneOf =
+  (...values: string[]): Check =>
+  (where, value) => {
+    if (!values.includes(value as string)) throw wrong(where, values.map(v => `'${v}'`).join(' or '), value)
+  }
+const record: Check = (where, value) => {
+  if (!isRecord(value)) throw wrong(where, 'an object', value)
+}
+const textMap: Check = (where, value) => {
+  record(where, value)
+  for (const [key, text] of Object.entries(value as object)) {
+    if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
+  }
+}
+const upgrade: Check = (where, value) => {
+  const tokens = typeof value === 'string' ? [value] : value
+  if (!Array.isArray(tokens) || tokens.length === 0) {
+    throw wrong(where, "an upgrade token, a list of them, 'ANY' or 'NONE'", value)
+  }
+  for (const token of tokens) {
+    if (typeof token !== 'string' || !UPGRADE_TOKEN.test(token)) {
+      throw wrong(where, 'made of upgrade tokens such as "websocket" (RFC 9110 7.8)', token)
+    }
+    if (tokens.length > 1 && /^(any|none)$/i.test(token)) {
+      throw wrong(where, `a list of plain tokens ('${token}' stands alone)`, value)
+    }
+  }
+}
+const headerFields: Check = (where, value) => {
+  textMap(where, value)
+  for (const [name, text] of Object.entries(value as Record<string, string>)) {
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, text)
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${where}\`: ${(cause as Error).message}`, cause })
+    }
+  }
+}
+const headerEditing: Check = (where, value) => {
+  if (typeof value === 'function') return
+  if (!isRecord(value)) throw wrong(where, '{ set, append, unset } or a function', value)
+  for (const [key, edit] of Object.entries(value)) {
+    if (key === 'set' || key === 'append') headerFields(`${where}.${key}`, edit)
+    else if (key !== 'unset') throw unknownKey(where, key, ['set', 'append', 'unset'])
+    else if (!Array.isArray(edit) || !edit.every(name => typeof name === 'string' && TCHAR.test(name))) {
+      throw wrong(`${where}.unset`, 'a list of header names', edit)
+    }
+  }
+}
+const origins: Check = (where, value) => {
+  if (!Array.isArray(value)) throw wrong(where, 'a list of origins', value)
+  for (const origin of value) {
+    if (typeof origin !== 'string' || URL.parse(origin)?.origin !== origin.toLowerCase()) {
+      throw wrong(where, 'made of origins such as "https://app.example" (scheme, host, port; no path)', origin)
+    }
+  }
+}
+const only: Check = (where, value) => {
+  if (typeof value === 'function') return
+  const prefixes = typeof value === 'string' ? [value] : value
+  if (!Array.isArray(prefixes) || !prefixes.every(p => typeof p === 'string' && p.startsWith('/'))) {
+    throw wrong(where, 'a path prefix, a list of them, or a function', value)
+  }
+}
+const serverName: Check = (where, value) => {
+  if (typeof value !== 'string' || !/^[\w.:[\]-]+$/.test(value)) throw wrong(where, 'a host name', value)
+}
+const trustProxy: Check = (where, value) => {
+  const kinds = ['boolean', 'number', 'string', 'function']
+  if (!kinds.includes(typeof value) && !Array.isArray(value)) {
+    throw wrong(where, "a boolean, a number of hops, addresses or a function (Express's `trust proxy`)", value)
+  }
+}
+const passReverse: Check = (where, value) => {
+  if (typeof value !== 'boolean') textMap(where, value)
+}
+const path: Check = (where, value) => {
+  if (value instanceof RegExp) return
+  if (typeof value !== 'string' || !value.startsWith('/')) {
+    throw wrong(where, 'a path that begins with "/", or a RegExp', value)
+  }
+}
+const target: Check = (where, value) => {
+  if (typeof value !== 'string' && value !== false && typeof value !== 'function') {
+    throw wrong(where, 'a URL, false or a function', value)
+  }
+}
+const conditions: Check = (where, value) => {
+  if (!Array.isArray(value)) throw wrong(where, 'a list of conditions', value)
+  value.forEach((item, i) => {
+    condition(`${where}[${i}]`, item)
+  })
+}
+const condition: Check = (where, value) => {
+  const shapes = '{ header, matches }, { header, not }, { test } or { any }'
+  if (!isRecord(value)) throw wrong(where, shapes, value)
+  const keys = Object.keys(value).sort().join()
+  if (keys === 'any') conditions(`${where}.any`, value['any'])
+  else if (keys === 'test') callback(`${where}.test`, value['test'])
+  else if (keys === 'header,matches' || keys === 'header,not') {
+    const pattern = keys === 'header,not' ? 'not' : 'matches'
+    if (typeof value['header'] !== 'string' || !TCHAR.test(value['header'])) {
+      throw wrong(`${where}.header`, 'a header name', value['header'])
+    }
+    if (!(value[pattern] instanceof RegExp)) throw wrong(`${where}.${pattern}`, 'a RegExp', value[pattern])
+  } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
+}
+
+const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
+  upgrade,
+  fallback: boolean,
+  join: oneOf('slash', 'concat'),
+  encodedSlashes: oneOf('reject', 'decode', 'keep'),
+  nocanon: boolean,
+  connectTimeout: duration,
+  handshakeTimeout: duration,
+  idleTimeout: duration,
+  halfOpenTimeout: duration,
+  maxLifetime: duration,
+  maxTunnels: count,
+  keepAlive: duration,
+  strictHandshake: boolean,
+  allowedOrigins: origins,
+  preserveHost: boolean,
+  via: oneOf('off', 'on', 'full', 'block'),
+  addHeaders: boolean,
+  requestHeaders: headerEditing,
+  responseHeaders: headerEditing,
+  passReverse,
+  passReverseCookiePath: textMap,
+  passReverseCookieDomain: textMap,
+  tls: record,
+  lookup: callback,
+}
+
+const ROUTE_CHECKS: Record<string, Check> = { path, when: conditions, target, ...ROUTE_DEFAULT_CHECKS }
+
+const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
+  trustProxy,
+  serverName,
+  only,
+  drainTimeout: duration,
+  onOpen: callback,
+  onClose: callback,
+  onError: callback,
+}
+
+/** How many single-letter edits turn one word into the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, swap))
+    }
+    row = next
+  }
+  return row[b.length] as number
+}
+
+function unknownKey(where: string, key: string, known: string[]): WsTunnelError {
+  const nearest = known.toSorted((a, b) => distance(key, a) - distance(key, b))[0] as string
+  const name = where === '' ? key : `${where}.${key}`
+  return new WsTunnelError('WST_ERR_OPTION', { detail: `Unknown option \`${name}\`; the nearest known one is \`${nearest}\`` })
+}
+
+/** Checks every key that is present and gives back those that are not `undefined`. */
+function checked(where: string, options: object, checks: Record<string, Check>): Record<string, unknown> {
+  const present: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(options)) {
+    const check = Object.hasOwn(checks, key) ? checks[key] : undefined
+    if (check === undefined) throw unknownKey(where, key, Object.keys(checks))
+    if (value === undefined) continue
+    check(where === '' ? key : `${where}.${key}`, value)
+    present[key] = value
+  }
+  return present
+}
+
+function readUpgrade(value: string | readonly string[]): UpgradeSetting {
+  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
+  const always = tokens[0] === 'none'
+  const any = tokens[0] === 'any'
+  return { always, any, tokens: always || any ? [] : tokens }
+}
+
+function readTrust(value: TrustProxy): (address: string, hop: number) => boolean {
+  if (typeof value === 'function') return value
+  if (typeof value === 'boolean') return () => value
+  if (typeof value === 'number') return (_, hop) => hop < value
+  try {
+    return compileTrust(typeof value === 'string' ? value.split(/\s*,\s*/) : value)
+  } catch (cause) {
+    throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`trustProxy\`: ${(cause as Error).message}`, cause })
+  }
+}
+
+function readRoute(where: string, options: object, defaults: Record<string, unknown>): RouteSettings {
+  const own = checked(where, options, ROUTE_CHECKS)
+  if (own['target'] === undefined) throw wrong(where === '' ? 'target' : `${where}.target`, 'given', undefined)
+  const route = { ...ROUTE_DEFAULTS, path: '/', when: [], ...defaults, ...own } as unknown as RouteOptions &
+    Required<Pick<RouteOptions, 'path' | 'when' | keyof typeof ROUTE_DEFAULTS>>
+  return Object.freeze({
+    ...route,
+    upgrade: readUpgrade(route.upgrade),
+    allowedOrigins: route.allowedOrigins && new Set(route.allowedOrigins.map(origin => origin.toLowerCase())),
+    lookup: route.lookup,
+    requestHeaders: route.requestHeaders,
+    responseHeaders: route.responseHeaders,
+  })
+}
+
+/**
+ * Reads what a user wrote into settings, all present and frozen; the caller's object is never touched.
+ *
+ * @throws {WsTunnelError} `WST_ERR_OPTION` that names the option, what was expected and what came.
+ */
+export function resolveOptions(options: WsTunnelOptions): Settings {
+  if (!isRecord(options)) throw wrong('options', 'an object', options)
+  const { routes, ...rest } = options as Record<string, unknown>
+  const has = (checks: object): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(rest).filter(([key]) => Object.hasOwn(checks, key)))
+  const unknown = Object.keys(rest).find(key => !Object.hasOwn(ROUTE_CHECKS, key) && !Object.hasOwn(COMMON_CHECKS, key))
+  if (unknown !== undefined) {
+    throw unknownKey('', unknown, ['routes', ...Object.keys(ROUTE_CHECKS), ...Object.keys(COMMON_CHECKS)])
+  }
+  const common = { ...COMMON_DEFAULTS, ...checked('', has(COMMON_CHECKS), COMMON_CHECKS) } as CommonOptions &
+    typeof COMMON_DEFAULTS
+  return Object.freeze({
+    routes: Object.freeze(readRoutes(routes, has(ROUTE_CHECKS))),
+    trusts: readTrust(common.trustProxy),
+    serverName: common.serverName ?? hostname(),
+    only: common.only,
+    drainTimeout: common.drainTimeout,
+    onOpen: common.onOpen,
+    onClose: common.onClose,
+    onError: common.onError,
+  })
+}
+
+function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSettings[] {
+  if (routes === undefined) {
+    if (beside['path'] !== undefined) {
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: '`path` belongs to a route: write `routes: [{ path, target }]`' })
+    }
+    return [readRoute('', beside, {})]
+  }
+  if (!Array.isArray(routes)) throw wrong('routes', 'a list of routes', routes)
+  for (const key of ['path', 'when', 'target']) {
+    if (beside[key] !== undefined) {
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${key}\` cannot stand beside \`routes\`: it belongs into one of them` })
+    }
+  }
+  const defaults = checked('', beside, ROUTE_DEFAULT_CHECKS)
+  return routes.map((route, i) => {
+    if (!isRecord(route)) throw wrong(`routes[${i}]`, 'a route: { path, when, target, ... }', route)
+    return readRoute(`routes[${i}]`, route, defaults)
+  })
+}

@@ -1,0 +1,40 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createTunnelProxy, type TunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
+
+export * from '@ws-tunnel/core'
+
+/** What Express and Connect call when a middleware is done, with the failure if there was one. */
+export type Next = (error?: unknown) => void
+
+/** The request as Express and Connect hand it over: the mount path is already taken off `url`. */
+export type MountedRequest = IncomingMessage & { baseUrl?: string; originalUrl?: string; body?: unknown }
+
+/** Middleware of Express 4, Express 5 and Connect, with the proxy's `close` and `tunnels`. */
+export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, next: Next) => void) &
+  Pick<TunnelProxy, 'close' | 'tunnels'>
+
+/**
+ * ProxyPass and its kin as middleware: `app.use('/chat', wsTunnel({ target: 'ws://chat:9000/' }))`. `app.use` takes the
+ * mount path off, `app.get` and its kin do not, as everywhere in Express.
+ *
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
+ */
+export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
+  const proxy = createTunnelProxy(options)
+  const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
+    proxy.handle(req, res, { mount: mountOf(req), body: req.body }).then(
+      taken => {
+        if (!taken) next()
+      },
+      error => next(error),
+    )
+  }
+  return Object.assign(middleware, { close: proxy.close, tunnels: proxy.tunnels })
+}
+
+/** Express names the part it took off `baseUrl`; Connect leaves the whole in `originalUrl`. */
+function mountOf(req: MountedRequest): string {
+  if (req.baseUrl !== undefined) return req.baseUrl
+  const { originalUrl = '', url = '' } = req
+  return originalUrl.endsWith(url) ? originalUrl.slice(0, originalUrl.length - url.length) : ''
+}
