@@ -1,0 +1,240 @@
+import { createHash } from 'node:crypto'
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
+import { eventually } from './gate.ts'
+import { type Head, Reader } from './reader.ts'
+
+/** A request as it came over the wire. */
+export interface BackendRequest extends Head {
+  method: string
+  path: string
+  httpVersion: string
+}
+
+/** One accepted connection: a reader of its bytes and ways to answer. */
+export class BackendConnection extends Reader {
+  /** Requests read on this connection. */
+  readonly requests: BackendRequest[] = []
+  readonly closed: Promise<void>
+  #seen: BackendRequest[]
+
+  constructor(socket: Socket, seen: BackendRequest[]) {
+    super(socket)
+    this.#seen = seen
+    this.closed = new Promise(resolve => socket.once('close', () => resolve()))
+  }
+
+  /** The next request's head, however late it comes: a kept-alive connection may well stay idle. */
+  async request(): Promise<BackendRequest> {
+    const head = await this.readHead(0)
+    const [method = '', path = '', version = ''] = head.startLine.split(' ')
+    const request = { ...head, method, path, httpVersion: version.replace('HTTP/', '') }
+    this.requests.push(request)
+    this.#seen.push(request)
+    return request
+  }
+
+  write(data: string | Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data, error =>
+        error ? reject(error) : resolve(),
+      ),
+    )
+  }
+
+  end(data: string | Uint8Array = ''): void {
+    this.socket.end(typeof data === 'string' ? Buffer.from(data, 'latin1') : data)
+  }
+
+  /** Ends with RST. */
+  reset(): void {
+    this.socket.resetAndDestroy()
+  }
+}
+
+/** What a backend does with each connection. */
+export type Script = (connection: BackendConnection, backend: Backend) => void | Promise<void>
+
+export interface BackendOptions {
+  /** Speak TLS, with `cert` and `key` at least. */
+  tls?: TlsOptions
+  /** Listen at this unix socket. */
+  path?: string
+  host?: string
+}
+
+export interface Backend {
+  server: Server
+  /** 0 at a unix socket. */
+  port: number
+  /** `127.0.0.1:<port>`, or the socket path. */
+  address: string
+  /** Every request read, in order, over all connections. */
+  seen: BackendRequest[]
+  /** Every connection accepted, in order. */
+  connections: BackendConnection[]
+  /** Connections whose socket is not closed. */
+  readonly open: number
+  /** What scripts threw while their socket was alive. */
+  errors: unknown[]
+  /** The `n`th request, when it has come; 0 is the first. */
+  request: (n?: number) => Promise<BackendRequest>
+  /** The `n`th connection, when it has come; 0 is the first. */
+  connection: (n?: number) => Promise<BackendConnection>
+  /** Replaces the script for connections to come. */
+  play: (script: Script) => void
+  close: () => Promise<void>
+}
+
+/** A backend over raw sockets that does with each connection what `script` says. */
+export async function startBackend(script: Script, { tls, path, host }: BackendOptions = {}): Promise<Backend> {
+  let current = script
+  const sockets = new Set<Socket>()
+  const accept = (socket: Socket): void => {
+    const connection = new BackendConnection(socket, backend.seen)
+    backend.connections.push(connection)
+    void (async () => {
+      try {
+        await current(connection, backend)
+      } catch (error) {
+        if (!socket.destroyed && !connection.ended) backend.errors.push(error)
+      }
+    })()
+  }
+  const server =
+    tls === undefined
+      ? createTcpServer({ allowHalfOpen: true, noDelay: true }, accept)
+      : createTlsServer({ ...tls, allowHalfOpen: true, noDelay: true }, accept)
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => {})
+  })
+  server.on('tlsClientError', () => {})
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    if (path === undefined) server.listen(0, host ?? '127.0.0.1', resolve)
+    else server.listen(path, resolve)
+  })
+  const port = path === undefined ? (server.address() as AddressInfo).port : 0
+  const nth = <T>(list: T[], n: number, what: string): Promise<T> =>
+    eventually(() => {
+      const item = list[n]
+      if (item === undefined) throw new Error(`${what} ${n} has not come; ${list.length} have`)
+      return item
+    })
+  const backend: Backend = {
+    server,
+    port,
+    address: path ?? `127.0.0.1:${port}`,
+    seen: [],
+    connections: [],
+    get open() {
+      return sockets.size
+    },
+    errors: [],
+    request: (n = 0) => nth(backend.seen, n, 'request'),
+    connection: (n = 0) => nth(backend.connections, n, 'connection'),
+    play: next => {
+      current = next
+    },
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      }),
+  }
+  return backend
+}
+
+/** The Sec-WebSocket-Accept of a key (RFC 6455 4.2.2). */
+export function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+}
+
+export interface SwitchOptions {
+  /** The token of the answer; the request's own unless given. `null` sends no Upgrade. */
+  token?: string | null
+  reason?: string
+  /** Further header lines, `Name: value`. */
+  headers?: string[]
+  /** Bytes in the same packet as the 101. */
+  early?: string | Uint8Array
+  /** What to do after the switch. */
+  after?: Script
+}
+
+/** The head of a 101 that fits the request. */
+export function switchingHead(request: BackendRequest, { token, reason, headers = [] }: SwitchOptions = {}): string {
+  const key = request.header('sec-websocket-key')
+  const named = token === undefined ? request.header('upgrade') : token
+  const lines = [
+    `HTTP/1.1 101 ${reason ?? 'Switching Protocols'}`,
+    ...(named === null || named === undefined ? [] : [`Upgrade: ${named}`]),
+    'Connection: Upgrade',
+    ...(key === undefined ? [] : [`Sec-WebSocket-Accept: ${acceptOf(key)}`]),
+    ...headers,
+  ]
+  return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+/** Reads one request, answers 101, then does what `after` says. */
+export const switching =
+  (options: SwitchOptions = {}): Script =>
+  async (connection, backend) => {
+    const head = Buffer.from(switchingHead(await connection.request(), options), 'latin1')
+    await connection.write(Buffer.concat([head, Buffer.from(options.early ?? '')]))
+    await options.after?.(connection, backend)
+  }
+
+/** Sends every byte back, in order, and its FIN after the peer's. */
+export const echoing: Script = connection => {
+  const socket = connection.release()
+  socket.pipe(socket)
+}
+
+/** Switches, then echoes. */
+export const echo = (options: SwitchOptions = {}): Script => switching({ ...options, after: echoing })
+
+/** Switches, then only keeps what comes: read it from `backend.connections`. */
+export const record = (options: SwitchOptions = {}): Script => switching({ ...options, after: () => {} })
+
+/** Reads the request and never answers. */
+export const silent = (): Script => async connection => {
+  await connection.request()
+}
+
+/** Reads the request, then writes this text as it is and ends with FIN, RST, or not at all. */
+export const raw =
+  (text: string, then: 'end' | 'reset' | 'keep' = 'end'): Script =>
+  async connection => {
+    await connection.request()
+    if (text !== '') await connection.write(text)
+    if (then === 'end') connection.end()
+    else if (then === 'reset') connection.reset()
+  }
+
+export interface AnswerOptions {
+  statusCode?: number
+  reason?: string
+  /** Header lines, `Name: value`; Content-Length is added unless they frame the body. */
+  headers?: string[]
+  body?: string | ((request: BackendRequest, body: Buffer) => string)
+}
+
+/** A plain HTTP server: answers every request of the connection after reading its body. */
+export const answer =
+  ({ statusCode = 200, reason = 'Fine', headers = [], body = 'from the backend' }: AnswerOptions = {}): Script =>
+  async connection => {
+    while (!connection.ended) {
+      const request = await connection.request()
+      const sent = await connection.readBody(request, false)
+      const text = Buffer.from(typeof body === 'string' ? body : body(request, sent))
+      const framed = headers.some(line => /^(content-length|transfer-encoding):/i.test(line))
+      const lines = [`HTTP/1.1 ${statusCode} ${reason}`, ...headers]
+      if (!framed) lines.push(`Content-Length: ${text.length}`)
+      const payload = request.method === 'HEAD' ? Buffer.alloc(0) : text
+      await connection.write(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), payload]))
+      if (/\bclose\b/i.test(lines.join('\n').match(/^connection:.*$/im)?.[0] ?? '')) return connection.end()
+    }
+  }

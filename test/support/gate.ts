@@ -1,0 +1,55 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** The promise's value, or a failure that says what was waited for. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`waited ${ms} ms for ${what}`)
+    timer = setTimeout(() => reject(error), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Calls `check` until it neither throws nor returns `false`; the last failure after `ms`. */
+export async function eventually<T>(check: () => T | Promise<T>, ms = 3_000): Promise<T> {
+  const deadline = performance.now() + ms
+  for (;;) {
+    try {
+      const value = await check()
+      if (value !== false) return value
+      if (performance.now() > deadline) throw new Error(`still false after ${ms} ms: ${check}`)
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+    }
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+/** How many handles of each kind keep this process busy (`TCPSocketWrap`, `Timeout`, ...). */
+export function openHandles(): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
+}
+
+/** A port of 127.0.0.1 at which nothing listens: connecting to it is refused. */
+export async function closedPort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** A path for a unix socket, in a directory of its own that `remove` deletes. */
+export async function socketPath(): Promise<{ path: string; remove: () => Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'ws-tunnel-'))
+  return { path: join(directory, 's.sock'), remove: () => rm(directory, { recursive: true, force: true }) }
+}

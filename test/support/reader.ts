@@ -1,0 +1,171 @@
+import type { Socket } from 'node:net'
+
+/** Header fields as they came: order, case and duplicates kept. */
+export type RawHeaders = [name: string, value: string][]
+
+/** The head of a message: the start line, the fields, and the bytes as they were. */
+export interface Head {
+  startLine: string
+  rawHeaders: RawHeaders
+  raw: string
+  /** All values of a field, joined by `, `; undefined without one. */
+  header: (name: string) => string | undefined
+  /** The values of a field, line by line. */
+  headers: (name: string) => string[]
+}
+
+/** How long a read may wait before it fails, so that a silent peer is a failed test and not a hung one; 0 is for ever. */
+const PATIENCE = 5_000
+
+/** Reads from a socket in the order the bytes came: heads, bodies by their framing, exact counts, all until FIN. */
+export class Reader {
+  readonly socket: Socket
+  /** Whether the peer sent its FIN. */
+  ended = false
+  error: NodeJS.ErrnoException | undefined
+  /** How many bytes arrived in all. */
+  total = 0
+  #chunks: Buffer[] = []
+  #waiting: (() => void)[] = []
+  #onData: (chunk: Buffer) => void
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    this.#onData = chunk => {
+      this.total += chunk.length
+      this.#chunks.push(chunk)
+      this.#wake()
+    }
+    socket.on('data', this.#onData)
+    socket.on('end', () => {
+      this.ended = true
+      this.#wake()
+    })
+    socket.on('error', error => {
+      this.error = error
+      this.#wake()
+    })
+    socket.on('close', () => this.#wake())
+  }
+
+  /** What arrived and was not read yet. */
+  get pending(): Buffer {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
+    return this.#chunks[0] ?? Buffer.alloc(0)
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  #take(n: number): Buffer {
+    const all = this.pending
+    this.#chunks = n < all.length ? [all.subarray(n)] : []
+    return all.subarray(0, n)
+  }
+
+  /** Waits until `ready` gives something; fails with what is there when the socket ends, fails or stays silent first. */
+  async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, patience = PATIENCE): Promise<T> {
+    const silent = new Error(`waited ${patience} ms for ${what}`)
+    let late = false
+    const giveUp = (): void => {
+      late = true
+      this.#wake()
+    }
+    const timer = patience === 0 ? undefined : setTimeout(giveUp, patience)
+    try {
+      for (;;) {
+        const value = ready()
+        if (value !== undefined) return value
+        if (this.ended && atEnd !== undefined) return atEnd()
+        if (this.ended || this.socket.destroyed || late) {
+          const why = late ? silent.message : this.error === undefined ? 'the peer ended' : String(this.error)
+          throw new Error(
+            `no ${what}: ${why}; pending: ${JSON.stringify(this.pending.toString('latin1').slice(0, 500))}`,
+            {
+              cause: this.error ?? silent,
+            },
+          )
+        }
+        await new Promise<void>(resolve => this.#waiting.push(resolve))
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** The bytes up to and with `mark`. */
+  async readThrough(mark: string, patience?: number): Promise<Buffer> {
+    const ready = (): Buffer | undefined => {
+      const at = this.pending.indexOf(mark)
+      return at < 0 ? undefined : this.#take(at + mark.length)
+    }
+    return this.#until(JSON.stringify(mark), ready, undefined, patience)
+  }
+
+  async readHead(patience?: number): Promise<Head> {
+    const raw = (await this.readThrough('\r\n\r\n', patience)).toString('latin1')
+    const [startLine = '', ...lines] = raw.slice(0, -4).split('\r\n')
+    const rawHeaders = lines.map((line): [string, string] => {
+      const colon = line.indexOf(':')
+      return [line.slice(0, colon), line.slice(colon + 1).trim()]
+    })
+    const headers = (name: string): string[] =>
+      rawHeaders.filter(([field]) => field.toLowerCase() === name.toLowerCase()).map(([, value]) => value)
+    return {
+      startLine,
+      rawHeaders,
+      raw,
+      headers,
+      header: name => (headers(name).length === 0 ? undefined : headers(name).join(', ')),
+    }
+  }
+
+  /** Exactly `n` bytes. */
+  async readExact(n: number): Promise<Buffer> {
+    return this.#until(`${n} bytes`, () => (this.pending.length >= n ? this.#take(n) : undefined))
+  }
+
+  /** Everything until the peer's FIN. */
+  async readAll(): Promise<Buffer> {
+    return this.#until(
+      'FIN',
+      () => undefined,
+      () => this.#take(this.pending.length),
+    )
+  }
+
+  async readChunked(): Promise<{ body: Buffer; trailers: string }> {
+    const parts: Buffer[] = []
+    for (;;) {
+      const size = Number.parseInt((await this.readThrough('\r\n')).toString('latin1'), 16)
+      if (Number.isNaN(size)) throw new Error('broken chunked framing')
+      if (size === 0) break
+      parts.push(await this.readExact(size))
+      if ((await this.readExact(2)).toString('latin1') !== '\r\n') throw new Error('broken chunked framing')
+    }
+    let trailers = ''
+    for (;;) {
+      const line = (await this.readThrough('\r\n')).toString('latin1')
+      if (line === '\r\n') return { body: Buffer.concat(parts), trailers }
+      trailers += line
+    }
+  }
+
+  /** A body by its framing; a message with neither length nor chunks has none, or lasts until FIN if `untilEnd`. */
+  async readBody(head: Head, untilEnd: boolean): Promise<Buffer> {
+    if (/\bchunked\b/i.test(head.header('transfer-encoding') ?? '')) return (await this.readChunked()).body
+    const length = head.header('content-length')
+    if (length !== undefined) return this.readExact(Number(length))
+    return untilEnd ? this.readAll() : Buffer.alloc(0)
+  }
+
+  /** Gives the socket back, with what was not read yet, to code that wants to read it itself. */
+  release(): Socket {
+    this.socket.off('data', this.#onData)
+    this.socket.pause()
+    const rest = this.#take(this.pending.length)
+    if (rest.length > 0) this.socket.unshift(rest)
+    return this.socket
+  }
+}
