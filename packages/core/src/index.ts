@@ -1,1 +1,18 @@
-export {}
+export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
+export type { HeaderList } from './headers.ts'
+export { type ListenOptions, listenForUpgrades } from './listener.ts'
+export type {
+  CommonOptions,
+  Condition,
+  HeaderEditing,
+  HeaderEdits,
+  Only,
+  RouteDefaults,
+  RouteOptions,
+  Target,
+  TrustProxy,
+  WsTunnelOptions,
+} from './options.ts'
+export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy.ts'
+export type { Captures } from './target.ts'
+export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel.ts'

@@ -1,4 +1,4 @@
-import { validateHeaderName, validateHeaderValue, type IncomingMessage } from 'node:http'
+import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
 import type { LookupFunction } from 'node:net'
 import { hostname } from 'node:os'
 import type { ConnectionOptions } from 'node:tls'
@@ -146,7 +146,9 @@ export interface UpgradeSetting {
   readonly tokens: readonly string[]
 }
 
-type Present = Required<Omit<RouteDefaults, 'upgrade' | 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>>
+type Present = Required<
+  Omit<RouteDefaults, 'upgrade' | 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>
+>
 
 /** A route with every setting present. */
 export interface RouteSettings extends Readonly<Present> {
@@ -172,7 +174,9 @@ export interface Settings {
   readonly onError: (error: WsTunnelError, req: IncomingMessage) => void
 }
 
-const ROUTE_DEFAULTS: Required<Omit<RouteDefaults, 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>> = {
+const ROUTE_DEFAULTS: Required<
+  Omit<RouteDefaults, 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'>
+> = {
   upgrade: 'websocket',
   fallback: true,
   join: 'slash',
@@ -408,7 +412,9 @@ function distance(a: string, b: string): number {
 function unknownKey(where: string, key: string, known: string[]): WsTunnelError {
   const nearest = known.toSorted((a, b) => distance(key, a) - distance(key, b))[0] as string
   const name = where === '' ? key : `${where}.${key}`
-  return new WsTunnelError('WST_ERR_OPTION', { detail: `Unknown option \`${name}\`; the nearest known one is \`${nearest}\`` })
+  return new WsTunnelError('WST_ERR_OPTION', {
+    detail: `Unknown option \`${name}\`; the nearest known one is \`${nearest}\``,
+  })
 }
 
 /** Checks every key that is present and gives back those that are not `undefined`. */
@@ -488,14 +494,18 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
 function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSettings[] {
   if (routes === undefined) {
     if (beside['path'] !== undefined) {
-      throw new WsTunnelError('WST_ERR_OPTION', { detail: '`path` belongs to a route: write `routes: [{ path, target }]`' })
+      throw new WsTunnelError('WST_ERR_OPTION', {
+        detail: '`path` belongs to a route: write `routes: [{ path, target }]`',
+      })
     }
     return [readRoute('', beside, {})]
   }
   if (!Array.isArray(routes)) throw wrong('routes', 'a list of routes', routes)
   for (const key of ['path', 'when', 'target']) {
     if (beside[key] !== undefined) {
-      throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${key}\` cannot stand beside \`routes\`: it belongs into one of them` })
+      throw new WsTunnelError('WST_ERR_OPTION', {
+        detail: `\`${key}\` cannot stand beside \`routes\`: it belongs into one of them`,
+      })
     }
   }
   const defaults = checked('', beside, ROUTE_DEFAULT_CHECKS)

@@ -1,0 +1,65 @@
+import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from './errors.ts'
+import { headerValue } from './headers.ts'
+import type { Condition } from './options.ts'
+
+/** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
+export type ConditionGroups = readonly (string | undefined)[]
+
+/** A list of conditions as one question: the groups if all hold, else `null`. */
+export type ConditionTest = (req: IncomingMessage) => ConditionGroups | null
+
+/** Without the flags that make `exec` remember where it was. */
+export function stateless(pattern: RegExp): RegExp {
+  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+}
+
+/**
+ * RewriteCond: all must hold, in order; `any` is [OR] and stops at the first that holds. As in httpd a later condition
+ * that captures nothing empties `%1`, and a negated one leaves the groups alone.
+ */
+export function compileConditions(conditions: readonly Condition[]): ConditionTest {
+  const tests = conditions.map(compileCondition)
+  return req => {
+    let groups: ConditionGroups = []
+    for (const test of tests) {
+      const found = test(req)
+      if (found === null) return null
+      if (found !== KEEP) groups = found
+    }
+    return groups
+  }
+}
+
+/** Says that a condition holds and leaves the groups of the one before. */
+const KEEP: ConditionGroups = Object.freeze([])
+
+function compileCondition(condition: Condition): ConditionTest {
+  if ('any' in condition) {
+    const tests = condition.any.map(compileCondition)
+    return req => {
+      for (const test of tests) {
+        const found = test(req)
+        if (found !== null) return found
+      }
+      return null
+    }
+  }
+  if ('test' in condition) {
+    const { test } = condition
+    return req => {
+      try {
+        return test(req) ? KEEP : null
+      } catch (cause) {
+        throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a condition threw ${String(cause)}`, cause })
+      }
+    }
+  }
+  const { header } = condition
+  if ('not' in condition) {
+    const pattern = stateless(condition.not)
+    return req => (pattern.test(headerValue(req, header)) ? null : KEEP)
+  }
+  const pattern = stateless(condition.matches)
+  return req => pattern.exec(headerValue(req, header))
+}

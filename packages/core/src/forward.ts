@@ -1,0 +1,155 @@
+import { type ClientRequest, type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middleware'
+import { WsTunnelError } from './errors.ts'
+import type { HeaderList } from './headers.ts'
+import { backendError, type InterimAnswer, type Limits, watchRequest } from './round-trip.ts'
+import type { Worker } from './worker.ts'
+
+/** One plain request for a worker, and what to do with its answer. */
+export interface Forward {
+  readonly worker: Worker
+  /** The very bytes of the request target. */
+  readonly path: string
+  readonly headers: HeaderList
+  readonly limits: Limits
+  /** A body that middleware has parsed already (`req.body`). */
+  readonly body: unknown
+  readonly onInterim: (answer: InterimAnswer) => void
+  readonly onAnswer: (response: IncomingMessage) => Promise<void>
+}
+
+/** A forward under way, by the request that http-proxy-middleware was given. */
+interface Attempt extends Forward {
+  readonly bytes: Buffer | undefined
+  readonly settle: (error?: Error) => void
+}
+
+const attempts = new WeakMap<object, Attempt>()
+const middlewares = new WeakMap<Worker, RequestHandler>()
+
+/**
+ * Serves a request that asks for no upgrade (ProxyWebsocketFallbackToProxyHttp On). Resolves when the answer is sent or
+ * the client has left.
+ *
+ * @throws {WsTunnelError} 502, 503 or 504 before the answer has begun.
+ */
+export async function forward(req: IncomingMessage, res: ServerResponse, order: Forward): Promise<void> {
+  if (!METHODS.includes(req.method ?? ''))
+    throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
+  const bytes = consumedBody(req, order.body)
+  try {
+    await attempt(req, res, { ...order, bytes })
+  } catch (error) {
+    if (!(error instanceof StaleConnection)) throw error
+    await attempt(req, res, { ...order, bytes })
+  }
+}
+
+/** The worker closed a kept-alive connection in the moment it was used again (RFC 9112 9.3.1: may be retried). */
+class StaleConnection extends Error {}
+
+function attempt(
+  req: IncomingMessage,
+  res: ServerResponse,
+  order: Forward & { bytes: Buffer | undefined },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: Error): void => (error === undefined ? resolve() : reject(error))
+    const view = viewOf(req, order.bytes)
+    attempts.set(view, { ...order, settle })
+    res.once('close', () => settle())
+    void middlewareOf(order.worker)(view as never, res as never, error => settle(error as Error))
+  })
+}
+
+/**
+ * What http-proxy-middleware may see of a request: no header of the client, no server to listen on. Headers and path are
+ * set in `proxyReq`, so nothing of the request reaches the backend that was not put there by us.
+ */
+function viewOf(req: IncomingMessage, bytes: Buffer | undefined): object {
+  const body = bytes === undefined ? req : Readable.from([bytes])
+  return Object.assign(Object.create(null) as object, {
+    method: req.method,
+    url: '/',
+    httpVersion: '1.1',
+    httpVersionMajor: 1,
+    headers: {},
+    socket: { writable: true },
+    on: (event: string, listener: (...args: unknown[]) => void) => body.on(event, listener),
+    pipe: (sink: NodeJS.WritableStream) => body.pipe(sink),
+  })
+}
+
+function middlewareOf(worker: Worker): RequestHandler {
+  let middleware = middlewares.get(worker)
+  if (middleware === undefined) {
+    const { secure, authority } = worker.origin
+    middleware = createProxyMiddleware({
+      target: `${secure ? 'https' : 'http'}://${authority}`,
+      agent: worker.agent,
+      selfHandleResponse: true,
+      // The default plugins answer errors and log; errors are the app's, and the core logs nothing.
+      ejectPlugins: true,
+      plugins: [
+        server => {
+          server.on('proxyReq', (request, view) => send(request, attempts.get(view as object) as Attempt))
+          server.on('proxyRes', (response, view) => receive(response, attempts.get(view as object) as Attempt))
+          server.on('error', (error, view) => attempts.get(view as object)?.settle(backendError(error)))
+        },
+      ],
+    })
+    middlewares.set(worker, middleware)
+  }
+  return middleware
+}
+
+function send(request: ClientRequest, { path, headers, limits, bytes, onInterim, settle }: Attempt): void {
+  for (const name of request.getHeaderNames()) request.removeHeader(name)
+  for (const [name, value] of headers) request.appendHeader(name, value)
+  if (bytes !== undefined) request.setHeader('Content-Length', bytes.length)
+  request.path = path
+  watchRequest(request, limits, onInterim, error => {
+    const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
+    const unsent = !request.hasHeader('content-length') && !request.hasHeader('transfer-encoding')
+    const stale = request.reusedSocket && idempotent && unsent && error.code === 'WST_ERR_NO_ANSWER'
+    settle(stale ? new StaleConnection() : error)
+  })
+}
+
+function receive(response: IncomingMessage, { onAnswer, settle }: Attempt): void {
+  onAnswer(response).then(() => settle(), settle)
+}
+
+/**
+ * The bytes of a body that a parser has read. JSON and forms are written anew; what cannot be is refused rather than
+ * forwarded without its body.
+ */
+function consumedBody(req: IncomingMessage, body: unknown): Buffer | undefined {
+  const announced = 'content-length' in req.headers || 'transfer-encoding' in req.headers
+  if (!announced || !req.readableDidRead || !req.readableEnded) return undefined
+  if (Buffer.isBuffer(body)) return body
+  if (typeof body === 'string') return Buffer.from(body)
+  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) return Buffer.from(JSON.stringify(body))
+  if (typeof body === 'object' && body !== null && type === 'application/x-www-form-urlencoded') {
+    return Buffer.from(formText(body))
+  }
+  if (Number(req.headers['content-length']) === 0) return undefined
+  throw new WsTunnelError('WST_ERR_BODY_CONSUMED', {
+    detail: `content type ${type || 'unknown'}; mount the tunnel before the body parser`,
+  })
+}
+
+/** Nested values in the bracket form that the extended parser of Express reads. */
+function formText(body: object): string {
+  const form = new URLSearchParams()
+  const add = (name: string, value: unknown): void => {
+    if (Array.isArray(value)) for (const item of value) add(typeof item === 'object' ? `${name}[]` : name, item)
+    else if (typeof value === 'object' && value !== null)
+      for (const [key, item] of Object.entries(value)) add(`${name}[${key}]`, item)
+    else form.append(name, String(value))
+  }
+  for (const [name, value] of Object.entries(body)) add(name, value)
+  return form.toString()
+}

@@ -1,0 +1,151 @@
+import { WsTunnelError } from './errors.ts'
+
+/** AllowEncodedSlashes: what becomes of `%2F`. */
+export type EncodedSlashes = 'reject' | 'decode' | 'keep'
+
+/** A path as routes match it. */
+export interface DecodedPath {
+  /** Normalised and decoded as httpd does before it matches; bytes that are no UTF-8 are lone surrogates U+DC80-U+DCFF. */
+  readonly text: string
+  /** Why the path may not be proxied, should a route match it. */
+  readonly fault: WsTunnelError | undefined
+}
+
+/**
+ * The request target: raw path and query, and the decoded path on demand. It never throws while it reads, so that a path
+ * that no route matches stays the app's affair.
+ */
+export class RequestUrl {
+  /** As the client wrote it, without query. */
+  readonly rawPath: string
+  /** With its `?`, or `''`. */
+  readonly query: string
+  /** Host of an absolute-form request target (RFC 9112 3.2.2). */
+  readonly authority: string | undefined
+  readonly #decoded = new Map<EncodedSlashes, DecodedPath>()
+
+  constructor(url: string) {
+    const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
+    const originForm = absolute ? url.slice(absolute[0].length) : url
+    const mark = originForm.indexOf('?')
+    const path = mark === -1 ? originForm : originForm.slice(0, mark)
+    this.authority = absolute?.[1]
+    this.rawPath = path === '' ? '/' : path
+    this.query = mark === -1 ? '' : originForm.slice(mark)
+  }
+
+  /** The decoded path; each mode is computed once. */
+  path(encodedSlashes: EncodedSlashes): DecodedPath {
+    let decoded = this.#decoded.get(encodedSlashes)
+    if (decoded === undefined) {
+      decoded = decodePath(this.rawPath, encodedSlashes)
+      this.#decoded.set(encodedSlashes, decoded)
+    }
+    return decoded
+  }
+}
+
+const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
+
+/**
+ * httpd's ap_normalize_path and ap_unescape_url_ex: unreserved characters decoded, `.` and `..` segments resolved,
+ * slashes merged, then everything decoded but what `encodedSlashes` says of `%2F`.
+ */
+export function decodePath(raw: string, encodedSlashes: EncodedSlashes): DecodedPath {
+  if (/^[\w\-.~!$&'()*+,;=:@/]*$/.test(raw) && !/\/[./]/.test(raw)) return { text: raw, fault: undefined }
+
+  let fault: WsTunnelError | undefined
+  if (raw.includes('#')) fault = bad('the path holds a fragment')
+  else if (/[\0-\x20\x7f]/.test(raw)) fault = bad('the path holds a space or control character')
+  else if (/%(?![0-9a-f]{2})/i.test(raw)) fault = bad('the path holds a % that begins no escape')
+  else if (/%00/.test(raw)) fault = new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'encoded NUL' })
+  else if (encodedSlashes === 'reject' && /%2f/i.test(raw)) {
+    fault = new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'see the option `encodedSlashes`' })
+  }
+
+  const unreserved = raw.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  const normal = normalise(unreserved)
+  // Kept slashes stay escapes in the text, so `%25` must stay one too, or `%252F` would come out as `%2F`.
+  const stays = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
+  const bytes = normal.text.replace(/%([0-9a-f]{2})/gi, (sequence, hex: string) =>
+    stays.test(hex) ? sequence : String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  const result = encodedSlashes === 'decode' ? normalise(bytes) : { text: bytes, aboveRoot: false }
+  if (normal.aboveRoot || result.aboveRoot) fault ??= bad('the path leads above the root')
+  return { text: bytesToText(result.text), fault }
+}
+
+/** Resolves dot segments and merges slashes (RFC 3986 5.2.4, MergeSlashes On). */
+function normalise(path: string): { text: string; aboveRoot: boolean } {
+  let aboveRoot = false
+  const segments: string[] = []
+  const parts = path.split('/')
+  parts.forEach((part, i) => {
+    const last = i === parts.length - 1
+    if (part === '..') {
+      if (segments.length === 0) aboveRoot = true
+      segments.pop()
+    } else if (part !== '.' && part !== '') segments.push(part)
+    if (last && (part === '' || part === '.' || part === '..')) segments.push('')
+  })
+  return { text: path.startsWith('/') ? `/${segments.join('/')}` : path, aboveRoot }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** One character per byte -> text; a byte that belongs to no UTF-8 sequence becomes a lone surrogate, so none is lost. */
+function bytesToText(bytes: string): string {
+  if (!/[\x80-\xff]/.test(bytes)) return bytes
+  const buffer = Buffer.from(bytes, 'latin1')
+  try {
+    return strictUtf8.decode(buffer)
+  } catch {
+    return bytes.replace(
+      /([\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})|[\x80-\xff]/g,
+      (sequence, whole: string | undefined) => {
+        try {
+          if (whole !== undefined) return strictUtf8.decode(Buffer.from(whole, 'latin1'))
+        } catch {}
+        return sequence.replace(/./gs, byte => String.fromCharCode(0xdc00 + byte.charCodeAt(0)))
+      },
+    )
+  }
+}
+
+const hex = (byte: number): string => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+
+/**
+ * httpd's canonical form (ap_proxy_canonenc_ex): alphanumerics and `~$-_.+!*'(),;:@&=/` as they are, every other byte
+ * as an upper-case escape. Where slashes are kept, the escapes that the decoding left are passed on.
+ */
+export function encodePath(text: string, encodedSlashes: EncodedSlashes): string {
+  if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text
+  const escapes = encodedSlashes === 'keep' ? /%(?:2f|25)|[^\w~$\-.+!*'(),;:@&=/]/giu : /[^\w~$\-.+!*'(),;:@&=/]/gu
+  return text.replace(escapes, char => {
+    if (char.length === 3 && char.startsWith('%')) return char
+    const code = char.codePointAt(0) as number
+    if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00)
+    return Array.from(Buffer.from(char), hex).join('')
+  })
+}
+
+/**
+ * httpd's alias_match: a literal, case-sensitive prefix that ends on a segment boundary; a run of slashes matches a run
+ * of slashes.
+ *
+ * @returns how many characters of the path it covers, or -1.
+ */
+export function prefixLength(path: string, prefix: string): number {
+  let at = 0
+  for (let i = 0; i < prefix.length; ) {
+    if (prefix[i] === '/') {
+      if (path[at] !== '/') return -1
+      while (prefix[i] === '/') i++
+      while (path[at] === '/') at++
+    } else if (prefix[i++] !== path[at++]) return -1
+  }
+  const boundary = prefix.endsWith('/') || at === path.length || path[at] === '/'
+  return boundary ? at : -1
+}

@@ -1,0 +1,278 @@
+import { channel } from 'node:diagnostics_channel'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { WsTunnelError } from './errors.ts'
+import { forward } from './forward.ts'
+import { checkHost, checkOrigin, checkSwitch, PendingUpgrade, requestedUpgrade } from './handshake.ts'
+import { listenForUpgrades } from './listener.ts'
+import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
+import { RequestUrl } from './path.ts'
+import { relay, relayInterim } from './relay.ts'
+import { Rewriting } from './rewriting.ts'
+import { type Answer, roundTrip } from './round-trip.ts'
+import type { Destination } from './route.ts'
+import { type Match, RouteTable } from './route-table.ts'
+import { Tunnel } from './tunnel.ts'
+import { TunnelSet } from './tunnel-set.ts'
+
+/** What a framework knows of a request beside `(req, res)`. */
+export interface HandleContext {
+  /** The path the request was mounted under, already taken off `url`. @default '' */
+  mount?: string
+  /** The request target below the mount. @default req.url */
+  url?: string
+  /** A body that middleware has parsed. */
+  body?: unknown
+}
+
+/** Options, made ready to serve. */
+export interface TunnelProxy {
+  /**
+   * Serves one request if a route matches it. Resolves at the switch, or when the answer is sent, to whether it took the
+   * request; `false` leaves it to the app, untouched.
+   *
+   * @throws {WsTunnelError} every failure before the 101, by code; nothing was answered then.
+   */
+  handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
+  /**
+   * New requests get 503, open tunnels may go on for `drainTimeout` ms (default: the option) and are then ended. Resolves
+   * when all have ended.
+   */
+  close(options?: { drainTimeout?: number }): Promise<void>
+  /** The open tunnels. */
+  readonly tunnels: ReadonlySet<Tunnel>
+}
+
+/** One request that a route matched. */
+interface Exchange {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly match: Match
+  readonly rewriting: Rewriting
+  /** The whole path the client asked for. */
+  readonly url: string
+}
+
+const channels = {
+  open: channel('ws-tunnel:open'),
+  close: channel('ws-tunnel:close'),
+  error: channel('ws-tunnel:error'),
+}
+
+/**
+ * Reads the options and makes a proxy of them.
+ *
+ * @throws {WsTunnelError} `WST_ERR_OPTION` that names the option, what was expected and what came.
+ */
+export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
+  const proxy = new RoutedProxy(resolveOptions(options), options.routes === undefined)
+  return { handle: proxy.handle, close: proxy.close, tunnels: proxy.tunnels }
+}
+
+class RoutedProxy implements TunnelProxy {
+  readonly #settings: Settings
+  readonly #routes: RouteTable
+  readonly #tunnels = new TunnelSet()
+  readonly #handshakes = new Map<() => void, Promise<unknown>>()
+  readonly #servers = new WeakMap<Server, () => void>()
+  readonly #listening = new Set<WeakRef<Server>>()
+  #closing = false
+
+  constructor(settings: Settings, single: boolean) {
+    this.#settings = settings
+    this.#routes = new RouteTable(settings.routes, single)
+  }
+
+  get tunnels(): ReadonlySet<Tunnel> {
+    return this.#tunnels.open
+  }
+
+  readonly handle = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+    context: HandleContext = {},
+  ): Promise<boolean> => {
+    this.#listen(req)
+    try {
+      const exchange = this.#match(req, res, context)
+      if (exchange === null) return false
+      const token = requestedUpgrade(req, exchange.match.route.settings)
+      return token === undefined ? await this.#forward(exchange, context.body) : await this.#upgrade(exchange, token)
+    } catch (error) {
+      throw this.#failed(error, req, res)
+    }
+  }
+
+  #match(
+    req: IncomingMessage,
+    res: ServerResponse,
+    { mount = '', url: target = req.url ?? '/' }: HandleContext,
+  ): Exchange | null {
+    const url = new RequestUrl(target)
+    const match = this.#routes.match(req, url)
+    if (match === null || match.route.settings.target === false) return null
+    if (this.#closing) throw new WsTunnelError('WST_ERR_CLOSING')
+    checkHost(req, url.authority)
+    return {
+      req,
+      res,
+      match,
+      rewriting: new Rewriting(req, match.route.settings, this.#settings, mount),
+      url: mount + target,
+    }
+  }
+
+  async #forward({ req, res, match, rewriting }: Exchange, body: unknown): Promise<boolean> {
+    const destination = await match.destination()
+    if (destination === false) return false
+    await forward(req, res, {
+      worker: destination.worker,
+      path: destination.path,
+      headers: rewriting.plainRequest(destination),
+      limits: match.route.settings,
+      body,
+      onInterim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
+      onAnswer: response => relay(response, res, () => rewriting.plainAnswer(response, destination)),
+    })
+    return true
+  }
+
+  async #upgrade(exchange: Exchange, token: string): Promise<boolean> {
+    const { req, res, match, rewriting } = exchange
+    checkOrigin(req, match.route.settings.allowedOrigins)
+    const leave = match.route.enter()
+    let tunnel: Tunnel | undefined
+    try {
+      const pending = new PendingUpgrade(req, res)
+      const destination = await match.destination()
+      if (destination === false) return false
+      const answer = await this.#ask(exchange, pending, destination, token)
+      if (!answer.switched) await relay(answer.response, res, () => rewriting.plainAnswer(answer.response, destination))
+      else tunnel = this.#switch(exchange, pending, destination, token, answer)
+      return true
+    } finally {
+      if (tunnel === undefined) leave()
+      else void this.#run(tunnel, leave)
+    }
+  }
+
+  /** One round trip that ends early when the client leaves, or when `close()` waits no longer. */
+  async #ask(
+    { req, res, match, rewriting }: Exchange,
+    pending: PendingUpgrade,
+    destination: Destination,
+    token: string,
+  ): Promise<Answer> {
+    let abort = (): void => {}
+    const ask = {
+      method: req.method ?? 'GET',
+      path: destination.path,
+      headers: rewriting.upgradeRequest(destination, token).toRaw(),
+    }
+    const asked = roundTrip(destination.worker, ask, match.route.settings, {
+      interim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
+      started: request => {
+        abort = () => request.destroy(new WsTunnelError('WST_ERR_CLOSING'))
+        pending.whenGone(() => request.destroy(new WsTunnelError('WST_ERR_CLIENT_GONE')))
+      },
+    })
+    this.#handshakes.set(abort, asked)
+    try {
+      return await asked
+    } finally {
+      this.#handshakes.delete(abort)
+    }
+  }
+
+  #switch(
+    exchange: Exchange,
+    pending: PendingUpgrade,
+    destination: Destination,
+    token: string,
+    answer: Answer & { switched: true },
+  ): Tunnel {
+    const { req, match, rewriting, url } = exchange
+    const { response, socket: backend, head } = answer
+    const { settings, index } = match.route
+    try {
+      if (pending.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
+      checkSwitch(req, response, token, settings.strictHandshake)
+      const facts = {
+        clientAddress: req.socket.remoteAddress ?? '',
+        url,
+        route: index,
+        target:
+          destination.worker.origin.socketPath ?? `${destination.worker.origin.host}:${destination.worker.origin.port}`,
+        protocol: token,
+      }
+      const clientHead = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
+      return new Tunnel({ client: pending.socket, clientHead, backend, backendHead: head }, facts, settings)
+    } catch (error) {
+      backend.destroy()
+      throw error
+    }
+  }
+
+  async #run(tunnel: Tunnel, leave: () => void): Promise<void> {
+    const { onOpen, onClose } = this.#settings
+    const running = this.#tunnels.run(tunnel)
+    if (channels.open.hasSubscribers) channels.open.publish({ tunnel })
+    observe(() => onOpen(tunnel))
+    const end = await running
+    leave()
+    if (channels.close.hasSubscribers) channels.close.publish({ tunnel, end })
+    observe(() => onClose(tunnel, end))
+  }
+
+  /** What the app's error handler gets, with the header fields the answer must carry already on `res`. */
+  #failed(error: unknown, req: IncomingMessage, res: ServerResponse): unknown {
+    if (!(error instanceof WsTunnelError)) return error
+    if (!res.headersSent) {
+      for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
+      if (error.statusCode === 400) res.shouldKeepAlive = false
+    }
+    if (channels.error.hasSubscribers) channels.error.publish({ error, req })
+    observe(() => this.#settings.onError(error, req))
+    return error
+  }
+
+  /** From the first request of a server on, its upgrades come through the app. */
+  #listen(req: IncomingMessage): void {
+    const { server } = req.socket as { server?: Server }
+    if (typeof server?.emit !== 'function' || this.#servers.has(server) || this.#closing) return
+    const handler = (...pair: [IncomingMessage, ServerResponse]): void => void server.emit('request', ...pair)
+    this.#servers.set(server, listenForUpgrades(server, handler, { only: this.#settings.only }))
+    this.#listening.add(new WeakRef(server))
+  }
+
+  readonly close = async ({
+    drainTimeout = this.#settings.drainTimeout,
+  }: {
+    drainTimeout?: number
+  } = {}): Promise<void> => {
+    this.#closing = true
+    const cut = (): void => {
+      for (const abort of this.#handshakes.keys()) abort()
+      for (const tunnel of this.tunnels) void tunnel.close('shutdown')
+    }
+    const timer = setTimeout(cut, drainTimeout)
+    while (this.#handshakes.size + this.tunnels.size > 0) {
+      await Promise.allSettled([...this.#handshakes.values(), ...Array.from(this.tunnels, tunnel => tunnel.ended)])
+    }
+    clearTimeout(timer)
+    this.#routes.close()
+    for (const reference of this.#listening) {
+      const server = reference.deref()
+      if (server !== undefined) this.#servers.get(server)?.()
+    }
+    this.#listening.clear()
+  }
+}
+
+/** An observer that throws must not stop what it observes; the throw is the process's to hear. */
+function observe(call: () => void): void {
+  try {
+    call()
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error), 'WsTunnelWarning')
+  }
+}

@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream'
+import { WsTunnelError } from './errors.ts'
+import { writeHead } from './handshake.ts'
+import type { HeaderList } from './headers.ts'
+import type { InterimAnswer } from './round-trip.ts'
+
+/**
+ * Copies a worker's HTTP answer to the client, whole. Resolves when it is sent or the client has left; an answer that
+ * breaks off cuts the client's connection, so that nobody takes it for complete.
+ */
+export async function relay(response: IncomingMessage, res: ServerResponse, headers: () => HeaderList): Promise<void> {
+  const { statusCode = 502, statusMessage } = response
+  try {
+    if (statusCode < 200)
+      throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: `status ${statusCode} that was not asked for` })
+    writeHead(res, statusCode, statusMessage, headers())
+  } catch (error) {
+    response.destroy()
+    throw error
+  }
+  await new Promise<void>(resolve => pipeline(response, res, () => resolve()))
+}
+
+/**
+ * Sends an interim answer (1xx) on. Node has no call that takes any status and header, so its bytes are written; an
+ * answer that waits behind another (no socket yet) loses it, which RFC 9110 15.2 allows.
+ */
+export function relayInterim(
+  res: ServerResponse,
+  { statusCode, statusMessage }: InterimAnswer,
+  headers: HeaderList,
+): void {
+  const { socket, req } = res
+  if (res.headersSent || socket === null || !socket.writable || req.httpVersion !== '1.1') return
+  const lines = Array.from(headers, ([name, value]) => `${name}: ${value}\r\n`)
+  socket.write(`HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`, 'latin1')
+}

@@ -1,0 +1,124 @@
+import type { IncomingMessage } from 'node:http'
+import {
+  addVia,
+  editHeaders,
+  type Forwarding,
+  HeaderList,
+  headerLines,
+  headerValue,
+  listMembers,
+  removeHopByHop,
+  requestHeaders,
+} from './headers.ts'
+import type { RouteSettings, Settings } from './options.ts'
+import { passReverse, type ReverseMapping } from './pass-reverse.ts'
+import type { Destination } from './route.ts'
+import { allowedToken } from './upgrade.ts'
+
+/** The header lists of one request on one route: to the worker, and back to the client. */
+export class Rewriting {
+  readonly #req: IncomingMessage
+  readonly #route: RouteSettings
+  readonly #settings: Settings
+  readonly #mount: string
+  readonly #encrypted: boolean
+  readonly #clientAddress: string
+  readonly #host: string
+
+  constructor(req: IncomingMessage, route: RouteSettings, settings: Settings, mount: string) {
+    this.#req = req
+    this.#route = route
+    this.#settings = settings
+    this.#mount = mount
+    this.#encrypted = 'encrypted' in req.socket
+    this.#clientAddress = req.socket.remoteAddress ?? ''
+    this.#host = headerLines(req, req.httpVersionMajor > 1 ? ':authority' : 'host')[0] ?? ''
+  }
+
+  /** For an upgrade: end-to-end fields, then exactly `Connection: Upgrade` and the one token. */
+  upgradeRequest(destination: Destination, token: string): HeaderList {
+    const headers = this.#request(destination).unset('content-length')
+    return headers.append('Connection', 'Upgrade').append('Upgrade', token)
+  }
+
+  /** For plain HTTP: end-to-end fields and the framing of the body. */
+  plainRequest(destination: Destination): HeaderList {
+    const headers = this.#request(destination)
+    return this.#req.headers['transfer-encoding'] === undefined
+      ? headers
+      : headers.append('Transfer-Encoding', 'chunked')
+  }
+
+  #request(destination: Destination): HeaderList {
+    const headers = requestHeaders(this.#req, this.#forwarding(destination))
+    const { requestHeaders: editing } = this.#route
+    return editing === undefined ? headers : removeHopByHop(editHeaders(headers, editing, this.#req))
+  }
+
+  #forwarding({ worker }: Destination): Forwarding {
+    const { preserveHost, addHeaders, via } = this.#route
+    return {
+      clientAddress: this.#clientAddress,
+      encrypted: this.#encrypted,
+      host: this.#host,
+      targetHost: worker.origin.authority,
+      trusted: this.#settings.trusts(this.#clientAddress, 0),
+      serverName: this.#settings.serverName,
+      httpVersion: this.#req.httpVersion,
+      addHeaders,
+      preserveHost,
+      via,
+    }
+  }
+
+  /** For a 101: the backend's end-to-end fields without framing, and its own spelling of the token. */
+  switchAnswer(response: IncomingMessage, destination: Destination): HeaderList {
+    const token = headerValue(response, 'upgrade')
+    const headers = this.#answer(response, destination).unset('content-length')
+    return headers.append('Connection', 'Upgrade').append('Upgrade', token)
+  }
+
+  /** For an ordinary answer. A 426 keeps its Upgrade if the route would let that token through (RFC 9110 15.5.22). */
+  plainAnswer(response: IncomingMessage, destination: Destination): HeaderList {
+    const headers = this.#answer(response, destination)
+    if (response.statusCode !== 426) return headers
+    const token = allowedToken(this.#route.upgrade, listMembers(headerLines(response, 'upgrade')))
+    return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade')
+  }
+
+  #answer(response: IncomingMessage, destination: Destination): HeaderList {
+    const headers = removeHopByHop(HeaderList.from(response.rawHeaders))
+    if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
+    passReverse(headers, this.#reverseMapping(destination))
+    addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
+    const { responseHeaders: editing } = this.#route
+    return editing === undefined ? headers : removeHopByHop(editHeaders(headers, editing, this.#req))
+  }
+
+  interimAnswer(rawHeaders: readonly string[]): HeaderList {
+    return removeHopByHop(HeaderList.from(rawHeaders))
+  }
+
+  #reverseMapping({ worker, template }: Destination): ReverseMapping {
+    const { passReverse: locations, passReverseCookiePath, passReverseCookieDomain, path } = this.#route
+    const own = (): [string, string][] => {
+      const base = template.path.every(part => typeof part === 'string') ? template.path.join('') : ''
+      const prefix = typeof path === 'string' ? path : ''
+      const from = `${worker.origin.secure ? 'https' : 'http'}://${worker.origin.authority}${base}`
+      return [[from.replace(/\/$/, ''), (this.#mount + prefix).replace(/\/+$/, '')]]
+    }
+    return {
+      locations: locations === true ? own() : locations === false ? [] : Object.entries(locations),
+      cookiePaths: Object.entries(passReverseCookiePath),
+      cookieDomains: Object.entries(passReverseCookieDomain),
+      publicOrigin: `${this.#publicScheme()}://${this.#host}`,
+    }
+  }
+
+  #publicScheme(): string {
+    const forwarded = headerValue(this.#req, 'x-forwarded-proto').split(',')[0]?.trim().toLowerCase()
+    const known = forwarded === 'http' || forwarded === 'https' ? forwarded : undefined
+    const own = this.#encrypted ? 'https' : 'http'
+    return this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
+  }
+}

@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http'
+import { headerValue } from './headers.ts'
+import type { RouteSettings } from './options.ts'
+import type { RequestUrl } from './path.ts'
+import { type Destination, Route } from './route.ts'
+
+/** A route that a request matched, and what it captured. */
+export interface Match {
+  readonly route: Route
+  /** Where the request goes; `false` hands it back to the app. */
+  readonly destination: () => Destination | false | Promise<Destination | false>
+}
+
+/** The routes in the order they are written; the first match wins (ProxyPass). */
+export class RouteTable {
+  readonly #routes: readonly Route[]
+
+  constructor(routes: readonly RouteSettings[], single: boolean) {
+    this.#routes = routes.map((settings, i) => new Route(settings, i, single ? '' : `routes[${i}].`))
+  }
+
+  /**
+   * The first route that takes the request. A route without fallback is passed over by a request that asks for no
+   * upgrade, as mod_proxy_wstunnel's check_trans does.
+   */
+  match(req: IncomingMessage, url: RequestUrl): Match | null {
+    for (const route of this.#routes) {
+      const { fallback, upgrade } = route.settings
+      if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') continue
+      const captures = route.match(req, url)
+      if (captures !== null) return { route, destination: () => route.destination(req, url, captures) }
+    }
+    return null
+  }
+
+  close(): void {
+    for (const route of this.#routes) route.close()
+  }
+}

@@ -1,0 +1,217 @@
+import type { IncomingMessage } from 'node:http'
+import { type Key, pathToRegexp } from 'path-to-regexp'
+import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
+import { WsTunnelError } from './errors.ts'
+import type { RouteSettings } from './options.ts'
+import { prefixLength, type RequestUrl } from './path.ts'
+import { buildPath, type Captures, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
+import { Worker } from './worker.ts'
+
+/** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
+const MAX_MATCHED_PATH = 8_192
+
+/** Backends that one function target may have at a time. */
+const MAX_WORKERS = 1_000
+
+/** Where one request goes: the worker, and the very bytes of the request target. */
+export interface Destination {
+  readonly worker: Worker
+  readonly path: string
+  /** The target's URL text up to the path, for ProxyPassReverse. */
+  readonly template: TargetTemplate
+}
+
+/** Matches the path alone; `null` is no match. */
+type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
+
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+
+/** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
+export class Route {
+  readonly settings: RouteSettings
+  /** Its place in the list, for messages and metrics. */
+  readonly index: number
+  #open = 0
+  readonly #matchPath: PathTest
+  readonly #matchConditions: ConditionTest
+  readonly #scope: TemplateScope
+  readonly #static: { template: TargetTemplate; worker: Worker } | undefined
+  readonly #workers = new Map<string, { template: TargetTemplate; worker: Worker }>()
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a pattern or a target that cannot be read. */
+  constructor(settings: RouteSettings, index: number, where: string) {
+    this.settings = settings
+    this.index = index
+    this.#matchConditions = compileConditions(settings.when)
+    ;[this.#matchPath, this.#scope] = compilePath(settings.path, `${where}path`)
+    if (typeof settings.target === 'string') {
+      const template = parseTarget(settings.target, this.#scope, `${where}target`)
+      this.#static = { template, worker: new Worker(template.origin, settings) }
+    }
+  }
+
+  /**
+   * What the route captures of a request, or `null`.
+   *
+   * @throws {WsTunnelError} for a matched path that may not be proxied.
+   */
+  match(req: IncomingMessage, url: RequestUrl): Captures | null {
+    const { text, fault } = url.path(this.settings.encodedSlashes)
+    if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) {
+      if (text.length > MAX_MATCHED_PATH) {
+        throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
+      }
+    }
+    const found = this.#matchPath(text)
+    if (found === null) return null
+    const conditionGroups = this.#matchConditions(req)
+    if (conditionGroups === null) return null
+    if (fault !== undefined && this.settings.target !== false) throw fault
+    return { ...found, conditionGroups }
+  }
+
+  /** The worker and path for a match; `false` hands the request back to the app. */
+  destination(
+    req: IncomingMessage,
+    url: RequestUrl,
+    captures: Captures,
+  ): Destination | false | Promise<Destination | false> {
+    const { target } = this.settings
+    if (target === false) return false
+    if (typeof target !== 'function')
+      return this.#destination(this.#static as { template: TargetTemplate; worker: Worker }, url, captures)
+    return this.#ask(target, req, url, captures)
+  }
+
+  /**
+   * Takes one of the route's places for a tunnel.
+   *
+   * @returns the function that gives it back, once.
+   */
+  enter(): () => void {
+    const { maxTunnels } = this.settings
+    if (maxTunnels > 0 && this.#open >= maxTunnels) {
+      throw new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels is ${maxTunnels}` })
+    }
+    this.#open++
+    let inside = true
+    return () => {
+      if (inside) this.#open--
+      inside = false
+    }
+  }
+
+  /** Closes the idle connections of its workers. */
+  close(): void {
+    this.#static?.worker.close()
+    for (const { worker } of this.#workers.values()) worker.close()
+  }
+
+  #destination(
+    { template, worker }: { template: TargetTemplate; worker: Worker },
+    url: RequestUrl,
+    captures: Captures,
+  ): Destination {
+    const { join, encodedSlashes } = this.settings
+    const path = buildPath(template, captures, {
+      join,
+      encodedSlashes,
+      rawRest: this.#rawRest(url, captures),
+      query: url.query,
+    })
+    return { worker, path, template }
+  }
+
+  /** nocanon: the raw path behind the prefix, if the prefix stands in the raw path too (httpd falls back likewise). */
+  #rawRest(url: RequestUrl, captures: Captures): string | undefined {
+    const { nocanon, path } = this.settings
+    if (!nocanon || typeof path !== 'string' || this.#scope.params.length > 0) return undefined
+    const length = prefixLength(url.rawPath, path)
+    return length === -1 ? undefined : prefixRest(url.rawPath, length, captures.rest)
+  }
+
+  async #ask(
+    target: Exclude<RouteSettings['target'], string | false>,
+    req: IncomingMessage,
+    url: RequestUrl,
+    captures: Captures,
+  ): Promise<Destination | false> {
+    let text: string | false
+    try {
+      text = await target(req, captures)
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
+    }
+    if (text === false) return false
+    if (typeof text !== 'string') {
+      throw new WsTunnelError('WST_ERR_CALLBACK', {
+        detail: `the target function gave ${typeof text}, expected a URL or false`,
+      })
+    }
+    return this.#destination(this.#worker(text), url, captures)
+  }
+
+  #worker(text: string): { template: TargetTemplate; worker: Worker } {
+    const known = this.#workers.get(text)
+    if (known !== undefined) return known
+    let template: TargetTemplate
+    try {
+      template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: (cause as Error).message, cause })
+    }
+    if (this.#workers.size >= MAX_WORKERS) {
+      const [oldest, { worker }] = this.#workers.entries().next().value as [string, { worker: Worker }]
+      this.#workers.delete(oldest)
+      worker.close()
+    }
+    const fresh = { template, worker: new Worker(template.origin, this.settings) }
+    this.#workers.set(text, fresh)
+    return fresh
+  }
+}
+
+/** The raw rest begins where the decoded one does: at the slash that a prefix without one leaves. */
+function prefixRest(path: string, length: number, decodedRest: string): string {
+  const rest = path.slice(length)
+  return decodedRest.startsWith('/') && !rest.startsWith('/') ? `/${rest}` : rest
+}
+
+function compilePath(path: string | RegExp, where: string): [PathTest, TemplateScope] {
+  if (path instanceof RegExp) {
+    const pattern = stateless(path)
+    const test: PathTest = text => {
+      const groups = pattern.exec(text)
+      return groups && { groups, params: NO_PARAMS, rest: text }
+    }
+    return [test, { groups: true, params: [] }]
+  }
+  const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
+  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'))
+}
+
+function compilePrefix(prefix: string): [PathTest, TemplateScope] {
+  const test: PathTest = text => {
+    const length = prefix === '/' ? 0 : prefixLength(text, prefix)
+    return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
+  }
+  return [test, { groups: false, params: [] }]
+}
+
+function compilePattern(path: string, where: string): [PathTest, TemplateScope] {
+  let regexp: RegExp
+  let keys: Key[]
+  try {
+    ;({ regexp, keys } = pathToRegexp(path, { end: false, sensitive: true, trailing: false }))
+  } catch (cause) {
+    throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${where}\`: ${(cause as Error).message}`, cause })
+  }
+  const names = keys.map(key => key.name)
+  const test: PathTest = text => {
+    const found = regexp.exec(text)
+    if (found === null) return null
+    const params = Object.fromEntries(names.map((name, i) => [name, found[i + 1] ?? '']))
+    return { groups: [], params, rest: text.slice(found[0].length) }
+  }
+  return [test, { groups: false, params: names }]
+}

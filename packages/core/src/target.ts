@@ -1,0 +1,196 @@
+import { isIPv6 } from 'node:net'
+import type { ConditionGroups } from './conditions.ts'
+import { WsTunnelError } from './errors.ts'
+import { type EncodedSlashes, encodePath } from './path.ts'
+
+/** What a route's path and conditions captured. */
+export interface Captures {
+  /** `$0`-`$9` of a RegExp path. */
+  readonly groups: readonly (string | undefined)[]
+  /** `:name`s of a pattern. */
+  readonly params: Readonly<Record<string, string>>
+  /** `%0`-`%9` of the last condition that matched. */
+  readonly conditionGroups: ConditionGroups
+  /** The path from where the prefix or pattern ended; the whole path for a RegExp. */
+  readonly rest: string
+}
+
+/** Scheme, host and port of a backend, from fixed text only. */
+export interface TargetOrigin {
+  /** TLS: `wss:` or `https:`. */
+  readonly secure: boolean
+  /** Host name or address, lower-case, IPv6 without brackets. */
+  readonly host: string
+  readonly port: number
+  /** As it stands in `Host`: IPv6 in brackets, the scheme's default port left out. */
+  readonly authority: string
+  /** `unix:` socket to connect to instead of host and port. */
+  readonly socketPath: string | undefined
+}
+
+type Part = string | { kind: 'group' | 'condition'; index: number } | { kind: 'param'; name: string }
+
+/** A target, read: where to connect and how to build the path. */
+export interface TargetTemplate {
+  readonly origin: TargetOrigin
+  /** The text it was read from. */
+  readonly text: string
+  readonly path: readonly Part[]
+  readonly query: readonly Part[] | undefined
+}
+
+/** Which captures a target may name. */
+export interface TemplateScope {
+  /** `$0`-`$9`. */
+  groups: boolean
+  /** `:name`s. */
+  params: readonly string[]
+  /** Nothing is expanded: the text comes from a function. */
+  literal?: boolean
+}
+
+const TARGET = /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?):(?:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?)?)?$/i
+const DEFAULT_PORT = { true: 443, false: 80 } as const
+
+function refuse(where: string, expected: string, text: string): WsTunnelError {
+  return new WsTunnelError('WST_ERR_OPTION', {
+    detail: `Expected \`${where}\` to be ${expected}, got ${JSON.stringify(text)}`,
+  })
+}
+
+/**
+ * Reads a target URL. In its path `%` and two hexadecimal digits from `%20` on are an escape; `%1` and its kin before
+ * anything else are groups of a condition.
+ *
+ * @throws {WsTunnelError} `WST_ERR_OPTION`
+ */
+export function parseTarget(text: string, scope: TemplateScope, where = 'target'): TargetTemplate {
+  const match = TARGET.exec(text)
+  const [, socketPath, scheme = socketPath && 'ws', authority, path = '', query] = match ?? []
+  if (scheme === undefined || (authority === undefined && socketPath === undefined)) {
+    throw refuse(where, 'a ws:, wss:, http: or https: URL without fragment, or unix:/path|URL', text)
+  }
+  if (socketPath !== undefined && !socketPath.startsWith('/')) {
+    throw refuse(where, 'a unix: URL with an absolute socket path', text)
+  }
+  const origin = parseOrigin(authority ?? 'localhost', scheme.toLowerCase(), socketPath, text, where)
+  return {
+    origin,
+    text,
+    path: parseParts(path, scope, text, where),
+    query: query === undefined || query === '?' ? undefined : parseParts(query.slice(1), scope, text, where),
+  }
+}
+
+function parseOrigin(
+  authority: string,
+  scheme: string,
+  socketPath: string | undefined,
+  text: string,
+  where: string,
+): TargetOrigin {
+  if (/[$%]\d|:[a-z_]/i.test(authority) && !authority.startsWith('[')) {
+    throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
+  }
+  if (authority.includes('@'))
+    throw refuse(where, 'a URL without user and password (set `authorization` by requestHeaders)', text)
+  const parts = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::(\d{1,5}))?$/i.exec(authority)
+  const secure = scheme === 'wss' || scheme === 'https'
+  const host = (parts?.[1] ?? parts?.[2])?.toLowerCase()
+  const port = Number(parts?.[3] ?? DEFAULT_PORT[`${secure}`])
+  if (host === undefined || (parts?.[1] !== undefined && !isIPv6(host)) || port < 1 || port > 65535) {
+    throw refuse(where, 'a URL with a valid host and a port from 1 to 65535', text)
+  }
+  const bracketed = isIPv6(host) ? `[${host}]` : host
+  const hostHeader = port === DEFAULT_PORT[`${secure}`] ? bracketed : `${bracketed}:${port}`
+  return { secure, host, port, authority: hostHeader, socketPath }
+}
+
+const TOKEN = /\$(\d)|%(?![2-9a-f][0-9a-f])(\d)|:([a-z_$][\w$]*)/gi
+
+function parseParts(text: string, scope: TemplateScope, target: string, where: string): Part[] {
+  if (scope.literal) return [encodeLiteral(text)]
+  const parts: Part[] = []
+  let end = 0
+  for (const token of text.matchAll(TOKEN)) {
+    const [whole, group, condition, param] = token
+    if (group !== undefined && !scope.groups)
+      throw refuse(where, `free of ${whole}, for its route has no RegExp path`, target)
+    if (param !== undefined && !scope.params.includes(param)) continue
+    parts.push(encodeLiteral(text.slice(end, token.index)))
+    end = token.index + whole.length
+    if (group !== undefined) parts.push({ kind: 'group', index: Number(group) })
+    else if (condition !== undefined) parts.push({ kind: 'condition', index: Number(condition) })
+    else parts.push({ kind: 'param', name: param as string })
+  }
+  parts.push(encodeLiteral(text.slice(end)))
+  return parts.filter(part => part !== '')
+}
+
+/** Configuration text: escapes stay, what is not allowed in a URL is escaped. */
+function encodeLiteral(text: string): string {
+  return text.replace(/%[0-9a-f]{2}|[^\w~$\-.+!*'(),;:@&=/?[\]]/giu, char =>
+    char.length === 3 && char.startsWith('%') ? char : encodePath(char, 'reject'),
+  )
+}
+
+/** Whether the template holds a capture of the route's own path, so that nothing is appended to it. */
+export function expandsPath(template: TargetTemplate): boolean {
+  return [...template.path, ...(template.query ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
+}
+
+/** How the rest of the path is put behind the template. */
+export interface Joining {
+  readonly join: 'slash' | 'concat'
+  readonly encodedSlashes: EncodedSlashes
+  /** The rest as the client wrote it (nocanon), instead of the canonical form. */
+  readonly rawRest: string | undefined
+  /** The request's query with its `?`, or `''`. */
+  readonly query: string
+}
+
+/**
+ * The request target for the backend: the very bytes of its request line.
+ *
+ * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` for control characters, spaces or a captured `?` in the result.
+ */
+export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
+  const base = fill(template.path, captures, text => encodePath(text, joining.encodedSlashes))
+  const rest = joining.rawRest ?? encodePath(captures.rest, joining.encodedSlashes)
+  const path = expandsPath(template) ? base : joinPath(base, rest, joining.join)
+  const own = template.query && fill(template.query, captures, encodeURIComponent)
+  const query =
+    own === undefined ? joining.query : `?${own}${joining.query.length > 1 ? `&${joining.query.slice(1)}` : ''}`
+  const result = (path === '' ? '/' : path) + query
+  if (!result.startsWith('/')) {
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'target and path do not meet at a slash' })
+  }
+  if (/[^\x21-\x7e\x80-\xff]/.test(result)) {
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a control character or space in the result' })
+  }
+  return result
+}
+
+function fill(parts: readonly Part[], captures: Captures, encode: (text: string) => string): string {
+  let result = ''
+  for (const part of parts) {
+    if (typeof part === 'string') {
+      result += part
+      continue
+    }
+    const text = captured(part, captures)
+    if (text.includes('?')) throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a captured "?"' })
+    result += encode(text)
+  }
+  return result
+}
+
+function captured(part: Exclude<Part, string>, captures: Captures): string {
+  if (part.kind === 'param') return captures.params[part.name] ?? ''
+  return (part.kind === 'group' ? captures.groups : captures.conditionGroups)[part.index] ?? ''
+}
+
+function joinPath(base: string, rest: string, join: 'slash' | 'concat'): string {
+  if (join === 'concat' || rest === '') return base + rest
+  return `${base.replace(/\/$/, '')}/${rest.replace(/^\//, '')}`
+}

@@ -1,0 +1,45 @@
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { isIP, type LookupFunction } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
+import type { TargetOrigin } from './target.ts'
+
+/** How a worker is connected to. */
+export interface WorkerSettings {
+  readonly tls: ConnectionOptions
+  readonly lookup: LookupFunction | undefined
+  readonly keepAlive: number
+}
+
+/** Options of `net.connect` and `tls.connect`, as `http.request` and an agent take them. */
+export type ConnectOptions = ConnectionOptions & { socketPath?: string; lookup?: LookupFunction }
+
+/** One backend: where it is, how to connect to it, and its pool for plain HTTP. */
+export class Worker {
+  readonly origin: TargetOrigin
+  /** For a connection of its own, as every upgrade has: an upgraded connection never goes back to a pool. */
+  readonly connectOptions: ConnectOptions
+  /** Keep-alive pool for plain HTTP. */
+  readonly agent: HttpAgent
+
+  constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: WorkerSettings) {
+    this.origin = origin
+    this.connectOptions = {
+      host: origin.host,
+      port: origin.port,
+      ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
+      ...(lookup === undefined ? {} : { lookup }),
+      // The target's own name, never the client's Host, is what the certificate must say; an address has no SNI (RFC 6066 3).
+      ...(origin.secure
+        ? { servername: isIP(origin.host) ? '' : origin.host, ALPNProtocols: ['http/1.1'], ...tls }
+        : {}),
+    }
+    const options = { keepAlive: true, keepAliveMsecs: keepAlive || 1_000, ...this.connectOptions }
+    this.agent = origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
+  }
+
+  /** Closes the idle connections of the pool; those in use end with their requests. */
+  close(): void {
+    this.agent.destroy()
+  }
+}
