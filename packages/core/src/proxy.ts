@@ -7,7 +7,7 @@ import { listenForUpgrades } from './listener.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { relay, relayInterim } from './relay.ts'
-import { Rewriting } from './rewriting.ts'
+import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
 import type { Destination } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
@@ -197,7 +197,7 @@ class RoutedProxy implements TunnelProxy {
       if (pending.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
       checkSwitch(req, response, token, settings.strictHandshake)
       const facts = {
-        clientAddress: req.socket.remoteAddress ?? '',
+        clientAddress: clientAddress(req),
         url,
         route: index,
         target:

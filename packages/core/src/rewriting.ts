@@ -31,7 +31,7 @@ export class Rewriting {
     this.#settings = settings
     this.#mount = mount
     this.#encrypted = 'encrypted' in req.socket
-    this.#clientAddress = req.socket.remoteAddress ?? ''
+    this.#clientAddress = clientAddress(req)
     this.#host = headerLines(req, req.httpVersionMajor > 1 ? ':authority' : 'host')[0] ?? ''
   }
 
@@ -121,4 +121,9 @@ export class Rewriting {
     const own = this.#encrypted ? 'https' : 'http'
     return this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
   }
+}
+
+/** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */
+export function clientAddress(req: IncomingMessage): string {
+  return (req.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '')
 }

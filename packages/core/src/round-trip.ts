@@ -96,24 +96,26 @@ export function watchRequest(
   if (request.socket) watchSocket(request.socket)
   else request.on('socket', watchSocket)
 
+  let answered = false
+  const requestOnAnswer = (): void => {
+    answered = true
+    settled()
+  }
+  const fail = (error: WsTunnelError): void => {
+    settled()
+    if (!answered) onFailure(error)
+  }
+
   let interim = 0
   request.on('information', info => {
     if (++interim > MAX_INTERIM_ANSWERS) {
-      request.destroy(
-        new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }),
-      )
+      request.destroy(new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }))
     } else onInterim(info)
   })
-  request.once('response', settled)
-  request.once('upgrade', settled)
-  request.once('close', () => {
-    settled()
-    onFailure(new WsTunnelError('WST_ERR_NO_ANSWER'))
-  })
-  request.on('error', error => {
-    settled()
-    onFailure(backendError(error))
-  })
+  request.once('response', requestOnAnswer)
+  request.once('upgrade', requestOnAnswer)
+  request.once('close', () => fail(new WsTunnelError('WST_ERR_NO_ANSWER')))
+  request.on('error', error => fail(backendError(error)))
 }
 
 const CONNECT_CODES = new Set([

@@ -22,14 +22,23 @@ export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, nex
 export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   const proxy = createTunnelProxy(options)
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
-    proxy.handle(req, res, { mount: mountOf(req), body: req.body }).then(
-      taken => {
+    proxy
+      .handle(req, res, { mount: mountOf(req), body: req.body })
+      .then(taken => {
         if (!taken) next()
-      },
-      error => next(error),
-    )
+      })
+      .catch(error => report(error, res, next))
   }
   return Object.assign(middleware, { close: proxy.close, tunnels: proxy.tunnels })
+}
+
+/** A `next` that throws has no error handler behind it that could answer. */
+function report(error: unknown, res: ServerResponse, next: Next): void {
+  try {
+    next(error)
+  } catch {
+    res.destroy()
+  }
 }
 
 /** Express names the part it took off `baseUrl`; Connect leaves the whole in `originalUrl`. */
