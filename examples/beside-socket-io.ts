@@ -1,0 +1,39 @@
+// Beside socket.io on the same server: `only` says which upgrades are ours, socket.io keeps its own.
+// node examples/beside-socket-io.ts, then: npx wscat -c ws://localhost:8080/live/
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
+import express from 'express'
+import { Server } from 'socket.io'
+import { WebSocketServer } from 'ws'
+
+const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+backend.on('connection', (socket, req) => {
+  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+})
+await once(backend, 'listening')
+const backendPort = (backend.address() as AddressInfo).port
+
+const app = express()
+const tunnel = wsTunnel({ target: `ws://127.0.0.1:${backendPort}/` })
+app.use('/live', tunnel)
+
+const server = app.listen(Number(process.env.PORT ?? 8080))
+listenForUpgrades(server, app, { only: '/live' })
+
+// Without destroyUpgrade: false socket.io ends upgrades it does not know after a second, slow handshakes of ours too.
+const io = new Server(server, { destroyUpgrade: false })
+io.on('connection', socket => {
+  socket.on('hello', (name: string, answer: (text: string) => void) => answer(`hello ${name}`))
+})
+
+await once(server, 'listening')
+console.log(`listening on http://localhost:${(server.address() as AddressInfo).port}`)
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, async () => {
+    await tunnel.close()
+    await io.close() // closes the server as well
+    backend.close()
+  })
+}

@@ -1,0 +1,42 @@
+// Fastify: the plugin under a prefix, and one route of its own behind a preHandler.
+// node examples/fastify.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
+import Fastify from 'fastify'
+import { WebSocketServer } from 'ws'
+
+const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+backend.on('connection', (socket, req) => {
+  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+})
+await once(backend, 'listening')
+const target = `ws://127.0.0.1:${(backend.address() as AddressInfo).port}`
+
+const fastify = Fastify()
+fastify.get('/', async () => 'An ordinary route of the app\n')
+
+await fastify.register(wsTunnelPlugin, { prefix: '/chat', target })
+
+// Hooks run before the backend is touched, for an upgrade as for any request.
+const live = wsTunnelHandler({ target })
+fastify.addHook('preClose', () => live.close())
+fastify.get(
+  '/live',
+  {
+    preHandler: async (request, reply) => {
+      if (request.headers.authorization !== 'Bearer secret') return reply.code(401).send({ error: 'Who are you?' })
+    },
+  },
+  live,
+)
+
+await fastify.listen({ port: Number(process.env.PORT ?? 8080) })
+console.log(`listening on http://localhost:${(fastify.server.address() as AddressInfo).port}`)
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, async () => {
+    await fastify.close()
+    backend.close()
+  })
+}

@@ -1,0 +1,11 @@
+/** For programs of the README, which say nothing when they start: prints where a server listens. */
+import { type AddressInfo, Server } from 'node:net'
+
+const { listen } = Server.prototype
+
+Server.prototype.listen = function (this: Server, ...args: unknown[]): Server {
+  this.once('listening', () => {
+    console.log(`listening on http://localhost:${(this.address() as AddressInfo).port}`)
+  })
+  return listen.apply(this, args as never)
+} as typeof listen

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { test } from 'node:test'
+import { markdownFiles, ROOT, readMarkdown } from './markdown.ts'
+
+const source = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
+
+test('every relative link leads to a file, and every anchor to a heading', () => {
+  const files = new Map(markdownFiles().map(markdown => [markdown.file, markdown]))
+  const broken: string[] = []
+  let checked = 0
+  for (const { file, links } of files.values()) {
+    for (const link of links) {
+      if (/^[a-z]+:/i.test(link)) continue
+      checked++
+      const [path = '', anchor] = link.split('#')
+      const target = path === '' ? file : normalize(join(dirname(file), path))
+      if (!existsSync(join(ROOT, target))) broken.push(`${file}: ${link}: no such file`)
+      else if (anchor !== undefined && !files.get(target)?.anchors.has(anchor)) {
+        broken.push(`${file}: ${link}: no such heading`)
+      }
+    }
+  }
+  assert.deepEqual(broken, [])
+  assert.ok(checked > 20, `only ${checked} links found`)
+})
+
+test('docs/errors.md has exactly the codes of errors.ts, each with its status', () => {
+  const rows = source('packages/core/src/errors.ts').matchAll(/^ {2}(WST_\w+): \[(\d+),/gm)
+  const built = Array.from(rows, ([, code, status]) => `${code} ${status}`)
+  const documented = readMarkdown('docs/errors.md')
+    .sections.filter(({ title }) => title.startsWith('WST_'))
+    .map(({ title, body }) => `${title} ${/Status (\d+)/.exec(body)?.[1]}`)
+  assert.deepEqual(documented.toSorted(), built.toSorted())
+  assert.ok(built.length > 10)
+})
+
+/** The options that users write, with the default that their comment says. */
+function options(): { name: string; byDefault: string | undefined }[] {
+  const declarations = source('packages/core/src/options.ts').split('/** Either one')[0] as string
+  const body = declarations.slice(declarations.indexOf('export interface RouteDefaults'))
+  const found = body.matchAll(/(?:\/\*\* ((?:(?!\*\/).)*) \*\/\n)? {2}(\w+)\??: /g)
+  return Array.from(found, ([, comment = '', name]) => ({
+    name: name as string,
+    byDefault: /@default (.+?)$/.exec(comment)?.[1],
+  }))
+}
+
+test('every option is explained in the README or in docs/httpd.md', () => {
+  const text = source('README.md') + source('docs/httpd.md')
+  const names = options().map(({ name }) => name)
+  const missing = names.filter(name => !new RegExp(`\`[^\`\\n]*\\b${name}\\b[^\`\\n]*\``).test(text))
+  assert.deepEqual(missing, [])
+  assert.ok(names.includes('idleTimeout') && names.includes('drainTimeout') && names.includes('when'), names.join())
+})
+
+test('the defaults in the tables of the README are those of options.ts', () => {
+  const rows = source('README.md')
+    .split('\n')
+    .filter(line => line.startsWith('|'))
+    .map(line => line.split(/(?<!\\)\|/).map(cell => cell.trim()))
+  const wrong: string[] = []
+  let checked = 0
+  for (const { name, byDefault } of options()) {
+    const row = rows.find(cells => cells.slice(1, 3).some(cell => new RegExp(`^\`${name}(?:\\(.*\\))?\``).test(cell)))
+    const cell = row?.at(-2)
+    if (cell === undefined || byDefault === undefined) continue
+    checked++
+    const said = cell === 'all' ? 'undefined' : /`([^`]+)`/.exec(cell)?.[1]
+    if (said !== byDefault) wrong.push(`${name}: ${said} instead of ${byDefault}`)
+  }
+  assert.deepEqual(wrong, [])
+  assert.ok(checked > 20, `only ${checked} defaults found`)
+})
+
+test('every file of examples is named in the README', () => {
+  const { links } = readMarkdown('README.md')
+  const named = links.filter(link => link.startsWith('examples/'))
+  assert.deepEqual([...new Set(named)].toSorted(), globSync('examples/*.ts', { cwd: ROOT }).toSorted())
+})
+
+test('the README has fewer than 300 lines', () => {
+  assert.ok(source('README.md').split('\n').length < 300)
+})
+
+test('every package carries the licence', () => {
+  for (const name of ['core', 'express', 'fastify']) {
+    assert.equal(source(`packages/${name}/LICENSE`), source('LICENSE'), name)
+  }
+})

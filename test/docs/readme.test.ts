@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { promisify } from 'node:util'
+import { WebSocketServer } from 'ws'
+import { type CodeBlock, markdownFiles, ROOT } from './markdown.ts'
+import { ask, Program } from './program.ts'
+
+/** Inside the workspace, so that the blocks find its packages. */
+const FOLDER = join(ROOT, '.cache', `docs-${process.pid}`)
+
+/** What a block that is part of a program may take for granted. In one line: line numbers stay those of the document. */
+const PRELUDE = [
+  "import type { Server } from 'node:http'",
+  "import { createTunnelProxy, listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
+  "import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'",
+  "import express, { type ErrorRequestHandler } from 'express'",
+  "import Fastify, { type FastifyInstance, type preHandlerHookHandler } from 'fastify'",
+  'declare const app: express.Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
+].join('; ')
+
+const blocks = markdownFiles().flatMap(markdown => markdown.blocks.filter(({ language }) => language === 'ts'))
+const fileOf = ({ file, line }: CodeBlock): string => join(FOLDER, `${file.replace(/\W+/g, '-')}-${line}.ts`)
+const nameOf = ({ file, line }: CodeBlock): string => `${file}:${line}`
+const isProgram = ({ code }: CodeBlock): boolean => /^import /m.test(code) && /\blisten\(/.test(code)
+
+suite('code of the documents', () => {
+  let backend: WebSocketServer
+
+  before(async () => {
+    mkdirSync(FOLDER, { recursive: true })
+    for (const block of blocks) {
+      const text = /^import /m.test(block.code) ? block.code : `${PRELUDE}; ${block.code}`
+      writeFileSync(fileOf(block), text)
+    }
+    const settings = { extends: '../../tsconfig.check.json', include: ['*.ts'] }
+    writeFileSync(join(FOLDER, 'tsconfig.json'), JSON.stringify(settings))
+    backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+    backend.on('connection', (socket, req) => {
+      socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+    })
+    await once(backend, 'listening')
+  })
+
+  after(() => {
+    backend.close()
+    rmSync(FOLDER, { recursive: true })
+  })
+
+  test('type-checks, every block', async () => {
+    assert.ok(blocks.length >= 12, `only ${blocks.length} blocks found`)
+    const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', FOLDER, '--pretty', 'false']).catch(
+      (error: { stdout: string }) => error,
+    )
+    assert.equal(stdout, '')
+  })
+
+  test('says how to try every complete program', () => {
+    const untried = blocks.filter(block => isProgram(block) && !block.info.startsWith('try=/'))
+    assert.deepEqual(untried.map(nameOf), [])
+  })
+
+  for (const block of blocks.filter(({ info }) => info !== '')) {
+    test(`runs ${nameOf(block)}, and a WebSocket passes through it`, async t => {
+      assert.match(block.code, /\b8080\b/)
+      assert.match(block.code, /\blocalhost:9000\b/)
+      const { port } = backend.address() as AddressInfo
+      const file = fileOf(block).replace(/\.ts$/, '.run.ts')
+      writeFileSync(file, block.code.replace('8080', '0').replaceAll('localhost:9000', `localhost:${port}`))
+      const program = await Program.start(file, { imports: [join(ROOT, 'test', 'docs', 'announce.ts')] })
+      t.after(() => program.kill())
+
+      const path = block.info.replace('try=', '')
+      assert.equal(await ask(program.socketUrl(path), 'hello'), `${path.replace('/chat', '')} heard hello`)
+
+      if (!block.code.includes('SIGTERM')) return
+      program.signal('SIGTERM')
+      await program.endsCleanly()
+    })
+  }
+})
