@@ -30,7 +30,7 @@ test('docs/errors.md has exactly the codes of errors.ts, each with its status', 
   const rows = source('packages/core/src/errors.ts').matchAll(/^ {2}(WST_\w+): \[(\d+),/gm)
   const built = Array.from(rows, ([, code, status]) => `${code} ${status}`)
   const documented = readMarkdown('docs/errors.md')
-    .sections.filter(({ title }) => title.startsWith('WST_'))
+    .sections.filter(({ title }) => title.startsWith('WST_ERR_'))
     .map(({ title, body }) => `${title} ${/Status (\d+)/.exec(body)?.[1]}`)
   assert.deepEqual(documented.toSorted(), built.toSorted())
   assert.ok(built.length > 10)
