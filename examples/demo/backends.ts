@@ -1,0 +1,107 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+
+/** Host and port of each backend; whoever puts a gateway before them adds the scheme and the path. */
+export interface Backends {
+  /** `/echo/` and `/chat/`, as WebSocket and as HTTP. */
+  webSocket: string
+  /** `/time`, `/echo` and `/headers`, HTTP alone. */
+  api: string
+  close(): Promise<void>
+}
+
+/** Starts both backends on loopback, each on a free port. */
+export async function startBackends(): Promise<Backends> {
+  const guests = new Map<WebSocket, string>()
+  const webSocketServer = createServer((req, res) => describe(req, res, [...guests.values()]))
+  const sockets = new WebSocketServer({ server: webSocketServer, maxPayload: 1024 * 1024 })
+  sockets.on('connection', (socket, req) => {
+    // A frame that breaks RFC 6455 ends its own connection; unheard, the event would end the process.
+    socket.on('error', () => {})
+    if (isChat(req)) chat(socket, nickname(req), guests)
+    else socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
+  })
+  const apiServer = createServer(answerApi)
+  const [webSocket, api] = await Promise.all([listen(webSocketServer), listen(apiServer)])
+
+  return {
+    webSocket,
+    api,
+    async close() {
+      for (const socket of sockets.clients) socket.terminate()
+      await Promise.all([stop(webSocketServer), stop(apiServer)])
+    },
+  }
+}
+
+const isChat = (req: IncomingMessage): boolean => req.url?.startsWith('/chat/') ?? false
+
+function chat(socket: WebSocket, name: string, guests: Map<WebSocket, string>): void {
+  const tellAll = (text: string): void => {
+    for (const guest of guests.keys()) guest.send(text)
+  }
+  guests.set(socket, name)
+  tellAll(`* ${name} joined (${guests.size} here)`)
+  socket.on('message', data => tellAll(`${name}: ${data}`))
+  socket.on('close', () => {
+    guests.delete(socket)
+    tellAll(`* ${name} left (${guests.size} here)`)
+  })
+}
+
+/** `?name=ann`, on one line and of sane length; otherwise a guest's name. */
+function nickname(req: IncomingMessage): string {
+  const asked = new URLSearchParams(req.url?.split('?')[1]).get('name') ?? ''
+  const name = asked
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .trim()
+    .slice(0, 24)
+  return name === '' ? `guest-${Math.floor(Math.random() * 900 + 100)}` : name
+}
+
+/** What the WebSocket backend says to a request that asks for no upgrade. */
+function describe(req: IncomingMessage, res: ServerResponse, here: string[]): void {
+  const common = { youAsked: `${req.method} ${req.url}`, over: `plain HTTP/${req.httpVersion}` }
+  if (isChat(req)) json(res, 200, { backend: 'chat', ...common, here, hint: 'Upgrade to websocket to join as ?name=' })
+  else json(res, 200, { backend: 'echo', ...common, hint: 'Upgrade to websocket and every frame comes back' })
+}
+
+async function answerApi(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const route = `${req.method} ${req.url?.split('?')[0]}`
+  if (route === 'GET /time') json(res, 200, { time: new Date().toISOString() })
+  else if (route === 'GET /headers') json(res, 200, { youAsked: `${req.method} ${req.url}`, headers: req.headers })
+  else if (route === 'POST /echo') await answerEcho(req, res)
+  else json(res, 404, { error: `No ${route} here`, try: ['GET /time', 'GET /headers', 'POST /echo'] })
+}
+
+async function answerEcho(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  let body = ''
+  try {
+    for await (const text of req.setEncoding('utf8')) {
+      body += text
+      if (body.length > 1024 * 1024) return json(res, 413, { error: 'At most 1 MiB, please' })
+    }
+  } catch {
+    // The client left in the middle of its body: nobody waits for an answer.
+    return
+  }
+  json(res, 200, { type: req.headers['content-type'], bytes: Buffer.byteLength(body), body })
+}
+
+function json(res: ServerResponse, status: number, value: object): void {
+  res
+    .writeHead(status, { 'Content-Type': 'application/json; charset=utf-8' })
+    .end(`${JSON.stringify(value, null, 2)}\n`)
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+async function stop(server: Server): Promise<void> {
+  const stopped = new Promise(resolve => server.close(resolve))
+  server.closeAllConnections()
+  await stopped
+}

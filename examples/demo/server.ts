@@ -1,0 +1,115 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { listenForUpgrades, type WsTunnelError, type WsTunnelMiddleware, wsTunnel } from '@ws-tunnel/express'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import { startBackends } from './backends.ts'
+import { greeting } from './greeting.ts'
+import { requireToken, session, TOKEN } from './token.ts'
+
+const HOST = process.env['HOST'] || '127.0.0.1'
+const PORT = process.env['PORT'] || '8080'
+const DRAIN_TIMEOUT = 3_000
+if (!/^\d{1,5}$/.test(PORT) || Number(PORT) > 65_535) fail(`PORT must be a number from 0 to 65535, got "${PORT}".`)
+
+const backends = await startBackends()
+const tunnels = {
+  '/ws': tunnel('/ws', `ws://${backends.webSocket}/echo/`),
+  '/chat': tunnel('/chat', `ws://${backends.webSocket}/chat/`),
+  '/private': tunnel('/private', `ws://${backends.webSocket}/echo/`),
+  '/api': tunnel('/api', `http://${backends.api}/`),
+}
+
+const app = express()
+app.disable('x-powered-by')
+app.set('json spaces', 2)
+app.use(secureHeaders)
+app.use('/ws', tunnels['/ws'])
+app.use('/chat', tunnels['/chat'])
+app.use('/private', requireToken, tunnels['/private'])
+app.use('/api', tunnels['/api'])
+app.use('/session', session)
+app.get('/tunnels', listTunnels)
+app.use(express.static(join(import.meta.dirname, 'page')))
+app.use(answerError)
+
+const server = createServer(app)
+listenForUpgrades(server, app)
+server.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EADDRINUSE')
+    fail(`Port ${PORT} is taken. Name another one, or take any free one: PORT=0 npm start`)
+  fail(`Cannot listen on ${HOST}, port ${PORT}: ${error.message}`)
+})
+server.listen(Number(PORT), HOST, () => console.log(greeting((server.address() as AddressInfo).port, TOKEN)))
+
+let draining = false
+process.on('SIGINT', drain)
+process.on('SIGTERM', drain)
+
+async function drain(): Promise<void> {
+  // Under npm one Ctrl-C arrives twice, from the terminal and from npm.
+  if (draining) return
+  draining = true
+  const all = Object.values(tunnels)
+  const open = all.reduce((sum, tunnel) => sum + tunnel.tunnels.size, 0)
+  console.log(`\nDraining: ${open} open, ended after ${DRAIN_TIMEOUT / 1000} s at the latest.`)
+  await Promise.all(all.map(tunnel => tunnel.close({ drainTimeout: DRAIN_TIMEOUT })))
+  server.close()
+  server.closeAllConnections()
+  await backends.close()
+  console.log('Stopped.')
+}
+
+function tunnel(mount: string, target: string): WsTunnelMiddleware {
+  return wsTunnel({
+    target,
+    // The credentials are for this app; its backends have no business with them.
+    requestHeaders: { unset: ['authorization', 'cookie'] },
+    onOpen: ({ id }) => console.log(`#${id} opens at ${mount}/`),
+    onClose: ({ id }, { reason, bytesFromClient, bytesFromBackend }) =>
+      console.log(
+        `#${id} ends (${reason}): ${bytesFromClient} B from the client, ${bytesFromBackend} B from the backend`,
+      ),
+  })
+}
+
+/** They also go out with every 101 and with every answer of a backend. */
+function secureHeaders(_req: Request, res: Response, next: NextFunction): void {
+  res.set({
+    'Content-Security-Policy': [
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'",
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      "require-trusted-types-for 'script'; trusted-types 'none'",
+    ].join('; '),
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+  })
+  next()
+}
+
+function listTunnels(_req: Request, res: Response): void {
+  const open = Object.entries(tunnels).flatMap(([mount, { tunnels }]) =>
+    Array.from(tunnels, ({ facts, openedAt, bytesFromClient, bytesFromBackend }) => ({
+      mount: `${mount}/`,
+      client: facts.clientAddress,
+      openedAt,
+      bytesFromClient,
+      bytesFromBackend,
+    })),
+  )
+  res.set('Cache-Control', 'no-store').json(open)
+}
+
+/** Failures of a tunnel before its 101 arrive here like any other of the app, with a status and a stable code. */
+function answerError(error: Partial<WsTunnelError>, _req: Request, res: Response, next: NextFunction): void {
+  const { statusCode = 500, code = 'ERROR', message, expose, headers } = error
+  if (statusCode >= 500) console.error(message)
+  const body = { error: code, message: expose ? message : 'The terminal says more' }
+  if (res.headersSent) next(error)
+  else res.status(statusCode).set(headers).json(body)
+}
+
+function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
+}
