@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { pipeline } from 'node:stream'
 import { WsTunnelError } from './errors.ts'
 import { writeHead } from './handshake.ts'
 import type { HeaderList } from './headers.ts'
@@ -19,7 +18,18 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
     response.destroy()
     throw error
   }
-  await new Promise<void>(resolve => pipeline(response, res, () => resolve()))
+  await new Promise<void>(resolve => {
+    response.on('error', () => res.destroy())
+    response.on('close', () => {
+      if (!response.complete) res.destroy()
+    })
+    res.once('close', () => {
+      response.destroy()
+      resolve()
+    })
+    if (res.destroyed) response.destroy()
+    response.pipe(res)
+  })
 }
 
 /**

@@ -109,7 +109,9 @@ export function watchRequest(
   let interim = 0
   request.on('information', info => {
     if (++interim > MAX_INTERIM_ANSWERS) {
-      request.destroy(new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }))
+      request.destroy(
+        new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }),
+      )
     } else onInterim(info)
   })
   request.once('response', requestOnAnswer)

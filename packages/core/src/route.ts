@@ -148,7 +148,9 @@ export class Route {
         detail: `the target function gave ${typeof text}, expected a URL or false`,
       })
     }
-    return this.#destination(this.#worker(text), url, captures)
+    // A RegExp covers the whole path: there is no rest to put behind what the function made of it.
+    const rest = this.settings.path instanceof RegExp ? '' : captures.rest
+    return this.#destination(this.#worker(text), url, { ...captures, rest })
   }
 
   #worker(text: string): { template: TargetTemplate; worker: Worker } {

@@ -1,5 +1,11 @@
 import { METHODS } from 'node:http'
-import { createTunnelProxy, listenForUpgrades, type TunnelProxy, WsTunnelError, type WsTunnelOptions } from '@ws-tunnel/core'
+import {
+  createTunnelProxy,
+  listenForUpgrades,
+  type TunnelProxy,
+  WsTunnelError,
+  type WsTunnelOptions,
+} from '@ws-tunnel/core'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -73,7 +79,8 @@ function handlerOf(proxy: TunnelProxy, below: (url: string) => string): RouteHan
     const { raw: req } = request
     const url = below(req.url ?? '/')
     // What hooks have put on the reply goes out with our answer; Fastify keeps it apart from the raw response.
-    for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
+    for (const [name, value] of Object.entries(reply.getHeaders()))
+      if (value !== undefined) reply.raw.setHeader(name, value)
     let taken: boolean
     try {
       taken = await proxy.handle(req, reply.raw, { mount: mountOf(req.url ?? '/', url), url, body: request.body })
