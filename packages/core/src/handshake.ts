@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from './errors.ts'
 import { HeaderList, headerLines, headerValue, listMembers } from './headers.ts'
-import { arrivedUpgrade } from './listener.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
 import type { RouteSettings } from './options.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from './upgrade.ts'
 
@@ -89,34 +89,34 @@ export function checkHost(req: IncomingMessage, authority: string | undefined): 
 /** A client's connection between its upgrade request and the 101. */
 export class PendingUpgrade {
   readonly socket: Socket
+  readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #takenOver: boolean
-  readonly #early: Buffer[] = []
+  readonly #aborted = Promise.withResolvers<never>()
+  #abortedBy: WsTunnelError | undefined
+  #early: Buffer[] = []
   #earlyBytes = 0
-  #whenGone: () => void = () => {}
 
   /**
    * Takes the client's socket in hand, in the same turn in which the request was handed over: a request that came
    * without `upgrade` event loses the bytes that come before.
    */
   constructor(req: IncomingMessage, res: ServerResponse) {
-    const event = arrivedUpgrade(req)
+    const { socket, head, takenOver } = arrivedUpgrade(req) ?? takeOver(res)
+    this.socket = socket
+    this.#req = req
     this.#res = res
-    this.#takenOver = event === undefined
-    this.socket = event?.socket ?? takeOver(res)
-    // With fewer bytes in hand than Node asks for, a stream that may not stay half open would answer FIN with FIN.
-    this.socket.allowHalfOpen = true
+    this.#takenOver = takenOver
+    this.#aborted.promise.catch(() => {})
+    // A stream that may not stay half open would answer the client's FIN with its own.
+    socket.allowHalfOpen = true
     res.shouldKeepAlive = false
-    if (event !== undefined && event.head.length > 0) this.#clientOnData(event.head)
-    this.socket.on('data', this.#clientOnData)
-    this.socket.on('end', this.#clientOnGone)
-    this.socket.on('close', this.#clientOnGone)
-  }
-
-  /** Calls back once if the client leaves before the switch. */
-  whenGone(callback: () => void): void {
-    if (this.socket.destroyed || this.socket.readableEnded) callback()
-    else this.#whenGone = callback
+    if (socket.destroyed || socket.readableEnded) this.#clientOnGone()
+    socket.on('end', this.#clientOnGone)
+    socket.on('close', this.#clientOnGone)
+    socket.on('data', this.#clientOnData)
+    socket.resume()
+    if (head.length > 0) this.#clientOnData(head)
   }
 
   readonly #clientOnData = (chunk: Buffer): void => {
@@ -125,8 +125,47 @@ export class PendingUpgrade {
     if (this.#earlyBytes >= MAX_EARLY_BYTES) this.socket.pause()
   }
 
-  readonly #clientOnGone = (): void => {
-    this.#whenGone()
+  readonly #clientOnGone = (): void => this.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
+
+  /** Gives the upgrade up; the first reason counts. */
+  abort(error: WsTunnelError): void {
+    this.#abortedBy ??= error
+    this.#aborted.reject(this.#abortedBy)
+  }
+
+  /** Waits for something, but no longer than the client does. */
+  async unlessAborted<T>(wanted: T | Promise<T>): Promise<T> {
+    const value = wanted instanceof Promise ? await Promise.race([wanted, this.#aborted.promise]) : wanted
+    this.check()
+    return value
+  }
+
+  /** Throws the reason if the upgrade was given up. */
+  check(): void {
+    if (this.#abortedBy !== undefined) throw this.#abortedBy
+  }
+
+  /** Calls back with the reason when the upgrade is given up. */
+  whenAborted(callback: (error: WsTunnelError) => void): void {
+    this.#aborted.promise.catch(callback)
+  }
+
+  /** Hands the upgrade back untouched, with the bytes that came meanwhile: the next handler may take it. */
+  release(): void {
+    this.#letGo()
+    this.socket.pause()
+    setArrivedUpgrade(this.#req, {
+      socket: this.socket,
+      head: Buffer.concat(this.#early),
+      takenOver: this.#takenOver,
+    })
+  }
+
+  /** Reads on without keeping anything: the answer is no 101, and early bytes end with the connection. */
+  refuse(): void {
+    this.#letGo()
+    this.#early = []
+    this.socket.resume()
   }
 
   /**
@@ -139,9 +178,7 @@ export class PendingUpgrade {
     const res = this.#res
     writeHead(res, 101, reason, headers)
     res.flushHeaders()
-    this.socket.off('data', this.#clientOnData)
-    this.socket.off('end', this.#clientOnGone)
-    this.socket.off('close', this.#clientOnGone)
+    this.#letGo()
     // A taken-over socket stays assigned: without an unfinished answer the server would sweep it as idle.
     if (!this.#takenOver) {
       res.detachSocket(this.socket)
@@ -150,10 +187,16 @@ export class PendingUpgrade {
     spend(res, this.socket)
     return this.#early
   }
+
+  #letGo(): void {
+    this.socket.off('data', this.#clientOnData)
+    this.socket.off('end', this.#clientOnGone)
+    this.socket.off('close', this.#clientOnGone)
+  }
 }
 
 /** Takes the socket of a plain request from Node's HTTP server; a `data` listener makes the parser let go of it. */
-function takeOver(res: ServerResponse): Socket {
+function takeOver(res: ServerResponse): ArrivedUpgrade {
   const { socket } = res
   if (socket === null) throw badHandshake('an upgrade cannot stand behind an unanswered request')
   for (const event of ['data', 'end', 'timeout', 'drain', 'error']) socket.removeAllListeners(event)
@@ -162,7 +205,7 @@ function takeOver(res: ServerResponse): Socket {
     if (!res.writableEnded) res.emit('drain')
   })
   socket.setTimeout(0)
-  return socket
+  return { socket, head: Buffer.alloc(0), takenOver: true }
 }
 
 /**

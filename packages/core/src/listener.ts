@@ -9,12 +9,16 @@ export interface ArrivedUpgrade {
   readonly socket: Socket
   /** Bytes that came in the same read as the request's head. */
   readonly head: Buffer
+  /** It came as a plain request, and Node's server still holds the response. */
+  readonly takenOver: boolean
 }
 
 /** One call of `listenForUpgrades`. */
 interface Registration {
   readonly handler: RequestListener
   readonly only: Only | undefined
+  /** Made by a tunnel for the server it found itself on. */
+  readonly implicit: boolean
 }
 
 /** What a server knows of us; found by every copy of this package through the registry of symbols. */
@@ -39,6 +43,11 @@ export function arrivedUpgrade(req: IncomingMessage): ArrivedUpgrade | undefined
   return arrived.get(req)
 }
 
+/** Puts an upgrade back for whoever handles the request next. */
+export function setArrivedUpgrade(req: IncomingMessage, upgrade: ArrivedUpgrade): void {
+  arrived.set(req, upgrade)
+}
+
 /** Options of `listenForUpgrades`. */
 export interface ListenOptions {
   /** Which upgrades are ours where others listen on the same server. @default all, unless others listen */
@@ -56,17 +65,29 @@ export interface ListenOptions {
  * @returns the function that undoes it.
  */
 export function listenForUpgrades(server: Server, handler: RequestListener, options: ListenOptions = {}): () => void {
-  const listening = server as ListeningServer
-  listening[STATE] ??= startListening(listening)
-  const state = listening[STATE]
-  const registration: Registration = { handler, only: options.only }
+  return register(server, { handler, only: options.only, implicit: false })
+}
+
+/**
+ * The same for a server that a request came from, through the server's own `request` listeners. Where the app listens
+ * itself there is nothing to add but what `only` claims.
+ */
+export function listenImplicitly(server: Server, only: Only | undefined): () => void {
+  const explicit = (server as ListeningServer)[STATE]?.registrations.some(({ implicit }) => !implicit)
+  if (explicit && only === undefined) return noop
+  return register(server, { handler: (req, res) => void server.emit('request', req, res), only, implicit: true })
+}
+
+function register(server: ListeningServer, registration: Registration): () => void {
+  server[STATE] ??= startListening(server)
+  const state = server[STATE]
   state.registrations.push(registration)
   return () => {
     const at = state.registrations.indexOf(registration)
     if (at !== -1) state.registrations.splice(at, 1)
-    if (state.registrations.length === 0 && listening[STATE] === state) {
+    if (state.registrations.length === 0 && server[STATE] === state) {
       state.stop()
-      delete listening[STATE]
+      delete server[STATE]
     }
   }
 }
@@ -185,7 +206,7 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
     return
   }
   socket.setTimeout?.(0)
-  arrived.set(req, { socket, head })
+  arrived.set(req, { socket, head, takenOver: false })
   wireAnswer(req, res, socket)
   if (hasBody(req)) {
     // A body that Node did not keep apart from what follows it cannot be read safely.

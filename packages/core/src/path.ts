@@ -123,12 +123,19 @@ const hex = (byte: number): string => `%${byte.toString(16).toUpperCase().padSta
 export function encodePath(text: string, encodedSlashes: EncodedSlashes): string {
   if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text
   const escapes = encodedSlashes === 'keep' ? /%(?:2f|25)|[^\w~$\-.+!*'(),;:@&=/]/giu : /[^\w~$\-.+!*'(),;:@&=/]/gu
-  return text.replace(escapes, char => {
-    if (char.length === 3 && char.startsWith('%')) return char
-    const code = char.codePointAt(0) as number
-    if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00)
-    return Array.from(Buffer.from(char), hex).join('')
-  })
+  return text.replace(escapes, char => (char.length === 3 && char.startsWith('%') ? char : percentEncode(char)))
+}
+
+/** A capture that becomes part of a query: nothing in it may end a name or a value. */
+export function encodeQueryPart(text: string): string {
+  return text.replace(/[^\w~\-.!*'()]/gu, percentEncode)
+}
+
+/** The bytes of one character as escapes. */
+function percentEncode(char: string): string {
+  const code = char.codePointAt(0) as number
+  if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00)
+  return Array.from(Buffer.from(char), hex).join('')
 }
 
 /**

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { WsTunnelError } from './errors.ts'
 import { forward } from './forward.ts'
 import { checkHost, checkOrigin, checkSwitch, PendingUpgrade, requestedUpgrade } from './handshake.ts'
-import { listenForUpgrades } from './listener.ts'
+import { listenImplicitly } from './listener.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { relay, relayInterim } from './relay.ts'
@@ -72,7 +72,7 @@ class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
   readonly #tunnels = new TunnelSet()
-  readonly #handshakes = new Map<() => void, Promise<unknown>>()
+  readonly #handshakes = new Map<PendingUpgrade, Promise<unknown>>()
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   #closing = false
@@ -137,49 +137,50 @@ class RoutedProxy implements TunnelProxy {
   }
 
   async #upgrade(exchange: Exchange, token: string): Promise<boolean> {
-    const { req, res, match, rewriting } = exchange
+    const { req, res, match } = exchange
     checkOrigin(req, match.route.settings.allowedOrigins)
     const leave = match.route.enter()
-    let tunnel: Tunnel | undefined
+    const pending = new PendingUpgrade(req, res)
+    const opening = this.#open(exchange, pending, token)
+    this.#handshakes.set(pending, opening)
     try {
-      const pending = new PendingUpgrade(req, res)
-      const destination = await match.destination()
-      if (destination === false) return false
-      const answer = await this.#ask(exchange, pending, destination, token)
-      if (!answer.switched) await relay(answer.response, res, () => rewriting.plainAnswer(answer.response, destination))
-      else tunnel = this.#switch(exchange, pending, destination, token, answer)
-      return true
+      const outcome = await opening
+      if (outcome instanceof Tunnel) void this.#run(outcome, leave)
+      else leave()
+      return outcome !== false
+    } catch (error) {
+      leave()
+      throw error
     } finally {
-      if (tunnel === undefined) leave()
-      else void this.#run(tunnel, leave)
+      this.#handshakes.delete(pending)
     }
   }
 
-  /** One round trip that ends early when the client leaves, or when `close()` waits no longer. */
-  async #ask(
-    { req, res, match, rewriting }: Exchange,
-    pending: PendingUpgrade,
-    destination: Destination,
-    token: string,
-  ): Promise<Answer> {
-    let abort = (): void => {}
-    const ask = {
-      method: req.method ?? 'GET',
-      path: destination.path,
-      headers: rewriting.upgradeRequest(destination, token).toRaw(),
-    }
-    const asked = roundTrip(destination.worker, ask, match.route.settings, {
-      interim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
-      started: request => {
-        abort = () => request.destroy(new WsTunnelError('WST_ERR_CLOSING'))
-        pending.whenGone(() => request.destroy(new WsTunnelError('WST_ERR_CLIENT_GONE')))
-      },
-    })
-    this.#handshakes.set(abort, asked)
+  /** The tunnel, or whether the request was answered otherwise. */
+  async #open(exchange: Exchange, pending: PendingUpgrade, token: string): Promise<Tunnel | boolean> {
+    const { req, res, match, rewriting } = exchange
     try {
-      return await asked
-    } finally {
-      this.#handshakes.delete(abort)
+      const destination = await pending.unlessAborted(match.destination())
+      if (destination === false) {
+        pending.release()
+        return false
+      }
+      const ask = {
+        method: req.method ?? 'GET',
+        path: destination.path,
+        headers: rewriting.upgradeRequest(destination, token).toRaw(),
+      }
+      const answer = await roundTrip(destination.worker, ask, match.route.settings, {
+        interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
+        started: request => pending.whenAborted(error => request.destroy(error)),
+      })
+      if (answer.switched) return this.#switch(exchange, pending, destination, token, answer)
+      pending.refuse()
+      await relay(answer.response, res, () => rewriting.plainAnswer(answer.response, destination))
+      return true
+    } catch (error) {
+      pending.refuse()
+      throw error
     }
   }
 
@@ -194,7 +195,7 @@ class RoutedProxy implements TunnelProxy {
     const { response, socket: backend, head } = answer
     const { settings, index } = match.route
     try {
-      if (pending.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
+      pending.check()
       checkSwitch(req, response, token, settings.strictHandshake)
       const facts = {
         clientAddress: clientAddress(req),
@@ -239,8 +240,7 @@ class RoutedProxy implements TunnelProxy {
   #listen(req: IncomingMessage): void {
     const { server } = req.socket as { server?: Server }
     if (typeof server?.emit !== 'function' || this.#servers.has(server) || this.#closing) return
-    const handler = (...pair: [IncomingMessage, ServerResponse]): void => void server.emit('request', ...pair)
-    this.#servers.set(server, listenForUpgrades(server, handler, { only: this.#settings.only }))
+    this.#servers.set(server, listenImplicitly(server, this.#settings.only))
     this.#listening.add(new WeakRef(server))
   }
 
@@ -251,7 +251,7 @@ class RoutedProxy implements TunnelProxy {
   } = {}): Promise<void> => {
     this.#closing = true
     const cut = (): void => {
-      for (const abort of this.#handshakes.keys()) abort()
+      for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }
     const timer = setTimeout(cut, drainTimeout)
@@ -268,11 +268,13 @@ class RoutedProxy implements TunnelProxy {
   }
 }
 
-/** An observer that throws must not stop what it observes; the throw is the process's to hear. */
-function observe(call: () => void): void {
-  try {
-    call()
-  } catch (error) {
+/** An observer that throws or rejects must not stop what it observes; the process hears of it as a warning. */
+function observe(call: () => unknown): void {
+  const warn = (error: unknown): void =>
     process.emitWarning(error instanceof Error ? error : String(error), 'WsTunnelWarning')
+  try {
+    Promise.resolve(call()).catch(warn)
+  } catch (error) {
+    warn(error)
   }
 }

@@ -24,6 +24,8 @@ export class RouteTable {
    * upgrade, as mod_proxy_wstunnel's check_trans does.
    */
   match(req: IncomingMessage, url: RequestUrl): Match | null {
+    // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
+    if (!url.rawPath.startsWith('/')) return null
     for (const route of this.#routes) {
       const { fallback, upgrade } = route.settings
       if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') continue

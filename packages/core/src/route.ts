@@ -136,11 +136,20 @@ export class Route {
     url: RequestUrl,
     captures: Captures,
   ): Promise<Destination | false> {
+    const { handshakeTimeout } = this.settings
+    const late = Promise.withResolvers<never>()
+    const timer =
+      handshakeTimeout > 0
+        ? setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
+        : undefined
     let text: string | false
     try {
-      text = await target(req, captures)
+      text = await Promise.race([target(req, captures), late.promise])
     } catch (cause) {
+      if (cause instanceof WsTunnelError) throw cause
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
+    } finally {
+      clearTimeout(timer)
     }
     if (text === false) return false
     if (typeof text !== 'string') {

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import type { ConditionGroups } from './conditions.ts'
 import { WsTunnelError } from './errors.ts'
-import { type EncodedSlashes, encodePath } from './path.ts'
+import { type EncodedSlashes, encodePath, encodeQueryPart } from './path.ts'
 
 /** What a route's path and conditions captured. */
 export interface Captures {
@@ -89,11 +89,11 @@ function parseOrigin(
   text: string,
   where: string,
 ): TargetOrigin {
+  if (authority.includes('@'))
+    throw refuse(where, 'a URL without user and password (set `authorization` by requestHeaders)', text)
   if (/[$%]\d|:[a-z_]/i.test(authority) && !authority.startsWith('[')) {
     throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
   }
-  if (authority.includes('@'))
-    throw refuse(where, 'a URL without user and password (set `authorization` by requestHeaders)', text)
   const parts = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::(\d{1,5}))?$/i.exec(authority)
   const secure = scheme === 'wss' || scheme === 'https'
   const host = (parts?.[1] ?? parts?.[2])?.toLowerCase()
@@ -158,7 +158,7 @@ export function buildPath(template: TargetTemplate, captures: Captures, joining:
   const base = fill(template.path, captures, text => encodePath(text, joining.encodedSlashes))
   const rest = joining.rawRest ?? encodePath(captures.rest, joining.encodedSlashes)
   const path = expandsPath(template) ? base : joinPath(base, rest, joining.join)
-  const own = template.query && fill(template.query, captures, encodeURIComponent)
+  const own = template.query && fill(template.query, captures, encodeQueryPart)
   const query =
     own === undefined ? joining.query : `?${own}${joining.query.length > 1 ? `&${joining.query.slice(1)}` : ''}`
   const result = (path === '' ? '/' : path) + query

@@ -40,6 +40,7 @@ export class Worker {
 
   /** Closes the idle connections of the pool; those in use end with their requests. */
   close(): void {
-    this.agent.destroy()
+    this.agent.maxFreeSockets = 0
+    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
   }
 }
