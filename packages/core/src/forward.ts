@@ -109,12 +109,18 @@ function send(request: ClientRequest, { path, headers, limits, bytes, onInterim,
   for (const [name, value] of headers) request.appendHeader(name, value)
   if (bytes !== undefined) request.setHeader('Content-Length', bytes.length)
   request.path = path
+  request.once('upgrade', (_response, socket) => {
+    socket.destroy()
+    settle(new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' }))
+  })
   watchRequest(request, limits, onInterim, error => {
     const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
     const unsent = !request.hasHeader('content-length') && !request.hasHeader('transfer-encoding')
     const stale = request.reusedSocket && idempotent && unsent && error.code === 'WST_ERR_NO_ANSWER'
     settle(stale ? new StaleConnection() : error)
   })
+  // A body may be long in coming; the backend should know of the request before.
+  if (request.hasHeader('content-length') || request.hasHeader('transfer-encoding')) request.flushHeaders()
 }
 
 function receive(response: IncomingMessage, { onAnswer, settle }: Attempt): void {

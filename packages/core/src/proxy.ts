@@ -13,6 +13,7 @@ import type { Destination } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import { Tunnel } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
+import { connectionUpgrade } from './upgrade.ts'
 
 /** What a framework knows of a request beside `(req, res)`. */
 export interface HandleContext {
@@ -124,6 +125,8 @@ class RoutedProxy implements TunnelProxy {
   async #forward({ req, res, match, rewriting }: Exchange, body: unknown): Promise<boolean> {
     const destination = await match.destination()
     if (destination === false) return false
+    // Node has dropped what stood behind such a request in the same packet; the client must not wait for an answer to it.
+    if (connectionUpgrade(req)) res.shouldKeepAlive = false
     await forward(req, res, {
       worker: destination.worker,
       path: destination.path,
