@@ -142,29 +142,24 @@ class RoutedProxy implements TunnelProxy {
   async #upgrade(exchange: Exchange, token: string): Promise<boolean> {
     const { req, res, match } = exchange
     checkOrigin(req, match.route.settings.allowedOrigins)
-    const leave = match.route.enter()
     const pending = new PendingUpgrade(req, res)
     const opening = this.#open(exchange, pending, token)
     this.#handshakes.set(pending, opening)
     try {
-      const outcome = await opening
-      if (outcome instanceof Tunnel) void this.#run(outcome, leave)
-      else leave()
-      return outcome !== false
-    } catch (error) {
-      leave()
-      throw error
+      return await opening
     } finally {
       this.#handshakes.delete(pending)
     }
   }
 
-  /** The tunnel, or whether the request was answered otherwise. */
-  async #open(exchange: Exchange, pending: PendingUpgrade, token: string): Promise<Tunnel | boolean> {
+  async #open(exchange: Exchange, pending: PendingUpgrade, token: string): Promise<boolean> {
     const { req, res, match, rewriting } = exchange
+    let leave = (): void => {}
     try {
+      leave = match.route.enter()
       const destination = await pending.unlessAborted(match.destination())
       if (destination === false) {
+        leave()
         pending.release()
         return false
       }
@@ -177,11 +172,16 @@ class RoutedProxy implements TunnelProxy {
         interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
         started: request => pending.whenAborted(error => request.destroy(error)),
       })
-      if (answer.switched) return this.#switch(exchange, pending, destination, token, answer)
+      if (answer.switched) {
+        void this.#run(this.#switch(exchange, pending, destination, token, answer), leave)
+        return true
+      }
+      leave()
       pending.refuse()
       await relay(answer.response, res, () => rewriting.plainAnswer(answer.response, destination))
       return true
     } catch (error) {
+      leave()
       pending.refuse()
       throw error
     }
