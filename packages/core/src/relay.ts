@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { WsTunnelError } from './errors.ts'
-import { writeHead } from './handshake.ts'
 import type { HeaderList } from './headers.ts'
 import type { InterimAnswer } from './round-trip.ts'
+import { writeHead } from './write-head.ts'
 
 /**
  * Copies a worker's HTTP answer to the client, whole. Resolves when it is sent or the client has left; an answer that

@@ -1,0 +1,149 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { WsTunnelError } from './errors.ts'
+import type { HeaderList } from './headers.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
+import { writeHead } from './write-head.ts'
+
+/** Most bytes a client may send ahead of the 101 before its socket is read no further. */
+const MAX_EARLY_BYTES = 65_536
+
+/** A client's connection between its upgrade request and the 101. */
+export class PendingUpgrade {
+  readonly socket: Socket
+  readonly #req: IncomingMessage
+  readonly #res: ServerResponse
+  readonly #takenOver: boolean
+  readonly #aborted = Promise.withResolvers<never>()
+  #abortedBy: WsTunnelError | undefined
+  #early: Buffer[] = []
+  #earlyBytes = 0
+
+  /**
+   * Takes the client's socket in hand, in the same turn in which the request was handed over: a request that came
+   * without `upgrade` event loses the bytes that come before.
+   */
+  constructor(req: IncomingMessage, res: ServerResponse) {
+    const { socket, head, takenOver } = arrivedUpgrade(req) ?? takeOver(res)
+    this.socket = socket
+    this.#req = req
+    this.#res = res
+    this.#takenOver = takenOver
+    this.#aborted.promise.catch(() => {})
+    // A stream that may not stay half open would answer the client's FIN with its own.
+    socket.allowHalfOpen = true
+    res.shouldKeepAlive = false
+    if (socket.destroyed || socket.readableEnded) this.#clientOnGone()
+    socket.on('end', this.#clientOnGone)
+    socket.on('close', this.#clientOnGone)
+    socket.on('data', this.#clientOnData)
+    socket.resume()
+    if (head.length > 0) this.#clientOnData(head)
+  }
+
+  readonly #clientOnData = (chunk: Buffer): void => {
+    this.#early.push(chunk)
+    this.#earlyBytes += chunk.length
+    if (this.#earlyBytes >= MAX_EARLY_BYTES) this.socket.pause()
+  }
+
+  readonly #clientOnGone = (): void => this.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
+
+  /** Gives the upgrade up; the first reason counts. */
+  abort(error: WsTunnelError): void {
+    this.#abortedBy ??= error
+    this.#aborted.reject(this.#abortedBy)
+  }
+
+  /** Waits for something, but no longer than the client does. */
+  async unlessAborted<T>(wanted: T | Promise<T>): Promise<T> {
+    const value = wanted instanceof Promise ? await Promise.race([wanted, this.#aborted.promise]) : wanted
+    this.check()
+    return value
+  }
+
+  /** Throws the reason if the upgrade was given up. */
+  check(): void {
+    if (this.#abortedBy !== undefined) throw this.#abortedBy
+  }
+
+  /** Calls back with the reason when the upgrade is given up. */
+  whenAborted(callback: (error: WsTunnelError) => void): void {
+    this.#aborted.promise.catch(callback)
+  }
+
+  /** Hands the upgrade back untouched, with the bytes that came meanwhile: the next handler may take it. */
+  release(): void {
+    this.#letGo()
+    this.socket.pause()
+    setArrivedUpgrade(this.#req, {
+      socket: this.socket,
+      head: Buffer.concat(this.#early),
+      takenOver: this.#takenOver,
+    })
+  }
+
+  /** Reads on without keeping anything: the answer is no 101, and early bytes end with the connection. */
+  refuse(): void {
+    this.#letGo()
+    this.#early = []
+    this.socket.resume()
+  }
+
+  /**
+   * Writes the 101 with what earlier middleware put on `res`, then takes the socket from it. The caller must attach its
+   * own `data` listener in the same turn.
+   *
+   * @returns the bytes the client sent ahead of it.
+   */
+  switch(reason: string, headers: HeaderList): Buffer[] {
+    const res = this.#res
+    writeHead(res, 101, reason, headers)
+    res.flushHeaders()
+    this.#letGo()
+    // A taken-over socket stays assigned: without an unfinished answer the server would sweep it as idle.
+    if (!this.#takenOver) {
+      res.detachSocket(this.socket)
+      this.socket.once('close', () => res.emit('close'))
+    }
+    spend(res, this.socket)
+    return this.#early
+  }
+
+  #letGo(): void {
+    this.socket.off('data', this.#clientOnData)
+    this.socket.off('end', this.#clientOnGone)
+    this.socket.off('close', this.#clientOnGone)
+  }
+}
+
+/** Takes the socket of a plain request from Node's HTTP server; a `data` listener makes the parser let go of it. */
+function takeOver(res: ServerResponse): ArrivedUpgrade {
+  const { socket } = res
+  if (socket === null) {
+    throw new WsTunnelError('WST_ERR_BAD_HANDSHAKE', { detail: 'an upgrade cannot stand behind an unanswered request' })
+  }
+  for (const event of ['data', 'end', 'timeout', 'drain', 'error']) socket.removeAllListeners(event)
+  socket.on('error', () => {})
+  socket.on('drain', () => {
+    if (!res.writableEnded) res.emit('drain')
+  })
+  socket.setTimeout(0)
+  return { socket, head: Buffer.alloc(0), takenOver: true }
+}
+
+/**
+ * After the switch the response has no say: a late `end`, `write` or `destroy` by other middleware, or finalhandler's
+ * `req.socket.destroy()`, must not touch the tunnel.
+ */
+function spend(res: ServerResponse, socket: Socket): void {
+  const inert = { value: () => res, configurable: true }
+  Object.defineProperties(res, {
+    end: inert,
+    destroy: inert,
+    write: { value: () => true, configurable: true },
+  })
+  res.on('error', () => {})
+  const spent: Socket = Object.create(socket, { destroy: { value: () => spent }, end: { value: () => spent } })
+  ;(res.req as { socket: Socket }).socket = spent
+}

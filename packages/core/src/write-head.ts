@@ -1,0 +1,33 @@
+import type { ServerResponse } from 'node:http'
+import { WsTunnelError } from './errors.ts'
+import { HeaderList } from './headers.ts'
+
+/**
+ * `writeHead` with a raw list. What middleware has set stays; of a field that both have, the answer's counts, but
+ * cookies add up.
+ */
+export function writeHead(
+  res: ServerResponse,
+  statusCode: number,
+  reason: string | undefined,
+  headers: HeaderList,
+): void {
+  const cookies = res.getHeader('set-cookie')
+  const own = cookies === undefined ? [] : Array.isArray(cookies) ? cookies : [String(cookies)]
+  const list = new HeaderList()
+  for (const cookie of own) list.append('Set-Cookie', cookie)
+  for (const [name, value] of headers) list.append(name, value)
+  res.sendDate = statusCode >= 200 && !headers.has('date')
+  try {
+    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(grouped(list)))
+    else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
+  } catch (cause) {
+    throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
+  }
+}
+
+function grouped(headers: HeaderList): Map<string, string[]> {
+  const fields = new Map<string, string[]>()
+  for (const [name] of headers) fields.set(name.toLowerCase(), headers.getAll(name))
+  return fields
+}
