@@ -80,6 +80,17 @@ test('every file of examples is named in the README', () => {
   assert.deepEqual([...new Set(named)].toSorted(), globSync('examples/*.ts', { cwd: ROOT }).toSorted())
 })
 
+test('every script that a document names is one of package.json', () => {
+  const { scripts } = JSON.parse(source('package.json')) as { scripts: Record<string, string> }
+  const texts = markdownFiles().map(({ text }) => text)
+  const named = texts.flatMap(text => Array.from(text.matchAll(/\bpnpm run ([\w:]+)/g), match => match[1] as string))
+  assert.ok(named.length >= 6, named.join())
+  assert.deepEqual(
+    named.filter(name => !(name in scripts)),
+    [],
+  )
+})
+
 test('the README has fewer than 300 lines', () => {
   assert.ok(source('README.md').split('\n').length < 300)
 })
