@@ -1,9 +1,9 @@
 import { type ClientRequest, type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middleware'
+import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
-import { backendError, type InterimAnswer, type Limits, watchRequest } from './round-trip.ts'
 import type { Worker } from './worker.ts'
 
 /** One plain request for a worker, and what to do with its answer. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { InterimAnswer } from './backend-request.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
-import type { InterimAnswer } from './round-trip.ts'
 import { writeHead } from './write-head.ts'
 
 /**

@@ -1,0 +1,99 @@
+import type { ClientRequest } from 'node:http'
+import type { Socket } from 'node:net'
+import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
+
+/** Interim answers accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
+const MAX_INTERIM_ANSWERS = 10
+
+/** How long a worker may take. */
+export interface Limits {
+  readonly connectTimeout: number
+  readonly handshakeTimeout: number
+}
+
+/** An interim answer (1xx) on its way. */
+export interface InterimAnswer {
+  readonly statusCode: number
+  readonly statusMessage: string
+  readonly rawHeaders: string[]
+}
+
+/** Puts the time limits on a request, hands on its interim answers and names its failure. Upgrades and plain HTTP share it. */
+export function watchRequest(
+  request: ClientRequest,
+  { connectTimeout, handshakeTimeout }: Limits,
+  onInterim: (answer: InterimAnswer) => void,
+  onFailure: (error: WsTunnelError) => void,
+): void {
+  const give = (code: WsTunnelErrorCode, ms: number): NodeJS.Timeout | undefined =>
+    ms === 0 ? undefined : setTimeout(() => request.destroy(new WsTunnelError(code, { detail: `${ms} ms` })), ms)
+
+  const answerTimer = give('WST_ERR_HANDSHAKE_TIMEOUT', handshakeTimeout)
+  let connectTimer: NodeJS.Timeout | undefined
+  const connected = (): void => clearTimeout(connectTimer)
+  const settled = (): void => {
+    clearTimeout(answerTimer)
+    connected()
+  }
+
+  const watchSocket = (socket: Socket): void => {
+    if (!socket.connecting) return
+    connectTimer = give('WST_ERR_CONNECT_TIMEOUT', connectTimeout)
+    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', connected)
+  }
+  if (request.socket) watchSocket(request.socket)
+  else request.on('socket', watchSocket)
+
+  let answered = false
+  const requestOnAnswer = (): void => {
+    answered = true
+    settled()
+  }
+  const fail = (error: WsTunnelError): void => {
+    settled()
+    if (!answered) onFailure(error)
+  }
+
+  let interim = 0
+  request.on('information', info => {
+    if (++interim > MAX_INTERIM_ANSWERS) {
+      request.destroy(
+        new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }),
+      )
+    } else onInterim(info)
+  })
+  request.once('response', requestOnAnswer)
+  request.once('upgrade', requestOnAnswer)
+  request.once('close', () => fail(new WsTunnelError('WST_ERR_NO_ANSWER')))
+  request.on('error', error => fail(backendError(error)))
+}
+
+const CONNECT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'EACCES',
+  'EPERM',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ENOTSOCK',
+  'EAGAIN',
+])
+
+/** Node's error as one of ours. */
+export function backendError(error: Error & { code?: string; syscall?: string }): WsTunnelError {
+  if (error instanceof WsTunnelError) return error
+  const make = (code: WsTunnelErrorCode): WsTunnelError =>
+    new WsTunnelError(code, { detail: error.code ?? error.message, cause: error })
+  const { code = '', syscall } = error
+  if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return make('WST_ERR_DNS')
+  if (code === 'ETIMEDOUT') return make('WST_ERR_CONNECT_TIMEOUT')
+  if (syscall === 'connect' || CONNECT_CODES.has(code)) return make('WST_ERR_CONNECT')
+  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return make('WST_ERR_BAD_ANSWER')
+  if (code === 'ECONNRESET' || code === 'EPIPE') return make('WST_ERR_NO_ANSWER')
+  if (/^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|ERR_OSSL|INVALID_)/.test(code))
+    return make('WST_ERR_TLS')
+  return make('WST_ERR_NO_ANSWER')
+}
