@@ -38,6 +38,16 @@ test('imports of the core point to a lower layer of the table in CONTRIBUTING.md
   assert.ok(checked > 30, `only ${checked} imports found`)
 })
 
+test('every module that docs/flow.md speaks of exists', () => {
+  const named = Array.from(source('docs/flow.md').matchAll(/\b([a-z-]+\.ts)\b/g), match => match[1] as string)
+  const files = new Set(globSync('packages/core/src/*.ts', { cwd: ROOT }).map(file => basename(file)))
+  assert.ok(named.length > 10, named.join())
+  assert.deepEqual(
+    named.filter(name => !files.has(name)),
+    [],
+  )
+})
+
 test('the core knows no framework, and the adapters nothing of the core but its public names', () => {
   const foreign = (file: string): string[] => {
     const all = source(file).matchAll(/^(?:import|export)\b[^'";]*\sfrom\s+'([^']+)'/gm)
