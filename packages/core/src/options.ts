@@ -220,7 +220,8 @@ function show(value: unknown): string {
   if (typeof value === 'string') return `${JSON.stringify(value)} (string)`
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === 'function' || typeof value === 'object') return `a ${typeof value}`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object') return 'an object'
   return `${String(value)} (${typeof value})`
 }
 
@@ -508,7 +509,8 @@ function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSett
       })
     }
   }
-  const defaults = checked('', beside, ROUTE_DEFAULT_CHECKS)
+  const { path: _path, when: _when, target: _target, ...rest } = beside
+  const defaults = checked('', rest, ROUTE_DEFAULT_CHECKS)
   return routes.map((route, i) => {
     if (!isRecord(route)) throw wrong(`routes[${i}]`, 'a route: { path, when, target, ... }', route)
     return readRoute(`routes[${i}]`, route, defaults)

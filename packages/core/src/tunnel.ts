@@ -114,6 +114,7 @@ export class Tunnel {
     this.#limit()
     if (client.destroyed) this.#breakOff('client-error', client.errored ?? undefined)
     if (backend.destroyed) this.#breakOff('backend-error', backend.errored ?? undefined)
+    if (this.#openSockets === 0) this.#finish()
   }
 
   get bytesFromClient(): number {
@@ -152,7 +153,8 @@ export class Tunnel {
       socket.setNoDelay?.(true)
       if (keepAlive > 0) socket.setKeepAlive?.(true, keepAlive)
       socket.on('end', this.#socketOnEnd)
-      socket.on('close', this.#socketOnClose)
+      if (socket.closed) this.#openSockets--
+      else socket.on('close', this.#socketOnClose)
     }
     this.#client.on('error', this.#clientOnError)
     this.#backend.on('error', this.#backendOnError)
