@@ -44,7 +44,7 @@ function upgradeRequired(tokens: readonly string[]): WsTunnelError {
   const allowed = tokens.length === 0 ? 'websocket' : tokens.join(', ')
   return new WsTunnelError('WST_ERR_UPGRADE_REQUIRED', {
     detail: `ask for ${allowed}`,
-    headers: { Upgrade: allowed, Connection: 'Upgrade' },
+    headers: { Upgrade: allowed, Connection: 'Upgrade, close' },
   })
 }
 

@@ -83,7 +83,7 @@ export class Rewriting {
     const headers = this.#answer(response, destination)
     if (response.statusCode !== 426) return headers
     const token = allowedToken(this.#route.upgrade, listMembers(headerLines(response, 'upgrade')))
-    return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade')
+    return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
 
   #answer(response: IncomingMessage, destination: Destination): HeaderList {
