@@ -114,14 +114,14 @@ export function upgradeRequest(path: string, options: UpgradeRequestOptions = {}
   return `${method} ${path} HTTP/${httpVersion}\r\n${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** A plain request; Host unless given. */
+/** A plain request, with Host unless that is empty; the body is latin1 text, one byte a character. */
 export function plainRequest(
   path: string,
   { method = 'GET', headers = [] as string[], body = '', host = 'front.example' } = {},
 ): string {
   const lines = [...(host === '' ? [] : [`Host: ${host}`]), ...headers]
   if (body !== '' && !headers.some(line => /^(content-length|transfer-encoding):/i.test(line))) {
-    lines.push(`Content-Length: ${Buffer.byteLength(body)}`)
+    lines.push(`Content-Length: ${body.length}`)
   }
   return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`
 }

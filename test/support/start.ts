@@ -193,8 +193,8 @@ export const startFastify: Start = async (mount, options, more = {}) => {
   app.get('/own', (_request, reply) => reply.send('own'))
   const after = more.after ?? noHandler
   app.setNotFoundHandler((request, reply) => {
-    reply.hijack()
     after(request.raw, reply.raw)
+    reply.hijack()
   })
   if (more.errorHandler === 'framework') {
     app.addHook('onError', (_request, _reply, error, done) => {

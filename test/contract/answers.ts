@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { closedPort, eventually, socketPath } from '../support/gate.ts'
+import * as certificates from '../support/tls.ts'
+import { assertFailure, type Theme, world } from './world.ts'
+
+const switchedWith = (lines: string): string => `HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n\r\n`
+
+const endless: Script = async connection => {
+  await connection.request()
+  await connection.write('HTTP/1.1 200 OK\r\n')
+  while (!connection.socket.destroyed) await connection.write(`X-${'y'.repeat(98)}: 1\r\n`)
+}
+
+/** What the backend says to an upgrade, and what the client hears of it. */
+export const answersTheme: Theme = start => {
+  test('hands on the head of the 101: reason, case, order and duplicates of its fields', async t => {
+    const headers = [
+      'X-B: 1',
+      'sEt-CoOkIe: a=1',
+      'X-A: 2',
+      'Set-Cookie: b=2; Path=/',
+      'X-B: 3',
+      'Sec-WebSocket-Protocol: chat',
+    ]
+    const w = await world(t, start, echo({ reason: 'Dialtone', headers }))
+    const head = await (await w.upgrade('/')).answer()
+    assert.equal(head.startLine, 'HTTP/1.1 101 Dialtone')
+    const sent = head.rawHeaders.map(([name, value]) => `${name}: ${value}`)
+    assert.deepEqual(
+      sent.filter(line => /^(x-|set-|sec-websocket-protocol)/i.test(line)),
+      headers,
+    )
+  })
+
+  for (const framing of ['Transfer-Encoding: chunked', 'Content-Length: 5']) {
+    test(`keeps hop-by-hop fields and framing (${framing}) of the 101 to itself, and reads no body by it`, async t => {
+      const fields = [
+        framing,
+        'Keep-Alive: timeout=5',
+        'Proxy-Authenticate: Basic',
+        'Trailer: X',
+        'X-Secret: 1',
+        'X-Kept: 1',
+      ]
+      const w = await world(t, start, async connection => {
+        const head = switchingHead(await connection.request(), { headers: fields })
+        await connection.write(`${head.replace('Connection: Upgrade', 'Connection: Upgrade, X-Secret')}raw bytes`)
+      })
+      const client = await w.upgrade('/')
+      const head = await client.answer()
+      assert.equal(head.statusCode, 101)
+      assert.equal(head.header('x-kept'), '1')
+      for (const name of [
+        'keep-alive',
+        'transfer-encoding',
+        'content-length',
+        'proxy-authenticate',
+        'trailer',
+        'x-secret',
+      ]) {
+        assert.equal(head.header(name), undefined, name)
+      }
+      assert.deepEqual(
+        head.headers('connection').map(value => value.toLowerCase()),
+        ['upgrade'],
+      )
+      assert.equal((await client.readExact(9)).toString(), 'raw bytes')
+    })
+  }
+
+  test('accepts the token of the 101 in any case', async t => {
+    const w = await world(t, start, echo({ token: 'WebSocket' }))
+    await w.tunnel('/')
+  })
+
+  const badSwitches: [what: string, script: Script][] = [
+    ['another token', echo({ token: 'foo' })],
+    ['no token', echo({ token: null })],
+    ['a list of tokens', echo({ token: 'websocket, foo' })],
+  ]
+  for (const [what, script] of badSwitches) {
+    test(`502s a 101 with ${what}`, async t => {
+      const w = await world(t, start, script)
+      assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_BAD_SWITCH')
+    })
+  }
+
+  test('502s a 101 that was not asked for', async t => {
+    const w = await world(t, start, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
+    assertFailure(w.app, await w.get('/'), 502, 'WST_ERR_BAD_SWITCH')
+  })
+
+  const broken: [what: string, script: Script, code: string][] = [
+    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
+    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_ANSWER'],
+    ['FIN', raw(''), 'WST_ERR_NO_ANSWER'],
+    ['RST', raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
+    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
+    ['a head without end', endless, 'WST_ERR_BAD_ANSWER'],
+    [
+      'eleven interim answers',
+      raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
+      'WST_ERR_BAD_ANSWER',
+    ],
+  ]
+  const brokenSwitches: typeof broken = [
+    [
+      'a 101 of HTTP/1.0',
+      raw('HTTP/1.0 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n', 'keep'),
+      'WST_ERR_BAD_SWITCH',
+    ],
+    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_ANSWER'],
+    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_ANSWER'],
+  ]
+  for (const [what, script, code] of [...broken, ...brokenSwitches]) {
+    test(`502s ${what} in answer to an upgrade`, async t => {
+      const w = await world(t, start, script)
+      const client = await w.upgrade('/')
+      let refused = await client.whole()
+      while (refused.statusCode < 200) refused = await client.whole()
+      assertFailure(w.app, refused, 502, code)
+    })
+  }
+  for (const [what, script, code] of broken) {
+    test(`502s ${what} in answer to a plain request`, async t => {
+      const w = await world(t, start, script)
+      const client = (await w.connect()).send(plainRequest('/'))
+      let refused = await client.whole()
+      while (refused.statusCode < 200) refused = await client.whole()
+      assertFailure(w.app, refused, 502, code)
+    })
+  }
+
+  test('relays interim answers ahead of the 101', async t => {
+    const w = await world(t, start, async connection => {
+      const request = await connection.request()
+      await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n')
+      await connection.write(switchingHead(request))
+    })
+    const client = await w.upgrade('/')
+    const hints = await client.answer()
+    assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>; rel=preload')
+    assert.equal((await client.answer()).statusCode, 101)
+  })
+
+  const refusals: [what: string, text: string, body: string][] = [
+    ['a 403 with a length', 'HTTP/1.1 403 Not You\r\nX-Why: no\r\nContent-Length: 4\r\n\r\nbody', 'body'],
+    [
+      'a chunked 401',
+      'HTTP/1.1 401 Who\r\nX-Why: no\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n2\r\n!!\r\n0\r\n\r\n',
+      'body!!',
+    ],
+    [
+      'a 500 that lasts until FIN',
+      'HTTP/1.1 500 Oh\r\nX-Why: no\r\nConnection: close\r\n\r\nuntil the end',
+      'until the end',
+    ],
+    ['a 302', 'HTTP/1.1 302 Elsewhere\r\nX-Why: no\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n', ''],
+    ['a 204', 'HTTP/1.1 204 Nothing\r\nX-Why: no\r\n\r\n', ''],
+    ['a 304', 'HTTP/1.1 304 As Was\r\nX-Why: no\r\nETag: "x"\r\n\r\n', ''],
+    ['a 200', 'HTTP/1.1 200 Fine\r\nX-Why: no\r\nContent-Length: 4\r\n\r\npage', 'page'],
+  ]
+  for (const [what, text, body] of refusals) {
+    test(`relays ${what} to an upgrade as HTTP`, async t => {
+      const w = await world(t, start, raw(text))
+      const client = await w.upgrade('/')
+      const relayed = await client.whole()
+      assert.equal(relayed.startLine, text.slice(0, text.indexOf('\r\n')))
+      assert.equal(relayed.header('x-why'), 'no')
+      assert.equal(relayed.body, body)
+      assert.deepEqual(w.app.errors, [])
+      client.send(plainRequest('/own'))
+      const more = await client.answer().then(
+        head => head.statusCode,
+        () => 'end',
+      )
+      assert.ok(more === 'end' || more === 200, `after the answer came ${more}`)
+    })
+  }
+
+  test('relays every Set-Cookie line and the challenge of a refusal', async t => {
+    const w = await world(
+      t,
+      start,
+      answer({ statusCode: 401, headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'] }),
+    )
+    const refused = await w.refused('/')
+    assert.deepEqual(refused.headers('set-cookie'), ['a=1', 'b=2'])
+    assert.equal(refused.header('www-authenticate'), 'Basic realm="x"')
+  })
+
+  for (const end of ['end', 'reset'] as const) {
+    test(`never completes a refusal that the backend cut short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
+      const w = await world(t, start, async connection => {
+        await connection.request()
+        await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
+        await eventually(() => client.pending.includes('part'))
+        connection[end]()
+      })
+      const client = await w.upgrade('/')
+      const head = await client.answer()
+      assert.equal(head.statusCode, 403)
+      await assert.rejects(client.body(head), /peer ended|ECONNRESET/)
+      assert.equal((await w.get('/own')).body, 'own')
+    })
+  }
+
+  test('503s a backend that refuses the connection', async t => {
+    const port = await closedPort()
+    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/` })
+    assertFailure(w.app, await w.refused('/'), 503, 'WST_ERR_CONNECT')
+    assert.equal((await w.get('/')).statusCode, 503)
+  })
+
+  test('503s a unix socket that is not there', async t => {
+    const { path, remove } = await socketPath()
+    t.after(remove)
+    const w = await world(t, start, silent(), { target: `unix:${path}|ws://localhost/` })
+    assertFailure(w.app, await w.refused('/'), 503, 'WST_ERR_CONNECT')
+    assert.equal((await w.get('/')).statusCode, 503)
+  })
+
+  test('502s a backend whose name does not resolve', async t => {
+    const w = await world(t, start, silent(), {
+      target: 'ws://backend.invalid/',
+      lookup: (_host, _options, done) =>
+        done(Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), ''),
+    })
+    assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_DNS')
+    assert.equal((await w.get('/')).statusCode, 502)
+  })
+
+  const untrusted: [what: string, pair: { cert: string; key: string }, ca: string | undefined][] = [
+    ['of an unknown authority', certificates.server, undefined],
+    ['for another name', certificates.wrongName, certificates.ca],
+    ['that has expired', certificates.expired, certificates.ca],
+  ]
+  for (const [what, pair, ca] of untrusted) {
+    test(`502s a TLS backend with a certificate ${what}`, async t => {
+      const w = await world(t, start, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca } }), {
+        backend: { tls: pair },
+      })
+      assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_TLS')
+      assert.equal((await w.get('/')).statusCode, 502)
+      assert.equal(w.backend.seen.length, 0)
+    })
+
+    test(`tunnels to a TLS backend with a certificate ${what} where rejectUnauthorized is off`, async t => {
+      const tls = { ca, rejectUnauthorized: false }
+      const w = await world(t, start, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls }), {
+        backend: { tls: pair },
+      })
+      assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    })
+  }
+
+  test('502s a wss target that speaks no TLS', async t => {
+    const w = await world(
+      t,
+      start,
+      connection => connection.write('HTTP/1.1 400 Plain\r\n\r\n'),
+      ({ port }) => ({ target: `wss://127.0.0.1:${port}/` }),
+    )
+    assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_TLS')
+  })
+
+  test('tunnels to a TLS backend it trusts, with the name of the target as servername', async t => {
+    const names: (string | undefined)[] = []
+    const backend = {
+      tls: {
+        ...certificates.server,
+        SNICallback: (name: string, done: (error: null) => void) => {
+          names.push(name)
+          done(null)
+        },
+      },
+    }
+    const w = await world(
+      t,
+      start,
+      echo(),
+      ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca }, preserveHost: true }),
+      { backend },
+    )
+    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    assert.deepEqual(names, ['localhost'])
+    assert.equal((await w.backend.request()).header('host'), 'front.example')
+  })
+
+  test('tunnels to a TLS backend by its address', async t => {
+    const w = await world(
+      t,
+      start,
+      echo(),
+      ({ port }) => ({ target: `wss://127.0.0.1:${port}/`, tls: { ca: certificates.ca } }),
+      { backend: { tls: certificates.server } },
+    )
+    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+  })
+
+  test('shows its own certificate to a backend that asks for one', async t => {
+    const backend = {
+      tls: { ...certificates.server, ca: certificates.ca, requestCert: true, rejectUnauthorized: true },
+    }
+    const w = await world(
+      t,
+      start,
+      echo(),
+      ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca, ...certificates.client } }),
+      { backend },
+    )
+    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    const without = await world(
+      t,
+      start,
+      echo(),
+      ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca } }),
+      { backend },
+    )
+    assert.equal((await without.refused('/')).statusCode, 502)
+  })
+
+  test('tunnels and serves HTTP over a unix socket', async t => {
+    const { path, remove } = await socketPath()
+    t.after(remove)
+    const w = await world(t, start, switching({ early: 'hi' }), {}, { backend: { path } })
+    assert.equal((await (await w.tunnel('/x')).readExact(2)).toString(), 'hi')
+    w.backend.play(answer())
+    assert.equal((await w.get('/y')).body, 'from the backend')
+    assert.deepEqual(
+      w.backend.seen.map(request => `${request.path} ${request.header('host')}`),
+      ['/x unix', '/y unix'],
+    )
+  })
+
+  test('reaches an IPv6 backend by its literal', async t => {
+    const w = await world(t, start, echo(), ({ port }) => ({ target: `ws://[::1]:${port}/` }), {
+      backend: { host: '::1' },
+    })
+    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    w.backend.play(answer())
+    assert.equal((await w.get('/')).statusCode, 200)
+    assert.equal(w.backend.seen[0]?.header('host'), `[::1]:${w.backend.port}`)
+  })
+
+  test('answers failures with the status through the error handling of the framework too', async t => {
+    const port = await closedPort()
+    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
+    for (const refused of [await w.refused('/'), await w.get('/')]) {
+      assert.equal(refused.statusCode, 503)
+      assert.doesNotMatch(refused.body, new RegExp(`${port}`), 'the address of the backend is nobody’s business')
+    }
+    assert.deepEqual(
+      w.app.errors.map(error => error.code),
+      ['WST_ERR_CONNECT', 'WST_ERR_CONNECT'],
+    )
+  })
+
+  test('tells onError of every failure, with the request', async t => {
+    const told: string[] = []
+    const port = await closedPort()
+    const onError = (error: { code: string }, req: { method?: string }): unknown =>
+      told.push(`${error.code} ${req.method}`)
+    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
+    await w.refused('/')
+    await w.get('/', { method: 'DELETE' })
+    assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
+  })
+
+  test('serves on after failures of every kind', async t => {
+    const w = await world(t, start, raw('', 'reset'))
+    for (let i = 0; i < 3; i++) assert.equal((await w.refused('/')).statusCode, 502)
+    w.backend.play(echo())
+    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+  })
+
+  test('answers on a connection that already served, and closes or serves on after a refusal', async t => {
+    const w = await world(t, start, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
+    const client = await w.connect()
+    assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
+    assert.equal((await client.send(upgradeRequest('/live')).whole()).body, 'no')
+  })
+}

@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
+import { test } from 'node:test'
+import session from 'express-session'
+import { answer, echo, record, silent, startBackend } from '../support/backend.ts'
+import { type AnswerHead, plainRequest, upgradeRequest } from '../support/client.ts'
+import { eventually } from '../support/gate.ts'
+import type { Middleware } from '../support/start.ts'
+import { type Theme, world } from './world.ts'
+
+/** The app around the tunnel: its middleware, its routes, its errors, its end. */
+export const appsTheme: Theme = start => {
+  test('lets middleware refuse an upgrade with any answer, and dials no backend', async t => {
+    const guard: Middleware = (req, res, next) => {
+      if (req.headers.authorization === 'let me in') return next()
+      res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"', 'Content-Type': 'application/json' })
+      res.end('{"login":"/login"}')
+    }
+    const w = await world(t, start, echo(), {}, { before: [guard] })
+    for (const refused of [await w.refused('/'), await w.get('/')]) {
+      assert.equal(`${refused.statusCode} ${refused.body}`, '401 {"login":"/login"}')
+      assert.equal(refused.header('www-authenticate'), 'Basic realm="x"')
+    }
+    assert.equal(w.backend.connections.length, 0)
+    await w.tunnel('/', { headers: { Authorization: 'let me in' } })
+  })
+
+  test('ends a refused upgrade: what follows it is no tunnel', async t => {
+    const guard: Middleware = (_req, res) => {
+      res.statusCode = 403
+      res.end('no')
+    }
+    const w = await world(t, start, echo(), {}, { mount: '/live', before: [guard] })
+    const client = await w.upgrade('/live', { early: 'early bytes' })
+    assert.equal((await client.whole()).statusCode, 403)
+    client.end()
+    assert.doesNotMatch((await client.readAll()).toString(), /HTTP\/1.1 [12]/)
+    assert.equal(w.backend.connections.length, 0)
+  })
+
+  test('keeps early bytes while middleware takes its time', async t => {
+    const slow: Middleware = (_req, _res, next) => void setTimeout(next, 50)
+    const w = await world(t, start, record(), {}, { before: [slow] })
+    const client = await w.upgrade('/', { early: 'one ' })
+    client.send('two ')
+    assert.equal((await client.answer()).statusCode, 101)
+    client.end('three')
+    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
+  })
+
+  test('survives a client that leaves while middleware takes its time', async t => {
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<() => void>()
+    const slow: Middleware = (req, _res, next) => (req.url === '/own' ? next() : arrive(() => next()))
+    const w = await world(t, start, echo(), {}, { before: [slow] })
+    const client = await w.upgrade('/')
+    const next = await arrived
+    client.reset()
+    await client.closed
+    next()
+    assert.equal((await w.get('/own')).body, 'own')
+    assert.deepEqual(w.app.tunnels.size, 0)
+  })
+
+  test('sends fields that earlier middleware set along with the 101, a refusal and a page', async t => {
+    const sets: Middleware = (_req, res, next) => {
+      res.setHeader('X-Request-Id', '42')
+      res.setHeader('Access-Control-Allow-Origin', '*')
+      res.setHeader('Set-Cookie', ['a=1', 'b=2; HttpOnly'])
+      next()
+    }
+    const w = await world(t, start, echo({ headers: ['Set-Cookie: c=3'] }), {}, { before: [sets] })
+    const switched = await (await w.upgrade('/')).answer()
+    assert.equal(switched.statusCode, 101)
+    w.backend.play(answer({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
+    for (const message of [switched, await w.refused('/'), await w.get('/')]) {
+      assert.equal(message.header('x-request-id'), '42')
+      assert.equal(message.header('access-control-allow-origin'), '*')
+      assert.deepEqual(message.headers('set-cookie').toSorted(), ['a=1', 'b=2; HttpOnly', 'c=3'])
+    }
+  })
+
+  test('sends the cookie of express-session along with the 101, and knows a session of before', async t => {
+    const sessions = session({ secret: 'for tests', resave: false, saveUninitialized: true }) as unknown as Middleware
+    const ids: string[] = []
+    const remember: Middleware = (req, _res, next) => {
+      ids.push((req as unknown as { sessionID: string }).sessionID)
+      next()
+    }
+    const cookieOf = (answer: AnswerHead): string => answer.header('set-cookie')?.split(';')[0] ?? ''
+    const w = await world(t, start, echo(), {}, { before: [sessions, remember] })
+    const page = cookieOf(await w.get('/own'))
+    await w.tunnel('/', { headers: { Cookie: page } })
+    assert.equal(ids[0], ids[1])
+    const switched = await (await w.upgrade('/')).answer()
+    assert.equal(switched.statusCode, 101)
+    assert.match(cookieOf(switched), /^connect\.sid=/)
+    assert.notEqual(cookieOf(switched), page)
+  })
+
+  test('leaves routes of the app, and what no route takes, to the app', async t => {
+    const w = await world(t, start, echo(), {}, { mount: '/live' })
+    assert.equal((await w.get('/own')).body, 'own')
+    assert.equal((await w.get('/nowhere')).body, 'own 404: GET /nowhere')
+    const client = await w.upgrade('/nowhere')
+    const refused = await client.whole()
+    assert.equal(`${refused.statusCode} ${refused.body}`, '404 own 404: GET /nowhere')
+    client.end()
+    await client.readAll()
+    const own = await w.refused('/own')
+    assert.equal(`${own.statusCode} ${own.body}`, '200 own')
+    assert.equal(w.backend.connections.length, 0)
+  })
+
+  test('holds several tunnels on one app, and asks each backend once', async t => {
+    const other = await startBackend(echo({ early: 'other' }))
+    t.after(() => other.close())
+    const w = await world(
+      t,
+      start,
+      echo({ early: 'first' }),
+      {},
+      {
+        mount: '/a',
+        more: [{ mount: '/b', options: { target: `ws://${other.address}/b` } }],
+      },
+    )
+    assert.equal((await (await w.tunnel('/a/x')).readExact(5)).toString(), 'first')
+    assert.equal((await (await w.tunnel('/b/x')).readExact(5)).toString(), 'other')
+    assert.deepEqual(
+      [w.backend, other].map(backend => backend.seen.map(request => request.path)),
+      [['/x'], ['/b/x']],
+    )
+    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+  })
+
+  test('serves several servers with the same options object, and leaves it alone', async t => {
+    const backend = await startBackend(echo())
+    t.after(() => backend.close())
+    const options = Object.freeze({
+      routes: Object.freeze([Object.freeze({ path: '/a', target: `ws://${backend.address}/b` })]),
+    })
+    for (let i = 0; i < 2; i++) {
+      const w = await world(t, start, silent(), () => options)
+      assert.equal((await (await w.tunnel('/a')).send('hello').readExact(5)).toString(), 'hello')
+    }
+  })
+
+  test('reports a handler after the tunnel that throws once', async t => {
+    const w = await world(
+      t,
+      start,
+      echo(),
+      ({ address }) => ({ routes: [{ path: '/live', target: `ws://${address}` }] }),
+      {
+        after: () => {
+          throw Object.assign(new Error('of the app'), { code: 'OF_THE_APP' })
+        },
+      },
+    )
+    for (const refused of [await w.refused('/x'), await w.get('/x')]) assert.equal(refused.statusCode, 500)
+    assert.deepEqual(
+      w.app.errors.map(error => String(error.code)),
+      ['OF_THE_APP', 'OF_THE_APP'],
+    )
+  })
+
+  test('keeps late writes of other middleware out of the tunnel', async t => {
+    const kept: { res: ServerResponse; next: (error?: unknown) => void }[] = []
+    const keep: Middleware = (_req, res, next) => {
+      kept.push({ res, next })
+      next()
+    }
+    for (const errorHandler of ['own', 'framework'] as const) {
+      const w = await world(t, start, echo(), {}, { before: [keep], errorHandler })
+      const client = await w.tunnel('/')
+      const late = kept.pop()
+      late?.res.end('late')
+      late?.res.write('later', () => {})
+      late?.next(new Error('latest'))
+      assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+      client.end('bye')
+      assert.equal((await client.readAll()).toString(), 'bye')
+    }
+  })
+
+  test('lets loggers see status 101 when the tunnel ends, and not before', async t => {
+    const logged: string[] = []
+    const logger: Middleware = (_req, res, next) => {
+      res.on('close', () => logged.push(`close ${res.statusCode}`))
+      next()
+    }
+    const w = await world(t, start, echo(), {}, { before: [logger] })
+    const client = await w.tunnel('/')
+    await client.send('hello').readExact(5)
+    assert.deepEqual(logged, [])
+    client.end()
+    await client.readAll()
+    await eventually(() => logged.length > 0)
+    await client.closed
+    assert.deepEqual(logged, ['close 101'])
+  })
+
+  test('works with nothing but a mount and listen(), the very first request a WebSocket', async t => {
+    const w = await world(t, start, echo({ early: 'hi ' }), {}, { listen: 'auto' })
+    for (let i = 0; i < 3; i++) {
+      const client = await w.upgrade('/')
+      assert.equal((await client.answer()).statusCode, 101)
+      assert.equal((await client.send('hello').readExact(8)).toString(), 'hi hello')
+      client.end('bye')
+      assert.equal((await client.readAll()).toString(), 'bye')
+    }
+    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+  })
+
+  test('keeps early bytes of every upgrade after the first request, with nothing but a mount and listen()', async t => {
+    const w = await world(t, start, record(), {}, { listen: 'auto' })
+    await (await w.connect()).send(plainRequest('/x', { method: 'HEAD' }))
+    w.backend.play(record())
+    await w.backend.request()
+    const client = await w.upgrade('/', { early: 'early ' })
+    assert.equal((await client.answer()).statusCode, 101)
+    client.end('late')
+    assert.equal((await (await w.backend.connection(1)).readAll()).toString(), 'early late')
+  })
+
+  test('keeps bytes that follow the first WebSocket in a packet of their own', async t => {
+    const w = await world(t, start, record(), {}, { listen: 'auto' })
+    const client = await w.upgrade('/')
+    await w.backend.request()
+    client.end('right after')
+    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'right after')
+  })
+
+  test('refuses and relays to the very first WebSocket as to any other', async t => {
+    const w = await world(t, start, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
+    const client = await w.upgrade('/live')
+    assert.equal((await client.whole()).body, 'no')
+    const next = await client
+      .send(plainRequest('/own'))
+      .answer()
+      .then(
+        head => head.statusCode,
+        () => 'end',
+      )
+    assert.ok(next === 'end' || next === 200, String(next))
+  })
+
+  test('lets open tunnels finish when it closes, refuses new ones, and then lets the server close', async t => {
+    const w = await world(t, start, echo(), { drainTimeout: 5_000 }, { mount: '/live' })
+    const client = await w.tunnel('/live')
+    const kept = await w.connect()
+    assert.equal((await kept.send(plainRequest('/own')).whole()).body, 'own')
+    let closed = false
+    const closing = w.app.closeProxy().then(() => {
+      closed = true
+    })
+    kept.send(upgradeRequest('/live'))
+    const refused = await kept.answer().then(
+      head => head.statusCode,
+      () => 'end',
+    )
+    assert.ok(refused === 503 || refused === 'end', String(refused))
+    kept.end()
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+    assert.equal(closed, false)
+    client.end()
+    await client.readAll()
+    await closing
+    if (w.app.server.listening) await new Promise(resolve => w.app.server.close(resolve))
+    assert.deepEqual(
+      w.app.ends.map(({ end }) => end.reason),
+      ['finished'],
+    )
+    assert.equal(w.backend.seen.length, 1)
+  })
+
+  test('ends what is still open after drainTimeout', async t => {
+    const w = await world(t, start, record(), { drainTimeout: 100 })
+    const client = await w.tunnel('/')
+    const closing = w.app.closeProxy()
+    assert.equal((await client.readAll()).length, 0)
+    client.end()
+    ;(await w.backend.connection()).end()
+    await closing
+    assert.deepEqual(
+      w.app.ends.map(({ end }) => end.reason),
+      ['shutdown'],
+    )
+  })
+
+  test('closes with handshakes under way and clients still coming', async t => {
+    const w = await world(t, start, silent(), { drainTimeout: 100 })
+    const waiting = await w.upgrade('/')
+    await w.backend.request()
+    const closing = w.app.closeProxy()
+    const late = await w.upgrade('/').catch(() => undefined)
+    const told = [waiting, late].map(async client => {
+      const status = await client?.answer().then(
+        head => head.statusCode,
+        () => 'end',
+      )
+      client?.end()
+      return status
+    })
+    await closing
+    for (const status of await Promise.all(told)) {
+      assert.ok(status === undefined || status === 503 || status === 'end', String(status))
+    }
+  })
+}

@@ -1,0 +1,4 @@
+import { startConnect } from '../support/start.ts'
+import { contract } from './contract.ts'
+
+contract('Connect', startConnect)

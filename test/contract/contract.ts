@@ -1,0 +1,29 @@
+import { describe } from 'node:test'
+import type { Start } from '../support/start.ts'
+import { answersTheme } from './answers.ts'
+import { appsTheme } from './apps.ts'
+import { fallbackTheme } from './fallback.ts'
+import { headersTheme } from './headers.ts'
+import { listeningTheme } from './listening.ts'
+import { pathsTheme } from './paths.ts'
+import { tunnelsTheme } from './tunnels.ts'
+import { upgradeTheme } from './upgrade.ts'
+import type { Theme } from './world.ts'
+
+const themes: Record<string, Theme> = {
+  'what is an upgrade': upgradeTheme,
+  'what comes back': answersTheme,
+  'paths and targets': pathsTheme,
+  headers: headersTheme,
+  tunnels: tunnelsTheme,
+  'HTTP fallback': fallbackTheme,
+  'the app around it': appsTheme,
+  listening: listeningTheme,
+}
+
+/** Everything that can be seen from outside, over raw sockets on both sides, the same on every framework. */
+export function contract(name: string, start: Start): void {
+  for (const [title, theme] of Object.entries(themes)) {
+    describe(`${name}: ${title}`, { timeout: 60_000 }, () => theme(start))
+  }
+}

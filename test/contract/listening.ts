@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { test } from 'node:test'
+import { Server as SocketIo } from 'socket.io'
+import { io } from 'socket.io-client'
+import { WebSocket, WebSocketServer } from 'ws'
+import { answer, echo, startBackend } from '../support/backend.ts'
+import { within } from '../support/gate.ts'
+import type { Started } from '../support/start.ts'
+import { type Theme, world } from './world.ts'
+
+/** Opens a WebSocket, says a word and gives back the answer. */
+async function talk(port: number, path: string, word: string | Buffer, options = {}): Promise<string> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, options)
+  try {
+    await within(5_000, `a WebSocket at ${path}`, once(socket, 'open'))
+    socket.send(word)
+    const [data] = (await within(5_000, `an answer at ${path}`, once(socket, 'message'))) as [Buffer]
+    return data.toString()
+  } finally {
+    socket.terminate()
+  }
+}
+
+/** A WebSocket server of the app's own, as the documentation of ws has it. */
+const wsAt = (server: Server, path: string): WebSocketServer => {
+  const own = new WebSocketServer({ server, path })
+  own.on('connection', socket => socket.on('message', data => socket.send(`own ${data}`)))
+  return own
+}
+
+/** Real libraries: behind the tunnel, in front of it, and beside it on the same server. */
+export const listeningTheme: Theme = start => {
+  /** A ws server to tunnel to; its messages come back with `behind` in front. */
+  const behind = async (t: { after: (fn: () => unknown) => void }): Promise<{ port: number; protocols: string[] }> => {
+    const server = new WebSocketServer({
+      port: 0,
+      host: '127.0.0.1',
+      handleProtocols: protocols => [...protocols].at(-1) ?? false,
+      perMessageDeflate: true,
+    })
+    const protocols: string[] = []
+    server.on('connection', socket => {
+      protocols.push(socket.protocol)
+      socket.on('message', (data, binary) => socket.send(binary ? data : `behind ${data}`, { binary }))
+    })
+    await once(server, 'listening')
+    t.after(() => {
+      for (const socket of server.clients) socket.terminate()
+      return new Promise(resolve => server.close(resolve))
+    })
+    return { port: (server.address() as { port: number }).port, protocols }
+  }
+
+  test('carries ws to ws: messages, compression, the subprotocol the backend chose, a clean close', async t => {
+    const { port, protocols } = await behind(t)
+    const w = await world(t, start, echo(), { target: `ws://127.0.0.1:${port}/` })
+    assert.equal(await talk(w.app.port, '/', 'hello'), 'behind hello')
+    assert.equal(await talk(w.app.port, '/', 'x'.repeat(1_048_576)), `behind ${'x'.repeat(1_048_576)}`)
+    const socket = new WebSocket(`ws://127.0.0.1:${w.app.port}/`, ['one', 'two'])
+    await once(socket, 'open')
+    assert.equal(socket.protocol, 'two')
+    assert.match(socket.extensions, /permessage-deflate/)
+    for (let i = 0; i < 16; i++) socket.send('x'.repeat(65_536), { fin: i === 15 })
+    const [whole] = (await once(socket, 'message')) as [Buffer]
+    assert.equal(whole.length, 'behind '.length + 16 * 65_536)
+    socket.close(4321, 'enough')
+    const [code, reason] = await once(socket, 'close')
+    assert.equal(`${code} ${reason}`, '4321 enough')
+    assert.deepEqual(protocols, ['', '', 'two'])
+  })
+
+  test('carries socket.io, polling first and then upgraded, through two gateways in a row', async t => {
+    const backend = await startBackend(answer())
+    t.after(() => backend.close())
+    const { createServer } = await import('node:http')
+    const server = createServer()
+    const sockets = new SocketIo(server)
+    sockets.on('connection', socket => socket.on('word', (word, reply) => reply(`io ${word}`)))
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => sockets.close())
+    const inner = await start('/', { target: `ws://127.0.0.1:${(server.address() as { port: number }).port}/` })
+    t.after(() => inner.close())
+    const outer = await start('/', { target: `ws://127.0.0.1:${inner.port}/` })
+    t.after(() => outer.close())
+    const client = io(`http://127.0.0.1:${outer.port}`, { reconnection: false })
+    t.after(() => client.close())
+    await within(
+      5_000,
+      'socket.io to connect',
+      new Promise<void>((resolve, reject) => client.on('connect', resolve).on('connect_error', reject)),
+    )
+    assert.equal(await client.timeout(5_000).emitWithAck('word', 'one'), 'io one')
+    if (client.io.engine.transport.name === 'polling') {
+      await within(
+        5_000,
+        'socket.io to upgrade',
+        new Promise<void>(resolve => client.io.engine.once('upgrade', () => resolve())),
+      )
+    }
+    assert.equal(await client.timeout(5_000).emitWithAck('word', 'two'), 'io two')
+    assert.equal(outer.tunnels.size, 1)
+  })
+
+  const forms: [name: string, only: '/live' | string[] | ((req: { url?: string }) => boolean)][] = [
+    ['a prefix', '/live'],
+    ['a list', ['/elsewhere', '/live']],
+    ['a function', req => req.url?.startsWith('/live') ?? false],
+  ]
+  for (const [name, only] of forms) {
+    for (const order of ['before', 'after'] as const) {
+      test(`shares a server with ws, attached ${order} it, where only (${name}) says which are ours`, async t => {
+        const { port } = await behind(t)
+        let own: WebSocketServer | undefined
+        const attach = (server: Server): void => {
+          own = wsAt(server, '/own-ws')
+        }
+        const w = await world(
+          t,
+          start,
+          echo(),
+          { target: `ws://127.0.0.1:${port}/`, only },
+          { mount: '/live', only, ...(order === 'before' ? { prepare: attach } : {}) },
+        )
+        if (order === 'after') attach(w.app.server)
+        t.after(() => own?.close())
+        for (let i = 0; i < 2; i++) {
+          assert.equal(await talk(w.app.port, '/live/x', 'hello'), 'behind hello')
+          assert.equal(await talk(w.app.port, '/own-ws', 'hello'), 'own hello')
+        }
+        assert.equal((await w.get('/own')).body, 'own')
+        assert.match((await w.refused('/neither')).startLine, /400/, 'what is not ours is theirs to refuse')
+      })
+    }
+  }
+
+  test('shares a server with ws where only is an option of the tunnel alone', async t => {
+    const { port } = await behind(t)
+    const w = await world(
+      t,
+      start,
+      echo(),
+      { target: `ws://127.0.0.1:${port}/`, only: '/live' },
+      { mount: '/live', listen: 'auto' },
+    )
+    assert.equal(await talk(w.app.port, '/live', 'first'), 'behind first')
+    const own = wsAt(w.app.server, '/own-ws')
+    t.after(() => own.close())
+    assert.equal(await talk(w.app.port, '/live', 'hello'), 'behind hello')
+    assert.equal(await talk(w.app.port, '/own-ws', 'hello'), 'own hello')
+  })
+
+  test('shares a server with socket.io', async t => {
+    const { port } = await behind(t)
+    let sockets: SocketIo | undefined
+    const w = await world(
+      t,
+      start,
+      echo(),
+      { target: `ws://127.0.0.1:${port}/`, only: '/live' },
+      {
+        mount: '/live',
+        only: '/live',
+        prepare: server => {
+          sockets = new SocketIo(server, { destroyUpgradeTimeout: 50 })
+          sockets.on('connection', socket => socket.on('word', (word, reply) => reply(`io ${word}`)))
+        },
+      },
+    )
+    t.after(() => sockets?.close())
+    const live = new WebSocket(`ws://127.0.0.1:${w.app.port}/live`)
+    t.after(() => live.terminate())
+    await once(live, 'open')
+    const client = io(`http://127.0.0.1:${w.app.port}`, { reconnection: false })
+    t.after(() => client.close())
+    await within(
+      5_000,
+      'socket.io to connect',
+      new Promise<void>((resolve, reject) => client.on('connect', resolve).on('connect_error', reject)),
+    )
+    if (client.io.engine.transport.name === 'polling') {
+      await within(
+        5_000,
+        'socket.io to upgrade',
+        new Promise<void>(resolve => client.io.engine.once('upgrade', () => resolve())),
+      )
+    }
+    assert.equal(await client.timeout(5_000).emitWithAck('word', 'one'), 'io one')
+    await new Promise(resolve => setTimeout(resolve, 100))
+    live.send('still there')
+    const [data] = (await once(live, 'message')) as [Buffer]
+    assert.equal(data.toString(), 'behind still there')
+  })
+
+  test('steps aside where others listen and no only is given, and warns once', async t => {
+    const warnings: string[] = []
+    const note = (warning: Error): void => {
+      if (/only/.test(warning.message)) warnings.push(warning.message)
+    }
+    process.on('warning', note)
+    t.after(() => process.off('warning', note))
+    const asideOf = async (app: Started): Promise<WebSocketServer> => {
+      const own = wsAt(app.server, '/own-ws')
+      t.after(() => own.close())
+      for (let i = 0; i < 2; i++) assert.equal(await talk(app.port, '/own-ws', 'hello'), 'own hello')
+      return own
+    }
+    const w = await world(t, start, echo(), {}, { mount: '/live' })
+    await w.tunnel('/live')
+    const own = await asideOf(w.app)
+    assert.match((await w.refused('/live')).startLine, /400/, 'the other listener answers')
+    assert.equal(w.backend.seen.length, 1)
+    w.backend.play(answer())
+    assert.equal((await w.get('/live')).body, 'from the backend')
+    await asideOf((await world(t, start, echo(), {}, { mount: '/live' })).app)
+    await new Promise(resolve => setImmediate(resolve))
+    assert.equal(warnings.length, 1, warnings.join('\n'))
+
+    own.close()
+    w.backend.play(echo())
+    await w.tunnel('/live')
+  })
+
+  test('leaves a server alone on which a listener of the app takes every upgrade', async t => {
+    const w = await world(
+      t,
+      start,
+      echo(),
+      {},
+      {
+        listen: 'auto',
+        mount: '/live',
+        prepare: server =>
+          server.on('upgrade', (_req, socket: Duplex) => socket.end('HTTP/1.1 499 Mine\r\nContent-Length: 0\r\n\r\n')),
+      },
+    )
+    assert.equal((await w.refused('/live')).startLine, 'HTTP/1.1 499 Mine')
+    assert.equal((await w.get('/own')).body, 'own')
+  })
+}

@@ -1,0 +1,398 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { RouteOptions } from '@ws-tunnel/core'
+import { answer, record } from '../support/backend.ts'
+import { assertFailure, type Theme, world } from './world.ts'
+
+type Row = [path: string, seen: string | number]
+
+/** Which route takes a path, and the very path the backend sees. */
+export const pathsTheme: Theme = start => {
+  /** Each path as an upgrade and as HTTP: what the backend saw of it, or the status of the refusal. */
+  const rows = (name: string, routes: (at: string) => RouteOptions[], table: Row[], mount = '/'): void => {
+    test(name, async t => {
+      const w = await world(t, start, record(), ({ address }) => ({ routes: routes(`ws://${address}`) }), { mount })
+      const seen = async (path: string, plain: boolean): Promise<string | number> => {
+        const before = w.backend.seen.length
+        if (plain) {
+          const { statusCode } = await w.get(path)
+          return w.backend.seen[before]?.path ?? statusCode
+        }
+        const client = await w.upgrade(path)
+        const head = await client.answer()
+        if (head.statusCode === 101) client.destroy()
+        else assert.equal(w.backend.seen.length, before)
+        return w.backend.seen[before]?.path ?? head.statusCode
+      }
+      const upgrades: Row[] = []
+      for (const [path] of table) upgrades.push([path, await seen(path, false)])
+      assert.deepEqual(upgrades, table)
+      w.backend.play(answer())
+      const plain: Row[] = []
+      for (const [path] of table) plain.push([path, await seen(path, true)])
+      assert.deepEqual(plain, table)
+    })
+  }
+
+  rows('matches a prefix on segment boundaries, case and all', at => [{ path: '/a', target: `${at}/b` }], [
+    ['/a', '/b'],
+    ['/a/', '/b/'],
+    ['/a/x', '/b/x'],
+    ['/ax', 404],
+    ['/A', 404],
+    ['/a;p=1', 404],
+    ['/a?x=1', '/b?x=1'],
+    ['/a/x;p=1/y', '/b/x;p=1/y'],
+    ['/', 404],
+  ])
+
+  rows('matches everything with /', at => [{ path: '/', target: `${at}/` }], [
+    ['/', '/'],
+    ['/x', '/x'],
+    ['/x/y?q', '/x/y?q'],
+  ])
+
+  rows(
+    'joins target and rest with exactly one slash',
+    at => [
+      { path: '/none', target: at },
+      { path: '/one', target: `${at}/` },
+      { path: '/deep', target: `${at}/b` },
+      { path: '/deeper/', target: `${at}/b/` },
+      { path: '/deepest', target: `${at}/b/` },
+    ],
+    [
+      ['/none', '/'],
+      ['/none/x', '/x'],
+      ['/one/x', '/x'],
+      ['/deep/x', '/b/x'],
+      ['/deeper/x', '/b/x'],
+      ['/deeper', 404],
+      ['/deepest/x', '/b/x'],
+    ],
+  )
+
+  rows(
+    'concatenates as httpd does with join: concat',
+    at => [
+      { path: '/a/', target: `${at}/b`, join: 'concat' },
+      { path: '/c', target: `${at}/d/`, join: 'concat' },
+    ],
+    [
+      ['/a/x', '/bx'],
+      ['/c', '/d/'],
+      ['/c/x', '/d//x'],
+    ],
+  )
+
+  rows('resolves dots and merges slashes before it matches', at => [{ path: '/a', target: `${at}/b` }], [
+    ['/a/../c', 404],
+    ['/a/%2e%2e/c', 404],
+    ['/c/../a/x', '/b/x'],
+    ['/a//x', '/b/x'],
+    ['/%61/./x', '/b/x'],
+    ['/a/..;/c', '/b/..;/c'],
+  ])
+
+  rows('400s a path that leads above the root', at => [{ path: '/', target: `${at}/` }], [
+    ['/../x', 400],
+    ['/a/../../x', 400],
+    ['/%2e%2e/x', 400],
+    ['/.%2E/x', 400],
+  ])
+
+  rows('sends the canonical form of a path', at => [{ path: '/a', target: `${at}/b` }], [
+    ['/a/x%20y', '/b/x%20y'],
+    ['/a/x%3By', '/b/x;y'],
+    ['/a/%25', '/b/%25'],
+    ['/a/x%3fy?q', '/b/x%3Fy?q'],
+    ['/a/%c3%a9', '/b/%C3%A9'],
+    ['/a/[x]', '/b/%5Bx%5D'],
+    ['/a/x|y', '/b/x%7Cy'],
+    ['/a/"x"', '/b/%22x%22'],
+    ['/a/%7eu', '/b/~u'],
+    ['/a/%0ax', '/b/%0Ax'],
+  ])
+
+  rows(
+    'sends the path as the client wrote it with nocanon',
+    at => [{ path: '/a', target: `${at}/b`, nocanon: true, encodedSlashes: 'keep' }],
+    [
+      ['/a/x%3By?q=%20', '/b/x%3By?q=%20'],
+      ['/a/%c3%a9', '/b/%c3%a9'],
+      ['/a/x%2fy', '/b/x%2fy'],
+      ['/a//x', '/b//x'],
+    ],
+  )
+
+  rows(
+    'keeps the query byte for byte, and adds it to that of the target',
+    at => [
+      { path: '/a', target: `${at}/b` },
+      { path: '/q', target: `${at}/b?fixed=1` },
+    ],
+    [
+      ["/a?x=1&x=2&%41=%7e&q='a?b/c..", "/b?x=1&x=2&%41=%7e&q='a?b/c.."],
+      ['/q', '/b?fixed=1'],
+      ['/q?x=1', '/b?fixed=1&x=1'],
+    ],
+  )
+
+  rows('404s an encoded slash or NUL', at => [{ path: '/a', target: `${at}/b` }], [
+    ['/a/x%2Fy', 404],
+    ['/a/x%2fy', 404],
+    ['/a/x%00y', 404],
+    ['/a/x%252Fy', '/b/x%252Fy'],
+  ])
+
+  rows(
+    'decodes or keeps an encoded slash where the route says so',
+    at => [
+      { path: '/keep', target: `${at}/b`, encodedSlashes: 'keep' },
+      { path: '/decode', target: `${at}/b`, encodedSlashes: 'decode' },
+    ],
+    [
+      ['/keep/x%2Fy', '/b/x%2Fy'],
+      ['/keep/x%252Fy', '/b/x%252Fy'],
+      ['/decode/x%2Fy', '/b/x/y'],
+      ['/decode/x%2F..%2Fy', '/b/y'],
+      ['/decode/x%252Fy', '/b/x%252Fy'],
+    ],
+  )
+
+  test('passes escapes that are no UTF-8 on, unless the router of the framework refuses them', async t => {
+    const w = await world(t, start, record())
+    const client = await w.upgrade('/a/%e9')
+    const { statusCode } = await client.answer()
+    if (w.app.fastify !== undefined) assert.equal(statusCode, 400)
+    else assert.equal((await w.backend.request()).path, '/a/%E9')
+  })
+
+  test('names the code of an encoded slash', async t => {
+    const w = await world(t, start, record())
+    assertFailure(w.app, await w.refused('/x%2Fy'), 404, 'WST_ERR_ENCODED_SLASH')
+  })
+
+  rows(
+    'takes the first route that matches',
+    at => [
+      { path: '/a/i', target: false },
+      { path: '/a', target: `${at}/b` },
+      { path: '/a/b', target: `${at}/never` },
+      { path: '/o', target: `${at}/first` },
+      { path: '/o/i', target: false },
+    ],
+    [
+      ['/a/i', 404],
+      ['/a/i/x', 404],
+      ['/a/ix', '/b/ix'],
+      ['/a/b/c', '/b/b/c'],
+      ['/o/i', '/first/i'],
+    ],
+  )
+
+  rows(
+    'matches a RegExp and fills in its groups',
+    at => [
+      { path: /^\/(myApp\/ws)$/, target: `${at}/$1` },
+      { path: /^\/p\/(\d+)\/(.*)$/, target: `${at}/$2/$1` },
+      { path: /\.gif$/, target: `${at}` },
+      { path: /^\/x\/(.*)$/, target: false },
+      { path: /^\/rest(?:\/(.*))?$/, target: `${at}/r/$1` },
+      { path: /in/, target: `${at}/$0` },
+    ],
+    [
+      ['/myApp/ws?tok=1', '/myApp/ws?tok=1'],
+      ['/myApp/ws/', 404],
+      ['/p/12/a%20b?k=v', '/a%20b/12?k=v'],
+      ['/x/1', 404],
+      ['/d/y.gif?q', '/d/y.gif?q'],
+      ['/rest', '/r/'],
+      ['/foo/in/bar', '/in'],
+    ],
+  )
+
+  rows(
+    'matches a path-to-regexp pattern and fills in its names',
+    at => [
+      { path: '/rooms/:room/ws', target: `${at}/room/:room` },
+      { path: '/files/*rest', target: `${at}/f/:rest` },
+      { path: '/opt{/:lang}/end', target: `${at}/o/:lang` },
+      { path: '/lit\\:eral', target: `${at}/literal` },
+    ],
+    [
+      ['/rooms/a%20b/ws', '/room/a%20b'],
+      ['/rooms/7/ws/more?q', '/room/7/more?q'],
+      ['/rooms/7', 404],
+      ['/Rooms/7/ws', 404],
+      ['/files/a/b', '/f/a/b'],
+      ['/opt/de/end', '/o/de'],
+      ['/lit:eral/x', '/literal/x'],
+    ],
+  )
+
+  rows(
+    '403s a result with a captured question mark',
+    at => [
+      { path: /^\/a\/(.*)$/, target: `${at}/rw/$1` },
+      { path: '/n/:name', target: `${at}/n/:name` },
+    ],
+    [
+      ['/a/x?q=1', '/rw/x?q=1'],
+      ['/a/x%3Fy', 403],
+      ['/n/x%3Fy', 403],
+    ],
+  )
+
+  test('414s a path of more than 8 KiB where a pattern would have to read it', async t => {
+    const w = await world(t, start, record(), ({ address }) => ({
+      routes: [{ path: /^\/(.*)$/, target: `ws://${address}/$1` }],
+    }))
+    assertFailure(w.app, await w.refused(`/${'a'.repeat(8_200)}`), 414, 'WST_ERR_PATH_TOO_LONG')
+    await w.tunnel(`/${'a'.repeat(8_000)}`)
+  })
+
+  for (const target of ['ws://$1/', 'ws://back$1.example/', 'ws://127.0.0.1:$1/', 'ws://%1/']) {
+    test(`refuses a capture in the authority when the options are read: ${target}`, async () => {
+      await assert.rejects(async () => start('/', { routes: [{ path: /^\/(.*)$/, target }] }), {
+        code: 'WST_ERR_OPTION',
+      })
+    })
+  }
+
+  test('holds a route to its conditions, and fills in what they captured', async t => {
+    const w = await world(t, start, record(), ({ address }) => ({
+      routes: [
+        {
+          path: '/',
+          when: [
+            { header: 'x-not', not: /^$/ },
+            { header: 'x-tenant', matches: /^(\w+)-(\d+)$/ },
+          ],
+          target: `ws://${address}/%2/%1`,
+        },
+        {
+          path: '/',
+          when: [
+            {
+              any: [
+                { header: 'x-a', matches: /./ },
+                { header: 'x-b', matches: /./ },
+              ],
+            },
+          ],
+          target: `ws://${address}/any`,
+        },
+        {
+          path: '/',
+          when: [{ test: req => req.method === 'GET' && req.headers['x-test'] === 'yes' }],
+          target: `ws://${address}/test`,
+        },
+        {
+          path: '/',
+          when: [
+            { header: 'upgrade', matches: /websocket/i },
+            { header: 'connection', matches: /upgrade/i },
+          ],
+          target: `ws://${address}/rest`,
+        },
+      ],
+    }))
+    const seen = async (headers: Record<string, string | string[]>): Promise<string | undefined> => {
+      await w.tunnel('/x', { headers })
+      return w.backend.seen.at(-1)?.path
+    }
+    assert.equal(await seen({ 'X-Tenant': 'acme-7', 'X-Not': '1' }), '/7/acme/x')
+    assert.equal(await seen({ 'X-Tenant': 'acme-7' }), '/rest/x')
+    assert.equal(await seen({ 'X-B': '1' }), '/any/x')
+    assert.equal(await seen({ 'X-Test': 'yes' }), '/test/x')
+    assert.equal(await seen({}), '/rest/x')
+    assert.equal((await w.get('/x')).statusCode, 404)
+  })
+
+  test('asks a function for the target: a URL, a promise of one, or false', async t => {
+    const w = await world(t, start, record(), ({ address }) => ({
+      routes: [
+        {
+          path: '/sync',
+          target: (req, { rest }) => (rest === '/no' ? false : `ws://${address}/s/${req.headers['x-room']}`),
+        },
+        { path: '/async', target: async () => `ws://${address}/$1%1/` },
+        { path: '/never', target: async () => false as const },
+      ],
+    }))
+    await w.tunnel('/sync/x', { headers: { 'X-Room': 'r' } })
+    await w.tunnel('/async/x')
+    assert.deepEqual(
+      w.backend.seen.map(request => request.path),
+      ['/s/r/x', '/$1%251/x'],
+    )
+    assert.equal((await w.refused('/sync/no')).body, 'own 404: GET /sync/no')
+    assert.equal((await w.refused('/never')).body, 'own 404: GET /never')
+  })
+
+  const failing: [what: string, target: () => string | Promise<string>][] = [
+    [
+      'throws',
+      () => {
+        throw new Error('secret')
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('secret'))],
+    ['gives no URL', () => 'nonsense'],
+    ['gives nothing', () => undefined as unknown as string],
+  ]
+  for (const [what, target] of failing) {
+    test(`500s a target function that ${what}`, async t => {
+      const w = await world(t, start, record(), { target })
+      assertFailure(w.app, await w.refused('/'), 500, 'WST_ERR_CALLBACK')
+      assert.equal((await w.get('/')).statusCode, 500)
+    })
+  }
+
+  test('500s a condition that throws', async t => {
+    const when = [
+      {
+        test: () => {
+          throw new Error('secret')
+        },
+      },
+    ]
+    const w = await world(t, start, record(), ({ address }) => ({ target: `ws://${address}`, when }))
+    assertFailure(w.app, await w.refused('/'), 500, 'WST_ERR_CALLBACK')
+  })
+
+  for (const path of ['//', '//x', '/%E0%A4%A', '/%zz', '*', '?', '/?', '/a\\..\\b', 'http://other.example/x']) {
+    test(`answers a request for ${path} with a status, upgrade or not, and serves on`, async t => {
+      const w = await world(t, start, answer({ statusCode: 403 }))
+      for (const text of [
+        await w.upgrade(path),
+        await w.connect().then(client => client.send(`GET ${path} HTTP/1.1\r\nHost: front.example\r\n\r\n`)),
+      ]) {
+        assert.ok((await text.whole()).statusCode >= 400)
+      }
+      assert.equal((await w.get('/own')).body, 'own')
+    })
+  }
+
+  test('takes the mount path off before it matches', async t => {
+    const w = await world(
+      t,
+      start,
+      record(),
+      ({ address }) => ({
+        routes: [
+          { path: '/a', target: `ws://${address}/b` },
+          { path: '/', target: `ws://${address}/` },
+        ],
+      }),
+      { mount: '/ws2' },
+    )
+    for (const path of ['/ws2', '/ws2/', '/ws2/a/x?q=1', '/ws2/ax']) await w.tunnel(path)
+    assert.deepEqual(
+      w.backend.seen.map(request => request.path),
+      ['/', '/', '/b/x?q=1', '/ax'],
+    )
+    for (const path of ['/ws2x', '/a', '/']) assert.equal((await w.refused(path)).body, `own 404: GET ${path}`)
+  })
+}
