@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
+import { registerHooks } from 'node:module'
 import type { Duplex } from 'node:stream'
 import { test } from 'node:test'
+import { createTunnelProxy } from '@ws-tunnel/core'
 import { Server as SocketIo } from 'socket.io'
 import { io } from 'socket.io-client'
 import { WebSocket, WebSocketServer } from 'ws'
 import { answer, echo, startBackend } from '../support/backend.ts'
 import { within } from '../support/gate.ts'
-import type { Started } from '../support/start.ts'
+import type { Middleware, Started } from '../support/start.ts'
 import { type Theme, world } from './world.ts'
 
 /** Opens a WebSocket, says a word and gives back the answer. */
@@ -238,5 +240,29 @@ export const listeningTheme: Theme = start => {
     )
     assert.equal((await w.refused('/live')).startLine, 'HTTP/1.1 499 Mine')
     assert.equal((await w.get('/own')).body, 'own')
+  })
+
+  test('shares its listener with a second copy of the package', async t => {
+    const copies = registerHooks({
+      resolve: (specifier, context, next) => {
+        const resolved = next(specifier, context)
+        const copied = context.parentURL?.endsWith('?copy') && specifier.startsWith('.')
+        return copied ? { ...resolved, url: `${resolved.url}?copy` } : resolved
+      },
+    })
+    const copy = (await import(`${import.meta.resolve('@ws-tunnel/core')}?copy`)) as typeof import('@ws-tunnel/core')
+    copies.deregister()
+    assert.notEqual(copy.createTunnelProxy, createTunnelProxy)
+    const backend = await startBackend(echo({ early: 'copy' }))
+    t.after(() => backend.close())
+    const proxy = copy.createTunnelProxy({ routes: [{ path: '/copy', target: `ws://${backend.address}` }] })
+    const before: Middleware = (req, res, next) => void proxy.handle(req, res).then(taken => taken || next(), next)
+    const w = await world(t, start, echo({ early: 'mine' }), {}, { before: [before] })
+    for (let i = 0; i < 2; i++) {
+      assert.equal((await (await w.tunnel('/copy/x')).readExact(4)).toString(), 'copy')
+      assert.equal((await (await w.tunnel('/x')).readExact(4)).toString(), 'mine')
+    }
+    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+    await proxy.close({ drainTimeout: 0 })
   })
 }

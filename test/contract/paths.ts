@@ -395,4 +395,13 @@ export const pathsTheme: Theme = start => {
     )
     for (const path of ['/ws2x', '/a', '/']) assert.equal((await w.refused(path)).body, `own 404: GET ${path}`)
   })
+
+  test('tells a mount path from the same with a slash, as ProxyPass does', async t => {
+    const w = await world(t, start, record(), ({ address }) => ({ target: `ws://${address}/b` }), { mount: '/ws2' })
+    for (const path of ['/ws2', '/ws2/', '/ws2?q', '/ws2/?q', '/ws2/x']) await w.tunnel(path)
+    assert.deepEqual(
+      w.backend.seen.map(request => request.path),
+      ['/b', '/b/', '/b?q', '/b/?q', '/b/x'],
+    )
+  })
 }

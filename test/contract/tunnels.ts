@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tunnel, TunnelEnd } from '@ws-tunnel/core'
@@ -384,5 +385,45 @@ export const tunnelsTheme: Theme = start => {
     await eventually(async () => {
       await (await w.tunnel('/')).send('x').readExact(1)
     })
+  })
+
+  test('takes what stands beside routes as the default of each of them', async t => {
+    const w = await world(
+      t,
+      start,
+      record(),
+      ({ address }) => ({
+        upgrade: 'foo',
+        idleTimeout: 100,
+        routes: [
+          { path: '/own', target: `ws://${address}/`, upgrade: 'bar', idleTimeout: 0 },
+          { path: '/', target: `ws://${address}/` },
+        ],
+      }),
+      { mount: '/live' },
+    )
+    const patient = await w.tunnel('/live/own', { token: 'bar' })
+    const idle = await w.tunnel('/live/x', { token: 'foo' })
+    await idle.readAll()
+    idle.end()
+    ;(await w.backend.connection(1)).end()
+    assert.equal((await endOf(w.app)).reason, 'idle')
+    patient.send('still there')
+    assert.equal((await (await w.backend.connection(0)).readExact(11)).toString(), 'still there')
+  })
+
+  test('survives observers that throw', async t => {
+    const throwing = (): never => {
+      throw new Error('of the observer')
+    }
+    const warned = once(process, 'warning')
+    const w = await world(t, start, echo(), { onClose: throwing, onError: throwing, onOpen: throwing })
+    const client = await w.tunnel('/')
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+    client.end()
+    await client.readAll()
+    w.backend.play(raw(''))
+    assert.equal((await w.refused('/')).statusCode, 502)
+    assert.match(String((await warned)[0]), /of the observer/)
   })
 }

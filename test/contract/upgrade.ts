@@ -236,6 +236,14 @@ export const upgradeTheme: Theme = start => {
     })
   }
 
+  for (const Host of ['front.example/../x', 'user@front.example', 'front.example, other.example']) {
+    test(`400s a plain request with the Host ${Host}`, async t => {
+      const w = await world(t, start, tells)
+      assert.equal((await w.get('/', { host: Host })).statusCode, 400)
+      assert.equal(w.backend.connections.length, 0)
+    })
+  }
+
   const holding = (): { middleware: Middleware; held: Promise<ServerResponse> } => {
     const { promise: held, resolve } = Promise.withResolvers<ServerResponse>()
     return { held, middleware: (req, res, next) => (req.url === '/held' ? resolve(res) : next()) }

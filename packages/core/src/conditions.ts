@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from './errors.ts'
 import { headerValue } from './headers.ts'
 import type { Condition } from './options.ts'
+import { bytesToText } from './path.ts'
 
 /** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
 export type ConditionGroups = readonly (string | undefined)[]
@@ -58,8 +59,8 @@ function compileCondition(condition: Condition): ConditionTest {
   const { header } = condition
   if ('not' in condition) {
     const pattern = stateless(condition.not)
-    return req => (pattern.test(headerValue(req, header)) ? null : KEEP)
+    return req => (pattern.test(bytesToText(headerValue(req, header))) ? null : KEEP)
   }
   const pattern = stateless(condition.matches)
-  return req => pattern.exec(headerValue(req, header))
+  return req => pattern.exec(bytesToText(headerValue(req, header)))
 }

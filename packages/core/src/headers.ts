@@ -200,6 +200,7 @@ export function editHeaders(headers: HeaderList, editing: HeaderEditing | undefi
     try {
       editing(headers, req)
     } catch (cause) {
+      if (cause instanceof WsTunnelError) throw cause
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a header function threw ${String(cause)}`, cause })
     }
     return headers

@@ -45,14 +45,16 @@ export type HeaderEditing = HeaderEdits | ((headers: HeaderList, req: IncomingMe
 
 /** What every route may say, and what stands beside `routes` as the default of each of them. */
 export interface RouteDefaults {
-  /** Upgrade tokens let through, exact and case-insensitive; `'ANY'` and `'NONE'` as Apache documents them (`upgrade=`). @default 'websocket' */
-  upgrade?: string | readonly string[]
+  /** Upgrade tokens let through, exact and case-insensitive; `'ANY'` and `'NONE'` as Apache documents them (`upgrade=`); `false` lets none through. @default 'websocket' */
+  upgrade?: string | readonly string[] | false
   /** Serve requests that ask for no upgrade as HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
   fallback?: boolean
   /** How a prefix target and the rest of the path meet: exactly one slash, or plain concatenation as httpd does. @default 'slash' */
   join?: 'slash' | 'concat'
   /** `%2F` in a path: answer 404, decode it, or keep it as it is (AllowEncodedSlashes). @default 'reject' */
   encodedSlashes?: 'reject' | 'decode' | 'keep'
+  /** Take a run of slashes in a path for one (MergeSlashes). @default true */
+  mergeSlashes?: boolean
   /** Send the path as the client wrote it (ProxyPass nocanon). @default false */
   nocanon?: boolean
   /** TCP and TLS connect to the backend, ms; 0 is never (connectiontimeout=). Ends in 504. @default 5000 */
@@ -97,7 +99,7 @@ export interface RouteDefaults {
 
 /** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. Tried in order; the first match wins. */
 export interface RouteOptions extends RouteDefaults {
-  /** A string is a prefix on segment boundaries (ProxyPass), or with `:name`, `*name` or `{...}` a path-to-regexp pattern; a RegExp is ProxyPassMatch. @default '/' */
+  /** A string is a prefix on segment boundaries (ProxyPass), or with `:name`, `*name` or `{...}` a path-to-regexp pattern; a RegExp is ProxyPassMatch; its group named `rest` is what a target without captures is followed by, instead of the whole path. @default '/' */
   path?: string | RegExp
   /** Every condition must hold (RewriteCond). @default [] */
   when?: Condition[]
@@ -181,6 +183,7 @@ const ROUTE_DEFAULTS: Required<
   fallback: true,
   join: 'slash',
   encodedSlashes: 'reject',
+  mergeSlashes: true,
   nocanon: false,
   connectTimeout: 5_000,
   handshakeTimeout: 60_000,
@@ -263,6 +266,7 @@ const textMap: Check = (where, value) => {
   }
 }
 const upgrade: Check = (where, value) => {
+  if (value === false) return
   const tokens = typeof value === 'string' ? [value] : value
   if (!Array.isArray(tokens) || tokens.length === 0) {
     throw wrong(where, "an upgrade token, a list of them, 'ANY' or 'NONE'", value)
@@ -362,6 +366,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   fallback: boolean,
   join: oneOf('slash', 'concat'),
   encodedSlashes: oneOf('reject', 'decode', 'keep'),
+  mergeSlashes: boolean,
   nocanon: boolean,
   connectTimeout: duration,
   handshakeTimeout: duration,
@@ -431,7 +436,8 @@ function checked(where: string, options: object, checks: Record<string, Check>):
   return present
 }
 
-function readUpgrade(value: string | readonly string[]): UpgradeSetting {
+function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
+  if (value === false) return { always: false, any: false, tokens: [] }
   const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
   const always = tokens[0] === 'none'
   const any = tokens[0] === 'any'

@@ -16,13 +16,15 @@ export interface DecodedPath {
  * that no route matches stays the app's affair.
  */
 export class RequestUrl {
-  /** As the client wrote it, without query. */
+  /** As the client wrote it, without query; `/` for an empty one. */
   readonly rawPath: string
+  /** The path is empty: the mount point itself was asked for, without a slash behind it. */
+  readonly bare: boolean
   /** With its `?`, or `''`. */
   readonly query: string
   /** Host of an absolute-form request target (RFC 9112 3.2.2). */
   readonly authority: string | undefined
-  readonly #decoded = new Map<EncodedSlashes, DecodedPath>()
+  readonly #decoded = new Map<string, DecodedPath>()
 
   constructor(url: string) {
     const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
@@ -30,16 +32,18 @@ export class RequestUrl {
     const mark = originForm.indexOf('?')
     const path = mark === -1 ? originForm : originForm.slice(0, mark)
     this.authority = absolute?.[1]
-    this.rawPath = path === '' ? '/' : path
+    this.bare = path === ''
+    this.rawPath = this.bare ? '/' : path
     this.query = mark === -1 ? '' : originForm.slice(mark)
   }
 
   /** The decoded path; each mode is computed once. */
-  path(encodedSlashes: EncodedSlashes): DecodedPath {
-    let decoded = this.#decoded.get(encodedSlashes)
+  path(encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
+    const mode = `${encodedSlashes} ${mergeSlashes}`
+    let decoded = this.#decoded.get(mode)
     if (decoded === undefined) {
-      decoded = decodePath(this.rawPath, encodedSlashes)
-      this.#decoded.set(encodedSlashes, decoded)
+      decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes)
+      this.#decoded.set(mode, decoded)
     }
     return decoded
   }
@@ -49,9 +53,9 @@ const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_RE
 
 /**
  * httpd's ap_normalize_path and ap_unescape_url_ex: unreserved characters decoded, `.` and `..` segments resolved,
- * slashes merged, then everything decoded but what `encodedSlashes` says of `%2F`.
+ * slashes merged unless told otherwise, then everything decoded but what `encodedSlashes` says of `%2F`.
  */
-export function decodePath(raw: string, encodedSlashes: EncodedSlashes): DecodedPath {
+export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
   if (/^[\w\-.~!$&'()*+,;=:@/]*$/.test(raw) && !/\/[./]/.test(raw)) return { text: raw, fault: undefined }
 
   let fault: WsTunnelError | undefined
@@ -66,28 +70,28 @@ export function decodePath(raw: string, encodedSlashes: EncodedSlashes): Decoded
   const unreserved = raw.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
-  const normal = normalise(unreserved)
+  const normal = normalise(unreserved, mergeSlashes)
   // Kept slashes stay escapes in the text, so `%25` must stay one too, or `%252F` would come out as `%2F`.
   const stays = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
   const bytes = normal.text.replace(/%([0-9a-f]{2})/gi, (sequence, hex: string) =>
     stays.test(hex) ? sequence : String.fromCharCode(Number.parseInt(hex, 16)),
   )
-  const result = encodedSlashes === 'decode' ? normalise(bytes) : { text: bytes, aboveRoot: false }
+  const result = encodedSlashes === 'decode' ? normalise(bytes, mergeSlashes) : { text: bytes, aboveRoot: false }
   if (normal.aboveRoot || result.aboveRoot) fault ??= bad('the path leads above the root')
   return { text: bytesToText(result.text), fault }
 }
 
-/** Resolves dot segments and merges slashes (RFC 3986 5.2.4, MergeSlashes On). */
-function normalise(path: string): { text: string; aboveRoot: boolean } {
+/** Resolves dot segments and merges slashes (RFC 3986 5.2.4, MergeSlashes). */
+function normalise(path: string, mergeSlashes: boolean): { text: string; aboveRoot: boolean } {
   let aboveRoot = false
   const segments: string[] = []
-  const parts = path.split('/')
+  const parts = path.replace(/^\//, '').split('/')
   parts.forEach((part, i) => {
     const last = i === parts.length - 1
     if (part === '..') {
       if (segments.length === 0) aboveRoot = true
       segments.pop()
-    } else if (part !== '.' && part !== '') segments.push(part)
+    } else if (part !== '.' && (part !== '' || !(mergeSlashes || last))) segments.push(part)
     if (last && (part === '' || part === '.' || part === '..')) segments.push('')
   })
   return { text: path.startsWith('/') ? `/${segments.join('/')}` : path, aboveRoot }
@@ -96,7 +100,7 @@ function normalise(path: string): { text: string; aboveRoot: boolean } {
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** One character per byte -> text; a byte that belongs to no UTF-8 sequence becomes a lone surrogate, so none is lost. */
-function bytesToText(bytes: string): string {
+export function bytesToText(bytes: string): string {
   if (!/[\x80-\xff]/.test(bytes)) return bytes
   const buffer = Buffer.from(bytes, 'latin1')
   try {

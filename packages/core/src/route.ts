@@ -43,7 +43,7 @@ export class Route {
     this.settings = settings
     this.index = index
     this.#matchConditions = compileConditions(settings.when)
-    ;[this.#matchPath, this.#scope] = compilePath(settings.path, `${where}path`)
+    ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
     if (typeof settings.target === 'string') {
       const template = parseTarget(settings.target, this.#scope, `${where}target`)
       this.#static = { template, worker: new Worker(template.origin, settings) }
@@ -56,7 +56,7 @@ export class Route {
    * @throws {WsTunnelError} for a matched path that may not be proxied.
    */
   match(req: IncomingMessage, url: RequestUrl): Captures | null {
-    const { text, fault } = url.path(this.settings.encodedSlashes)
+    const { text, fault } = url.path(this.settings.encodedSlashes, this.settings.mergeSlashes)
     if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) {
       if (text.length > MAX_MATCHED_PATH) {
         throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
@@ -67,7 +67,7 @@ export class Route {
     const conditionGroups = this.#matchConditions(req)
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
-    return { ...found, conditionGroups }
+    return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
   }
 
   /** The worker and path for a match; `false` hands the request back to the app. */
@@ -125,7 +125,8 @@ export class Route {
   /** nocanon: the raw path behind the prefix, if the prefix stands in the raw path too (httpd falls back likewise). */
   #rawRest(url: RequestUrl, captures: Captures): string | undefined {
     const { nocanon, path } = this.settings
-    if (!nocanon || typeof path !== 'string' || this.#scope.params.length > 0) return undefined
+    if (!nocanon || this.#scope.params.length > 0) return undefined
+    if (typeof path !== 'string') return path.exec(url.rawPath)?.groups?.['rest']
     const length = prefixLength(url.rawPath, path)
     return length === -1 ? undefined : prefixRest(url.rawPath, length, captures.rest)
   }
@@ -188,22 +189,23 @@ function prefixRest(path: string, length: number, decodedRest: string): string {
   return decodedRest.startsWith('/') && !rest.startsWith('/') ? `/${rest}` : rest
 }
 
-function compilePath(path: string | RegExp, where: string): [PathTest, TemplateScope] {
+function compilePath({ path, join }: RouteSettings, where: string): [PathTest, TemplateScope] {
   if (path instanceof RegExp) {
     const pattern = stateless(path)
     const test: PathTest = text => {
       const groups = pattern.exec(text)
-      return groups && { groups, params: NO_PARAMS, rest: text }
+      return groups && { groups, params: NO_PARAMS, rest: groups.groups?.['rest'] ?? text }
     }
     return [test, { groups: true, params: [] }]
   }
   const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
-  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'))
+  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join)
 }
 
-function compilePrefix(prefix: string): [PathTest, TemplateScope] {
+function compilePrefix(prefix: string, join: RouteSettings['join']): [PathTest, TemplateScope] {
   const test: PathTest = text => {
-    const length = prefix === '/' ? 0 : prefixLength(text, prefix)
+    // Glued as httpd does it, "/" covers the slash; otherwise the slash tells a mount point from what is below it.
+    const length = prefix === '/' && join === 'slash' ? 0 : prefixLength(text, prefix)
     return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
   }
   return [test, { groups: false, params: [] }]

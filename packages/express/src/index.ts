@@ -23,7 +23,7 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   const proxy = createTunnelProxy(options)
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
     proxy
-      .handle(req, res, { mount: mountOf(req), body: req.body })
+      .handle(req, res, { ...mountOf(req), body: req.body })
       .then(taken => {
         if (!taken) next()
       })
@@ -41,9 +41,13 @@ function report(error: unknown, res: ServerResponse, next: Next): void {
   }
 }
 
-/** Express names the part it took off `baseUrl`; Connect leaves the whole in `originalUrl`. */
-function mountOf(req: MountedRequest): string {
-  if (req.baseUrl !== undefined) return req.baseUrl
-  const { originalUrl = '', url = '' } = req
-  return originalUrl.endsWith(url) ? originalUrl.slice(0, originalUrl.length - url.length) : ''
+/**
+ * Express names the part it took off `baseUrl`; Connect leaves the whole in `originalUrl`. Both put a slash where nothing
+ * was left, which a target with a path of its own must not get.
+ */
+function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } {
+  const whole = originalUrl ?? url
+  const below = whole.endsWith(url) ? url : url.replace(/^\//, '')
+  const mount = baseUrl ?? (whole.endsWith(below) ? whole.slice(0, whole.length - below.length) : '')
+  return { mount, url: below }
 }

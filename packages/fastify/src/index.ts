@@ -98,8 +98,7 @@ function handlerOf(proxy: TunnelProxy, below: (url: string) => string): RouteHan
 
 function withoutPrefix(url: string, prefix: string): string {
   const [, origin = '', path = url] = /^([a-z][a-z0-9+.-]*:\/\/[^/?#]*)(.*)$/is.exec(url) ?? []
-  const rest = path.slice(literalLength(path, prefix))
-  return origin + (rest.startsWith('/') ? rest : `/${rest}`)
+  return origin + path.slice(literalLength(path, prefix))
 }
 
 /** A prefix may hold parameters (`/rooms/:id`), which cover a segment each. */

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2'
+
+/** One request over HTTP/2; the answer's head and body. */
+export async function requestHttp2(
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  body = '',
+): Promise<{ headers: IncomingHttpHeaders; status: number; body: string }> {
+  const stream = session.request(headers, { endStream: false })
+  if (headers[':method'] !== 'CONNECT') stream.end(body)
+  const [answered] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
+  let text = ''
+  for await (const chunk of stream) text += chunk
+  return { headers: answered, status: answered[':status'], body: text }
+}
+
+/** What a gateway over HTTP/2 owes its clients: plain requests are served, extended CONNECT is refused as what it is. */
+export async function assertHttp2(port: number, seen: () => string[]): Promise<void> {
+  const session = connect(`http://127.0.0.1:${port}`)
+  try {
+    await once(session, 'remoteSettings')
+    const got = await requestHttp2(session, { ':method': 'GET', ':path': '/live/x?q' })
+    assert.equal(`${got.status} ${got.body}`, '200 from the backend')
+    assert.equal(got.headers['x-back'], '1')
+    const posted = await requestHttp2(
+      session,
+      { ':method': 'POST', ':path': '/live/y', 'content-type': 'text/plain' },
+      'a body',
+    )
+    assert.equal(posted.status, 200)
+    assert.deepEqual(seen(), ['GET /x?q', 'POST /y a body'])
+    if (session.remoteSettings.enableConnectProtocol) {
+      const refused = await requestHttp2(session, {
+        ':method': 'CONNECT',
+        ':protocol': 'websocket',
+        ':path': '/live',
+        ':scheme': 'http',
+        ':authority': 'front.example',
+      })
+      assert.equal(refused.status, 501)
+    }
+    assert.equal((await requestHttp2(session, { ':method': 'GET', ':path': '/live/z' })).status, 200)
+  } finally {
+    session.close()
+  }
+}

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, type TestContext, test } from 'node:test'
+import { wsTunnel } from '@ws-tunnel/express'
+import type express from 'express'
+import { answer, type Backend, echo, startBackend } from '../support/backend.ts'
+import { connect, openTunnel, plainRequest, upgradeRequest } from '../support/client.ts'
+
+/** An app that listens on a free port until the test is over. */
+async function listening(t: TestContext, app: express.Express): Promise<{ server: Server; port: number }> {
+  const server = createServer(app)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(
+    () =>
+      new Promise(resolve => {
+        server.close(resolve)
+        server.closeAllConnections()
+      }),
+  )
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+async function backendOf(t: TestContext): Promise<Backend> {
+  const backend = await startBackend(echo())
+  t.after(() => backend.close())
+  return backend
+}
+
+/** What Express does with mounts, Express 4 and Express 5 alike. */
+export function mounts(name: string, framework: () => typeof express): void {
+  describe(`${name}: mounts`, () => {
+    /** The path the backend sees of an upgrade, of the very first request of its server. */
+    const rows: [what: string, mount: (app: express.Express, target: string) => void, path: string, seen: string][] = [
+      [
+        'app.use with a parameter',
+        (app, target) => app.use('/rooms/:room', wsTunnel({ target })),
+        '/rooms/7/x?q',
+        '/b/x?q',
+      ],
+      [
+        'app.use with several paths',
+        (app, target) => app.use(['/one', '/two'], wsTunnel({ target })),
+        '/two/x',
+        '/b/x',
+      ],
+      ['app.use with a RegExp', (app, target) => app.use(/^\/r\d+/, wsTunnel({ target })), '/r12/x', '/b/x'],
+      [
+        'app.get, which strips nothing',
+        (app, target) => app.get('/ws2/:room', wsTunnel({ target })),
+        '/ws2/7?q',
+        '/b/ws2/7?q',
+      ],
+      ['app.all, which strips nothing', (app, target) => app.all('/ws2', wsTunnel({ target })), '/ws2', '/b/ws2'],
+      [
+        'a Router',
+        (app, target) => {
+          const router = framework().Router()
+          router.use('/live', wsTunnel({ target }))
+          app.use('/api/:version', router)
+        },
+        '/api/v1/live/x',
+        '/b/x',
+      ],
+      [
+        'a route of a Router, from whose mount on the path is kept',
+        (app, target) => {
+          const router = framework().Router()
+          router.get('/live/:room', wsTunnel({ target }))
+          app.use('/api', router)
+        },
+        '/api/live/7',
+        '/b/live/7',
+      ],
+      [
+        'a sub-app',
+        (app, target) => {
+          const sub = framework()()
+          sub.use('/live', wsTunnel({ target }))
+          app.use('/sub', sub)
+        },
+        '/sub/live/x',
+        '/b/x',
+      ],
+    ]
+    for (const [what, mount, path, seen] of rows) {
+      test(`tunnels from ${what}`, async t => {
+        const backend = await backendOf(t)
+        const app = framework()()
+        mount(app, `ws://${backend.address}/b`)
+        const { port } = await listening(t, app)
+        const { client } = await openTunnel(port, path)
+        assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+        client.end()
+        await client.readAll()
+        backend.play(answer())
+        const plain = await connect(port)
+        assert.equal((await plain.send(plainRequest(path)).whole()).statusCode, 200)
+        plain.destroy()
+        assert.deepEqual(
+          backend.seen.map(request => request.path),
+          [seen, seen],
+        )
+      })
+    }
+
+    test('serves the same middleware on several servers and at several mounts', async t => {
+      const backend = await backendOf(t)
+      const tunnel = wsTunnel({ target: `ws://${backend.address}/b` })
+      for (const mount of ['/one', '/two']) {
+        const { port, server } = await listening(t, framework()().use(mount, tunnel))
+        for (let i = 0; i < 2; i++) {
+          const { client } = await openTunnel(port, `${mount}/x`)
+          client.end('bye')
+          assert.equal((await client.readAll()).toString(), 'bye')
+        }
+        assert.equal(server.listenerCount('upgrade'), 1)
+      }
+      assert.deepEqual(
+        backend.seen.map(request => request.path),
+        ['/b/x', '/b/x', '/b/x', '/b/x'],
+      )
+    })
+
+    test('leaves a server alone that hosts no tunnel', async t => {
+      const backend = await backendOf(t)
+      const { port } = await listening(t, framework()().use(wsTunnel({ target: `ws://${backend.address}` })))
+      const other = await listening(
+        t,
+        framework()().get('/', (_req, res) => void res.send('other')),
+      )
+      const { client } = await openTunnel(port, '/')
+      client.destroy()
+      const plain = await connect(other.port)
+      assert.equal((await plain.send(upgradeRequest('/')).whole()).body, 'other')
+      plain.destroy()
+      assert.equal(other.server.listenerCount('upgrade'), 0)
+    })
+
+    test('runs the middleware of a route before its tunnel', async t => {
+      const backend = await backendOf(t)
+      const app = framework()()
+      app.get(
+        '/live',
+        (req, res, next) => void (req.query['token'] === 'yes' ? next() : res.status(403).json({ why: 'token' })),
+        wsTunnel({ target: `ws://${backend.address}` }),
+      )
+      const { port } = await listening(t, app)
+      const refused = await connect(port)
+      assert.equal((await refused.send(upgradeRequest('/live')).whole()).body, '{"why":"token"}')
+      refused.destroy()
+      assert.equal(backend.connections.length, 0)
+      const { client } = await openTunnel(port, '/live?token=yes')
+      client.destroy()
+    })
+
+    for (const [type, body, parser] of [
+      ['application/x-www-form-urlencoded', 'a=1&b%5Bc%5D=2', () => framework().urlencoded({ extended: true })],
+      ['text/plain', 'some text', () => framework().text()],
+      ['application/octet-stream', '\x00\x01\xff', () => framework().raw()],
+      ['application/vnd.api+json', '{"a":1}', () => framework().json({ type: '*/*' })],
+    ] as const) {
+      test(`forwards a body of ${type} that a parser of Express has read`, async t => {
+        const backend = await startBackend(answer({ body: (_request, bytes) => bytes.toString('latin1') }))
+        t.after(() => backend.close())
+        const app = framework()().use(parser(), wsTunnel({ target: `ws://${backend.address}` }))
+        const { port } = await listening(t, app)
+        const client = await connect(port)
+        client.send(plainRequest('/', { method: 'POST', headers: [`Content-Type: ${type}`], body }))
+        const got = await client.whole()
+        client.destroy()
+        assert.equal(Buffer.from(got.body, 'utf8').toString(), Buffer.from(body, 'utf8').toString())
+      })
+    }
+
+    test('shows the status of a failure through the error handling of Express', async t => {
+      const app = framework()().use(wsTunnel({ target: 'ws://127.0.0.1:1/', routes: undefined as never }))
+      const { port } = await listening(t, app)
+      const client = await connect(port)
+      assert.equal((await client.send(upgradeRequest('/%2F')).whole()).statusCode, 404)
+      client.destroy()
+    })
+  })
+}
