@@ -49,7 +49,8 @@ export interface TemplateScope {
   literal?: boolean
 }
 
-const TARGET = /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
+const TARGET =
+  /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
 const DEFAULT_PORT = { true: 443, false: 80 } as const
 
 function refuse(where: string, expected: string, text: string): WsTunnelError {
