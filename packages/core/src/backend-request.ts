@@ -56,11 +56,15 @@ export function watchRequest(
 
   let interim = 0
   request.on('information', info => {
-    if (++interim > MAX_INTERIM_ANSWERS) {
-      request.destroy(
-        new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: `more than ${MAX_INTERIM_ANSWERS} interim answers` }),
-      )
-    } else onInterim(info)
+    if (++interim <= MAX_INTERIM_ANSWERS) onInterim(info)
+    else {
+      // What stands behind it in the same packet is still parsed: the failure must be known before an answer is.
+      const error = new WsTunnelError('WST_ERR_BAD_ANSWER', {
+        detail: `more than ${MAX_INTERIM_ANSWERS} interim answers`,
+      })
+      fail(error)
+      request.destroy(error)
+    }
   })
   request.once('response', requestOnAnswer)
   request.once('upgrade', requestOnAnswer)

@@ -110,6 +110,7 @@ function send(request: ClientRequest, { path, headers, limits, bytes, onInterim,
   if (bytes !== undefined) request.setHeader('Content-Length', bytes.length)
   request.path = path
   request.once('upgrade', (_response, socket) => {
+    socket.on('error', () => {})
     socket.destroy()
     settle(new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' }))
   })

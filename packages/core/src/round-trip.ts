@@ -45,7 +45,8 @@ export function roundTrip(worker: Worker, ask: Ask, limits: Limits, watcher: Wat
 
     request.on('upgrade', (response, socket, head) => {
       socket.on('error', () => {})
-      resolve({ switched: true, response, socket: socket as Socket, head })
+      if (request.destroyed) socket.destroy()
+      else resolve({ switched: true, response, socket: socket as Socket, head })
     })
     request.on('response', response => resolve({ switched: false, response }))
     watchRequest(request, limits, watcher.interim, reject)

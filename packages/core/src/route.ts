@@ -196,7 +196,7 @@ function compilePath({ path, join }: RouteSettings, where: string): [PathTest, T
       const groups = pattern.exec(text)
       return groups && { groups, params: NO_PARAMS, rest: groups.groups?.['rest'] ?? text }
     }
-    return [test, { groups: true, params: [] }]
+    return [test, { groups: true, params: [], glued: join === 'concat' }]
   }
   const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
   return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join)

@@ -47,6 +47,8 @@ export interface TemplateScope {
   params: readonly string[]
   /** Nothing is expanded: the text comes from a function. */
   literal?: boolean
+  /** A capture may follow the host, as httpd writes `ws://host$1`; what it yields must begin with a slash. */
+  glued?: boolean
 }
 
 const TARGET =
@@ -73,6 +75,9 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   }
   if (socketPath !== undefined && !socketPath.startsWith('/')) {
     throw refuse(where, 'a unix: URL with an absolute socket path', text)
+  }
+  if (path.startsWith('$') && !scope.glued) {
+    throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
   }
   const origin = parseOrigin(authority ?? 'localhost', scheme.toLowerCase(), socketPath, text, where)
   return {
