@@ -4,6 +4,7 @@ import { answersTheme } from './answers.ts'
 import { appsTheme } from './apps.ts'
 import { fallbackTheme } from './fallback.ts'
 import { headersTheme } from './headers.ts'
+import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
 import { pathsTheme } from './paths.ts'
 import { tunnelsTheme } from './tunnels.ts'
@@ -16,6 +17,7 @@ const themes: Record<string, Theme> = {
   'paths and targets': pathsTheme,
   headers: headersTheme,
   tunnels: tunnelsTheme,
+  'time and number': limitsTheme,
   'HTTP fallback': fallbackTheme,
   'the app around it': appsTheme,
   listening: listeningTheme,
@@ -24,6 +26,8 @@ const themes: Record<string, Theme> = {
 /** Everything that can be seen from outside, over raw sockets on both sides, the same on every framework. */
 export function contract(name: string, start: Start): void {
   for (const [title, theme] of Object.entries(themes)) {
-    describe(`${name}: ${title}`, { timeout: 60_000 }, () => theme(start))
+    // Tests of time spend theirs waiting, so they wait together.
+    const concurrency = theme === limitsTheme
+    describe(`${name}: ${title}`, { timeout: 60_000, concurrency }, () => theme(start))
   }
 }

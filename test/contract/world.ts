@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import type { CommonOptions, RouteDefaults, Target, WsTunnelOptions } from '@ws-tunnel/core'
+import type { CommonOptions, RouteDefaults, Target, Tunnel, TunnelEnd, WsTunnelOptions } from '@ws-tunnel/core'
 import { type Backend, type BackendOptions, type Script, startBackend } from '../support/backend.ts'
 import {
   type AnswerHead,
@@ -112,4 +112,24 @@ export function assertFailure(app: Started, answer: WholeAnswer, statusCode: num
     [[code, statusCode]],
   )
   assert.equal(answer.body, JSON.stringify({ code }))
+}
+
+/** How the `n`th tunnel ended, when it has. */
+export async function endOf(app: Started, n = 0): Promise<TunnelEnd> {
+  return eventually(() => {
+    const ended = app.ends[n]
+    assert.ok(ended, 'the tunnel has not ended')
+    return ended.end
+  })
+}
+
+/** A tunnel with both of its ends in hand. */
+export const openOne = async (
+  w: World,
+): Promise<{ client: RawClient; connection: Awaited<ReturnType<Backend['connection']>>; tunnel: Tunnel }> => {
+  const client = await w.tunnel('/')
+  const connection = await w.backend.connection()
+  const [tunnel] = w.app.tunnels
+  assert.ok(tunnel)
+  return { client, connection, tunnel }
 }

@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { answer, echo, record, type Script, silent, switching } from '../support/backend.ts'
+import { eventually } from '../support/gate.ts'
+import { assertFailure, endOf, openOne, type Theme, world } from './world.ts'
+
+/** The limits of time and number. */
+export const limitsTheme: Theme = start => {
+  test('504s a backend that does not accept in connectTimeout', async t => {
+    const waiting: Script = connection => connection.readAll().then(() => connection.end())
+    const w = await world(t, start, waiting, ({ port }) => ({
+      target: `wss://127.0.0.1:${port}/`,
+      connectTimeout: 100,
+    }))
+    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_CONNECT_TIMEOUT')
+    assert.equal((await w.get('/')).statusCode, 504)
+  })
+
+  test('504s a backend that does not answer in handshakeTimeout', async t => {
+    const w = await world(t, start, silent(), { handshakeTimeout: 100 })
+    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
+    assert.equal((await w.get('/')).statusCode, 504)
+  })
+
+  test('counts a head that trickles in against handshakeTimeout', async t => {
+    const w = await world(
+      t,
+      start,
+      async connection => {
+        await connection.request()
+        for (const byte of 'HTTP/1.1 101 Switching Protocols\r\n') {
+          if (connection.ended || connection.socket.destroyed) return
+          await connection.write(byte)
+          await sleep(20)
+        }
+      },
+      { handshakeTimeout: 100 },
+    )
+    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
+  })
+
+  test('no longer counts connectTimeout and handshakeTimeout after the 101', async t => {
+    const w = await world(t, start, echo(), { connectTimeout: 100, handshakeTimeout: 100 })
+    const client = await w.tunnel('/')
+    await sleep(250)
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+  })
+
+  test('ends an idle tunnel after idleTimeout, with FIN to both and not a byte more', async t => {
+    const w = await world(t, start, record(), { idleTimeout: 100 })
+    const { client, connection } = await openOne(w)
+    assert.equal((await client.readAll()).length, 0)
+    assert.equal((await connection.readAll()).length, 0)
+    client.end()
+    connection.end()
+    assert.equal((await endOf(w.app)).reason, 'idle')
+  })
+
+  for (const from of ['client', 'backend'] as const) {
+    test(`puts idleTimeout off with every byte of the ${from}`, async t => {
+      const w = await world(t, start, record(), { idleTimeout: 250 })
+      const { client, connection } = await openOne(w)
+      for (let i = 0; i < 5; i++) {
+        await sleep(60)
+        if (from === 'client') client.send('.')
+        else await connection.write('.')
+      }
+      assert.deepEqual(w.app.ends, [])
+      assert.equal((await endOf(w.app)).reason, 'idle')
+      assert.equal((await (from === 'client' ? connection : client).readAll()).toString(), '.....')
+    })
+  }
+
+  test('takes a receiver that stopped reading for idle, however much is offered', async t => {
+    const w = await world(t, start, switching({ after: connection => void connection.release() }), { idleTimeout: 200 })
+    const { client, connection } = await openOne(w)
+    const chunk = Buffer.alloc(65_536)
+    const offer = (error?: unknown): unknown => error ?? client.socket.write(chunk, offer)
+    for (let i = 0; i < 16; i++) offer()
+    assert.equal((await endOf(w.app)).reason, 'idle')
+    connection.socket.resume()
+  })
+
+  test('lets a tunnel be idle for ever by default', async t => {
+    const w = await world(
+      t,
+      start,
+      echo(),
+      {},
+      {
+        serverOptions: {
+          keepAliveTimeout: 50,
+          requestTimeout: 100,
+          headersTimeout: 50,
+          connectionsCheckingInterval: 20,
+        },
+      },
+    )
+    const client = await w.tunnel('/')
+    await sleep(300)
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+  })
+
+  for (const first of ['client', 'backend'] as const) {
+    test(`ends a tunnel that is silent for halfOpenTimeout after the FIN of the ${first}`, async t => {
+      const w = await world(t, start, record(), { halfOpenTimeout: 250 })
+      const { client, connection } = await openOne(w)
+      const [gone, stays] = first === 'client' ? [client, connection] : [connection, client]
+      gone.end()
+      await stays.readAll()
+      for (let i = 0; i < 5; i++) {
+        await sleep(60)
+        stays.socket.write('.')
+      }
+      assert.deepEqual(w.app.ends, [])
+      assert.equal((await gone.readAll()).toString(), '.....')
+      stays.end()
+      assert.equal((await endOf(w.app)).reason, 'half-open')
+    })
+  }
+
+  test('ends a tunnel after maxLifetime, busy or not', async t => {
+    const w = await world(t, start, echo(), { maxLifetime: 200 })
+    const { client } = await openOne(w)
+    while (!client.ended) {
+      client.send('.')
+      await sleep(20)
+    }
+    assert.equal((await endOf(w.app)).reason, 'lifetime')
+  })
+
+  test('503s an upgrade past maxTunnels of its route, handshakes counted, until one ends', async t => {
+    let release = (): void => {}
+    const held = new Promise<void>(resolve => {
+      release = resolve
+    })
+    const w = await world(
+      t,
+      start,
+      async (connection, backend) => {
+        await held
+        return echo()(connection, backend)
+      },
+      ({ address }) => ({
+        routes: [
+          { path: '/one', target: `ws://${address}/`, maxTunnels: 1 },
+          { path: '/free', target: `ws://${address}/` },
+        ],
+      }),
+    )
+    const first = await w.upgrade('/one')
+    await w.backend.connection()
+    assertFailure(w.app, await w.refused('/one'), 503, 'WST_ERR_TUNNEL_LIMIT')
+    release()
+    assert.equal((await first.answer()).statusCode, 101)
+    assert.equal((await w.refused('/one')).statusCode, 503)
+    await w.tunnel('/free')
+    first.end()
+    await first.readAll()
+    await eventually(() => w.app.ends.length === 1)
+    await w.tunnel('/one')
+  })
+
+  test('counts neither failures nor plain requests as tunnels', async t => {
+    const w = await world(t, start, answer({ statusCode: 403 }), { maxTunnels: 1 })
+    for (let i = 0; i < 3; i++) assert.equal((await w.refused('/')).statusCode, 403)
+    for (let i = 0; i < 3; i++) assert.equal((await w.get('/')).statusCode, 403)
+    const gone = await w.upgrade('/')
+    gone.reset()
+    await gone.closed
+    w.backend.play(echo())
+    await eventually(async () => {
+      await (await w.tunnel('/')).send('x').readExact(1)
+    })
+  })
+
+  test('takes what stands beside routes as the default of each of them', async t => {
+    const w = await world(
+      t,
+      start,
+      record(),
+      ({ address }) => ({
+        upgrade: 'foo',
+        idleTimeout: 100,
+        routes: [
+          { path: '/own', target: `ws://${address}/`, upgrade: 'bar', idleTimeout: 0 },
+          { path: '/', target: `ws://${address}/` },
+        ],
+      }),
+      { mount: '/live' },
+    )
+    const patient = await w.tunnel('/live/own', { token: 'bar' })
+    const idle = await w.tunnel('/live/x', { token: 'foo' })
+    await idle.readAll()
+    idle.end()
+    ;(await w.backend.connection(1)).end()
+    assert.equal((await endOf(w.app)).reason, 'idle')
+    patient.send('still there')
+    assert.equal((await (await w.backend.connection(0)).readExact(11)).toString(), 'still there')
+  })
+}
