@@ -37,6 +37,8 @@ const middlewares = new WeakMap<Worker, RequestHandler>()
 export async function forward(req: IncomingMessage, res: ServerResponse, order: Forward): Promise<void> {
   if (!METHODS.includes(req.method ?? ''))
     throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
+  // Nothing would tell of a client that left while earlier middleware took its time.
+  if (res.destroyed || req.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
   const bytes = consumedBody(req, order.body)
   try {
     await attempt(req, res, { ...order, bytes })
