@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
+import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
 import { answer, echo, record, silent, startBackend } from '../support/backend.ts'
 import { type AnswerHead, plainRequest, upgradeRequest } from '../support/client.ts'
@@ -131,6 +132,20 @@ export const appsTheme: Theme = start => {
       [['/x'], ['/b/x']],
     )
     assert.equal(w.app.server.listenerCount('upgrade'), 1)
+  })
+
+  test('hands an upgrade that a target function gives back to the next tunnel, early bytes and all', async t => {
+    const declining = createTunnelProxy({ target: () => new Promise<false>(resolve => setTimeout(resolve, 50, false)) })
+    t.after(() => declining.close())
+    const first: Middleware = (req, res, next) => void declining.handle(req, res).then(taken => taken || next(), next)
+    const w = await world(t, start, record(), {}, { before: [first] })
+    const client = await w.upgrade('/', { early: 'one ' })
+    client.send('two ')
+    assert.equal((await client.answer()).statusCode, 101)
+    client.end('three')
+    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
+    w.backend.play(answer({ body: (_request, body) => String(body) }))
+    assert.equal((await w.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
   })
 
   test('serves several servers with the same options object, and leaves it alone', async t => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
-import { answer, echo, raw, record, switching } from '../support/backend.ts'
+import { answer, echo, raw, record, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import type { Middleware } from '../support/start.ts'
@@ -287,6 +288,23 @@ export const upgradeTheme: Theme = start => {
     assert.equal((await client.answer()).statusCode, 101)
     client.end('three')
     assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
+  })
+
+  test('keeps any number of early bytes while the backend thinks', async t => {
+    const early = randomBytes(1_000_000)
+    const w = await world(t, start, async connection => {
+      const request = await connection.request()
+      await connection.write('HTTP/1.1 103 Early Hints\r\n\r\n')
+      await hinted
+      await connection.write(switchingHead(request))
+    })
+    const { promise: hinted, resolve: hint } = Promise.withResolvers<void>()
+    const client = (await w.upgrade('/')).send(early)
+    assert.equal((await client.answer()).statusCode, 103)
+    hint()
+    assert.equal((await client.answer()).statusCode, 101)
+    client.end()
+    assert.ok((await (await w.backend.connection()).readAll()).equals(early))
   })
 
   test('never passes early bytes to a backend that has not switched', async t => {
