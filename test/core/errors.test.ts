@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
+
+/** Every code and the status it answers with: users match on these, so a change here is a breaking one. */
+const STATUS: Record<WsTunnelErrorCode, number> = {
+  WST_ERR_OPTION: 500,
+  WST_ERR_BAD_REQUEST: 400,
+  WST_ERR_BAD_HANDSHAKE: 400,
+  WST_ERR_FORBIDDEN_TARGET: 403,
+  WST_ERR_ORIGIN: 403,
+  WST_ERR_ENCODED_SLASH: 404,
+  WST_ERR_PATH_TOO_LONG: 414,
+  WST_ERR_UPGRADE_REQUIRED: 426,
+  WST_ERR_CLIENT_GONE: 499,
+  WST_ERR_CALLBACK: 500,
+  WST_ERR_BODY_CONSUMED: 500,
+  WST_ERR_NOT_IMPLEMENTED: 501,
+  WST_ERR_DNS: 502,
+  WST_ERR_TLS: 502,
+  WST_ERR_BAD_ANSWER: 502,
+  WST_ERR_BAD_SWITCH: 502,
+  WST_ERR_NO_ANSWER: 502,
+  WST_ERR_CONNECT: 503,
+  WST_ERR_TUNNEL_LIMIT: 503,
+  WST_ERR_CLOSING: 503,
+  WST_ERR_CONNECT_TIMEOUT: 504,
+  WST_ERR_HANDSHAKE_TIMEOUT: 504,
+}
+const codes = Object.entries(STATUS) as [WsTunnelErrorCode, number][]
+
+test('gives every code its status, under both names that frameworks read', () => {
+  for (const [code, statusCode] of codes) {
+    const error = new WsTunnelError(code)
+    assert.ok(error instanceof Error)
+    assert.deepEqual(
+      [error.name, error.code, error.statusCode, error.status],
+      ['WsTunnelError', code, statusCode, statusCode],
+    )
+    assert.match(error.message, new RegExp(`^${code}: [A-Z].*[^.]$`))
+  }
+})
+
+test('shows the client its own mistakes, and nothing of what failed behind', () => {
+  for (const [code, statusCode] of codes) assert.equal(new WsTunnelError(code).expose, statusCode < 500, code)
+})
+
+test('carries detail, cause and header fields', () => {
+  const cause = new Error('refused')
+  const error = new WsTunnelError('WST_ERR_CONNECT', { detail: 'ECONNREFUSED', cause, headers: { 'Retry-After': '1' } })
+  assert.equal(error.message, 'WST_ERR_CONNECT: The backend could not be reached: ECONNREFUSED')
+  assert.equal(error.cause, cause)
+  assert.deepEqual(error.headers, { 'Retry-After': '1' })
+  assert.deepEqual(new WsTunnelError('WST_ERR_CONNECT').headers, {})
+})

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { pump } from '../../packages/core/src/pump.ts'
+import { eventually } from '../support/gate.ts'
+import { Reader } from '../support/reader.ts'
+
+/** Both ends of one TCP connection. */
+async function pair(t: TestContext): Promise<[Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const near = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+  const [far] = (await once(server, 'connection')) as [Socket]
+  server.close()
+  for (const socket of [near, far]) socket.on('error', () => {})
+  t.after(() => {
+    near.destroy()
+    far.destroy()
+  })
+  return [near, far]
+}
+
+/** A pump between two connections, with what feeds it and what it feeds. */
+async function pumping(t: TestContext, first: Buffer[] = []) {
+  const [sender, source] = await pair(t)
+  const [sink, receiver] = await pair(t)
+  let moved = 0
+  const running = pump(source, sink, first, bytes => {
+    moved += bytes
+  })
+  return { sender, source, sink, receiver, running, moved: () => moved }
+}
+
+test('moves what came before the pump first', async t => {
+  const { sender, receiver, moved } = await pumping(t, [Buffer.from('early '), Buffer.alloc(0), Buffer.from('bird ')])
+  sender.end('worm')
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'early bird worm')
+  assert.equal(moved(), 15)
+})
+
+test('passes FIN on, and leaves the way back open', async t => {
+  const { sender, sink, source, receiver } = await pumping(t)
+  const reader = new Reader(receiver)
+  sender.end()
+  assert.equal((await reader.readAll()).length, 0)
+  assert.equal(sink.destroyed || source.destroyed, false)
+  receiver.write('back')
+  const [chunk] = (await once(sink, 'data')) as [Buffer]
+  assert.equal(chunk.toString(), 'back')
+})
+
+test('reads the source only while the sink takes what it gets', async t => {
+  const { sender, source, sink, receiver, moved } = await pumping(t)
+  const bytes = randomBytes(24_000_000)
+  sender.write(bytes)
+  await eventually(() => sink.writableNeedDrain && source.isPaused())
+  const stalledAt = moved()
+  const held = sink.writableLength + source.readableLength
+  assert.ok(stalledAt < bytes.length, 'all was taken without a reader')
+  assert.ok(held <= 4 * 65_536, `${held} bytes are held`)
+  sender.end()
+  assert.ok((await new Reader(receiver).readAll()).equals(bytes))
+  assert.equal(moved(), bytes.length)
+})
+
+test('stops when it is flushed, and hands on what was received', async t => {
+  const { sender, source, sink, receiver, running, moved } = await pumping(t)
+  const listeners = (socket: Socket): number[] => ['data', 'end', 'drain'].map(name => socket.listenerCount(name))
+  source.pause()
+  sender.write('received')
+  await eventually(() => source.readableLength === 8)
+  running.flush()
+  assert.equal(moved(), 8)
+  sink.end()
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'received')
+  const [fresh] = await pair(t)
+  assert.deepEqual(listeners(source)[0], listeners(fresh)[0])
+  assert.deepEqual(listeners(sink)[2], listeners(fresh)[2])
+})
+
+test('hands on what a source had received when it was reset', async t => {
+  const { sender, source, sink, receiver, running } = await pumping(t)
+  source.pause()
+  sender.write('last words')
+  await eventually(() => source.readableLength === 10)
+  sender.resetAndDestroy()
+  await new Promise(resolve => source.once('close', resolve))
+  running.flush()
+  sink.end()
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'last words')
+})
+
+test('drops what comes for a sink that is gone, and throws at nobody', async t => {
+  const { sender, sink, moved } = await pumping(t)
+  sink.destroy()
+  sender.write('too late')
+  await eventually(() => moved() === 8)
+})
