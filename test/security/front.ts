@@ -26,16 +26,21 @@ export async function front(
   more: StartOptions & { mount?: string; backend?: BackendOptions } = {},
 ): Promise<Front> {
   const backend = await startBackend(script, more.backend)
-  t.after(() => backend.close())
+  const clients: RawClient[] = []
   const all =
     typeof options === 'function'
       ? options(backend.address)
       : ({ target: `ws://${backend.address}`, ...options } as WsTunnelOptions)
   const gateway = await startExpress5(more.mount ?? '/', all, more)
-  t.after(() => gateway.close())
+  // The clients first: a gateway that closes would give each the time to answer its FIN.
+  t.after(async () => {
+    for (const client of clients) client.destroy()
+    await gateway.close()
+    await backend.close()
+  })
   const dial = async (): Promise<RawClient> => {
     const client = await connect(gateway.port)
-    t.after(() => client.destroy())
+    clients.push(client)
     return client
   }
   const exchange = async (bytes: string | Uint8Array): Promise<string> => {
