@@ -68,7 +68,9 @@ export function watchRequest(
   })
   request.once('response', requestOnAnswer)
   request.once('upgrade', requestOnAnswer)
-  request.once('close', () => fail(new WsTunnelError('WST_ERR_NO_ANSWER')))
+  request.once('close', () => {
+    if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
+  })
   request.on('error', error => fail(backendError(error)))
 }
 

@@ -137,13 +137,18 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
  * `req.socket.destroy()`, must not touch the tunnel.
  */
 function spend(res: ServerResponse, socket: Socket): void {
-  const inert = { value: () => res, configurable: true }
-  Object.defineProperties(res, {
-    end: inert,
-    destroy: inert,
-    write: { value: () => true, configurable: true },
-  })
+  res.end = () => res
+  res.destroy = () => res
+  res.write = () => true
   res.on('error', () => {})
-  const spent: Socket = Object.create(socket, { destroy: { value: () => spent }, end: { value: () => spent } })
-  ;(res.req as { socket: Socket }).socket = spent
+  ;(res.req as { socket: Socket }).socket = new Proxy(socket, SPENT)
+}
+
+/** A view, for an object made from the socket would turn it into a prototype, which V8 makes slow for every byte to come. */
+const SPENT: ProxyHandler<Socket> = {
+  get(socket, key) {
+    if (key === 'destroy' || key === 'end') return () => socket
+    const value: unknown = Reflect.get(socket, key)
+    return typeof value === 'function' ? value.bind(socket) : value
+  },
 }
