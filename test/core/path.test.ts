@@ -103,6 +103,19 @@ test('decodes or keeps encoded slashes as it is told, and never turns %252F into
   }
 })
 
+const unmerged: [raw: string, text: string][] = [
+  ['/a//x', '/a//x'],
+  ['//a/x', '//a/x'],
+  ['/a//../x', '/a/x'],
+  ['/a///./x/', '/a///x/'],
+  ['/a/..//x', '//x'],
+]
+
+test('keeps runs of slashes where it is told to', () => {
+  for (const [raw, text] of unmerged)
+    assert.deepEqual(decodePath(raw, 'reject', false), { text, fault: undefined }, raw)
+})
+
 const faults: [raw: string, how: EncodedSlashes, code: string, statusCode: number][] = [
   ['/a%2Fx', 'reject', 'WST_ERR_ENCODED_SLASH', 404],
   ['/a%2fx', 'reject', 'WST_ERR_ENCODED_SLASH', 404],

@@ -107,6 +107,12 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ['a RegExp is not anchored', [{ path: /\.gif$/, target: A }], '/x/y.gif', 'a /x/y.gif'],
   ['a RegExp with state', [{ path: /x/gy, target: A }], '/yx', 'a /yx'],
   [
+    'what a RegExp names rest is put behind a target without groups',
+    [{ path: /^\/(\w+)\/ws(?<rest>.*)$/, target: 'ws://a/b' }],
+    '/x/ws/y',
+    'a /b/y',
+  ],
+  [
     'conditions that hold',
     [{ path: '/', target: A, when: [{ header: 'upgrade', matches: /websocket/i }] }],
     '/x',

@@ -120,7 +120,8 @@ interface Row {
 }
 
 const build = ({ target, groups, params, conditions = [], rest = '', joining }: Omit<Row, 'sent'>): string => {
-  const scope = { groups: groups !== undefined, params: Object.keys(params ?? {}) }
+  const glued = joining?.join === 'concat'
+  const scope = { groups: groups !== undefined, params: Object.keys(params ?? {}), glued }
   const captures: Captures = { groups: groups ?? [], params: params ?? {}, conditionGroups: conditions, rest }
   return buildPath(parseTarget(target, scope), captures, {
     join: 'slash',
@@ -167,6 +168,8 @@ const built: Row[] = [
   { target: 'ws://h/$2/$1', groups: ['/p/12/abc', '12', 'abc'], rest: '/p/12/abc', sent: '/abc/12' },
   { target: 'ws://h/$0', groups: ['/in'], rest: '/foo/in/bar', sent: '//in' },
   { target: 'ws://h/&', groups: ['/in'], rest: '/foo/in/bar', joining: concat, sent: '/&/foo/in/bar' },
+  { target: 'ws://h$1', groups: ['/q/x', '/x'], joining: concat, sent: '/x' },
+  { target: 'ws://h$1', groups: ['/q', ''], joining: concat, sent: '/' },
   { target: 'ws://h/$1', groups: ['/q', undefined], sent: '/' },
   { target: 'ws://h/$1-$9', groups: ['/q', 'x'], sent: '/x-' },
   { target: 'ws://h/$1', groups: ['/q', 'a b/ü'], sent: '/a%20b/%C3%BC' },
@@ -212,6 +215,9 @@ const forbidden: Omit<Row, 'sent'>[] = [
   { target: 'ws://h/b', joining: { query: '?a\r\nb' } },
   { target: 'ws://h/b', joining: { query: '?a\0' } },
   { target: 'ws://h', rest: 'x', joining: concat },
+  { target: 'ws://h$1', groups: ['/qx', 'x'], joining: concat },
+  { target: 'ws://h$1', groups: ['/q', '.evil.example/'], joining: concat },
+  { target: 'ws://h$1', groups: ['/q', ':80@evil.example/'], joining: concat },
 ]
 
 test('403s a captured question mark, a control character, a space, or a result that begins with no slash', () => {
