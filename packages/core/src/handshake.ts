@@ -65,13 +65,19 @@ export function checkOrigin(req: IncomingMessage, allowed: ReadonlySet<string> |
 }
 
 /**
- * RFC 9112 3.2: exactly one well-formed Host, and none that contradicts an absolute-form request target. Node's
- * `upgrade` event checks none of it.
+ * What Node checks of a plain request but not of one that names an upgrade: exactly one well-formed Host that does not
+ * contradict an absolute-form request target (RFC 9112 3.2), and no framing but a length or `chunked` (RFC 9112 6.3).
  */
-export function checkHost(req: IncomingMessage, authority: string | undefined): void {
+export function checkRequest(req: IncomingMessage, authority: string | undefined): void {
   if (req.httpVersionMajor > 1) return
-  const hosts = headerLines(req, 'host')
   const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
+  const codings = headerLines(req, 'transfer-encoding')
+  if (codings.length > 0) {
+    if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== 'chunked')
+      throw bad('Transfer-Encoding is not chunked')
+    if ('content-length' in req.headers) throw bad('Content-Length beside Transfer-Encoding')
+  }
+  const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')
   if (hosts.length === 0 && req.httpVersionMinor === 1) throw bad('no Host')
   const host = hosts[0] ?? ''

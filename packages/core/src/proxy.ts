@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { WsTunnelError } from './errors.ts'
 import { forward } from './forward.ts'
-import { checkHost, checkOrigin, checkSwitch, requestedUpgrade } from './handshake.ts'
+import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { listenImplicitly } from './listener.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
@@ -113,7 +113,7 @@ class RoutedProxy implements TunnelProxy {
     const match = this.#routes.match(req, url)
     if (match === null || match.route.settings.target === false) return null
     if (this.#closing) throw new WsTunnelError('WST_ERR_CLOSING')
-    checkHost(req, url.authority)
+    checkRequest(req, url.authority)
     return {
       req,
       res,
