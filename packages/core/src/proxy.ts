@@ -231,7 +231,7 @@ class RoutedProxy implements TunnelProxy {
   /** What the app's error handler gets, with the header fields the answer must carry already on `res`. */
   #failed(error: unknown, req: IncomingMessage, res: ServerResponse): unknown {
     if (!(error instanceof WsTunnelError)) return error
-    if (!res.headersSent) {
+    if (!res.headersSent && req.httpVersionMajor === 1) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
       if (error.statusCode === 400) res.shouldKeepAlive = false
     }

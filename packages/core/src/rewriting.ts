@@ -81,7 +81,7 @@ export class Rewriting {
   /** For an ordinary answer. A 426 keeps its Upgrade if the route would let that token through (RFC 9110 15.5.22). */
   plainAnswer(response: IncomingMessage, destination: Destination): HeaderList {
     const headers = this.#answer(response, destination)
-    if (response.statusCode !== 426) return headers
+    if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers
     const token = allowedToken(this.#route.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }

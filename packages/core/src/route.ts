@@ -128,7 +128,10 @@ export class Route {
     if (!nocanon || this.#scope.params.length > 0) return undefined
     if (typeof path !== 'string') return path.exec(url.rawPath)?.groups?.['rest']
     const length = prefixLength(url.rawPath, path)
-    return length === -1 ? undefined : prefixRest(url.rawPath, length, captures.rest)
+    if (length === -1) return undefined
+    const rest = prefixRest(url.rawPath, length, captures.rest)
+    // A raw `..` was resolved for the match; sent on, it would climb out of the target's own path.
+    return /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(rest) ? undefined : rest
   }
 
   async #ask(

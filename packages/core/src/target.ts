@@ -158,10 +158,13 @@ export interface Joining {
 /**
  * The request target for the backend: the very bytes of its request line.
  *
- * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` for control characters, spaces or a captured `?` in the result.
+ * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` for control characters, spaces, a captured `?` or dot segment in the result.
  */
 export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
   const base = fill(template.path, captures, text => encodePath(text, joining.encodedSlashes))
+  if (template.path.some(part => typeof part === 'object') && /(?:^|\/)\.\.?(?:\/|$)/.test(base)) {
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a capture makes a dot segment' })
+  }
   const rest = joining.rawRest ?? encodePath(captures.rest, joining.encodedSlashes)
   const path = expandsPath(template) ? base : joinPath(base, rest, joining.join)
   const own = template.query && fill(template.query, captures, encodeQueryPart)

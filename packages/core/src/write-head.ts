@@ -22,6 +22,8 @@ export function writeHead(
     if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(grouped(list)))
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
+    // The app's error handler writes its own head on this `res`.
+    for (const [name] of list) res.removeHeader(name)
     throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
   }
 }
