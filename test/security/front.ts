@@ -31,7 +31,10 @@ export async function front(
     typeof options === 'function'
       ? options(backend.address)
       : ({ target: `ws://${backend.address}`, ...options } as WsTunnelOptions)
-  const gateway = await startExpress5(more.mount ?? '/', all, more)
+  const gateway = await startExpress5(more.mount ?? '/', all, more).catch(async error => {
+    await backend.close()
+    throw error
+  })
   // The clients first: a gateway that closes would give each the time to answer its FIN.
   t.after(async () => {
     for (const client of clients) client.destroy()

@@ -7,7 +7,7 @@ import { type FrontOptions, front, statusesOf } from './front.ts'
 
 type Test = Parameters<typeof front>[0]
 
-const KINDS = ['upgrade', 'plain request'] as const
+const KINDS = ['an upgrade', 'a plain request'] as const
 
 /** What the backend sees of an upgrade, or of a plain request, with these header lines behind Host. */
 async function seen(
@@ -16,26 +16,26 @@ async function seen(
   lines: string[],
   options: FrontOptions = {},
 ): Promise<BackendRequest> {
-  const { backend, dial } = await front(t, kind === 'upgrade' ? echo() : answer(), options)
+  const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer(), options)
   const handshake = upgradeRequest('/ws', { headers: { Connection: undefined } })
-  const connection = kind === 'upgrade' ? 'Upgrade' : 'keep-alive'
+  const connection = kind === 'an upgrade' ? 'Upgrade' : 'keep-alive'
   const nominated = lines.filter(line => /^connection:/i.test(line)).map(line => `, ${line.slice(11).trim()}`)
   const others = lines.filter(line => !/^connection:/i.test(line))
   const all = [`Connection: ${connection}${nominated.join('')}`, ...others]
   const client = await dial()
   client.send(
-    kind === 'upgrade'
+    kind === 'an upgrade'
       ? handshake.replace('\r\n\r\n', `\r\n${all.join('\r\n')}\r\n\r\n`)
       : plainRequest('/ws', { headers: all }),
   )
-  assert.equal((await client.answer()).statusCode, kind === 'upgrade' ? 101 : 200)
+  assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
   return backend.request()
 }
 
 const CREDENTIALS = ['Authorization: Basic eA==', 'Cookie: session=1', 'Origin: https://app.example']
 
 for (const kind of KINDS) {
-  test(`keeps what a client tries to nominate away from the backend of an ${kind}`, async t => {
+  test(`keeps what a client tries to nominate away from the backend of ${kind}`, async t => {
     const request = await seen(t, kind, [
       'Connection: host, x-forwarded-for, X-Forwarded-Host, x-forwarded-proto, forwarded, via, authorization, cookie, origin',
       'Connection: sec-websocket-key, sec-websocket-version, sec-websocket-protocol, content-type',
@@ -54,10 +54,10 @@ for (const kind of KINDS) {
     assert.equal(request.header('sec-websocket-protocol'), 'chat')
     assert.equal(request.header('content-type'), 'text/plain')
     assert.equal(request.header('via'), '1.1 somebody')
-    if (kind === 'upgrade') assert.notEqual(request.header('sec-websocket-key'), undefined)
+    if (kind === 'an upgrade') assert.notEqual(request.header('sec-websocket-key'), undefined)
   })
 
-  test(`takes out what the Connection of an ${kind} rightly nominates`, async t => {
+  test(`takes out what the Connection of ${kind} rightly nominates`, async t => {
     const request = await seen(t, kind, [
       'Connection: x-hop, X-Other',
       'X-Hop: 1',
@@ -71,7 +71,7 @@ for (const kind of KINDS) {
     assert.doesNotMatch(request.header('connection') ?? '', /hop|other/i)
   })
 
-  test(`takes the hop-by-hop fields out of an ${kind}`, async t => {
+  test(`takes the hop-by-hop fields out of ${kind}`, async t => {
     const request = await seen(t, kind, [
       'Keep-Alive: timeout=5',
       'Proxy-Connection: keep-alive',
@@ -85,7 +85,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`replaces what an untrusted client of an ${kind} claims about itself`, async t => {
+  test(`replaces what an untrusted client of ${kind} claims about itself`, async t => {
     const request = await seen(t, kind, [
       'X-Forwarded-For: 198.51.100.1',
       'x-forwarded-for: 198.51.100.2',
@@ -103,7 +103,7 @@ for (const kind of KINDS) {
     assert.doesNotMatch(request.raw, /198\.51\.100|bank\.example|mine/)
   })
 
-  test(`drops the underscore twins of the forwarded fields of an ${kind}`, async t => {
+  test(`drops the underscore twins of the forwarded fields of ${kind}`, async t => {
     const twins = ['X_Forwarded_For', 'X_FORWARDED_PROTO', 'x_forwarded-host', 'X-Forwarded_Server']
     for (const options of [{}, { trustProxy: true }, { trustProxy: 'loopback' }]) {
       const request = await seen(
@@ -116,7 +116,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`appends to the chain of a trusted peer of an ${kind}, and of no other`, async t => {
+  test(`appends to the chain of a trusted peer of ${kind}, and of no other`, async t => {
     const chain = ['X-Forwarded-For: 198.51.100.1, 198.51.100.2', 'X-Forwarded-Proto: https']
     for (const trustProxy of [true, 'loopback', ['127.0.0.0/8'], (address: string) => address === '127.0.0.1']) {
       const request = await seen(t, kind, chain, { trustProxy })
@@ -130,7 +130,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`forwards fields with the names of object properties of an ${kind}`, async t => {
+  test(`forwards fields with the names of object properties of ${kind}`, async t => {
     const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'prototype', 'valueOf', '__defineGetter__']
     const request = await seen(
       t,
@@ -140,7 +140,7 @@ for (const kind of KINDS) {
     for (const name of names) assert.deepEqual(request.headers(name), ['one', 'two'], name)
   })
 
-  test(`400s an ${kind} with no Host, two, or a malformed one, and closes`, async t => {
+  test(`400s ${kind} with no Host, two, or a malformed one, and closes`, async t => {
     const { backend, exchange } = await front(t, echo())
     const hosts = [
       [],
@@ -164,7 +164,7 @@ for (const kind of KINDS) {
       ].map(host => [host]),
     ]
     for (const each of hosts) {
-      const request = (kind === 'upgrade' ? upgradeRequest('/ws') : plainRequest('/ws')).replace(
+      const request = (kind === 'an upgrade' ? upgradeRequest('/ws') : plainRequest('/ws')).replace(
         'Host: front.example\r\n',
         each.map(host => `Host: ${host}\r\n`).join(''),
       )
@@ -174,7 +174,7 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`takes any well-formed Host of an ${kind}`, async t => {
+  test(`takes any well-formed Host of ${kind}`, async t => {
     for (const host of [
       'front.example:8080',
       '127.0.0.1',
@@ -183,15 +183,15 @@ for (const kind of KINDS) {
       'xn--bcher-kva.example',
       'under_score',
     ]) {
-      const { backend, dial } = await front(t, kind === 'upgrade' ? echo() : answer(), { preserveHost: true })
+      const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer(), { preserveHost: true })
       const client = await dial()
-      client.send(kind === 'upgrade' ? upgradeRequest('/', { host }) : plainRequest('/', { host }))
-      assert.equal((await client.answer()).statusCode, kind === 'upgrade' ? 101 : 200, host)
+      client.send(kind === 'an upgrade' ? upgradeRequest('/', { host }) : plainRequest('/', { host }))
+      assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
       assert.equal((await backend.request()).header('host'), host)
     }
   })
 
-  test(`400s control bytes and broken lines in the head of an ${kind}`, async t => {
+  test(`400s control bytes and broken lines in the head of ${kind}`, async t => {
     const { backend, exchange } = await front(t, echo())
     const lines = {
       'NUL in a value': 'X-A: a\0b',
@@ -210,22 +210,22 @@ for (const kind of KINDS) {
       'non-ASCII name': 'X\xe9: a',
     }
     for (const [name, line] of Object.entries(lines)) {
-      const request = kind === 'upgrade' ? upgradeRequest('/ws') : plainRequest('/ws')
+      const request = kind === 'an upgrade' ? upgradeRequest('/ws') : plainRequest('/ws')
       const text = await exchange(request.replace('\r\n\r\n', `\r\n${line}\r\n\r\n`))
       assert.deepEqual(statusesOf(text), [400], `${name}: ${text}`)
     }
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`lets the URI of an absolute-form ${kind} and its Host agree, or answers 400`, async t => {
-    const { backend, exchange } = await front(t, kind === 'upgrade' ? switching() : answer(), { preserveHost: true })
+  test(`lets the URI of the absolute form of ${kind} and its Host agree, or answers 400`, async t => {
+    const { backend, exchange } = await front(t, kind === 'an upgrade' ? switching() : answer(), { preserveHost: true })
     for (const uri of [
       'http://other.example/ws',
       'http://front.example.evil/ws',
       'http://user@front.example/ws',
       'ws://127.0.0.1:1/ws',
     ]) {
-      const request = (kind === 'upgrade' ? upgradeRequest(uri) : plainRequest(uri)).replace(
+      const request = (kind === 'an upgrade' ? upgradeRequest(uri) : plainRequest(uri)).replace(
         'front.example\r\n',
         'front.example\r\nX-Last: 1\r\n',
       )
@@ -235,12 +235,12 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.seen, [])
   })
 
-  test(`sends an absolute-form ${kind} to the target, never to its own authority`, async t => {
-    const { backend, dial } = await front(t, kind === 'upgrade' ? echo() : answer())
+  test(`sends the absolute form of ${kind} to the target, never to its own authority`, async t => {
+    const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer())
     const client = await dial()
     const uri = 'http://front.example/a/b?c=d'
-    client.send(kind === 'upgrade' ? upgradeRequest(uri) : plainRequest(uri))
-    assert.equal((await client.answer()).statusCode, kind === 'upgrade' ? 101 : 200)
+    client.send(kind === 'an upgrade' ? upgradeRequest(uri) : plainRequest(uri))
+    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
     const request = await backend.request()
     assert.equal(request.path, '/a/b?c=d')
     assert.match(request.header('host') ?? '', /^127\.0\.0\.1:/)
