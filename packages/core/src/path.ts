@@ -43,6 +43,7 @@ export class RequestUrl {
     let decoded = this.#decoded.get(mode)
     if (decoded === undefined) {
       decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes)
+      if (this.query.includes('#')) decoded = { text: decoded.text, fault: bad('the query holds a fragment') }
       this.#decoded.set(mode, decoded)
     }
     return decoded
