@@ -84,9 +84,10 @@ test('gives the handler the life of the response: finish, close, and the drain o
   client.socket.pause()
   client.send(upgradeRequest('/'))
   await eventually(() => response?.writableNeedDrain === true)
-  client.socket.resume()
-  assert.equal((await client.whole()).body.length, body.length)
-  await client.readAll()
+  const socket = client.release()
+  let received = 0
+  for await (const chunk of socket) received += (chunk as Buffer).length
+  assert.ok(received > body.length, 'head and body')
   assert.deepEqual(heard, ['finish', 'close'])
 })
 
