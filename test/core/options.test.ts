@@ -341,7 +341,8 @@ test('takes what stands beside routes as the default of each of them', () => {
   ])
 })
 
-test('reads ANY and NONE in any case, alone or in a list of one', () => {
+test('reads ANY and NONE in any case, alone or in a list of one, and false as none at all', () => {
+  assert.deepEqual(readOne({ upgrade: false }).upgrade, { always: false, any: false, tokens: [] })
   const any = { always: false, any: true, tokens: [] }
   const none = { always: true, any: false, tokens: [] }
   for (const upgrade of ['ANY', 'any', ['Any']]) assert.deepEqual(readOne({ upgrade }).upgrade, any)

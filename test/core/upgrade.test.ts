@@ -35,10 +35,10 @@ test('reads the tokens a client asks for, in its order and spelling', () => {
   for (const [lines, tokens] of asked) assert.deepEqual(upgradeTokens(requestOf(lines)), tokens, lines.join())
 })
 
-const setting = (upgrade: string | string[] | undefined): UpgradeSetting =>
+const setting = (upgrade: string | string[] | false | undefined): UpgradeSetting =>
   resolveOptions({ target: 'ws://h/', upgrade }).routes[0]?.upgrade as UpgradeSetting
 
-const allowed: [upgrade: string | string[] | undefined, asks: string[], token: string | undefined][] = [
+const allowed: [upgrade: string | string[] | false | undefined, asks: string[], token: string | undefined][] = [
   [undefined, [], undefined],
   [undefined, ['websocket'], 'websocket'],
   [undefined, ['WebSocket'], 'WebSocket'],
@@ -69,6 +69,8 @@ const allowed: [upgrade: string | string[] | undefined, asks: string[], token: s
   ['ANY', ['HTTP/1.1', 'foo'], 'foo'],
   ['h2c', ['h2c'], 'h2c'],
   ['TLS/1.0', ['tls/1.0'], 'tls/1.0'],
+  [false, [], undefined],
+  [false, ['websocket', 'foo'], undefined],
   ['NONE', [], 'websocket'],
   ['none', ['WebSocket'], 'WebSocket'],
   ['NONE', ['foo'], 'foo'],

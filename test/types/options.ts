@@ -78,6 +78,7 @@ route({ target: false, upgrade: ['websocket', 'foo'], maxTunnels: 5, keepAlive: 
 route({ target: false, idleTimeout: '60s' })
 // @ts-expect-error keepAlive is a number of ms too
 route({ target: false, keepAlive: true })
+route({ target: 'http://h/', upgrade: false })
 // @ts-expect-error an upgrade token is text
 route({ target: false, upgrade: /websocket/ })
 // @ts-expect-error one of the three
