@@ -47,6 +47,21 @@ export const limitsTheme: Theme = start => {
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
+  test('no longer counts handshakeTimeout once a plain answer has begun', async t => {
+    const w = await world(
+      t,
+      start,
+      async connection => {
+        await connection.request()
+        await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npart')
+        await sleep(250)
+        await connection.write('rest')
+      },
+      { handshakeTimeout: 100 },
+    )
+    assert.equal((await w.get('/')).body, 'partrest')
+  })
+
   test('ends an idle tunnel after idleTimeout, with FIN to both and not a byte more', async t => {
     const w = await world(t, start, record(), { idleTimeout: 100 })
     const { client, connection } = await openOne(w)
@@ -123,7 +138,7 @@ export const limitsTheme: Theme = start => {
   test('ends a tunnel after maxLifetime, busy or not', async t => {
     const w = await world(t, start, echo(), { maxLifetime: 200 })
     const { client } = await openOne(w)
-    while (!client.ended) {
+    for (let i = 0; i < 100 && !client.ended; i++) {
       client.send('.')
       await sleep(20)
     }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import type { CommonOptions, RouteDefaults, Target, Tunnel, TunnelEnd, WsTunnelOptions } from '@ws-tunnel/core'
-import { type Backend, type BackendOptions, type Script, startBackend } from '../support/backend.ts'
+import {
+  type Backend,
+  type BackendConnection,
+  type BackendOptions,
+  type Script,
+  startBackend,
+} from '../support/backend.ts'
 import {
   type AnswerHead,
   type ConnectOptions,
@@ -133,3 +139,7 @@ export const openOne = async (
   assert.ok(tunnel)
   return { client, connection, tunnel }
 }
+
+/** Waits until the gateway has let go of a connection to the backend, by FIN or RST. */
+export const left = (connection: BackendConnection): Promise<unknown> =>
+  eventually(() => assert.ok(connection.ended || connection.socket.destroyed, 'the gateway holds on to the backend'))
