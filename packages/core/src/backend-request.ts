@@ -71,7 +71,8 @@ export function watchRequest(
   request.once('close', () => {
     if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
   })
-  request.on('error', error => fail(backendError(error)))
+  // Before the listener of whoever made the request: what it does must find the failure named.
+  request.prependListener('error', error => fail(backendError(error)))
 }
 
 const CONNECT_CODES = new Set([

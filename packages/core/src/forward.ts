@@ -21,7 +21,7 @@ export interface Forward {
 
 /** A forward under way, by the request that http-proxy-middleware was given. */
 interface Attempt extends Forward {
-  readonly bytes: Buffer | undefined
+  readonly parsed: ParsedBody | undefined
   readonly settle: (error?: Error) => void
 }
 
@@ -39,12 +39,20 @@ export async function forward(req: IncomingMessage, res: ServerResponse, order: 
     throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
   // Nothing would tell of a client that left while earlier middleware took its time.
   if (res.destroyed || req.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
-  const bytes = consumedBody(req, order.body)
+  const parsed = parsedBody(req, order.body)
   try {
-    await attempt(req, res, { ...order, bytes })
-  } catch (error) {
-    if (!(error instanceof StaleConnection)) throw error
-    await attempt(req, res, { ...order, bytes })
+    for (;;) {
+      try {
+        return await attempt(req, res, { ...order, parsed })
+      } catch (error) {
+        // Each failure takes one stale connection out of the pool, so this ends with a fresh one.
+        if (!(error instanceof StaleConnection)) throw error
+      }
+    }
+  } finally {
+    // An answer may come before the body has: what is left of it must not stand before the next request.
+    req.unpipe()
+    if (!req.readableEnded) req.resume()
   }
 }
 
@@ -54,11 +62,12 @@ class StaleConnection extends Error {}
 function attempt(
   req: IncomingMessage,
   res: ServerResponse,
-  order: Forward & { bytes: Buffer | undefined },
+  order: Forward & { parsed: ParsedBody | undefined },
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const settle = (error?: Error): void => (error === undefined ? resolve() : reject(error))
-    const view = viewOf(req, order.bytes)
+    // Once the head of the answer is out, a failure has cut the connection and is nobody's to answer.
+    const settle = (error?: Error): void => (error === undefined || res.headersSent ? resolve() : reject(error))
+    const view = viewOf(req, order.parsed)
     attempts.set(view, { ...order, settle })
     res.once('close', () => settle())
     void middlewareOf(order.worker)(view as never, res as never, error => settle(error as Error))
@@ -69,8 +78,8 @@ function attempt(
  * What http-proxy-middleware may see of a request: no header of the client, no server to listen on. Headers and path are
  * set in `proxyReq`, so nothing of the request reaches the backend that was not put there by us.
  */
-function viewOf(req: IncomingMessage, bytes: Buffer | undefined): object {
-  const body = bytes === undefined ? req : Readable.from([bytes])
+function viewOf(req: IncomingMessage, parsed: ParsedBody | undefined): object {
+  const body = parsed === undefined ? req : Readable.from([parsed.bytes])
   return Object.assign(Object.create(null) as object, {
     method: req.method,
     url: '/',
@@ -95,7 +104,14 @@ function middlewareOf(worker: Worker): RequestHandler {
       ejectPlugins: true,
       plugins: [
         server => {
-          server.on('proxyReq', (request, view) => send(request, attempts.get(view as object) as Attempt))
+          server.on('proxyReq', (request, view) => {
+            // A throw here would be the process's.
+            try {
+              send(request, attempts.get(view as object) as Attempt)
+            } catch (error) {
+              request.destroy(error as Error)
+            }
+          })
           server.on('proxyRes', (response, view) => receive(response, attempts.get(view as object) as Attempt))
           server.on('error', (error, view) => attempts.get(view as object)?.settle(backendError(error)))
         },
@@ -106,45 +122,57 @@ function middlewareOf(worker: Worker): RequestHandler {
   return middleware
 }
 
-function send(request: ClientRequest, { path, headers, limits, bytes, onInterim, settle }: Attempt): void {
+function send(request: ClientRequest, { path, headers, limits, parsed, onInterim, settle }: Attempt): void {
   for (const name of request.getHeaderNames()) request.removeHeader(name)
   for (const [name, value] of headers) request.appendHeader(name, value)
-  if (bytes !== undefined) request.setHeader('Content-Length', bytes.length)
+  if (parsed !== undefined) {
+    request.removeHeader('Transfer-Encoding')
+    if (parsed.rewritten) request.removeHeader('Content-Encoding')
+    request.setHeader('Content-Length', parsed.bytes.length)
+  }
   request.path = path
   request.once('upgrade', (_response, socket) => {
     socket.on('error', () => {})
     socket.destroy()
     settle(new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' }))
   })
+  const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
+  const hasBody = request.hasHeader('content-length') || request.hasHeader('transfer-encoding')
   watchRequest(request, limits, onInterim, error => {
-    const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
-    const unsent = !request.hasHeader('content-length') && !request.hasHeader('transfer-encoding')
-    const stale = request.reusedSocket && idempotent && unsent && error.code === 'WST_ERR_NO_ANSWER'
+    const stale = request.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_ANSWER'
     settle(stale ? new StaleConnection() : error)
   })
   // A body may be long in coming; the backend should know of the request before.
-  if (request.hasHeader('content-length') || request.hasHeader('transfer-encoding')) request.flushHeaders()
+  if (hasBody) request.flushHeaders()
 }
 
 function receive(response: IncomingMessage, { onAnswer, settle }: Attempt): void {
   onAnswer(response).then(() => settle(), settle)
 }
 
-/**
- * The bytes of a body that a parser has read. JSON and forms are written anew; what cannot be is refused rather than
- * forwarded without its body.
- */
-function consumedBody(req: IncomingMessage, body: unknown): Buffer | undefined {
-  const announced = 'content-length' in req.headers || 'transfer-encoding' in req.headers
+/** A body that a parser has read. */
+interface ParsedBody {
+  readonly bytes: Buffer
+  /** Not the bytes the client sent: its Content-Encoding is undone. */
+  readonly rewritten: boolean
+}
+
+/** JSON and forms are written anew; what cannot be is refused rather than forwarded without its body. */
+function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined {
+  const length = req.headers['content-length']
+  const announced = length !== undefined || req.headers['transfer-encoding'] !== undefined
   if (!announced || !req.readableDidRead || !req.readableEnded) return undefined
-  if (Buffer.isBuffer(body)) return body
-  if (typeof body === 'string') return Buffer.from(body)
+  const rewritten = (bytes: Buffer): ParsedBody => ({ bytes, rewritten: true })
+  if (Buffer.isBuffer(body)) return { bytes: body, rewritten: body.length !== Number(length) }
+  if (typeof body === 'string') return rewritten(Buffer.from(body))
   const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) return Buffer.from(JSON.stringify(body))
-  if (typeof body === 'object' && body !== null && type === 'application/x-www-form-urlencoded') {
-    return Buffer.from(formText(body))
+  if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) {
+    return rewritten(Buffer.from(JSON.stringify(body)))
   }
-  if (Number(req.headers['content-length']) === 0) return undefined
+  if (typeof body === 'object' && body !== null && type === 'application/x-www-form-urlencoded') {
+    return rewritten(Buffer.from(formText(body)))
+  }
+  if (Number(length) === 0) return undefined
   throw new WsTunnelError('WST_ERR_BODY_CONSUMED', {
     detail: `content type ${type || 'unknown'}; mount the tunnel before the body parser`,
   })

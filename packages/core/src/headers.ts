@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderEditing } from './options.ts'
 

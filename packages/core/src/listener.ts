@@ -230,7 +230,7 @@ function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): 
     res.destroyed = true
     socket.end()
     linger(socket)
-    res.emit('close')
+    process.nextTick(() => res.emit('close'))
   }
   socket.on('drain', clientOnDrain)
   socket.on('close', clientOnClose)

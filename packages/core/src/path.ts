@@ -127,7 +127,7 @@ const hex = (byte: number): string => `%${byte.toString(16).toUpperCase().padSta
  */
 export function encodePath(text: string, encodedSlashes: EncodedSlashes): string {
   if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text
-  const escapes = encodedSlashes === 'keep' ? /%(?:2f|25)|[^\w~$\-.+!*'(),;:@&=/]/giu : /[^\w~$\-.+!*'(),;:@&=/]/gu
+  const escapes = encodedSlashes === 'keep' ? /%(?:2[fF]|25)|[^\w~$\-.+!*'(),;:@&=/]/gu : /[^\w~$\-.+!*'(),;:@&=/]/gu
   return text.replace(escapes, char => (char.length === 3 && char.startsWith('%') ? char : percentEncode(char)))
 }
 

@@ -113,25 +113,28 @@ export class Route {
     captures: Captures,
   ): Destination {
     const { join, encodedSlashes } = this.settings
-    const path = buildPath(template, captures, {
-      join,
-      encodedSlashes,
-      rawRest: this.#rawRest(url, captures),
-      query: url.query,
-    })
+    const raw = this.#rawCaptures(url)
+    const path = buildPath(
+      template,
+      { ...captures, ...raw },
+      {
+        join,
+        encodedSlashes,
+        raw: raw !== undefined,
+        query: url.query,
+      },
+    )
     return { worker, path, template }
   }
 
-  /** nocanon: the raw path behind the prefix, if the prefix stands in the raw path too (httpd falls back likewise). */
-  #rawRest(url: RequestUrl, captures: Captures): string | undefined {
-    const { nocanon, path } = this.settings
-    if (!nocanon || this.#scope.params.length > 0) return undefined
-    if (typeof path !== 'string') return path.exec(url.rawPath)?.groups?.['rest']
-    const length = prefixLength(url.rawPath, path)
-    if (length === -1) return undefined
-    const rest = prefixRest(url.rawPath, length, captures.rest)
-    // A raw `..` was resolved for the match; sent on, it would climb out of the target's own path.
-    return /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(rest) ? undefined : rest
+  /**
+   * nocanon: what the route captures of the raw path, if it matches that too (httpd falls back likewise). A raw `..` was
+   * resolved for the match; sent on, it would climb out of the target's own path.
+   */
+  #rawCaptures(url: RequestUrl): Omit<Captures, 'conditionGroups'> | undefined {
+    if (!this.settings.nocanon || /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(url.rawPath)) return undefined
+    const raw = this.#matchPath(url.rawPath)
+    return raw === null ? undefined : { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
   async #ask(
@@ -161,9 +164,7 @@ export class Route {
         detail: `the target function gave ${typeof text}, expected a URL or false`,
       })
     }
-    // A RegExp covers the whole path: there is no rest to put behind what the function made of it.
-    const rest = this.settings.path instanceof RegExp ? '' : captures.rest
-    return this.#destination(this.#worker(text), url, { ...captures, rest })
+    return this.#destination(this.#worker(text), url, captures)
   }
 
   #worker(text: string): { template: TargetTemplate; worker: Worker } {
@@ -184,12 +185,6 @@ export class Route {
     this.#workers.set(text, fresh)
     return fresh
   }
-}
-
-/** The raw rest begins where the decoded one does: at the slash that a prefix without one leaves. */
-function prefixRest(path: string, length: number, decodedRest: string): string {
-  const rest = path.slice(length)
-  return decodedRest.startsWith('/') && !rest.startsWith('/') ? `/${rest}` : rest
 }
 
 function compilePath({ path, join }: RouteSettings, where: string): [PathTest, TemplateScope] {

@@ -37,6 +37,8 @@ export interface TargetTemplate {
   readonly text: string
   readonly path: readonly Part[]
   readonly query: readonly Part[] | undefined
+  /** It says the whole path: nothing of the request's is put behind it. */
+  readonly whole: boolean
 }
 
 /** Which captures a target may name. */
@@ -80,11 +82,16 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
     throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
   }
   const origin = parseOrigin(authority ?? 'localhost', scheme.toLowerCase(), socketPath, text, where)
+  const pathParts = parseParts(path, scope, text, where)
+  const queryParts = query === undefined || query === '?' ? undefined : parseParts(query.slice(1), scope, text, where)
+  const captures = [...pathParts, ...(queryParts ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
+  // A RegExp covers the whole path, so that a function has made of it all there is to say.
   return {
     origin,
     text,
-    path: parseParts(path, scope, text, where),
-    query: query === undefined || query === '?' ? undefined : parseParts(query.slice(1), scope, text, where),
+    path: pathParts,
+    query: queryParts,
+    whole: captures || (scope.groups && scope.literal === true),
   }
 }
 
@@ -135,22 +142,17 @@ function parseParts(text: string, scope: TemplateScope, target: string, where: s
 
 /** Configuration text: escapes stay, what is not allowed in a URL is escaped. */
 function encodeLiteral(text: string): string {
-  return text.replace(/%[0-9a-f]{2}|[^\w~$\-.+!*'(),;:@&=/?[\]]/giu, char =>
+  return text.replace(/%[0-9a-fA-F]{2}|[^\w~$\-.+!*'(),;:@&=/?[\]]/gu, char =>
     char.length === 3 && char.startsWith('%') ? char : encodePath(char, 'reject'),
   )
-}
-
-/** Whether the template holds a capture of the route's own path, so that nothing is appended to it. */
-export function expandsPath(template: TargetTemplate): boolean {
-  return [...template.path, ...(template.query ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
 }
 
 /** How the rest of the path is put behind the template. */
 export interface Joining {
   readonly join: 'slash' | 'concat'
   readonly encodedSlashes: EncodedSlashes
-  /** The rest as the client wrote it (nocanon), instead of the canonical form. */
-  readonly rawRest: string | undefined
+  /** The captures of the path are as the client wrote them, and sent so (nocanon). */
+  readonly raw: boolean
   /** The request's query with its `?`, or `''`. */
   readonly query: string
 }
@@ -161,13 +163,15 @@ export interface Joining {
  * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` for control characters, spaces, a captured `?` or dot segment in the result.
  */
 export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
-  const base = fill(template.path, captures, text => encodePath(text, joining.encodedSlashes))
+  const encode = (text: string): string => encodePath(text, joining.encodedSlashes)
+  const encodeOwn = joining.raw ? (text: string): string => text : encode
+  const base = fill(template.path, captures, encode, encodeOwn)
   if (template.path.some(part => typeof part === 'object') && /(?:^|\/)\.\.?(?:\/|$)/.test(base)) {
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a capture makes a dot segment' })
   }
-  const rest = joining.rawRest ?? encodePath(captures.rest, joining.encodedSlashes)
-  const path = expandsPath(template) ? base : joinPath(base, rest, joining.join)
-  const own = template.query && fill(template.query, captures, encodeQueryPart)
+  const rest = encodeOwn(captures.rest)
+  const path = template.whole ? base : joinPath(base, rest, joining.join)
+  const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
   const query =
     own === undefined ? joining.query : `?${own}${joining.query.length > 1 ? `&${joining.query.slice(1)}` : ''}`
   const result = (path === '' ? '/' : path) + query
@@ -180,7 +184,13 @@ export function buildPath(template: TargetTemplate, captures: Captures, joining:
   return result
 }
 
-function fill(parts: readonly Part[], captures: Captures, encode: (text: string) => string): string {
+/** Groups of conditions come from headers and are always encoded; those of the path may be raw. */
+function fill(
+  parts: readonly Part[],
+  captures: Captures,
+  encode: (text: string) => string,
+  encodeOwn: (text: string) => string,
+): string {
   let result = ''
   for (const part of parts) {
     if (typeof part === 'string') {
@@ -189,7 +199,7 @@ function fill(parts: readonly Part[], captures: Captures, encode: (text: string)
     }
     const text = captured(part, captures)
     if (text.includes('?')) throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a captured "?"' })
-    result += encode(text)
+    result += part.kind === 'condition' ? encode(text) : encodeOwn(text)
   }
   return result
 }

@@ -28,7 +28,7 @@ export class Worker {
       host: origin.host,
       port: origin.port,
       ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
-      ...(lookup === undefined ? {} : { lookup }),
+      ...(lookup === undefined ? {} : { lookup: guarded(lookup) }),
       // The target's own name, never the client's Host, is what the certificate must say; an address has no SNI (RFC 6066 3).
       ...(origin.secure
         ? { servername: isIP(origin.host) ? '' : origin.host, ALPNProtocols: ['http/1.1'], ...tls }
@@ -42,5 +42,23 @@ export class Worker {
   close(): void {
     this.agent.maxFreeSockets = 0
     for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+  }
+}
+
+/** Node's net takes a list without addresses for granted to hold one, and a throw for its own. */
+function guarded(lookup: LookupFunction): LookupFunction {
+  return (host, options, done) => {
+    const refuse = (cause?: unknown): void => {
+      const message = `no address for ${host}`
+      done(Object.assign(new Error(message, { cause }), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), '', 4)
+    }
+    try {
+      lookup(host, options, (error, address, family) => {
+        if (error === null && address.length === 0) refuse()
+        else done(error, address, family)
+      })
+    } catch (cause) {
+      process.nextTick(refuse, cause)
+    }
   }
 }

@@ -24,6 +24,7 @@ export function writeHead(
   } catch (cause) {
     // The app's error handler writes its own head on this `res`.
     for (const [name] of list) res.removeHeader(name)
+    res.statusMessage = ''
     throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
   }
 }

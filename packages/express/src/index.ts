@@ -47,7 +47,8 @@ function report(error: unknown, res: ServerResponse, next: Next): void {
  */
 function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } {
   const whole = originalUrl ?? url
-  const below = whole.endsWith(url) ? url : url.replace(/^\//, '')
+  const slashAdded = /^\/(?:\?|$)/.test(url) && !whole.endsWith(url) && whole.endsWith(url.slice(1))
+  const below = slashAdded ? url.slice(1) : url
   const mount = baseUrl ?? (whole.endsWith(below) ? whole.slice(0, whole.length - below.length) : '')
   return { mount, url: below }
 }
