@@ -4,7 +4,6 @@ import { WsTunnelError } from '../../packages/core/src/errors.ts'
 import {
   buildPath,
   type Captures,
-  expandsPath,
   type Joining,
   parseTarget,
   type TargetOrigin,
@@ -126,7 +125,7 @@ const build = ({ target, groups, params, conditions = [], rest = '', joining }: 
   return buildPath(parseTarget(target, scope), captures, {
     join: 'slash',
     encodedSlashes: 'reject',
-    rawRest: undefined,
+    raw: false,
     query: '',
     ...joining,
   })
@@ -156,7 +155,7 @@ const built: Row[] = [
   { target: 'ws://h/b', rest: '', joining: concat, sent: '/b' },
   // The rest is sent in canonical form, or raw.
   { target: 'ws://h/b', rest: '/é [x]', sent: '/b/%C3%A9%20%5Bx%5D' },
-  { target: 'ws://h/b', rest: '/é', joining: { rawRest: '/%c3%a9//./x' }, sent: '/b/%c3%a9//./x' },
+  { target: 'ws://h/b', rest: '/%c3%a9//./x', joining: { raw: true }, sent: '/b/%c3%a9//./x' },
   { target: 'ws://h/b', rest: '/x%2fy', joining: { encodedSlashes: 'keep' }, sent: '/b/x%2fy' },
   { target: 'ws://h/b', rest: '/x%2fy', sent: '/b/x%252fy' },
   // The target's own text: escapes stay, the rest of what no URL may hold is escaped.
@@ -208,9 +207,13 @@ const forbidden: Omit<Row, 'sent'>[] = [
   { target: 'ws://h/b?x=$1', groups: ['/q', 'x?y=z'] },
   { target: 'ws://h/:room', params: { room: '?' } },
   { target: 'ws://h/%1', conditions: ['', '?'] },
-  { target: 'ws://h/b', rest: '/x', joining: { rawRest: '/a b' } },
-  { target: 'ws://h/b', rest: '/x', joining: { rawRest: '/a\r\nX: 1' } },
-  { target: 'ws://h/b', rest: '/x', joining: { rawRest: '/a\x7f' } },
+  { target: 'ws://h/$1', groups: ['/q', '..'] },
+  { target: 'ws://h/$1/x', groups: ['/q', 'a/../..'] },
+  { target: 'ws://h/a/:room/x', params: { room: '.' } },
+  { target: 'ws://h/a/%1', conditions: ['', '../admin'] },
+  { target: 'ws://h/b', rest: '/a b', joining: { raw: true } },
+  { target: 'ws://h/b', rest: '/a\r\nX: 1', joining: { raw: true } },
+  { target: 'ws://h/b', rest: '/a\x7f', joining: { raw: true } },
   { target: 'ws://h/b', joining: { query: '?a b' } },
   { target: 'ws://h/b', joining: { query: '?a\r\nb' } },
   { target: 'ws://h/b', joining: { query: '?a\0' } },
@@ -220,17 +223,21 @@ const forbidden: Omit<Row, 'sent'>[] = [
   { target: 'ws://h$1', groups: ['/q', ':80@evil.example/'], joining: concat },
 ]
 
-test('403s a captured question mark, a control character, a space, or a result that begins with no slash', () => {
+test('403s a captured question mark or dot segment, a control character, a space, or a result that begins with no slash', () => {
   for (const row of forbidden) {
     assert.throws(() => build(row), { code: 'WST_ERR_FORBIDDEN_TARGET', statusCode: 403 }, JSON.stringify(row))
   }
 })
 
-test('knows whether a target says itself where the path goes', () => {
-  assert.equal(expandsPath(parseTarget('ws://h/$1', REGEXP)), true)
-  assert.equal(expandsPath(parseTarget('ws://h/x?y=$0', REGEXP)), true)
-  assert.equal(expandsPath(parseTarget('ws://h/x', REGEXP)), false)
-  assert.equal(expandsPath(parseTarget('ws://h/:room', { groups: false, params: ['room'] })), false)
+test('knows whether a target says the whole path, or the rest of it is put behind', () => {
+  const whole = (text: string, scope: TemplateScope): boolean => parseTarget(text, scope).whole
+  assert.equal(whole('ws://h/$1', REGEXP), true)
+  assert.equal(whole('ws://h/x?y=$0', REGEXP), true)
+  assert.equal(whole('ws://h/x', REGEXP), false)
+  assert.equal(whole('ws://h/:room', { groups: false, params: ['room'] }), false)
+  assert.equal(whole('ws://h/%1', PLAIN), false)
+  assert.equal(whole('ws://h/x', { ...REGEXP, literal: true }), true)
+  assert.equal(whole('ws://h/x', { ...PLAIN, literal: true }), false)
 })
 
 test('expands nothing in a text that a function gave', () => {
