@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+import type { WsTunnelOptions } from '@ws-tunnel/core'
+import { type Diagnostic, HttpdConfError, Report } from './diagnostics.ts'
+import { type Files, machineFiles } from './files.ts'
+import { folderOf, Parser } from './parse.ts'
+import { checkRequestEdits, compileRoutes, type Profile } from './routes.ts'
+import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
+import { compileTls } from './tls.ts'
+
+export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
+export type { Files } from './files.ts'
+
+/** A version of httpd whose documented behaviour is wanted. */
+export type Compat = '2.4.71' | '2.4.47' | '2.4.46' | '2.5'
+
+/** A configuration and how to read it. */
+export interface HttpdConf {
+  /** The directives. Without it the file is read. */
+  text?: string
+  /** The file's name, for messages, Include and to be read where there is no `text`. @default 'httpd.conf' */
+  file?: string
+  /** The virtual host to compile, by ServerName or ServerAlias; needed where there are several. */
+  serverName?: string
+  /** Which httpd's documented behaviour. @default '2.4.71' */
+  compat?: Compat
+  /** Directives that cannot be honoured and are left out all the same, by name: access control that a middleware does instead, for instance. @default [] */
+  allow?: readonly string[]
+  /** Define: variables and their values, as `httpd -D` and its environment give them. @default {} */
+  define?: Readonly<Record<string, string>>
+  /** Where relative file names begin until ServerRoot says otherwise. @default the folder of `file` */
+  serverRoot?: string
+  /** More modules for which `<IfModule>` holds. @default those that are compiled here */
+  modules?: readonly string[]
+  /** The way to files for Include and certificates. @default the file system */
+  files?: Files
+}
+
+/** What came of a configuration. */
+export interface Compiled {
+  /** Options for `wsTunnel`; `undefined` where there are errors. */
+  readonly options: WsTunnelOptions | undefined
+  /** Everything there is to say, in the order of the lines. */
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+const PROFILES: Record<Compat, Profile> = {
+  '2.4.71': { fallback: true, canFallback: true, idle: 'larger' },
+  '2.4.47': { fallback: true, canFallback: true, idle: 'smaller' },
+  '2.4.46': { fallback: false, canFallback: false, idle: 'larger' },
+  '2.5': { fallback: true, canFallback: true, idle: 'larger' },
+}
+
+const MODULES =
+  'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel headers setenvif env ssl http2 alias authz_core authz_host'
+
+const compiled = new WeakMap<object, readonly Diagnostic[]>()
+
+/**
+ * Compiles Apache directives into options: `wsTunnel(fromHttpdConf('/etc/apache2/sites-enabled/chat.conf'))`. What there is
+ * to say beside is given by {@link diagnosticsOf}.
+ *
+ * @param source a file name, or the text and how to read it.
+ * @throws {HttpdConfError} for a configuration that cannot be compiled; its `diagnostics` have every line that is wrong.
+ */
+export function fromHttpdConf(source: string | HttpdConf): WsTunnelOptions {
+  const { options, diagnostics } = compileHttpdConf(source)
+  if (options === undefined) throw new HttpdConfError(diagnostics)
+  return options
+}
+
+/** Warnings and ignored lines of options that {@link fromHttpdConf} made. */
+export function diagnosticsOf(options: WsTunnelOptions): readonly Diagnostic[] {
+  return compiled.get(options) ?? []
+}
+
+/** As {@link fromHttpdConf}, and never throws for what stands in the configuration. */
+export function compileHttpdConf(source: string | HttpdConf): Compiled {
+  const conf = typeof source === 'string' ? { file: source } : source
+  const { file = 'httpd.conf', files = machineFiles, compat = '2.4.71', define = {}, modules = [] } = conf
+  const profile = PROFILES[compat]
+  if (profile === undefined)
+    throw new TypeError(`Expected \`compat\` to be ${Object.keys(PROFILES).join(' or ')}, got ${compat}`)
+  const report = new Report(conf.allow ?? [])
+  const text = conf.text ?? (files === machineFiles ? readFileSync(file, 'utf8') : (files.read(file) ?? ''))
+  const around = {
+    files,
+    report,
+    variables: new Map<string, string | undefined>(Object.entries(define)),
+    modules: new Set([
+      ...modules,
+      ...MODULES.split(' ').flatMap(name => [`mod_${name}.c`, `${name}.c`, `${name}_module`]),
+    ]),
+    version: compat === '2.5' ? '2.5.1' : compat,
+    serverRoot: conf.serverRoot ?? folderOf(file),
+  }
+  const reader = new ServerReader(report)
+  reader.read(new Parser(around).parse(text, file))
+  const server = chooseServer(reader, conf.serverName, file, report)
+  const serverName = server.serverName ?? conf.serverName ?? hostname()
+  const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(around.serverRoot), name))
+  let tls: ReturnType<typeof compileTls> | null = null
+  const routes = compileRoutes({
+    server,
+    serverName,
+    profile,
+    report,
+    tls: () => {
+      if (tls === null) tls = compileTls(server, files, absolute, report)
+      return tls
+    },
+  })
+  checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
+  if (routes.length === 0 && !report.failed) {
+    report.error({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
+      expected: 'a ProxyPass or ProxyPassMatch line',
+    })
+  }
+  const diagnostics = report.diagnostics
+  if (report.failed) return { options: undefined, diagnostics }
+  const options: WsTunnelOptions = {
+    // httpd appends to X-Forwarded-* whoever sent them.
+    trustProxy: true,
+    serverName,
+    drainTimeout: 10_000,
+    routes,
+  }
+  compiled.set(options, diagnostics)
+  return { options, diagnostics }
+}
+
+/** The virtual host that is asked for, over the main server; the only one where none is. */
+function chooseServer({ main, hosts }: ServerReader, name: string | undefined, file: string, report: Report): Server {
+  const namesOf = ({ server }: (typeof hosts)[number]): string[] => [
+    ...(server.serverName === undefined ? [] : [server.serverName]),
+    ...server.names,
+  ]
+  const wildcard = (pattern: string): RegExp =>
+    new RegExp(
+      `^${pattern
+        .replace(/[^\w*?]/g, '\\$&')
+        .replace(/\*+/g, '.*')
+        .replaceAll('?', '.')}$`,
+      'i',
+    )
+  if (hosts.length === 0) return main
+  const [first] = hosts
+  if (hosts.length === 1 && name === undefined) return mergeServers(main, first?.server ?? emptyServer())
+  const matching = hosts.filter(host =>
+    namesOf(host).some(own => name !== undefined && wildcard(own.slice(0, 255)).test(name)),
+  )
+  const chosen = matching[0]
+  if (chosen !== undefined) {
+    if (matching.length > 1) {
+      report.warn(
+        chosen.place,
+        '<VirtualHost',
+        `the first of ${matching.length} virtual hosts named ${name} is compiled; ports are not told apart`,
+      )
+    }
+    return mergeServers(main, chosen.server)
+  }
+  const all = hosts.map(host => namesOf(host)[0] ?? `line ${host.place.line}`).join(', ')
+  report.error(
+    first?.place ?? { file, line: 1, column: 1, text: '' },
+    '<VirtualHost',
+    name === undefined
+      ? 'several virtual hosts: say which by the option `serverName`'
+      : `no virtual host is named ${name}`,
+    { expected: `one of ${all}` },
+  )
+  return main
+}

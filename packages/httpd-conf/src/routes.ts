@@ -1,0 +1,458 @@
+import type { IncomingMessage } from 'node:http'
+import type { ConnectionOptions } from 'node:tls'
+import { type Condition, createTunnelProxy, type HeaderList, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
+import type { Place, Report } from './diagnostics.ts'
+import { type Environment, type EnvRule, environmentOf, fieldOf } from './environment.ts'
+import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
+import { atoi, duration } from './parameters.ts'
+import { literal } from './regex.ts'
+import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
+
+/** What the routes of a server need beside it. */
+export interface RouteContext {
+  readonly server: Server
+  readonly serverName: string
+  readonly profile: Profile
+  readonly report: Report
+  readonly tls: () => ConnectionOptions | undefined
+}
+
+/** What differs between versions of httpd. */
+export interface Profile {
+  /** ProxyWebsocketFallbackToProxyHttp where nothing is said. */
+  readonly fallback: boolean
+  /** Whether the directive exists, or the fallback never happens. */
+  readonly canFallback: boolean
+  /** How the client's and the backend's timeout make the idle limit of a tunnel. */
+  readonly idle: 'larger' | 'smaller'
+}
+
+/** Longest delay a Node timer can count. */
+const MAX_DELAY = 2 ** 31 - 1
+/** Ways in which sections may overlap on one ProxyPass. */
+const MAX_VARIANTS = 64
+
+const DEFAULT_TIMEOUT = 60_000
+
+/** One combination of sections that a path can be in. */
+interface Variant {
+  readonly scope: Scope
+  readonly inSection: boolean
+  /** Look-aheads that hold for exactly its paths. */
+  readonly lookaheads: string
+}
+
+/** The routes of a server: those of its sections, the last one first, then the list in its order. httpd: proxy_trans. */
+export function compileRoutes(context: RouteContext): RouteOptions[] {
+  const { server, report } = context
+  const sections = server.locations.filter(({ scope }) => scope.alias !== undefined).reverse()
+  const routes: RouteOptions[] = []
+  sections.forEach((section, i) => {
+    const alias = section.scope.alias as Alias
+    const behind = sections.slice(0, i).filter(later => !isFallback(later.scope, context))
+    const hidden = behind.map(later => `(?!${locationTest(later)})`).join('')
+    for (const variant of variants(alias, context, section))
+      routes.push(...route(alias, { ...variant, lookaheads: hidden + variant.lookaheads }, context))
+  })
+  for (const alias of server.aliases) {
+    for (const variant of variants(alias, context)) routes.push(...route(alias, variant, context))
+  }
+  const first = server.aliases.findIndex(({ fake, regex, real }) => regex === undefined && fake === '/' && real !== '!')
+  const unreachable = first === -1 ? undefined : server.aliases[first + 1]
+  if (unreachable !== undefined && isFallback(server.scope, context)) {
+    report.warn(
+      unreachable.place,
+      unreachable.name,
+      `never reached: line ${server.aliases[first]?.place.line} takes every path, in httpd too`,
+    )
+  }
+  return routes
+}
+
+const isFallback = (scope: Scope, { server, profile }: RouteContext): boolean =>
+  profile.canFallback && (scope.fallback ?? server.scope.fallback ?? profile.fallback)
+
+/** Whether a section says anything that concerns a request it does not proxy itself. */
+function speaks({ scope }: Location): boolean {
+  const { alias: _, ...rest } = scope
+  return Object.values(rest).some(value =>
+    value instanceof Map ? value.size > 0 : Array.isArray(value) ? value.length > 0 : value !== undefined,
+  )
+}
+
+/** A literal prefix as httpd compares it, runs of slashes for runs of slashes. */
+const prefixSource = (prefix: string): string =>
+  prefix
+    .split(/(\/+)/)
+    .map(part => (part.startsWith('/') ? '\\/+' : literal(part)))
+    .join('')
+
+const boundary = (prefix: string): string => (prefix.endsWith('/') ? '' : '(?=\\/|$)')
+
+/** A source that holds at the start of a path that is in the section. httpd: ap_location_walk. */
+function locationTest({ path, regex }: Location): string {
+  if (regex === undefined) return `${prefixSource(path)}${boundary(path)}`
+  const body = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
+  return `[^]*?(?:${body})`
+}
+
+/** JavaScript before 2025 has no flags inside a pattern. */
+function ignoringCase(source: string): string {
+  return source.replace(/\\.|\[(?:\\.|[^\]\\])*\]|[a-zA-Z]/gs, unit => {
+    if (unit.startsWith('\\')) return unit
+    if (unit.startsWith('[')) {
+      return unit.replace(
+        /\\.|([a-zA-Z])-([a-zA-Z])|([a-zA-Z])/gs,
+        (part, from?: string, to?: string, letter?: string) => {
+          if (from !== undefined && to !== undefined)
+            return `${from.toLowerCase()}-${to.toLowerCase()}${from.toUpperCase()}-${to.toUpperCase()}`
+          return letter === undefined ? part : letter.toLowerCase() + letter.toUpperCase()
+        },
+      )
+    }
+    return `[${unit.toLowerCase()}${unit.toUpperCase()}]`
+  })
+}
+
+/** Whether every path below `inner` is below `outer`. */
+const covers = (outer: string, inner: string): boolean => {
+  const [a, b] = [outer, inner].map(path => path.replace(/\/+/g, '/')) as [string, string]
+  return b.startsWith(a) && (a.endsWith('/') || b.length === a.length || b[a.length] === '/')
+}
+
+/** The combinations of sections that paths of a ProxyPass can be in, each with what they say together. */
+function variants(alias: Alias, context: RouteContext, own?: Location): Variant[] {
+  const { server, report } = context
+  const found: Variant[] = []
+  let cut = false
+  const walk = (i: number, inside: Location[], scope: Scope, lookaheads: string): void => {
+    if (found.length >= MAX_VARIANTS) {
+      cut = true
+      return
+    }
+    const location = server.locations[i]
+    if (location === undefined) {
+      found.push({ scope, lookaheads, inSection: inside.length > 0 })
+      return
+    }
+    const enter = (tests: string): void =>
+      walk(i + 1, [...inside, location], mergeScopes(scope, location.scope), lookaheads + tests)
+    const pass = (tests: string): void => walk(i + 1, inside, scope, lookaheads + tests)
+    if (location === own) enter('')
+    else if (!speaks(location)) pass('')
+    else if (location.regex === undefined && alias.regex === undefined) {
+      if (covers(location.path, alias.fake)) enter('')
+      else if (!covers(alias.fake, location.path)) pass('')
+      else {
+        enter(`(?=${locationTest(location)})`)
+        pass(`(?!${locationTest(location)})`)
+      }
+    } else if (location.regex === undefined && location.path === '/') enter('')
+    else {
+      enter(`(?=${locationTest(location)})`)
+      pass(`(?!${locationTest(location)})`)
+    }
+  }
+  walk(0, [], server.scope, '')
+  if (cut) report.error(alias.place, alias.name, `its paths are in more than ${MAX_VARIANTS} combinations of sections`)
+  return found
+}
+
+/** The path of a route. A literal prefix stays one where no section interferes. */
+function pathOf(alias: Alias, lookaheads: string): string | RegExp {
+  const { fake, regex } = alias
+  if (regex !== undefined) {
+    if (lookaheads === '') return new RegExp(regex.source, regex.flags)
+    const anchored = regex.source.startsWith('^') && !regex.source.includes('|')
+    // Elsewhere than at the start a look-behind brings the test to where the path begins.
+    return new RegExp(
+      anchored ? `^${lookaheads}(?:${regex.source})` : `(?<=^${lookaheads}[^]*)(?:${regex.source})`,
+      regex.flags,
+    )
+  }
+  if (lookaheads === '' && /^\/[\w/.~$&+,;=@%!'() -]*$/.test(fake)) return fake
+  return new RegExp(`^${lookaheads}${prefixSource(fake)}${boundary(fake)}(?<rest>.*)$`, 's')
+}
+
+function route(alias: Alias, { scope, lookaheads, inSection }: Variant, context: RouteContext): RouteOptions[] {
+  const { server, report } = context
+  if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
+  const target = alias.real === '!' ? false : compileTarget(alias, report)
+  if (target === undefined) return []
+  // A section resets AllowEncodedSlashes to Off. httpd: merge_core_dir_configs.
+  const encodedSlashes = inSection ? 'reject' : (server.encodedSlashes ?? 'reject')
+  const noProxy = mayBe('no-proxy', server.scope.envRules)
+  const when: Condition[] = noProxy ? [{ test: req => !environmentOf(req, server.scope.envRules).has('no-proxy') }] : []
+  const common = { path: pathOf(alias, lookaheads), when, encodedSlashes, mergeSlashes: server.mergeSlashes ?? true }
+  const compiled: RouteOptions =
+    target === false ? { ...common, target } : { ...common, target, ...settings(alias, target, scope, context) }
+  return validated(compiled, alias, report) ? [compiled] : []
+}
+
+const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
+  rules.some(({ sets }) => sets.some(([name]) => name === variable))
+
+/** The core is the judge of what it takes; what it says is put to the line it comes from. */
+function validated(compiled: RouteOptions, { place, name, real }: Alias, report: Report): boolean {
+  try {
+    createTunnelProxy({ routes: [compiled] })
+    return true
+  } catch (error) {
+    report.error(place, name, error instanceof WsTunnelError ? error.message : String(error), { at: real })
+    return false
+  }
+}
+
+/**
+ * The URL as the core takes it: its path in httpd's canonical form, where `%` is a character like any other, and captures
+ * left in. httpd: ap_proxy_canonenc_ex, ap_pregsub.
+ */
+function compileTarget({ real, regex, place, name }: Alias, report: Report): string | undefined {
+  const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
+  const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
+  if (!/^(?:wss?|https?)$/i.test(scheme)) {
+    report.refuse(place, name, `the scheme ${scheme}: is not proxied here`, {
+      at: real,
+      expected: 'ws:, wss:, http: or https:',
+    })
+    return undefined
+  }
+  if (authority === undefined) {
+    if (socket !== '') return `${socket}${scheme.toLowerCase()}://localhost/`
+    report.error(place, name, `ProxyPass URL must be absolute!: ${real}`, {
+      httpd: `ProxyPass URL must be absolute!: ${real}`,
+      at: real,
+    })
+    return undefined
+  }
+  if (regex === undefined && /\$\d/.test(rest)) {
+    report.refuse(place, name, '"$" and a digit stand for a capture, and a path captures nothing', {
+      at: real,
+      expected: 'ProxyPassMatch',
+    })
+    return undefined
+  }
+  let path = ''
+  for (const [unit] of rest.matchAll(/\$\d|\\.|./gsu)) {
+    if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
+    else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
+  }
+  return `${socket}${scheme.toLowerCase()}://${authority}${path}`
+}
+
+const canonical = (text: string): string =>
+  text.replace(/[^\w~$\-.+!*'(),;:@&=/]/gu, char =>
+    Array.from(Buffer.from(char), byte => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
+
+/** Everything a route says beside path and target: each setting written out, none left to a default. */
+function settings(
+  alias: Alias,
+  target: string,
+  scope: Scope,
+  context: RouteContext,
+): Omit<RouteOptions, 'path' | 'target' | 'when'> {
+  const { server, report, profile } = context
+  const parameters = workerParameters(alias, server, report)
+  const secure = /^(?:unix:[^|]+\|)?(?:wss|https):/.test(target)
+  const websocket = /^(?:unix:[^|]+\|)?wss?:/.test(target)
+  const fallback = !websocket || isFallback(scope, context)
+  const client = server.timeout ?? DEFAULT_TIMEOUT
+  const seconds = parameters.get('timeout')
+  const backend = seconds === undefined ? (server.proxyTimeout ?? client) : atoi(seconds) * 1_000
+  const connecting = parameters.get('connectiontimeout')
+  const combined = profile.idle === 'larger' ? Math.max(client, backend) : Math.min(client, backend)
+  const idle = scope.websocketIdle ?? (fallback ? combined : 0)
+  const limit = (ms: number): number => Math.min(ms, MAX_DELAY)
+  const tls = secure ? context.tls() : {}
+  if (tls === undefined) {
+    report.error(
+      alias.place,
+      alias.name,
+      'a backend over TLS needs SSLProxyEngine On; httpd answers every request with 500 without',
+      {
+        expected: 'SSLProxyEngine On in the same server',
+        at: alias.real,
+      },
+    )
+  }
+  return {
+    join: 'concat',
+    nocanon: alias.nocanon,
+    upgrade: upgradeOf(parameters.get('upgrade'), websocket),
+    fallback,
+    connectTimeout: limit((connecting === undefined ? undefined : duration(connecting, 's')) ?? backend),
+    handshakeTimeout: limit(backend),
+    idleTimeout: limit(idle),
+    halfOpenTimeout: limit(idle === 0 ? client : idle),
+    maxLifetime: 0,
+    maxTunnels: atoi(parameters.get('max') ?? '0'),
+    keepAlive: parameters.get('keepalive')?.toLowerCase() === 'on' ? 7_200_000 : 0,
+    strictHandshake: false,
+    preserveHost: scope.preserveHost ?? false,
+    via: server.via ?? 'off',
+    addHeaders: scope.addHeaders ?? true,
+    passReverse: firstOf(scope.reverses),
+    passReverseCookiePath: firstOf(scope.cookiePaths),
+    passReverseCookieDomain: firstOf(scope.cookieDomains),
+    tls: tls ?? {},
+    requestHeaders: requestEditing(scope, context),
+    ...(scope.answerEdits.length > 0 && { responseHeaders: answerEditing(scope) }),
+  }
+}
+
+/** Of two mappings of one text the first counts. */
+function firstOf(mappings: readonly { from: string; to: string }[]): Record<string, string> {
+  return Object.fromEntries(
+    mappings
+      .map(({ from, to }) => [from, to] as const)
+      .reverse()
+      .map(entry => entry)
+      .reverse()
+      .filter(([from], i, all) => all.findIndex(([other]) => other === from) === i),
+  )
+}
+
+/** `upgrade=`, or what the scheme lets through. */
+function upgradeOf(value: string | undefined, websocket: boolean): string | string[] | false {
+  if (value === undefined) return websocket ? 'websocket' : false
+  if (/^(?:any|none)$/i.test(value)) return value.toUpperCase()
+  const tokens = value.split(/[\s,;]+/).filter(token => token !== '')
+  return tokens.length === 0 ? false : tokens
+}
+
+/** The parameters of the worker that a line gets: its own, or those of the first line with the same or a shorter URL. */
+function workerParameters(alias: Alias, server: Server, report: Report): ReadonlyMap<string, string> {
+  const proxied = [...server.workers].filter(([url]) => sharesWorker(url, alias.real)).flatMap(([, map]) => [...map])
+  const all = [
+    ...server.aliases,
+    ...server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias])),
+  ]
+  const earlier = all.filter(
+    ({ place, real }) => real !== '!' && comesBefore(place, alias.place) && sharesWorker(real, alias.real),
+  )
+  const owner = earlier.toSorted((a, b) => b.real.length - a.real.length)[0]
+  if (owner === undefined) return new Map([...proxied, ...alias.parameters])
+  for (const [key, value] of alias.parameters) {
+    report.warn(
+      alias.place,
+      alias.name,
+      `Ignoring parameter '${key}=${value}' because of worker sharing: line ${owner.place.line} made the worker, in httpd too`,
+      { at: `${key}=`, expected: `the parameter in line ${owner.place.line}` },
+    )
+  }
+  return new Map([...proxied, ...owner.parameters])
+}
+
+const comesBefore = (a: Place, b: Place): boolean => a.file === b.file && a.line < b.line
+
+/** httpd: ap_proxy_get_worker_ex: one URL begins with the other. */
+function sharesWorker(worker: string, url: string): boolean {
+  const [a, b] = [worker, url].map(text => text.replace(/^([a-z]+:\/\/[^/]*)/i, head => head.toLowerCase()))
+  return (b as string).startsWith(a as string)
+}
+
+const OWN_FIELDS = ['X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Server'] as const
+
+/** RequestHeader, Max-Forwards, and no X-Forwarded-Proto, which httpd does not add. */
+function requestEditing(
+  scope: Scope,
+  { server, serverName }: RouteContext,
+): (headers: HeaderList, req: IncomingMessage) => void {
+  const rules = [...server.scope.envRules, ...scope.envRules.filter(rule => !server.scope.envRules.includes(rule))]
+  const adds = scope.addHeaders ?? true
+  const keepsHost = scope.preserveHost ?? false
+  const edits = scope.requestEdits.filter(({ field }) => keepsHost || field.toLowerCase() !== 'host')
+  return (headers, req) => {
+    if (adds && fieldOf(req, 'x-forwarded-proto') === undefined) headers.unset('x-forwarded-proto')
+    countForwards(headers, server.maxForwards ?? -1, req)
+    if (edits.length === 0) return
+    const own = adds ? takeOwn(headers, req, serverName) : []
+    applyHeaderEdits(edits, headers, req, environment(req, rules, scope))
+    for (const [name, value] of own) headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value)
+  }
+}
+
+/** Edits happen before the proxy adds its own; takes those off to be put back. */
+function takeOwn(headers: HeaderList, req: IncomingMessage, serverName: string): [string, string][] {
+  const values = [
+    (req.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, ''),
+    fieldOf(req, 'host') ?? '',
+    serverName,
+  ]
+  return OWN_FIELDS.map((name, i): [string, string] => {
+    const value = values[i] as string
+    const whole = headers.get(name) ?? value
+    if (whole === value) headers.unset(name)
+    else headers.set(name, whole.slice(0, -(value.length + 2)))
+    return [name, value]
+  })
+}
+
+/** httpd: proxy_handler. */
+function countForwards(headers: HeaderList, most: number, req: IncomingMessage): void {
+  const text = headers.get('max-forwards')
+  if (text === undefined) {
+    if (most >= 0) headers.append('Max-Forwards', String(most))
+    return
+  }
+  const value = /^\s*[+-]?\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= 0))
+    throw new WsTunnelError('WST_ERR_BAD_REQUEST', { detail: `Max-Forwards value '${text}' could not be parsed` })
+  if (value === 0)
+    throw new WsTunnelError('WST_ERR_BAD_REQUEST', { detail: `Max-Forwards has reached zero for ${req.method}` })
+  headers.set('Max-Forwards', String(value - 1))
+}
+
+function environment(req: IncomingMessage, rules: readonly EnvRule[], scope: Scope): Environment {
+  const env = environmentOf(req, rules)
+  for (const [name, value] of scope.setEnv) if (!env.has(name)) env.set(name, value)
+  return env
+}
+
+/** Header: `always` edits a list of its own, which is sent before the rest. httpd: ap_headers_output_filter. */
+function answerEditing(scope: Scope): (headers: HeaderList, req: IncomingMessage) => void {
+  const usual: HeaderEdit[] = scope.answerEdits.filter(({ always }) => !always)
+  const always: HeaderEdit[] = scope.answerEdits.filter(edit => edit.always)
+  return (headers, req) => {
+    const env = environment(req, scope.envRules, scope)
+    applyHeaderEdits(usual, headers, req, env)
+    if (always.length === 0) return
+    const kept = Array.from(headers)
+    headers.filter(() => false)
+    applyHeaderEdits(always, headers, req, env)
+    for (const [name, value] of kept) headers.append(name, value)
+  }
+}
+
+/** RequestHeader lines whose variable nothing sets, and those that would touch the upgrade itself. */
+export function checkRequestEdits(scopes: readonly Scope[], report: Report): void {
+  const known = new Set(
+    scopes.flatMap(scope => [
+      ...scope.setEnv.keys(),
+      ...scope.envRules.flatMap(({ sets }) => sets.map(([name]) => name)),
+    ]),
+  )
+  for (const { name, field, condition, place, action } of scopes.flatMap(scope => scope.requestEdits)) {
+    const lower = field.toLowerCase()
+    if (condition !== undefined && !condition.negated && !known.has(condition.variable)) {
+      const header = /^HTTP_(\w+)$/.exec(condition.variable)?.[1]
+      report.warn(place, name, `never happens, in httpd too: nothing sets the variable ${condition.variable}`, {
+        at: `env=${condition.variable}`,
+        expected:
+          lower === 'upgrade' || lower === 'connection'
+            ? 'nothing: ProxyPass to ws:// passes upgrades on by itself'
+            : `SetEnvIf ${header?.replaceAll('_', '-') ?? 'Header'} . ${condition.variable}`,
+      })
+    } else if (lower === 'upgrade') {
+      report.refuse(place, name, 'it would change which requests are upgraded', {
+        at: field,
+        expected: 'upgrade= of ProxyPass',
+      })
+    } else if (lower === 'connection' || lower === 'host') {
+      report.warn(place, name, `${action} of ${field} changes nothing here: the proxy makes that field itself`, {
+        at: field,
+      })
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** What C's isspace says of a character in the C locale. */
+const SPACE = ' \t\n\v\f\r'
+
+const isSpace = (char: string | undefined): boolean => char !== undefined && SPACE.includes(char)
+
+/** The rest of a directive's line, read word by word. */
+export class Words {
+  readonly #text: string
+  #at = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  /** Nothing but space is left. */
+  get done(): boolean {
+    this.#skipSpace()
+    return this.#at >= this.#text.length
+  }
+
+  /** What was not read yet. */
+  get rest(): string {
+    return this.#text.slice(this.#at)
+  }
+
+  /**
+   * The next word, `''` at the end. A word in quotes ends at the same quote or at the end of the line; a backslash takes
+   * the meaning of a backslash or of that quote, and of nothing else. httpd: ap_getword_conf.
+   */
+  next(): string {
+    this.#skipSpace()
+    const text = this.#text
+    const quote = text[this.#at]
+    let word = ''
+    if (quote === '"' || quote === "'") {
+      let from = ++this.#at
+      while (this.#at < text.length && text[this.#at] !== quote) {
+        const next = text[this.#at + 1]
+        if (text[this.#at] === '\\' && (next === quote || next === '\\')) {
+          word += text.slice(from, this.#at) + next
+          this.#at += 2
+          from = this.#at
+        } else this.#at++
+      }
+      word += text.slice(from, this.#at)
+      if (this.#at < text.length) this.#at++
+    } else {
+      const from = this.#at
+      while (this.#at < text.length && !isSpace(text[this.#at])) this.#at++
+      word = text.slice(from, this.#at).replaceAll('\\\\', '\\')
+    }
+    this.#skipSpace()
+    return word
+  }
+
+  #skipSpace(): void {
+    while (isSpace(this.#text[this.#at])) this.#at++
+  }
+}
+
+/** All words of a line; an empty word in quotes that is not the last counts as one. */
+export function splitWords(text: string): string[] {
+  const words = new Words(text)
+  const list: string[] = []
+  while (!words.done) list.push(words.next())
+  return list
+}
