@@ -1,0 +1,114 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const MODULES = '/usr/lib/apache2/modules'
+
+const NEEDED =
+  'mpm_event authz_core proxy proxy_http proxy_wstunnel headers setenvif env rewrite alias proxy_balancer lbmethod_byrequests slotmem_shm ssl socache_shmcb'
+
+/** Whether Debian's apache2 is here. */
+export const hasApache = (): boolean =>
+  existsSync(`${MODULES}/mod_proxy_wstunnel.so`) && execFileSync('apache2', ['-v']).includes('Apache/2.4')
+
+/** A running httpd. */
+export interface Apache {
+  readonly port: number
+  close(): Promise<void>
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** What stands before every configuration: modules, no log files, no document root with anything in it. */
+function preamble(folder: string, port: number): string {
+  return [
+    `ServerRoot "${folder}"`,
+    `PidFile "${folder}/pid"`,
+    `DefaultRuntimeDir "${folder}"`,
+    `ErrorLog "${folder}/error.log"`,
+    'LogLevel error',
+    `Listen 127.0.0.1:${port}`,
+    'ServerName main.test',
+    `DocumentRoot "${folder}/www"`,
+    'ThreadsPerChild 16',
+    'StartServers 1',
+    'ServerLimit 1',
+    'MaxRequestWorkers 16',
+    ...NEEDED.split(' ').map(name => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`),
+    '',
+  ].join('\n')
+}
+
+/** Starts httpd with one virtual host per configuration, told apart by name. */
+export async function startApache(hosts: ReadonlyMap<string, string>): Promise<Apache> {
+  const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-httpd-'))
+  mkdirSync(join(folder, 'www'))
+  const port = await freePort()
+  const sections = Array.from(
+    hosts,
+    ([name, conf]) => `<VirtualHost 127.0.0.1:${port}>\nServerName ${name}\n${conf}\n</VirtualHost>\n`,
+  )
+  const file = join(folder, 'httpd.conf')
+  writeFileSync(file, preamble(folder, port) + sections.join(''))
+  const child = spawn('apache2', ['-f', file, '-DFOREGROUND'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let complaint = ''
+  child.stderr.on('data', text => {
+    complaint += text
+  })
+  const close = async (): Promise<void> => {
+    if (child.exitCode === null) {
+      child.kill('SIGTERM')
+      await once(child, 'exit')
+    }
+    rmSync(folder, { recursive: true, force: true })
+  }
+  if (!(await accepts(port, child))) {
+    await close()
+    throw new Error(`httpd did not start: ${complaint}`)
+  }
+  return { port, close }
+}
+
+/** Waits until the port answers; `false` when the process has ended. httpd says nowhere that it is ready. */
+async function accepts(port: number, child: ChildProcess): Promise<boolean> {
+  for (let i = 0; i < 200 && child.exitCode === null; i++) {
+    const socket = connect(port, '127.0.0.1')
+    const connected = await new Promise<boolean>(resolve => {
+      socket.once('connect', () => resolve(true))
+      socket.once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (connected) return true
+    await new Promise(resolve => setTimeout(resolve, 25))
+  }
+  return false
+}
+
+/** httpd's verdict on a configuration: its words, or `undefined` if it takes it. */
+export function configtest(conf: string): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-configtest-'))
+  mkdirSync(join(folder, 'www'))
+  const file = join(folder, 'httpd.conf')
+  writeFileSync(file, `${preamble(folder, 1)}${conf}\n`)
+  try {
+    execFileSync('apache2', ['-f', file, '-t'], { stdio: 'pipe' })
+    return undefined
+  } catch (error) {
+    return String((error as { stderr: Buffer }).stderr)
+      .split('\n')
+      .filter(line => line !== '' && !/^AH00526|AH00558/.test(line))
+      .join('\n')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}

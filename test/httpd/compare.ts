@@ -1,0 +1,219 @@
+import { once } from 'node:events'
+import { createServer as createHttpServer, type Server } from 'node:http'
+import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from 'node:net'
+import { createTunnelProxy, listenForUpgrades, WsTunnelError, type WsTunnelOptions } from '@ws-tunnel/core'
+
+/** One request to one configuration. */
+export interface Row {
+  readonly id: string
+  readonly conf: string
+  /** The bytes of the request, one character each; `{host}` is the virtual host's name. */
+  readonly request: string
+  /** What the backend answers. */
+  readonly answer: Answer
+}
+
+/** A backend's answer: bytes for a request head; `echo` keeps the connection and sends back what comes. */
+export type Answer = (head: string) => { bytes: string; echo?: boolean; close?: boolean }
+
+/** What came of a request. */
+export interface Outcome {
+  /** `60 GET /b HTTP/1.1` with the backend's fields, sorted; `undefined` if no backend was asked. */
+  readonly seen: { readonly line: string; readonly fields: readonly string[]; readonly body: string } | undefined
+  readonly status: string
+  /** The client's fields, sorted; of answers that a backend made. */
+  readonly fields: readonly string[]
+  readonly body: string
+}
+
+/** Fields that each side makes for a connection of its own, for the framing of a body (which is compared itself), or for the time of day. */
+const OWN_REQUEST = /^(?:connection|keep-alive|date|content-length|transfer-encoding):/i
+const OWN_ANSWER = /^(?:connection|keep-alive|date|server|transfer-encoding|content-length):/i
+
+/** Sorted, names in lower case, lines of one name joined: their order and number mean nothing to a reader. */
+function normalise(lines: readonly string[], drop: RegExp): string[] {
+  const fields = new Map<string, string[]>()
+  for (const line of lines) {
+    if (drop.test(line)) continue
+    const colon = line.indexOf(':')
+    const name = line.slice(0, colon).toLowerCase()
+    fields.set(name, [...(fields.get(name) ?? []), line.slice(colon + 1).trim()])
+  }
+  return Array.from(fields, ([name, values]) => `${name}: ${values.join(', ')}`).toSorted()
+}
+
+interface Asked {
+  readonly port: string
+  readonly head: string
+  body: string
+}
+
+/** Backends on two ports, named 60 and 61, that keep what they were asked. */
+export class Backends {
+  readonly #servers: NetServer[] = []
+  readonly #sockets = new Set<Socket>()
+  answer: Answer = () => ({ bytes: '' })
+  asked: Asked[] = []
+  readonly ports = new Map<string, number>()
+
+  async listen(): Promise<this> {
+    for (const name of ['60', '61']) {
+      const server = createServer({ allowHalfOpen: true }, socket => this.#serve(socket, name))
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      this.ports.set(name, (server.address() as AddressInfo).port)
+      this.#servers.push(server)
+    }
+    return this
+  }
+
+  #serve(socket: Socket, port: string): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    socket.on('end', () => socket.end())
+    let pending = ''
+    let echoing = false
+    socket.setEncoding('latin1').on('data', chunk => {
+      pending += chunk
+      if (echoing) {
+        socket.write(`E:${pending}`, 'latin1')
+        pending = ''
+        return
+      }
+      const end = pending.indexOf('\r\n\r\n')
+      if (end === -1) return
+      const head = pending.slice(0, end)
+      const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0)
+      const chunked = /\r\ntransfer-encoding: *chunked/i.test(head)
+      const rest = pending.slice(end + 4)
+      if (chunked ? !rest.includes('0\r\n\r\n') : rest.length < length) return
+      const body = chunked
+        ? rest.replace(/[0-9a-f]+\r\n([^\r]*)\r\n/gi, '$1').replace(/\r\n$/, '')
+        : rest.slice(0, length)
+      pending = ''
+      this.asked.push({ port, head, body })
+      const { bytes, echo = false, close = false } = this.answer(head)
+      echoing = echo
+      socket.write(bytes, 'latin1')
+      if (close) socket.end()
+    })
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy()
+    for (const server of this.#servers) server.close()
+  }
+}
+
+/** Sends one request and waits for its answer; after a 101 a word goes there and back. */
+export async function ask(backends: Backends, port: number, row: Row, host: string): Promise<Outcome> {
+  backends.asked = []
+  backends.answer = row.answer
+  const socket = connect(port, '127.0.0.1')
+  const received = await converse(socket, row.request.replaceAll('{host}', host))
+  const asked = backends.asked.at(-1)
+  const end = received.indexOf('\r\n\r\n')
+  const [statusLine = '', ...lines] = received.slice(0, Math.max(end, 0)).split('\r\n')
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1] ?? 'nothing'
+  const body = received.slice(end + 4)
+  const [requestLine = '', ...fields] = asked?.head.split('\r\n') ?? []
+  const names = (text: string): string =>
+    [...backends.ports].reduce(
+      (all, [name, each]) =>
+        all
+          .replaceAll(`127.0.0.1:${each}`, `127.0.0.1:210${name}`)
+          .replaceAll(`localhost:${each}`, `localhost:210${name}`),
+      text,
+    )
+  return {
+    seen: asked && {
+      line: `${asked.port} ${requestLine}`,
+      fields: normalise(
+        fields.map(names),
+        /\r\nupgrade:/i.test(asked.head) ? /^(?:date|content-length|transfer-encoding):/i : OWN_REQUEST,
+      ),
+      body: asked.body,
+    },
+    status,
+    // What a proxy says itself is its own affair; its status is not.
+    fields: asked === undefined || Number(status) >= 500 ? [] : normalise(lines.map(names), OWN_ANSWER),
+    body: asked === undefined || Number(status) >= 500 ? '' : unchunk(body),
+  }
+}
+
+const unchunk = (body: string): string =>
+  /^[0-9a-f]+\r\n/.test(body) ? body.replace(/[0-9a-f]+\r\n([^\r]*)\r\n/gi, '$1').replace(/\r\n$/, '') : body
+
+function converse(socket: Socket, request: string): Promise<string> {
+  return new Promise(resolve => {
+    let received = ''
+    const done = (): void => {
+      clearTimeout(patience)
+      socket.destroy()
+      resolve(received)
+    }
+    const patience = setTimeout(done, 3_000)
+    let asked = false
+    socket.setEncoding('latin1')
+    socket.on('data', chunk => {
+      received += chunk
+      const final = received.replace(/^(?:HTTP\/1\.1 10[023].*?\r\n\r\n)+/s, '')
+      const end = final.indexOf('\r\n\r\n')
+      if (end === -1) return
+      const head = final.slice(0, end)
+      const body = final.slice(end + 4)
+      if (/^HTTP\/1\.1 101 /.test(final)) {
+        if (!asked) socket.write('PING')
+        asked = true
+        if (body.endsWith('E:PING')) done()
+        return
+      }
+      const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
+      const whole =
+        length === undefined
+          ? /\r\ntransfer-encoding: *chunked/i.test(head) && body.endsWith('0\r\n\r\n')
+          : body.length >= Number(length)
+      if (whole) {
+        received = final
+        done()
+      }
+    })
+    socket.on('end', done)
+    socket.on('error', done)
+    socket.on('connect', () => socket.write(request, 'latin1'))
+  })
+}
+
+/** Our gateway with a compiled configuration; what it does not take is 404, as where httpd has no file. */
+export async function startOurs(options: WsTunnelOptions): Promise<{ port: number; close: () => Promise<void> }> {
+  const proxy = createTunnelProxy(options)
+  const server: Server = createHttpServer((req, res) => {
+    proxy.handle(req, res).then(
+      taken => {
+        if (!taken) res.writeHead(404).end()
+      },
+      (error: unknown) => {
+        res.statusCode = error instanceof WsTunnelError ? error.statusCode : 500
+        if (res.headersSent) res.destroy()
+        else res.end()
+      },
+    )
+  })
+  const sockets = new Set<Socket>()
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  listenForUpgrades(server, server.listeners('request')[0] as never)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      await proxy.close({ drainTimeout: 0 })
+      for (const socket of sockets) socket.destroy()
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
+}

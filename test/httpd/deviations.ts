@@ -1,0 +1,113 @@
+import type { Outcome, Row } from './compare.ts'
+
+/** Where we answer otherwise than httpd on purpose. */
+export interface Deviation {
+  readonly name: string
+  readonly reason: string
+  /** Whether it is this deviation, and nothing else, that tells the two answers apart. */
+  readonly applies: (row: Row, httpd: Outcome, ours: Outcome) => boolean
+}
+
+const upgradeOf = (request: string): string | undefined => /\r\nupgrade: *([^\r]*)/i.exec(request)?.[1]
+
+const asksToUpgrade = (request: string): boolean => /\r\nconnection:[^\r]*\bupgrade\b/i.test(request)
+
+/** Ours was served as plain HTTP, or refused as no handshake where a route serves upgrades only. */
+const isPlain = ({ seen, status }: Outcome): boolean =>
+  status === '400' || (seen !== undefined && !seen.fields.some(field => field.startsWith('upgrade:')))
+
+/** Answers without the spelling of the token. */
+const anySpelling = (outcome: Outcome): string =>
+  JSON.stringify(outcome)
+    .replaceAll(/websocket"/gi, 'websocket"')
+    .replaceAll(/Upgrade: websocket/gi, '')
+    .replaceAll(/(?:\\r\\n)+(?:Connection: Upgrade(?:\\r\\n)*)*/g, ' ')
+
+export const DEVIATIONS: readonly Deviation[] = [
+  {
+    name: 'no Connection: upgrade',
+    reason:
+      'RFC 9110 7.8 asks for it, and a request without it may have come through a proxy that knows no upgrades; httpd never looks',
+    applies: ({ request }, _, ours) => upgradeOf(request) !== undefined && !asksToUpgrade(request) && isPlain(ours),
+  },
+  {
+    name: 'HTTP/1.0 upgrade',
+    reason: 'RFC 9110 7.8 forbids it; httpd opens a tunnel and never sends the 101',
+    applies: ({ request }, _, ours) =>
+      request.includes(' HTTP/1.0\r\n') && upgradeOf(request) !== undefined && isPlain(ours),
+  },
+  {
+    name: 'upgrade with a body',
+    reason:
+      'whether a body ends before the switch is where requests are smuggled; the request is served as HTTP with its body',
+    applies: ({ request }, _, ours) =>
+      upgradeOf(request) !== undefined && /\r\n(?:content-length|transfer-encoding):/i.test(request) && isPlain(ours),
+  },
+  {
+    name: 'a list of tokens',
+    reason:
+      'RFC 9110 7.8 makes Upgrade a list: the one token that is allowed goes to the backend; httpd compares the whole value, or its beginning',
+    applies: ({ request }, _, { seen, status }) =>
+      upgradeOf(request)?.includes(',') === true &&
+      status === '101' &&
+      seen?.fields.some(field => /^upgrade: [^,]+$/.test(field)) === true,
+  },
+  {
+    name: 'h2c is never let through',
+    reason: 'a backend that takes it speaks HTTP/2 to the client past every rule; it must be named',
+    applies: ({ request }, _, ours) => upgradeOf(request) === 'h2c' && isPlain(ours),
+  },
+  {
+    name: "the client's spelling of the token",
+    reason: 'one rule for every route; with the fallback off httpd writes "WebSocket", which means the same',
+    applies: (_, httpd, ours) => anySpelling(httpd) === anySpelling(ours),
+  },
+  {
+    name: 'an answer has a status line',
+    reason: 'with the fallback off httpd sends the page of its 502 without head, and so nothing a client can read',
+    applies: (_, httpd, ours) => httpd.status === 'nothing' && ours.status === '502',
+  },
+  {
+    name: 'a target and a path that do not meet',
+    reason: 'the port or the host would swallow the path: 403, nobody is asked; httpd fails with 500',
+    applies: (_, httpd, ours) =>
+      httpd.status === '500' && httpd.seen === undefined && ours.status === '403' && ours.seen === undefined,
+  },
+  {
+    name: 'a captured question mark',
+    reason:
+      'a "?" that a pattern captured is refused, as httpd does for RewriteRule since CVE-2024-38474 but not for ProxyPassMatch',
+    applies: ({ request, conf }, _, ours) =>
+      /%3f/i.test(request) && conf.includes('ProxyPassMatch') && ours.status === '403',
+  },
+  {
+    name: 'raw bytes in a request target',
+    reason: "RFC 3986 knows ASCII only; Node's parser answers 400 before any middleware",
+    applies: ({ request }, _, ours) => /^[^\r]*[\x80-\xff]/.test(request) && ours.status === '400',
+  },
+  {
+    name: "a path that no line matches is the app's",
+    reason:
+      'httpd judges every request target; a middleware only those it serves, the rest is answered by what stands behind it',
+    applies: (_, httpd, ours) =>
+      httpd.status === '400' && httpd.seen === undefined && ours.status === '404' && ours.seen === undefined,
+  },
+  {
+    name: 'the product in Via',
+    reason: 'ours is not Apache',
+    applies: (_, httpd, ours) =>
+      JSON.stringify(httpd).replaceAll(/\(Apache\/[\d.]+\)/g, '(ws-tunnel)') === JSON.stringify(ours),
+  },
+  {
+    name: 'fields that cannot be nominated away',
+    reason:
+      'X-Forwarded-For and its kin stay whatever the client names in Connection (CVE-2022-31813 and its descendants)',
+    applies: ({ request }, httpd, ours) => {
+      const rest = ({ seen }: Outcome): string[] => seen?.fields.filter(field => !/^x-forwarded-for:/.test(field)) ?? []
+      return (
+        /\r\nconnection:[^\r]*x-forwarded-for/i.test(request) &&
+        JSON.stringify(rest(httpd)) === JSON.stringify(rest(ours))
+      )
+    },
+  },
+]
