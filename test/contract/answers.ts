@@ -4,7 +4,7 @@ import { answer, echo, raw, type Script, silent, switching, switchingHead } from
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
 import * as certificates from '../support/tls.ts'
-import { assertFailure, type Theme, world } from './world.ts'
+import { assertFailure, left, type Theme, world } from './world.ts'
 
 const switchedWith = (lines: string): string => `HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n\r\n`
 
@@ -207,6 +207,17 @@ export const answersTheme: Theme = start => {
       assert.equal((await w.get('/own')).body, 'own')
     })
   }
+
+  test('lets go of the backend when the client leaves in the middle of its refusal', async t => {
+    const w = await world(t, start, async connection => {
+      await connection.request()
+      await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
+    })
+    const client = await w.upgrade('/')
+    assert.equal((await client.answer()).statusCode, 403)
+    client.destroy()
+    await left(await w.backend.connection())
+  })
 
   test('503s a backend that refuses the connection', async t => {
     const port = await closedPort()

@@ -112,27 +112,30 @@ export const appsTheme: Theme = start => {
     assert.equal(w.backend.connections.length, 0)
   })
 
-  test('holds several tunnels on one app, and asks each backend once', async t => {
-    const other = await startBackend(echo({ early: 'other' }))
-    t.after(() => other.close())
-    const w = await world(
-      t,
-      start,
-      echo({ early: 'first' }),
-      {},
-      {
-        mount: '/a',
-        more: [{ mount: '/b', options: { target: `ws://${other.address}/b` } }],
-      },
-    )
-    assert.equal((await (await w.tunnel('/a/x')).readExact(5)).toString(), 'first')
-    assert.equal((await (await w.tunnel('/b/x')).readExact(5)).toString(), 'other')
-    assert.deepEqual(
-      [w.backend, other].map(backend => backend.seen.map(request => request.path)),
-      [['/x'], ['/b/x']],
-    )
-    assert.equal(w.app.server.listenerCount('upgrade'), 1)
-  })
+  for (const listen of ['explicit', 'auto'] as const) {
+    test(`holds several tunnels on one app, and asks each backend once (${listen})`, async t => {
+      const other = await startBackend(echo({ early: 'other' }))
+      t.after(() => other.close())
+      const w = await world(
+        t,
+        start,
+        echo({ early: 'first' }),
+        {},
+        {
+          mount: '/a',
+          listen,
+          more: [{ mount: '/b', options: { target: `ws://${other.address}/b` } }],
+        },
+      )
+      assert.equal((await (await w.tunnel('/a/x')).readExact(5)).toString(), 'first')
+      assert.equal((await (await w.tunnel('/b/x')).readExact(5)).toString(), 'other')
+      assert.deepEqual(
+        [w.backend, other].map(backend => backend.seen.map(request => request.path)),
+        [['/x'], ['/b/x']],
+      )
+      assert.equal(w.app.server.listenerCount('upgrade'), 1)
+    })
+  }
 
   test('hands an upgrade that a target function gives back to the next tunnel, early bytes and all', async t => {
     const declining = createTunnelProxy({ target: () => new Promise<false>(resolve => setTimeout(resolve, 50, false)) })

@@ -94,6 +94,7 @@ export const tunnelsTheme: Theme = start => {
       return moved > 0 && tunnel.bytesFromBackend === moved
     })
     connection.reset()
+    await eventually(() => tunnel.bytesFromBackend > moved)
     client.socket.resume()
     const heard = await client.readAll()
     client.end()

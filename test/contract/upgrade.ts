@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
-import { answer, echo, raw, record, switching, switchingHead } from '../support/backend.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { answer, echo, raw, record, silent, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import type { Middleware } from '../support/start.ts'
@@ -305,6 +306,26 @@ export const upgradeTheme: Theme = start => {
     assert.equal((await client.answer()).statusCode, 101)
     client.end()
     assert.ok((await (await w.backend.connection()).readAll()).equals(early))
+  })
+
+  test('stops reading a client that sends much too much ahead of the 101', async t => {
+    const w = await world(t, start, silent())
+    const client = await w.upgrade('/')
+    await w.backend.request()
+    const chunk = Buffer.alloc(100_000)
+    let taken = 0
+    const offer = (error?: unknown): void => {
+      if (error || taken > 30_000_000) return
+      taken += chunk.length
+      client.socket.write(chunk, offer)
+    }
+    offer()
+    await eventually(async () => {
+      const before = taken
+      await sleep(100)
+      return taken === before
+    })
+    assert.ok(taken < 20_000_000, `${taken} bytes were taken ahead of the 101`)
   })
 
   test('never passes early bytes to a backend that has not switched', async t => {
