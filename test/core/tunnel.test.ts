@@ -650,6 +650,25 @@ test('ends a tunnel by its own close(), once, delivering what was received', asy
   )
 })
 
+for (const stalled of ['client', 'backend'] as const) {
+  test(`delivers to a ${stalled} that reads again what was received and not yet moved at close()`, async t => {
+    const { gateway, open } = await stage(t, record())
+    const one = await open()
+    const [reader, sender] = ended(one, stalled)
+    const key = stalled === 'client' ? 'bytesFromBackend' : 'bytesFromClient'
+    const socket = reader.release()
+    await offer(sender.socket)
+    const moved = one.tunnel[key]
+    const closed = one.tunnel.close()
+    const { bytes } = await receiveRandomly(socket, () => 1)
+    socket.end()
+    const end = await closed
+    assert.equal(bytes, end[key])
+    assert.ok(bytes > moved, 'nothing was waiting')
+    assert.equal(end, await gateway.end())
+  })
+}
+
 test('cuts an end that does not hear its FIN, within a second', async t => {
   const { gateway, open } = await stage(t, record())
   const { client, connection, tunnel } = await open()
