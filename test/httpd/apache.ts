@@ -49,8 +49,8 @@ function preamble(folder: string, port: number): string {
   ].join('\n')
 }
 
-/** Starts httpd with one virtual host per configuration, told apart by name. */
-export async function startApache(hosts: ReadonlyMap<string, string>): Promise<Apache> {
+/** Starts httpd with one virtual host per configuration, told apart by name; `main` is what the main server says. */
+export async function startApache(hosts: ReadonlyMap<string, string>, main = ''): Promise<Apache> {
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-httpd-'))
   mkdirSync(join(folder, 'www'))
   const port = await freePort()
@@ -59,7 +59,7 @@ export async function startApache(hosts: ReadonlyMap<string, string>): Promise<A
     ([name, conf]) => `<VirtualHost 127.0.0.1:${port}>\nServerName ${name}\n${conf}\n</VirtualHost>\n`,
   )
   const file = join(folder, 'httpd.conf')
-  writeFileSync(file, preamble(folder, port) + sections.join(''))
+  writeFileSync(file, `${preamble(folder, port)}${main}\n${sections.join('')}`)
   const child = spawn('apache2', ['-f', file, '-DFOREGROUND'], { stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   child.stderr.on('data', text => {

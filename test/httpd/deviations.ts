@@ -81,6 +81,14 @@ export const DEVIATIONS: readonly Deviation[] = [
       /%3f/i.test(request) && conf.includes('ProxyPassMatch') && ours.status === '403',
   },
   {
+    name: 'nocanon and dot segments',
+    reason: 'a raw path that leads upwards would reach what the line does not name; it is sent in its canonical form',
+    applies: ({ conf }, httpd, ours) =>
+      conf.includes('nocanon') &&
+      httpd.seen?.line.includes('/../') === true &&
+      ours.seen?.line.includes('/..') === false,
+  },
+  {
     name: 'raw bytes in a request target',
     reason: "RFC 3986 knows ASCII only; Node's parser answers 400 before any middleware",
     applies: ({ request }, _, ours) => /^[^\r]*[\x80-\xff]/.test(request) && ours.status === '400',

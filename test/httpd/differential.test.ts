@@ -5,7 +5,7 @@ import { peer } from '../support/peers.ts'
 import { type Apache, hasApache, startApache } from './apache.ts'
 import { ask, Backends, type Outcome, type Row, startOurs } from './compare.ts'
 import { DEVIATIONS } from './deviations.ts'
-import { observed } from './rows.ts'
+import { observed, own } from './rows.ts'
 
 const needsApache = peer('apache2', hasApache)
 
@@ -97,3 +97,15 @@ test('answers what a real httpd answers, to every request that was ever observed
   assert.equal(compared, equal + count(deviating))
   assert.deepEqual(Object.fromEntries(refused), NOT_COMPILED)
 })
+
+test(
+  'answers what a real httpd answers, to paths, sections, fields and upgrades of our own choice',
+  needsApache,
+  async t => {
+    const { compared, equal, deviating, refused, different } = await compare(own)
+    t.diagnostic(`rows compared: ${compared}, equal: ${equal}, deliberate deviations: ${count(deviating)}`)
+    for (const [name, rows] of deviating) t.diagnostic(`deviation ${name}: ${rows}`)
+    assert.equal(different.join('\n\n'), '')
+    assert.deepEqual(Object.fromEntries(refused), {})
+  },
+)

@@ -106,3 +106,176 @@ function upgrades(): Row[] {
 
 export const observed: readonly Row[] = [...mapping(), ...headers(), ...upgrades()]
 export { behaving, get, ok }
+
+const U = 'http://127.0.0.1:21060'
+const V = 'http://127.0.0.1:21061'
+
+/** A configuration and what it is asked: a request target, or a target with fields. */
+type Plain = readonly [conf: string, ...requests: (string | readonly [target: string, ...fields: string[]])[]]
+
+const PLAIN: readonly Plain[] = [
+  // Paths that meet their target in every way.
+  [`ProxyPass /a/ ${U}/b`, '/a/x', '/a', '/a/'],
+  [`ProxyPass /a ${U}/b/`, '/a', '/a/x', '/a/'],
+  [`ProxyPass / ${U}/b`, '/x', '/'],
+  [`ProxyPass "/a b" "${U}/c d"`, '/a%20b/x', '/a%20bx'],
+  [`ProxyPass /p:x ${U}/q`, '/p:x/1', '/p%3Ax/1', '/px'],
+  [`ProxyPass /{x}* ${U}/q`, '/%7Bx%7D*/1', '/x/1'],
+  [`ProxyPass /a ${U}/%20x`, '/a', '/a/y'],
+  [`ProxyPass /a ${U}/é`, '/a/y'],
+  [`ProxyPass a ${U}/b`, '/a', '/'],
+  [`MergeSlashes Off\nProxyPass /a ${U}/b`, '/a//x', '//a/x', '/a/x//', '/a///', '/a//../x'],
+  [`AllowEncodedSlashes On\nProxyPass /a ${U}/b`, '/a%2Fx', '/a/x%2Fy', '/a/x%2F..%2Fy', '/a/x%252Fy'],
+  [`AllowEncodedSlashes NoDecode\nProxyPass /a ${U}/b`, '/a%2Fx', '/a/x%2fy', '/a/x%2F..%2Fy'],
+  [`AllowEncodedSlashes On\n<Location /a>\nProxyPass ${U}/b\n</Location>`, '/a/x%2Fy', '/a/x'],
+  [
+    `AllowEncodedSlashes On\nProxyPass / ${U}/\n<Location /a>\nRequestHeader set X 1\n</Location>`,
+    '/a/x%2Fy',
+    '/b/x%2Fy',
+  ],
+  [`ProxyPass /a ${U}/b nocanon`, '/a/x%3By?q=%20', '/a//x', '/a/./x', '/a/%c3%a9', '/%61/x%20y', '/a/../a/z%3b'],
+  // Patterns.
+  [`ProxyPassMatch \\.gif$ ${U}`, '/x/y.gif?q', '/.GIF', '/a%20b.gif'],
+  [`ProxyPassMatch ^/q(.*)$ ${U}$1`, '/q', '/q/x', '/qx'],
+  [`ProxyPassMatch ^/d/(.+)$ ${U}/$1/$1`, '/d/a', '/d/a%0Ab', '/d/'],
+  [`ProxyPassMatch ^/([[:alpha:]]+)/([^/]+?)/?$ ${U}/$2/$1`, '/ab/c', '/ab/c/', '/a1/c'],
+  [`ProxyPassMatch ^/(a|b)(c)?$ ${U}/x$1-$2`, '/a', '/bc', '/c'],
+  [`ProxyPassMatch ^/no$ !\nProxyPassMatch ^/(?<name>.*)$ ${V}/$1`, '/no', '/no/', '/yes'],
+  [`ProxyPass ~ ^/t/(.*)$ ${U}/$1`, '/t/x', '/u'],
+  // Sections, and who wins.
+  [`ProxyPass /l ${U}/server\n<Location /l/x>\nProxyPass ${V}/loc\n</Location>`, '/l/a', '/l/x/y', '/l/x', '/l/xy'],
+  [`ProxyPass /l/x !\n<Location /l>\nProxyPass ${U}/outer\n</Location>`, '/l/x/y', '/l'],
+  [
+    `<Location /l/x>\nProxyPass ${U}/inner\n</Location>\n<Location /l>\nProxyPass ${V}/outer\n</Location>`,
+    '/l/x/y',
+    '/l/z',
+  ],
+  [`<LocationMatch ^/m/(\\d+)>\nProxyPassMatch ${U}/n/$1\n</LocationMatch>`, '/m/12/x', '/m/x'],
+  [`<Location /l>\nProxyPass !\n</Location>\nProxyPass / ${U}/`, '/l/x', '/m'],
+  // What sections say of requests that the server's list proxies.
+  [
+    `ProxyPass / ${U}/\n<Location /h>\nProxyPreserveHost On\n</Location>\n<Location /h/off>\nProxyPreserveHost Off\nProxyAddHeaders Off\n</Location>`,
+    '/x',
+    '/h/x',
+    '/h/off/x',
+    '/hx',
+  ],
+  [
+    `ProxyPass / ${U}/\n<Location /a>\nRequestHeader set X one\nRequestHeader append L a\n</Location>\n<LocationMatch \\.js$>\nRequestHeader set X two\nRequestHeader append L b\n</LocationMatch>`,
+    '/a/x',
+    '/a/x.js',
+    '/b.js',
+    '/b',
+    ['/a/x.js', 'L: c', 'X: mine'],
+  ],
+  // Header fields.
+  [`ProxyPass / ${U}/\nProxyVia On`, ['/', 'Via: 1.0 a', 'Via: 1.1 b']],
+  [`ProxyPass / ${U}/\nProxyVia Block`, ['/', 'Via: 1.0 a']],
+  [`ProxyPass / ${U}/\nProxyAddHeaders Off`, ['/', 'X-Forwarded-For: 9.9.9.9'], '/'],
+  [`ProxyPass / ${U}/\nRequestHeader unset X-Forwarded-For`, ['/', 'X-Forwarded-For: 9.9.9.9'], '/'],
+  [`ProxyPass / ${U}/\nRequestHeader set X-Forwarded-For 1.2.3.4`, ['/', 'X-Forwarded-For: 9.9.9.9'], '/'],
+  [`ProxyPass / ${U}/\nRequestHeader set X-Forwarded-Proto https`, '/', ['/', 'X-Forwarded-Proto: http']],
+  [`ProxyPass / ${U}/`, ['/', 'X-Forwarded-Proto: gopher', 'X-Forwarded-Host: a', 'X-Forwarded-Server: b']],
+  [`ProxyPass / ${U}/\nRequestHeader set Host other.test`, '/'],
+  [
+    `ProxyPass / ${U}/\nRequestHeader merge M b\nRequestHeader setifempty S dflt\nRequestHeader edit E "b+" "<$0>"\nRequestHeader edit* F b x\nRequestHeader add A 2\nRequestHeader unset U`,
+    '/',
+    ['/', 'M: a, b', 'S: own', 'E: abbc', 'F: abab', 'A: 1', 'U: gone'],
+    ['/', 'M: a', 'E: ccc', 'F: '],
+  ],
+  [
+    `ProxyPass / ${U}/\nSetEnvIf Upgrade . HTTP_UPGRADE\nSetEnvIfNoCase User-Agent "(bot|crawl)er?" WHO=$1 ROBOT\nSetEnvIf Request_URI "^/no" !ROBOT\nSetEnv FIX 1\nRequestHeader set X-Up yes env=HTTP_UPGRADE\nRequestHeader set X-Who "%{WHO}e %%" env=ROBOT\nRequestHeader set X-Human 1 env=!ROBOT\nRequestHeader set X-Fix %{FIX}e`,
+    '/',
+    ['/', 'Upgrade: foo'],
+    ['/x', 'User-Agent: CrawlER 1'],
+    ['/no/x', 'User-Agent: robot'],
+  ],
+  [`SetEnvIf Request_URI ^/a/no no-proxy\nProxyPass /a ${U}/b`, '/a/no', '/a/yes', '/a/%6eo'],
+  [
+    `ProxyPass / ${U}/\nProxyMaxForwards 5`,
+    '/',
+    ['/', 'Max-Forwards: 3'],
+    ['/', 'Max-Forwards: 0'],
+    ['/', 'Max-Forwards: x'],
+  ],
+  [
+    `ProxyPass / ${U}/\nHeader set X-A 1\nHeader append X-B 2\nHeader always set X-C 3\nHeader unset X-D\nHeader edit X-E a b\nHeader merge X-B z`,
+    '/answer',
+    '/',
+  ],
+  [`ProxyPass / ${U}/\nHeader always set X-A 1\nHeader always unset X-D`, '/answer'],
+  [`ProxyPass / ${U}/\nHeader echo ^X-Echo`, ['/', 'X-Echo-1: a', 'X-Other: b']],
+  [
+    `ProxyPass /a ${U}/b\nProxyPassReverse /a ${U}/b\nProxyPassReverse /z /b\nProxyPassReverseCookiePath /b /a\nProxyPassReverseCookieDomain backend.int pub.test`,
+    '/a/answer',
+    '/a/cookie',
+  ],
+  [`<Location /a>\nProxyPass ${U}/b\nProxyPassReverse ${U}/b\nProxyPassReverse /b\n</Location>`, '/a/answer'],
+]
+
+/** By the path the backend is asked for. */
+const various: Answer = head => {
+  if (head.includes('answer ')) {
+    return {
+      bytes: `HTTP/1.1 201 Created\r\nContent-Length: 2\r\nLocation: ${U}/b/there\r\nX-A: 0\r\nX-B: 0\r\nX-C: 0\r\nX-D: 0\r\nX-E: aa\r\n\r\nok`,
+    }
+  }
+  if (head.includes('cookie ')) {
+    return { bytes: 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: n=v; Path=/b/x; Domain=backend.int\r\n\r\nok' }
+  }
+  return { bytes: 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' }
+}
+
+/** Upgrades through configurations that were not observed. */
+const WS = 'Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13'
+const UPGRADES: readonly Plain[] = [
+  // The how-to: RequestHeader does nothing, PassReverse works on the 101 too.
+  [
+    `ProxyPreserveHost On\nProxyPass /ws/ ws://127.0.0.1:21060/ws/\nProxyPassReverse /ws/ ${U}/\nRequestHeader set X-Real 1`,
+    ['/ws/K', 'Upgrade: websocket', WS],
+    ['/ws/x', 'Upgrade: websocket', WS],
+    '/ws/x',
+    '/ws',
+  ],
+  [
+    `ProxyPassMatch ^/(myApp/ws)$ ws://127.0.0.1:21060/$1\nProxyPass / ${V}/`,
+    ['/myApp/ws?t=1', 'Upgrade: websocket', WS],
+    ['/other', 'Upgrade: websocket', WS],
+    '/myApp/ws',
+  ],
+  [
+    `ProxyWebsocketFallbackToProxyHttp Off\nProxyPass /ws ws://127.0.0.1:21060/w\nProxyPass / ${V}/`,
+    ['/ws/x', 'Upgrade: websocket', WS],
+    '/ws/x',
+    ['/ws/x', 'Upgrade: other', WS],
+  ],
+  [
+    'ProxyPass /ws ws://127.0.0.1:21060/w\n<Location /ws/only>\nProxyWebsocketFallbackToProxyHttp Off\n</Location>',
+    ['/ws/only/x', 'Upgrade: websocket', WS],
+    '/ws/only/x',
+    '/ws/x',
+  ],
+  [`ProxyPass / ${U}/ upgrade=chat/2`, ['/x', 'Upgrade: chat/2', WS], ['/x', 'Upgrade: websocket', WS]],
+  [
+    '<Proxy ws://127.0.0.1:21060/w>\nProxySet upgrade=chat\n</Proxy>\nProxyPass /ws ws://127.0.0.1:21060/w',
+    ['/ws/x', 'Upgrade: chat', WS],
+    ['/ws/x', 'Upgrade: websocket', WS],
+  ],
+  [
+    `ProxyPass /a ${U}/s upgrade=chat\nProxyPass /b ${U}/s/t upgrade=websocket`,
+    ['/a/x', 'Upgrade: chat', WS],
+    ['/b/x', 'Upgrade: chat', WS],
+    ['/b/x', 'Upgrade: websocket', WS],
+  ],
+]
+
+const rowsOf = (kind: string, list: readonly Plain[], answer: Answer): Row[] =>
+  list.flatMap(([conf, ...requests], i) =>
+    requests.map((request): Row => {
+      const [target, ...fields] = typeof request === 'string' ? [request] : request
+      return { id: `${kind} ${i + 1}`, conf, request: get(target as string, fields), answer }
+    }),
+  )
+
+/** Rows of our own, for what no observation covers. */
+export const own: readonly Row[] = [...rowsOf('own', PLAIN, various), ...rowsOf('own upgrade', UPGRADES, behaving('K'))]

@@ -113,7 +113,7 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
   })
   checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
   if (routes.length === 0 && !report.failed) {
-    report.error({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
+    report.warn({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
       expected: 'a ProxyPass or ProxyPassMatch line',
     })
   }

@@ -72,7 +72,7 @@ const WORKER: Record<string, (value: string) => Checked> = {
   addressttl: value => {
     const ms = value === '-1' ? 0 : duration(value, 's')
     return ms === undefined || ms % 1_000 !== 0 || ms > (2 ** 31 - 1) * 1_000
-      ? 'AddressTTL must be -1 or a number of seconds not exceeding 0x7fffffff'
+      ? 'AddressTTL must be -1 or a number of seconds not exceeding (2147483647)'
       : undefined
   },
   route: shorterThan(64, 'Route'),

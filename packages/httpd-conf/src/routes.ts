@@ -37,7 +37,6 @@ const DEFAULT_TIMEOUT = 60_000
 /** One combination of sections that a path can be in. */
 interface Variant {
   readonly scope: Scope
-  readonly inSection: boolean
   /** Look-aheads that hold for exactly its paths. */
   readonly lookaheads: string
 }
@@ -125,19 +124,18 @@ function variants(alias: Alias, context: RouteContext, own?: Location): Variant[
   const { server, report } = context
   const found: Variant[] = []
   let cut = false
-  const walk = (i: number, inside: Location[], scope: Scope, lookaheads: string): void => {
+  const walk = (i: number, scope: Scope, lookaheads: string): void => {
     if (found.length >= MAX_VARIANTS) {
       cut = true
       return
     }
     const location = server.locations[i]
     if (location === undefined) {
-      found.push({ scope, lookaheads, inSection: inside.length > 0 })
+      found.push({ scope, lookaheads })
       return
     }
-    const enter = (tests: string): void =>
-      walk(i + 1, [...inside, location], mergeScopes(scope, location.scope), lookaheads + tests)
-    const pass = (tests: string): void => walk(i + 1, inside, scope, lookaheads + tests)
+    const enter = (tests: string): void => walk(i + 1, mergeScopes(scope, location.scope), lookaheads + tests)
+    const pass = (tests: string): void => walk(i + 1, scope, lookaheads + tests)
     if (location === own) enter('')
     else if (!speaks(location)) pass('')
     else if (location.regex === undefined && alias.regex === undefined) {
@@ -153,7 +151,7 @@ function variants(alias: Alias, context: RouteContext, own?: Location): Variant[
       pass(`(?!${locationTest(location)})`)
     }
   }
-  walk(0, [], server.scope, '')
+  walk(0, server.scope, '')
   if (cut) report.error(alias.place, alias.name, `its paths are in more than ${MAX_VARIANTS} combinations of sections`)
   return found
 }
@@ -174,13 +172,12 @@ function pathOf(alias: Alias, lookaheads: string): string | RegExp {
   return new RegExp(`^${lookaheads}${prefixSource(fake)}${boundary(fake)}(?<rest>.*)$`, 's')
 }
 
-function route(alias: Alias, { scope, lookaheads, inSection }: Variant, context: RouteContext): RouteOptions[] {
+function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteContext): RouteOptions[] {
   const { server, report } = context
   if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
   const target = alias.real === '!' ? false : compileTarget(alias, report)
   if (target === undefined) return []
-  // A section resets AllowEncodedSlashes to Off. httpd: merge_core_dir_configs.
-  const encodedSlashes = inSection ? 'reject' : (server.encodedSlashes ?? 'reject')
+  const encodedSlashes = server.encodedSlashes ?? 'reject'
   const noProxy = mayBe('no-proxy', server.scope.envRules)
   const when: Condition[] = noProxy ? [{ test: req => !environmentOf(req, server.scope.envRules).has('no-proxy') }] : []
   const common = { path: pathOf(alias, lookaheads), when, encodedSlashes, mergeSlashes: server.mergeSlashes ?? true }
@@ -230,6 +227,10 @@ function compileTarget({ real, regex, place, name }: Alias, report: Report): str
       at: real,
       expected: 'ProxyPassMatch',
     })
+    return undefined
+  }
+  if (regex !== undefined && /\\\$\d/.test(rest.replaceAll('\\\\', ''))) {
+    report.refuse(place, name, 'a "$" that is no capture cannot stand before a digit', { at: real })
     return undefined
   }
   let path = ''
@@ -362,14 +363,21 @@ function requestEditing(
   const rules = [...server.scope.envRules, ...scope.envRules.filter(rule => !server.scope.envRules.includes(rule))]
   const adds = scope.addHeaders ?? true
   const keepsHost = scope.preserveHost ?? false
-  const edits = scope.requestEdits.filter(({ field }) => keepsHost || field.toLowerCase() !== 'host')
+  const edits = scope.requestEdits
   return (headers, req) => {
     if (adds && fieldOf(req, 'x-forwarded-proto') === undefined) headers.unset('x-forwarded-proto')
     countForwards(headers, server.maxForwards ?? -1, req)
     if (edits.length === 0) return
+    const target = headers.get('host') ?? ''
     const own = adds ? takeOwn(headers, req, serverName) : []
+    headers.set('Host', fieldOf(req, 'host') ?? target)
     applyHeaderEdits(edits, headers, req, environment(req, rules, scope))
-    for (const [name, value] of own) headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value)
+    const host = headers.get('host')
+    for (const [name, value] of own) {
+      const added = name === 'X-Forwarded-Host' ? host : value
+      if (added !== undefined) headers.set(name, headers.has(name) ? `${headers.get(name)}, ${added}` : added)
+    }
+    headers.set('Host', (keepsHost ? host : undefined) ?? target)
   }
 }
 
@@ -449,7 +457,7 @@ export function checkRequestEdits(scopes: readonly Scope[], report: Report): voi
         at: field,
         expected: 'upgrade= of ProxyPass',
       })
-    } else if (lower === 'connection' || lower === 'host') {
+    } else if (lower === 'connection') {
       report.warn(place, name, `${action} of ${field} changes nothing here: the proxy makes that field itself`, {
         at: field,
       })

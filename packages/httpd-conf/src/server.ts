@@ -609,7 +609,7 @@ export class ServerReader {
       this.#fail(
         directive,
         context.section === '<VirtualHost'
-          ? "<VirtualHost> doesn't nest!"
+          ? '<VirtualHost> cannot occur within <VirtualHost> section'
           : `${directive.name} not allowed in ${context.section}> context`,
       )
       return
