@@ -116,6 +116,16 @@ export const fallbackTheme: Theme = start => {
     if (length !== undefined) assert.equal(Number(length), Buffer.byteLength(body))
   })
 
+  test('forwards a chunked JSON body that express.json() has already parsed with one framing', async t => {
+    const w = await world(t, start, answer({ body: (_request, body) => String(body) }), {}, { json: true })
+    const got = await w.ask(
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n',
+    )
+    assert.equal(got.body, '{"a":1}')
+    const request = await w.backend.request()
+    assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
+  })
+
   test('500s a body that was read before and left nowhere', async t => {
     const w = await world(
       t,

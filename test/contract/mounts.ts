@@ -104,6 +104,20 @@ export function mounts(name: string, framework: () => typeof express): void {
       })
     }
 
+    test('tunnels to the url that earlier middleware rewrote', async t => {
+      const backend = await backendOf(t)
+      const app = framework()()
+      app.use((req, _res, next) => {
+        req.url = `/v2${req.url}`
+        next()
+      })
+      app.use(wsTunnel({ target: `ws://${backend.address}/b` }))
+      const { port } = await listening(t, app)
+      const { client } = await openTunnel(port, '/x?q')
+      client.destroy()
+      assert.equal((await backend.request()).path, '/b/v2/x?q')
+    })
+
     test('serves the same middleware on several servers and at several mounts', async t => {
       const backend = await backendOf(t)
       const tunnel = wsTunnel({ target: `ws://${backend.address}/b` })
