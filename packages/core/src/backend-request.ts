@@ -18,13 +18,17 @@ export interface InterimAnswer {
   readonly rawHeaders: string[]
 }
 
-/** Puts the time limits on a request, hands on its interim answers and names its failure. Upgrades and plain HTTP share it. */
+/**
+ * Puts the time limits on a request, hands on its interim answers and names its failure. Upgrades and plain HTTP share it.
+ *
+ * @returns `progress`, to be called while a body is on its way: the time for an answer counts from there.
+ */
 export function watchRequest(
   request: ClientRequest,
   { connectTimeout, handshakeTimeout }: Limits,
   onInterim: (answer: InterimAnswer) => void,
   onFailure: (error: WsTunnelError) => void,
-): void {
+): { progress: () => void } {
   const give = (code: WsTunnelErrorCode, ms: number): NodeJS.Timeout | undefined =>
     ms === 0 ? undefined : setTimeout(() => request.destroy(new WsTunnelError(code, { detail: `${ms} ms` })), ms)
 
@@ -73,6 +77,7 @@ export function watchRequest(
   })
   // Before the listener of whoever made the request: what it does must find the failure named.
   request.prependListener('error', error => fail(backendError(error)))
+  return { progress: () => void answerTimer?.refresh() }
 }
 
 const CONNECT_CODES = new Set([

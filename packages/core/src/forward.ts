@@ -4,6 +4,7 @@ import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middlewar
 import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
+import { announcesBody } from './upgrade.ts'
 import type { Worker } from './worker.ts'
 
 /** One plain request for a worker, and what to do with its answer. */
@@ -22,6 +23,8 @@ export interface Forward {
 /** A forward under way, by the request that http-proxy-middleware was given. */
 interface Attempt extends Forward {
   readonly parsed: ParsedBody | undefined
+  readonly body: Readable
+  readonly started: (request: ClientRequest) => void
   readonly settle: (error?: Error) => void
 }
 
@@ -32,7 +35,8 @@ const middlewares = new WeakMap<Worker, RequestHandler>()
  * Serves a request that asks for no upgrade (ProxyWebsocketFallbackToProxyHttp On). Resolves when the answer is sent or
  * the client has left.
  *
- * @throws {WsTunnelError} 502, 503 or 504 before the answer has begun.
+ * @throws {WsTunnelError} before the answer has begun: 502, 503 or 504 by the worker, 499 for a client that has left,
+ * 500 for a body that is gone, 501 for a method Node does not know.
  */
 export async function forward(req: IncomingMessage, res: ServerResponse, order: Forward): Promise<void> {
   if (!METHODS.includes(req.method ?? ''))
@@ -45,8 +49,9 @@ export async function forward(req: IncomingMessage, res: ServerResponse, order: 
       try {
         return await attempt(req, res, { ...order, parsed })
       } catch (error) {
-        // Each failure takes one stale connection out of the pool, so this ends with a fresh one.
         if (!(error instanceof StaleConnection)) throw error
+        // The others idle in the pool for as long; the next attempt has a fresh one.
+        order.worker.dropIdle()
       }
     }
   } finally {
@@ -67,9 +72,17 @@ function attempt(
   return new Promise((resolve, reject) => {
     // Once the head of the answer is out, a failure has cut the connection and is nobody's to answer.
     const settle = (error?: Error): void => (error === undefined || res.headersSent ? resolve() : reject(error))
-    const view = viewOf(req, order.parsed)
-    attempts.set(view, { ...order, settle })
-    res.once('close', () => settle())
+    let request: ClientRequest | undefined
+    const started = (sent: ClientRequest): void => {
+      request = sent
+    }
+    const body = order.parsed === undefined ? req : Readable.from([order.parsed.bytes])
+    const view = viewOf(req, body)
+    attempts.set(view, { ...order, body, started, settle })
+    res.once('close', () => {
+      settle()
+      request?.destroy()
+    })
     void middlewareOf(order.worker)(view as never, res as never, error => settle(error as Error))
   })
 }
@@ -78,9 +91,8 @@ function attempt(
  * What http-proxy-middleware may see of a request: no header of the client, no server to listen on. Headers and path are
  * set in `proxyReq`, so nothing of the request reaches the backend that was not put there by us.
  */
-function viewOf(req: IncomingMessage, parsed: ParsedBody | undefined): object {
-  const body = parsed === undefined ? req : Readable.from([parsed.bytes])
-  return Object.assign(Object.create(null) as object, {
+function viewOf(req: IncomingMessage, body: Readable): object {
+  return {
     method: req.method,
     url: '/',
     httpVersion: '1.1',
@@ -89,7 +101,7 @@ function viewOf(req: IncomingMessage, parsed: ParsedBody | undefined): object {
     socket: { writable: true },
     on: (event: string, listener: (...args: unknown[]) => void) => body.on(event, listener),
     pipe: (sink: NodeJS.WritableStream) => body.pipe(sink),
-  })
+  }
 }
 
 function middlewareOf(worker: Worker): RequestHandler {
@@ -122,7 +134,9 @@ function middlewareOf(worker: Worker): RequestHandler {
   return middleware
 }
 
-function send(request: ClientRequest, { path, headers, limits, parsed, onInterim, settle }: Attempt): void {
+function send(request: ClientRequest, attempt: Attempt): void {
+  const { path, headers, limits, parsed, body, onInterim, started, settle } = attempt
+  started(request)
   for (const name of request.getHeaderNames()) request.removeHeader(name)
   for (const [name, value] of headers) request.appendHeader(name, value)
   if (parsed !== undefined) {
@@ -138,12 +152,15 @@ function send(request: ClientRequest, { path, headers, limits, parsed, onInterim
   })
   const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
   const hasBody = request.hasHeader('content-length') || request.hasHeader('transfer-encoding')
-  watchRequest(request, limits, onInterim, error => {
+  const watch = watchRequest(request, limits, onInterim, error => {
     const stale = request.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_ANSWER'
     settle(stale ? new StaleConnection() : error)
   })
   // A body may be long in coming; the backend should know of the request before.
-  if (hasBody) request.flushHeaders()
+  if (hasBody) {
+    request.flushHeaders()
+    body.on('data', watch.progress)
+  }
 }
 
 function receive(response: IncomingMessage, { onAnswer, settle }: Attempt): void {
@@ -159,11 +176,11 @@ interface ParsedBody {
 
 /** JSON and forms are written anew; what cannot be is refused rather than forwarded without its body. */
 function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined {
-  const length = req.headers['content-length']
-  const announced = length !== undefined || req.headers['transfer-encoding'] !== undefined
-  if (!announced || !req.readableDidRead || !req.readableEnded) return undefined
+  if (!announcesBody(req) || !req.readableDidRead) return undefined
+  if (!req.readableEnded) throw new WsTunnelError('WST_ERR_BODY_CONSUMED', { detail: 'in part' })
+  const length = Number(req.headers['content-length'])
   const rewritten = (bytes: Buffer): ParsedBody => ({ bytes, rewritten: true })
-  if (Buffer.isBuffer(body)) return { bytes: body, rewritten: body.length !== Number(length) }
+  if (Buffer.isBuffer(body)) return { bytes: body, rewritten: body.length !== length }
   if (typeof body === 'string') return rewritten(Buffer.from(body))
   const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) {
@@ -172,7 +189,7 @@ function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined
   if (typeof body === 'object' && body !== null && type === 'application/x-www-form-urlencoded') {
     return rewritten(Buffer.from(formText(body)))
   }
-  if (Number(length) === 0) return undefined
+  if (length === 0) return undefined
   throw new WsTunnelError('WST_ERR_BODY_CONSUMED', {
     detail: `content type ${type || 'unknown'}; mount the tunnel before the body parser`,
   })

@@ -174,7 +174,7 @@ export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): He
     const add = (name: string, value: string): unknown =>
       list.set(name, list.has(name) ? `${list.get(name)}, ${value}` : value)
     add('X-Forwarded-For', forwarding.clientAddress)
-    add('X-Forwarded-Host', forwarding.host)
+    if (forwarding.host !== '') add('X-Forwarded-Host', forwarding.host)
     add('X-Forwarded-Server', forwarding.serverName)
     if (!list.has('x-forwarded-proto')) list.set('X-Forwarded-Proto', forwarding.encrypted ? 'https' : 'http')
   }
@@ -199,9 +199,13 @@ export function editHeaders(headers: HeaderList, editing: HeaderEditing | undefi
   if (typeof editing === 'function') {
     try {
       editing(headers, req)
+      for (const [name, value] of headers) {
+        validateHeaderName(name)
+        validateHeaderValue(name, value)
+      }
     } catch (cause) {
       if (cause instanceof WsTunnelError) throw cause
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a header function threw ${String(cause)}`, cause })
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a header function: ${String(cause)}`, cause })
     }
     return headers
   }

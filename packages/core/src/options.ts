@@ -213,10 +213,11 @@ const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName'>> = {
 }
 
 /** Longest delay a Node timer can count; longer ones would fire at once. */
-const MAX_DELAY = 2 ** 31 - 1
+export const MAX_DELAY: number = 2 ** 31 - 1
 
 const TCHAR = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const UPGRADE_TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
+/** A protocol, or a protocol and its version (RFC 9110 7.8). */
+export const UPGRADE_TOKEN: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
 
 /** A value as an error message shows it. */
 function show(value: unknown): string {
@@ -305,7 +306,10 @@ const headerEditing: Check = (where, value) => {
 const origins: Check = (where, value) => {
   if (!Array.isArray(value)) throw wrong(where, 'a list of origins', value)
   for (const origin of value) {
-    if (typeof origin !== 'string' || URL.parse(origin)?.origin !== origin.toLowerCase()) {
+    const { origin: exact = '' } = (typeof origin === 'string' && URL.parse(origin)) || {}
+    // Apps have schemes of their own, of which URL knows no origin.
+    const own = exact === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/i.test(origin)
+    if (!own && exact !== String(origin).toLowerCase()) {
       throw wrong(where, 'made of origins such as "https://app.example" (scheme, host, port; no path)', origin)
     }
   }
@@ -445,7 +449,15 @@ function readUpgrade(value: string | readonly string[] | false): UpgradeSetting 
 }
 
 function readTrust(value: TrustProxy): (address: string, hop: number) => boolean {
-  if (typeof value === 'function') return value
+  if (typeof value === 'function') {
+    return (address, hop) => {
+      try {
+        return value(address, hop)
+      } catch (cause) {
+        throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `trustProxy threw ${String(cause)}`, cause })
+      }
+    }
+  }
   if (typeof value === 'boolean') return () => value
   if (typeof value === 'number') return (_, hop) => hop < value
   try {

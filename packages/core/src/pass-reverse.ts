@@ -6,7 +6,7 @@ export interface ReverseMapping {
   readonly locations: readonly (readonly [from: string, to: string])[]
   readonly cookiePaths: readonly (readonly [from: string, to: string])[]
   readonly cookieDomains: readonly (readonly [from: string, to: string])[]
-  /** `http://host` the client used; a public path becomes absolute with it. */
+  /** `http://host` the client used; a public path becomes absolute with it. `''` where the client named no host. */
   readonly publicOrigin: string
 }
 

@@ -78,8 +78,11 @@ export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSla
     stays.test(hex) ? sequence : String.fromCharCode(Number.parseInt(hex, 16)),
   )
   const result = encodedSlashes === 'decode' ? normalise(bytes, mergeSlashes) : { text: bytes, aboveRoot: false }
+  const text = bytesToText(result.text)
+  // Some backends take a backslash, or the slash we kept, for a slash.
+  if (/(?:^|[\\/]|%2f)\.\.(?:[\\/]|%2f|$)/i.test(text)) fault ??= bad('the path holds a hidden dot segment')
   if (normal.aboveRoot || result.aboveRoot) fault ??= bad('the path leads above the root')
-  return { text: bytesToText(result.text), fault }
+  return { text, fault }
 }
 
 /** Resolves dot segments and merges slashes (RFC 3986 5.2.4, MergeSlashes). */

@@ -123,6 +123,9 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
   if (socket === null) {
     throw new WsTunnelError('WST_ERR_BAD_HANDSHAKE', { detail: 'an upgrade cannot stand behind an unanswered request' })
   }
+  // The socket of a simulated request (light-my-request) carries nothing.
+  if (typeof socket.resume !== 'function')
+    throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: 'no real socket' })
   for (const event of ['data', 'end', 'timeout', 'drain', 'error']) socket.removeAllListeners(event)
   socket.on('error', () => {})
   socket.on('drain', () => {

@@ -4,7 +4,7 @@ import { WsTunnelError } from './errors.ts'
 import { forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { listenImplicitly } from './listener.ts'
-import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
+import { MAX_DELAY, resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
 import { relay, relayInterim } from './relay.ts'
@@ -24,13 +24,15 @@ export interface HandleContext {
   url?: string
   /** A body that middleware has parsed. */
   body?: unknown
+  /** Listen for upgrades on the server the request came from, if nobody has yet. @default true */
+  listen?: boolean
 }
 
 /** Options, made ready to serve. */
 export interface TunnelProxy {
   /**
    * Serves one request if a route matches it. Resolves at the switch, or when the answer is sent, to whether it took the
-   * request; `false` leaves it to the app, untouched.
+   * request; `false` leaves it to the app, with its early bytes.
    *
    * @throws {WsTunnelError} every failure before the 101, by code; nothing was answered then.
    */
@@ -93,7 +95,7 @@ class RoutedProxy implements TunnelProxy {
     res: ServerResponse,
     context: HandleContext = {},
   ): Promise<boolean> => {
-    this.#listen(req)
+    if (context.listen ?? true) this.#listen(req)
     try {
       const exchange = this.#match(req, res, context)
       if (exchange === null) return false
@@ -258,7 +260,7 @@ class RoutedProxy implements TunnelProxy {
       for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }
-    const timer = setTimeout(cut, drainTimeout)
+    const timer = setTimeout(cut, Math.min(drainTimeout, MAX_DELAY))
     while (this.#handshakes.size + this.tunnels.size > 0) {
       await Promise.allSettled([...this.#handshakes.values(), ...Array.from(this.tunnels, tunnel => tunnel.ended)])
     }

@@ -7,7 +7,7 @@ export interface Pump {
 }
 
 /** How often a source that is not read is asked whether its peer is still there, ms. */
-const PROBE_INTERVAL = 400
+const PROBE_INTERVAL = 300
 
 const NOTHING = Buffer.alloc(0)
 

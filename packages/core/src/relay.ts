@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants, type Http2ServerResponse } from 'node:http2'
 import type { InterimAnswer } from './backend-request.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
@@ -19,9 +20,10 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
     throw error
   }
   await new Promise<void>(resolve => {
-    response.on('error', () => res.destroy())
-    response.on('close', () => {
-      if (!response.complete) res.destroy()
+    // Before the listeners of others: HTTP/2 takes a plain destroy for a whole answer.
+    response.prependListener('error', () => cut(res))
+    response.prependListener('close', () => {
+      if (!response.complete) cut(res)
     })
     res.once('close', () => {
       response.destroy()
@@ -30,6 +32,11 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
     if (res.destroyed) response.destroy()
     response.pipe(res)
   })
+}
+
+function cut(res: ServerResponse): void {
+  if ('stream' in res) (res as unknown as Http2ServerResponse).stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
+  else res.destroy()
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 import type { RouteSettings, Settings } from './options.ts'
 import { passReverse, type ReverseMapping } from './pass-reverse.ts'
 import type { Destination } from './route.ts'
-import { allowedToken } from './upgrade.ts'
+import { allowedToken, announcesBody } from './upgrade.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
 export class Rewriting {
@@ -41,12 +41,15 @@ export class Rewriting {
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
   }
 
-  /** For plain HTTP: end-to-end fields and the framing of the body. */
+  /**
+   * For plain HTTP: end-to-end fields and the framing of the body, which no edit may take away: a body without framing
+   * would be the backend's next request.
+   */
   plainRequest(destination: Destination): HeaderList {
-    const headers = this.#request(destination)
-    return this.#req.headers['transfer-encoding'] === undefined
-      ? headers
-      : headers.append('Transfer-Encoding', 'chunked')
+    const headers = this.#request(destination).unset('content-length')
+    const { 'content-length': length } = this.#req.headers
+    if (length !== undefined) return headers.append('Content-Length', length)
+    return announcesBody(this.#req) ? headers.append('Transfer-Encoding', 'chunked') : headers
   }
 
   #request(destination: Destination): HeaderList {
@@ -111,7 +114,7 @@ export class Rewriting {
       locations: locations === true ? own() : locations === false ? [] : Object.entries(locations),
       cookiePaths: Object.entries(passReverseCookiePath),
       cookieDomains: Object.entries(passReverseCookieDomain),
-      publicOrigin: `${this.#publicScheme()}://${this.#host}`,
+      publicOrigin: this.#host === '' ? '' : `${this.#publicScheme()}://${this.#host}`,
     }
   }
 

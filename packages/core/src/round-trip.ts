@@ -1,7 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
-import { type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
+import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
 import type { Worker } from './worker.ts'
 
 /** What a worker replied: the switch with its socket and the bytes glued to the 101, or an ordinary HTTP answer. */
@@ -33,15 +33,22 @@ export interface Watcher {
 export function roundTrip(worker: Worker, ask: Ask, limits: Limits, watcher: Watcher): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const start = worker.origin.secure ? httpsRequest : httpRequest
-    const request = start({
-      ...worker.connectOptions,
-      agent: false,
-      allowHalfOpen: true,
-      setHost: false,
-      method: ask.method,
-      path: ask.path,
-      headers: ask.headers,
-    } as RequestOptions)
+    let request: ClientRequest
+    try {
+      request = start({
+        ...worker.connectOptions,
+        agent: false,
+        allowHalfOpen: true,
+        setHost: false,
+        method: ask.method,
+        path: ask.path,
+        headers: ask.headers,
+      } as RequestOptions)
+    } catch (error) {
+      // Node checks TLS options when it connects.
+      reject(backendError(error as Error))
+      return
+    }
 
     request.on('upgrade', (response, socket, head) => {
       socket.on('error', () => {})

@@ -17,7 +17,7 @@ const MAX_WORKERS = 1_000
 export interface Destination {
   readonly worker: Worker
   readonly path: string
-  /** The target's URL text up to the path, for ProxyPassReverse. */
+  /** The target it was built from, for ProxyPassReverse. */
   readonly template: TargetTemplate
 }
 
@@ -36,7 +36,7 @@ export class Route {
   readonly #matchConditions: ConditionTest
   readonly #scope: TemplateScope
   readonly #static: { template: TargetTemplate; worker: Worker } | undefined
-  readonly #workers = new Map<string, { template: TargetTemplate; worker: Worker }>()
+  readonly #workers = new Map<string, Worker>()
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for a pattern or a target that cannot be read. */
   constructor(settings: RouteSettings, index: number, where: string) {
@@ -104,7 +104,7 @@ export class Route {
   /** Closes the idle connections of its workers. */
   close(): void {
     this.#static?.worker.close()
-    for (const { worker } of this.#workers.values()) worker.close()
+    for (const worker of this.#workers.values()) worker.close()
   }
 
   #destination(
@@ -167,23 +167,26 @@ export class Route {
     return this.#destination(this.#worker(text), url, captures)
   }
 
+  /** Many URLs may name one backend; its pool is one. */
   #worker(text: string): { template: TargetTemplate; worker: Worker } {
-    const known = this.#workers.get(text)
-    if (known !== undefined) return known
     let template: TargetTemplate
     try {
       template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
     } catch (cause) {
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: (cause as Error).message, cause })
     }
+    const { secure, authority, socketPath = '' } = template.origin
+    const key = `${secure} ${authority} ${socketPath}`
+    const known = this.#workers.get(key)
+    if (known !== undefined) return { template, worker: known }
     if (this.#workers.size >= MAX_WORKERS) {
-      const [oldest, { worker }] = this.#workers.entries().next().value as [string, { worker: Worker }]
+      const [oldest, worker] = this.#workers.entries().next().value as [string, Worker]
       this.#workers.delete(oldest)
       worker.close()
     }
-    const fresh = { template, worker: new Worker(template.origin, this.settings) }
-    this.#workers.set(text, fresh)
-    return fresh
+    const worker = new Worker(template.origin, this.settings)
+    this.#workers.set(key, worker)
+    return { template, worker }
   }
 }
 

@@ -33,8 +33,6 @@ type Part = string | { kind: 'group' | 'condition'; index: number } | { kind: 'p
 /** A target, read: where to connect and how to build the path. */
 export interface TargetTemplate {
   readonly origin: TargetOrigin
-  /** The text it was read from. */
-  readonly text: string
   readonly path: readonly Part[]
   readonly query: readonly Part[] | undefined
   /** It says the whole path: nothing of the request's is put behind it. */
@@ -88,7 +86,6 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   // A RegExp covers the whole path, so that a function has made of it all there is to say.
   return {
     origin,
-    text,
     path: pathParts,
     query: queryParts,
     whole: captures || (scope.groups && scope.literal === true),
@@ -166,11 +163,12 @@ export function buildPath(template: TargetTemplate, captures: Captures, joining:
   const encode = (text: string): string => encodePath(text, joining.encodedSlashes)
   const encodeOwn = joining.raw ? (text: string): string => text : encode
   const base = fill(template.path, captures, encode, encodeOwn)
-  if (template.path.some(part => typeof part === 'object') && /(?:^|\/)\.\.?(?:\/|$)/.test(base)) {
-    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a capture makes a dot segment' })
-  }
   const rest = encodeOwn(captures.rest)
   const path = template.whole ? base : joinPath(base, rest, joining.join)
+  const captured = template.path.some(part => typeof part === 'object')
+  if (/(?:^|\/)\.\.(?:\/|$)/.test(path) || (captured && /(?:^|\/)\.(?:\/|$)/.test(path))) {
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
+  }
   const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
   const query =
     own === undefined ? joining.query : `?${own}${joining.query.length > 1 ? `&${joining.query.slice(1)}` : ''}`

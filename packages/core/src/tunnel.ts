@@ -60,7 +60,7 @@ export interface TunnelFacts {
 }
 
 /** How long a broken-off tunnel may take to deliver what it received, and to hear the FIN of the other side, ms. */
-const FLUSH_TIMEOUT = 800
+const FLUSH_TIMEOUT = 500
 
 let lastId = 0
 

@@ -1,13 +1,12 @@
 import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import { headerLines, listMembers } from './headers.ts'
-import type { UpgradeSetting } from './options.ts'
-
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
+import { UPGRADE_TOKEN, type UpgradeSetting } from './options.ts'
 
 /** The protocols a client asks for, in its order and spelling (RFC 9110 7.8). */
 export function upgradeTokens(req: IncomingMessage): string[] {
   if (req.headers.upgrade === undefined) return []
-  return listMembers(headerLines(req, 'upgrade')).filter(token => TOKEN.test(token))
+  return listMembers(headerLines(req, 'upgrade')).filter(token => UPGRADE_TOKEN.test(token))
 }
 
 /** Protocols that would take the whole connection out of our hands: let through only where named (h2c smuggling, RFC 2817). */
@@ -28,6 +27,13 @@ export function allowedToken({ always, any, tokens }: UpgradeSetting, asked: rea
 export function hasBody(req: IncomingMessage): boolean {
   const length = req.headers['content-length']
   return req.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0)
+}
+
+/** The head says that a body follows, even one of no bytes; HTTP/2 says it by not ending the stream (RFC 9113 8.1). */
+export function announcesBody(req: IncomingMessage): boolean {
+  const { headers, httpVersionMajor } = req
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return true
+  return httpVersionMajor > 1 && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
 }
 
 /** HTTP/1.1 (RFC 9110 7.8: 1.0 must not) and no body: the connection can be switched at all. */

@@ -38,10 +38,15 @@ export class Worker {
     this.agent = origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
   }
 
-  /** Closes the idle connections of the pool; those in use end with their requests. */
+  /** Closes the idle connections of the pool. */
+  dropIdle(): void {
+    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+  }
+
+  /** Closes the idle connections, and those in use when their requests end. */
   close(): void {
     this.agent.maxFreeSockets = 0
-    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+    this.dropIdle()
   }
 }
 
@@ -52,11 +57,13 @@ function guarded(lookup: LookupFunction): LookupFunction {
       const message = `no address for ${host}`
       done(Object.assign(new Error(message, { cause }), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), '', 4)
     }
+    const answer: typeof done = (error, address, family) => {
+      if (!error && !(address?.length > 0)) refuse()
+      else done(error, address, family)
+    }
     try {
-      lookup(host, options, (error, address, family) => {
-        if (error === null && address.length === 0) refuse()
-        else done(error, address, family)
-      })
+      // A lookup written as an async function may reject.
+      Promise.resolve(lookup(host, options, answer) as unknown).catch(refuse)
     } catch (cause) {
       process.nextTick(refuse, cause)
     }

@@ -19,7 +19,8 @@ export function writeHead(
   for (const [name, value] of headers) list.append(name, value)
   res.sendDate = statusCode >= 200 && !headers.has('date')
   try {
-    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(grouped(list)))
+    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(joined(list)))
+    else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
     // The app's error handler writes its own head on this `res`.
@@ -29,8 +30,20 @@ export function writeHead(
   }
 }
 
-function grouped(headers: HeaderList): Map<string, string[]> {
-  const fields = new Map<string, string[]>()
-  for (const [name] of headers) fields.set(name.toLowerCase(), headers.getAll(name))
+/** Middleware that wraps `writeHead` (on-headers, and express-session by it) may not know raw lists: it finds the fields set. */
+function writeWrappedHead(res: ServerResponse, statusCode: number, reason: string | undefined, list: HeaderList): void {
+  for (const [name] of list) res.removeHeader(name)
+  for (const [name, value] of list) res.appendHeader(name, value)
+  res.writeHead(statusCode, reason ?? '')
+}
+
+/** One value per field, as HTTP/2 wants it; cookies stay apart. */
+function joined(headers: HeaderList): Map<string, string | string[]> {
+  const fields = new Map<string, string | string[]>()
+  for (const [name] of headers) {
+    const lower = name.toLowerCase()
+    const values = headers.getAll(name)
+    fields.set(lower, lower === 'set-cookie' ? values : values.join(', '))
+  }
   return fields
 }

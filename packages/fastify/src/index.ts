@@ -46,8 +46,9 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
     undo()
   })
   streamBodies(fastify)
+  fastify.addHook('onRequest', passUnreadableTypes)
   const method = allMethods(fastify)
-  const handler = handlerOf(proxy, url => withoutPrefix(url, prefix))
+  const handler = handlerOf(proxy, url => withoutPrefix(url, prefix), false)
   try {
     fastify.route({ method, url: '/', handler, constraints, exposeHeadRoute: false, prefixTrailingSlash: 'both' })
     fastify.route({ method, url: '/*', handler, constraints, exposeHeadRoute: false })
@@ -69,12 +70,12 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
 export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
   const proxy = createTunnelProxy(options)
   return Object.assign(
-    handlerOf(proxy, url => url),
+    handlerOf(proxy, url => url, true),
     { close: proxy.close, tunnels: proxy.tunnels },
   )
 }
 
-function handlerOf(proxy: TunnelProxy, below: (url: string) => string): RouteHandlerMethod {
+function handlerOf(proxy: TunnelProxy, below: (url: string) => string, listen: boolean): RouteHandlerMethod {
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
     const url = below(req.url ?? '/')
@@ -83,7 +84,12 @@ function handlerOf(proxy: TunnelProxy, below: (url: string) => string): RouteHan
       if (value !== undefined) reply.raw.setHeader(name, value)
     let taken: boolean
     try {
-      taken = await proxy.handle(req, reply.raw, { mount: mountOf(req.url ?? '/', url), url, body: request.body })
+      taken = await proxy.handle(req, reply.raw, {
+        mount: mountOf(req.url ?? '/', url),
+        url,
+        body: request.body,
+        listen,
+      })
     } catch (error) {
       if (error instanceof WsTunnelError) reply.headers(error.headers)
       throw error
@@ -106,6 +112,7 @@ function literalLength(path: string, prefix: string): number {
   const segments = prefix.replace(/\/$/, '').split('/').length - 1
   let at = 0
   for (let i = 0; i < segments; i++) {
+    while (path[at + 1] === '/') at++
     const next = path.slice(at + 1).search(/[/?]/)
     at = next === -1 ? path.length : at + 1 + next
   }
@@ -121,6 +128,15 @@ function mountOf(url: string, below: string): string {
 function streamBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
+}
+
+/** Whether a Content-Type is missing or malformed is the backend's to judge; it gets the raw field, Fastify a stand-in. */
+function passUnreadableTypes(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const { headers, method } = request.raw
+  const body = 'content-length' in headers || 'transfer-encoding' in headers || method === 'QUERY'
+  if (body && !/^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[ \t]*(?:;|$)/.test(headers['content-type'] ?? ''))
+    headers['content-type'] = 'application/octet-stream'
+  done()
 }
 
 /** Every method Node parses; CONNECT never reaches a route. */
