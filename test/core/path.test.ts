@@ -89,7 +89,7 @@ const slashes: [raw: string, how: EncodedSlashes, text: string, sent: string][] 
   ['/a/x%2F%2e%2e%2Fy', 'decode', '/a/y', '/a/y'],
   ['/a/x%252Fy', 'decode', '/a/x%2Fy', '/a/x%252Fy'],
   ['/a/x%2fy', 'keep', '/a/x%2fy', '/a/x%2fy'],
-  ['/a/x%2F..%2Fy', 'keep', '/a/x%2F..%2Fy', '/a/x%2F..%2Fy'],
+  ['/a/x%2F...%2Fy', 'keep', '/a/x%2F...%2Fy', '/a/x%2F...%2Fy'],
   ['/a/x%252Fy', 'keep', '/a/x%252Fy', '/a/x%252Fy'],
   ['/a/50%25%20x', 'keep', '/a/50%25 x', '/a/50%25%20x'],
   ['/a/x%252Fy', 'reject', '/a/x%2Fy', '/a/x%252Fy'],
@@ -135,6 +135,10 @@ const faults: [raw: string, how: EncodedSlashes, code: string, statusCode: numbe
   ['/a/../../c', 'reject', 'WST_ERR_BAD_REQUEST', 400],
   ['/a/../../a/x', 'reject', 'WST_ERR_BAD_REQUEST', 400],
   ['/%2e%2e/x', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%2F..%2Fy', 'keep', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%2f..', 'keep', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/..%5Cx', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%5C..%5Cy', 'reject', 'WST_ERR_BAD_REQUEST', 400],
   ['/a%2f..%2f..%2fx', 'decode', 'WST_ERR_BAD_REQUEST', 400],
 ]
 
