@@ -137,7 +137,6 @@ test('refuses what would change security or routing, unless it is allowed by nam
   for (const line of [
     'Require ip 10.0.0.0/8',
     'AuthType Basic',
-    'RewriteEngine On',
     'ProxyErrorOverride On',
     'RemoteIPHeader X-Real-IP',
     'LimitRequestBody 10',
@@ -154,6 +153,51 @@ test('refuses what would change security or routing, unless it is allowed by nam
     assert.equal(said(`${line}\n${WS}`, 'error', { allow: [directive] }).length, 0, line)
     assert.match(said(`${line}\n${WS}`, 'ignored', { allow: [directive.toLowerCase()] }).join(), /\(allowed\)/, line)
   }
+})
+
+test('takes rules that end the rewriting, and refuses those that change what later lines see', () => {
+  const on = 'RewriteEngine On\n'
+  const [rule, pass] = routesOf(
+    `${on}RewriteCond %{HTTP:Upgrade} websocket [NC]\nRewriteRule ^/(.*) ws://r.test/$1 [P,L]\n${WS}`,
+  )
+  assert.deepEqual(
+    [rule?.target, rule?.when, pass?.target],
+    ['ws://r.test/$1', [{ header: 'Upgrade', matches: /websocket/is }], 'ws://b.test/'],
+  )
+  for (const line of [
+    'RewriteRule ^/a /b',
+    'RewriteRule ^/a /b [L]',
+    'RewriteRule ^/a /b [PT]',
+    'RewriteRule ^/a https://x.test/ [R]',
+    'RewriteRule ^/a - [E=x:y]',
+    'RewriteRule ^/a - [S=1]',
+    'RewriteRule ^/a ws://r.test/ [P,NE]',
+    'RewriteRule ^/a ws://r.test/? [P]',
+    'RewriteRule ^/a ws://%{HTTP_HOST}/ [P]',
+    'RewriteRule ^/(a) ws://$1.test/ [P]',
+    'RewriteRule ^/a ws://r.test/%20 [P]',
+  ]) {
+    assert.equal(said(`${on}${line}\n${WS}`, 'error').length, 1, line)
+  }
+})
+
+test('reads the engine where it was switched last, and no rule of an engine that is off', () => {
+  const rule = 'RewriteRule ^/x ws://r.test/ [P]'
+  assert.equal(routesOf(`${rule}\n${WS}\nRewriteEngine On`).length, 2)
+  assert.equal(routesOf(`RewriteEngine On\n${rule}\n${WS}\nRewriteEngine Off`).length, 1)
+  assert.equal(
+    routesOf(`RewriteEngine On\n${rule}\n<VirtualHost *:80>\nServerName v.test\n${WS}\n</VirtualHost>`).length,
+    1,
+  )
+})
+
+test('lets no rule loose whose condition was left out', () => {
+  const text = `RewriteEngine On\nRewriteCond %{LA-U:REMOTE_USER} x\nRewriteRule ^/ ws://r.test/ [P]\n${WS}`
+  assert.match(said(text, 'error')[0] ?? '', /%\{LA-U:REMOTE_USER\} is not honoured/)
+  const [rule] = routesOf(text, { allow: ['RewriteCond'] })
+  const [condition] = rule?.when ?? []
+  assert.ok(condition !== undefined && 'test' in condition)
+  assert.equal(condition.test({} as never), false)
 })
 
 test('says of each line outside its field once why it is left out', () => {

@@ -107,6 +107,14 @@ const WRONG: readonly string[] = [
   'SetEnvIf Host',
   'SetEnvIf Host x',
   'SetEnvIf Host ( A',
+  'RewriteEngine maybe',
+  'RewriteEngine On\nRewriteRule ^a',
+  'RewriteEngine On\nRewriteRule ( -',
+  'RewriteEngine On\nRewriteRule ^a - [Q]',
+  'RewriteEngine On\nRewriteRule ^a - [P',
+  'RewriteEngine On\nRewriteCond %{HTTP_HOST}',
+  'RewriteEngine On\nRewriteCond %{HTTP_HOST} (',
+  'RewriteEngine On\nRewriteCond %{HTTP_HOST} a [Q]',
 ]
 
 /** Lines that httpd takes, and so do we. */

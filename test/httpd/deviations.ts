@@ -89,6 +89,14 @@ export const DEVIATIONS: readonly Deviation[] = [
       ours.seen?.line.includes('/..') === false,
   },
   {
+    name: 'kept slashes and dot segments',
+    reason: 'a backend that decodes %2F..%2F would leave what the line names: 400',
+    applies: ({ request, conf }, _, ours) =>
+      /AllowEncodedSlashes NoDecode/i.test(conf) &&
+      /^[^\r]*%2f\.{1,2}(?:%2f|[/? ])/i.test(request) &&
+      ours.status === '400',
+  },
+  {
     name: 'raw bytes in a request target',
     reason: "RFC 3986 knows ASCII only; Node's parser answers 400 before any middleware",
     applies: ({ request }, _, ours) => /^[^\r]*[\x80-\xff]/.test(request) && ours.status === '400',

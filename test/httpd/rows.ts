@@ -104,7 +104,21 @@ function upgrades(): Row[] {
   }))
 }
 
-export const observed: readonly Row[] = [...mapping(), ...headers(), ...upgrades()]
+/** What was observed of mod_rewrite. */
+function rewriting(): Row[] {
+  const rows = vectors<{ id: string; conf: string; target: string; headers: string }[]>('rewrite')
+  return rows.map(({ id, conf, target, headers: fields }) => ({
+    id: `rewrite ${id}`,
+    conf: conf.replace('^s4', '^h'),
+    request: get(
+      target,
+      fields.split('\r\n').filter(field => field !== ''),
+    ),
+    answer: ok,
+  }))
+}
+
+export const observed: readonly Row[] = [...mapping(), ...headers(), ...upgrades(), ...rewriting()]
 export { behaving, get, ok }
 
 const U = 'http://127.0.0.1:21060'
@@ -269,6 +283,57 @@ const UPGRADES: readonly Plain[] = [
   ],
 ]
 
+/** mod_rewrite as it is compiled: rules that end the rewriting. */
+const SEED = `RewriteEngine On\nRewriteCond %{HTTP:Upgrade} websocket [NC]\nRewriteCond %{HTTP:Connection} upgrade [NC]\nRewriteRule ^/?(.*) "ws://127.0.0.1:21060/$1" [P,L]`
+const REWRITES: readonly Plain[] = [
+  [`${SEED}\nProxyPass / ${V}/`, ['/a%20b?q=1', 'Upgrade: WebSocket', WS], '/a%20b?q=1', ['/x', 'Upgrade: other', WS]],
+  [
+    `ProxyPass /a ${V}/\n<Location /a>\nProxyPass ${V}/\n</Location>\nRewriteRule ^/a/(.*) ${U}/rw/$1 [P]\nRewriteEngine On`,
+    '/a/x',
+    '/a',
+    '/a/x%3Fy',
+    '/a/é',
+  ],
+  [
+    `RewriteEngine On\nRewriteCond %{HTTP:X-N} -ge5\nRewriteCond %{HTTP:X-M} "!-lt 3" [OR]\nRewriteCond %{REQUEST_METHOD} =POST\nRewriteRule ^/(.*)$ ${U}/n/$1 [P]\nProxyPass / ${V}/`,
+    ['/x', 'X-N: 7', 'X-M: 3'],
+    ['/x', 'X-N: 7', 'X-M: 2'],
+    ['/x', 'X-N: 4', 'X-M: 9'],
+    '/x',
+  ],
+  [
+    `RewriteEngine On\nRewriteCond %{HTTP:X-Room} ^([a-z]+)-(\\d+)$\nRewriteRule ^/r$ ${U}/room/%1/%2 [P]\nProxyPass / ${V}/`,
+    ['/r?q', 'X-Room: abc-12'],
+    ['/r', 'X-Room: ABC-12'],
+    '/r',
+  ],
+  [
+    `RewriteEngine On\nRewriteCond %{HTTP:X-S} >aa\nRewriteRule ^ ${U}/more [P]\nRewriteCond %{HTTP:X-S} <=b [NC]\nRewriteRule ^ ${U}/less [P]`,
+    ['/', 'X-S: b'],
+    ['/', 'X-S: aaa'],
+    ['/', 'X-S: ab'],
+    '/',
+  ],
+  [
+    `RewriteEngine On\nRewriteRule ^/secret - [F]\nRewriteRule !^/open ${U}/not/$1 [P]\nProxyPass / ${V}/`,
+    '/secret/x',
+    '/open/x',
+    '/other/x',
+    '/x%2Fy',
+  ],
+  [
+    `RewriteEngine On\nRewriteCond %{HTTP_HOST} ^H [NC]\nRewriteCond %{QUERY_STRING} (^|&)v=2(&|$)\nRewriteRule ^/(.*) ${U}/v2/$1?k=a [P,QSA]\nProxyPass / ${V}/`,
+    '/x?v=2',
+    '/x?v=3',
+    '/x?a=1&v=2',
+  ],
+  [
+    `ProxyPass /w ${U}/ upgrade=chat\nRewriteEngine On\nRewriteRule ^/r/(.*) ${U}/$1 [P]`,
+    ['/r/x', 'Upgrade: chat', WS],
+    '/r/a b'.replace(' ', '%20'),
+  ],
+]
+
 const rowsOf = (kind: string, list: readonly Plain[], answer: Answer): Row[] =>
   list.flatMap(([conf, ...requests], i) =>
     requests.map((request): Row => {
@@ -278,4 +343,8 @@ const rowsOf = (kind: string, list: readonly Plain[], answer: Answer): Row[] =>
   )
 
 /** Rows of our own, for what no observation covers. */
-export const own: readonly Row[] = [...rowsOf('own', PLAIN, various), ...rowsOf('own upgrade', UPGRADES, behaving('K'))]
+export const own: readonly Row[] = [
+  ...rowsOf('own', PLAIN, various),
+  ...rowsOf('own upgrade', UPGRADES, behaving('K')),
+  ...rowsOf('own rewrite', REWRITES, behaving('K')),
+]

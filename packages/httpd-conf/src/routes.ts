@@ -6,6 +6,7 @@ import { type Environment, type EnvRule, environmentOf, fieldOf } from './enviro
 import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
 import { atoi, duration } from './parameters.ts'
 import { literal } from './regex.ts'
+import type { RewriteRule } from './rewrite.ts'
 import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
 
 /** What the routes of a server need beside it. */
@@ -45,7 +46,7 @@ interface Variant {
 export function compileRoutes(context: RouteContext): RouteOptions[] {
   const { server, report } = context
   const sections = server.locations.filter(({ scope }) => scope.alias !== undefined).reverse()
-  const routes: RouteOptions[] = []
+  const routes: RouteOptions[] = server.rewrites ? server.rules.flatMap(rule => ruleRoute(rule, context)) : []
   sections.forEach((section, i) => {
     const alias = section.scope.alias as Alias
     const behind = sections.slice(0, i).filter(later => !isFallback(later.scope, context))
@@ -186,6 +187,35 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   return validated(compiled, alias, report) ? [compiled] : []
 }
 
+/** A rule of mod_rewrite, which goes before every ProxyPass. httpd: hook_uri2file. */
+function ruleRoute(
+  { name, place, path, when, target: substitution }: RewriteRule,
+  context: RouteContext,
+): RouteOptions[] {
+  const { server, report } = context
+  const common = {
+    path,
+    when: [...when],
+    encodedSlashes: server.encodedSlashes ?? 'reject',
+    mergeSlashes: server.mergeSlashes ?? true,
+  }
+  if (typeof substitution !== 'string') {
+    const forbid = (): never => {
+      throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: `RewriteRule [F] in line ${place.line}` })
+    }
+    return [{ ...common, target: forbid, upgrade: false, fallback: true }]
+  }
+  const alias: Alias = { name, place, fake: '', regex: path, real: substitution, nocanon: false, parameters: new Map() }
+  const target = compileTarget(alias, report, true)
+  if (target === undefined) return []
+  const scope = server.locations.length === 0 ? server.scope : undefined
+  if (scope === undefined && server.locations.some(speaks)) {
+    report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
+  }
+  const compiled = { ...common, target, ...settings(alias, target, server.scope, context) }
+  return validated(compiled, alias, report) ? [compiled] : []
+}
+
 const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
   rules.some(({ sets }) => sets.some(([name]) => name === variable))
 
@@ -204,7 +234,7 @@ function validated(compiled: RouteOptions, { place, name, real }: Alias, report:
  * The URL as the core takes it: its path in httpd's canonical form, where `%` is a character like any other, and captures
  * left in. httpd: ap_proxy_canonenc_ex, ap_pregsub.
  */
-function compileTarget({ real, regex, place, name }: Alias, report: Report): string | undefined {
+function compileTarget({ real, regex, place, name }: Alias, report: Report, rewrites = false): string | undefined {
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
   if (!/^(?:wss?|https?)$/i.test(scheme)) {
@@ -234,8 +264,10 @@ function compileTarget({ real, regex, place, name }: Alias, report: Report): str
     return undefined
   }
   let path = ''
-  for (const [unit] of rest.matchAll(/\$\d|\\.|./gsu)) {
-    if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
+  const tokens = rewrites ? /[$%]\d|[?]|\\.|./gsu : /\$\d|\\.|./gsu
+  for (const [unit] of rest.matchAll(tokens)) {
+    if (regex !== undefined && /^[$%]\d$/.test(unit)) path += unit
+    else if (rewrites && unit === '?') path += unit
     else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
   }
   return `${socket}${scheme.toLowerCase()}://${authority}${path}`
@@ -330,7 +362,8 @@ function workerParameters(alias: Alias, server: Server, report: Report): Readonl
     ...server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias])),
   ]
   const earlier = all.filter(
-    ({ place, real }) => real !== '!' && comesBefore(place, alias.place) && sharesWorker(real, alias.real),
+    ({ place, real }) =>
+      real !== '!' && (alias.fake === '' || comesBefore(place, alias.place)) && sharesWorker(real, alias.real),
   )
   const owner = earlier.toSorted((a, b) => b.real.length - a.real.length)[0]
   if (owner === undefined) return new Map([...proxied, ...alias.parameters])

@@ -5,6 +5,7 @@ import { OUTSIDE } from './outside.ts'
 import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
 import type { Directive } from './parse.ts'
 import { translateRegex } from './regex.ts'
+import { type RewriteCondition, type RewriteRule, readCondition, readRule } from './rewrite.ts'
 import { splitWords, Words } from './words.ts'
 
 /** One ProxyPass or ProxyPassMatch line. */
@@ -65,6 +66,11 @@ export interface Server {
   mergeSlashes?: boolean
   encodedSlashes?: 'reject' | 'decode' | 'keep'
   interpolate?: boolean
+  /** RewriteEngine; a virtual host does not inherit the rules. */
+  rewrites: boolean
+  readonly rules: RewriteRule[]
+  /** RewriteCond lines that wait for their rule. */
+  readonly conditions: RewriteCondition[]
   readonly aliases: Alias[]
   readonly scope: Scope
   readonly locations: Location[]
@@ -91,6 +97,9 @@ export const emptyScope = (): Scope => ({
 
 export const emptyServer = (): Server => ({
   names: [],
+  rewrites: false,
+  rules: [],
+  conditions: [],
   aliases: [],
   scope: emptyScope(),
   locations: [],
@@ -119,11 +128,12 @@ export function mergeScopes(base: Scope, over: Scope): Scope {
 
 /** A virtual host over the main server. httpd: merge_proxy_config; AllowEncodedSlashes is not inherited. */
 export function mergeServers(base: Server, over: Server): Server {
-  const { encodedSlashes: _, ...inherited } = given(base)
+  const { encodedSlashes: _, rewrites: __, ...inherited } = given(base)
   return {
     ...inherited,
     ...given(over),
     names: over.names,
+    rules: over.rules,
     aliases: [...base.aliases, ...over.aliases],
     scope: mergeScopes(base.scope, over.scope),
     locations: [...base.locations, ...over.locations],
@@ -161,6 +171,7 @@ export class ServerReader {
   }
 
   read(tree: readonly Directive[]): void {
+    this.main.rewrites = rewrites(tree)
     const context = { server: this.main, scope: this.main.scope, section: '', location: undefined, proxy: undefined }
     this.#walk(tree, context)
   }
@@ -437,15 +448,12 @@ export class ServerReader {
           }
         },
       ),
-      rewriteengine: flag((on, { place, name }) => {
-        if (on) {
-          this.#report.refuse(place, name, 'mod_rewrite is not compiled yet', {
-            expected: 'ProxyPass or ProxyPassMatch, or a route with conditions (`when`)',
-          })
-        }
+      rewriteengine: flag((on, { place, name }, { section }) => {
+        if (section !== '' && section !== '<VirtualHost' && on)
+          this.#report.refuse(place, name, 'rules of a section see file names, and are not honoured')
       }),
-      rewritecond: () => {},
-      rewriterule: () => {},
+      rewritecond: (directive, context) => this.#rewrite(directive, context, true),
+      rewriterule: (directive, context) => this.#rewrite(directive, context, false),
       setenv: (directive, { scope }) => {
         const [variable = '', value = ''] = splitWords(directive.args)
         if (variable === '')
@@ -542,6 +550,27 @@ export class ServerReader {
     }
   }
 
+  #rewrite({ name, args, place }: Directive, { server, section }: Context, isCondition: boolean): void {
+    if (server.rewrites !== true) {
+      this.#report.ignore(place, name, 'RewriteEngine is off')
+      return
+    }
+    if (section !== '' && section !== '<VirtualHost') {
+      this.#report.refuse(place, name, 'rules of a section see file names, and are not honoured')
+      return
+    }
+    if (isCondition) {
+      const condition = readCondition(name, args, place, this.#report)
+      // A condition that is left out must not let its rule loose.
+      server.conditions.push(
+        condition ?? { condition: { test: () => false }, or: false, captures: false, negated: false },
+      )
+      return
+    }
+    const rule = readRule(name, args, place, server.conditions.splice(0), this.#report)
+    if (rule !== undefined) server.rules.push(rule)
+  }
+
   #setEnvIf(directive: Directive, { server, scope, section }: Context): void {
     const { name, args, place } = directive
     const inSection = section !== '' && section !== '<VirtualHost'
@@ -617,6 +646,7 @@ export class ServerReader {
     if (directive.args.trim() === '')
       this.#fail(directive, `${directive.name}> directive requires additional arguments`)
     const server = emptyServer()
+    server.rewrites = rewrites(directive.children ?? [])
     this.hosts.push({ place: directive.place, server })
     this.#walk(directive.children ?? [], {
       server,
@@ -920,6 +950,12 @@ function fnmatch(pattern: string): string {
     },
   )
   return `^${body}$`
+}
+
+/** Whether the engine is on: the last line counts, wherever the rules stand. */
+function rewrites(list: readonly Directive[]): boolean {
+  const last = list.findLast(({ key }) => key === 'rewriteengine')
+  return last !== undefined && /^on$/i.test(new Words(last.args).next())
 }
 
 /** Whether two names differ by one letter, or by two that changed places. */
