@@ -87,6 +87,10 @@ export class PendingUpgrade {
   refuse(): void {
     this.#letGo()
     this.#early = []
+    // As Node does for a request: who ends the connection does not wait for the answer.
+    this.socket.on('end', () => {
+      if (!this.#res.writableFinished) this.#res.destroy()
+    })
     this.socket.resume()
   }
 

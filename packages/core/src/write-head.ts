@@ -24,7 +24,7 @@ export function writeHead(
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
     // The app's error handler writes its own head on this `res`.
-    for (const [name] of list) res.removeHeader(name)
+    for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
     res.statusMessage = ''
     throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
   }
