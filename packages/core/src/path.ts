@@ -89,7 +89,7 @@ export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSla
 function normalise(path: string, mergeSlashes: boolean): { text: string; aboveRoot: boolean } {
   let aboveRoot = false
   const segments: string[] = []
-  const parts = path.replace(/^\//, '').split('/')
+  const parts = path.replace(/^\/+/, '').split('/')
   parts.forEach((part, i) => {
     const last = i === parts.length - 1
     if (part === '..') {
