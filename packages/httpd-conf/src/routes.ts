@@ -5,7 +5,7 @@ import type { Place, Report } from './diagnostics.ts'
 import { type Environment, type EnvRule, environmentOf, fieldOf } from './environment.ts'
 import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
 import { atoi, duration } from './parameters.ts'
-import { literal } from './regex.ts'
+import { literal, withoutGroups } from './regex.ts'
 import type { RewriteRule } from './rewrite.ts'
 import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
 
@@ -92,7 +92,8 @@ const boundary = (prefix: string): string => (prefix.endsWith('/') ? '' : '(?=\\
 /** A source that holds at the start of a path that is in the section. httpd: ap_location_walk. */
 function locationTest({ path, regex }: Location): string {
   if (regex === undefined) return `${prefixSource(path)}${boundary(path)}`
-  const body = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
+  const source = withoutGroups(regex.source) ?? regex.source
+  const body = regex.flags.includes('i') ? ignoringCase(source) : source
   return `[^]*?(?:${body})`
 }
 

@@ -4,7 +4,7 @@ import { type HeaderEdit, readHeaderEdit } from './header-edits.ts'
 import { OUTSIDE } from './outside.ts'
 import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
 import type { Directive } from './parse.ts'
-import { translateRegex } from './regex.ts'
+import { translateRegex, withoutGroups } from './regex.ts'
 import { type RewriteCondition, type RewriteRule, readCondition, readRule } from './rewrite.ts'
 import { splitWords, Words } from './words.ts'
 
@@ -678,6 +678,16 @@ export class ServerReader {
           at: path,
           ...(pattern && { httpd: 'Regex could not be compiled' }),
         })
+        return
+      }
+      const plain = withoutGroups(translated.source)
+      if (plain === undefined) {
+        this.#report.refuse(
+          directive.place,
+          directive.name,
+          'a section by a pattern that refers to its own groups is not honoured',
+          { at: path },
+        )
         return
       }
       regex = translated
