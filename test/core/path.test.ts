@@ -105,7 +105,7 @@ test('decodes or keeps encoded slashes as it is told, and never turns %252F into
 
 const unmerged: [raw: string, text: string][] = [
   ['/a//x', '/a//x'],
-  ['//a/x', '//a/x'],
+  ['//a/x', '/a/x'],
   ['/a//../x', '/a/x'],
   ['/a///./x/', '/a///x/'],
   ['/a/..//x', '//x'],
