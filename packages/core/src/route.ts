@@ -128,13 +128,18 @@ export class Route {
   }
 
   /**
-   * nocanon: what the route captures of the raw path, if it matches that too (httpd falls back likewise). A raw `..` was
+   * nocanon: what the route captures of the raw path, if it covers as much of that (httpd falls back likewise). A raw `..` was
    * resolved for the match; sent on, it would climb out of the target's own path.
    */
   #rawCaptures(url: RequestUrl): Omit<Captures, 'conditionGroups'> | undefined {
     if (!this.settings.nocanon || /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(url.rawPath)) return undefined
+    const { encodedSlashes, mergeSlashes } = this.settings
+    const { text } = url.path(encodedSlashes, mergeSlashes)
     const raw = this.#matchPath(url.rawPath)
-    return raw === null ? undefined : { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
+    const decoded = this.#matchPath(text)
+    if (raw === null || url.rawPath.length - raw.rest.length !== text.length - (decoded?.rest.length ?? 0))
+      return undefined
+    return { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
   async #ask(
