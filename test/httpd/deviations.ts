@@ -69,9 +69,13 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     name: 'a target and a path that do not meet',
-    reason: 'the port or the host would swallow the path: 403, nobody is asked; httpd fails with 500',
+    reason:
+      'the port or the host would swallow the path: 403, nobody is asked; httpd fails with 500, or 400 under nocanon',
     applies: (_, httpd, ours) =>
-      httpd.status === '500' && httpd.seen === undefined && ours.status === '403' && ours.seen === undefined,
+      (httpd.status === '500' || httpd.status === '400') &&
+      httpd.seen === undefined &&
+      ours.status === '403' &&
+      ours.seen === undefined,
   },
   {
     name: 'a captured question mark',
@@ -95,6 +99,32 @@ export const DEVIATIONS: readonly Deviation[] = [
       /AllowEncodedSlashes NoDecode/i.test(conf) &&
       /^[^\r]*%2f\.{1,2}(?:%2f|[/? ])/i.test(request) &&
       ours.status === '400',
+  },
+  {
+    name: 'kept slashes stay as they are',
+    reason:
+      'AllowEncodedSlashes NoDecode: httpd encodes %2F once more inside a section, and answers 400 to a path with %25',
+    applies: ({ request, conf }, httpd, ours) =>
+      /AllowEncodedSlashes NoDecode/i.test(conf) &&
+      (/%25/.test(request)
+        ? httpd.status === '400'
+        : httpd.seen?.line.replace(/%252f/gi, '%2F') === ours.seen?.line.replace(/%2f/gi, '%2F')),
+  },
+  {
+    name: 'Header edits the 101 too',
+    reason:
+      'an answer is an answer: cookies and security fields belong on the 101 as well; httpd sends it as an interim answer, which mod_headers never sees',
+    applies: ({ conf }, httpd, ours) =>
+      /^Header /m.test(conf) &&
+      ours.status === '101' &&
+      httpd.status === '101' &&
+      JSON.stringify(httpd.seen) === JSON.stringify(ours.seen),
+  },
+  {
+    name: 'an encoded slash that a dot segment takes away',
+    reason: 'what the client wrote is judged, not what is left of it: 404',
+    applies: ({ request, conf }, _, ours) =>
+      !/AllowEncodedSlashes/i.test(conf) && /^[^ ]+ [^ ?]*%2f[^ ?]*\/\.\./i.test(request) && ours.status === '404',
   },
   {
     name: 'raw bytes in a request target',

@@ -5,6 +5,7 @@ import { peer } from '../support/peers.ts'
 import { type Apache, hasApache, startApache } from './apache.ts'
 import { ask, Backends, type Outcome, type Row, startOurs } from './compare.ts'
 import { DEVIATIONS } from './deviations.ts'
+import { generate } from './generate.ts'
 import { observed, own } from './rows.ts'
 
 const needsApache = peer('apache2', hasApache)
@@ -120,3 +121,15 @@ test(
     assert.deepEqual(Object.fromEntries(refused), {})
   },
 )
+
+test('answers what a real httpd answers, to configurations and requests of chance', needsApache, async t => {
+  const seed = Number(process.env['HTTPD_SEED'] ?? 20_261)
+  const { compared, equal, deviating, refused, different } = await compare(generate(seed, 300, 8))
+  t.diagnostic(
+    `rows compared: ${compared}, equal: ${equal}, deliberate deviations: ${count(deviating)}, refused: ${count(refused)}`,
+  )
+  for (const [name, rows] of deviating) t.diagnostic(`deviation ${name}: ${rows}`)
+  for (const [why, rows] of refused) t.diagnostic(`refused: ${rows}, ${why}`)
+  assert.equal(different.slice(0, 5).join('\n\n'), '')
+  assert.ok(compared >= 2_000, `only ${compared} pairs`)
+})

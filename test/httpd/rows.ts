@@ -148,6 +148,9 @@ const PLAIN: readonly Plain[] = [
     '/b/x%2Fy',
   ],
   [`ProxyPass /a ${U}/b nocanon`, '/a/x%3By?q=%20', '/a//x', '/a/./x', '/a/%c3%a9', '/%61/x%20y', '/a/../a/z%3b'],
+  [`ProxyPass / ${U}/ab nocanon`, '//%3B?a=%20', '/%3B', '/x%20y'],
+  [`<Location //l/>\nProxyPass ${U}/never\n</Location>\nProxyPass / ${V}/`, '/l/x', '//l//x'],
+  [`ProxyPass / "${U}/a b/" upgrade=websocket`, ['/x', 'Upgrade: websocket', 'Connection: Upgrade']],
   // Patterns.
   [`ProxyPassMatch \\.gif$ ${U}`, '/x/y.gif?q', '/.GIF', '/a%20b.gif'],
   [`ProxyPassMatch ^/q(.*)$ ${U}$1`, '/q', '/q/x', '/qx'],
@@ -156,6 +159,12 @@ const PLAIN: readonly Plain[] = [
   [`ProxyPassMatch ^/(a|b)(c)?$ ${U}/x$1-$2`, '/a', '/bc', '/c'],
   [`ProxyPassMatch ^/no$ !\nProxyPassMatch ^/(?<name>.*)$ ${V}/$1`, '/no', '/no/', '/yes'],
   [`ProxyPass ~ ^/t/(.*)$ ${U}/$1`, '/t/x', '/u'],
+  [
+    `<LocationMatch "b(/|$)">\nRequestHeader set X 1\n</LocationMatch>\nProxyPassMatch "^/([^/]+)/([^/]+)" ${U}/$2/$1`,
+    '/a/b/',
+    '/b/c',
+    '/a/c',
+  ],
   // Sections, and who wins.
   [`ProxyPass /l ${U}/server\n<Location /l/x>\nProxyPass ${V}/loc\n</Location>`, '/l/a', '/l/x/y', '/l/x', '/l/xy'],
   [`ProxyPass /l/x !\n<Location /l>\nProxyPass ${U}/outer\n</Location>`, '/l/x/y', '/l'],

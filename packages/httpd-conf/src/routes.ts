@@ -45,7 +45,7 @@ interface Variant {
 /** The routes of a server: those of its sections, the last one first, then the list in its order. httpd: proxy_trans. */
 export function compileRoutes(context: RouteContext): RouteOptions[] {
   const { server, report } = context
-  const sections = server.locations.filter(({ scope }) => scope.alias !== undefined).reverse()
+  const sections = server.locations.filter(each => each.scope.alias !== undefined && !isNowhere(each)).reverse()
   const routes: RouteOptions[] = server.rewrites ? server.rules.flatMap(rule => ruleRoute(rule, context)) : []
   sections.forEach((section, i) => {
     const alias = section.scope.alias as Alias
@@ -79,6 +79,9 @@ function speaks({ scope }: Location): boolean {
     value instanceof Map ? value.size > 0 : Array.isArray(value) ? value.length > 0 : value !== undefined,
   )
 }
+
+/** Sections are looked for in a path without runs of slashes. */
+const isNowhere = ({ path, regex }: Location): boolean => regex === undefined && path.includes('//')
 
 /** A literal prefix as httpd compares it, runs of slashes for runs of slashes. */
 const prefixSource = (prefix: string): string =>
@@ -139,7 +142,7 @@ function variants(alias: Alias, context: RouteContext, own?: Location): Variant[
     const enter = (tests: string): void => walk(i + 1, mergeScopes(scope, location.scope), lookaheads + tests)
     const pass = (tests: string): void => walk(i + 1, scope, lookaheads + tests)
     if (location === own) enter('')
-    else if (!speaks(location)) pass('')
+    else if (!speaks(location) || isNowhere(location)) pass('')
     else if (location.regex === undefined && alias.regex === undefined) {
       if (covers(location.path, alias.fake)) enter('')
       else if (!covers(alias.fake, location.path)) pass('')
@@ -355,29 +358,54 @@ function upgradeOf(value: string | undefined, websocket: boolean): string | stri
   return tokens.length === 0 ? false : tokens
 }
 
-/** The parameters of the worker that a line gets: its own, or those of the first line with the same or a shorter URL. */
-function workerParameters(alias: Alias, server: Server, report: Report): ReadonlyMap<string, string> {
-  const proxied = [...server.workers].filter(([url]) => sharesWorker(url, alias.real)).flatMap(([, map]) => [...map])
-  const all = [
-    ...server.aliases,
-    ...server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias])),
-  ]
-  const earlier = all.filter(
-    ({ place, real }) =>
-      real !== '!' && (alias.fake === '' || comesBefore(place, alias.place)) && sharesWorker(real, alias.real),
-  )
-  const owner = earlier.toSorted((a, b) => b.real.length - a.real.length)[0]
-  if (owner === undefined) return new Map([...proxied, ...alias.parameters])
-  for (const [key, value] of alias.parameters) {
-    report.warn(
-      alias.place,
-      alias.name,
-      `Ignoring parameter '${key}=${value}' because of worker sharing: line ${owner.place.line} made the worker, in httpd too`,
-      { at: `${key}=`, expected: `the parameter in line ${owner.place.line}` },
-    )
-  }
-  return new Map([...proxied, ...owner.parameters])
+/** A worker as httpd makes it: by the first line with its URL. */
+interface NamedWorker {
+  readonly url: string
+  readonly parameters: ReadonlyMap<string, string>
+  readonly alias: Alias
 }
+
+/** The workers that the lines make, in their order: a line whose URL begins with a worker's shares it. */
+function namedWorkers(server: Server): NamedWorker[] {
+  const sections = server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias]))
+  const workers: NamedWorker[] = []
+  for (const alias of [...server.aliases, ...sections].toSorted((a, b) => (comesBefore(a.place, b.place) ? -1 : 1))) {
+    if (alias.real === '!' || workers.some(({ url }) => sharesWorker(url, alias.real))) continue
+    workers.push({ url: alias.real, parameters: alias.parameters, alias })
+  }
+  return workers
+}
+
+/**
+ * The parameters that a line gets: those of the worker with the longest URL that its own, in canonical form, begins with.
+ * httpd looks the worker up by the final URL, so one whose URL has other characters is never found.
+ */
+function workerParameters(alias: Alias, server: Server, report: Report): ReadonlyMap<string, string> {
+  const final = alias.regex === undefined ? canonicalUrl(alias.real) : alias.real
+  const found = namedWorkers(server)
+    .filter(({ url }) => sharesWorker(url, final))
+    .toSorted((a, b) => b.url.length - a.url.length)[0]
+  const proxied = [...server.workers].filter(([url]) => sharesWorker(url, final)).flatMap(([, map]) => [...map])
+  if (found?.alias !== alias) {
+    for (const [key, value] of alias.parameters) {
+      report.warn(
+        alias.place,
+        alias.name,
+        found === undefined || final !== alias.real
+          ? `Ignoring parameter '${key}=${value}': httpd finds no worker whose URL has other than plain characters`
+          : `Ignoring parameter '${key}=${value}' because of worker sharing: line ${found.alias.place.line} made the worker, in httpd too`,
+        { at: `${key}=`, ...(found !== undefined && { expected: `the parameter in line ${found.alias.place.line}` }) },
+      )
+    }
+  }
+  return new Map([...proxied, ...(found?.parameters ?? [])])
+}
+
+const canonicalUrl = (url: string): string =>
+  url.replace(
+    /^((?:unix:[^|]+\|)?[a-z]+:\/\/[^/]*)(.*)$/is,
+    (_, origin: string, path: string) => origin + canonical(path),
+  )
 
 const comesBefore = (a: Place, b: Place): boolean => a.file === b.file && a.line < b.line
 

@@ -693,6 +693,14 @@ export class ServerReader {
       regex = translated
     }
     if (!words.done) this.#fail(directive, `Multiple ${directive.name}> arguments not (yet) supported.`)
+    if (regex === undefined && path.includes('//')) {
+      this.#report.warn(
+        directive.place,
+        directive.name,
+        'never matches, in httpd too: runs of slashes are one where sections are looked for',
+        { at: path },
+      )
+    }
     const scope = emptyScope()
     const location: Location = { place: directive.place, name: directive.name, path, regex, scope }
     this.#walk(directive.children ?? [], {
@@ -909,6 +917,9 @@ export class ServerReader {
         })
       }
       for (const [key, value] of parameters) this.#parameter(key, value, new Map(), directive, 'ProxyPass ', '')
+    }
+    if (nocanon && real !== '!' && /[^\w~$\-.+!*'(),;:@&=/?#[\]|]/.test(real)) {
+      this.#report.refuse(place, name, 'nocanon with a URL that is not in canonical form is not honoured', { at: real })
     }
     if (nocanon && regex !== undefined)
       this.#report.refuse(place, name, 'nocanon is honoured with a path, not with a pattern', { at: 'nocanon' })

@@ -1,0 +1,202 @@
+import fc from 'fast-check'
+import type { Row } from './compare.ts'
+import { behaving, get } from './rows.ts'
+
+const U = 'http://127.0.0.1:21060'
+const V = 'http://127.0.0.1:21061'
+
+const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values)
+
+const SEGMENTS = ['a', 'b', 'ab', 'A', 'a.b', '~u', 'p:x', 'a b', 'x-y', '(z)', 'q+', 'é']
+
+/** A path as a configuration has it. */
+const path = fc
+  .tuple(
+    fc.array(fc.tuple(pick('/', '/', '/', '/', '//'), pick(...SEGMENTS)), { minLength: 1, maxLength: 3 }),
+    pick('', '', '/'),
+  )
+  .map(([parts, end]) => parts.map(part => part.join('')).join('') + end)
+
+const anyPath = fc.oneof({ weight: 8, arbitrary: path }, { weight: 1, arbitrary: fc.constant('/') })
+
+const target = fc
+  .tuple(pick(U, V, 'ws://127.0.0.1:21060', 'ws://127.0.0.1:21061'), fc.oneof(path, path, pick('', '/')))
+  .map(([origin, rest]) => origin + rest)
+
+const quoted = (text: string): string => `"${text}"`
+
+const PATTERNS: readonly (readonly [pattern: string, substitution: string])[] = [
+  ['^/a/(.*)$', '/m/$1'],
+  ['^/(a|b)(/.*)?$', '/n$2'],
+  ['b', ''],
+  ['^/([^/]+)/([^/]+)', '/$2/$1'],
+  ['(?i)^/ab?', '/i$0'],
+  ['^/(.*?)/?$', '/t/$1'],
+  ['\\.b(/|$)', '/dot'],
+  ['[[:upper:]]', '/up'],
+]
+
+const parameter = pick(
+  '',
+  '',
+  '',
+  '',
+  ' nocanon',
+  ' timeout=9',
+  ' max=9 retry=0',
+  ' upgrade=websocket',
+  ' upgrade=chat',
+)
+
+const passLine = fc
+  .tuple(anyPath, fc.oneof({ weight: 5, arbitrary: target }, fc.constant('!')), parameter)
+  .map(
+    ([from, to, more]) =>
+      `ProxyPass ${quoted(from)} ${quoted(to)}${to === '!' || (more === ' nocanon' && /[ é]/.test(to)) ? '' : more}`,
+  )
+
+const matchLine = fc
+  .tuple(pick(...PATTERNS), pick(U, V, 'ws://127.0.0.1:21060'), pick(false, false, false, true))
+  .map(([[pattern, substitution], origin, excluded]) =>
+    excluded
+      ? `ProxyPassMatch ${quoted(pattern)} !`
+      : `ProxyPassMatch ${quoted(pattern)} ${quoted(origin + substitution)}`,
+  )
+
+/** What a server and a section may say alike. */
+const settingLine = pick(
+  'ProxyPreserveHost On',
+  'ProxyPreserveHost Off',
+  'ProxyAddHeaders Off',
+  'RequestHeader set X-A one',
+  'RequestHeader append X-A two',
+  'RequestHeader merge X-A one',
+  'RequestHeader unset X-B',
+  'RequestHeader setifempty X-B none',
+  'RequestHeader edit* X-B "([a-z])" "<$1>"',
+  'RequestHeader set X-C "%{ROBOT}e" env=ROBOT',
+  'RequestHeader unset X-Forwarded-For',
+  'RequestHeader set X-Forwarded-Host h',
+  'Header set X-Z z',
+  'Header always append X-Z y',
+  'Header unset X-Hop',
+)
+
+const serverLine = fc.oneof(
+  settingLine,
+  pick(
+    'MergeSlashes Off',
+    'AllowEncodedSlashes On',
+    'AllowEncodedSlashes NoDecode',
+    'ProxyVia On',
+    'ProxyVia Block',
+    'ProxyMaxForwards 9',
+    'SetEnvIfNoCase X-B "^(a)" ROBOT=$1',
+    'SetEnvIf Request_URI "b$" no-proxy',
+  ),
+)
+
+const section = fc
+  .tuple(anyPath, pick('none', 'pass', 'match', 'not'), target, fc.array(settingLine, { maxLength: 3 }))
+  .map(([where, kind, to, lines]) => {
+    const inside = kind === 'pass' ? [`ProxyPass ${quoted(to)}`] : kind === 'not' ? ['ProxyPass !'] : []
+    const [open, close] =
+      kind === 'match'
+        ? [`<LocationMatch "b(/|$)">`, '</LocationMatch>']
+        : [`<Location ${quoted(where)}>`, '</Location>']
+    return [open, ...inside, ...lines, close].join('\n')
+  })
+
+const rewrite = fc
+  .tuple(
+    pick(...PATTERNS),
+    pick(U, V, 'ws://127.0.0.1:21060'),
+    pick(
+      '',
+      'RewriteCond %{HTTP:X-B} ^a [NC]\n',
+      'RewriteCond %{REQUEST_METHOD} =GET\n',
+      'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+    ),
+  )
+  .map(
+    ([[pattern, substitution], origin, condition]) =>
+      `RewriteEngine On\n${condition}RewriteRule ${quoted(pattern)} ${quoted(origin + substitution.replace(/^$/, '/r'))} [P]`,
+  )
+
+const configuration = fc
+  .tuple(
+    fc.array(serverLine, { maxLength: 3 }),
+    fc.array(fc.oneof({ weight: 4, arbitrary: passLine }, { weight: 1, arbitrary: matchLine }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+    fc.array(section, { maxLength: 2 }),
+    fc.option(rewrite, { freq: 2 }),
+    fc.boolean(),
+  )
+  .map(([settings, passes, sections, rules, first]) =>
+    [
+      ...settings,
+      ...(first ? [...sections, ...passes] : [...passes, ...sections]),
+      ...(rules === null || sections.length > 0 ? [] : [rules]),
+    ].join('\n'),
+  )
+
+/** A segment as a client may spell it. */
+const spelling = fc
+  .tuple(
+    pick(...SEGMENTS, '%25', '%3B', ';p=1', 'x%20y', '[x]', '..', '.', '%2e', 'b%0A', '%c3%a9', 'a%2Fb', '%41'),
+    pick(0, 0, 0, 1),
+  )
+  .map(([segment, encoded]) => {
+    const safe = segment.replace(/ /g, '%20').replace(/é/g, '%C3%A9')
+    return encoded === 1 && /^[a-z]/.test(safe) ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}` : safe
+  })
+
+const requestPath = fc
+  .tuple(fc.array(fc.tuple(pick('/', '/', '/', '/', '/', '//'), spelling), { maxLength: 4 }), pick('', '', '/'))
+  .map(([parts, end]) => parts.map(part => part.join('')).join('') + end || '/')
+
+const WS = 'Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13'
+
+const request = fc
+  .tuple(
+    requestPath,
+    pick('', '', '', '?q=1', '?', '?a=%20&b=/../x'),
+    fc.array(
+      pick(
+        'X-A: own',
+        'X-B: abc',
+        'X-B: Axe',
+        'X-Forwarded-For: 9.9.9.9',
+        'Via: 1.0 x',
+        `Upgrade: websocket\r\n${WS}`,
+        `Upgrade: chat\r\n${WS}`,
+      ),
+      { maxLength: 2 },
+    ),
+  )
+  .map(([target, query, fields]) =>
+    get(
+      target + query,
+      fields.filter((field, i) => i === 0 || !field.startsWith('Upgrade') || !fields[0]?.startsWith('Upgrade')),
+    ),
+  )
+
+/** Configurations with requests to each; the same for the same seed. */
+export function generate(seed: number, configurations: number, requests: number): Row[] {
+  const cases = fc.sample(fc.tuple(configuration, fc.array(request, { minLength: requests, maxLength: requests })), {
+    seed,
+    numRuns: configurations,
+  })
+  return cases.flatMap(([conf, list], i) =>
+    list.map(
+      (bytes): Row => ({
+        id: `seed ${seed}, configuration ${i}`,
+        conf: `# ${i}\n${conf}`,
+        request: bytes,
+        answer: behaving('K'),
+      }),
+    ),
+  )
+}
