@@ -52,7 +52,9 @@ export class RawClient extends Reader {
 
   /** Ends with RST. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    // A reset after our own FIN would leave Node with a handle that never closes, and a process that never exits.
+    if (this.socket.writableEnded) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 
   destroy(): void {

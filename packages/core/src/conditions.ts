@@ -49,11 +49,15 @@ function compileCondition(condition: Condition): ConditionTest {
   if ('test' in condition) {
     const { test } = condition
     return req => {
+      let held: unknown
       try {
-        return test(req) ? KEEP : null
+        held = test(req)
       } catch (cause) {
         throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a condition threw ${String(cause)}`, cause })
       }
+      // A promise would always hold.
+      if (held instanceof Promise) throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'a condition gave a promise' })
+      return held ? KEEP : null
     }
   }
   const { header } = condition
