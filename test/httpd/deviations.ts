@@ -87,10 +87,20 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'nocanon and dot segments',
     reason: 'a raw path that leads upwards would reach what the line does not name; it is sent in its canonical form',
-    applies: ({ conf }, httpd, ours) =>
+    applies: ({ conf }, httpd, ours) => {
+      const climbs = ({ seen }: Outcome): boolean =>
+        /\/\.\.(?:\/|$)/.test(seen?.line.replace(/ HTTP.*|\?.*/s, '') ?? '')
+      return conf.includes('nocanon') && climbs(httpd) && !climbs(ours)
+    },
+  },
+  {
+    name: 'an empty path is "/"',
+    reason: 'under nocanon httpd glues the query to a host without path, and answers 400',
+    applies: ({ request, conf }, httpd, ours) =>
       conf.includes('nocanon') &&
-      httpd.seen?.line.includes('/../') === true &&
-      ours.seen?.line.includes('/..') === false,
+      /^[A-Z]+ \/\?/.test(request) &&
+      httpd.status === '400' &&
+      / \/\?/.test(ours.seen?.line ?? ''),
   },
   {
     name: 'kept slashes and dot segments',

@@ -166,12 +166,12 @@ function pathOf(alias: Alias, lookaheads: string): string | RegExp {
   const { fake, regex } = alias
   if (regex !== undefined) {
     if (lookaheads === '') return new RegExp(regex.source, regex.flags)
-    const anchored = regex.source.startsWith('^') && !regex.source.includes('|')
+    // The sections' own paths keep their case.
+    const source = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
+    const flags = regex.flags.replace('i', '')
+    const anchored = source.startsWith('^') && !source.includes('|')
     // Elsewhere than at the start a look-behind brings the test to where the path begins.
-    return new RegExp(
-      anchored ? `^${lookaheads}(?:${regex.source})` : `(?<=^${lookaheads}[^]*)(?:${regex.source})`,
-      regex.flags,
-    )
+    return new RegExp(anchored ? `^${lookaheads}(?:${source})` : `(?<=^${lookaheads}[^]*)(?:${source})`, flags)
   }
   if (lookaheads === '' && /^\/[\w/.~$&+,;=@%!'() -]*$/.test(fake)) return fake
   return new RegExp(`^${lookaheads}${prefixSource(fake)}${boundary(fake)}(?<rest>.*)$`, 's')
