@@ -1,0 +1,509 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect as connectTcp } from 'node:net'
+import test from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { TunnelEnd } from '@ws-tunnel/core'
+import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
+import express5 from 'express'
+import {
+  answer,
+  type Backend,
+  type BackendConnection,
+  echo,
+  raw,
+  record,
+  silent,
+  startBackend,
+  switching,
+} from '../support/backend.ts'
+import { connect, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { closedPort, eventually, openHandles, within } from '../support/gate.ts'
+import type { Middleware, Started } from '../support/start.ts'
+import { type Front, front, released, statusesOf } from './front.ts'
+import type { BackendPorts, Command, Report } from './fuzz-gateway.ts'
+
+const MIB = 1024 * 1024
+
+/** A client behind its 101, and the backend's end of the same tunnel. */
+async function opened({ dial, backend }: Front, path = '/'): Promise<{ client: RawClient; peer: BackendConnection }> {
+  const client = await dial()
+  const nth = backend.connections.length
+  client.send(upgradeRequest(path))
+  assert.equal((await client.answer()).statusCode, 101)
+  return { client, peer: await backend.connection(nth) }
+}
+
+const connectionsOf = (gateway: Started): Promise<number> =>
+  new Promise(resolve => gateway.server.getConnections((_error, count) => resolve(count)))
+
+const lastEnd = (gateway: Started): Promise<TunnelEnd> =>
+  eventually(() => {
+    const { end } = gateway.ends.at(-1) ?? {}
+    assert.ok(end !== undefined)
+    return end
+  })
+
+/** Whether the socket heard the peer's FIN, or its RST. */
+const heardEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
+  eventually(() => end.ended || end.socket.destroyed, 1_500)
+
+test('ends the backend within a second of the RST of the client, and the client of the RST of the backend', async t => {
+  const one = await front(t, record())
+  const reset = await opened(one)
+  reset.client.reset()
+  await within(1_000, 'the end of the backend', heardEnd(reset.peer))
+  assert.equal((await lastEnd(one.gateway)).reason, 'client-error')
+
+  const other = await opened(one)
+  other.peer.reset()
+  await within(1_000, 'the end of the client', heardEnd(other.client))
+  await eventually(() => one.gateway.ends.length === 2)
+  assert.equal(one.gateway.ends[1]?.end.reason, 'backend-error')
+  assert.equal(one.gateway.tunnels.size, 0)
+})
+
+for (const stalled of ['client', 'peer'] as const) {
+  const pushing = stalled === 'client' ? 'peer' : 'client'
+
+  test(`holds back the ${pushing === 'peer' ? 'backend' : 'client'} while the other side reads nothing, and lets go of both at a RST`, async t => {
+    const all = await front(t, record())
+    const ends = await opened(all)
+    const bystander = await opened(all)
+    ends[stalled].socket.pause()
+    const before = process.memoryUsage().arrayBuffers
+    const block = Buffer.alloc(MIB)
+    const total = 512
+    for (let i = 0; i < total; i++) ends[pushing].socket.write(block)
+    let waiting = -1
+    await eventually(async () => {
+      const settled = ends[pushing].socket.writableLength === waiting
+      waiting = ends[pushing].socket.writableLength
+      await new Promise(resolve => setTimeout(resolve, 100))
+      return settled
+    }, 10_000)
+    // The rest of what left is in the buffers of the kernel; the writes above share one block.
+    assert.ok(waiting > (total / 2) * MIB, `${waiting / MIB} MiB still wait`)
+    const grown = process.memoryUsage().arrayBuffers - before
+    assert.ok(grown < 8 * MIB, `${grown / MIB} MiB more in the gateway`)
+
+    bystander.client.send('meanwhile')
+    assert.equal((await bystander.peer.readExact(9)).toString(), 'meanwhile')
+
+    ends[pushing].reset()
+    await within(
+      1_500,
+      'the tunnel to end',
+      eventually(() => all.gateway.tunnels.size === 1),
+    )
+    ends[stalled].socket.destroy()
+  })
+
+  test(`cuts a tunnel whose ${stalled === 'peer' ? 'backend' : 'client'} reads nothing for longer than idleTimeout`, async t => {
+    const all = await front(t, record(), { idleTimeout: 200 })
+    const ends = await opened(all)
+    ends[stalled].socket.pause()
+    for (let i = 0; i < 64; i++) ends[pushing].socket.write(Buffer.alloc(MIB))
+    const { reason } = await lastEnd(all.gateway)
+    assert.equal(reason, 'idle')
+    assert.equal(all.gateway.tunnels.size, 0)
+  })
+
+  test(`passes the FIN of the ${stalled === 'peer' ? 'backend' : 'client'} on, lets the other direction live, and bounds it`, async t => {
+    const all = await front(t, record(), { halfOpenTimeout: 250 })
+    const ends = await opened(all)
+    const [first, second] = [ends[stalled], ends[pushing]]
+    first.end('last words')
+    assert.equal((await second.readAll()).toString(), 'last words')
+    for (let i = 0; i < 8; i++) {
+      second.socket.write('more')
+      assert.equal((await first.readExact(4)).toString(), 'more')
+      await new Promise(resolve => setTimeout(resolve, 60))
+    }
+    assert.equal(all.gateway.tunnels.size, 1, 'bytes keep a half-open tunnel alive')
+    assert.equal((await lastEnd(all.gateway)).reason, 'half-open')
+    await heardEnd(first)
+  })
+}
+
+test('serves others under clients that never finish their heads, and cuts those by the timers of the server', async t => {
+  const all = await front(
+    t,
+    echo(),
+    {},
+    { serverOptions: { headersTimeout: 400, requestTimeout: 400, connectionsCheckingInterval: 50 } },
+  )
+  const tunnel = await opened(all)
+  const slow = await Promise.all(Array.from({ length: 150 }, () => all.dial()))
+  for (const client of slow) client.send('GET / HTTP/1.1\r\nHost: front.example\r\nUpgrade: web')
+  const probe = await opened(all)
+  probe.client.send('probe')
+  assert.equal((await within(2_000, 'the probe', probe.client.readExact(5))).toString(), 'probe')
+  assert.match(await all.exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+  for (const client of slow) assert.deepEqual(statusesOf((await client.readAll()).toString()), [408])
+  tunnel.client.send('still open')
+  assert.equal((await tunnel.client.readExact(10)).toString(), 'still open')
+  assert.equal(all.backend.connections.length, 2)
+})
+
+test('serves others under backends that never answer, and gives those up in time', async t => {
+  const mute = await startBackend(silent())
+  t.after(() => mute.close())
+  const all = await front(t, echo(), address => ({
+    routes: [
+      { path: '/slow', target: `ws://${mute.address}`, handshakeTimeout: 500 },
+      { path: '/', target: `ws://${address}` },
+    ],
+  }))
+  const slow = await Promise.all(Array.from({ length: 150 }, () => all.dial()))
+  for (const client of slow) client.send(upgradeRequest('/slow'))
+  await mute.request(100)
+  const probe = await opened(all)
+  probe.client.send('probe')
+  assert.equal((await within(2_000, 'the probe', probe.client.readExact(5))).toString(), 'probe')
+  for (const client of slow) assert.equal((await client.whole()).statusCode, 504)
+  // A backend hears of a lost interest by FIN; those here never end on their own.
+  await eventually(() => mute.connections.every(({ ended }) => ended))
+})
+
+test('leaves no timer, socket or slot behind, however tunnels end', async t => {
+  const all = await front(t, echo(), {
+    connectTimeout: 60_000,
+    handshakeTimeout: 60_000,
+    idleTimeout: 60_000,
+    halfOpenTimeout: 60_000,
+    maxLifetime: 60_000,
+    maxTunnels: 40,
+  })
+  const { Timeout: timers = 0 } = openHandles()
+  for (let round = 0; round < 3; round++) {
+    const tunnels: Awaited<ReturnType<typeof opened>>[] = []
+    while (tunnels.length < 40) tunnels.push(await opened(all))
+    assert.ok((openHandles()['Timeout'] ?? 0) >= timers + 40, 'the limits are watched')
+    for (const [i, { client, peer }] of tunnels.entries()) {
+      if (i % 4 === 0) client.end()
+      else if (i % 4 === 1) client.reset()
+      else if (i % 4 === 2) peer.end()
+      else client.destroy()
+    }
+    // Who has heard the end of the other side ends as well.
+    for (const { client } of tunnels)
+      void client.readAll().then(
+        () => client.end(),
+        () => {},
+      )
+    await eventually(() => all.gateway.tunnels.size === 0)
+  }
+  assert.equal(all.gateway.ends.length, 120)
+  await released(all.backend)
+  await eventually(async () => (await connectionsOf(all.gateway)) === 0)
+  await eventually(() => (openHandles()['Timeout'] ?? 0) <= timers)
+})
+
+test('gives the slot of a tunnel back when its handshake fails, is refused or is given up', async t => {
+  const { backend, dial, exchange, gateway } = await front(
+    t,
+    async (connection, each) => {
+      const { path } = await connection.request()
+      if (path === '/refused') connection.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+      else if (path === '/broken') connection.reset()
+      else if (path === '/open')
+        await connection.write('HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+      else each.seen.length = 0
+    },
+    { maxTunnels: 1, handshakeTimeout: 10_000 },
+  )
+  for (let i = 0; i < 5; i++) {
+    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/refused'))), [403])
+    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/broken'))), [502])
+    const leaving = await dial()
+    leaving.send(upgradeRequest('/silent'))
+    await eventually(() => backend.connections.at(-1)?.requests[0]?.path === '/silent')
+    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/open'))), [503])
+    leaving.reset()
+    await eventually(() => gateway.errors.at(-1)?.code === 'WST_ERR_CLIENT_GONE')
+  }
+  const client = await dial()
+  client.send(upgradeRequest('/open'))
+  assert.equal((await client.answer()).statusCode, 101)
+  const late = await exchange(upgradeRequest('/open'))
+  assert.match(late, /^HTTP\/1\.1 503 .*WST_ERR_TUNNEL_LIMIT/s)
+})
+
+for (const kind of ['an upgrade', 'a plain request', 'a plain request with a body'] as const) {
+  const request =
+    kind === 'an upgrade'
+      ? upgradeRequest('/')
+      : kind === 'a plain request'
+        ? plainRequest('/')
+        : plainRequest('/', { method: 'POST', headers: ['Transfer-Encoding: chunked'], body: '5\r\nhello\r\n' })
+
+  test(`asks no backend for ${kind} whose client left while earlier middleware was thinking`, async t => {
+    const waiting: (() => void)[] = []
+    const thinking: Middleware = (_req, _res, next) => void waiting.push(next)
+    const { backend, dial, gateway } = await front(t, silent(), { handshakeTimeout: 0 }, { before: [thinking] })
+    const client = await dial()
+    client.send(request)
+    await eventually(() => waiting.length === 1)
+    client.reset()
+    await eventually(async () => (await connectionsOf(gateway)) === 0)
+    waiting[0]?.()
+    // A client of its own comes after all that the first one may have set going.
+    const other = await dial()
+    other.send(upgradeRequest('/other'))
+    await eventually(() => waiting.length === 2)
+    waiting[1]?.()
+    await eventually(() => backend.seen.some(({ path }) => path === '/other'))
+    assert.deepEqual(
+      backend.seen.map(({ path }) => path),
+      ['/other'],
+    )
+  })
+
+  test(`answers ${kind} with 504 when the target function never settles, and forgets it when the client leaves`, async t => {
+    const settlers: ((target: string) => void)[] = []
+    const target = () => new Promise<string>(resolve => settlers.push(resolve))
+    const { backend, dial, exchange } = await front(t, record(), { target, handshakeTimeout: 200 })
+    const whole = kind === 'a plain request with a body' ? `${request}0\r\n\r\n` : request
+    const client = await dial()
+    client.send(whole)
+    assert.equal((await client.whole()).statusCode, 504)
+    settlers[0]?.(`ws://${backend.address}`)
+
+    const leaving = await dial()
+    leaving.send(whole)
+    await eventually(() => settlers.length === 2)
+    leaving.reset()
+    await leaving.closed
+    settlers[1]?.(`ws://${backend.address}`)
+    assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+    assert.deepEqual(backend.connections, [])
+  })
+}
+
+for (const how of ['throws', 'rejects'] as const) {
+  test(`lets no observer that ${how} touch the tunnel or the process, and says so in a warning`, async t => {
+    const warnings: string[] = []
+    const onWarning = ({ message }: Error): void => void warnings.push(message)
+    process.on('warning', onWarning)
+    t.after(() => process.off('warning', onWarning))
+    const fail = (what: string) => (): never | Promise<never> => {
+      const error = new Error(`the observer of ${what} ${how}`)
+      if (how === 'rejects') return Promise.reject(error)
+      throw error
+    }
+    const backend = await startBackend(async (connection, each) => {
+      await (each.connections[0] === connection ? echo() : raw(''))(connection, each)
+    })
+    t.after(() => backend.close())
+    const app = express5()
+    app.use(
+      wsTunnel({
+        target: `ws://${backend.address}`,
+        onOpen: fail('onOpen') as () => void,
+        onClose: fail('onClose') as () => void,
+        onError: fail('onError') as () => void,
+      }),
+    )
+    const server = createServer(app.set('env', 'test'))
+    listenForUpgrades(server, app)
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => server.close())
+    const { port } = server.address() as AddressInfo
+
+    const client = await connect(port)
+    client.send(upgradeRequest('/'))
+    assert.equal((await client.answer()).statusCode, 101)
+    client.send('still echoed')
+    assert.equal((await client.readExact(12)).toString(), 'still echoed')
+    client.end()
+    await client.readAll()
+    const refused = await connect(port)
+    refused.send(upgradeRequest('/'))
+    assert.equal((await refused.whole()).statusCode, 502)
+    refused.destroy()
+    for (const what of ['onOpen', 'onClose', 'onError']) {
+      await eventually(() => warnings.includes(`the observer of ${what} ${how}`))
+    }
+  })
+}
+
+test('500s a request whose trust function throws', async t => {
+  const { backend, exchange } = await front(t, echo(), {
+    trustProxy: () => {
+      throw new Error('no trust')
+    },
+  })
+  assert.deepEqual(statusesOf(await exchange(upgradeRequest('/'))), [500])
+  assert.deepEqual(statusesOf(await exchange(plainRequest('/', { headers: ['Connection: close'] }))), [500])
+  assert.deepEqual(backend.seen, [])
+})
+
+test('takes an upgrade for none of ours when the `only` function throws', async t => {
+  const { exchange } = await front(
+    t,
+    answer({ headers: ['Connection: close'] }),
+    {},
+    {
+      only: () => {
+        throw new Error('whose is it?')
+      },
+    },
+  )
+  const statuses = statusesOf(await exchange(upgradeRequest('/', { headers: { Connection: 'Upgrade, close' } })))
+  assert.equal(statuses.length, 1)
+  assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+})
+
+test('goes on after an error handler of the app that throws', async t => {
+  const failing: Middleware = (_req, res, next) => {
+    const end = res.end.bind(res)
+    res.end = ((...args: []) => {
+      res.end = end
+      if (res.statusCode === 502) throw new Error('the handler fails')
+      return end(...args)
+    }) as typeof res.end
+    next()
+  }
+  const { exchange } = await front(t, raw(''), {}, { before: [failing] })
+  const [status] = statusesOf(await exchange(upgradeRequest('/')))
+  assert.ok(status !== undefined && status >= 500)
+  assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+})
+
+/** The fuzzer's gateway in a process that may open this many descriptors, where a shell can say so. */
+async function limitedGateway(
+  descriptors: number,
+  ports: BackendPorts,
+): Promise<{ child: ChildProcess; port: number; faults: string[] }> {
+  const script = fileURLToPath(new URL('./fuzz-gateway.ts', import.meta.url))
+  const child = spawn('/bin/sh', ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, process.execPath, script], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, NODE_ENV: 'test' },
+  })
+  const faults: string[] = []
+  child.on('message', (report: Report) => {
+    if ('fault' in report) faults.push(report.stack)
+  })
+  child.send({ start: ports } satisfies Command)
+  const [report] = (await once(child, 'message')) as [Report]
+  assert.ok('port' in report)
+  return { child, port: report.port, faults }
+}
+
+test('answers 503 when descriptors run out, keeps the tunnels it has, and recovers in full', {
+  skip: process.platform === 'win32',
+}, async t => {
+  const backend: Backend = await startBackend(echo())
+  t.after(() => backend.close())
+  const refuses = await closedPort()
+  const { port: scripted } = backend
+  const { child, port, faults } = await limitedGateway(128, {
+    scripted,
+    resets: refuses,
+    ends: refuses,
+    speaks: refuses,
+    refuses,
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const list = `/proc/${child.pid}/fd`
+  const descriptors = (): number | undefined => (existsSync(list) ? readdirSync(list).length : undefined)
+
+  /** Opens a tunnel, or gives what came instead: a status, or nothing where not even the connection could be accepted. */
+  const attempt = async (): Promise<RawClient | number | undefined> => {
+    const client = await connect(port)
+    client.send(upgradeRequest('/ws'))
+    try {
+      const { statusCode } = await client.answer()
+      if (statusCode === 101) return client
+      client.destroy()
+      return statusCode
+    } catch {
+      client.destroy()
+      return undefined
+    }
+  }
+  const tunnels: RawClient[] = []
+  t.after(() => {
+    for (const tunnel of tunnels) tunnel.destroy()
+  })
+  const fill = async (most: number): Promise<(number | undefined)[]> => {
+    const excess: (number | undefined)[] = []
+    for (let i = 0; i < most; i++) {
+      const got = await attempt()
+      if (typeof got === 'object') tunnels.push(got)
+      else excess.push(got)
+    }
+    return excess
+  }
+  const echoes = async (): Promise<void> => {
+    for (const [i, tunnel] of tunnels.entries()) {
+      tunnel.send(`tunnel ${i}\n`)
+      assert.equal((await tunnel.readThrough('\n')).toString(), `tunnel ${i}\n`)
+    }
+  }
+  const drain = async (): Promise<void> => {
+    for (const tunnel of tunnels.splice(0)) tunnel.destroy()
+    await eventually(() => backend.open === 0)
+  }
+
+  await fill(1)
+  await drain()
+  const before = descriptors()
+  const seen = new Set<number | undefined>()
+  for (const spare of [0, 1]) {
+    // A tunnel takes two descriptors: with one more or less in use, it is the client or the backend that gets none.
+    const idle = Array.from({ length: spare }, () => connectTcp(port, '127.0.0.1'))
+    await Promise.all(idle.map(socket => once(socket, 'connect')))
+    const excess = await fill(80)
+    for (const status of excess) seen.add(status)
+    assert.ok(tunnels.length > 20, `${tunnels.length} tunnels fit`)
+    assert.ok(excess.length > 10, `${excess.length} did not`)
+    await echoes()
+    for (const socket of idle) socket.destroy()
+    await drain()
+    if (before !== undefined) await eventually(() => (descriptors() as number) <= before)
+  }
+  assert.ok(seen.delete(503), 'the backend could not be dialled')
+  seen.delete(undefined)
+  assert.deepEqual([...seen], [])
+  const [again] = await fill(20)
+  assert.equal(again, undefined)
+  assert.equal(tunnels.length, 20)
+  await echoes()
+  assert.deepEqual(faults, [])
+  assert.equal(child.exitCode, null)
+})
+
+test('tears a tunnel down once, whatever order the ends, errors and closes of its sockets come in', async t => {
+  const all = await front(t, switching({ after: () => {} }), { halfOpenTimeout: 500 })
+  const moves: ((ends: { client: RawClient; peer: BackendConnection }) => void)[] = [
+    ({ client }) => client.end(),
+    ({ peer }) => peer.end(),
+    ({ client }) => client.reset(),
+    ({ peer }) => peer.reset(),
+    ({ client }) => client.destroy(),
+    ({ peer }) => void peer.socket.destroy(),
+    ({ client }) => void client.send('bytes'),
+    ({ peer }) => void peer.socket.write('bytes'),
+  ]
+  let expected = 0
+  for (const first of moves) {
+    for (const second of moves) {
+      const ends = await opened(all)
+      expected++
+      first(ends)
+      second(ends)
+      setImmediate(() => {
+        ends.client.destroy()
+        ends.peer.socket.destroy()
+      })
+    }
+  }
+  await eventually(() => all.gateway.tunnels.size === 0)
+  assert.equal(all.gateway.ends.length, expected)
+  assert.equal(new Set(all.gateway.ends.map(({ tunnel }) => tunnel)).size, expected)
+})
