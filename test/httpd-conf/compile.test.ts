@@ -237,6 +237,9 @@ test('refuses patterns that JavaScript cannot say or that could hang the process
     '\\K',
     '(*FAIL)',
     '.*.*.*.*x',
+    '^/(.*)a(.*)b(.*)c$',
+    '^/(\\\\w+)(\\\\w+)(\\\\w+)$',
+    'a+b*a+b*a+x',
     '(?|a|b)',
   ]
   for (const pattern of bad)
@@ -257,6 +260,9 @@ test('refuses patterns that JavaScript cannot say or that could hang the process
     '(?#note)a',
     '(?<n>a)\\k<n>',
     '^/[\\s\\S]+$',
+    '^/(.*)/(.*)/(.*)$',
+    '^/([^/]+)/([^/]+)/([^/]+)/([^/]+)/x$',
+    '^(/.*\\\\.gif)$',
   ]
   for (const pattern of good)
     assert.equal(said(`ProxyPassMatch "${pattern}" ws://b.test/`, 'error').join(), '', pattern)

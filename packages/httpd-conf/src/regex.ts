@@ -197,35 +197,69 @@ class Translation {
   }
 }
 
+/** Longest time that is let pass: the square of a path's length, which is at most 8 KiB. */
+const MAX_DEGREE = 2
+
 /**
- * Why a pattern could take longer than a path of 8 KiB allows: a repetition inside a repetition, or too many repetitions
- * that can each take what the others take. It errs on the safe side.
+ * Why a pattern could take longer than a path of 8 KiB allows: a repetition inside a repetition, or repetitions that can
+ * each give back, one by one, what another may take. It errs on the safe side.
  */
 function slowness(source: string): string | undefined {
   const stack: { repeats: boolean }[] = [{ repeats: false }]
-  let wide = 0
+  const branches = source.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]/gs, '').includes('|') || /\)(?:[?*]|\{0)/.test(source)
+  // Repetitions whose end is not fixed by what stands behind them; where the pattern may begin anywhere that is one, too.
+  let movers: string[] = source.startsWith('^') && !branches ? [] : ['.']
+  let degree = 0
+  const meet = (unit: string): void => {
+    degree = Math.max(degree, movers.length)
+    if (stack.length > 1 && branches) return
+    movers = movers.filter(mover => overlaps(mover, unit))
+  }
   for (let i = 0; i < source.length; ) {
     const rest = source.slice(i, i + 200)
     const unit = /^(?:\\.|\[(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!]|<[=!]))?|.)/s.exec(rest)?.[0] ?? (source[i] as string)
-    i += source[i] === '[' && !unit.endsWith(']') ? classLength(source, i) : unit.length
+    const length = source[i] === '[' && !unit.endsWith(']') ? classLength(source, i) : unit.length
+    const whole = source.slice(i, i + length)
+    i += length
     if (unit.startsWith('(')) {
       stack.push({ repeats: false })
       continue
     }
     const closed = unit === ')' && stack.length > 1 ? stack.pop() : undefined
-    const quantifier = /^(?:[*+]|\{(\d+),?(\d*)\})\??/.exec(source.slice(i, i + 24))
-    const many = quantifier !== null && (quantifier[1] === undefined || Number(quantifier[2] || quantifier[1]) > 8)
-    const unbounded = many && (quantifier[1] === undefined || !/^\{\d+\}/.test(quantifier[0]))
-    if (quantifier !== null) i += quantifier[0].length
+    const quantifier = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/.exec(source.slice(i, i + 24))
+    const text = quantifier?.[0] ?? ''
+    const many = /^[*+]/.test(text) || (text.startsWith('{') && Number(quantifier?.[3] || quantifier?.[1]) > 8)
+    const unbounded = many && !/^\{\d+\}/.test(text)
+    i += text.length
     const above = stack.at(-1) as { repeats: boolean }
-    if (closed?.repeats && quantifier !== null && many) {
+    if (closed?.repeats && many) {
       return 'a repetition inside a repetition can take exponential time; write it without nesting'
     }
     if (unbounded || closed?.repeats) above.repeats = true
-    if (unbounded && (unit === '.' || unit.startsWith('[^') || unit === '\\D' || unit === '\\W')) wide++
+    if (unit === ')') continue
+    if (unbounded) {
+      if (text.startsWith('+')) meet(whole)
+      movers.push(whole)
+    } else if (unit === '$') {
+      // What takes everything up to the end never gives anything back.
+      if (movers.at(-1) !== '.') degree = Math.max(degree, movers.length)
+    } else if (!['^', '|', '\\b', '\\B'].includes(unit) && !/^(?:\?|\{0)/.test(text)) meet(whole)
   }
-  // Each of them can give back what it took, one by one: the time grows with the length to that power.
-  return wide > 3 ? 'more than three repetitions of nearly any character can take very long' : undefined
+  return degree > MAX_DEGREE ? 'repetitions that overlap can take very long; say what stands between them' : undefined
+}
+
+/** Whether a character that the one unit takes may be one the other takes. */
+function overlaps(mover: string, unit: string): boolean {
+  try {
+    const [a, b] = [new RegExp(`^${mover}$`, 's'), new RegExp(`^${unit}$`, 's')]
+    for (let code = 0; code < 256; code++) {
+      const char = String.fromCharCode(code)
+      if (a.test(char) && b.test(char)) return true
+    }
+    return false
+  } catch {
+    return true
+  }
 }
 
 function classLength(source: string, from: number): number {
