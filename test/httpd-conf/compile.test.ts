@@ -191,6 +191,11 @@ test('reads the engine where it was switched last, and no rule of an engine that
   )
 })
 
+test('refuses a rule to ws: where there is no fallback, for httpd answers 426 there', () => {
+  const text = `ProxyWebsocketFallbackToProxyHttp Off\nRewriteEngine On\nRewriteRule ^/ ws://r.test/ [P]`
+  assert.match(said(text, 'error').join(), /httpd answers 426/)
+})
+
 test('lets no rule loose whose condition was left out', () => {
   const text = `RewriteEngine On\nRewriteCond %{LA-U:REMOTE_USER} x\nRewriteRule ^/ ws://r.test/ [P]\n${WS}`
   assert.match(said(text, 'error')[0] ?? '', /%\{LA-U:REMOTE_USER\} is not honoured/)
@@ -279,6 +284,11 @@ test('compiles the TLS of a backend from SSLProxy lines', () => {
   const route = routeOf(`${tls}\nProxyPass /a wss://b.test/`, { files, serverRoot: '/pki' })
   assert.deepEqual(route.tls, { rejectUnauthorized: true, ca: ca, minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' })
   const errors = (text: string): string => said(text, 'error', { files }).join('\n')
+  const kept = said(`${tls}\nProxyPreserveHost On\nProxyPass /a wss://b.test/`, 'warning', {
+    files,
+    serverRoot: '/pki',
+  })
+  assert.match(kept.join(), /always that of the URL/)
   assert.match(errors('ProxyPass /a wss://b.test/'), /needs SSLProxyEngine On/)
   assert.match(errors('SSLProxyEngine On\nProxyPass /a wss://b.test/'), /checks neither the name nor the dates/)
   assert.equal(

@@ -217,6 +217,16 @@ function ruleRoute(
     report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
   }
   const compiled = { ...common, target, ...settings(alias, target, server.scope, context) }
+  if (compiled.fallback === false) {
+    report.refuse(
+      place,
+      name,
+      'without fallback httpd answers 426 where no upgrade is asked for; here later lines would be tried',
+      {
+        expected: 'a RewriteCond on %{HTTP:Upgrade} and ProxyWebsocketFallbackToProxyHttp On',
+      },
+    )
+  }
   return validated(compiled, alias, report) ? [compiled] : []
 }
 
@@ -311,6 +321,14 @@ function settings(
         expected: 'SSLProxyEngine On in the same server',
         at: alias.real,
       },
+    )
+  }
+  if (secure && scope.preserveHost) {
+    report.warn(
+      alias.place,
+      alias.name,
+      "with ProxyPreserveHost httpd asks for the certificate of the client's Host; here it is always that of the URL",
+      { at: alias.real },
     )
   }
   return {
