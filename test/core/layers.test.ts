@@ -11,7 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['worker', 'backend-request', 'conditions', 'target', 'pump', 'upgrade', 'pass-reverse', 'write-head'],
   ['listener', 'tunnel', 'route', 'rewriting', 'round-trip'],
   ['route-table', 'pending-upgrade', 'handshake', 'tunnel-set', 'forward', 'relay'],
-  ['proxy'],
+  ['proxy', 'explain'],
   ['index'],
 ]
 

@@ -7,8 +7,8 @@ import { bytesToText } from './path.ts'
 /** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
 export type ConditionGroups = readonly (string | undefined)[]
 
-/** A list of conditions as one question: the groups if all hold, else `null`. */
-export type ConditionTest = (req: IncomingMessage) => ConditionGroups | null
+/** A list of conditions as one question: the groups if all hold, else `null`, and `onMiss` hears which does not. */
+export type ConditionTest = (req: IncomingMessage, onMiss?: (index: number) => void) => ConditionGroups | null
 
 /** Without the flags that make `exec` remember where it was. */
 export function stateless(pattern: RegExp): RegExp {
@@ -21,11 +21,14 @@ export function stateless(pattern: RegExp): RegExp {
  */
 export function compileConditions(conditions: readonly Condition[]): ConditionTest {
   const tests = conditions.map(compileCondition)
-  return req => {
+  return (req, onMiss) => {
     let groups: ConditionGroups = []
-    for (const test of tests) {
+    for (const [i, test] of tests.entries()) {
       const found = test(req)
-      if (found === null) return null
+      if (found === null) {
+        onMiss?.(i)
+        return null
+      }
       if (found !== KEEP) groups = found
     }
     return groups

@@ -1,4 +1,12 @@
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
+export {
+  type ExplainedBackend,
+  type ExplainedOutcome,
+  type ExplainedRoute,
+  type ExplainRequest,
+  type Explanation,
+  explain,
+} from './explain.ts'
 export type { HeaderList } from './headers.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
 export type {

@@ -2,11 +2,13 @@ import type { IncomingMessage } from 'node:http'
 import { headerValue } from './headers.ts'
 import type { RouteSettings } from './options.ts'
 import type { RequestUrl } from './path.ts'
-import { type Destination, Route } from './route.ts'
+import { type Destination, type Miss, Route } from './route.ts'
+import type { Captures } from './target.ts'
 
 /** A route that a request matched, and what it captured. */
 export interface Match {
   readonly route: Route
+  readonly captures: Captures
   /** Where the request goes; `false` hands it back to the app. */
   readonly destination: () => Destination | false | Promise<Destination | false>
 }
@@ -21,16 +23,19 @@ export class RouteTable {
 
   /**
    * The first route that takes the request. A route without fallback is passed over by a request that asks for no
-   * upgrade, as mod_proxy_wstunnel's check_trans does.
+   * upgrade, as mod_proxy_wstunnel's check_trans does. `onMiss` hears of each before it why not.
    */
-  match(req: IncomingMessage, url: RequestUrl): Match | null {
+  match(req: IncomingMessage, url: RequestUrl, onMiss?: (route: Route, miss: Miss) => void): Match | null {
     // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
     if (!url.rawPath.startsWith('/')) return null
     for (const route of this.#routes) {
       const { fallback, upgrade } = route.settings
-      if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') continue
-      const captures = route.match(req, url)
-      if (captures !== null) return { route, destination: () => route.destination(req, url, captures) }
+      if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') {
+        onMiss?.(route, 'upgrade')
+        continue
+      }
+      const captures = route.match(req, url, onMiss && (miss => onMiss(route, miss)))
+      if (captures !== null) return { route, captures, destination: () => route.destination(req, url, captures) }
     }
     return null
   }

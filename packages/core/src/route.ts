@@ -21,6 +21,9 @@ export interface Destination {
   readonly template: TargetTemplate
 }
 
+/** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
+export type Miss = 'path' | 'upgrade' | { readonly condition: number }
+
 /** Matches the path alone; `null` is no match. */
 type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
 
@@ -51,11 +54,11 @@ export class Route {
   }
 
   /**
-   * What the route captures of a request, or `null`.
+   * What the route captures of a request, or `null`; `onMiss` hears why.
    *
    * @throws {WsTunnelError} for a matched path that may not be proxied.
    */
-  match(req: IncomingMessage, url: RequestUrl): Captures | null {
+  match(req: IncomingMessage, url: RequestUrl, onMiss?: (miss: Miss) => void): Captures | null {
     const { text, fault } = url.path(this.settings.encodedSlashes, this.settings.mergeSlashes)
     if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) {
       if (text.length > MAX_MATCHED_PATH) {
@@ -63,8 +66,11 @@ export class Route {
       }
     }
     const found = this.#matchPath(text)
-    if (found === null) return null
-    const conditionGroups = this.#matchConditions(req)
+    if (found === null) {
+      onMiss?.('path')
+      return null
+    }
+    const conditionGroups = this.#matchConditions(req, onMiss && (condition => onMiss({ condition })))
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
     return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
