@@ -33,7 +33,7 @@ const under = (path: string, prefix: string): boolean => path === prefix || path
 
 /** Ways to write the way from `/public` to `/internal`. */
 function* spellings(): Generator<string> {
-  const begins = ['/public', '//public', '/./public', '/%70ublic', '/public/x/..', '']
+  const begins = ['/public', '//public', '/%70ublic', '']
   const hops = [
     ...['/..', '/%2e%2e', '/.%2e', '/%2E.', '/..;', '/..;x=1', '//..', '/.//..', '/../.', '/...', '/%252e%252e'],
     ...[
@@ -98,7 +98,7 @@ for (const kind of KINDS) {
       )
     })
 
-    for (const join of ['slash', 'concat'] as const) {
+    for (const join of encodedSlashes === 'reject' ? (['slash', 'concat'] as const) : (['slash'] as const)) {
       test(`lets ${kind} never climb out of its target (encoded slashes: ${encodedSlashes}, join: ${join})`, async t => {
         const seen = await arrivals(t, kind, address => ({
           encodedSlashes,
