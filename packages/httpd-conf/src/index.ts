@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import { type Diagnostic, HttpdConfError, Report } from './diagnostics.ts'
+import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { type Files, machineFiles } from './files.ts'
-import { folderOf, Parser } from './parse.ts'
+import { type Directive, folderOf, Parser } from './parse.ts'
 import { checkRequestEdits, compileRoutes, type Profile } from './routes.ts'
 import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
 import { compileTls } from './tls.ts'
+import { splitWords } from './words.ts'
 
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './files.ts'
@@ -45,6 +46,38 @@ export interface Compiled {
   readonly diagnostics: readonly Diagnostic[]
 }
 
+/** A directive as a server reads it that serves the configuration itself: Listen, SSLCertificateFile, CustomLog. */
+export interface PlainDirective {
+  /** Lower-case. */
+  readonly key: string
+  /** As written. */
+  readonly name: string
+  readonly words: readonly string[]
+  readonly place: Place
+}
+
+/** A virtual host, or the main server, compiled. */
+export interface CompiledHost {
+  /** What stands in `<VirtualHost>`; none for the main server. */
+  readonly addresses: readonly string[]
+  readonly serverName: string | undefined
+  /** ServerAlias; may have wildcards. */
+  readonly names: readonly string[]
+  readonly place: Place | undefined
+  readonly options: WsTunnelOptions
+  /** Its own directives outside of sections, in their order; those of the main server are not repeated. */
+  readonly directives: readonly PlainDirective[]
+}
+
+/** What came of a configuration with all its virtual hosts. */
+export interface CompiledHosts {
+  /** `undefined` where there are errors. */
+  readonly servers: { readonly main: CompiledHost; readonly hosts: readonly CompiledHost[] } | undefined
+  readonly diagnostics: readonly Diagnostic[]
+  /** A file name of the configuration, as httpd finds it from ServerRoot. */
+  readonly absolute: (name: string) => string
+}
+
 const PROFILES: Record<Compat, Profile> = {
   '2.4.71': { fallback: true, canFallback: true, idle: 'larger' },
   '2.4.47': { fallback: true, canFallback: true, idle: 'smaller' },
@@ -77,6 +110,59 @@ export function diagnosticsOf(options: WsTunnelOptions): readonly Diagnostic[] {
 
 /** As {@link fromHttpdConf}, and never throws for what stands in the configuration. */
 export function compileHttpdConf(source: string | HttpdConf): Compiled {
+  const reading = read(source)
+  const { reader, conf, file, report } = reading
+  const options = compileServer(chooseServer(reader, conf.serverName, file, report), reading)
+  if (options.routes?.length === 0 && !report.failed) warnOfNothing(reading)
+  const diagnostics = report.diagnostics
+  if (report.failed) return { options: undefined, diagnostics }
+  compiled.set(options, diagnostics)
+  return { options, diagnostics }
+}
+
+/**
+ * Compiles every virtual host of a configuration, and the main server, for a server that chooses between them. Never throws
+ * for what stands in the configuration.
+ */
+export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
+  const reading = read(source)
+  const { reader, tree, report, absolute } = reading
+  const hostOf = (own: Server, directive: Directive | undefined): CompiledHost => ({
+    addresses: directive === undefined ? [] : splitWords(directive.args),
+    serverName: own.serverName,
+    names: own.names,
+    place: directive?.place,
+    options: compileServer(directive === undefined ? own : mergeServers(reader.main, own), reading),
+    directives: (directive?.children ?? tree)
+      .filter(({ children }) => children === undefined)
+      .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),
+  })
+  const main = hostOf(reader.main, undefined)
+  const hosts = reader.hosts.map(({ place, server }) =>
+    hostOf(
+      server,
+      tree.find(directive => directive.place === place),
+    ),
+  )
+  if (!report.failed && [main, ...hosts].every(({ options }) => options.routes?.length === 0)) warnOfNothing(reading)
+  const diagnostics = report.diagnostics
+  return { servers: report.failed ? undefined : { main, hosts }, diagnostics, absolute }
+}
+
+/** A configuration, read and not yet compiled. */
+interface Reading {
+  readonly conf: HttpdConf
+  readonly file: string
+  readonly text: string
+  readonly files: Files
+  readonly profile: Profile
+  readonly report: Report
+  readonly tree: readonly Directive[]
+  readonly reader: ServerReader
+  readonly absolute: (name: string) => string
+}
+
+function read(source: string | HttpdConf): Reading {
   const conf = typeof source === 'string' ? { file: source } : source
   const { file = 'httpd.conf', files = machineFiles, compat = '2.4.71', define = {}, modules = [] } = conf
   const profile = PROFILES[compat]
@@ -96,10 +182,14 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
   const reader = new ServerReader(report)
-  reader.read(new Parser(around).parse(text, file))
-  const server = chooseServer(reader, conf.serverName, file, report)
-  const serverName = server.serverName ?? conf.serverName ?? hostname()
+  const tree = new Parser(around).parse(text, file)
+  reader.read(tree)
   const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(around.serverRoot), name))
+  return { conf, file, text, files, profile, report, tree, reader, absolute }
+}
+
+function compileServer(server: Server, { conf, files, profile, report, absolute }: Reading): WsTunnelOptions {
+  const serverName = server.serverName ?? conf.serverName ?? hostname()
   let tls: ReturnType<typeof compileTls> | null = null
   const routes = compileRoutes({
     server,
@@ -112,22 +202,14 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
     },
   })
   checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
-  if (routes.length === 0 && !report.failed) {
-    report.warn({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
-      expected: 'a ProxyPass or ProxyPassMatch line',
-    })
-  }
-  const diagnostics = report.diagnostics
-  if (report.failed) return { options: undefined, diagnostics }
-  const options: WsTunnelOptions = {
-    // httpd appends to X-Forwarded-* whoever sent them.
-    trustProxy: true,
-    serverName,
-    drainTimeout: 10_000,
-    routes,
-  }
-  compiled.set(options, diagnostics)
-  return { options, diagnostics }
+  // httpd appends to X-Forwarded-* whoever sent them.
+  return { trustProxy: true, serverName, drainTimeout: 10_000, routes }
+}
+
+function warnOfNothing({ file, text, report }: Reading): void {
+  report.warn({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
+    expected: 'a ProxyPass or ProxyPassMatch line',
+  })
 }
 
 /** The virtual host that is asked for, over the main server; the only one where none is. */
