@@ -41,9 +41,9 @@ export const limitsTheme: Theme = start => {
   })
 
   test('no longer counts connectTimeout and handshakeTimeout after the 101', async t => {
-    const w = await world(t, start, echo(), { connectTimeout: 100, handshakeTimeout: 100 })
+    const w = await world(t, start, echo(), { connectTimeout: 800, handshakeTimeout: 800 })
     const client = await w.tunnel('/')
-    await sleep(250)
+    await sleep(900)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
@@ -54,10 +54,10 @@ export const limitsTheme: Theme = start => {
       async connection => {
         await connection.request()
         await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npart')
-        await sleep(250)
+        await sleep(900)
         await connection.write('rest')
       },
-      { handshakeTimeout: 100 },
+      { handshakeTimeout: 800 },
     )
     assert.equal((await w.get('/')).body, 'partrest')
   })

@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -41,11 +41,20 @@ export function openHandles(): Record<string, number> {
 
 /** A port of 127.0.0.1 at which nothing listens: connecting to it is refused. */
 export async function closedPort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
+  // A port just freed could be given to another test; the low ones are given to nobody who asks for any.
+  for (let port = 1; port < 1024; port++) if (await refuses(port)) return port
+  throw new Error('no port below 1024 refuses connections')
+}
+
+function refuses(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.on('error', () => resolve(true))
+  })
 }
 
 /** A path for a unix socket, in a directory of its own that `remove` deletes. */
