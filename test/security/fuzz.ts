@@ -99,6 +99,7 @@ class BackendSide extends Side {
   #at = 0
   #head: WireHead | undefined
   #busy = false
+  #answered = false
   #run: Run | undefined
   readonly #find: (index: number) => Run | undefined
 
@@ -130,11 +131,21 @@ class BackendSide extends Side {
     }
     const head = this.#head
     const body = readBody(this.bytes, head, false, this.ended)
-    if (!this.#run?.plan.hasty && body !== undefined && !body.complete) return
-    if (this.#run !== undefined && body?.complete) this.#run.requestBody = body.body
-    this.#at = body?.end ?? this.bytes.length
-    this.#busy = true
-    void this.#answer(head)
+    const complete = body === undefined || body.complete
+    if (!this.#answered) {
+      if (!complete && !this.#run?.plan.hasty) return
+      if (this.#run !== undefined && body?.complete) this.#run.requestBody = body.body
+      this.#busy = true
+      void this.#answer(head, body?.end ?? this.bytes.length)
+    } else if (complete) {
+      // The rest of a body that came after a hasty answer is not the next request.
+      this.#at = body?.end ?? this.bytes.length
+      this.#answered = false
+      this.#head = undefined
+      this.#run = undefined
+      this.idle = this.#at === this.bytes.length
+      if (!this.idle) this.#read()
+    }
   }
 
   #begin(head: WireHead): void {
@@ -148,14 +159,14 @@ class BackendSide extends Side {
     run.faults.push(...faultsOfHead(head))
   }
 
-  async #answer(head: WireHead): Promise<void> {
+  async #answer(head: WireHead, bodyEnd: number): Promise<void> {
     const steps = this.#run?.plan.backend ?? answerToStranger(head)
     const probe = this.#run === undefined && valuesOf(head, 'upgrade').length > 0
     await this.play(steps, {
       end: () => this.ended,
       close: () => false,
       switched: () => {
-        this.tunnelFrom = this.#at
+        this.tunnelFrom = bodyEnd
         return true
       },
     })
@@ -167,10 +178,8 @@ class BackendSide extends Side {
     this.socket.resume()
     if (this.tunnelFrom !== -1) return
     if (this.ended) this.socket.end()
-    this.#head = undefined
-    this.#run = undefined
-    this.idle = this.#at === this.bytes.length
-    if (!this.idle) this.#read()
+    this.#answered = true
+    this.#read()
   }
 }
 
