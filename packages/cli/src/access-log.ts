@@ -1,0 +1,158 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** One request that was answered, or one tunnel that has ended. */
+export interface LogEntry {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly clientAddress: string
+  readonly clientPort: number
+  readonly localAddress: string
+  readonly localPort: number
+  /** ServerName of the virtual host. */
+  readonly serverName: string
+  readonly startedAt: Date
+  /** Microseconds from the head of the request to the end. */
+  readonly duration: number
+  readonly status: number
+  /** Bytes from the client, head included. */
+  readonly bytesIn: number
+  /** Bytes to the client, head included. */
+  readonly bytesOut: number
+  /** Bytes to the client without the head. */
+  readonly bodyBytes: number
+}
+
+/** A LogFormat, compiled. */
+export interface LogFormat {
+  readonly format: (entry: LogEntry) => string
+  /** It asks for fields of the answer. */
+  readonly readsAnswer: boolean
+}
+
+const COMMON = '%h %l %u %t "%r" %>s %b'
+
+/** Formats that need no LogFormat line. */
+export const NICKNAMES: Readonly<Record<string, string>> = {
+  common: COMMON,
+  combined: `${COMMON} "%{Referer}i" "%{User-agent}i"`,
+}
+
+/** Where the configuration asks for no log: common, and what a tunnel is about. */
+export const DEFAULT_FORMAT = `${COMMON} %I %O %D`
+
+/** httpd's ap_escape_logitem: nothing in a request can end a line or a quoted item. */
+export function escapeLogItem(text: string): string {
+  const named: Record<string, string> = {
+    '\b': '\\b',
+    '\n': '\\n',
+    '\r': '\\r',
+    '\t': '\\t',
+    '\v': '\\v',
+    '"': '\\"',
+    '\\': '\\\\',
+  }
+  return text.replace(/[\0-\x1f"\\\x7f-\uffff]/g, char => {
+    if (named[char] !== undefined) return named[char]
+    const bytes = char.charCodeAt(0) < 0x100 ? Buffer.from(char, 'latin1') : Buffer.from(char)
+    return Array.from(bytes, byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
+  })
+}
+
+type Item = (entry: LogEntry, argument: string) => string
+
+const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ')
+const two = (value: number): string => String(value).padStart(2, '0')
+
+/** `[10/Oct/2000:13:55:36 -0700]` */
+function clfTime(date: Date): string {
+  const offset = -date.getTimezoneOffset()
+  const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`
+  const day = `${two(date.getDate())}/${MONTHS[date.getMonth()]}/${date.getFullYear()}`
+  return `[${day}:${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${zone}]`
+}
+
+const path = ({ url = '/' }: IncomingMessage): string =>
+  url.replace(/\?.*$/s, '').replace(/^[a-z][\w+.-]*:\/\/[^/]*/i, '')
+
+const decoded = (text: string): string =>
+  text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+
+function field(req: IncomingMessage, name: string): string {
+  const values = req.rawHeaders.filter((_, i, raw) => i % 2 === 1 && raw[i - 1]?.toLowerCase() === name.toLowerCase())
+  return values.length === 0 ? '-' : values.join(', ')
+}
+
+const UNITS: Record<string, number> = { '': 1_000_000, s: 1_000_000, ms: 1_000, us: 1 }
+
+const ITEMS: Record<string, Item> = {
+  h: ({ clientAddress }) => clientAddress,
+  a: ({ clientAddress }) => clientAddress,
+  A: ({ localAddress }) => localAddress,
+  l: () => '-',
+  u: () => '-',
+  t: ({ startedAt }) => clfTime(startedAt),
+  r: ({ req }) => `${req.method} ${req.url} HTTP/${req.httpVersion}`,
+  s: ({ status }) => String(status),
+  b: ({ bodyBytes }) => (bodyBytes === 0 ? '-' : String(bodyBytes)),
+  B: ({ bodyBytes }) => String(bodyBytes),
+  I: ({ bytesIn }) => String(bytesIn),
+  O: ({ bytesOut }) => String(bytesOut),
+  D: ({ duration }) => String(Math.round(duration)),
+  T: ({ duration }, unit) => String(Math.floor(duration / (UNITS[unit] as number))),
+  i: ({ req }, name) => field(req, name),
+  o: ({ res }, name) => {
+    const value = res.getHeader(name)
+    return value === undefined ? '-' : [value].flat().join(', ')
+  },
+  v: ({ serverName }) => serverName,
+  V: ({ serverName }) => serverName,
+  p: ({ localPort, clientPort }, which) => String(which === 'remote' ? clientPort : localPort),
+  m: ({ req }) => req.method ?? '-',
+  U: ({ req }) => decoded(path(req)),
+  q: ({ req }) => /\?.*$/s.exec(req.url ?? '')?.[0] ?? '',
+  H: ({ req }) => `HTTP/${req.httpVersion}`,
+  P: () => String(process.pid),
+}
+
+/** What may stand in the braces. */
+const ARGUMENTS: Record<string, RegExp> = { T: /^(?:s|ms|us)?$/, p: /^(?:canonical|local|remote)?$/, i: /./, o: /./ }
+
+const DIRECTIVE = /%(?:%|(!?\d{3}(?:,\d{3})*)?[<>]?(?:\{([^}]*)\})?([a-zA-Z])?)/g
+const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t' }
+
+/** Reads a LogFormat; a text says what is wrong with it. */
+export function compileFormat(text: string): LogFormat | string {
+  const parts: (string | ((entry: LogEntry) => string))[] = []
+  const plain = (part: string): unknown =>
+    parts.push(part.replace(/\\([nrt"\\])/g, (_, char: string) => ESCAPES[char] ?? char))
+  let end = 0
+  let readsAnswer = false
+  for (const found of text.matchAll(DIRECTIVE)) {
+    const [whole, statuses, argument = '', letter = ''] = found
+    plain(text.slice(end, found.index))
+    end = found.index + whole.length
+    if (whole === '%%') {
+      parts.push('%')
+      continue
+    }
+    const item = Object.hasOwn(ITEMS, letter) ? ITEMS[letter] : undefined
+    if (item === undefined) return `Unrecognized LogFormat directive ${whole}`
+    if (!(ARGUMENTS[letter] ?? /^$/).test(argument)) return `LogFormat directive ${whole} is not supported`
+    if (letter === 'o') readsAnswer = true
+    const passes = statusTest(statuses)
+    parts.push(
+      letter === 't' ? entry => item(entry, '') : entry => (passes(entry) ? escapeLogItem(item(entry, argument)) : '-'),
+    )
+  }
+  plain(text.slice(end))
+  const format = (entry: LogEntry): string =>
+    parts.map(part => (typeof part === 'string' ? part : part(entry))).join('')
+  return { format, readsAnswer }
+}
+
+/** `%400,501{User-agent}i`: only on these statuses, or with `!` on all others. */
+function statusTest(text: string | undefined): (entry: LogEntry) => boolean {
+  if (text === undefined) return () => true
+  const statuses = text.replace('!', '').split(',').map(Number)
+  return ({ status }) => statuses.includes(status) !== text.startsWith('!')
+}

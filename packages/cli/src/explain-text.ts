@@ -1,0 +1,47 @@
+import type { Explanation } from '@ws-tunnel/core'
+import { printable } from './error-log.ts'
+
+/** An explanation for people. */
+export function explanationText({ request, routes, outcome }: Explanation): string {
+  const width = Math.max(0, ...routes.map(({ path }) => path.length))
+  const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`]
+  for (const [name, value] of request.headers) lines.push(`  ${name}: ${value}`)
+  lines.push('')
+  for (const { index, path, target, tried, matched, reason, captures } of routes) {
+    const mark = matched ? '*' : tried ? '-' : ' '
+    lines.push(`${mark} route ${index}  ${path.padEnd(width)} -> ${target === false ? '!' : target}`)
+    lines.push(`    ${matched ? 'matches' : tried ? reason : `not tried: ${reason}`}`)
+    if (captures === undefined) continue
+    const named = Object.entries(captures.params).map(([name, value]) => [`:${name}`, value])
+    const numbered = (sign: string, groups: readonly (string | undefined)[]): (string | undefined)[][] =>
+      groups.map((value, i) => [`${sign}${i}`, value])
+    for (const [name, value] of [
+      ...numbered('$', captures.groups),
+      ...numbered('%', captures.conditionGroups),
+      ...named,
+    ])
+      lines.push(`    ${name} = ${value === undefined ? '(nothing)' : JSON.stringify(value)}`)
+  }
+  lines.push('', ...outcomeLines(outcome))
+  return `${lines.map(printable).join('\n')}\n`
+}
+
+function outcomeLines(outcome: Explanation['outcome']): string[] {
+  if (outcome.kind === 'app') return [`Not proxied: ${outcome.reason}.`]
+  if (outcome.kind === 'refused') {
+    const fields = Object.entries(outcome.headers).map(([name, value]) => `  ${name}: ${value}`)
+    return [`Refused with ${outcome.statusCode}: ${outcome.message}`, ...fields]
+  }
+  const { host, port, tls, socketPath, requestLine, headers } = outcome.backend
+  const where = `${socketPath === undefined ? `${host}:${port}` : `unix:${socketPath}`}${tls ? ' over TLS' : ''}`
+  const how =
+    outcome.kind === 'upgrade'
+      ? `An upgrade to ${outcome.token}`
+      : `Plain HTTP${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`
+  return [
+    `${how}, by route ${outcome.route}, to ${where}:`,
+    '',
+    `  ${requestLine}`,
+    ...headers.map(pair => `  ${pair.join(': ')}`),
+  ]
+}

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { eventually, within } from '../support/gate.ts'
+
+const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
+
+/** Longest wait for a program to start, to answer or to end, ms: it is another process on a busy machine. */
+const PATIENCE = 15_000
+
+/** `ws-tunnel` in a process of its own. */
+export class Program {
+  stdout = ''
+  stderr = ''
+  readonly #child: ChildProcess
+  readonly #exit: Promise<[code: number | null, signal: string | null]>
+
+  constructor(t: TestContext, args: string[]) {
+    this.#child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#exit = once(this.#child, 'close') as Promise<[number | null, string | null]>
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text
+    })
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text
+    })
+    t.after(async () => {
+      this.#child.kill('SIGKILL')
+      await this.#exit
+    })
+  }
+
+  /** Where it listens, in the order of its listeners. */
+  async ports(count = 1): Promise<number[]> {
+    return eventually(() => {
+      const found = Array.from(this.stderr.matchAll(/listening on https?:\/\/\S+:(\d+)$/gm), ([, port]) => Number(port))
+      if (found.length < count) throw new Error(`${found.length} of ${count} listeners: ${this.stderr}`)
+      return found
+    }, PATIENCE)
+  }
+
+  /** Waits until stderr has this. */
+  async says(pattern: RegExp): Promise<void> {
+    await eventually(() => {
+      if (!pattern.test(this.stderr)) throw new Error(`${pattern} is not in: ${this.stderr}`)
+    }, PATIENCE)
+  }
+
+  /** The lines of stdout, when there are so many. */
+  async lines(count: number): Promise<string[]> {
+    return eventually(() => {
+      const lines = this.stdout.split('\n').slice(0, -1)
+      if (lines.length < count) throw new Error(`${lines.length} of ${count} lines: ${this.stdout}`)
+      return lines
+    }, PATIENCE)
+  }
+
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP'): void {
+    this.#child.kill(name)
+  }
+
+  /** The exit code it comes to by itself. */
+  async exit(): Promise<number | null> {
+    const [code] = await within(PATIENCE, `the end of a program that printed ${this.stdout}${this.stderr}`, this.#exit)
+    return code
+  }
+}
+
+/** Runs to the end. */
+export async function ended(t: TestContext, ...args: string[]): Promise<{ code: number | null } & Program> {
+  const program = new Program(t, args)
+  return Object.assign(program, { code: await program.exit() })
+}
+
+/** A folder with these files. */
+export async function folder(t: TestContext, files: Record<string, string>): Promise<(name: string) => string> {
+  const directory = await mkdtemp(join(tmpdir(), 'ws-tunnel-cli-'))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text)
+  return name => join(directory, name)
+}
