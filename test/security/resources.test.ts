@@ -129,6 +129,18 @@ for (const stalled of ['client', 'peer'] as const) {
   })
 }
 
+test('notices the RST of a client that sent more ahead than is read', async t => {
+  const { backend, dial, gateway } = await front(t, silent())
+  const client = await dial()
+  client.send(upgradeRequest('/')).send(Buffer.alloc(MIB))
+  const peer = await backend.connection()
+  await backend.request()
+  client.reset()
+  await within(1_500, 'the backend to be given up', heardEnd(peer))
+  await eventually(() => gateway.errors.length === 1)
+  assert.equal(gateway.errors[0]?.code, 'WST_ERR_CLIENT_GONE')
+})
+
 test('serves others under clients that never finish their heads, and cuts those by the timers of the server', async t => {
   const all = await front(
     t,
