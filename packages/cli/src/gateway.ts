@@ -44,6 +44,8 @@ export class Gateway {
   readonly #generations = new Set<Generation>()
   readonly #listeners: Listener[] = []
   readonly #exchanges = new Set<Exchange>()
+  /** Servers that are not closed, those included that a new configuration does not want. */
+  readonly #servers = new Set<Server | TlsServer>()
   /** Bytes of a connection that stand in the log already. */
   readonly #logged = new WeakMap<Socket, { read: number; written: number }>()
   #current: Generation
@@ -76,12 +78,12 @@ export class Gateway {
     try {
       for (const listen of wanted) if (!known.has(listen.id)) opened.push(await this.#open(listen, configuration))
     } catch (error) {
-      for (const { server } of opened) server.close()
+      for (const { server } of opened) void this.#stop(server)
       throw error
     }
     for (const listener of this.#listeners.splice(0)) {
       const next = ofId(listener.listen.id)
-      if (next === undefined) void stop(listener.server)
+      if (next === undefined) void this.#stop(listener.server)
       else {
         listener.listen = next
         this.#listeners.push(listener)
@@ -114,12 +116,12 @@ export class Gateway {
   /** Ends in peace: nothing new is accepted, what is open may go on for `drainTimeout` ms. */
   async close(drainTimeout: number): Promise<void> {
     this.#closing = true
-    const stopped = this.#listeners.map(({ server }) => stop(server))
+    const stopped = Array.from(this.#servers, server => this.#stop(server))
     for (const { res } of this.#exchanges) if (!res.headersSent) res.shouldKeepAlive = false
     const proxies = [...this.#generations].flatMap(({ proxies }) => [...proxies.values()])
     const timer = setTimeout(
       () => {
-        for (const { server } of this.#listeners) server.closeAllConnections()
+        for (const server of this.#servers) server.closeAllConnections()
       },
       Math.min(drainTimeout, MAX_DELAY),
     )
@@ -168,7 +170,22 @@ export class Gateway {
         resolve()
       })
     })
+    this.#servers.add(server)
     return listener
+  }
+
+  /** Closes a server; connections that idle are closed, later ones as they come to idle. */
+  #stop(server: Server | TlsServer): Promise<void> {
+    return new Promise(resolve => {
+      const sweep = setInterval(() => server.closeIdleConnections(), 100)
+      const stopped = (): void => {
+        clearInterval(sweep)
+        this.#servers.delete(server)
+        resolve()
+      }
+      if (server.listening) server.close(stopped)
+      else server.once('close', stopped)
+    })
   }
 
   #serve(listen: Listen, req: IncomingMessage, res: ServerResponse): void {
@@ -247,17 +264,6 @@ export class Gateway {
       process.stdout.write(`${line}\n`)
     }
   }
-}
-
-/** Closes a server; connections that idle are closed, later ones as they come to idle. */
-function stop(server: Server | TlsServer): Promise<void> {
-  return new Promise(resolve => {
-    const sweep = setInterval(() => server.closeIdleConnections(), 50)
-    server.close(() => {
-      clearInterval(sweep)
-      resolve()
-    })
-  })
 }
 
 /** Whether the default host of a listener speaks TLS. */

@@ -81,6 +81,7 @@ function read({ load, text, serverName, listens }: RunOrder): Ready | { problem:
 
 /** One virtual host, whatever the name a client asks for. */
 function only(configuration: Configuration, name: string): Configuration | undefined {
+  if (configuration.hosts.length === 0) return configuration
   const found = configuration.hosts.filter(host => host.answersTo(nameOf(name)))
   return found.length === 0 ? undefined : { ...configuration, hosts: found }
 }

@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { suite, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { answer, type Backend, echo, type Script, startBackend } from '../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient } from '../support/client.ts'
+import { closedPort, eventually } from '../support/gate.ts'
+import { ca } from '../support/tls.ts'
+import { ended, folder, Program } from './program.ts'
+
+const CERTS = fileURLToPath(new URL('../support/certs/', import.meta.url))
+
+async function backend(t: TestContext, script: Script): Promise<Backend> {
+  const started = await startBackend(script)
+  t.after(() => started.close())
+  return started
+}
+
+async function client(t: TestContext, port: number, tls?: { servername?: string }): Promise<RawClient> {
+  const connected = await connect(port, tls === undefined ? {} : { tls: { ca, ...tls } })
+  t.after(() => connected.destroy())
+  return connected
+}
+
+/** Two ports that were free a moment ago. */
+async function freePorts(): Promise<number[]> {
+  const servers = await Promise.all([startBackend(echo()), startBackend(echo())])
+  await Promise.all(servers.map(server => server.close()))
+  return servers.map(({ port }) => port)
+}
+
+/** Status and body of one request. */
+async function get(t: TestContext, port: number, path: string, host: string, headers: string[] = []): Promise<string> {
+  const asking = await client(t, port)
+  const { statusCode, body } = await asking.send(plainRequest(path, { host, headers })).whole()
+  asking.destroy()
+  return `${statusCode} ${body}`
+}
+
+async function tunnel(t: TestContext, port: number, path: string): Promise<RawClient> {
+  const { client: opened } = await openTunnel(port, path)
+  t.after(() => opened.destroy())
+  return opened
+}
+
+async function say(through: RawClient, text: string): Promise<void> {
+  through.send(text)
+  assert.equal((await through.readExact(text.length)).toString('latin1'), text)
+}
+
+const host = (port: number | string, lines: string): string => `<VirtualHost *:${port}>\n${lines}\n</VirtualHost>\n`
+
+suite('ws-tunnel run', { concurrency: 2 }, () => {
+  test('chooses the virtual host by port and Host: names, aliases with wildcards, or the first one', async t => {
+    const names = ['first', 'second', 'third']
+    const backends = await Promise.all(names.map(name => backend(t, answer({ body: name }))))
+    const pass = (i: number): string => `ProxyPass /p http://${backends[i]?.address}/`
+    const at = await folder(t, {
+      'a.conf': [
+        host(80, `ServerName first.example\n${pass(0)}`),
+        host(80, `ServerName second.example\nServerAlias *.second.example s?.example\n${pass(1)}`),
+        host(81, `ServerName first.example\n${pass(2)}`),
+      ].join(''),
+    })
+    const listens = ['--listen', '127.0.0.1:0=80', '--listen', 'localhost:0=81', '--listen=127.0.0.1:0=82']
+    const program = new Program(t, ['run', at('a.conf'), ...listens])
+    const [one = 0, two = 0, none = 0] = await program.ports(3)
+    assert.equal(await get(t, one, '/p', 'first.example'), '200 first')
+    assert.equal(await get(t, one, '/p', 'SECOND.example.:8080'), '200 second')
+    assert.equal(await get(t, one, '/p', 'a.b.second.example'), '200 second')
+    assert.equal(await get(t, one, '/p', 'sx.example'), '200 second')
+    assert.equal(await get(t, one, '/p', 'nobody.example'), '200 first')
+    assert.equal(await get(t, one, '/elsewhere', 'first.example'), '404 404 Not Found\n')
+    const localhost = await connect(two, { host: 'localhost' })
+    t.after(() => localhost.destroy())
+    localhost.send(plainRequest('/p', { host: 'second.example' }))
+    assert.equal((await localhost.whole()).body, 'third')
+    assert.equal(await get(t, none, '/p', 'first.example'), '404 404 Not Found\n')
+  })
+
+  test('serves whatever the virtual hosts name where a listener is no port of theirs', async t => {
+    const { address } = await backend(t, answer({ body: 'page' }))
+    const at = await folder(t, { 'a.conf': host(80, `ProxyPass / http://${address}/`) })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    assert.equal(await get(t, port, '/', 'x'), '200 page')
+  })
+
+  test('speaks TLS with the certificate of the virtual host that SNI names', async t => {
+    const echoing = await backend(t, echo())
+    const page = await backend(t, answer({ body: 'elsewhere' }))
+    const tls = (name: string): string =>
+      `SSLEngine On\nSSLCertificateFile ${join(CERTS, `${name}.pem`)}\nSSLCertificateKeyFile ${join(CERTS, `${name}.key`)}\n`
+    const at = await folder(t, {
+      'a.conf': [
+        host(443, `ServerName localhost\n${tls('server')}ProxyPass / ws://${echoing.address}/`),
+        host(443, `ServerName elsewhere.example\n${tls('wrong-name')}ProxyPass / http://${page.address}/`),
+      ].join(''),
+    })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0=443'])
+    const [port = 0] = await program.ports()
+    assert.match(program.stderr, /listening on https:/)
+
+    const { client: tunnelled } = await openTunnel(port, '/', {
+      tls: { ca, servername: 'localhost' },
+      host: 'localhost',
+    })
+    t.after(() => tunnelled.destroy())
+    await say(tunnelled, 'over TLS')
+    const fields = new Map((await echoing.request()).rawHeaders)
+    assert.equal(fields.get('X-Forwarded-Host'), 'localhost')
+
+    const other = await client(t, port, { servername: 'elsewhere.example' })
+    assert.equal((await other.send(plainRequest('/', { host: 'elsewhere.example' })).whole()).body, 'elsewhere')
+    // The connection was made for another certificate (RFC 9110 15.5.20).
+    const misdirected = await client(t, port, { servername: 'elsewhere.example' })
+    assert.equal((await misdirected.send(plainRequest('/', { host: 'localhost' })).whole()).statusCode, 421)
+    await assert.rejects(connect(port, { tls: { ca, servername: 'nobody.example' } }), /altnames/)
+  })
+
+  test("logs each request in the file's format, escaped, and a tunnel when it has ended", async t => {
+    const page = await backend(t, answer({ statusCode: 404, body: 'four', headers: ['X-Answer: "yes"'] }))
+    const { address } = await backend(t, echo())
+    const format = String.raw`%h %l %u %t \"%r\" %>s %b %B %I %O %D %T %v %p %a %m %U %q %H \"%{X-Ask}i\" \"%{X-Answer}o\" %{No}i %%`
+    const at = await folder(t, {
+      'a.conf': `LogFormat "${format}" all\n${host(
+        '*',
+        `ServerName log.example\nCustomLog /dev/null all\nProxyPass /ws/ ws://${address}/\nProxyPass / http://${page.address}/`,
+      )}`,
+    })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+
+    const asking = await client(t, port)
+    const request = plainRequest('/a%20b?c="d"', { host: 'x', headers: ['X-Ask: a"b\\c\u00e9\u0080\t.'] })
+    const whole = await asking.send(request).whole()
+    assert.equal(whole.body, 'four')
+    const [line = ''] = await program.lines(1)
+    const fields =
+      /^127\.0\.0\.1 - - \[\d\d\/\w{3}\/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" 404 4 4 (\d+) (\d+) (\d+) 0 log\.example (\d+) 127\.0\.0\.1 GET \/a b (\S+) HTTP\/1\.1 "(.*)" "(.*)" - %$/.exec(
+        line,
+      )
+    assert.ok(fields, line)
+    assert.equal(fields[1], String.raw`GET /a%20b?c=\"d\" HTTP/1.1`)
+    assert.equal(Number(fields[2]), request.length)
+    assert.equal(Number(fields[3]), asking.total)
+    assert.ok(Number(fields[4]) > 0)
+    assert.equal(Number(fields[5]), port)
+    assert.equal(fields[6], String.raw`?c=\"d\"`)
+    assert.equal(fields[7], String.raw`a\"b\\c\xe9\x80\t.`)
+    assert.equal(fields[8], String.raw`\"yes\"`)
+
+    const through = await tunnel(t, port, '/ws/room')
+    const head = through.total
+    await say(through, 'x'.repeat(1_000))
+    assert.equal((await program.lines(1)).length, 1, 'a tunnel that is open')
+    through.end()
+    await through.closed
+    const [, tunnelled = ''] = await program.lines(2)
+    assert.match(tunnelled, /"GET \/ws\/room HTTP\/1\.1" 101 1000 1000 \d+ \d+ \d+ 0 log\.example/)
+    const [, bytesIn, bytesOut] = /101 1000 1000 (\d+) (\d+)/.exec(tunnelled) as unknown as [string, string, string]
+    assert.ok(Number(bytesIn) > 1_000)
+    assert.equal(Number(bytesOut), head + 1_000)
+  })
+
+  test('logs in the common format, with bytes and time, where the file has no log', async t => {
+    const at = await folder(t, { 'a.conf': `LogLevel info\nProxyPass / ws://127.0.0.1:${await closedPort()}/\n` })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    assert.equal(await get(t, port, '/x', 'x'), '503 503 Service Unavailable\n')
+    assert.equal(await get(t, port, '/a%2Fb', 'x'), '404 404 Not Found\n')
+    const lines = await program.lines(2)
+    assert.match(lines[0] ?? '', /^127\.0\.0\.1 - - \[.*\] "GET \/x HTTP\/1\.1" 503 24 \d+ \d+ \d+$/)
+    assert.match(
+      program.stderr,
+      /\[ws-tunnel:error\] \[pid \d+\] \[client 127\.0\.0\.1:\d+\] WST_ERR_CONNECT: .*: GET \/x$/m,
+    )
+    assert.match(program.stderr, /\[ws-tunnel:info\] .* WST_ERR_ENCODED_SLASH/)
+  })
+
+  test('keeps what is less urgent than LogLevel out of the error log', async t => {
+    const at = await folder(t, { 'a.conf': `LogLevel crit\nProxyPass / ws://127.0.0.1:${await closedPort()}/\n` })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    assert.equal(await get(t, port, '/x', 'x'), '503 503 Service Unavailable\n')
+    await program.lines(1)
+    assert.doesNotMatch(program.stderr, /WST_ERR_CONNECT/)
+  })
+
+  test('on SIGHUP gives new requests to the new file, lets tunnels live, and refuses a broken file', async t => {
+    const old = await backend(t, echo())
+    const page = await backend(t, answer({ body: 'new' }))
+    const at = await folder(t, { 'a.conf': `ProxyPass /ws/ ws://${old.address}/\n` })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    const through = await tunnel(t, port, '/ws/')
+    await say(through, 'before')
+
+    await writeFile(at('a.conf'), `ProxyPass /page http://${page.address}/\n`)
+    program.signal('SIGHUP')
+    await program.says(/the configuration was reloaded/)
+    assert.equal(await get(t, port, '/page', 'x'), '200 new')
+    assert.equal(await get(t, port, '/ws/', 'x'), '404 404 Not Found\n')
+    await say(through, 'after')
+
+    await writeFile(at('a.conf'), 'ProxyPas /ws/ ws://a/\n')
+    program.signal('SIGHUP')
+    await program.says(/was not reloaded, the old one stays: it has errors\n.*a\.conf:1:1: error: ProxyPas: no such/)
+    assert.equal(await get(t, port, '/page', 'x'), '200 new')
+    await say(through, 'and after that')
+
+    program.signal('SIGTERM')
+    await program.says(/caught SIGTERM, draining/)
+    await say(through, 'while it drains')
+    through.end()
+    assert.equal(await program.exit(), 0)
+    assert.match(program.stdout, /"GET \/ws\/ HTTP\/1\.1" 101 40 /)
+  })
+
+  test('on SIGHUP opens and closes listeners of the file', async t => {
+    const page = await backend(t, answer({ body: 'page' }))
+    const [one = 0, two = 0] = await freePorts()
+    // At this address nothing else listens that runs meanwhile.
+    const address = '127.77.0.1'
+    const pass = `ProxyPass / http://${page.address}/\n`
+    const at = await folder(t, { 'a.conf': `Listen ${address}:${one}\n${pass}` })
+    const ask = async (port: number): Promise<string> => {
+      const asking = await connect(port, { host: address })
+      t.after(() => asking.destroy())
+      return (await asking.send(plainRequest('/')).whole()).body
+    }
+    const program = new Program(t, ['run', at('a.conf')])
+    assert.deepEqual(await program.ports(), [one])
+    assert.equal(await ask(one), 'page')
+    await writeFile(at('a.conf'), `Listen ${address}:${two}\n${pass}`)
+    program.signal('SIGHUP')
+    assert.deepEqual(await program.ports(2), [one, two])
+    assert.equal(await ask(two), 'page')
+    await eventually(() => assert.rejects(connect(one, { host: address }), { code: 'ECONNREFUSED' }))
+  })
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`on ${signal} accepts nothing new, and ends tunnels after --drain with 0`, async t => {
+      const { address } = await backend(t, echo())
+      const at = await folder(t, { 'a.conf': `ProxyPass / ws://${address}/\n` })
+      const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0', '--drain', '0.3'])
+      const [port = 0] = await program.ports()
+      const through = await tunnel(t, port, '/')
+      program.signal(signal)
+      await program.says(/draining/)
+      await assert.rejects(connect(port), { code: 'ECONNREFUSED' })
+      program.signal(signal)
+      await say(through, 'still here')
+      assert.equal((await through.readAll()).length, 0)
+      through.end()
+      assert.equal(await program.exit(), 0)
+      assert.match(program.stdout, /"GET \/ HTTP\/1\.1" 101 10 /)
+    })
+  }
+
+  const refused: [name: string, conf: string, args: string[], message: RegExp][] = [
+    ['errors in the file', 'ProxyPas / ws://a/\n', ['--listen', '0'], /a\.conf:1:1: error: ProxyPas/],
+    ['no Listen line', 'ProxyPass / ws://a/\n', [], /no listening sockets available/],
+    [
+      'a Listen line without port',
+      'Listen here\nProxyPass / ws://a/\n',
+      [],
+      /a\.conf:1:1: error: Listen: Port must be/,
+    ],
+    [
+      'a LogFormat that it does not know',
+      'LogFormat "%Z" x\nProxyPass / ws://a/\n',
+      ['--listen', '0'],
+      /a\.conf:1:1: error: LogFormat: Unrecognized LogFormat directive %Z/,
+    ],
+    [
+      'a certificate that is missing',
+      `${host(443, 'SSLEngine On\nProxyPass / ws://a/')}`,
+      ['--listen', '0=443'],
+      /a\.conf:2:1: error: SSLEngine: .*no certificate/,
+    ],
+    [
+      'certificate and key that do not fit',
+      host(
+        443,
+        `SSLEngine On\nSSLCertificateFile ${CERTS}server.pem\nSSLCertificateKeyFile ${CERTS}client.key\nProxyPass / ws://a/`,
+      ),
+      ['--listen', '0=443'],
+      /a\.conf:4:1: error: SSLCertificateKeyFile: certificate and key cannot be used/,
+    ],
+    [
+      'TLS on some virtual hosts of a port',
+      host(80, 'ProxyPass / ws://a/') +
+        host(80, `SSLEngine On\nSSLCertificateFile ${CERTS}server.pem\nSSLCertificateKeyFile ${CERTS}server.key`),
+      ['--listen', '0=80'],
+      /the virtual hosts of port 80 must all have SSLEngine On, or none/,
+    ],
+    ['no such virtual host', host(80, 'ProxyPass / ws://a/'), ['--server-name', 'b'], /no virtual host is named b/],
+  ]
+  for (const [name, conf, args, message] of refused) {
+    test(`does not start, and ends with 1, for ${name}`, async t => {
+      const at = await folder(t, { 'a.conf': conf })
+      const { code, stderr, stdout } = await ended(t, 'run', at('a.conf'), ...args)
+      assert.deepEqual([code, stdout], [1, ''], stderr)
+      assert.match(stderr, message)
+    })
+  }
+
+  test('ends with 1 where it cannot listen', async t => {
+    const { port } = await backend(t, echo())
+    const at = await folder(t, { 'a.conf': 'ProxyPass / ws://a/\n' })
+    const { code, stderr } = await ended(t, 'run', at('a.conf'), '--listen', `127.0.0.1:${port}`)
+    assert.equal(code, 1)
+    assert.match(stderr, /could not listen: .*EADDRINUSE/)
+  })
+})
