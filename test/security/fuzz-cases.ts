@@ -168,9 +168,21 @@ const UPGRADE_ROUTES: readonly (readonly [weight: number, item: { route: string;
   [2, { route: '/async', tokens: ['websocket'] }],
   [2, { route: '/function', tokens: ['websocket'] }],
   [2, { route: '/mount/blue', tokens: ['websocket'] }],
+  [2, { route: '/wss', tokens: ['websocket'] }],
 ]
 
-const PLAIN_ROUTES = ['/http', '/ws', '/rx/word', '/pattern/7', '/any', '/list', '/async', '/mount/blue', '/function']
+const PLAIN_ROUTES = [
+  '/http',
+  '/ws',
+  '/rx/word',
+  '/pattern/7',
+  '/any',
+  '/list',
+  '/async',
+  '/mount/blue',
+  '/function',
+  '/wss',
+]
 
 const EXTRA_FIELDS: readonly [string, string][] = [
   ['Origin', 'http://gateway.example'],
@@ -525,6 +537,10 @@ function hostileAnswer(random: Random, index: number): Made {
       ['/ends', [502]],
       ['/speaks', [502]],
       ['/refuses', [503]],
+      ['/wss-resets', [502, 503]],
+      ['/wss-ends', [502]],
+      ['/wss-speaks', [502]],
+      ['/wss-refuses', [503]],
     ] as const)
     hostility = { name: route, steps: [], statuses: [...statuses] }
     request.target = request.target.replace(request.route, route)

@@ -2,11 +2,14 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express, { type ErrorRequestHandler } from 'express'
+import { ca } from '../support/tls.ts'
 
 /** The fuzzer's backends, by what they do when somebody connects. */
 export interface BackendPorts {
   /** Reads a head and plays the script of the case it names. */
   scripted: number
+  /** The same over TLS. */
+  encrypted: number
   /** Resets at once. */
   resets: number
   /** Ends at once. */
@@ -94,10 +97,15 @@ function start(ports: BackendPorts): void {
         },
       },
       { path: '/slow', target: `ws://${backend}/slow`, handshakeTimeout: 200, halfOpenTimeout: 200, idleTimeout: 400 },
+      { path: '/wss', target: `wss://localhost:${ports.encrypted}/wss`, tls: { ca } },
       { path: '/resets', target: `ws://127.0.0.1:${ports.resets}/` },
       { path: '/ends', target: `ws://127.0.0.1:${ports.ends}/` },
       { path: '/speaks', target: `ws://127.0.0.1:${ports.speaks}/` },
       { path: '/refuses', target: `ws://127.0.0.1:${ports.refuses}/` },
+      { path: '/wss-resets', target: `wss://127.0.0.1:${ports.resets}/` },
+      { path: '/wss-ends', target: `wss://127.0.0.1:${ports.ends}/` },
+      { path: '/wss-speaks', target: `wss://127.0.0.1:${ports.speaks}/` },
+      { path: '/wss-refuses', target: `wss://127.0.0.1:${ports.refuses}/` },
     ],
   })
   app.use(tunnel)

@@ -9,12 +9,15 @@ export class Side {
   error: Error | undefined
   /** Scripts that were left waiting longer than any honest peer needs. */
   stalled: string | undefined
+  readonly #carrier: Socket
   #chunks: Buffer[] = []
   #waiting = new Set<() => void>()
 
-  constructor(socket: Socket) {
+  /** @param carrier the TCP socket under a TLS one */
+  constructor(socket: Socket, carrier: Socket = socket) {
     this.socket = socket
-    socket.setNoDelay(true)
+    this.#carrier = carrier
+    carrier.setNoDelay(true)
     socket.on('data', chunk => {
       this.#chunks.push(chunk)
       this.#wake()
@@ -61,8 +64,8 @@ export class Side {
 
   /** RST; after an `end()` that is still on its way libuv refuses one, and the socket would never close. */
   reset(): void {
-    if (this.socket.writableEnded) this.socket.destroy()
-    else this.socket.resetAndDestroy()
+    if (!this.socket.writableEnded) this.#carrier.resetAndDestroy()
+    this.socket.destroy()
   }
 
   /** Plays the steps in order; `milestones` says what the waits wait for. */

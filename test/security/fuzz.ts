@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { createSecureContext, TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { server as certificate } from '../support/tls.ts'
 import { type Case, MARKER, makeCase, type Step } from './fuzz-cases.ts'
 import type { BackendPorts, Command, Report } from './fuzz-gateway.ts'
 import { readAnswers, readBody, readHead, Side, valuesOf, type WireHead } from './fuzz-wire.ts'
@@ -59,6 +61,7 @@ const TARGETS = [
   'function',
   'slow',
   'mounted',
+  'wss',
 ]
 
 /** What is wrong with a head that reached a backend; every one must be clean, whatever the client sent. */
@@ -103,8 +106,8 @@ class BackendSide extends Side {
   #run: Run | undefined
   readonly #find: (index: number) => Run | undefined
 
-  constructor(socket: Socket, find: (index: number) => Run | undefined) {
-    super(socket)
+  constructor(socket: Socket, find: (index: number) => Run | undefined, carrier?: Socket) {
+    super(socket, carrier)
     this.#find = find
     socket.on('data', () => this.#read())
     // A gateway that ends the connection while no script runs gets its end at once.
@@ -296,11 +299,16 @@ class Fuzz {
   }
 
   async #start(): Promise<void> {
-    const scripted = await listening(socket => {
-      const side = new BackendSide(socket, index => this.#runs.get(index))
+    const accept = (socket: Socket, carrier?: Socket): void => {
+      const side = new BackendSide(socket, index => this.#runs.get(index), carrier)
       this.#backends.add(side)
       socket.on('close', () => this.#backends.delete(side))
-    })
+    }
+    const scripted = await listening(accept)
+    const secureContext = createSecureContext(certificate)
+    const encrypted = await listening(carrier =>
+      accept(new TLSSocket(carrier, { isServer: true, secureContext }), carrier),
+    )
     const resets = await listening(socket => socket.resetAndDestroy())
     const ends = await listening(socket => socket.end())
     const speaks = await listening(socket => {
@@ -309,9 +317,10 @@ class Fuzz {
       socket.resume()
     })
     const refuses = await listening(() => {})
-    this.#servers.push(scripted, resets, ends, speaks)
+    this.#servers.push(scripted, encrypted, resets, ends, speaks)
     const ports: BackendPorts = {
       scripted: portOf(scripted),
+      encrypted: portOf(encrypted),
       resets: portOf(resets),
       ends: portOf(ends),
       speaks: portOf(speaks),

@@ -415,6 +415,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
   const { port: scripted } = backend
   const { child, port, faults } = await limitedGateway(128, {
     scripted,
+    encrypted: refuses,
     resets: refuses,
     ends: refuses,
     speaks: refuses,
