@@ -27,6 +27,8 @@ export interface LogFormat {
   readonly format: (entry: LogEntry) => string
   /** It asks for fields of the answer. */
   readonly readsAnswer: boolean
+  /** Directives that httpd knows and that are written as `-` here. */
+  readonly leftOut: readonly string[]
 }
 
 const COMMON = '%h %l %u %t "%r" %>s %b'
@@ -114,8 +116,17 @@ const ITEMS: Record<string, Item> = {
   P: () => String(process.pid),
 }
 
+/** Letters of httpd and its modules for what there is nothing to say of. */
+const LEFT_OUT = 'CELRSXcefknx'
+
 /** What may stand in the braces. */
-const ARGUMENTS: Record<string, RegExp> = { T: /^(?:s|ms|us)?$/, p: /^(?:canonical|local|remote)?$/, i: /./, o: /./ }
+const ARGUMENTS: Record<string, RegExp> = {
+  t: /^$/,
+  T: /^(?:s|ms|us)?$/,
+  p: /^(?:canonical|local|remote)?$/,
+  i: /^[^\s:]+$/,
+  o: /^[^\s:]+$/,
+}
 
 const DIRECTIVE = /%(?:%|(!?\d{3}(?:,\d{3})*)?[<>]?(?:\{([^}]*)\})?([a-zA-Z])?)/g
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t' }
@@ -127,6 +138,7 @@ export function compileFormat(text: string): LogFormat | string {
     parts.push(part.replace(/\\([nrt"\\])/g, (_, char: string) => ESCAPES[char] ?? char))
   let end = 0
   let readsAnswer = false
+  const leftOut: string[] = []
   for (const found of text.matchAll(DIRECTIVE)) {
     const [whole, statuses, argument = '', letter = ''] = found
     plain(text.slice(end, found.index))
@@ -136,8 +148,13 @@ export function compileFormat(text: string): LogFormat | string {
       continue
     }
     const item = Object.hasOwn(ITEMS, letter) ? ITEMS[letter] : undefined
-    if (item === undefined) return `Unrecognized LogFormat directive ${whole}`
-    if (!(ARGUMENTS[letter] ?? /^$/).test(argument)) return `LogFormat directive ${whole} is not supported`
+    if (item === undefined && (letter === '' || !LEFT_OUT.includes(letter)))
+      return `Unrecognized LogFormat directive ${whole}`
+    if (item === undefined || !(ARGUMENTS[letter]?.test(argument) ?? true)) {
+      leftOut.push(whole)
+      parts.push('-')
+      continue
+    }
     if (letter === 'o') readsAnswer = true
     const passes = statusTest(statuses)
     parts.push(
@@ -147,7 +164,7 @@ export function compileFormat(text: string): LogFormat | string {
   plain(text.slice(end))
   const format = (entry: LogEntry): string =>
     parts.map(part => (typeof part === 'string' ? part : part(entry))).join('')
-  return { format, readsAnswer }
+  return { format, readsAnswer, leftOut }
 }
 
 /** `%400,501{User-agent}i`: only on these statuses, or with `!` on all others. */

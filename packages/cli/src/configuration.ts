@@ -274,7 +274,10 @@ class Reader {
       formats.findLast(({ words: [, name] }) => name?.toLowerCase() === nickname.toLowerCase())
     const compile = (text: string, at: PlainDirective): LogFormat => {
       const format = compileFormat(text)
-      if (typeof format !== 'string') return format
+      if (typeof format !== 'string') {
+        if (format.leftOut.length > 0) this.#say('warning', at, `written as "-": ${format.leftOut.join(' ')}`)
+        return format
+      }
       this.#say('error', at, format)
       return compileFormat(DEFAULT_FORMAT) as LogFormat
     }
