@@ -133,7 +133,7 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
 
 const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
   trustProxy: [
-    "a boolean, a number of hops, addresses or a function (Express's `trust proxy`)",
+    "a boolean, a number of hops, addresses, 'append' or a function (Express's `trust proxy`)",
     [
       [{}, 'an object'],
       [null, 'null'],
@@ -312,7 +312,7 @@ test('takes the safe defaults', () => {
   })
   const { routes, trusts, onOpen, onClose, onError, ...common } = read({ target: false })
   assert.equal(routes.length, 1)
-  assert.deepEqual(common, { serverName: hostname(), only: undefined, drainTimeout: 10_000 })
+  assert.deepEqual(common, { appends: false, serverName: hostname(), only: undefined, drainTimeout: 10_000 })
   assert.equal(trusts('127.0.0.1', 0), false)
   for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)
 })
@@ -354,6 +354,7 @@ test("reads trustProxy as Express's `trust proxy`", () => {
     read({ target: 'ws://h/', trustProxy }).trusts(address, hop)
   const rows: [trustProxy: unknown, address: string, hop: number, yes: boolean][] = [
     [true, '192.0.2.1', 5, true],
+    ['append', '192.0.2.1', 5, true],
     [false, '127.0.0.1', 0, false],
     [1, '192.0.2.1', 0, true],
     [1, '192.0.2.1', 1, false],

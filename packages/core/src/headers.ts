@@ -144,6 +144,8 @@ export interface Forwarding {
   readonly targetHost: string
   /** The peer may set X-Forwarded-* and Forwarded. */
   readonly trusted: boolean
+  /** X-Forwarded-Proto is the client's alone. */
+  readonly appends: boolean
   readonly serverName: string
   readonly httpVersion: string
   readonly addHeaders: boolean
@@ -176,7 +178,8 @@ export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): He
     add('X-Forwarded-For', forwarding.clientAddress)
     if (forwarding.host !== '') add('X-Forwarded-Host', forwarding.host)
     add('X-Forwarded-Server', forwarding.serverName)
-    if (!list.has('x-forwarded-proto')) list.set('X-Forwarded-Proto', forwarding.encrypted ? 'https' : 'http')
+    if (!forwarding.appends && !list.has('x-forwarded-proto'))
+      list.set('X-Forwarded-Proto', forwarding.encrypted ? 'https' : 'http')
   }
   return list
 }

@@ -107,7 +107,10 @@ export interface RouteOptions extends RouteDefaults {
   target: Target
 }
 
-/** Express's `trust proxy`: which peers may set X-Forwarded-* and Forwarded. */
+/**
+ * Express's `trust proxy`: which peers may set X-Forwarded-* and Forwarded. `'append'` is what httpd does: everybody's are
+ * kept and appended to, no X-Forwarded-Proto is added, and none is believed where a Location is rewritten.
+ */
 export type TrustProxy = boolean | number | string | string[] | ((address: string, hop: number) => boolean)
 
 /** Which upgrades are ours on a server that has other `upgrade` listeners: path prefixes, or a test. */
@@ -168,6 +171,8 @@ export interface RouteSettings extends Readonly<Present> {
 export interface Settings {
   readonly routes: readonly RouteSettings[]
   readonly trusts: (address: string, hop: number) => boolean
+  /** `trustProxy: 'append'`: whatever `trusts` says, the scheme of the client is that of its connection. */
+  readonly appends: boolean
   readonly serverName: string
   readonly only: Only | undefined
   readonly drainTimeout: number
@@ -327,7 +332,11 @@ const serverName: Check = (where, value) => {
 const trustProxy: Check = (where, value) => {
   const kinds = ['boolean', 'number', 'string', 'function']
   if (!kinds.includes(typeof value) && !Array.isArray(value)) {
-    throw wrong(where, "a boolean, a number of hops, addresses or a function (Express's `trust proxy`)", value)
+    throw wrong(
+      where,
+      "a boolean, a number of hops, addresses, 'append' or a function (Express's `trust proxy`)",
+      value,
+    )
   }
 }
 const passReverse: Check = (where, value) => {
@@ -459,6 +468,7 @@ function readTrust(value: TrustProxy): (address: string, hop: number) => boolean
     }
   }
   if (typeof value === 'boolean') return () => value
+  if (value === 'append') return () => true
   if (typeof value === 'number') return (_, hop) => hop < value
   try {
     return compileTrust(typeof value === 'string' ? value.split(/\s*,\s*/) : value)
@@ -501,6 +511,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
   return Object.freeze({
     routes: Object.freeze(readRoutes(routes, has(ROUTE_CHECKS))),
     trusts: readTrust(common.trustProxy),
+    appends: common.trustProxy === 'append',
     serverName: common.serverName ?? hostname(),
     only: common.only,
     drainTimeout: common.drainTimeout,

@@ -66,6 +66,7 @@ export class Rewriting {
       host: this.#host,
       targetHost: worker.origin.authority,
       trusted: this.#settings.trusts(this.#clientAddress, 0),
+      appends: this.#settings.appends,
       serverName: this.#settings.serverName,
       httpVersion: this.#req.httpVersion,
       addHeaders,
@@ -122,7 +123,7 @@ export class Rewriting {
     const forwarded = headerValue(this.#req, 'x-forwarded-proto').split(',')[0]?.trim().toLowerCase()
     const known = forwarded === 'http' || forwarded === 'https' ? forwarded : undefined
     const own = this.#encrypted ? 'https' : 'http'
-    return this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
+    return !this.#settings.appends && this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
   }
 }
 

@@ -203,7 +203,7 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   })
   checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
   // httpd appends to X-Forwarded-* whoever sent them.
-  return { trustProxy: true, serverName, drainTimeout: 10_000, routes }
+  return { trustProxy: 'append', serverName, drainTimeout: 10_000, routes }
 }
 
 function warnOfNothing({ file, text, report }: Reading): void {

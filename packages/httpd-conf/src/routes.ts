@@ -435,7 +435,7 @@ function sharesWorker(worker: string, url: string): boolean {
 
 const OWN_FIELDS = ['X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Server'] as const
 
-/** RequestHeader, Max-Forwards, and no X-Forwarded-Proto, which httpd does not add. */
+/** RequestHeader and Max-Forwards. */
 function requestEditing(
   scope: Scope,
   { server, serverName }: RouteContext,
@@ -445,7 +445,6 @@ function requestEditing(
   const keepsHost = scope.preserveHost ?? false
   const edits = scope.requestEdits
   return (headers, req) => {
-    if (adds && fieldOf(req, 'x-forwarded-proto') === undefined) headers.unset('x-forwarded-proto')
     countForwards(headers, server.maxForwards ?? -1, req)
     if (edits.length === 0) return
     const target = headers.get('host') ?? ''
