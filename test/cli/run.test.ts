@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { answer, type Backend, echo, type Script, startBackend } from '../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient } from '../support/client.ts'
+import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
 import { ca } from '../support/tls.ts'
 import { ended, folder, Program } from './program.ts'
@@ -177,6 +177,43 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
       /\[ws-tunnel:error\] \[pid \d+\] \[client 127\.0\.0\.1:\d+\] WST_ERR_CONNECT: .*: GET \/x$/m,
     )
     assert.match(program.stderr, /\[ws-tunnel:info\] .* WST_ERR_ENCODED_SLASH/)
+  })
+
+  test('logs 499 for a client that leaves before its answer, and goes on', async t => {
+    const { address, request } = await backend(t, silent())
+    const at = await folder(t, { 'a.conf': `ProxyPass /x !\nProxyPass / ws://${address}/\n` })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    for (const [i, head] of [plainRequest('/'), upgradeRequest('/')].entries()) {
+      const leaving = await client(t, port)
+      leaving.send(head)
+      await request(i)
+      leaving.reset()
+      const lines = await program.lines(i + 1)
+      assert.match(lines[i] ?? '', /"GET \/ HTTP\/1\.1" 499 - \d+ 0 \d+$/)
+    }
+    assert.equal(await get(t, port, '/x', 'x'), '404 404 Not Found\n')
+  })
+
+  test('logs each request of a connection with bytes of its own, and none of a body to HEAD', async t => {
+    const { address } = await backend(t, answer({ body: 'page' }))
+    const at = await folder(t, { 'a.conf': `ProxyPass / http://${address}/\n` })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    const asking = await client(t, port)
+    const requests = [
+      plainRequest('/'),
+      plainRequest('/', { method: 'HEAD' }),
+      plainRequest('/', { method: 'POST', body: 'x' }),
+    ]
+    let before = 0
+    for (const [i, request] of requests.entries()) {
+      await asking.send(request).whole(request.startsWith('HEAD') ? 'HEAD' : 'GET')
+      const sent = asking.total - before
+      before = asking.total
+      const lines = await program.lines(i + 1)
+      assert.match(lines[i] ?? '', new RegExp(`" 200 ${i === 1 ? '-' : '4'} ${request.length} ${sent} \\d+$`))
+    }
   })
 
   test('keeps what is less urgent than LogLevel out of the error log', async t => {

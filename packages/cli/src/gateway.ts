@@ -19,6 +19,9 @@ import { logError } from './error-log.ts'
 /** Longest delay a Node timer can count. */
 const MAX_DELAY = 2 ** 31 - 1
 
+/** What the log says of a client that left before its answer. */
+const CLIENT_GONE = 499
+
 /** A configuration that serves, until a newer one takes new requests. */
 interface Generation {
   readonly configuration: Configuration
@@ -199,8 +202,9 @@ export class Gateway {
     if (host.log.readsAnswer) keepAnswerFields(res)
     const done = this.#accessLog(req, res, host, exchange, bodyBytes)
     res.once('close', () => {
-      if (exchange.tunnel === undefined) done(res.statusCode, undefined)
+      if (exchange.tunnel === undefined) done(res.headersSent ? res.statusCode : CLIENT_GONE, undefined)
     })
+    res.on('error', () => {})
     const sni = 'encrypted' in socket ? (socket as TLSSocket).servername : undefined
     if (typeof sni === 'string' && hostFor(list, nameOf(sni)).tls?.cert !== host.tls?.cert) {
       answer(res, 421)
@@ -283,9 +287,10 @@ function urlOf({ server, secure }: Listener): string {
   return `${secure ? 'https' : 'http'}://${isIPv6(address) ? `[${address}]` : address}:${port}`
 }
 
-/** What is answered by the gateway itself. */
+/** What is answered by the gateway itself, to a client that is still there. */
 function answer(res: ServerResponse, status: number): void {
-  const body = `${status} ${STATUS_CODES[status] ?? 'Client Closed Request'}\n`
+  if (res.destroyed) return
+  const body = `${status} ${STATUS_CODES[status] ?? ''}\n`
   res.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': Buffer.byteLength(body) })
   res.end(body)
 }

@@ -33,6 +33,8 @@ export async function run(order: RunOrder): Promise<number> {
     return 1
   }
 
+  // Who reads the logs may leave; the tunnels need not.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   // One after the other: a reload takes its time to listen.
   let reloading = Promise.resolve()
   const onReload = (): void => {
