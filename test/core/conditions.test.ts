@@ -4,8 +4,10 @@ import { compileConditions, stateless } from '../../packages/core/src/conditions
 import type { Condition } from '../../packages/core/src/options.ts'
 import { requestOf } from './request.ts'
 
+const URL_TEXTS = { path: '/a é/b', query: 'v=%20&w' }
+
 const ask = (when: Condition[], lines: string[]): (string | undefined)[] | null => {
-  const groups = compileConditions(when)(requestOf(lines))
+  const groups = compileConditions(when)(requestOf(lines), URL_TEXTS)
   return groups && [...groups]
 }
 
@@ -25,6 +27,25 @@ const rows: [what: string, when: Condition[], lines: string[], groups: (string |
   ['not', [{ header: 'upgrade', not: /websocket/i }], ['Upgrade: foo'], []],
   ['not, where it matches', [{ header: 'upgrade', not: /websocket/i }], ['Upgrade: websocket'], null],
   ['not, on a missing field', [{ header: 'upgrade', not: /websocket/i }], [], []],
+  ['the path', [{ url: 'path', matches: /^\/(\S) (.)/ }], [], ['/a é', 'a', 'é']],
+  ['the path, where it does not match', [{ url: 'path', matches: /v/ }], [], null],
+  ['not the path', [{ url: 'path', not: /^\/b/ }], [], []],
+  ['not the path, where it matches', [{ url: 'path', not: /b$/ }], [], null],
+  ['the query without its question mark', [{ url: 'query', matches: /^v=([^&]*)/ }], [], ['v=%20', '%20']],
+  ['not the query', [{ url: 'query', not: /w/ }], [], null],
+  [
+    'any of path and query',
+    [
+      {
+        any: [
+          { url: 'path', matches: /x/ },
+          { url: 'query', matches: /w/ },
+        ],
+      },
+    ],
+    [],
+    ['w'],
+  ],
   ['test', [yes], [], []],
   ['test that says no', [no], [], null],
   ['all must hold', [yes, websocket, no], ['Upgrade: websocket'], null],
@@ -97,9 +118,9 @@ test('gives every request the same answer, however a pattern remembers where it 
     { header: 'a', not: /y/g },
   ])
   for (let i = 0; i < 3; i++) {
-    assert.ok(sticky(requestOf(['A: wx'])))
-    assert.ok(global(requestOf(['A: wx'])))
-    assert.equal(global(requestOf(['A: xy'])), null)
+    assert.ok(sticky(requestOf(['A: wx']), URL_TEXTS))
+    assert.ok(global(requestOf(['A: wx']), URL_TEXTS))
+    assert.equal(global(requestOf(['A: xy']), URL_TEXTS), null)
   }
   assert.equal(stateless(/x/dgimsuy).flags, 'dimsu')
 })

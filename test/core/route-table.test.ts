@@ -228,6 +228,12 @@ const failing: [what: string, routes: RouteOptions[], url: string, code: string 
     'WST_ERR_FORBIDDEN_TARGET',
   ],
   ['a path too long for a RegExp', [{ path: /x/, target: A }], `/${'y'.repeat(8_192)}`, 'WST_ERR_PATH_TOO_LONG'],
+  [
+    'a path too long for a condition on it',
+    [{ path: '/y', when: [{ any: [{ url: 'path', matches: /x/ }] }], target: A }],
+    `/y/${'y'.repeat(8_192)}`,
+    'WST_ERR_PATH_TOO_LONG',
+  ],
   ['a path too long for a pattern', [{ path: '/:x', target: A }], `/${'y'.repeat(8_192)}`, 'WST_ERR_PATH_TOO_LONG'],
   ['a path of any length on a prefix', [{ path: '/x', target: A }], `/${'y'.repeat(100_000)}`, null],
 ]

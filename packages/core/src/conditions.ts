@@ -8,7 +8,19 @@ import { bytesToText } from './path.ts'
 export type ConditionGroups = readonly (string | undefined)[]
 
 /** A list of conditions as one question: the groups if all hold, else `null`, and `onMiss` hears which does not. */
-export type ConditionTest = (req: IncomingMessage, onMiss?: (index: number) => void) => ConditionGroups | null
+export type ConditionTest = (
+  req: IncomingMessage,
+  url: UrlTexts,
+  onMiss?: (index: number) => void,
+) => ConditionGroups | null
+
+/** What conditions see of the request target. */
+export interface UrlTexts {
+  /** Decoded, as routes match it. */
+  readonly path: string
+  /** As the client wrote it, without `?`. */
+  readonly query: string
+}
 
 /** Without the flags that make `exec` remember where it was. */
 export function stateless(pattern: RegExp): RegExp {
@@ -21,10 +33,10 @@ export function stateless(pattern: RegExp): RegExp {
  */
 export function compileConditions(conditions: readonly Condition[]): ConditionTest {
   const tests = conditions.map(compileCondition)
-  return (req, onMiss) => {
+  return (req, url, onMiss) => {
     let groups: ConditionGroups = []
     for (const [i, test] of tests.entries()) {
-      const found = test(req)
+      const found = test(req, url)
       if (found === null) {
         onMiss?.(i)
         return null
@@ -41,9 +53,9 @@ const KEEP: ConditionGroups = Object.freeze([])
 function compileCondition(condition: Condition): ConditionTest {
   if ('any' in condition) {
     const tests = condition.any.map(compileCondition)
-    return req => {
+    return (req, url) => {
       for (const test of tests) {
-        const found = test(req)
+        const found = test(req, url)
         if (found !== null) return found
       }
       return null
@@ -63,11 +75,18 @@ function compileCondition(condition: Condition): ConditionTest {
       return held ? KEEP : null
     }
   }
-  const { header } = condition
+  const textOf = subjectOf(condition)
   if ('not' in condition) {
     const pattern = stateless(condition.not)
-    return req => (pattern.test(bytesToText(headerValue(req, header))) ? null : KEEP)
+    return (req, url) => (pattern.test(textOf(req, url)) ? null : KEEP)
   }
   const pattern = stateless(condition.matches)
-  return req => pattern.exec(bytesToText(headerValue(req, header)))
+  return (req, url) => pattern.exec(textOf(req, url))
+}
+
+function subjectOf(
+  condition: Exclude<Condition, { any: unknown } | { test: unknown }>,
+): (req: IncomingMessage, url: UrlTexts) => string {
+  if ('header' in condition) return req => bytesToText(headerValue(req, condition.header))
+  return condition.url === 'path' ? (_, { path }) => path : (_, { query }) => bytesToText(query)
 }

@@ -177,8 +177,8 @@ function reasonOf({ settings }: Route, miss: Miss): string {
 function shownCondition(condition: Condition): string {
   if ('any' in condition) return `any of ${condition.any.map(shownCondition).join(', ')}`
   if ('test' in condition) return `test${condition.test.name === 'test' ? '' : ` ${condition.test.name}`}`
-  const { header } = condition
-  return 'not' in condition ? `${header} does not match ${condition.not}` : `${header} matches ${condition.matches}`
+  const subject = 'header' in condition ? condition.header : `the ${condition.url}`
+  return 'not' in condition ? `${subject} does not match ${condition.not}` : `${subject} matches ${condition.matches}`
 }
 
 /** Why a request that names an upgrade is plain HTTP all the same; the words of {@link requestedUpgrade}. */

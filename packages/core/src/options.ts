@@ -25,6 +25,9 @@ export type Condition =
   | { header: string; matches: RegExp }
   /** The field's value does not match (a RewriteCond pattern that begins with `!`). */
   | { header: string; not: RegExp }
+  /** The decoded path as routes match it, or the query as the client wrote it, without `?` (%{REQUEST_URI}, %{QUERY_STRING}). */
+  | { url: 'path' | 'query'; matches: RegExp }
+  | { url: 'path' | 'query'; not: RegExp }
   /** Any test of your own; a throw answers 500. */
   | { test: (req: IncomingMessage) => boolean }
   /** At least one holds (RewriteCond [OR]). */
@@ -360,14 +363,15 @@ const conditions: Check = (where, value) => {
   })
 }
 const condition: Check = (where, value) => {
-  const shapes = '{ header, matches }, { header, not }, { test } or { any }'
+  const shapes = '{ header, matches }, { header, not }, { url, matches }, { url, not }, { test } or { any }'
   if (!isRecord(value)) throw wrong(where, shapes, value)
   const keys = Object.keys(value).sort().join()
   if (keys === 'any') conditions(`${where}.any`, value['any'])
   else if (keys === 'test') callback(`${where}.test`, value['test'])
-  else if (keys === 'header,matches' || keys === 'header,not') {
-    const pattern = keys === 'header,not' ? 'not' : 'matches'
-    if (typeof value['header'] !== 'string' || !TCHAR.test(value['header'])) {
+  else if (/^(?:header,matches|header,not|matches,url|not,url)$/.test(keys)) {
+    const pattern = 'not' in value ? 'not' : 'matches'
+    if ('url' in value) oneOf('path', 'query')(`${where}.url`, value['url'])
+    else if (typeof value['header'] !== 'string' || !TCHAR.test(value['header'])) {
       throw wrong(`${where}.header`, 'a header name', value['header'])
     }
     if (!(value[pattern] instanceof RegExp)) throw wrong(`${where}.${pattern}`, 'a RegExp', value[pattern])

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
 import { WsTunnelError } from './errors.ts'
-import type { RouteSettings } from './options.ts'
+import type { Condition, RouteSettings } from './options.ts'
 import { prefixLength, type RequestUrl } from './path.ts'
 import { buildPath, type Captures, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 import { Worker } from './worker.ts'
@@ -24,6 +24,15 @@ export interface Destination {
 /** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
 export type Miss = 'path' | 'upgrade' | { readonly condition: number }
 
+function checkLength(path: string): void {
+  if (path.length > MAX_MATCHED_PATH)
+    throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
+}
+
+/** Whether a condition tries a pattern on the path. */
+const searchesPath = (condition: Condition): boolean =>
+  'any' in condition ? condition.any.some(searchesPath) : 'url' in condition && condition.url === 'path'
+
 /** Matches the path alone; `null` is no match. */
 type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
 
@@ -37,6 +46,7 @@ export class Route {
   #open = 0
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
+  readonly #searchesPath: boolean
   readonly #scope: TemplateScope
   readonly #static: { template: TargetTemplate; worker: Worker } | undefined
   readonly #workers = new Map<string, Worker>()
@@ -46,6 +56,7 @@ export class Route {
     this.settings = settings
     this.index = index
     this.#matchConditions = compileConditions(settings.when)
+    this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
     if (typeof settings.target === 'string') {
       const template = parseTarget(settings.target, this.#scope, `${where}target`)
@@ -60,17 +71,15 @@ export class Route {
    */
   match(req: IncomingMessage, url: RequestUrl, onMiss?: (miss: Miss) => void): Captures | null {
     const { text, fault } = url.path(this.settings.encodedSlashes, this.settings.mergeSlashes)
-    if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) {
-      if (text.length > MAX_MATCHED_PATH) {
-        throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
-      }
-    }
+    if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) checkLength(text)
     const found = this.#matchPath(text)
     if (found === null) {
       onMiss?.('path')
       return null
     }
-    const conditionGroups = this.#matchConditions(req, onMiss && (condition => onMiss({ condition })))
+    if (this.#searchesPath) checkLength(text)
+    const texts = { path: text, query: url.query.slice(1) }
+    const conditionGroups = this.#matchConditions(req, texts, onMiss && (condition => onMiss({ condition })))
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
     return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
