@@ -291,7 +291,7 @@ for (const kind of KINDS) {
   })
 
   test(`relays interim answers to ${kind} before the final one`, async t => {
-    const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n'
+    const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n'
     const final = kind === 'an upgrade' ? `${SWITCH}\r\n` : `${OK}Content-Length: 4\r\n\r\nbody`
     for (const before of [interim, interim.repeat(5)]) {
       const { dial } = await front(t, raw(before + final, 'keep'))
@@ -300,7 +300,7 @@ for (const kind of KINDS) {
       const statuses: number[] = []
       do statuses.push((await client.answer()).statusCode)
       while ((statuses.at(-1) as number) < 200 && statuses.at(-1) !== 101)
-      const expected = Array.from({ length: before.length / interim.length }, () => [103, 102]).flat()
+      const expected = Array.from({ length: before.length / interim.length }, () => [103, 100]).flat()
       assert.deepEqual(statuses, [...expected, kind === 'an upgrade' ? 101 : 200])
     }
   })

@@ -401,7 +401,11 @@ async function limitedGateway(
     if ('fault' in report) faults.push(report.stack)
   })
   child.send({ start: ports } satisfies Command)
-  const [report] = (await once(child, 'message')) as [Report]
+  const gone = once(child, 'exit').then(([code]) => {
+    throw new Error(`the gateway exited with ${code} before it listened`)
+  })
+  gone.catch(() => {})
+  const [report] = (await Promise.race([once(child, 'message'), gone])) as [Report]
   assert.ok('port' in report)
   return { child, port: report.port, faults }
 }
