@@ -155,6 +155,11 @@ const ROWS: Record<string, Row> = {
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'app',
   },
+  'a target function that answers': {
+    options: () => ({ target: () => ({ status: 410 }) }),
+    request: { url: '/ws', headers: HANDSHAKE },
+    kind: 'answer',
+  },
   'no route at all': {
     options: routes(backend => ({ path: '/ws/', target: `ws://${backend}/` })),
     request: { url: '/elsewhere', headers: HANDSHAKE },
@@ -255,6 +260,9 @@ suite('what is explained is what happens', { concurrency: true }, () => {
         assert.ok(error instanceof WsTunnelError)
         assert.deepEqual([outcome.code, outcome.message], [error.code, error.message])
         assert.deepEqual(outcome.headers, error.headers)
+        assert.equal(backend.seen.length, 0)
+      } else if (outcome.kind === 'answer') {
+        assert.equal(got.statusCode, outcome.status)
         assert.equal(backend.seen.length, 0)
       } else {
         assert.equal(got.statusCode, kind === 'upgrade' ? 101 : 200)

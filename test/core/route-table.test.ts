@@ -181,6 +181,12 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
     'a /b/%C3%A9',
   ],
   ['nocanon on everything', [{ path: '/', target: 'ws://a/', nocanon: true }], '/%7e', 'a /%7e'],
+  ["a target's query before the request's", [{ target: 'ws://a/?k=1' }], '/x?q=2', 'a /x?k=1&q=2'],
+  ["a target's query instead", [{ target: 'ws://a/?k=1', query: 'replace' }], '/x?q=2', 'a /x?k=1'],
+  ['an empty query instead', [{ target: 'ws://a/?', query: 'replace' }], '/x?q=2', 'a /x'],
+  ['no query to replace by', [{ target: 'ws://a/', query: 'replace' }], '/x?q=2', 'a /x?q=2'],
+  ['the query dropped', [{ target: 'ws://a/', query: 'drop' }], '/x?q=2', 'a /x'],
+  ["the target's query alone", [{ target: 'ws://a/?k=1', query: 'drop' }], '/x?q=2', 'a /x?k=1'],
   ['encodedSlashes keep', [{ path: '/a', target: A, encodedSlashes: 'keep' }], '/a/x%2fy', 'a /x%2fy'],
   ['encodedSlashes decode', [{ path: '/a', target: A, encodedSlashes: 'decode' }], '/a/x%2F..%2Fy', 'a /y'],
   [

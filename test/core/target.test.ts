@@ -127,6 +127,7 @@ const build = ({ target, groups, params, conditions = [], rest = '', joining }: 
     encodedSlashes: 'reject',
     raw: false,
     query: '',
+    queries: 'append',
     ...joining,
   })
 }

@@ -28,6 +28,10 @@ export function explanationText({ request, routes, outcome }: Explanation): stri
 
 function outcomeLines(outcome: Explanation['outcome']): string[] {
   if (outcome.kind === 'app') return [`Not proxied: ${outcome.reason}.`]
+  if (outcome.kind === 'answer') {
+    const where = outcome.location === undefined ? '' : `, Location: ${outcome.location}`
+    return [`Answered by route ${outcome.route}: ${outcome.status}${where}.`]
+  }
   if (outcome.kind === 'refused') {
     const fields = Object.entries(outcome.headers).map(([name, value]) => `  ${name}: ${value}`)
     return [`Refused with ${outcome.statusCode}: ${outcome.message}`, ...fields]

@@ -6,7 +6,7 @@ import type { HeaderList } from './headers.ts'
 import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { Rewriting } from './rewriting.ts'
-import type { Destination, Miss, Route } from './route.ts'
+import { type Destination, LocalDestination, type Miss, type Route } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import type { Captures } from './target.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from './upgrade.ts'
@@ -71,6 +71,8 @@ export type ExplainedOutcome =
       /** Header fields of the answer. */
       headers: Record<string, string>
     }
+  /** Answered by its function, without a backend. */
+  | { kind: 'answer'; route: number; status: number; location: string | undefined }
   /** Forwarded as plain HTTP; with why, where it asks for an upgrade. */
   | { kind: 'http'; route: number; reason: string | undefined; backend: ExplainedBackend }
   /** Sent as an upgrade to this protocol; a tunnel follows if the backend switches. */
@@ -121,6 +123,10 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     if (token !== undefined) checkOrigin(req, route.allowedOrigins)
     const destination = await found.destination()
     if (destination === false) return { kind: 'app', route: index, reason: 'its function gave false' }
+    if (destination instanceof LocalDestination) {
+      const { status, location } = destination
+      return { kind: 'answer', route: index, status, location }
+    }
     const rewriting = new Rewriting(req, route, settings, '')
     if (token !== undefined) {
       const backend = backendOf(req, destination, rewriting.upgradeRequest(destination, token))

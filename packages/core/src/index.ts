@@ -14,10 +14,12 @@ export type {
   Condition,
   HeaderEditing,
   HeaderEdits,
+  LocalAnswer,
   Only,
   RouteDefaults,
   RouteOptions,
   Target,
+  TargetResult,
   TrustProxy,
   WsTunnelOptions,
 } from './options.ts'

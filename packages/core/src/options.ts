@@ -12,12 +12,23 @@ import type { Tunnel, TunnelEnd } from './tunnel.ts'
  * Where a route sends its requests: a URL (`ws:`, `wss:`, `http:`, `https:`, or `unix:/path.sock|ws://name/`), `false` to
  * hand the request back to the app (ProxyPass "!"), or a function that answers one of the two. Scheme, host and port
  * are fixed text; the path may hold `$0`-`$9` of a RegExp path, `%1`-`%9` of the last condition that captured and the
- * `:name`s of a pattern. What a function returns is taken as it is: it is trusted code, nothing in it is expanded.
+ * `:name`s of a pattern. What a function returns is taken as it is: it is trusted code, nothing in it is expanded. It may
+ * also answer the request itself.
  */
 export type Target =
   | string
   | false
-  | ((req: IncomingMessage, captures: Captures) => string | false | Promise<string | false>)
+  | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
+
+/** What a target function gives: a URL, `false` for the app, or an answer without a backend. */
+export type TargetResult = string | false | LocalAnswer
+
+/** An answer without a backend and without body (RewriteRule [R], [G]): a status of 300-599, and where to go instead. */
+export interface LocalAnswer {
+  status: number
+  /** The Location field, as it is sent. */
+  location?: string
+}
 
 /** One test on the request (RewriteCond). A missing header field is the empty text. */
 export type Condition =
@@ -58,6 +69,8 @@ export interface RouteDefaults {
   encodedSlashes?: 'reject' | 'decode' | 'keep'
   /** Take a run of slashes in a path for one (MergeSlashes). @default true */
   mergeSlashes?: boolean
+  /** How a target's query and the request's meet: the request's behind the target's (QSA), the target's instead where it has one, or the target's alone (QSD). @default 'append' */
+  query?: 'append' | 'replace' | 'drop'
   /** Send the path as the client wrote it (ProxyPass nocanon). @default false */
   nocanon?: boolean
   /** TCP and TLS connect to the backend, ms; 0 is never (connectiontimeout=). Ends in 504. @default 5000 */
@@ -192,6 +205,7 @@ const ROUTE_DEFAULTS: Required<
   join: 'slash',
   encodedSlashes: 'reject',
   mergeSlashes: true,
+  query: 'append',
   nocanon: false,
   connectTimeout: 5_000,
   handshakeTimeout: 60_000,
@@ -384,6 +398,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   join: oneOf('slash', 'concat'),
   encodedSlashes: oneOf('reject', 'decode', 'keep'),
   mergeSlashes: boolean,
+  query: oneOf('append', 'replace', 'drop'),
   nocanon: boolean,
   connectTimeout: duration,
   handshakeTimeout: duration,

@@ -10,7 +10,7 @@ import { PendingUpgrade } from './pending-upgrade.ts'
 import { relay, relayInterim } from './relay.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
-import type { Destination } from './route.ts'
+import { type Destination, LocalDestination } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import { Tunnel } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
@@ -130,6 +130,10 @@ class RoutedProxy implements TunnelProxy {
     if (destination === false) return false
     // Node has dropped what stood behind such a request in the same packet; the client must not wait for an answer to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
+    if (destination instanceof LocalDestination) {
+      await answerLocally(res, destination)
+      return true
+    }
     await forward(req, res, {
       worker: destination.worker,
       path: destination.path,
@@ -165,6 +169,12 @@ class RoutedProxy implements TunnelProxy {
         leave()
         pending.release()
         return false
+      }
+      if (destination instanceof LocalDestination) {
+        leave()
+        pending.refuse()
+        await answerLocally(res, destination)
+        return true
       }
       const ask = {
         method: req.method ?? 'GET',
@@ -272,6 +282,16 @@ class RoutedProxy implements TunnelProxy {
     }
     this.#listening.clear()
   }
+}
+
+/** Resolves when the answer is sent or the client has left; what earlier middleware put on `res` goes with it. */
+async function answerLocally(res: ServerResponse, { status, location }: LocalDestination): Promise<void> {
+  res.statusCode = status
+  if (location !== undefined) res.setHeader('Location', location)
+  if (res.req.httpVersionMajor === 1) res.setHeader('Content-Length', 0)
+  const sent = new Promise<void>(resolve => res.once('close', resolve))
+  res.end()
+  if (!res.closed) await sent
 }
 
 /** An observer that throws or rejects must not stop what it observes; the process hears of it as a warning. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { headerValue } from './headers.ts'
 import type { RouteSettings } from './options.ts'
 import type { RequestUrl } from './path.ts'
-import { type Destination, type Miss, Route } from './route.ts'
+import { type Miss, Route, type Routing } from './route.ts'
 import type { Captures } from './target.ts'
 
 /** A route that a request matched, and what it captured. */
@@ -10,7 +10,7 @@ export interface Match {
   readonly route: Route
   readonly captures: Captures
   /** Where the request goes; `false` hands it back to the app. */
-  readonly destination: () => Destination | false | Promise<Destination | false>
+  readonly destination: () => Routing | Promise<Routing>
 }
 
 /** The routes in the order they are written; the first match wins (ProxyPass). */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
 import { WsTunnelError } from './errors.ts'
-import type { Condition, RouteSettings } from './options.ts'
+import type { Condition, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
 import { prefixLength, type RequestUrl } from './path.ts'
 import { buildPath, type Captures, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 import { Worker } from './worker.ts'
@@ -20,6 +20,28 @@ export interface Destination {
   /** The target it was built from, for ProxyPassReverse. */
   readonly template: TargetTemplate
 }
+
+/** An answer that a target function gave; no backend is asked. */
+export class LocalDestination {
+  readonly status: number
+  readonly location: string | undefined
+
+  /** @throws {WsTunnelError} `WST_ERR_CALLBACK` for what is no such answer. */
+  constructor({ status, location }: LocalAnswer) {
+    if (!Number.isInteger(status) || status < 300 || status > 599)
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function gave the status ${status}` })
+    if (location !== undefined && (typeof location !== 'string' || !/^[\x21-\x7e\x80-\xff]+$/.test(location)))
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'the target function gave a location that is no URL' })
+    this.status = status
+    this.location = location
+  }
+}
+
+const isAnswer = (result: unknown): result is LocalAnswer =>
+  typeof result === 'object' && result !== null && 'status' in result
+
+/** What becomes of a matched request; `false` hands it back to the app. */
+export type Routing = Destination | LocalDestination | false
 
 /** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
 export type Miss = 'path' | 'upgrade' | { readonly condition: number }
@@ -86,11 +108,7 @@ export class Route {
   }
 
   /** The worker and path for a match; `false` hands the request back to the app. */
-  destination(
-    req: IncomingMessage,
-    url: RequestUrl,
-    captures: Captures,
-  ): Destination | false | Promise<Destination | false> {
+  destination(req: IncomingMessage, url: RequestUrl, captures: Captures): Routing | Promise<Routing> {
     const { target } = this.settings
     if (target === false) return false
     if (typeof target !== 'function')
@@ -127,7 +145,7 @@ export class Route {
     url: RequestUrl,
     captures: Captures,
   ): Destination {
-    const { join, encodedSlashes } = this.settings
+    const { join, encodedSlashes, query } = this.settings
     const raw = this.#rawCaptures(url)
     const path = buildPath(
       template,
@@ -137,6 +155,7 @@ export class Route {
         encodedSlashes,
         raw: raw !== undefined,
         query: url.query,
+        queries: query,
       },
     )
     return { worker, path, template }
@@ -162,14 +181,14 @@ export class Route {
     req: IncomingMessage,
     url: RequestUrl,
     captures: Captures,
-  ): Promise<Destination | false> {
+  ): Promise<Routing> {
     const { handshakeTimeout } = this.settings
     const late = Promise.withResolvers<never>()
     const timer =
       handshakeTimeout > 0
         ? setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
         : undefined
-    let text: string | false
+    let text: TargetResult
     try {
       text = await Promise.race([target(req, captures), late.promise])
     } catch (cause) {
@@ -179,9 +198,10 @@ export class Route {
       clearTimeout(timer)
     }
     if (text === false) return false
+    if (isAnswer(text)) return new LocalDestination(text)
     if (typeof text !== 'string') {
       throw new WsTunnelError('WST_ERR_CALLBACK', {
-        detail: `the target function gave ${typeof text}, expected a URL or false`,
+        detail: `the target function gave ${typeof text}, expected a URL, false or { status, location }`,
       })
     }
     return this.#destination(this.#worker(text), url, captures)

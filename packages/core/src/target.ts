@@ -81,7 +81,7 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   }
   const origin = parseOrigin(authority ?? 'localhost', scheme.toLowerCase(), socketPath, text, where)
   const pathParts = parseParts(path, scope, text, where)
-  const queryParts = query === undefined || query === '?' ? undefined : parseParts(query.slice(1), scope, text, where)
+  const queryParts = query === undefined ? undefined : parseParts(query.slice(1), scope, text, where)
   const captures = [...pathParts, ...(queryParts ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
   // A RegExp covers the whole path, so that a function has made of it all there is to say.
   return {
@@ -152,6 +152,7 @@ export interface Joining {
   readonly raw: boolean
   /** The request's query with its `?`, or `''`. */
   readonly query: string
+  readonly queries: 'append' | 'replace' | 'drop'
 }
 
 /**
@@ -170,9 +171,7 @@ export function buildPath(template: TargetTemplate, captures: Captures, joining:
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
   }
   const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
-  const query =
-    own === undefined ? joining.query : `?${own}${joining.query.length > 1 ? `&${joining.query.slice(1)}` : ''}`
-  const result = (path === '' ? '/' : path) + query
+  const result = (path === '' ? '/' : path) + joinQuery(own, joining)
   if (!result.startsWith('/')) {
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'target and path do not meet at a slash' })
   }
@@ -205,6 +204,13 @@ function fill(
 function captured(part: Exclude<Part, string>, captures: Captures): string {
   if (part.kind === 'param') return captures.params[part.name] ?? ''
   return (part.kind === 'group' ? captures.groups : captures.conditionGroups)[part.index] ?? ''
+}
+
+/** `own` is `undefined` where the target says nothing, and empty for a lone `?`. */
+function joinQuery(own: string | undefined, { query, queries }: Joining): string {
+  if (queries === 'drop' || (queries === 'replace' && own !== undefined)) return own ? `?${own}` : ''
+  if (!own) return query
+  return `?${own}${query.length > 1 ? `&${query.slice(1)}` : ''}`
 }
 
 function joinPath(base: string, rest: string, join: 'slash' | 'concat'): string {
