@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { WsTunnelError } from '../../packages/core/src/errors.ts'
 import { type RouteOptions, resolveOptions, type Target } from '../../packages/core/src/options.ts'
 import { RequestUrl } from '../../packages/core/src/path.ts'
+import type { Routing } from '../../packages/core/src/route.ts'
 import { type Match, RouteTable } from '../../packages/core/src/route-table.ts'
 import type { Captures } from '../../packages/core/src/target.ts'
 import { requestOf } from './request.ts'
@@ -14,11 +15,14 @@ const tableOf = (routes: RouteOptions[]): RouteTable => new RouteTable(resolveOp
 const matchOf = (routes: RouteOptions[], url: string, lines: string[] = []): Match | null =>
   tableOf(routes).match(requestOf(lines, { url }), new RequestUrl(url))
 
+const backendOf = (routing: Routing | null | undefined) => (routing && 'worker' in routing ? routing : undefined)
+
 /** `host:port path` of the destination, `false` for a route without target, `null` for no route. */
 async function sent(routes: RouteOptions[], url: string, lines?: string[]): Promise<string | false | null> {
   const match = matchOf(routes, url, lines)
   const destination = match && (await match.destination())
-  return destination && `${destination.worker.origin.authority} ${destination.path}`
+  const backend = backendOf(destination)
+  return destination && `${backend?.worker.origin.authority} ${backend?.path}`
 }
 
 const A = 'ws://a/'
@@ -337,7 +341,7 @@ test('keeps one worker for each URL that a function gives', async () => {
   const table = tableOf([{ path: '/', target: req => `ws://${req.headers['x-shard']}/` }])
   const workerOf = async (shard: string): Promise<unknown> => {
     const destination = await table.match(requestOf([`X-Shard: ${shard}`]), new RequestUrl('/'))?.destination()
-    return destination ? destination.worker : undefined
+    return backendOf(destination)?.worker
   }
   assert.equal(await workerOf('a'), await workerOf('a'))
   assert.notEqual(await workerOf('a'), await workerOf('b'))

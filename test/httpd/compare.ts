@@ -21,7 +21,7 @@ export interface Outcome {
   /** `60 GET /b HTTP/1.1` with the backend's fields, sorted; `undefined` if no backend was asked. */
   readonly seen: { readonly line: string; readonly fields: readonly string[]; readonly body: string } | undefined
   readonly status: string
-  /** The client's fields, sorted; of answers that a backend made. */
+  /** The client's fields, sorted, of answers that a backend made; of others Location alone. */
   readonly fields: readonly string[]
   readonly body: string
 }
@@ -144,7 +144,12 @@ export async function ask(backends: Backends, port: number, row: Row, host: stri
     },
     status,
     // What a proxy says itself is its own affair; its status is not.
-    fields: asked === undefined || Number(status) >= 500 ? [] : normalise(lines.map(names), OWN_ANSWER),
+    fields:
+      asked === undefined
+        ? lines.filter(line => /^location:/i.test(line)).map(line => line.replace(/^location/i, 'location'))
+        : Number(status) >= 500
+          ? []
+          : normalise(lines.map(names), OWN_ANSWER),
     body: asked === undefined || Number(status) >= 500 ? '' : unchunk(body),
   }
 }

@@ -10,17 +10,12 @@ const needsApache = peer('apache2', hasApache)
 
 /** What is refused with its reason, in rows. */
 const NOT_COMPILED = {
-  "RewriteRule: a query that replaces the client's is not honoured": 1,
   'RewriteCond: a test of anything but one variable is not honoured': 2,
-  'RewriteCond: the variable %{REQUEST_URI} is not honoured': 3,
   'RewriteRule: [P] needs a ws:, wss:, http: or https: URL': 1,
-  'RewriteRule: a rule without [P] or [F] changes what later lines see, which is not honoured': 2,
+  'RewriteRule: a rule without [P], [F], [G] or [R] changes what later lines see, which is not honoured': 2,
   'RewriteRule: the flag B is not honoured': 2,
   'RewriteRule: the flag E=FOO:$1 is not honoured': 1,
   'RewriteRule: the flag NE is not honoured': 1,
-  'RewriteRule: the flag QSD is not honoured': 1,
-  'RewriteRule: the flag R is not honoured': 1,
-  'RewriteRule: the flag R=301 is not honoured': 2,
   'RewriteRule: the flag UNSAFEALLOW3F is not honoured': 1,
   '<Proxy: balancers are not compiled yet': 35,
   'ProxyPass: interpolate is not honoured': 1,

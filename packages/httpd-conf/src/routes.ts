@@ -193,7 +193,7 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
 
 /** A rule of mod_rewrite, which goes before every ProxyPass. httpd: hook_uri2file. */
 function ruleRoute(
-  { name, place, path, when, target: substitution }: RewriteRule,
+  { name, place, path, when, target: substitution, query }: RewriteRule,
   context: RouteContext,
 ): RouteOptions[] {
   const { server, report } = context
@@ -202,6 +202,9 @@ function ruleRoute(
     when: [...when],
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
+  }
+  if (typeof substitution === 'function') {
+    return [{ ...common, target: substitution, upgrade: false, fallback: true }]
   }
   if (typeof substitution !== 'string') {
     const forbid = (): never => {
@@ -216,7 +219,7 @@ function ruleRoute(
   if (scope === undefined && server.locations.some(speaks)) {
     report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
   }
-  const compiled = { ...common, target, ...settings(alias, target, server.scope, context) }
+  const compiled = { ...common, target, query, ...settings(alias, target, server.scope, context) }
   if (compiled.fallback === false) {
     report.refuse(
       place,
