@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
+import { PausedProbe } from './pump.ts'
 import { writeHead } from './write-head.ts'
 
 /** Most bytes a client may send ahead of the 101 before its socket is read no further. */
@@ -14,6 +15,7 @@ export class PendingUpgrade {
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #takenOver: boolean
+  readonly #paused: PausedProbe
   readonly #aborted = Promise.withResolvers<never>()
   #abortedBy: WsTunnelError | undefined
   #early: Buffer[] = []
@@ -29,6 +31,7 @@ export class PendingUpgrade {
     this.#req = req
     this.#res = res
     this.#takenOver = takenOver
+    this.#paused = new PausedProbe(socket)
     this.#aborted.promise.catch(() => {})
     // A stream that may not stay half open would answer the client's FIN with its own.
     socket.allowHalfOpen = true
@@ -44,7 +47,9 @@ export class PendingUpgrade {
   readonly #clientOnData = (chunk: Buffer): void => {
     this.#early.push(chunk)
     this.#earlyBytes += chunk.length
-    if (this.#earlyBytes >= MAX_EARLY_BYTES) this.socket.pause()
+    if (this.#earlyBytes < MAX_EARLY_BYTES) return
+    this.socket.pause()
+    this.#paused.start()
   }
 
   readonly #clientOnGone = (): void => this.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
@@ -115,6 +120,7 @@ export class PendingUpgrade {
   }
 
   #letGo(): void {
+    this.#paused.stop()
     this.socket.off('data', this.#clientOnData)
     this.socket.off('end', this.#clientOnGone)
     this.socket.off('close', this.#clientOnGone)

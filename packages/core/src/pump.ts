@@ -12,6 +12,36 @@ const PROBE_INTERVAL = 300
 const NOTHING = Buffer.alloc(0)
 
 /**
+ * Node hears no RST on a socket that it does not read. A write of no bytes sends nothing, and fails on a reset one: it is
+ * made now and then for as long as the socket is paused.
+ */
+export class PausedProbe {
+  readonly #socket: Duplex
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(socket: Duplex) {
+    this.#socket = socket
+  }
+
+  /** To be called at each pause; a probe that runs already goes on. */
+  start(): void {
+    this.#timer ??= setTimeout(this.#probe, PROBE_INTERVAL)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  readonly #probe = (): void => {
+    this.#timer = undefined
+    if (!this.#socket.isPaused() || this.#socket.destroyed) return
+    if (this.#socket.writable && this.#socket.writableLength === 0) this.#socket.write(NOTHING)
+    this.start()
+  }
+}
+
+/**
  * Moves bytes from one socket to another until the source's FIN, which it passes on. The source is read only while the
  * sink takes what it gets, so no more than their buffers hold waits in between. httpd:
  * ap_proxy_transfer_between_connections.
@@ -19,20 +49,13 @@ const NOTHING = Buffer.alloc(0)
  * @param first bytes that were received before the pump, in order
  */
 export function pump(source: Duplex, sink: Duplex, first: readonly Buffer[], moved: (bytes: number) => void): Pump {
-  let probeTimer: NodeJS.Timeout | undefined
+  const paused = new PausedProbe(source)
 
   function sourceOnData(chunk: Buffer): void {
     moved(chunk.length)
     if (!sink.writable || sink.write(chunk)) return
     source.pause()
-    probeTimer ??= setTimeout(probe, PROBE_INTERVAL)
-  }
-  // Node hears no RST on a socket that it does not read; a write of no bytes sends nothing and fails on a reset one.
-  function probe(): void {
-    probeTimer = undefined
-    if (!source.isPaused() || source.destroyed) return
-    if (source.writable && source.writableLength === 0) source.write(NOTHING)
-    probeTimer = setTimeout(probe, PROBE_INTERVAL)
+    paused.start()
   }
   function sinkOnDrain(): void {
     source.resume()
@@ -47,8 +70,7 @@ export function pump(source: Duplex, sink: Duplex, first: readonly Buffer[], mov
   for (const chunk of first) if (chunk.length > 0) sourceOnData(chunk)
   return {
     flush: () => {
-      clearTimeout(probeTimer)
-      probeTimer = undefined
+      paused.stop()
       source.off('data', sourceOnData)
       source.off('end', sourceOnEnd)
       sink.off('drain', sinkOnDrain)
