@@ -201,8 +201,9 @@ class Translation {
 const MAX_DEGREE = 2
 
 /**
- * Why a pattern could take longer than a path of 8 KiB allows: a repetition inside a repetition, or repetitions that can
- * each give back, one by one, what another may take. It errs on the safe side.
+ * Why a pattern could take longer than a path of 8 KiB allows: a repetition, an alternative or an optional part inside a
+ * repetition, or repetitions that can each give back, one by one, what another may take. It errs on the safe side:
+ * `(a|b)+` is refused though it is harmless, and `[ab]+` says the same.
  */
 function slowness(source: string): string | undefined {
   const stack: { repeats: boolean }[] = [{ repeats: false }]
@@ -233,9 +234,10 @@ function slowness(source: string): string | undefined {
     i += text.length
     const above = stack.at(-1) as { repeats: boolean }
     if (closed?.repeats && many) {
-      return 'a repetition inside a repetition can take exponential time; write it without nesting'
+      return 'a repetition, an alternative or an optional part inside a repetition can take exponential time; write it without nesting'
     }
-    if (unbounded || closed?.repeats) above.repeats = true
+    // Alternatives and optional parts may overlap each other; repeated, that is as bad as a repetition in a repetition.
+    if (unbounded || closed?.repeats || unit === '|' || /^(?:\?|\{0)/.test(text)) above.repeats = true
     if (unit === ')') continue
     if (unbounded) {
       if (text.startsWith('+')) meet(whole)
