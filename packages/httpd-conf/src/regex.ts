@@ -1,3 +1,5 @@
+import { slowness } from './slowness.ts'
+
 /** A pattern of httpd as JavaScript says it, or why it cannot. */
 export type Translated =
   | { readonly source: string; readonly flags: string; readonly groups: number }
@@ -53,7 +55,7 @@ export function translateRegex(pattern: string, ignoreCase = false): Translated 
     const translation = new Translation(pattern, ignoreCase)
     const { source, flags, groups } = translation
     new RegExp(source, flags)
-    const slow = slowness(source)
+    const slow = slowness(source, flags)
     return slow === undefined ? { source, flags, groups } : { problem: slow }
   } catch (error) {
     return { problem: error instanceof Problem ? error.message : 'Regular expression could not be compiled.' }
@@ -195,79 +197,6 @@ class Translation {
       if (char === ']') return source
     }
   }
-}
-
-/** Longest time that is let pass: the square of a path's length, which is at most 8 KiB. */
-const MAX_DEGREE = 2
-
-/**
- * Why a pattern could take longer than a path of 8 KiB allows: a repetition, an alternative or an optional part inside a
- * repetition, or repetitions that can each give back, one by one, what another may take. It errs on the safe side:
- * `(a|b)+` is refused though it is harmless, and `[ab]+` says the same.
- */
-function slowness(source: string): string | undefined {
-  const stack: { repeats: boolean }[] = [{ repeats: false }]
-  const branches = source.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]/gs, '').includes('|') || /\)(?:[?*]|\{0)/.test(source)
-  // Repetitions whose end is not fixed by what stands behind them; where the pattern may begin anywhere that is one, too.
-  let movers: string[] = source.startsWith('^') && !branches ? [] : ['.']
-  let degree = 0
-  const meet = (unit: string): void => {
-    degree = Math.max(degree, movers.length)
-    if (stack.length > 1 && branches) return
-    movers = movers.filter(mover => overlaps(mover, unit))
-  }
-  for (let i = 0; i < source.length; ) {
-    const rest = source.slice(i, i + 200)
-    const unit = /^(?:\\.|\[(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!]|<[=!]))?|.)/s.exec(rest)?.[0] ?? (source[i] as string)
-    const length = source[i] === '[' && !unit.endsWith(']') ? classLength(source, i) : unit.length
-    const whole = source.slice(i, i + length)
-    i += length
-    if (unit.startsWith('(')) {
-      stack.push({ repeats: false })
-      continue
-    }
-    const closed = unit === ')' && stack.length > 1 ? stack.pop() : undefined
-    const quantifier = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/.exec(source.slice(i, i + 24))
-    const text = quantifier?.[0] ?? ''
-    const many = /^[*+]/.test(text) || (text.startsWith('{') && Number(quantifier?.[3] || quantifier?.[1]) > 8)
-    const unbounded = many && !/^\{\d+\}/.test(text)
-    i += text.length
-    const above = stack.at(-1) as { repeats: boolean }
-    if (closed?.repeats && many) {
-      return 'a repetition, an alternative or an optional part inside a repetition can take exponential time; write it without nesting'
-    }
-    // Alternatives and optional parts may overlap each other; repeated, that is as bad as a repetition in a repetition.
-    if (unbounded || closed?.repeats || unit === '|' || /^(?:\?|\{0)/.test(text)) above.repeats = true
-    if (unit === ')') continue
-    if (unbounded) {
-      if (text.startsWith('+')) meet(whole)
-      movers.push(whole)
-    } else if (unit === '$') {
-      // What takes everything up to the end never gives anything back.
-      if (movers.at(-1) !== '.') degree = Math.max(degree, movers.length)
-    } else if (!['^', '|', '\\b', '\\B'].includes(unit) && !/^(?:\?|\{0)/.test(text)) meet(whole)
-  }
-  return degree > MAX_DEGREE ? 'repetitions that overlap can take very long; say what stands between them' : undefined
-}
-
-/** Whether a character that the one unit takes may be one the other takes. */
-function overlaps(mover: string, unit: string): boolean {
-  try {
-    const [a, b] = [new RegExp(`^${mover}$`, 's'), new RegExp(`^${unit}$`, 's')]
-    for (let code = 0; code < 256; code++) {
-      const char = String.fromCharCode(code)
-      if (a.test(char) && b.test(char)) return true
-    }
-    return false
-  } catch {
-    return true
-  }
-}
-
-function classLength(source: string, from: number): number {
-  let i = from + 1
-  while (i < source.length && source[i] !== ']') i += source[i] === '\\' ? 2 : 1
-  return i + 1 - from
 }
 
 /** A pattern's source without groups that count; `undefined` where it refers to one. */
