@@ -12,9 +12,9 @@ import {
 import { type TestContext, test } from 'node:test'
 import {
   createTunnelProxy,
+  type DiagnosticsMessages,
   listenForUpgrades,
   type Tunnel,
-  type TunnelEnd,
   type TunnelProxy,
   type WsTunnelError,
   type WsTunnelOptions,
@@ -75,16 +75,66 @@ test('publishes what happens to node:diagnostics_channel', async t => {
     names,
   )
   const [open, close, error] = heard.map(([, message]) => message) as [
-    { tunnel: Tunnel },
-    { tunnel: Tunnel; end: TunnelEnd },
-    { error: WsTunnelError; req: IncomingMessage },
+    DiagnosticsMessages['ws-tunnel:open'],
+    DiagnosticsMessages['ws-tunnel:close'],
+    DiagnosticsMessages['ws-tunnel:error'],
   ]
-  assert.deepEqual(Object.keys(open), ['tunnel'])
   assert.equal(open.tunnel, gateway.opened[0])
-  assert.deepEqual(close, gateway.ends[0])
+  assert.equal(open.req.url, '/ok')
+  assert.ok(open.tunnel.facts.handshakeTime > 0)
+  const { proxy, ...closed } = close
+  assert.deepEqual(closed, gateway.ends[0])
+  assert.equal(proxy.tunnels, open.proxy.tunnels)
   assert.equal(error.error.code, 'WST_ERR_CONNECT')
   assert.equal(error.req.url, '/bad')
-  assert.deepEqual([error], observed)
+  assert.equal(error.proxy, proxy)
+  assert.deepEqual([{ error: error.error, req: error.req }], observed)
+})
+
+test('says of each route what it is, how often it was taken, and what is open', async t => {
+  const backend = await backendOf(t, echo())
+  const target = `ws://${backend.address}/`
+  const gateway = await startGateway(t, {
+    routes: [
+      { path: '/no', target: false },
+      { path: /^\/a$/i, target, maxTunnels: 9 },
+      { path: '/', target: () => target },
+    ],
+  })
+  const look = (): unknown[] =>
+    gateway.proxy.routes.map(({ index, path, target, hits, open, maxTunnels }) => [
+      index,
+      path,
+      target,
+      hits,
+      open,
+      maxTunnels,
+    ])
+  assert.deepEqual(look(), [
+    [0, '/no', false, 0, 0, 0],
+    [1, '/^\\/a$/i', target, 0, 0, 9],
+    [2, '/', undefined, 0, 0, 0],
+  ])
+  const { client } = await openTunnel(gateway.port, '/A')
+  await (await clientOf(t, gateway.port)).send(upgradeRequest('/no')).whole()
+  assert.deepEqual(
+    gateway.proxy.routes.map(({ hits, open }) => [hits, open]),
+    [
+      [1, 0],
+      [1, 1],
+      [0, 0],
+    ],
+  )
+  client.end()
+  await gateway.end()
+  assert.deepEqual(
+    gateway.proxy.routes.map(({ hits, open }) => [hits, open]),
+    [
+      [1, 0],
+      [1, 0],
+      [0, 0],
+    ],
+  )
 })
 
 test('survives observers that throw or reject, and lets the process hear of it', async t => {

@@ -23,6 +23,7 @@ export type {
   TrustProxy,
   WsTunnelOptions,
 } from './options.ts'
-export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy.ts'
+export { createTunnelProxy, type DiagnosticsMessages, type HandleContext, type TunnelProxy } from './proxy.ts'
+export type { RouteStatus } from './route.ts'
 export type { Captures } from './target.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel.ts'

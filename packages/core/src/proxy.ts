@@ -10,9 +10,9 @@ import { PendingUpgrade } from './pending-upgrade.ts'
 import { relay, relayInterim } from './relay.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
-import { type Destination, LocalDestination } from './route.ts'
+import { type Destination, LocalDestination, type RouteStatus } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
-import { Tunnel } from './tunnel.ts'
+import { Tunnel, type TunnelEnd } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
 import { connectionUpgrade } from './upgrade.ts'
 
@@ -44,6 +44,21 @@ export interface TunnelProxy {
   close(options?: { drainTimeout?: number }): Promise<void>
   /** The open tunnels. */
   readonly tunnels: ReadonlySet<Tunnel>
+  /** The routes in order, with their hits. */
+  readonly routes: readonly RouteStatus[]
+}
+
+/**
+ * What `node:diagnostics_channel` carries, by channel. `proxy` is the one it happened in: middleware made of it has the same
+ * `tunnels`.
+ */
+export interface DiagnosticsMessages {
+  /** A tunnel has opened for this request. */
+  'ws-tunnel:open': { readonly tunnel: Tunnel; readonly req: IncomingMessage; readonly proxy: TunnelProxy }
+  /** It has ended. */
+  'ws-tunnel:close': { readonly tunnel: Tunnel; readonly end: TunnelEnd; readonly proxy: TunnelProxy }
+  /** A failure before the 101. */
+  'ws-tunnel:error': { readonly error: WsTunnelError; readonly req: IncomingMessage; readonly proxy: TunnelProxy }
 }
 
 /** One request that a route matched. */
@@ -54,6 +69,8 @@ interface Exchange {
   readonly rewriting: Rewriting
   /** The whole path the client asked for. */
   readonly url: string
+  /** When it came, on the clock of `performance`. */
+  readonly startedAt: number
 }
 
 const channels = {
@@ -68,8 +85,7 @@ const channels = {
  * @throws {WsTunnelError} `WST_ERR_OPTION` that names the option, what was expected and what came.
  */
 export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
-  const proxy = new RoutedProxy(resolveOptions(options), options.routes === undefined)
-  return { handle: proxy.handle, close: proxy.close, tunnels: proxy.tunnels }
+  return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
 
 class RoutedProxy implements TunnelProxy {
@@ -88,6 +104,10 @@ class RoutedProxy implements TunnelProxy {
 
   get tunnels(): ReadonlySet<Tunnel> {
     return this.#tunnels.open
+  }
+
+  get routes(): readonly RouteStatus[] {
+    return this.#routes.statuses
   }
 
   readonly handle = async (
@@ -113,6 +133,7 @@ class RoutedProxy implements TunnelProxy {
   ): Exchange | null {
     const url = new RequestUrl(target)
     const match = this.#routes.match(req, url)
+    match?.route.hit()
     if (match === null || match.route.settings.target === false) return null
     if (this.#closing) throw new WsTunnelError('WST_ERR_CLOSING')
     checkRequest(req, url.authority)
@@ -122,6 +143,7 @@ class RoutedProxy implements TunnelProxy {
       match,
       rewriting: new Rewriting(req, match.route.settings, this.#settings, mount),
       url: mount + target,
+      startedAt: performance.now(),
     }
   }
 
@@ -186,7 +208,7 @@ class RoutedProxy implements TunnelProxy {
         started: request => pending.whenAborted(error => request.destroy(error)),
       })
       if (answer.switched) {
-        void this.#run(this.#switch(exchange, pending, destination, token, answer), leave)
+        void this.#run(this.#switch(exchange, pending, destination, token, answer), req, leave)
         return true
       }
       leave()
@@ -207,7 +229,7 @@ class RoutedProxy implements TunnelProxy {
     token: string,
     answer: Answer & { switched: true },
   ): Tunnel {
-    const { req, match, rewriting, url } = exchange
+    const { req, match, rewriting, url, startedAt } = exchange
     const { response, socket: backend, head } = answer
     const { settings, index } = match.route
     try {
@@ -220,6 +242,7 @@ class RoutedProxy implements TunnelProxy {
         target:
           destination.worker.origin.socketPath ?? `${destination.worker.origin.host}:${destination.worker.origin.port}`,
         protocol: token,
+        handshakeTime: performance.now() - startedAt,
       }
       const clientHead = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
       return new Tunnel({ client: pending.socket, clientHead, backend, backendHead: head }, facts, settings)
@@ -229,14 +252,16 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #run(tunnel: Tunnel, leave: () => void): Promise<void> {
+  async #run(tunnel: Tunnel, req: IncomingMessage, leave: () => void): Promise<void> {
     const { onOpen, onClose } = this.#settings
     const running = this.#tunnels.run(tunnel)
-    if (channels.open.hasSubscribers) channels.open.publish({ tunnel })
+    if (channels.open.hasSubscribers)
+      channels.open.publish({ tunnel, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:open'])
     observe(() => onOpen(tunnel))
     const end = await running
     leave()
-    if (channels.close.hasSubscribers) channels.close.publish({ tunnel, end })
+    if (channels.close.hasSubscribers)
+      channels.close.publish({ tunnel, end, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:close'])
     observe(() => onClose(tunnel, end))
   }
 
@@ -247,7 +272,8 @@ class RoutedProxy implements TunnelProxy {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
       if (error.statusCode === 400) res.shouldKeepAlive = false
     }
-    if (channels.error.hasSubscribers) channels.error.publish({ error, req })
+    if (channels.error.hasSubscribers)
+      channels.error.publish({ error, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:error'])
     observe(() => this.#settings.onError(error, req))
     return error
   }

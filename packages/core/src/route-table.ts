@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { headerValue } from './headers.ts'
 import type { RouteSettings } from './options.ts'
 import type { RequestUrl } from './path.ts'
-import { type Miss, Route, type Routing } from './route.ts'
+import { type Miss, Route, type RouteStatus, type Routing } from './route.ts'
 import type { Captures } from './target.ts'
 
 /** A route that a request matched, and what it captured. */
@@ -19,6 +19,11 @@ export class RouteTable {
 
   constructor(routes: readonly RouteSettings[], single: boolean) {
     this.#routes = routes.map((settings, i) => new Route(settings, i, single ? '' : `routes[${i}].`))
+  }
+
+  /** The routes at work, in order. */
+  get statuses(): readonly RouteStatus[] {
+    return this.#routes
   }
 
   /**

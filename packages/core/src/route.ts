@@ -60,11 +60,27 @@ type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 
-/** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
-export class Route {
-  readonly settings: RouteSettings
+/** A route as it is seen at work. */
+export interface RouteStatus {
   /** Its place in the list, for messages and metrics. */
   readonly index: number
+  /** The path as it was written; a RegExp between slashes. */
+  readonly path: string
+  /** The target as it was written; `undefined` where a function gives it, `false` hands requests back to the app. */
+  readonly target: string | false | undefined
+  /** Requests it took, upgrades and others. */
+  readonly hits: number
+  /** Upgrades under way, and open tunnels. */
+  readonly open: number
+  /** Most tunnels at a time; 0 is no limit. */
+  readonly maxTunnels: number
+}
+
+/** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
+export class Route implements RouteStatus {
+  readonly settings: RouteSettings
+  readonly index: number
+  #hits = 0
   #open = 0
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
@@ -84,6 +100,32 @@ export class Route {
       const template = parseTarget(settings.target, this.#scope, `${where}target`)
       this.#static = { template, worker: new Worker(template.origin, settings) }
     }
+  }
+
+  get path(): string {
+    return String(this.settings.path)
+  }
+
+  get target(): string | false | undefined {
+    const { target } = this.settings
+    return typeof target === 'function' ? undefined : target
+  }
+
+  get hits(): number {
+    return this.#hits
+  }
+
+  get open(): number {
+    return this.#open
+  }
+
+  get maxTunnels(): number {
+    return this.settings.maxTunnels
+  }
+
+  /** Counts a request that it takes. */
+  hit(): void {
+    this.#hits++
   }
 
   /**

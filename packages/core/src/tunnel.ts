@@ -57,6 +57,8 @@ export interface TunnelFacts {
   readonly target: string
   /** Token of the protocol that both switched to. */
   readonly protocol: string
+  /** ms from the request to the 101. */
+  readonly handshakeTime: number
 }
 
 /** How long a broken-off tunnel may take to deliver what it received, and to hear the FIN of the other side, ms. */

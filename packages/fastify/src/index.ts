@@ -19,8 +19,8 @@ export type WsTunnelPluginOptions = WsTunnelOptions & {
   constraints?: Record<string, unknown>
 }
 
-/** A route handler with the proxy's `close` and `tunnels`. */
-export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels'>
+/** A route handler with the proxy's `close`, `tunnels` and `routes`. */
+export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels' | 'routes'>
 
 /**
  * ProxyPass and its kin as a plugin: `fastify.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://chat:9000/' })`.
@@ -34,15 +34,30 @@ export const wsTunnelPlugin: FastifyPluginAsync<WsTunnelPluginOptions> = fp(regi
   encapsulate: true,
 })
 
+const proxiesOf = new WeakMap<object, Set<TunnelProxy>>()
+
+/**
+ * The proxies of a Fastify server, one for each registration of the plugin, from any of its scopes. Those of route handlers
+ * are not among them: a handler has `tunnels` and `routes` itself.
+ */
+export function tunnelProxies(fastify: FastifyInstance): ReadonlySet<TunnelProxy> {
+  const known = proxiesOf.get(fastify.server) ?? new Set()
+  proxiesOf.set(fastify.server, known)
+  return known
+}
+
 async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions): Promise<void> {
   const { prefix: _prefix, constraints = {}, ...tunnelOptions } = options
   const { prefix } = fastify
   const proxy = createTunnelProxy(tunnelOptions as WsTunnelOptions)
+  const proxies = tunnelProxies(fastify) as Set<TunnelProxy>
+  proxies.add(proxy)
   const undo = listenForUpgrades(fastify.server as never, fastify.routing as never, {
     ...(options.only === undefined ? {} : { only: options.only }),
   })
   fastify.addHook('preClose', async () => {
     await proxy.close()
+    proxies.delete(proxy)
     undo()
   })
   streamBodies(fastify)
@@ -71,7 +86,7 @@ export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
   const proxy = createTunnelProxy(options)
   return Object.assign(
     handlerOf(proxy, url => url, true),
-    { close: proxy.close, tunnels: proxy.tunnels },
+    { close: proxy.close, tunnels: proxy.tunnels, routes: proxy.routes },
   )
 }
 
