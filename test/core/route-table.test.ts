@@ -10,7 +10,7 @@ import { requestOf } from './request.ts'
 
 const WS = ['Connection: Upgrade', 'Upgrade: websocket']
 
-const tableOf = (routes: RouteOptions[]): RouteTable => new RouteTable(resolveOptions({ routes }).routes, false)
+const tableOf = (routes: RouteOptions[]): RouteTable => new RouteTable(resolveOptions({ routes }), false)
 
 const matchOf = (routes: RouteOptions[], url: string, lines: string[] = []): Match | null =>
   tableOf(routes).match(requestOf(lines, { url }), new RequestUrl(url))
@@ -363,8 +363,8 @@ test('names the route whose path or target cannot be read', () => {
       JSON.stringify(route),
     )
   }
-  const { routes } = resolveOptions({ target: 'nonsense' })
-  assert.throws(() => new RouteTable(routes, true), { code: 'WST_ERR_OPTION', message: /Expected `target` to be/ })
+  const settings = resolveOptions({ target: 'nonsense' })
+  assert.throws(() => new RouteTable(settings, true), { code: 'WST_ERR_OPTION', message: /Expected `target` to be/ })
 })
 
 test('lets as many in as maxTunnels says, and each place be given back once', () => {

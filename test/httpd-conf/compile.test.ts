@@ -155,57 +155,9 @@ test('refuses what would change security or routing, unless it is allowed by nam
   }
 })
 
-test('takes rules that end the rewriting, and refuses those that change what later lines see', () => {
-  const on = 'RewriteEngine On\n'
-  const [rule, pass] = routesOf(
-    `${on}RewriteCond %{HTTP:Upgrade} websocket [NC]\nRewriteRule ^/(.*) ws://r.test/$1 [P,L]\n${WS}`,
-  )
-  assert.deepEqual(
-    [rule?.target, rule?.when, pass?.target],
-    ['ws://r.test/$1', [{ header: 'Upgrade', matches: /websocket/is }], 'ws://b.test/'],
-  )
-  for (const line of [
-    'RewriteRule ^/a /b',
-    'RewriteRule ^/a /b [L]',
-    'RewriteRule ^/a /b [PT]',
-    'RewriteRule ^/a https://x.test/ [R]',
-    'RewriteRule ^/a - [E=x:y]',
-    'RewriteRule ^/a - [S=1]',
-    'RewriteRule ^/a ws://r.test/ [P,NE]',
-    'RewriteRule ^/a https://x.test/ [R=399,L]',
-    'RewriteRule ^/a - [R,L]',
-    'RewriteRule ^/a /b?$1 [R,L,CO=a:b:c]',
-    'RewriteRule ^/a https://%{LA-U:REMOTE_USER}/ [R,L]',
-    'RewriteRule ^/a ws://%{HTTP_HOST}/ [P]',
-    'RewriteRule ^/(a) ws://$1.test/ [P]',
-    'RewriteRule ^/a ws://r.test/%20 [P]',
-  ]) {
-    assert.equal(said(`${on}${line}\n${WS}`, 'error').length, 1, line)
-  }
-})
-
-test('reads the engine where it was switched last, and no rule of an engine that is off', () => {
-  const rule = 'RewriteRule ^/x ws://r.test/ [P]'
-  assert.equal(routesOf(`${rule}\n${WS}\nRewriteEngine On`).length, 2)
-  assert.equal(routesOf(`RewriteEngine On\n${rule}\n${WS}\nRewriteEngine Off`).length, 1)
-  assert.equal(
-    routesOf(`RewriteEngine On\n${rule}\n<VirtualHost *:80>\nServerName v.test\n${WS}\n</VirtualHost>`).length,
-    1,
-  )
-})
-
 test('refuses a rule to ws: where there is no fallback, for httpd answers 426 there', () => {
   const text = `ProxyWebsocketFallbackToProxyHttp Off\nRewriteEngine On\nRewriteRule ^/ ws://r.test/ [P]`
   assert.match(said(text, 'error').join(), /httpd answers 426/)
-})
-
-test('lets no rule loose whose condition was left out', () => {
-  const text = `RewriteEngine On\nRewriteCond %{LA-U:REMOTE_USER} x\nRewriteRule ^/ ws://r.test/ [P]\n${WS}`
-  assert.match(said(text, 'error')[0] ?? '', /%\{LA-U:REMOTE_USER\} is not honoured/)
-  const [rule] = routesOf(text, { allow: ['RewriteCond'] })
-  const [condition] = rule?.when ?? []
-  assert.ok(condition !== undefined && 'test' in condition)
-  assert.equal(condition.test({} as never), false)
 })
 
 test('says of each line outside its field once why it is left out', () => {

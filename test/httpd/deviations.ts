@@ -116,9 +116,8 @@ export const DEVIATIONS: readonly Deviation[] = [
       'AllowEncodedSlashes NoDecode: httpd encodes %2F once more inside a section, and answers 400 to a path with %25',
     applies: ({ request, conf }, httpd, ours) =>
       /AllowEncodedSlashes NoDecode/i.test(conf) &&
-      (/%25/.test(request)
-        ? httpd.status === '400'
-        : httpd.seen?.line.replace(/%252f/gi, '%2F') === ours.seen?.line.replace(/%2f/gi, '%2F')),
+      ((/%25/.test(request) && httpd.status === '400') ||
+        httpd.seen?.line.replace(/%252f/gi, '%2F') === ours.seen?.line.replace(/%2f/gi, '%2F')),
   },
   {
     name: 'Header edits the 101 too',

@@ -10,13 +10,8 @@ const needsApache = peer('apache2', hasApache)
 
 /** What is refused with its reason, in rows. */
 const NOT_COMPILED = {
-  'RewriteCond: a test of anything but one variable is not honoured': 2,
-  'RewriteRule: [P] needs a ws:, wss:, http: or https: URL': 1,
-  'RewriteRule: a rule without [P], [F], [G] or [R] changes what later lines see, which is not honoured': 2,
-  'RewriteRule: the flag B is not honoured': 2,
-  'RewriteRule: the flag E=FOO:$1 is not honoured': 1,
-  'RewriteRule: the flag NE is not honoured': 1,
-  'RewriteRule: the flag UNSAFEALLOW3F is not honoured': 1,
+  'RewriteCond: expressions are not honoured': 2,
+  'RewriteRule: [P] needs a ws:, wss:, http: or https: URL whose host and port are fixed': 1,
   '<Proxy: balancers are not compiled yet': 35,
   'ProxyPass: interpolate is not honoured': 1,
   'UseCanonicalName: the name the client used stands in rewritten Location fields': 1,

@@ -107,21 +107,58 @@ const section = fc
     return [open, ...inside, ...lines, close].join('\n')
   })
 
-const rewrite = fc
+const rewriteCondition = pick(
+  '',
+  '',
+  'RewriteCond %{HTTP:X-B} ^a [NC]\n',
+  'RewriteCond %{REQUEST_METHOD} =GET\n',
+  'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+  'RewriteCond %{REQUEST_URI} "(.)$"\nRewriteCond %{HTTP:X-B} ^a [NC,OR]\nRewriteCond %1 [/a-m]\n',
+  'RewriteCond %{QUERY_STRING} !b\nRewriteCond $1-%{HTTP:Upgrade} -w\n',
+)
+
+/** A rule that others follow: its substitution is a path, or nothing. */
+const rewriteStep = fc
   .tuple(
+    rewriteCondition,
     pick(...PATTERNS),
-    pick(U, V, 'ws://127.0.0.1:21060'),
+    pick('-', '/s$0', '/b/$1', '/x-y/$1?k=%1', '/a.b?', '//d$1', '/q+%{REQUEST_URI}', '$1'),
     pick(
       '',
-      'RewriteCond %{HTTP:X-B} ^a [NC]\n',
-      'RewriteCond %{REQUEST_METHOD} =GET\n',
-      'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+      ' [C]',
+      ' [S=1]',
+      ' [PT]',
+      ' [L]',
+      ' [QSA]',
+      ' [QSD,PT]',
+      ' [N=3]',
+      ' [E=V:$1]',
+      ' [B,PT]',
+      ' [G]',
+      ' [R=307]',
     ),
   )
   .map(
-    ([[pattern, substitution], origin, condition]) =>
-      `RewriteEngine On\n${condition}RewriteRule ${quoted(pattern)} ${quoted(origin + substitution.replace(/^$/, '/r'))} [P]`,
+    ([condition, [pattern], substitution, flags]) =>
+      `${condition}RewriteRule ${quoted(pattern)} ${quoted(substitution)}${flags}`,
   )
+
+const rewriteEnd = fc
+  .tuple(
+    rewriteCondition,
+    pick(...PATTERNS),
+    pick(U, V, 'ws://127.0.0.1:21060'),
+    pick('[P]', '[P]', '[P,QSA]', '[P,NE]', '[P,B]'),
+  )
+  .map(
+    ([condition, [pattern, substitution], origin, flags]) =>
+      `${condition}RewriteRule ${quoted(pattern)} ${quoted(origin + substitution.replace(/^$/, '/r'))} ${flags}`,
+  )
+
+const rewrite = fc
+  .tuple(fc.array(rewriteStep, { maxLength: 3 }), fc.option(rewriteEnd, { freq: 4 }))
+  .filter(([steps, end]) => steps.length > 0 || end !== null)
+  .map(([steps, end]) => ['RewriteEngine On', ...steps, ...(end === null ? [] : [end])].join('\n'))
 
 const configuration = fc
   .tuple(

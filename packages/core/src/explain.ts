@@ -95,7 +95,7 @@ export interface Explanation {
  */
 export async function explain(options: WsTunnelOptions, request: ExplainRequest): Promise<Explanation> {
   const settings = resolveOptions(options)
-  const table = new RouteTable(settings.routes, options.routes === undefined)
+  const table = new RouteTable(settings, options.routes === undefined)
   const req = requestOf(request)
   const url = new RequestUrl(req.url as string)
   const missed: string[] = []

@@ -12,10 +12,13 @@ export { type ListenOptions, listenForUpgrades } from './listener.ts'
 export type {
   CommonOptions,
   Condition,
+  ExactTarget,
   HeaderEditing,
   HeaderEdits,
   LocalAnswer,
   Only,
+  Rewrite,
+  RewrittenUrl,
   RouteDefaults,
   RouteOptions,
   Target,

@@ -20,8 +20,16 @@ export type Target =
   | false
   | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
 
-/** What a target function gives: a URL, `false` for the app, or an answer without a backend. */
-export type TargetResult = string | false | LocalAnswer
+/** What a target function gives: a URL, `false` for the app, the very bytes of a request target, or an answer without a backend. */
+export type TargetResult = string | false | ExactTarget | LocalAnswer
+
+/** A backend, and the request target it gets as it stands: nothing is encoded, and no query is put behind it. */
+export interface ExactTarget {
+  /** Scheme, host and port. */
+  url: string
+  /** Path and query; one character is one byte. 403 for a dot segment, a space or a control character. */
+  path: string
+}
 
 /** An answer without a backend and without body (RewriteRule [R], [G]): a status of 300-599, and where to go instead. */
 export interface LocalAnswer {
@@ -132,8 +140,24 @@ export type TrustProxy = boolean | number | string | string[] | ((address: strin
 /** Which upgrades are ours on a server that has other `upgrade` listeners: path prefixes, or a test. */
 export type Only = string | string[] | ((req: IncomingMessage) => boolean)
 
+/** A request target as `rewrite` sees and gives it. */
+export interface RewrittenUrl {
+  /** Decoded and normalised, as routes match it. */
+  path: string
+  /** As the client wrote it, with its `?`, or `''`. */
+  query: string
+}
+
+/**
+ * Looks at every request before the routes do, and may give it another path and query (RewriteRule [PT]); the app and
+ * the routes' mount point are not concerned. Trusted code: a throw is 500.
+ */
+export type Rewrite = (req: IncomingMessage, url: RewrittenUrl) => RewrittenUrl | undefined
+
 /** What is said once for all routes. */
 export interface CommonOptions {
+  /** Gives requests another path before the routes are tried (RewriteRule [PT]). It sees the path as `encodedSlashes` and `mergeSlashes` beside `routes` make it, and none that is longer than 8192 characters or malformed. @default undefined */
+  rewrite?: Rewrite
   /** Peers whose X-Forwarded-* are kept and appended to; those of anybody else are replaced. @default false */
   trustProxy?: TrustProxy
   /** This proxy's name in X-Forwarded-Server and Via (ServerName). @default os.hostname() */
@@ -186,6 +210,9 @@ export interface RouteSettings extends Readonly<Present> {
 /** All settings of a proxy, present and frozen. */
 export interface Settings {
   readonly routes: readonly RouteSettings[]
+  readonly rewrite: Rewrite | undefined
+  /** How the path is decoded for `rewrite`. */
+  readonly decoding: Pick<RouteSettings, 'encodedSlashes' | 'mergeSlashes'>
   readonly trusts: (address: string, hop: number) => boolean
   /** `trustProxy: 'append'`: whatever `trusts` says, the scheme of the client is that of its connection. */
   readonly appends: boolean
@@ -226,7 +253,7 @@ const ROUTE_DEFAULTS: Required<
 
 const noop = (): void => {}
 
-const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName'>> = {
+const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName' | 'rewrite'>> = {
   trustProxy: false,
   drainTimeout: 10_000,
   onOpen: noop,
@@ -424,6 +451,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
 const ROUTE_CHECKS: Record<string, Check> = { path, when: conditions, target, ...ROUTE_DEFAULT_CHECKS }
 
 const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
+  rewrite: callback,
   trustProxy,
   serverName,
   only,
@@ -529,6 +557,11 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     typeof COMMON_DEFAULTS
   return Object.freeze({
     routes: Object.freeze(readRoutes(routes, has(ROUTE_CHECKS))),
+    rewrite: common.rewrite,
+    decoding: {
+      encodedSlashes: (rest as RouteDefaults).encodedSlashes ?? ROUTE_DEFAULTS.encodedSlashes,
+      mergeSlashes: (rest as RouteDefaults).mergeSlashes ?? ROUTE_DEFAULTS.mergeSlashes,
+    },
     trusts: readTrust(common.trustProxy),
     appends: common.trustProxy === 'append',
     serverName: common.serverName ?? hostname(),

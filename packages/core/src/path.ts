@@ -25,13 +25,17 @@ export class RequestUrl {
   /** Host of an absolute-form request target (RFC 9112 3.2.2). */
   readonly authority: string | undefined
   readonly #decoded = new Map<string, DecodedPath>()
+  /** What it was rewritten to. */
+  readonly #rewritten: DecodedPath | undefined
 
-  constructor(url: string) {
+  /** @param rewritten the path is this text, already decoded; that of `url` is its canonical form. */
+  constructor(url: string, rewritten?: string) {
     const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url
     const mark = originForm.indexOf('?')
     const path = mark === -1 ? originForm : originForm.slice(0, mark)
     this.authority = absolute?.[1]
+    this.#rewritten = rewritten === undefined ? undefined : { text: rewritten, fault: undefined }
     this.bare = path === ''
     this.rawPath = this.bare ? '/' : path
     this.query = mark === -1 ? '' : originForm.slice(mark)
@@ -39,6 +43,7 @@ export class RequestUrl {
 
   /** The decoded path; each mode is computed once. */
   path(encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
+    if (this.#rewritten !== undefined) return this.#rewritten
     const mode = `${encodedSlashes} ${mergeSlashes}`
     let decoded = this.#decoded.get(mode)
     if (decoded === undefined) {

@@ -99,7 +99,7 @@ class RoutedProxy implements TunnelProxy {
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
-    this.#routes = new RouteTable(settings.routes, single)
+    this.#routes = new RouteTable(settings, single)
   }
 
   get tunnels(): ReadonlySet<Tunnel> {

@@ -1,13 +1,16 @@
 import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from './errors.ts'
 import { headerValue } from './headers.ts'
-import type { RouteSettings } from './options.ts'
-import type { RequestUrl } from './path.ts'
-import { type Miss, Route, type RouteStatus, type Routing } from './route.ts'
+import type { Settings } from './options.ts'
+import { encodePath, RequestUrl } from './path.ts'
+import { checkLength, type Miss, Route, type RouteStatus, type Routing } from './route.ts'
 import type { Captures } from './target.ts'
 
 /** A route that a request matched, and what it captured. */
 export interface Match {
   readonly route: Route
+  /** As the client asked, or what `rewrite` made of it. */
+  readonly url: RequestUrl
   readonly captures: Captures
   /** Where the request goes; `false` hands it back to the app. */
   readonly destination: () => Routing | Promise<Routing>
@@ -16,9 +19,11 @@ export interface Match {
 /** The routes in the order they are written; the first match wins (ProxyPass). */
 export class RouteTable {
   readonly #routes: readonly Route[]
+  readonly #settings: Settings
 
-  constructor(routes: readonly RouteSettings[], single: boolean) {
-    this.#routes = routes.map((settings, i) => new Route(settings, i, single ? '' : `routes[${i}].`))
+  constructor(settings: Settings, single: boolean) {
+    this.#settings = settings
+    this.#routes = settings.routes.map((settings, i) => new Route(settings, i, single ? '' : `routes[${i}].`))
   }
 
   /** The routes at work, in order. */
@@ -30,8 +35,10 @@ export class RouteTable {
    * The first route that takes the request. A route without fallback is passed over by a request that asks for no
    * upgrade, as mod_proxy_wstunnel's check_trans does. `onMiss` hears of each before it why not.
    */
-  match(req: IncomingMessage, url: RequestUrl, onMiss?: (route: Route, miss: Miss) => void): Match | null {
+  match(req: IncomingMessage, asked: RequestUrl, onMiss?: (route: Route, miss: Miss) => void): Match | null {
     // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
+    if (!asked.rawPath.startsWith('/')) return null
+    const url = this.#rewritten(req, asked)
     if (!url.rawPath.startsWith('/')) return null
     for (const route of this.#routes) {
       const { fallback, upgrade } = route.settings
@@ -40,9 +47,27 @@ export class RouteTable {
         continue
       }
       const captures = route.match(req, url, onMiss && (miss => onMiss(route, miss)))
-      if (captures !== null) return { route, captures, destination: () => route.destination(req, url, captures) }
+      if (captures !== null) return { route, url, captures, destination: () => route.destination(req, url, captures) }
     }
     return null
+  }
+
+  /** A malformed path stays as it is: no route that matches it takes it. httpd: hook_uri2file. */
+  #rewritten(req: IncomingMessage, asked: RequestUrl): RequestUrl {
+    const { rewrite, decoding } = this.#settings
+    if (rewrite === undefined) return asked
+    const { text, fault } = asked.path(decoding.encodedSlashes, decoding.mergeSlashes)
+    if (fault !== undefined) return asked
+    checkLength(text)
+    try {
+      const made = rewrite(req, { path: text, query: asked.query })
+      if (made === undefined) return asked
+      const { path, query } = made
+      return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, path)
+    } catch (cause) {
+      if (cause instanceof WsTunnelError) throw cause
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `rewrite threw ${String(cause)}`, cause })
+    }
   }
 
   close(): void {

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
 import { WsTunnelError } from './errors.ts'
-import type { Condition, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
+import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
 import { prefixLength, type RequestUrl } from './path.ts'
-import { buildPath, type Captures, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
+import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 import { Worker } from './worker.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
@@ -40,13 +40,17 @@ export class LocalDestination {
 const isAnswer = (result: unknown): result is LocalAnswer =>
   typeof result === 'object' && result !== null && 'status' in result
 
+const isExact = (result: unknown): result is ExactTarget =>
+  typeof result === 'object' && result !== null && 'url' in result && 'path' in result
+
 /** What becomes of a matched request; `false` hands it back to the app. */
 export type Routing = Destination | LocalDestination | false
 
 /** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
 export type Miss = 'path' | 'upgrade' | { readonly condition: number }
 
-function checkLength(path: string): void {
+/** @throws {WsTunnelError} `WST_ERR_PATH_TOO_LONG` */
+export function checkLength(path: string): void {
   if (path.length > MAX_MATCHED_PATH)
     throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
 }
@@ -241,9 +245,10 @@ export class Route implements RouteStatus {
     }
     if (text === false) return false
     if (isAnswer(text)) return new LocalDestination(text)
+    if (isExact(text)) return { ...this.#worker(text.url), path: exactPath(text.path) }
     if (typeof text !== 'string') {
       throw new WsTunnelError('WST_ERR_CALLBACK', {
-        detail: `the target function gave ${typeof text}, expected a URL, false or { status, location }`,
+        detail: `the target function gave ${typeof text}, expected a URL, false, { url, path } or { status, location }`,
       })
     }
     return this.#destination(this.#worker(text), url, captures)

@@ -171,14 +171,28 @@ export function buildPath(template: TargetTemplate, captures: Captures, joining:
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
   }
   const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
-  const result = (path === '' ? '/' : path) + joinQuery(own, joining)
-  if (!result.startsWith('/')) {
+  return sendable((path === '' ? '/' : path) + joinQuery(own, joining))
+}
+
+/**
+ * A request target that a function made.
+ *
+ * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` as for those built from a template.
+ */
+export function exactPath(path: string): string {
+  if (/(?:^|\/)\.\.?(?:[/?]|$)/.test(path.replace(/\?.*$/s, '')))
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
+  return sendable(path)
+}
+
+function sendable(target: string): string {
+  if (!target.startsWith('/')) {
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'target and path do not meet at a slash' })
   }
-  if (/[^\x21-\x7e\x80-\xff]/.test(result)) {
+  if (/[^\x21-\x7e\x80-\xff]/.test(target)) {
     throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a control character or space in the result' })
   }
-  return result
+  return target
 }
 
 /** Groups of conditions come from headers and are always encoded; those of the path may be raw. */

@@ -120,10 +120,16 @@ function readSubject(attribute: string, ignoreCase: boolean): EnvRule['subject']
   }
 }
 
-/** Runs the rules in their order. */
+/** What is known of a request's environment before later rules run, and which rules made it. */
+const known = new WeakMap<IncomingMessage, { env: Environment; rules: ReadonlySet<EnvRule> }>()
+
+/** Runs the rules in their order, behind those whose outcome was kept. */
 export function environmentOf(req: IncomingMessage, rules: readonly EnvRule[]): Environment {
-  const env: Environment = new Map()
-  for (const { subject, pattern, substitutes, sets } of rules) {
+  const before = known.get(req)
+  const env: Environment = new Map(before?.env)
+  for (const rule of rules) {
+    if (before?.rules.has(rule)) continue
+    const { subject, pattern, substitutes, sets } = rule
     const groups = pattern.exec(subject(req, env).slice(0, 65_536))
     if (groups === null) continue
     for (const [name, value] of sets) {
@@ -132,4 +138,9 @@ export function environmentOf(req: IncomingMessage, rules: readonly EnvRule[]): 
     }
   }
   return env
+}
+
+/** Keeps what mod_rewrite made of the environment for all who ask later. */
+export function keepEnvironment(req: IncomingMessage, rules: readonly EnvRule[], env: Environment): void {
+  known.set(req, { env, rules: new Set(rules) })
 }

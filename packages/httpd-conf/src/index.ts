@@ -5,7 +5,8 @@ import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { type Files, machineFiles } from './files.ts'
 import { type Directive, folderOf, Parser } from './parse.ts'
-import { checkRequestEdits, compileRoutes, type Profile } from './routes.ts'
+import { compileRewriting } from './rewriting.ts'
+import { checkRequestEdits, compileRoutes, type Profile, type RouteContext } from './routes.ts'
 import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
 import { compileTls } from './tls.ts'
 import { splitWords } from './words.ts'
@@ -191,7 +192,7 @@ function read(source: string | HttpdConf): Reading {
 function compileServer(server: Server, { conf, files, profile, report, absolute }: Reading): WsTunnelOptions {
   const serverName = server.serverName ?? conf.serverName ?? hostname()
   let tls: ReturnType<typeof compileTls> | null = null
-  const routes = compileRoutes({
+  const context: RouteContext = {
     server,
     serverName,
     profile,
@@ -200,10 +201,20 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
       if (tls === null) tls = compileTls(server, files, absolute, report)
       return tls
     },
-  })
+  }
+  const routes = compileRoutes(context)
+  const rewriting = compileRewriting(context)
   checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
   // httpd appends to X-Forwarded-* whoever sent them.
-  return { trustProxy: 'append', serverName, drainTimeout: 10_000, routes }
+  const common = { trustProxy: 'append', serverName, drainTimeout: 10_000 } as const
+  if (rewriting === undefined) return { ...common, routes }
+  return {
+    ...common,
+    rewrite: rewriting.rewrite,
+    encodedSlashes: server.encodedSlashes ?? 'reject',
+    mergeSlashes: server.mergeSlashes ?? true,
+    routes: [...rewriting.routes, ...routes],
+  }
 }
 
 function warnOfNothing({ file, text, report }: Reading): void {

@@ -6,7 +6,6 @@ import { type Environment, type EnvRule, environmentOf, fieldOf } from './enviro
 import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
 import { atoi, duration } from './parameters.ts'
 import { literal, withoutGroups } from './regex.ts'
-import type { RewriteRule } from './rewrite.ts'
 import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
 
 /** What the routes of a server need beside it. */
@@ -46,7 +45,7 @@ interface Variant {
 export function compileRoutes(context: RouteContext): RouteOptions[] {
   const { server, report } = context
   const sections = server.locations.filter(each => each.scope.alias !== undefined && !isNowhere(each)).reverse()
-  const routes: RouteOptions[] = server.rewrites ? server.rules.flatMap(rule => ruleRoute(rule, context)) : []
+  const routes: RouteOptions[] = []
   sections.forEach((section, i) => {
     const alias = section.scope.alias as Alias
     const behind = sections.slice(0, i).filter(later => !isFallback(later.scope, context))
@@ -73,7 +72,7 @@ const isFallback = (scope: Scope, { server, profile }: RouteContext): boolean =>
   profile.canFallback && (scope.fallback ?? server.scope.fallback ?? profile.fallback)
 
 /** Whether a section says anything that concerns a request it does not proxy itself. */
-function speaks({ scope }: Location): boolean {
+export function speaks({ scope }: Location): boolean {
   const { alias: _, ...rest } = scope
   return Object.values(rest).some(value =>
     value instanceof Map ? value.size > 0 : Array.isArray(value) ? value.length > 0 : value !== undefined,
@@ -183,7 +182,7 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   const target = alias.real === '!' ? false : compileTarget(alias, report)
   if (target === undefined) return []
   const encodedSlashes = server.encodedSlashes ?? 'reject'
-  const noProxy = mayBe('no-proxy', server.scope.envRules)
+  const noProxy = mayBe('no-proxy', server.scope.envRules) || server.rules.some(rule => rule.environment.length > 0)
   const when: Condition[] = noProxy ? [{ test: req => !environmentOf(req, server.scope.envRules).has('no-proxy') }] : []
   const common = { path: pathOf(alias, lookaheads), when, encodedSlashes, mergeSlashes: server.mergeSlashes ?? true }
   const compiled: RouteOptions =
@@ -191,53 +190,11 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   return validated(compiled, alias, report) ? [compiled] : []
 }
 
-/** A rule of mod_rewrite, which goes before every ProxyPass. httpd: hook_uri2file. */
-function ruleRoute(
-  { name, place, path, when, target: substitution, query }: RewriteRule,
-  context: RouteContext,
-): RouteOptions[] {
-  const { server, report } = context
-  const common = {
-    path,
-    when: [...when],
-    encodedSlashes: server.encodedSlashes ?? 'reject',
-    mergeSlashes: server.mergeSlashes ?? true,
-  }
-  if (typeof substitution === 'function') {
-    return [{ ...common, target: substitution, upgrade: false, fallback: true }]
-  }
-  if (typeof substitution !== 'string') {
-    const forbid = (): never => {
-      throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: `RewriteRule [F] in line ${place.line}` })
-    }
-    return [{ ...common, target: forbid, upgrade: false, fallback: true }]
-  }
-  const alias: Alias = { name, place, fake: '', regex: path, real: substitution, nocanon: false, parameters: new Map() }
-  const target = compileTarget(alias, report, true)
-  if (target === undefined) return []
-  const scope = server.locations.length === 0 ? server.scope : undefined
-  if (scope === undefined && server.locations.some(speaks)) {
-    report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
-  }
-  const compiled = { ...common, target, query, ...settings(alias, target, server.scope, context) }
-  if (compiled.fallback === false) {
-    report.refuse(
-      place,
-      name,
-      'without fallback httpd answers 426 where no upgrade is asked for; here later lines would be tried',
-      {
-        expected: 'a RewriteCond on %{HTTP:Upgrade} and ProxyWebsocketFallbackToProxyHttp On',
-      },
-    )
-  }
-  return validated(compiled, alias, report) ? [compiled] : []
-}
-
 const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
   rules.some(({ sets }) => sets.some(([name]) => name === variable))
 
 /** The core is the judge of what it takes; what it says is put to the line it comes from. */
-function validated(compiled: RouteOptions, { place, name, real }: Alias, report: Report): boolean {
+export function validated(compiled: RouteOptions, { place, name, real }: Alias, report: Report): boolean {
   try {
     createTunnelProxy({ routes: [compiled] })
     return true
@@ -251,7 +208,7 @@ function validated(compiled: RouteOptions, { place, name, real }: Alias, report:
  * The URL as the core takes it: its path in httpd's canonical form, where `%` is a character like any other, and captures
  * left in. httpd: ap_proxy_canonenc_ex, ap_pregsub.
  */
-function compileTarget({ real, regex, place, name }: Alias, report: Report, rewrites = false): string | undefined {
+function compileTarget({ real, regex, place, name }: Alias, report: Report): string | undefined {
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
   if (!/^(?:wss?|https?)$/i.test(scheme)) {
@@ -281,10 +238,8 @@ function compileTarget({ real, regex, place, name }: Alias, report: Report, rewr
     return undefined
   }
   let path = ''
-  const tokens = rewrites ? /[$%]\d|[?]|\\.|./gsu : /\$\d|\\.|./gsu
-  for (const [unit] of rest.matchAll(tokens)) {
-    if (regex !== undefined && /^[$%]\d$/.test(unit)) path += unit
-    else if (rewrites && unit === '?') path += unit
+  for (const [unit] of rest.matchAll(/\$\d|\\.|./gsu)) {
+    if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
     else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
   }
   return `${socket}${scheme.toLowerCase()}://${authority}${path}`
@@ -296,7 +251,7 @@ const canonical = (text: string): string =>
   )
 
 /** Everything a route says beside path and target: each setting written out, none left to a default. */
-function settings(
+export function settings(
   alias: Alias,
   target: string,
   scope: Scope,

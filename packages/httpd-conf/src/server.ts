@@ -1,11 +1,13 @@
 import type { Place, Remark, Report } from './diagnostics.ts'
 import { type EnvRule, readEnvRule } from './environment.ts'
+import { Expansion } from './expansion.ts'
 import { type HeaderEdit, readHeaderEdit } from './header-edits.ts'
 import { OUTSIDE } from './outside.ts'
 import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
 import type { Directive } from './parse.ts'
 import { translateRegex, withoutGroups } from './regex.ts'
-import { type RewriteCondition, type RewriteRule, readCondition, readRule } from './rewrite.ts'
+import { readCondition, readRule } from './rewrite.ts'
+import type { RewriteCondition, RewriteRule } from './rewriter.ts'
 import { splitWords, Words } from './words.ts'
 
 /** One ProxyPass or ProxyPassMatch line. */
@@ -560,11 +562,8 @@ export class ServerReader {
       return
     }
     if (isCondition) {
-      const condition = readCondition(name, args, place, this.#report)
       // A condition that is left out must not let its rule loose.
-      server.conditions.push(
-        condition ?? { condition: { test: () => false }, or: false, captures: false, negated: false },
-      )
+      server.conditions.push(readCondition(name, args, place, this.#report) ?? NEVER)
       return
     }
     const rule = readRule(name, args, place, server.conditions.splice(0), this.#report)
@@ -972,6 +971,8 @@ function fnmatch(pattern: string): string {
   )
   return `^${body}$`
 }
+
+const NEVER: RewriteCondition = { subject: Expansion.none, test: () => null, captures: false, or: false }
 
 /** Whether the engine is on: the last line counts, wherever the rules stand. */
 function rewrites(list: readonly Directive[]): boolean {

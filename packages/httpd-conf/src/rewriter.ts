@@ -1,0 +1,247 @@
+import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from '@ws-tunnel/core'
+import type { Place } from './diagnostics.ts'
+import { type Environment, fieldOf } from './environment.ts'
+import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
+import type { Backrefs, Expansion } from './expansion.ts'
+import type { RewriteState } from './rewrite-variables.ts'
+
+/** One RewriteCond. */
+export interface RewriteCondition {
+  readonly subject: Expansion
+  /** Groups if it holds, `null` if not; `!` is in it already. */
+  readonly test: (text: string) => readonly (string | undefined)[] | null
+  /** It says what `%1` is: a pattern without `!`. */
+  readonly captures: boolean
+  /** `[OR]` */
+  readonly or: boolean
+}
+
+/** One RewriteRule. */
+export interface RewriteRule {
+  readonly name: string
+  readonly place: Place
+  readonly pattern: RegExp
+  readonly negated: boolean
+  readonly conditions: readonly RewriteCondition[]
+  /** `undefined` for `-`. */
+  readonly substitution: Expansion | undefined
+  /** The substitution begins with two slashes, or `[UNC]` says that they stay. */
+  readonly keepsSlashes: boolean
+  /** Scheme, host and port of a rule with `[P]`. */
+  readonly origin: string | undefined
+  /** `[F]`, `[G]`, `[R=503]`: ends the rewriting. */
+  readonly status: number | undefined
+  /** `[R]`, or `undefined`. */
+  readonly redirect: number | undefined
+  readonly query: {
+    /** `[QSA]` */
+    readonly append: boolean
+    /** `[QSD]` */
+    readonly discard: boolean
+    /** `[QSL]` */
+    readonly last: boolean
+    /** The substitution ends in `?`. */
+    readonly none: boolean
+  }
+  /** `[NE]` */
+  readonly noEscape: boolean
+  /** `[PT]` */
+  readonly passThrough: boolean
+  /** `[L]`, `[END]` or `[P]` */
+  readonly last: boolean
+  /** `[C]` */
+  readonly chain: boolean
+  /** `[S]` */
+  readonly skip: number
+  /** `[N]`: how often at most. */
+  readonly rounds: number | undefined
+  /** `[E]` */
+  readonly environment: readonly Expansion[]
+  /** `[B]` */
+  readonly escaping: BackrefEscaping | undefined
+  /** `[UnsafeAllow3F]` */
+  readonly allowsMark: boolean
+}
+
+/** What the rules made of a request. */
+export type RewriteOutcome = { readonly env: Environment } & (
+  | { readonly kind: 'unchanged' }
+  /** `[PT]`: goes on through ProxyPass. */
+  | { readonly kind: 'passed'; readonly path: string; readonly query: string }
+  /** `[P]` */
+  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string }
+  /** `[R]`, `[F]`, `[G]` */
+  | { readonly kind: 'answered'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
+  /** A file of httpd's; ours it is not. */
+  | { readonly kind: 'file' }
+)
+
+/** Twice LimitRequestLine. */
+const MAX_LENGTH = 16_380
+
+/** httpd: is_absolute_uri; whether a query can be told from the rest. */
+const ABSOLUTE = /^(?:(?:ajp|balancer|fcgi|https?|h2c?|scgi|wss?):\/\/|mailto:|unix:)/i
+const ABSOLUTE_WITHOUT_QUERY = /^(?:(?:ftp|gopher|ldap|nntp):\/\/|news:)/i
+
+const isAbsolute = (text: string): boolean =>
+  text.length > 5 && (ABSOLUTE.test(text) || ABSOLUTE_WITHOUT_QUERY.test(text))
+
+const forbidden = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail })
+
+/**
+ * Runs the rules of a server over one request. httpd: apply_rewrite_list, hook_uri2file.
+ *
+ * @throws {WsTunnelError} 403 for what httpd refuses, 500 for rules that go round in circles.
+ */
+export function applyRules(
+  rules: readonly RewriteRule[],
+  asked: { readonly req: IncomingMessage; readonly path: string; readonly query: string; readonly env: Environment },
+  keepsEncodedSlashes: boolean,
+): RewriteOutcome {
+  const { req, path, env } = asked
+  const args = asked.query === '' ? undefined : asked.query.slice(1)
+  const state: RewriteState = { req, uri: path, filename: path, args, env }
+  let changed: 'escape' | 'verbatim' | undefined
+  let passed = false
+  let status: { code: number; rule: RewriteRule } | undefined
+  let proxied: RewriteRule | undefined
+  let rounds = 1
+  for (let i = 0; i < rules.length; i++) {
+    const rule = rules[i] as RewriteRule
+    const backrefs = matches(rule, state)
+    if (backrefs === undefined) {
+      while (rules[i]?.chain) i++
+      continue
+    }
+    const redirected = apply(rule, state, backrefs)
+    if (redirected !== undefined) status = { code: redirected, rule }
+    if (state.filename.length > MAX_LENGTH) throw endless(rule, `a path of more than ${MAX_LENGTH} characters`)
+    if (rule.status !== undefined) {
+      checkQuery(state)
+      return { kind: 'answered', env, rule, status: rule.status }
+    }
+    if (rule.substitution !== undefined) {
+      changed = rule.noEscape ? 'verbatim' : 'escape'
+      if (rule.origin !== undefined) proxied = rule
+    }
+    if (rule.passThrough) {
+      changed = 'escape'
+      passed = true
+    }
+    if (rule.passThrough || rule.last) break
+    if (rule.rounds !== undefined) {
+      if (++rounds >= rule.rounds) throw endless(rule, `more than ${rule.rounds} rounds`)
+      i = -1
+    } else i += rule.skip
+  }
+  if (changed === undefined) return { kind: 'unchanged', env }
+  const verbatim = changed === 'verbatim'
+  const away = !passed && proxied === undefined && isAbsolute(state.filename)
+  if (!away || verbatim) checkQuery(state)
+  if (passed)
+    return { kind: 'passed', env, path: state.filename, query: state.args === undefined ? '' : `?${state.args}` }
+  if (proxied !== undefined) {
+    return { kind: 'proxied', env, rule: proxied, path: targetOf(proxied, state, verbatim, keepsEncodedSlashes) }
+  }
+  if (away) {
+    const code = status !== undefined && status.code >= 300 && status.code < 400 ? status.code : 302
+    const rule = status?.rule ?? (rules[0] as RewriteRule)
+    return { kind: 'answered', env, rule, status: code, location: locationOf(state, args, verbatim) }
+  }
+  return { kind: 'file', env }
+}
+
+const endless = (rule: RewriteRule, what: string): WsTunnelError =>
+  new WsTunnelError('WST_ERR_CALLBACK', { detail: `RewriteRule in line ${rule.place.line}: ${what}` })
+
+/** Pattern first, then conditions; a true member of an [OR] chain passes over the rest of it. httpd: apply_rewrite_rule. */
+function matches(rule: RewriteRule, state: RewriteState): Backrefs | undefined {
+  const groups = rule.pattern.exec(state.filename)
+  if ((groups === null) !== rule.negated) return undefined
+  const backrefs: Backrefs = { rule: groups ?? [], condition: [] }
+  const { conditions } = rule
+  for (let i = 0; i < conditions.length; i++) {
+    const { subject, test, captures, or } = conditions[i] as RewriteCondition
+    const found = test(subject.expand(state, backrefs).text)
+    if (found !== null && captures) backrefs.condition = found
+    if (found === null && !or) return undefined
+    if (found !== null) while (conditions[i]?.or) i++
+  }
+  return backrefs
+}
+
+/** @returns the status, where the rule redirects. */
+function apply(rule: RewriteRule, state: RewriteState, backrefs: Backrefs): number | undefined {
+  const { substitution, escaping, query } = rule
+  const made = substitution?.expand(state, backrefs, escaping, query.last)
+  if (made !== undefined && !made.markIsWritten && !rule.allowsMark)
+    throw forbidden(`a captured "?" in the RewriteRule in line ${rule.place.line}`)
+  for (const setting of rule.environment) set(state.env, setting.expand(state, backrefs).text)
+  if (made === undefined) return undefined
+  const rooted = made.text.startsWith('/') || isAbsolute(made.text)
+  const prefixed = !rooted && rule.origin === undefined && rule.redirect === undefined
+  state.filename = prefixed ? `/${made.text}` : made.text
+  splitQuery(state, rule)
+  if (rule.origin !== undefined) return undefined
+  if (rule.redirect !== undefined) {
+    if (!isAbsolute(state.filename)) {
+      state.filename = `${ownOrigin(state.req)}${state.filename.startsWith('/') ? '' : '/'}${state.filename}`
+    }
+    return rule.redirect
+  }
+  if (isAbsolute(state.filename)) return 302
+  if (!rule.keepsSlashes && !prefixed) state.filename = state.filename.replace(/^\/+(?=\/)/, '')
+  return undefined
+}
+
+/** httpd: do_expand_env. */
+function set(env: Environment, text: string): void {
+  const [, name = '', value = ''] = /^([^:]*):?(.*)$/s.exec(text) ?? []
+  if (text.startsWith('!')) env.delete(text.slice(1))
+  else env.set(name, value)
+}
+
+/** httpd: splitout_queryargs. */
+function splitQuery(state: RewriteState, { query: { append, discard, last, none } }: RewriteRule): void {
+  if (none || ABSOLUTE_WITHOUT_QUERY.test(state.filename)) {
+    state.args = undefined
+    return
+  }
+  if (discard) state.args = undefined
+  const mark = last ? state.filename.lastIndexOf('?') : state.filename.indexOf('?')
+  if (mark === -1) return
+  const added = bytesOf(state.filename.slice(mark + 1))
+  state.filename = state.filename.slice(0, mark)
+  if (!append) state.args = added
+  else if (added !== '') state.args = `${added}&${state.args ?? ''}`
+  state.args = state.args?.replace(/&$/, '') || undefined
+}
+
+function checkQuery({ args }: RewriteState): void {
+  if (args !== undefined && /[\0-\x20\x7f]/.test(args)) throw forbidden('a rewritten query with a space in it')
+}
+
+/** The request target of a rule with [P]. httpd: proxy_http_canon. */
+function targetOf(rule: RewriteRule, { filename, args }: RewriteState, verbatim: boolean, keeps: boolean): string {
+  const rest = filename.slice((rule.origin as string).length)
+  if (rest !== '' && !rest.startsWith('/')) throw forbidden('target and path do not meet at a slash')
+  const path = verbatim ? bytesOf(rest) : canonicalPath(rest, keeps)
+  return `${path === '' ? '/' : path}${args === undefined ? '' : `?${args}`}`
+}
+
+function locationOf({ filename, args }: RewriteState, given: string | undefined, verbatim: boolean): string {
+  const origin = /^[a-z][a-z0-9]*:(?:\/\/[^/]*)?/i.exec(filename)?.[0] ?? ''
+  const path = filename.slice(origin.length)
+  const place = verbatim ? bytesOf(filename) : bytesOf(origin) + escapePath(path)
+  const query = args === undefined ? '' : `?${verbatim || args === given ? args : escapePath(textOf(args))}`
+  if (/[\0-\x20\x7f]/.test(place + query)) throw forbidden('a RewriteRule makes a Location with a space')
+  return place + query
+}
+
+/** httpd: ap_construct_url with UseCanonicalName Off. */
+function ownOrigin(req: IncomingMessage): string {
+  const [scheme, usual] = 'encrypted' in req.socket ? ['https', '443'] : ['http', '80']
+  const [, host = '', port = usual] = /^(.*?)(?::(\d*))?$/s.exec(fieldOf(req, 'host') ?? '') ?? []
+  return `${scheme}://${host.toLowerCase()}${port === usual || port === '' ? '' : `:${port}`}`
+}

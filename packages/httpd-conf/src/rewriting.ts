@@ -1,0 +1,112 @@
+import type { IncomingMessage } from 'node:http'
+import { type Rewrite, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
+import { environmentOf, keepEnvironment } from './environment.ts'
+import { applyRules, type RewriteOutcome, type RewriteRule } from './rewriter.ts'
+import { type RouteContext, settings, speaks, validated } from './routes.ts'
+import type { Alias } from './server.ts'
+
+/** mod_rewrite as the core takes it. */
+export interface Rewriting {
+  readonly rewrite: Rewrite
+  /** Before every other: what the rules decide for good. */
+  readonly routes: readonly RouteOptions[]
+}
+
+/**
+ * The rules of a server run once per request, before the routes; the routes below are chosen by what came out. httpd:
+ * hook_uri2file, which goes before mod_proxy's proxy_trans.
+ */
+export function compileRewriting(context: RouteContext): Rewriting | undefined {
+  const { server, report } = context
+  const rules = server.rewrites ? server.rules : []
+  if (rules.length === 0) return undefined
+  const outcomes = new WeakMap<IncomingMessage, RewriteOutcome>()
+  const { envRules } = server.scope
+  const rewrite: Rewrite = (req, { path, query }) => {
+    const env = environmentOf(req, envRules)
+    const outcome = applyRules(rules, { req, path, query, env }, server.encodedSlashes === 'keep')
+    keepEnvironment(req, envRules, outcome.env)
+    outcomes.set(req, outcome)
+    return outcome.kind === 'passed' ? outcome : undefined
+  }
+  const decoding = { encodedSlashes: server.encodedSlashes ?? 'reject', mergeSlashes: server.mergeSlashes ?? true }
+  const when = (test: (outcome: RewriteOutcome) => boolean): Pick<RouteOptions, 'path' | 'when'> & typeof decoding => ({
+    path: /^/,
+    when: [{ test: req => test(outcomes.get(req) ?? UNREADABLE) }],
+    ...decoding,
+  })
+  const proxying = rules.filter(rule => rule.origin !== undefined)
+  if (proxying.length > 0 && server.locations.some(speaks)) {
+    const { place, name } = proxying[0] as RewriteRule
+    report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
+  }
+  return {
+    rewrite,
+    routes: [
+      { ...when(outcome => outcome === UNREADABLE), target: () => false },
+      ...proxying.flatMap(rule =>
+        proxyingRoute(
+          rule,
+          when(outcome => outcome.kind === 'proxied' && outcome.rule === rule),
+          outcomes,
+          context,
+        ),
+      ),
+      {
+        ...when(outcome => outcome.kind === 'answered'),
+        target: req => answer(outcomes.get(req) as RewriteOutcome & { kind: 'answered' }),
+        upgrade: false,
+        fallback: true,
+      },
+      { ...when(outcome => outcome.kind === 'file'), target: false },
+    ],
+  }
+}
+
+/** A malformed path, which no rule sees: its fault is the answer. */
+const UNREADABLE: RewriteOutcome = { kind: 'unchanged', env: new Map() }
+
+function proxyingRoute(
+  rule: RewriteRule,
+  chosen: Pick<RouteOptions, 'path' | 'when'>,
+  outcomes: WeakMap<IncomingMessage, RewriteOutcome>,
+  context: RouteContext,
+): RouteOptions[] {
+  const { report, server } = context
+  const { name, place, origin, substitution } = rule
+  const url = origin as string
+  const alias: Alias = {
+    name,
+    place,
+    fake: '',
+    regex: rule.pattern,
+    real: substitution?.literalStart ?? url,
+    nocanon: rule.noEscape,
+    parameters: new Map(),
+  }
+  const route: RouteOptions = {
+    ...chosen,
+    target: req => ({ url, path: (outcomes.get(req) as RewriteOutcome & { kind: 'proxied' }).path }),
+    ...settings(alias, url, server.scope, context),
+  }
+  if (route.fallback === false) {
+    report.refuse(
+      place,
+      name,
+      'without fallback httpd answers 426 where no upgrade is asked for; here later lines would be tried',
+      { expected: 'a RewriteCond on %{HTTP:Upgrade} and ProxyWebsocketFallbackToProxyHttp On' },
+    )
+  }
+  // The target is a function, whose URL is not read before a request comes.
+  if (!validated({ target: url }, alias, report)) return []
+  return validated(route, alias, report) ? [route] : []
+}
+
+function answer({ rule, status, location }: RewriteOutcome & { kind: 'answered' }): {
+  status: number
+  location?: string
+} {
+  if (status === 403)
+    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: `RewriteRule in line ${rule.place.line}` })
+  return { status, ...(location !== undefined && { location }) }
+}
