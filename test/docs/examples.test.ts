@@ -98,6 +98,13 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     assert.match(program.output, /tunnel ended: finished, \d+ bytes up, \d+ down/)
   },
 
+  async opentelemetry(program) {
+    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby heard hello')
+    await assert.rejects(ask(program.socketUrl('/gone/'), 'hello'), /^Error: 503/)
+    await eventually(() => /'ws_tunnel.end.reason': 'finished'/.test(program.output))
+    assert.match(program.output, /'error.type': 'WST_ERR_CONNECT'/)
+  },
+
   async headers(program) {
     const host = new URL(program.url).host
     const answer = await program.get('/app/?x=1', {

@@ -96,7 +96,7 @@ test('the README has fewer than 300 lines', () => {
 })
 
 test('every package carries the licence', () => {
-  for (const name of ['core', 'express', 'fastify']) {
+  for (const name of ['core', 'express', 'fastify', 'httpd-conf', 'cli', 'manager']) {
     assert.equal(source(`packages/${name}/LICENSE`), source('LICENSE'), name)
   }
 })

@@ -17,10 +17,12 @@ const FOLDER = join(ROOT, '.cache', `docs-${process.pid}`)
 const PRELUDE = [
   "import type { Server } from 'node:http'",
   "import { createTunnelProxy, listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
+  "import { managerPage } from '@ws-tunnel/manager'",
   "import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'",
   "import express, { type ErrorRequestHandler } from 'express'",
   "import Fastify, { type FastifyInstance, type preHandlerHookHandler } from 'fastify'",
   'declare const app: express.Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
+  'declare function isAdmin(req: unknown): boolean',
 ].join('; ')
 
 const blocks = markdownFiles().flatMap(markdown => markdown.blocks.filter(({ language }) => language === 'ts'))

@@ -1,0 +1,66 @@
+import type { Tunnel } from '@ws-tunnel/core'
+import { Refusal } from './http.ts'
+import { type ManagedProxy, namedProxies, type Proxies } from './proxies.ts'
+
+/** What can be asked for: the name of the call and its body. */
+export type Change =
+  | { readonly action: 'close-tunnels'; readonly proxy: string; readonly ids: readonly number[] }
+  | { readonly action: 'drain-tunnels'; readonly proxy: string; readonly ids: readonly number[] }
+
+/** How many things a change found to act on. */
+export interface ChangeResult {
+  changed: number
+}
+
+/** Most tunnels in one change. */
+const MAX_IDS = 1_000
+
+/** @throws {Refusal} 404 for an unknown action, 400 for a wrong body. */
+export function readChange(action: string, body: Record<string, unknown>): Change {
+  if (action !== 'close-tunnels' && action !== 'drain-tunnels') throw new Refusal(404, 'There is no such action')
+  const { proxy, ids, ...rest } = body
+  const [unknown] = Object.keys(rest)
+  if (unknown !== undefined) throw new Refusal(400, `Expected proxy and ids, got ${JSON.stringify(unknown)} too`)
+  if (typeof proxy !== 'string') throw new Refusal(400, 'Expected `proxy` to be the name of one')
+  if (!Array.isArray(ids) || ids.length > MAX_IDS || !ids.every(Number.isSafeInteger))
+    throw new Refusal(400, `Expected \`ids\` to be a list of at most ${MAX_IDS} numbers of tunnels`)
+  return { action, proxy, ids }
+}
+
+/** Makes changes. */
+export class Changes {
+  /** Tunnels that end when they are quiet. */
+  readonly draining = new Set<Tunnel>()
+  readonly #proxies: Proxies
+
+  constructor(proxies: Proxies) {
+    this.#proxies = proxies
+  }
+
+  /** @throws {Refusal} 404 for a proxy that is not there. Tunnels that have ended by now are no failure. */
+  make(change: Change): ChangeResult {
+    const tunnels = this.#tunnels(change.proxy, change.ids)
+    for (const tunnel of tunnels) {
+      if (change.action === 'close-tunnels') void tunnel.close()
+      else this.#drain(tunnel)
+    }
+    return { changed: tunnels.length }
+  }
+
+  /** Ends the draining tunnels in which no byte has moved for so many ms. */
+  endQuiet(quietTime: number): void {
+    for (const tunnel of this.draining) if (tunnel.idle >= quietTime) void tunnel.close()
+  }
+
+  #drain(tunnel: Tunnel): void {
+    this.draining.add(tunnel)
+    void tunnel.ended.then(() => this.draining.delete(tunnel))
+  }
+
+  #tunnels(name: string, ids: readonly number[]): Tunnel[] {
+    const proxy = namedProxies(this.#proxies).get(name)
+    if (proxy === undefined) throw new Refusal(404, 'There is no such proxy')
+    const wanted = new Set(ids)
+    return Array.from((proxy as ManagedProxy).tunnels).filter(({ id }) => wanted.has(id))
+  }
+}

@@ -1,0 +1,112 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Refusal, writeHead } from './http.ts'
+import type { TunnelQuery } from './state.ts'
+
+/** ms without an event after which a client gets a sign of life, so that nothing on the way thinks it dead. */
+const HEARTBEAT = 15_000
+
+/** ms a client may leave what it was sent unread. */
+const PATIENCE = 30_000
+
+/** One event of the stream. */
+export interface ServerEvent {
+  name: 'history' | 'sample' | 'state'
+  /** JSON, in one line. */
+  data: string
+}
+
+interface Client {
+  readonly res: ServerResponse
+  readonly query: TunnelQuery
+  /** Whether its visitor may still see what it sees. */
+  readonly allowed: () => Promise<boolean>
+  lastState: string
+  lastWrite: number
+  /** Since when it has not read; 0 is not at all. */
+  stuckSince: number
+}
+
+/** Those who watch live (server-sent events). Who does not read is not written to, and let go after a while. */
+export class Events {
+  readonly #clients = new Set<Client>()
+  readonly #maxClients: number
+
+  constructor(maxClients: number) {
+    this.#maxClients = maxClients
+  }
+
+  get size(): number {
+    return this.#clients.size
+  }
+
+  /** @throws {Refusal} 503 where too many watch already. */
+  add(
+    req: IncomingMessage,
+    res: ServerResponse,
+    query: TunnelQuery,
+    allowed: () => Promise<boolean>,
+    first: ServerEvent[],
+  ): void {
+    if (this.#clients.size >= this.#maxClients)
+      throw new Refusal(503, `${this.#maxClients} pages watch already`, { 'Retry-After': '30' })
+    const client: Client = { res, query, allowed, lastState: '', lastWrite: 0, stuckSince: 0 }
+    this.#clients.add(client)
+    res.on('close', () => this.#clients.delete(client))
+    req.socket.setNoDelay?.(true)
+    writeHead(res, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
+    for (const event of first) this.#write(client, event)
+  }
+
+  /** Tells everybody: what is the same for all, and the state that each asked for if it has changed. */
+  tell(same: readonly ServerEvent[], stateOf: (query: TunnelQuery) => string): void {
+    const states = new Map<string, string>()
+    for (const client of this.#clients) {
+      if (this.#stuck(client)) continue
+      for (const event of same) this.#write(client, event)
+      const key = JSON.stringify(client.query)
+      const state = states.get(key) ?? stateOf(client.query)
+      states.set(key, state)
+      if (state !== client.lastState) this.#write(client, { name: 'state', data: state })
+      client.lastState = state
+      if (performance.now() - client.lastWrite >= HEARTBEAT) this.#put(client, ': still here\n\n')
+    }
+  }
+
+  /** Asks again whether those who watch may, and lets the others go. */
+  async check(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#clients, async ({ res, allowed }) => {
+        if (!(await allowed().catch(() => false))) res.end()
+      }),
+    )
+  }
+
+  close(): void {
+    for (const { res } of this.#clients) {
+      res.end()
+      // One that does not read would hold the server for as long as it likes.
+      if (res.writableLength > 0) res.destroy()
+    }
+    this.#clients.clear()
+  }
+
+  #write(client: Client, { name, data }: ServerEvent): void {
+    this.#put(client, `event: ${name}\ndata: ${data}\n\n`)
+  }
+
+  #put(client: Client, text: string): void {
+    client.lastWrite = performance.now()
+    client.res.write(text)
+  }
+
+  #stuck(client: Client): boolean {
+    if (!client.res.writableNeedDrain) {
+      client.stuckSince = 0
+      return false
+    }
+    const now = performance.now()
+    if (client.stuckSince === 0) client.stuckSince = now
+    if (now - client.stuckSince > PATIENCE) client.res.destroy()
+    return true
+  }
+}

@@ -1,0 +1,5 @@
+export type { Change, ChangeResult } from './changes.ts'
+export { type ManagedRequest, type ManagerPage, managerPage } from './manager.ts'
+export type { Access, AccessOptions, Authorize, ManagerOptions } from './options.ts'
+export type { ProxyView, RouteView, Sample, State, Traffic, TunnelList, TunnelView } from './page/types.ts'
+export type { ManagedProxy, Proxies } from './proxies.ts'

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Change } from './changes.ts'
+import type { Proxies } from './proxies.ts'
+
+/**
+ * What a visitor may do: `true` see and change everything, `'view'` see it, `false` neither (403). With a `challenge` the
+ * answer is a 401 that carries it as `WWW-Authenticate`.
+ */
+export type Access = boolean | 'view' | { readonly challenge: string }
+
+/** Decides on every request, be it for the page, a script of it, the API or metrics. */
+export type Authorize = (req: IncomingMessage) => Access | Promise<Access>
+
+/** Who may come in. One of the two must be there. */
+export interface AccessOptions {
+  /** Asked for every request, and again and again for those who watch live. */
+  authorize?: Authorize
+  /** Lets in whoever reaches it, to see and to change everything: only where nobody else can connect. @default false */
+  unsafeOpen?: boolean
+}
+
+/** Options of the manager. */
+export interface ManagerOptions extends AccessOptions {
+  /** Name on the page. @default 'ws-tunnel' */
+  title?: string
+  /** Where the manager is, if nothing takes the mount path off the URL: node:http does not, Express, Connect and Fastify do. @default '' */
+  path?: string
+  /** Origins of the page beside the one that the Host header names: behind a proxy that changes Host. @default [] */
+  origins?: readonly string[]
+  /** Key of the tokens that changes carry; the same in processes behind one address. @default random */
+  secret?: string
+  /** ms between two looks at the proxies. @default 1000 */
+  interval?: number
+  /** Looks that the charts go back; 300 of a second are five minutes. @default 300 */
+  history?: number
+  /** Most live pages at a time; more get 503. @default 20 */
+  maxClients?: number
+  /** ms between two questions to `authorize` about those who watch live. @default 15000 */
+  recheck?: number
+  /** Shows the queries of tunnels, which often hold credentials. @default false */
+  showQuery?: boolean
+  /** ms without a byte after which a draining tunnel ends. @default 5000 */
+  quietTime?: number
+  /** Hears of every change that was made on the page or by the API, and of the request that asked for it. */
+  onChange?: (change: Change, req: IncomingMessage) => void
+}
+
+/** Options, all there and checked. */
+export type ManagerSettings = Readonly<Required<ManagerOptions>> & { readonly proxies: Proxies }
+
+const fail = (name: string, expected: string, got: unknown): never => {
+  throw new TypeError(
+    `Expected \`${name}\` to be ${expected}, got ${typeof got === 'object' ? JSON.stringify(got) : String(got)}`,
+  )
+}
+
+/** @throws {TypeError} unless there is `authorize`, or `unsafeOpen: true`. */
+export function checkAccess({ authorize, unsafeOpen = false }: AccessOptions): Authorize {
+  if (typeof unsafeOpen !== 'boolean') fail('unsafeOpen', 'true or false', unsafeOpen)
+  if (authorize === undefined && unsafeOpen) return () => true
+  if (typeof authorize !== 'function')
+    fail(
+      'authorize',
+      'a function (req) => true, false, "view" or { challenge }; to let in everybody set `unsafeOpen: true`',
+      authorize,
+    )
+  if (unsafeOpen) fail('unsafeOpen', 'left out beside `authorize`', unsafeOpen)
+  return authorize as Authorize
+}
+
+const DEFAULTS = {
+  title: 'ws-tunnel',
+  path: '',
+  origins: [] as readonly string[],
+  interval: 1_000,
+  history: 300,
+  maxClients: 20,
+  recheck: 15_000,
+  showQuery: false,
+  quietTime: 5_000,
+}
+
+/** Lowest and highest values of the numbers. */
+const RANGES = {
+  interval: [100, 60_000],
+  history: [2, 3_600],
+  maxClients: [1, 10_000],
+  recheck: [100, 3_600_000],
+  quietTime: [0, 3_600_000],
+} as const
+
+/** @throws {TypeError} that names the option, what was expected and what came. */
+export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions): ManagerSettings {
+  const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange']
+  for (const name of Object.keys(options))
+    if (!known.includes(name)) fail(name, `one of ${known.join(', ')}`, 'unknown option')
+  const authorize = checkAccess(options)
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const settings = {
+    ...DEFAULTS,
+    secret: randomBytes(32).toString('base64url'),
+    onChange: () => {},
+    unsafeOpen: false,
+    ...given,
+    authorize,
+    proxies,
+  } as ManagerSettings
+  for (const name of ['title', 'path', 'secret'] as const)
+    if (typeof settings[name] !== 'string') fail(name, 'text', settings[name])
+  if (settings.path !== '' && !/^\/.*[^/]$/.test(settings.path))
+    fail('path', 'a path such as "/manager"', settings.path)
+  if (settings.secret.length < 16) fail('secret', 'at least 16 characters', 'fewer')
+  if (typeof settings.onChange !== 'function') fail('onChange', 'a function', settings.onChange)
+  if (typeof settings.showQuery !== 'boolean') fail('showQuery', 'true or false', settings.showQuery)
+  const isOrigin = (text: unknown): boolean =>
+    typeof text === 'string' && URL.canParse(text) && new URL(text).origin === text
+  if (!Array.isArray(settings.origins) || !settings.origins.every(isOrigin))
+    fail('origins', 'a list such as ["https://admin.example"]', settings.origins)
+  for (const [name, [low, high]] of Object.entries(RANGES)) {
+    const value = settings[name as keyof typeof RANGES]
+    if (!Number.isInteger(value) || value < low || value > high)
+      fail(name, `a whole number from ${low} to ${high}`, value)
+  }
+  return Object.freeze(settings)
+}

@@ -1,0 +1,47 @@
+import { byId, cell, el, type Part, Parts, setText } from './dom.ts'
+import { bytes, count } from './format.ts'
+import type { ProxyView, RouteView } from './types.ts'
+
+interface Row {
+  proxy: string
+  route: RouteView
+}
+
+/** The routes of all proxies, in order. */
+export class Routes {
+  readonly #rows = new Parts<Row>(byId('routes'), ({ proxy, route }) => `${proxy} ${route.index}`, createRow)
+
+  show(proxies: readonly ProxyView[]): void {
+    this.#rows.show(
+      proxies.flatMap(({ name, routes }) => routes.map(route => ({ proxy: proxies.length > 1 ? name : '', route }))),
+    )
+  }
+}
+
+function targetText({ target }: RouteView): string {
+  if (target === false) return 'back to the app'
+  return target ?? 'by a function'
+}
+
+function createRow(): Part<Row> {
+  const place = cell('#', 'number')
+  const path = cell('Path', 'code')
+  const target = cell('Target', 'code')
+  const numbers = ['Requests', 'Open', 'From clients', 'From backends'].map(label => cell(label, 'number'))
+  return {
+    node: el('tr', {}, place, path, target, ...numbers),
+    update({ proxy, route }) {
+      const { index, hits, open, maxTunnels, bytesFromClient, bytesFromBackend } = route
+      setText(place, proxy === '' ? String(index) : `${proxy} ${index}`)
+      setText(path, route.path)
+      setText(target, targetText(route))
+      const texts = [
+        count(hits),
+        maxTunnels === 0 ? count(open) : `${count(open)} of ${count(maxTunnels)}`,
+        bytes(bytesFromClient),
+        bytes(bytesFromBackend),
+      ]
+      for (const [i, node] of numbers.entries()) setText(node, texts[i] ?? '')
+    },
+  }
+}

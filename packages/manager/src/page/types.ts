@@ -1,0 +1,85 @@
+/** Bytes both ways. */
+export interface Traffic {
+  /** Bytes that clients sent through tunnels. */
+  bytesFromClient: number
+  /** Bytes that backends sent through tunnels. */
+  bytesFromBackend: number
+}
+
+/** A route, with the bytes that went through it since the manager was made. */
+export interface RouteView extends Traffic {
+  /** Its place in the list. */
+  index: number
+  path: string
+  /** `false` hands requests back to the app; left out where a function gives it. */
+  target?: string | false | undefined
+  /** Requests it took. */
+  hits: number
+  /** Upgrades under way, and open tunnels. */
+  open: number
+  /** 0 is no limit. */
+  maxTunnels: number
+}
+
+/** One proxy as a whole. All but `open` counts since the manager was made. */
+export interface ProxyView extends Traffic {
+  name: string
+  open: number
+  opened: number
+  /** By reason. */
+  ended: Record<string, number>
+  /** Failures before the 101, by code. */
+  errors: Record<string, number>
+  routes: RouteView[]
+}
+
+/** An open tunnel. Times are ms since the epoch. */
+export interface TunnelView extends Traffic {
+  proxy: string
+  id: number
+  /** Place of the route. */
+  route: number
+  client: string
+  url: string
+  /** `host:port` of the backend, or its socket path. */
+  member: string
+  protocol: string
+  openedAt: number
+  /** When a byte last moved, to the second. */
+  activeAt: number
+  /** It ends when it is quiet. */
+  draining: boolean
+}
+
+/** Open tunnels, the newest first. */
+export interface TunnelList {
+  /** All that are open. */
+  total: number
+  /** Those that the search finds. */
+  found: number
+  /** As many of them as were asked for. */
+  list: TunnelView[]
+}
+
+/** Everything but the past. */
+export interface State {
+  title: string
+  host: string
+  pid: number
+  proxies: ProxyView[]
+  tunnels: TunnelList
+}
+
+/** What happened between two looks, as rates per second. */
+export interface Sample {
+  /** ms since the epoch. */
+  time: number
+  /** Tunnels open at that time. */
+  open: number
+  /** Tunnels opened per second. */
+  opened: number
+  /** Bytes per second. */
+  fromClient: number
+  /** Bytes per second. */
+  fromBackend: number
+}

@@ -1,0 +1,4 @@
+import type uPlot from 'uplot'
+
+declare const Plot: typeof uPlot
+export default Plot

@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
+import type { Access } from '@ws-tunnel/manager'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { RawClient } from '../support/client.ts'
+import { openTunnel } from '../support/client.ts'
+import { eventually } from '../support/gate.ts'
+import { peer } from '../support/peers.ts'
+import { type Managed, manage, starts } from './stage.ts'
+
+const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
+const ARGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Where pictures of the page go, for people to look at. */
+const PICTURES = join(tmpdir(), 'ws-tunnel-manager')
+
+const EVIL = '<script>document.title="hacked"</script><img src=x onerror=document.title="hacked">'
+
+suite(
+  'the page of the manager, in Chromium',
+  peer('Chromium', () => existsSync(CHROMIUM)),
+  () => {
+    let profile: string
+    let browser: BrowserContext
+    let page: Page
+    let managed: Managed
+    let access: Access
+    const afterEachOne: (() => Promise<void>)[] = []
+    /** Errors and warnings of the console, CSP violations, uncaught errors. */
+    let complaints: string[]
+    /** Requests that go to any other server. */
+    let foreign: string[]
+
+    before(async () => {
+      mkdirSync(PICTURES, { recursive: true })
+      profile = await mkdtemp(join(tmpdir(), 'ws-tunnel-chromium-'))
+      browser = await chromium.launchPersistentContext(profile, {
+        executablePath: CHROMIUM,
+        args: ARGS,
+        headless: true,
+      })
+      browser.setDefaultTimeout(10_000)
+    })
+    after(async () => {
+      await browser?.close()
+      if (profile !== undefined) await rm(profile, { recursive: true, force: true })
+    })
+
+    beforeEach(async () => {
+      access = true
+      complaints = []
+      foreign = []
+      const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+      const t = { after: (undo: () => Promise<void>) => void afterEachOne.unshift(undo) }
+      managed = await manage(
+        t as never,
+        start,
+        { authorize: () => access, interval: 200, recheck: 200, quietTime: 300, title: 'Chat <b>gateway</b>' },
+        backend => ({
+          routes: [
+            { path: '/off', target: false },
+            { path: '/chat', target: `ws://${backend}/`, maxTunnels: 9 },
+            { path: `/${EVIL}`, target: () => `ws://${backend}/` },
+            { path: /^\/rooms\/(\d+)\/ws$/, target: `ws://${backend}/<img src=x onerror=alert(1)>/$1` },
+          ],
+        }),
+      )
+      page = await browser.newPage()
+      page.on('console', message => {
+        if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+      })
+      page.on('pageerror', error => complaints.push(String(error)))
+      page.on('request', request => {
+        if (!request.url().startsWith(managed.url)) foreign.push(request.url())
+      })
+    })
+    afterEach(async () => {
+      await page.close()
+      for (const undo of afterEachOne.splice(0)) await undo()
+    })
+
+    const openPage = async (): Promise<void> => {
+      await page.goto(managed.url)
+      await page.locator('#live', { hasText: 'Live' }).waitFor()
+    }
+    const row = (id: number | undefined) => page.locator('#tunnel-list tr', { hasText: `#${id}` })
+    const openSome = async (paths: string[]): Promise<RawClient[]> => {
+      const clients = []
+      for (const path of paths) {
+        const client = await managed.tunnel(path)
+        client.send('x'.repeat(1_500))
+        await client.readExact(1_500)
+        clients.push(client)
+      }
+      return clients
+    }
+    const ids = (): number[] => Array.from(managed.proxy.tunnels, ({ id }) => id)
+
+    test('shows routes, tunnels and rates, in light, in dark and on a phone', async () => {
+      await openPage()
+      const clients = await openSome(['/chat/lobby', '/chat/room/7', '/rooms/42/ws', '/chat/lobby?token=secret'])
+      await page.locator('#count', { hasText: '4' }).waitFor()
+      const sending = setInterval(() => {
+        for (const client of clients) client.send('x'.repeat(Math.random() * 20_000))
+      }, 100)
+      await page.waitForFunction(() => document.querySelectorAll('.uplot canvas').length === 4)
+      await page.locator('figure', { hasText: 'From clients' }).locator('strong', { hasText: 'KB/s' }).waitFor()
+      const routes = await page.locator('#routes tr').allTextContents()
+      assert.match(routes[0] ?? '', /^0\/offback to the app00/)
+      assert.match(routes[1] ?? '', /^1\/chatws:.*\/33 of 9/)
+      assert.match((await row(ids()[3]).textContent()) ?? '', /127\.0\.0\.1\/chat\/lobby\?…/)
+
+      const paper = new Set<string>()
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme })
+        for (const width of [1280, 390]) {
+          await page.setViewportSize({ width, height: 844 })
+          assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width)
+          await page.screenshot({ path: join(PICTURES, `${colorScheme}-${width}.png`), fullPage: true })
+        }
+        paper.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor))
+      }
+      clearInterval(sending)
+      assert.equal(paper.size, 2)
+      assert.deepEqual([complaints, foreign], [[], []])
+    })
+
+    test('closes a tunnel after a question, and not if the answer is no', async () => {
+      await openSome(['/chat/a', '/chat/b'])
+      const [first, second] = ids()
+      await openPage()
+      await row(first)
+        .getByRole('button', { name: `Close tunnel ${first}` })
+        .click()
+      await page.getByRole('button', { name: 'Cancel' }).click()
+      await row(first)
+        .getByRole('button', { name: `Close tunnel ${first}` })
+        .click()
+      assert.equal(managed.proxy.tunnels.size, 2)
+      await page.getByRole('button', { name: 'Close it' }).click()
+      await row(first).waitFor({ state: 'detached' })
+      assert.deepEqual(ids(), [second])
+      await page.getByText('1 ended (1 closed)').waitFor()
+      assert.deepEqual(complaints, [])
+    })
+
+    test('drains a tunnel: it goes on while bytes move, and ends when it is quiet', async () => {
+      const [client] = await openSome(['/chat/a'])
+      const [id] = ids()
+      await openPage()
+      const sending = setInterval(() => client?.send('x'), 20)
+      await row(id)
+        .getByRole('button', { name: `Drain tunnel ${id}` })
+        .click()
+      await row(id).getByText('draining').waitFor()
+      assert.ok(
+        await row(id)
+          .getByRole('button', { name: `Drain tunnel ${id}` })
+          .isDisabled(),
+      )
+      clearInterval(sending)
+      await page.getByText('No tunnel is open.').waitFor()
+      assert.deepEqual(complaints, [])
+    })
+
+    test('searches, and acts on what it has found', async () => {
+      await openSome(['/chat/a', '/chat/b', '/chat/bb'])
+      const [kept] = ids()
+      await openPage()
+      await page.getByLabel('Search tunnels').fill('/CHAT/B')
+      await page.locator('#count', { hasText: '2 of 3' }).waitFor()
+      await page.getByRole('button', { name: 'Close listed' }).click()
+      await page.getByRole('button', { name: 'Close them' }).click()
+      await page.getByText('No open tunnel matches the search.').waitFor()
+      assert.deepEqual(ids(), [kept])
+      assert.deepEqual(complaints, [])
+    })
+
+    test('can be used with the keyboard alone, and shows where the focus is', async () => {
+      await openSome(['/chat/a'])
+      const [id] = ids()
+      await openPage()
+      const seen: string[] = []
+      const labelOf = () =>
+        page.evaluate(() => {
+          const { activeElement: at } = document
+          const outline = at === null ? '' : getComputedStyle(at).outlineStyle
+          return `${at?.getAttribute('aria-label') ?? at?.textContent ?? ''}|${at?.id}|${outline}`
+        })
+      for (let i = 0; i < 6; i++) {
+        await page.keyboard.press('Tab')
+        seen.push(await labelOf())
+      }
+      assert.deepEqual(seen, [
+        'Skip to the tunnels||solid',
+        '|search|solid',
+        'Drain listed|drain-all|solid',
+        'Close listed|close-all|solid',
+        `Drain tunnel ${id}: end it when it is quiet||solid`,
+        `Close tunnel ${id}||solid`,
+      ])
+      // News come in meanwhile; the focus stays.
+      await openSome(['/chat/b'])
+      await page.locator('#count', { hasText: '2' }).waitFor()
+      assert.equal(await labelOf(), seen.at(-1))
+      const asked = (state: 'visible' | 'hidden') => page.locator('#confirm').waitFor({ state })
+      await page.keyboard.press('Enter')
+      await asked('visible')
+      await page.keyboard.press('Escape')
+      await asked('hidden')
+      assert.equal(await labelOf(), seen.at(-1))
+      await page.keyboard.press('Enter')
+      await asked('visible')
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+      await row(id).waitFor({ state: 'detached' })
+      assert.deepEqual(complaints, [])
+    })
+
+    test('shows markup in a title, a route, a target, a path and a header as the text it is', async () => {
+      const { client } = await openTunnel(managed.port, `/chat/${EVIL.replaceAll(' ', '%20')}`, {
+        headers: { 'User-Agent': EVIL, 'X-Forwarded-For': EVIL, Origin: EVIL },
+      })
+      await openPage()
+      await page.locator('#routes', { hasText: EVIL }).waitFor()
+      await page.locator('#tunnel-list', { hasText: '/chat/<script>' }).waitFor()
+      await page.locator('h1', { hasText: 'Chat <b>gateway</b>' }).waitFor()
+      assert.equal(await page.locator('main script, main img, main b, header b').count(), 0)
+      assert.equal(await page.title(), 'Chat <b>gateway</b> manager')
+      client.destroy()
+      assert.deepEqual([complaints, foreign], [[], []])
+    })
+
+    test('shows no buttons to one who may only look', async () => {
+      access = 'view'
+      await openSome(['/chat/a'])
+      await openPage()
+      await row(ids()[0]).waitFor()
+      await page.waitForFunction(() => document.body.classList.contains('view'))
+      assert.equal(await page.getByRole('button').count(), 0)
+      assert.deepEqual(complaints, [])
+    })
+
+    test('stops showing when the visitor is no longer let in, and goes on when it is again', async () => {
+      await openPage()
+      access = false
+      await page.locator('#live', { hasText: 'the server refuses' }).waitFor()
+      access = true
+      await page.locator('#live', { hasText: /^Live$/ }).waitFor()
+      complaints = complaints.filter(text => !/403 \(Forbidden\)/.test(text))
+      assert.deepEqual(complaints, [])
+    })
+
+    test('gives the unauthorised nothing but the refusal', async () => {
+      access = false
+      const answer = await page.goto(managed.url)
+      assert.equal(answer?.status(), 403)
+      assert.equal(await page.locator('body').textContent(), 'Forbidden\n')
+    })
+
+    test('obeys no page of another site, be it one on the same machine', async () => {
+      await openSome(['/chat/a'])
+      const site = createServer((_req, res) => res.setHeader('Content-Type', 'text/html').end('<title>evil</title>'))
+      await new Promise<void>(resolve => site.listen(0, '127.0.0.1', resolve))
+      afterEachOne.push(async () => {
+        site.closeAllConnections()
+        await new Promise(resolve => site.close(resolve))
+      })
+      await page.goto(`http://127.0.0.1:${(site.address() as AddressInfo).port}/`)
+      const body = JSON.stringify({ proxy: 'main', ids: ids() })
+      const outcomes = await page.evaluate(
+        async ({ url, body }) => {
+          const tries: [string, RequestInit][] = [
+            ['api/state', {}],
+            ['api/token', { credentials: 'include' }],
+            ['api/close-tunnels', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }],
+            ['api/close-tunnels', { method: 'POST', body, mode: 'no-cors' }],
+          ]
+          const told = tries.map(([path, how]) =>
+            fetch(url + path, how).then(
+              answer => `${answer.type} ${answer.status}`,
+              () => 'blocked',
+            ),
+          )
+          const frame = document.createElement('iframe')
+          frame.src = url
+          document.body.append(frame)
+          await new Promise(resolve => frame.addEventListener('load', resolve))
+          return [...(await Promise.all(told)), frame.contentDocument === null ? 'no frame' : 'frame']
+        },
+        { url: managed.url, body },
+      )
+      assert.deepEqual(outcomes, ['blocked', 'blocked', 'blocked', 'blocked', 'no frame'])
+      assert.ok(
+        complaints.some(text => /frame-ancestors|X-Frame-Options/.test(text)),
+        complaints.join('\n'),
+      )
+      assert.equal(managed.proxy.tunnels.size, 1)
+      const refused = await eventually(() => managed.ask('api/close-tunnels', { method: 'POST', body }))
+      assert.equal(refused.status, 403)
+    })
+  },
+)
