@@ -10,6 +10,7 @@ export function greeting(port: number, token: string): string {
 ws-tunnel demo gateway
 
 Open    ${origin}
+Watch   ${origin}/manager/ (any user name, password ${token})
 
 Try     a tunnel: what you type comes back
         npx -y wscat -c ${webSocketOrigin}/ws/

@@ -2,10 +2,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { listenForUpgrades, type WsTunnelError, type WsTunnelMiddleware, wsTunnel } from '@ws-tunnel/express'
+import { managerPage } from '@ws-tunnel/manager'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import { startBackends } from './backends.ts'
 import { greeting } from './greeting.ts'
-import { requireToken, session, TOKEN } from './token.ts'
+import { requireToken, session, TOKEN, tokenOrPassword } from './token.ts'
 
 const HOST = process.env['HOST'] || '127.0.0.1'
 const PORT = process.env['PORT'] || '8080'
@@ -20,6 +21,8 @@ const tunnels = {
   '/api': tunnel('/api', `http://${backends.api}/`),
 }
 
+const manager = managerPage(tunnels, { authorize: tokenOrPassword, title: 'ws-tunnel demo' })
+
 const app = express()
 app.disable('x-powered-by')
 app.set('json spaces', 2)
@@ -30,6 +33,7 @@ app.use('/private', requireToken, tunnels['/private'])
 app.use('/api', tunnels['/api'])
 app.use('/session', session)
 app.get('/tunnels', listTunnels)
+app.use('/manager', manager)
 app.use(express.static(join(import.meta.dirname, 'page')))
 app.use(answerError)
 
@@ -53,6 +57,7 @@ async function drain(): Promise<void> {
   const all = Object.values(tunnels)
   const open = all.reduce((sum, tunnel) => sum + tunnel.tunnels.size, 0)
   console.log(`\nDraining: ${open} open, ended after ${DRAIN_TIMEOUT / 1000} s at the latest.`)
+  manager.close()
   await Promise.all(all.map(tunnel => tunnel.close({ drainTimeout: DRAIN_TIMEOUT })))
   server.close()
   server.closeAllConnections()

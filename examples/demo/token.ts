@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+import type { Access } from '@ws-tunnel/manager'
 import { type NextFunction, type Request, type Response, Router } from 'express'
 
 /** What stands in for the user accounts of a real app. */
@@ -9,6 +11,13 @@ export function requireToken(req: Request, res: Response, next: NextFunction): v
   const bearer = req.get('Authorization')?.match(/^Bearer +(\S+)$/i)?.[1]
   if (req.query['token'] === TOKEN || bearer === TOKEN || isSignedIn(req)) next()
   else refuse(res)
+}
+
+/** For the manager, which a browser opens: whoever signed in on the page, or knows the token as a password. */
+export function tokenOrPassword(req: IncomingMessage): Access {
+  const [, basic = ''] = /^Basic +(\S+)$/i.exec(req.headers.authorization ?? '') ?? []
+  const [, password] = Buffer.from(basic, 'base64').toString().split(':')
+  return isSignedIn(req) || password === TOKEN || { challenge: 'Basic realm="ws-tunnel demo"' }
 }
 
 /** `/session` of this browser: GET tells, POST signs in, DELETE signs out. */
@@ -27,7 +36,7 @@ session.delete('/', (_req, res) => {
   res.clearCookie(COOKIE, { httpOnly: true, sameSite: 'strict' }).json({ signedIn: false })
 })
 
-function isSignedIn(req: Request): boolean {
+function isSignedIn(req: IncomingMessage): boolean {
   return req.headers.cookie?.split(/; */).includes(`${COOKIE}=${TOKEN}`) ?? false
 }
 

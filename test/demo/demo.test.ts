@@ -3,6 +3,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { after, before, suite, test } from 'node:test'
+import type { State } from '@ws-tunnel/manager'
 import { WebSocket } from 'ws'
 import { eventually } from '../support/gate.ts'
 import { peer } from '../support/peers.ts'
@@ -46,6 +47,18 @@ suite('the demo gateway', () => {
     demo = await startDemo()
   })
   after(() => demo.stop())
+
+  test('shows its manager to who knows the password, and to nobody else', async () => {
+    const ask = (headers: Record<string, string>) => fetch(`${demo.origin}/manager/api/state`, { headers })
+    const refused = await ask({})
+    assert.deepEqual([refused.status, refused.headers.get('www-authenticate')], [401, 'Basic realm="ws-tunnel demo"'])
+    assert.equal((await ask({ authorization: `Basic ${btoa('ann:wrong')}` })).status, 401)
+    const state = (await (await ask({ authorization: `Basic ${btoa('ann:open-sesame')}` })).json()) as State
+    assert.deepEqual(
+      state.proxies.map(({ name }) => name),
+      ['/ws', '/chat', '/private', '/api'],
+    )
+  })
 
   test('echoes text and bytes through /ws/', async () => {
     const client = await connect(demo, '/ws/any/path?x=1')

@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { visit } from './access.ts'
 import { send, sendText } from './http.ts'
 import { type AccessOptions, checkAccess } from './options.ts'
-import { hear, namedProxies, type Proxies } from './proxies.ts'
+import { hear, type ManagedProxy, namedProxies, type Proxies } from './proxies.ts'
 
 /** Options of the metrics. */
 export interface MetricsOptions extends AccessOptions {
@@ -94,7 +94,7 @@ class TunnelMetrics {
       collect: () => {
         open.reset()
         for (const [name, proxy] of namedProxies(proxies))
-          for (const tunnel of proxy.tunnels) open.inc(this.#where(name, tunnel))
+          for (const tunnel of proxy.tunnels) open.inc(this.#where(name, proxy, tunnel))
       },
     })
     const requests = new Gauge({
@@ -106,14 +106,14 @@ class TunnelMetrics {
       },
     })
     this.#stop = hear(proxies, {
-      'ws-tunnel:open': ({ tunnel }, name) => {
-        const where = this.#where(name, tunnel)
+      'ws-tunnel:open': ({ tunnel, proxy }, name) => {
+        const where = this.#where(name, proxy, tunnel)
         opened.inc(where)
         handshake.observe(where, tunnel.facts.handshakeTime / 1_000)
       },
-      'ws-tunnel:close': ({ tunnel, end }, name) => {
-        this.#count(name, tunnel)
-        ended.inc({ ...this.#where(name, tunnel), reason: end.reason })
+      'ws-tunnel:close': ({ tunnel, end, proxy }, name) => {
+        this.#count(name, proxy, tunnel)
+        ended.inc({ ...this.#where(name, proxy, tunnel), reason: end.reason })
       },
       'ws-tunnel:error': ({ error }, proxy) => errors.inc({ proxy, code: error.code }),
     })
@@ -126,24 +126,24 @@ class TunnelMetrics {
 
   #countOpen(): void {
     for (const [name, proxy] of namedProxies(this.#proxies))
-      for (const tunnel of proxy.tunnels) this.#count(name, tunnel)
+      for (const tunnel of proxy.tunnels) this.#count(name, proxy, tunnel)
   }
 
-  #count(name: string, tunnel: Tunnel): void {
+  #count(name: string, proxy: ManagedProxy, tunnel: Tunnel): void {
     const before = this.#counted.get(tunnel) ?? { fromClient: 0, fromBackend: 0 }
     const now = { fromClient: tunnel.bytesFromClient, fromBackend: tunnel.bytesFromBackend }
-    const where = this.#where(name, tunnel)
+    const where = this.#where(name, proxy, tunnel)
     this.#bytes.inc({ ...where, direction: 'from_client' }, now.fromClient - before.fromClient)
     this.#bytes.inc({ ...where, direction: 'from_backend' }, now.fromBackend - before.fromBackend)
     this.#counted.set(tunnel, now)
   }
 
   /** Routes are as many as were written; backends of a function target are not, so they are bounded here. */
-  #where(proxy: string, { facts: { route, target } }: Tunnel): Where {
-    const members = this.#members.get(proxy) ?? new Set()
-    this.#members.set(proxy, members)
+  #where(name: string, { routes }: ManagedProxy, { facts: { route, target } }: Tunnel): Where {
+    const members = this.#members.get(name) ?? new Set()
+    this.#members.set(name, members)
     if (members.size < this.#maxMembers) members.add(target)
-    const path = namedProxies(this.#proxies).get(proxy)?.routes[route]?.path ?? ''
-    return { proxy, route: path.slice(0, MAX_LABEL), member: members.has(target) ? target : 'other' }
+    const path = routes[route]?.path ?? ''
+    return { proxy: name, route: path.slice(0, MAX_LABEL), member: members.has(target) ? target : 'other' }
   }
 }

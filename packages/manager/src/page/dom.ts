@@ -29,16 +29,20 @@ export interface Part<T> {
 }
 
 /** Keeps one part per item below a parent. Parts of items that stay are kept, with focus and all. */
-export class Parts<T> {
+export class Parts<T, P extends Part<T> = Part<T>> {
   readonly #parent: HTMLElement
   readonly #keyOf: (item: T) => string
-  readonly #create: (item: T) => Part<T>
-  #parts = new Map<string, Part<T>>()
+  readonly #create: (item: T) => P
+  #parts = new Map<string, P>()
 
-  constructor(parent: HTMLElement, keyOf: (item: T) => string, create: (item: T) => Part<T>) {
+  constructor(parent: HTMLElement, keyOf: (item: T) => string, create: (item: T) => P) {
     this.#parent = parent
     this.#keyOf = keyOf
     this.#create = create
+  }
+
+  get all(): Iterable<P> {
+    return this.#parts.values()
   }
 
   show(items: readonly T[]): void {
@@ -60,9 +64,20 @@ export class Parts<T> {
   }
 }
 
+const ROLES = { table: 'table', 'thead, tbody': 'rowgroup', tr: 'row', th: 'columnheader' }
+
+/** Narrow screens show tables as cards, for which browsers would forget that they are tables. */
+export function keepTableRoles(parent: ParentNode): void {
+  for (const [selector, role] of Object.entries(ROLES))
+    for (const found of parent.querySelectorAll(selector)) found.setAttribute('role', role)
+}
+
+/** A row that stays one to screen readers where narrow screens show it as a card. */
+export const row = (...cells: HTMLElement[]): HTMLTableRowElement => el('tr', { role: 'row' }, ...cells)
+
 /** A cell that tells its column on narrow screens. */
 export function cell(label: string, kind = ''): HTMLTableCellElement {
-  return el('td', { 'data-label': label, ...(kind === '' ? {} : { class: kind }) })
+  return el('td', { role: 'cell', 'data-label': label, ...(kind === '' ? {} : { class: kind }) })
 }
 
 export function button(text: string, label: string, kind: string, act: () => void): HTMLButtonElement {

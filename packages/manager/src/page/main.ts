@@ -1,17 +1,22 @@
 import { change, readToken, watch } from './api.ts'
 import { Charts } from './charts.ts'
-import { byId, setText } from './dom.ts'
+import { setClock } from './clock.ts'
+import { byId, keepTableRoles, setText } from './dom.ts'
 import { bytes, count, plural } from './format.ts'
 import { Routes } from './routes.ts'
 import { Tunnels } from './tunnels.ts'
 import type { ProxyView, State } from './types.ts'
 
+keepTableRoles(document)
 const charts = new Charts()
 const routes = new Routes()
 const tunnels = new Tunnels(act, text => follow(text))
 const follow = watch({
   history: samples => charts.replace(samples),
-  sample: sample => charts.add(sample),
+  sample(sample) {
+    setClock(sample.time)
+    charts.add(sample)
+  },
   state: show,
   live(state) {
     const texts = { live: 'Live', connecting: 'Connecting…', refused: 'Not connected: the server refuses' }

@@ -1,4 +1,4 @@
-import { byId, cell, el, type Part, Parts, setText } from './dom.ts'
+import { byId, cell, type Part, Parts, row, setText } from './dom.ts'
 import { bytes, count } from './format.ts'
 import type { ProxyView, RouteView } from './types.ts'
 
@@ -29,7 +29,7 @@ function createRow(): Part<Row> {
   const target = cell('Target', 'code')
   const numbers = ['Requests', 'Open', 'From clients', 'From backends'].map(label => cell(label, 'number'))
   return {
-    node: el('tr', {}, place, path, target, ...numbers),
+    node: row(place, path, target, ...numbers),
     update({ proxy, route }) {
       const { index, hits, open, maxTunnels, bytesFromClient, bytesFromBackend } = route
       setText(place, proxy === '' ? String(index) : `${proxy} ${index}`)
