@@ -1,0 +1,87 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { answers, end, on } from './processes.ts'
+
+const SOURCES = ['load.c', 'websocket.c', 'websocket.h'].map(name =>
+  fileURLToPath(new URL(`load/${name}`, import.meta.url)),
+)
+const FOLDER = fileURLToPath(new URL('.cache', import.meta.url))
+const PROGRAM = `${FOLDER}/load`
+
+/** What the load program says of one window. */
+export interface Done {
+  readonly operations: number
+  readonly bytes: number
+  readonly seconds: number
+  /** CPU seconds of the proxy's processes, user and system. */
+  readonly cpu: number
+  /** The same of the load program: near `seconds`, it is what limits. */
+  readonly load: number
+  readonly errors: number
+  readonly error: string
+}
+
+/** Compiles the load generator and backend, if it is not there yet or older than its source. */
+export function buildLoad(): void {
+  const built = existsSync(PROGRAM) ? statSync(PROGRAM).mtimeMs : 0
+  if (SOURCES.every(source => statSync(source).mtimeMs < built)) return
+  if (!answers('gcc', ['--version']))
+    throw new Error('The load generator needs gcc (Debian: apt-get install gcc libc6-dev)')
+  mkdirSync(FOLDER, { recursive: true })
+  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-o', PROGRAM, ...SOURCES.filter(source => source.endsWith('.c'))], {
+    stdio: 'inherit',
+  })
+}
+
+/** A fresh load generator with its backend. */
+export class Load {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterator<string>
+  readonly port: number
+
+  private constructor(child: ChildProcess, lines: AsyncIterator<string>, port: number) {
+    this.#child = child
+    this.#lines = lines
+    this.port = port
+  }
+
+  static async start(): Promise<Load> {
+    const [file, args] = on(1, [PROGRAM])
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    const [, port] = (await next(lines)).split(' ')
+    return new Load(child, lines, Number(port))
+  }
+
+  /** Opens the tunnels through the proxy; resolves to the seconds it took. */
+  async open(workload: string, port: number, tunnels: number, warm: number, window: number): Promise<number> {
+    this.#child.stdin?.write(`run ${workload} ${port} ${tunnels} ${warm} ${window}\n`)
+    return Number((await next(this.#lines)).split(' ')[1])
+  }
+
+  /** Warms up and measures. */
+  async measure(pids: readonly number[]): Promise<Done> {
+    this.#child.stdin?.write(`go ${pids.join(' ')}\n`)
+    return JSON.parse((await next(this.#lines)).replace('done ', ''))
+  }
+
+  close(): Promise<void> {
+    return end(this.#child, 'SIGKILL')
+  }
+}
+
+/** The next line. A proxy may swallow a request; nothing of a run takes this long. */
+async function next(lines: AsyncIterator<string>): Promise<string> {
+  const patience = new AbortController()
+  const line = await Promise.race([
+    lines.next(),
+    new Promise<never>((_resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('no answer for 30 s')), 30_000)
+      patience.signal.addEventListener('abort', () => clearTimeout(timer))
+    }),
+  ]).finally(() => patience.abort())
+  if (line.done) throw new Error('the load generator ended')
+  return line.value
+}

@@ -1,0 +1,506 @@
+/*
+ * Load generator and backend of the benchmark, in one process and one thread: both stand on the same core, away from the
+ * proxy, and what has arrived is counted where it arrives.
+ *
+ *   load                                         prints `backend PORT`, then reads lines from stdin:
+ *   run WORKLOAD PORT TUNNELS WARM_MS WINDOW_MS  opens the tunnels through the proxy at PORT, prints `open SECONDS`
+ *   go PID...                                    warms up, measures, prints `done {json}`, and exits
+ *
+ * WORKLOAD: pingpong, up, down, echo, connect, http, stall. The CPU time is that of the PIDs inside the window.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "websocket.h"
+
+#define PAYLOAD 64                          /* of a ping */
+#define PONG (2 + PAYLOAD)                  /* with the header of a server's frame */
+#define PING (6 + PAYLOAD)                  /* with the header of a client's frame and its mask */
+#define BULK 65535                          /* payload of a bulk frame */
+#define SENT_PERIOD (8 + BULK)
+#define BACK_PERIOD (4 + BULK)
+#define FRAMES 4
+#define READ_SIZE (256 * 1024)
+#define HEAD_SIZE 4096
+#define OPENING_AT_ONCE 64
+#define CONNECTS_AT_ONCE 32
+#define HTTP_BODY 1024
+
+enum kind { LISTENER, COMMANDS, BACKEND, CLIENT };
+enum role { HEAD, ECHO, SINK, SOURCE };
+enum workload { PINGPONG, UP, DOWN, ECHO_BULK, CONNECT, HTTP, STALL, WORKLOADS };
+enum phase { IDLE, OPENING, OPENED, WARMING, MEASURING };
+
+static const char *const names[WORKLOADS] = {"pingpong", "up", "down", "echo", "connect", "http", "stall"};
+static const char *const paths[WORKLOADS] = {"/echo", "/sink", "/source", "/echo", "/echo", "/http", "/source"};
+
+struct conn {
+  int fd;
+  enum kind kind;
+  enum role role;
+  unsigned interest, have;
+  char *head;                               /* until the switch */
+  unsigned char small[PONG];
+  uint64_t number, sent, received;
+  struct unmasker frames;
+  unsigned char *pending;                   /* what the peer did not take */
+  size_t pending_at, pending_size;
+};
+
+static int epoll, proxy_port;
+static enum workload workload;
+static enum phase phase = IDLE;
+static int wanted, opening, opened;
+static double warm, window, phase_start, open_start;
+static uint64_t operations, bytes, errors, next_number = 1;
+static char first_error[200];
+static struct conn **clients;
+static unsigned char client_frames[FRAMES * SENT_PERIOD], server_frames[(FRAMES + READ_SIZE / BACK_PERIOD + 2) * BACK_PERIOD];
+static unsigned char in[READ_SIZE], out[READ_SIZE + 16];
+static pid_t pids[4096];
+static int pid_count;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu_of(pid_t pid) {
+  clockid_t id;
+  struct timespec t;
+  if (clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &t) != 0) return 0;
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double proxy_cpu(void) {
+  double sum = 0;
+  for (int i = 0; i < pid_count; i++) sum += cpu_of(pids[i]);
+  return sum;
+}
+
+static void fail(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static void note_error(const char *what, const char *detail, int length) {
+  if (errors++ == 0) snprintf(first_error, sizeof first_error, "%s: %.*s", what, length, detail);
+  for (char *c = first_error; *c; c++) if (*c < ' ' || *c == '"' || *c == '\\') *c = ' ';
+}
+
+static void watch(struct conn *c, unsigned interest) {
+  struct epoll_event event = {.events = interest, .data.ptr = c};
+  if (c->interest == interest) return;
+  if (epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event) != 0) fail("epoll_ctl");
+  c->interest = interest;
+}
+
+static struct conn *add(int fd, enum kind kind, unsigned interest) {
+  struct conn *c = calloc(1, sizeof *c);
+  if (c == NULL) fail("calloc");
+  *c = (struct conn){.fd = fd, .kind = kind, .role = HEAD, .interest = interest};
+  struct epoll_event event = {.events = interest, .data.ptr = c};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+  return c;
+}
+
+static void drop(struct conn *c) {
+  close(c->fd);
+  free(c->head);
+  free(c->pending);
+  free(c);
+}
+
+/* All of it, or what the peer takes and the rest when it takes more; the reading stops until then. */
+static int send_all(struct conn *c, const unsigned char *data, size_t n) {
+  ssize_t sent = send(c->fd, data, n, MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) return -1;
+  size_t done = sent < 0 ? 0 : (size_t)sent;
+  if (done == n) return 0;
+  c->pending = malloc(n - done);
+  if (c->pending == NULL) fail("malloc");
+  memcpy(c->pending, data + done, n - done);
+  c->pending_size = n - done;
+  c->pending_at = 0;
+  watch(c, EPOLLOUT);
+  return 0;
+}
+
+static int send_pending(struct conn *c) {
+  ssize_t sent = send(c->fd, c->pending + c->pending_at, c->pending_size - c->pending_at, MSG_NOSIGNAL);
+  if (sent < 0) return errno == EAGAIN ? 0 : -1;
+  c->pending_at += (size_t)sent;
+  if (c->pending_at < c->pending_size) return 0;
+  free(c->pending);
+  c->pending = NULL;
+  watch(c, EPOLLIN);
+  return 0;
+}
+
+/* Sends on from where the endless row of frames stands. */
+static int send_frames(struct conn *c, const unsigned char *frames, size_t period) {
+  size_t at = (size_t)(c->sent % (FRAMES * period));
+  ssize_t sent = send(c->fd, frames + at, FRAMES * period - at, MSG_NOSIGNAL);
+  if (sent < 0) return errno == EAGAIN ? 0 : -1;
+  c->sent += (uint64_t)sent;
+  return 0;
+}
+
+static const char *field(const char *head, const char *name) {
+  const char *line = strcasestr(head, name);
+  return line == NULL ? NULL : line + strlen(name);
+}
+
+/* Reads more of a head. Returns its end in c->head, NULL if it is not there yet; *gone is set at the connection's end. */
+static char *read_head(struct conn *c, int *gone) {
+  if (c->head == NULL && (c->head = malloc(HEAD_SIZE + 1)) == NULL) fail("malloc");
+  ssize_t n = recv(c->fd, c->head + c->have, HEAD_SIZE - c->have, 0);
+  *gone = n == 0 || (n < 0 && errno != EAGAIN) || c->have == HEAD_SIZE;
+  if (n <= 0) return NULL;
+  c->have += (unsigned)n;
+  c->head[c->have] = 0;
+  char *end = strstr(c->head, "\r\n\r\n");
+  return end == NULL ? NULL : end + 4;
+}
+
+static int backend_answer(struct conn *c, char *end) {
+  static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n";
+  char answer[sizeof ok + HTTP_BODY];
+  const char *key = field(c->head, "\r\nsec-websocket-key: ");
+  if (key == NULL) {
+    memcpy(answer, ok, sizeof ok - 1);
+    memset(answer + sizeof ok - 1, 'x', HTTP_BODY);
+    c->have = 0;
+    return send_all(c, (unsigned char *)answer, sizeof ok - 1 + HTTP_BODY);
+  }
+  char accept[29];
+  websocket_accept(key, strcspn(key, "\r"), accept);
+  int n = snprintf(answer, sizeof answer,
+                   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
+  const char *line = strchr(c->head, '\r');
+  *(char *)line = 0;
+  c->role = strstr(c->head, "/sink") ? SINK : strstr(c->head, "/source") ? SOURCE : ECHO;
+  size_t rest = c->have - (size_t)(end - c->head);
+  if (send_all(c, (unsigned char *)answer, (size_t)n) != 0) return -1;
+  if (rest > 0 && c->role == ECHO) {
+    size_t length = unmask(&c->frames, (unsigned char *)end, rest, out);
+    if (send_all(c, out, length) != 0) return -1;
+  }
+  free(c->head);
+  c->head = NULL;
+  if (c->role == SOURCE) watch(c, EPOLLOUT);
+  return 0;
+}
+
+static int backend_ready(struct conn *c, unsigned events) {
+  if (c->pending != NULL) return send_pending(c);
+  if (c->role == HEAD) {
+    int gone;
+    char *end = read_head(c, &gone);
+    return gone ? -1 : end == NULL ? 0 : backend_answer(c, end);
+  }
+  if (c->role == SOURCE) return events & (EPOLLHUP | EPOLLERR) ? -1 : send_frames(c, server_frames, BACK_PERIOD);
+  ssize_t n = recv(c->fd, in, READ_SIZE, c->role == SINK ? MSG_TRUNC : 0);
+  if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
+  if (c->role == SINK) {
+    if (workload == UP) bytes += (uint64_t)n;
+    return 0;
+  }
+  return send_all(c, out, unmask(&c->frames, in, (size_t)n, out));
+}
+
+static void new_client(void) {
+  static unsigned host;
+  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)proxy_port)}, own = {.sin_family = AF_INET};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+  if (fd < 0) fail("socket");
+  /* Many source addresses: the ports of one would all soon be in TIME_WAIT. */
+  own.sin_addr.s_addr = htonl(0x7f000001 + host++ % 200);
+  peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&own, sizeof own) != 0) fail("bind");
+  if (connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0 && errno != EINPROGRESS) fail("connect");
+  struct conn *c = add(fd, CLIENT, EPOLLOUT);
+  c->number = next_number++;
+  opening++;
+}
+
+/* What ping number `sent` of a tunnel carries. */
+static void fill(unsigned char *payload, const struct conn *c) {
+  uint64_t words[PAYLOAD / 8];
+  for (unsigned i = 0; i < PAYLOAD / 8; i++) words[i] = (c->number << 40 | c->sent) * (2 * i + 0x9e3779b97f4a7c15u);
+  memcpy(payload, words, PAYLOAD);
+}
+
+static int ping(struct conn *c) {
+  unsigned char frame[PING] = {0x82, 0x80 | PAYLOAD};
+  c->sent++;
+  fill(frame + 6, c);
+  return send(c->fd, frame, PING, MSG_NOSIGNAL) == PING ? 0 : -1;
+}
+
+static int ask_page(struct conn *c) {
+  static const char page[] = "GET /http HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n";
+  c->have = 0;
+  return send(c->fd, page, sizeof page - 1, MSG_NOSIGNAL) == (ssize_t)sizeof page - 1 ? 0 : -1;
+}
+
+static int client_connected(struct conn *c) {
+  char head[400];
+  watch(c, EPOLLIN);
+  if (workload == HTTP) {
+    opening--;
+    c->role = ECHO;
+    return ask_page(c);
+  }
+  int n = snprintf(head, sizeof head,
+                   "GET %s HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", paths[workload]);
+  return send(c->fd, head, (size_t)n, MSG_NOSIGNAL) == n ? 0 : -1;
+}
+
+static int client_start(struct conn *c) {
+  if (workload == PINGPONG || workload == CONNECT) return ping(c);
+  if (workload == UP || workload == ECHO_BULK) watch(c, EPOLLIN | EPOLLOUT);
+  if (workload == DOWN || workload == STALL) watch(c, EPOLLIN);
+  return 0;
+}
+
+static int client_switched(struct conn *c) {
+  if (strncmp(c->head, "HTTP/1.1 101", 12) != 0) {
+    note_error("no switch", c->head, 80);
+    return -1;
+  }
+  free(c->head);
+  c->head = NULL;
+  c->have = 0;
+  c->role = ECHO;
+  opening--;
+  if (workload == CONNECT) return client_start(c);
+  opened++;
+  /* Nothing is read before the word to go: a source fills the proxy's buffers at most. */
+  if (workload == STALL || workload == DOWN) watch(c, 0);
+  clients[opened - 1] = c;
+  return 0;
+}
+
+static int pong(struct conn *c) {
+  unsigned char expected[PONG] = {0x82, PAYLOAD};
+  ssize_t n = recv(c->fd, c->small + c->have, PONG - c->have, 0);
+  if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
+  c->have += (unsigned)n;
+  if (c->have < PONG) return 0;
+  c->have = 0;
+  fill(expected + 2, c);
+  if (memcmp(expected, c->small, PONG) != 0) {
+    note_error("wrong pong", "", 0);
+    return -1;
+  }
+  operations++;
+  bytes += PAYLOAD * 2;
+  if (workload == PINGPONG) return ping(c);
+  drop(c);
+  new_client();
+  return 1;
+}
+
+static int page(struct conn *c) {
+  int gone;
+  char *end = read_head(c, &gone);
+  if (gone) return -1;
+  if (end == NULL) return 0;
+  size_t rest = c->have - (size_t)(end - c->head);
+  int chunked = strcasestr(c->head, "\r\ntransfer-encoding: chunked\r\n") != NULL;
+  if (chunked ? strstr(end, "\r\n0\r\n\r\n") == NULL : rest < HTTP_BODY) return 0;
+  if (strncmp(c->head, "HTTP/1.1 200", 12) != 0) {
+    note_error("no page", c->head, 80);
+    return -1;
+  }
+  operations++;
+  bytes += HTTP_BODY;
+  return ask_page(c);
+}
+
+static int echoed(struct conn *c, unsigned events) {
+  if (events & EPOLLIN) {
+    ssize_t n = recv(c->fd, in, READ_SIZE, 0);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) return -1;
+    if (n > 0) {
+      if (memcmp(in, server_frames + c->received % BACK_PERIOD, (size_t)n) != 0) {
+        note_error("wrong echo", "", 0);
+        return -1;
+      }
+      c->received += (uint64_t)n;
+      bytes += (uint64_t)n;
+    }
+  }
+  return events & EPOLLOUT ? send_frames(c, client_frames, SENT_PERIOD) : 0;
+}
+
+/* -1: it is over with this connection; 1: it is somebody else's now. */
+static int client_ready(struct conn *c, unsigned events) {
+  if (c->role == HEAD && c->interest == EPOLLOUT) return client_connected(c);
+  if (c->role == HEAD) {
+    int gone;
+    char *end = read_head(c, &gone);
+    return gone ? -1 : end == NULL ? 0 : client_switched(c);
+  }
+  switch (workload) {
+    case PINGPONG:
+    case CONNECT:
+      return pong(c);
+    case HTTP:
+      return page(c);
+    case ECHO_BULK:
+      return echoed(c, events);
+    case UP:
+      return events & EPOLLOUT ? send_frames(c, client_frames, SENT_PERIOD) : -1;
+    default: {
+      ssize_t n = recv(c->fd, in, 1 << 20, MSG_TRUNC);
+      if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
+      bytes += (uint64_t)n;
+      return 0;
+    }
+  }
+}
+
+static void accept_all(int listener) {
+  int one = 1, fd;
+  while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    add(fd, BACKEND, EPOLLIN);
+  }
+}
+
+static void begin(enum phase next) {
+  phase = next;
+  phase_start = now();
+}
+
+static void command(void) {
+  static char text[65536];
+  static size_t have;
+  ssize_t n = read(0, text + have, sizeof text - 1 - have);
+  if (n <= 0) exit(0);
+  text[have += (size_t)n] = 0;
+  char *end = strchr(text, '\n');
+  if (end == NULL) return;
+  *end = 0;
+  char name[20];
+  int warm_ms, window_ms;
+  if (sscanf(text, "run %19s %d %d %d %d", name, &proxy_port, &wanted, &warm_ms, &window_ms) == 5) {
+    int found = 0;
+    for (int i = 0; i < WORKLOADS; i++) if (strcmp(names[i], name) == 0) workload = (enum workload)i, found = 1;
+    if (!found) exit(2);
+    warm = warm_ms / 1e3;
+    window = window_ms / 1e3;
+    clients = calloc((size_t)wanted + 1, sizeof(struct conn *));
+    if (clients == NULL) fail("calloc");
+    open_start = now();
+    begin(OPENING);
+    if (workload == CONNECT || workload == HTTP) wanted = 0;
+  } else if (strncmp(text, "go", 2) == 0) {
+    char *at = text + 2;
+    for (long pid = strtol(at, &at, 10); pid > 0 && pid_count < 4096; pid = strtol(at, &at, 10)) pids[pid_count++] = (pid_t)pid;
+    if (workload == CONNECT) for (int i = 0; i < CONNECTS_AT_ONCE; i++) new_client();
+    if (workload == HTTP) for (int i = 0; i < 64; i++) new_client();
+    for (int i = 0; i < opened; i++) if (workload != CONNECT && client_start(clients[i]) != 0) note_error("start", "", 0);
+    begin(WARMING);
+  }
+  have = 0;
+}
+
+static void handle(struct conn *c, unsigned events) {
+  if (c->kind == LISTENER) accept_all(c->fd);
+  else if (c->kind == COMMANDS) command();
+  else if (c->kind == BACKEND) {
+    if (backend_ready(c, events) < 0) drop(c);
+  } else if (client_ready(c, events) < 0) {
+    /* A server may close a kept-alive connection when it likes. */
+    if (workload != HTTP || c->have > 0 || c->role == HEAD) note_error("a connection ended", "", 0);
+    if (c->role == HEAD) opening--;
+    if (c->role == HEAD || workload == CONNECT || workload == HTTP) drop(c);
+    else close(c->fd);
+    if (errors > 1000) {
+      printf("done {\"operations\":0,\"bytes\":0,\"seconds\":1,\"cpu\":0,\"load\":0,\"errors\":%llu,\"error\":\"%s\"}\n",
+             (unsigned long long)errors, first_error);
+      exit(0);
+    }
+    if (workload == CONNECT || workload == HTTP) new_client();
+  }
+}
+
+static void advance(void) {
+  static double cpu, load;
+  if (phase == OPENING) {
+    while (opening < OPENING_AT_ONCE && opened + opening < wanted) new_client();
+    if (opened < wanted) return;
+    phase = OPENED;
+    printf("open %.6f\n", now() - open_start);
+  } else if (phase == WARMING && now() - phase_start >= warm) {
+    operations = bytes = 0;
+    cpu = proxy_cpu();
+    load = cpu_of(getpid());
+    begin(MEASURING);
+  } else if (phase == MEASURING && now() - phase_start >= window) {
+    double seconds = now() - phase_start;
+    printf("done {\"operations\":%llu,\"bytes\":%llu,\"seconds\":%.6f,\"cpu\":%.6f,\"load\":%.6f,\"errors\":%llu,\"error\":\"%s\"}\n",
+           (unsigned long long)operations, (unsigned long long)bytes, seconds, proxy_cpu() - cpu, cpu_of(getpid()) - load,
+           (unsigned long long)errors, first_error);
+    exit(0);
+  }
+}
+
+static void make_frames(void) {
+  unsigned char *payload = client_frames + 8;
+  uint64_t seed = 88172645463325252u;
+  for (size_t i = 0; i < BULK; i++) {
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    payload[i] = (unsigned char)seed;
+  }
+  memcpy(client_frames, "\x82\xfe\xff\xff\0\0\0\0", 8);
+  memcpy(server_frames, "\x82\x7e\xff\xff", 4);
+  memcpy(server_frames + 4, payload, BULK);
+  for (int i = 1; i < FRAMES; i++) memcpy(client_frames + i * SENT_PERIOD, client_frames, SENT_PERIOD);
+  for (size_t i = 1; i < sizeof server_frames / BACK_PERIOD; i++) memcpy(server_frames + i * BACK_PERIOD, server_frames, BACK_PERIOD);
+}
+
+int main(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  make_frames();
+
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof own;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&own, size) != 0 || listen(listener, 4096) != 0) fail("listen");
+  getsockname(listener, (struct sockaddr *)&own, &size);
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  add(listener, LISTENER, EPOLLIN);
+  add(0, COMMANDS, EPOLLIN);
+  printf("backend %d\n", ntohs(own.sin_port));
+  for (;;) {
+    struct epoll_event events[512];
+    int n = epoll_wait(epoll, events, 512, phase == OPENING || phase >= WARMING ? 5 : -1);
+    for (int i = 0; i < n; i++) handle(events[i].data.ptr, events[i].events);
+    advance();
+  }
+}

@@ -1,0 +1,8 @@
+import { createServer } from 'node:http'
+import { wsTunnel } from '@ws-tunnel/express'
+import express from 'express'
+import { BACKEND_PORT, serve } from './serve.ts'
+
+const app = express()
+app.use(wsTunnel({ target: `ws://127.0.0.1:${BACKEND_PORT}` }))
+serve(createServer(app))

@@ -1,0 +1,104 @@
+import { type Measure, type Sample, type Times, WORKLOADS } from './workloads.ts'
+
+/** All that a run of the benchmark knows; what `results.json` holds. */
+export interface Results {
+  readonly date: string
+  readonly machine: string
+  readonly pinned: boolean
+  readonly rounds: number
+  readonly times: Times
+  readonly contestants: readonly { name: string; version: string | undefined; peer: boolean }[]
+  readonly samples: readonly Sample[]
+}
+
+/** What all rounds of a contestant come to. */
+export interface Row {
+  readonly name: string
+  /** The least: everything that disturbs a run makes it dearer. */
+  readonly figure: number | undefined
+  readonly median: number | undefined
+  readonly rates: readonly number[]
+  readonly errors: readonly string[]
+}
+
+const OURS = ['ws-tunnel', 'ws-tunnel offloaded']
+
+/** The rows of a measure, in the order of the contestants. */
+export function rows({ name: measure }: Measure, { contestants, samples }: Results): Row[] {
+  return contestants.flatMap(({ name }) => {
+    const own = samples.filter(sample => sample.measure === measure && sample.contestant === name)
+    if (own.length === 0) return []
+    const figures = own.flatMap(({ figure }) => (figure === undefined ? [] : [figure])).toSorted((a, b) => a - b)
+    const errors = [...new Set(own.map(({ error }) => error).filter(error => error !== ''))]
+    const rates = own.map(({ rate }) => rate).toSorted((a, b) => a - b)
+    return [{ name, figure: figures[0], median: middle(figures), rates, errors }]
+  })
+}
+
+const middle = (sorted: readonly number[]): number | undefined => sorted[Math.floor(sorted.length / 2)]
+
+const number = (value: number | undefined): string =>
+  value === undefined
+    ? '-'
+    : value.toLocaleString('en', {
+        maximumFractionDigits: value < 100 ? 1 : 0,
+        minimumFractionDigits: value < 100 ? 1 : 0,
+      })
+
+/** A Markdown table: what each costs, how many times our own cost that is, and the rate beside it. */
+export function table(measure: Measure, results: Results): string {
+  const all = rows(measure, results)
+  const ours = OURS.flatMap(name => all.filter(row => row.name === name && row.figure !== undefined))
+  const ratio = (row: Row, own: Row): string =>
+    row.figure === undefined || own.figure === undefined ? '-' : (row.figure / own.figure).toFixed(2)
+  const head = ['', measure.unit, 'median', ...ours.map(({ name }) => `× ${name}`), measure.rateUnit, 'least to most']
+  const lines = all.map(row => {
+    const version = results.contestants.find(({ name }) => name === row.name)?.version
+    return [
+      `${OURS.includes(row.name) ? `**${row.name}**` : row.name}${version ? ` ${version}` : ''}${row.errors.length > 0 ? ` (${row.errors.join('; ').replaceAll('|', ' ')})` : ''}`,
+      number(row.figure),
+      number(row.median),
+      ...ours.map(own => ratio(row, own)),
+      number(middle(row.rates)),
+      `${number(row.rates[0])} to ${number(row.rates.at(-1))}`,
+    ]
+  })
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [
+    `### ${measure.title}`,
+    '',
+    line(head),
+    line(head.map((_, i) => (i === 0 ? '---' : '---:'))),
+    ...lines.map(line),
+    '',
+  ].join('\n')
+}
+
+/** docs/benchmarks.md. */
+export function document(results: Results): string {
+  const { date, machine, pinned, rounds, times, contestants } = results
+  const missing = contestants.filter(({ version }) => version === undefined).map(({ name }) => name)
+  const sections = WORKLOADS.flatMap(workload => workload.measures).map(
+    measure => `${table(measure, results)}\n![${measure.title}: ${measure.unit}](benchmarks/${measure.name}.svg)\n`,
+  )
+  return `# Benchmarks
+
+Written by \`npm run bench -- --write\` on ${date}: ${machine}.${missing.length > 0 ? ` Not installed: ${missing.join(', ')}.` : ''}
+
+The figure is the CPU time (user and system, all processes of the proxy) of one operation, of which less is better: the
+least of ${rounds} interleaved rounds, forward and backward in turn, with the median beside it. The columns with × say how
+many times our own figure a rival needs: above 1 it costs more than we do. Throughput stands behind it with its spread,
+since it depends on what else the machine does.
+
+- Every run is a fresh process of the proxy and of the load generator, ${times.warm} ms of warm-up (connect and HTTP ${times.warmHttp}), ${times.window} ms measured${pinned ? '; the proxy has one core, the load generator with its backend the other' : '; the processes are not pinned to cores'}.
+- The load generator and the backend are one small C program (\`bench/load\`). It compares every payload of ping-pong, echo
+  and connect with what was sent; bulk one way is counted where it arrives.
+- Every proxy runs in one process (httpd: in as many as it takes for a thread per tunnel), without logs; those of Node are
+  on the same Node. \`keep-alive\` means a kept-alive pool to the backend where a package has none by itself.
+- httpd stands for itself twice: mod_proxy_wstunnel with 6,400 threads, and mod_proxy_http's \`upgrade=websocket\` with
+  Debian's 150, which cannot take part with more tunnels.
+- Memory is PSS: what processes share is counted once. It is read ${times.settle} ms after the last tunnel has opened, without a forced
+  collection. The growth of a stalled reader is that of a fresh process over ${times.stall} ms, so the code that it loads counts.
+
+${sections.join('\n')}`
+}
