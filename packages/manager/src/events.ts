@@ -1,9 +1,12 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { Refusal, writeHead } from './http.ts'
 import type { TunnelQuery } from './state.ts'
 
 /** ms without an event after which a client gets a sign of life, so that nothing on the way thinks it dead. */
 const HEARTBEAT = 15_000
+
+/** Bytes that may wait for a client until it is written to no more. */
+const MAX_WAITING = 65_536
 
 /** ms a client may leave what it was sent unread. */
 const PATIENCE = 30_000
@@ -40,19 +43,12 @@ export class Events {
   }
 
   /** @throws {Refusal} 503 where too many watch already. */
-  add(
-    req: IncomingMessage,
-    res: ServerResponse,
-    query: TunnelQuery,
-    allowed: () => Promise<boolean>,
-    first: ServerEvent[],
-  ): void {
+  add(res: ServerResponse, query: TunnelQuery, allowed: () => Promise<boolean>, first: ServerEvent[]): void {
     if (this.#clients.size >= this.#maxClients)
       throw new Refusal(503, `${this.#maxClients} pages watch already`, { 'Retry-After': '30' })
     const client: Client = { res, query, allowed, lastState: '', lastWrite: 0, stuckSince: 0 }
     this.#clients.add(client)
     res.on('close', () => this.#clients.delete(client))
-    req.socket.setNoDelay?.(true)
     writeHead(res, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
     for (const event of first) this.#write(client, event)
   }
@@ -100,7 +96,7 @@ export class Events {
   }
 
   #stuck(client: Client): boolean {
-    if (!client.res.writableNeedDrain) {
+    if (client.res.writableLength <= MAX_WAITING) {
       client.stuckSince = 0
       return false
     }

@@ -125,7 +125,7 @@ class Manager {
   #watch(req: ManagedRequest, res: ServerResponse, query: TunnelQuery): void {
     if (req.method === 'HEAD') throw new Refusal(405, 'Expected GET', { Allow: 'GET' })
     const allowed = async (): Promise<boolean> => (await visit(this.#settings.authorize, req)).let === 'in'
-    this.#events.add(req, res, query, allowed, [
+    this.#events.add(res, query, allowed, [
       { name: 'history', data: JSON.stringify(this.#history.samples) },
       { name: 'state', data: JSON.stringify(this.#state(query)) },
     ])
