@@ -7,10 +7,24 @@ const SRC = new URL('../../packages/core/src/', import.meta.url)
 /** Lowest first. A module may import from lower layers only, so there is neither a cycle nor a way sideways. */
 const LAYERS: readonly (readonly string[])[] = [
   ['errors'],
-  ['options', 'headers', 'path'],
-  ['worker', 'backend-request', 'conditions', 'target', 'pump', 'upgrade', 'pass-reverse', 'write-head'],
-  ['listener', 'tunnel', 'route', 'rewriting', 'round-trip'],
-  ['route-table', 'pending-upgrade', 'handshake', 'tunnel-set', 'forward', 'relay'],
+  ['checks', 'headers', 'path'],
+  [
+    'options',
+    'worker',
+    'named-worker',
+    'backend-request',
+    'conditions',
+    'lb-methods',
+    'pass-reverse',
+    'pump',
+    'sticky',
+    'target',
+    'upgrade',
+    'write-head',
+  ],
+  ['destination', 'listener', 'member', 'tunnel', 'rewriting', 'round-trip'],
+  ['balancer', 'route', 'pending-upgrade', 'handshake', 'tunnel-set', 'forward', 'relay'],
+  ['route-table'],
   ['proxy', 'explain'],
   ['index'],
 ]

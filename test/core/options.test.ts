@@ -317,7 +317,16 @@ test('takes the safe defaults', () => {
   })
   const { routes, trusts, onOpen, onClose, onError, ...common } = read({ target: false })
   assert.equal(routes.length, 1)
-  assert.deepEqual(common, { appends: false, serverName: hostname(), only: undefined, drainTimeout: 10_000 })
+  assert.deepEqual(common, {
+    rewrite: undefined,
+    workers: [],
+    balancers: {},
+    decoding: { encodedSlashes: 'reject', mergeSlashes: true },
+    appends: false,
+    serverName: hostname(),
+    only: undefined,
+    drainTimeout: 10_000,
+  })
   assert.equal(trusts('127.0.0.1', 0), false)
   for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)
 })

@@ -14,34 +14,34 @@ const PLAIN: TemplateScope = { groups: false, params: [] }
 const REGEXP: TemplateScope = { groups: true, params: [] }
 
 const origins: [text: string, origin: Omit<TargetOrigin, 'socketPath'> & { socketPath?: string }][] = [
-  ['ws://localhost:9000', { secure: false, host: 'localhost', port: 9000, authority: 'localhost:9000' }],
-  ['WS://LocalHost', { secure: false, host: 'localhost', port: 80, authority: 'localhost' }],
-  ['http://h:80/', { secure: false, host: 'h', port: 80, authority: 'h' }],
-  ['http://h:443/', { secure: false, host: 'h', port: 443, authority: 'h:443' }],
-  ['wss://h/x', { secure: true, host: 'h', port: 443, authority: 'h' }],
-  ['https://h:443', { secure: true, host: 'h', port: 443, authority: 'h' }],
-  ['wss://h:80', { secure: true, host: 'h', port: 80, authority: 'h:80' }],
-  ['ws://[::1]:9000/', { secure: false, host: '::1', port: 9000, authority: '[::1]:9000' }],
-  ['wss://[2001:DB8::1]', { secure: true, host: '2001:db8::1', port: 443, authority: '[2001:db8::1]' }],
+  ['ws://localhost:9000', { scheme: 'ws', secure: false, host: 'localhost', port: 9000, authority: 'localhost:9000' }],
+  ['WS://LocalHost', { scheme: 'ws', secure: false, host: 'localhost', port: 80, authority: 'localhost' }],
+  ['http://h:80/', { scheme: 'http', secure: false, host: 'h', port: 80, authority: 'h' }],
+  ['http://h:443/', { scheme: 'http', secure: false, host: 'h', port: 443, authority: 'h:443' }],
+  ['wss://h/x', { scheme: 'wss', secure: true, host: 'h', port: 443, authority: 'h' }],
+  ['https://h:443', { scheme: 'https', secure: true, host: 'h', port: 443, authority: 'h' }],
+  ['wss://h:80', { scheme: 'wss', secure: true, host: 'h', port: 80, authority: 'h:80' }],
+  ['ws://[::1]:9000/', { scheme: 'ws', secure: false, host: '::1', port: 9000, authority: '[::1]:9000' }],
+  ['wss://[2001:DB8::1]', { scheme: 'wss', secure: true, host: '2001:db8::1', port: 443, authority: '[2001:db8::1]' }],
   [
     'unix:/run/chat.sock|ws://chat/',
-    { secure: false, host: 'chat', port: 80, authority: 'chat', socketPath: '/run/chat.sock' },
+    { scheme: 'ws', secure: false, host: 'chat', port: 80, authority: 'chat', socketPath: '/run/chat.sock' },
   ],
   [
     'unix:/run/chat.sock|https://chat/',
-    { secure: true, host: 'chat', port: 443, authority: 'chat', socketPath: '/run/chat.sock' },
+    { scheme: 'https', secure: true, host: 'chat', port: 443, authority: 'chat', socketPath: '/run/chat.sock' },
   ],
   [
     'unix:/run/chat.sock|ws:',
-    { secure: false, host: 'localhost', port: 80, authority: 'localhost', socketPath: '/run/chat.sock' },
+    { scheme: 'ws', secure: false, host: 'localhost', port: 80, authority: 'localhost', socketPath: '/run/chat.sock' },
   ],
   [
     'unix:/run/chat.sock',
-    { secure: false, host: 'localhost', port: 80, authority: 'localhost', socketPath: '/run/chat.sock' },
+    { scheme: 'ws', secure: false, host: 'localhost', port: 80, authority: 'localhost', socketPath: '/run/chat.sock' },
   ],
   [
     'unix:/run/my chat.sock|ws://h',
-    { secure: false, host: 'h', port: 80, authority: 'h', socketPath: '/run/my chat.sock' },
+    { scheme: 'ws', secure: false, host: 'h', port: 80, authority: 'h', socketPath: '/run/my chat.sock' },
   ],
 ]
 
@@ -52,7 +52,7 @@ test('reads where to connect, and leaves the default port out of Host', () => {
 })
 
 const refused: [text: string, scope: TemplateScope, why: RegExp][] = [
-  ['', PLAIN, /a ws:, wss:, http: or https: URL/],
+  ['', PLAIN, /a ws:, wss:, http:, https: or balancer: URL/],
   ['localhost:9000', PLAIN, /URL/],
   ['//h/x', PLAIN, /URL/],
   ['ftp://h/', PLAIN, /URL/],

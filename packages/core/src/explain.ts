@@ -1,12 +1,13 @@
 import { IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Socket } from 'node:net'
+import type { Destination } from './destination.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
 import { checkOrigin, checkRequest, requestedUpgrade } from './handshake.ts'
 import type { HeaderList } from './headers.ts'
 import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { Rewriting } from './rewriting.ts'
-import { type Destination, LocalDestination, type Miss, type Route } from './route.ts'
+import { LocalDestination, type Miss, type Route, settingsFor } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import type { Captures } from './target.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from './upgrade.ts'
@@ -52,6 +53,8 @@ export interface ExplainedBackend {
   /** A unix socket that is connected to instead. */
   socketPath: string | undefined
   tls: boolean
+  /** The balancer that chooses, and its members in the order in which they are asked. */
+  balancer: { name: string; members: string[] } | undefined
   requestLine: string
   /** Header lines in their order; framing that Node adds to a plain request is among them. */
   headers: [name: string, value: string][]
@@ -81,6 +84,8 @@ export type ExplainedOutcome =
 /** An explanation; nothing but data, so that it can be printed as JSON. */
 export interface Explanation {
   request: { method: string; url: string; httpVersion: string; headers: [name: string, value: string][] }
+  /** Path and query that `rewrite` made for the routes. */
+  rewritten: string | undefined
   routes: ExplainedRoute[]
   outcome: ExplainedOutcome
 }
@@ -119,9 +124,10 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     const { index, settings: route } = found.route
     if (route.target === false) return { kind: 'app', route: index, reason: 'its target is false' }
     checkRequest(req, url.authority)
-    const token = requestedUpgrade(req, route)
+    const routing = found.destination()
+    const token = requestedUpgrade(req, settingsFor(routing, found.route))
     if (token !== undefined) checkOrigin(req, route.allowedOrigins)
-    const destination = await found.destination()
+    const destination = await routing
     if (destination === false) return { kind: 'app', route: index, reason: 'its function gave false' }
     if (destination instanceof LocalDestination) {
       const { status, location } = destination
@@ -129,7 +135,7 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     }
     const rewriting = new Rewriting(req, route, settings, '')
     if (token !== undefined) {
-      const backend = backendOf(req, destination, rewriting.upgradeRequest(destination, token))
+      const backend = await backendOf(req, destination, rewriting.upgradeRequest(destination, token))
       return { kind: 'upgrade', route: index, token, backend }
     }
     if (!METHODS.includes(req.method as string)) {
@@ -141,7 +147,7 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
       kind: 'http',
       route: index,
       reason: plainReason(req, found),
-      backend: backendOf(req, destination, headers),
+      backend: await backendOf(req, destination, headers),
     }
   }
 
@@ -163,6 +169,7 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
   const { method, httpVersion } = req
   return {
     request: { method: method as string, url: request.url, httpVersion, headers: pairs(req.rawHeaders) },
+    rewritten: match === null || match.url === url ? undefined : match.url.rawPath + match.url.query,
     routes,
     outcome,
   }
@@ -198,10 +205,38 @@ function plainReason(req: IncomingMessage, { route }: Match): string | undefined
   return connectionUpgrade(req) ? undefined : 'there is no Connection: upgrade'
 }
 
-function backendOf(req: IncomingMessage, { worker, path }: Destination, headers: HeaderList): ExplainedBackend {
-  const { host, port, socketPath, secure } = worker.origin
-  const requestLine = `${req.method} ${path} HTTP/1.1`
-  return { host, port, socketPath, tls: secure, requestLine, headers: [...headers].map(([...pair]) => pair) }
+async function backendOf(
+  req: IncomingMessage,
+  destination: Destination,
+  headers: HeaderList,
+): Promise<ExplainedBackend> {
+  const { host, port, socketPath, secure } = destination.worker.origin
+  return {
+    host,
+    port,
+    socketPath,
+    tls: secure,
+    balancer: destination.elected && {
+      name: destination.elected.balancer.name,
+      members: await candidates(destination),
+    },
+    requestLine: `${req.method} ${destination.path} HTTP/1.1`,
+    headers: [...headers].map(([...pair]) => pair),
+  }
+}
+
+/** Who would be asked if each in turn could not be reached. The balancers of an explanation serve nobody else. */
+async function candidates(first: Destination): Promise<string[]> {
+  const urls: string[] = []
+  try {
+    for (let next: Destination | undefined = first; next?.elected !== undefined; ) {
+      urls.push(next.elected.member.url)
+      next = await next.elected.next(new WsTunnelError('WST_ERR_CONNECT'))
+    }
+  } catch (error) {
+    if (!(error instanceof WsTunnelError)) throw error
+  }
+  return urls
 }
 
 const pairs = (raw: readonly string[]): [string, string][] =>

@@ -1,4 +1,5 @@
 import { type ClientRequest, type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middleware'
 import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
@@ -44,21 +45,21 @@ export async function forward(req: IncomingMessage, res: ServerResponse, order: 
   // Nothing would tell of a client that left while earlier middleware took its time.
   if (res.destroyed || req.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
   const parsed = parsedBody(req, order.body)
-  try {
-    for (;;) {
-      try {
-        return await attempt(req, res, { ...order, parsed })
-      } catch (error) {
-        if (!(error instanceof StaleConnection)) throw error
-        // The others idle in the pool for as long; the next attempt has a fresh one.
-        order.worker.dropIdle()
-      }
+  for (;;) {
+    try {
+      return await attempt(req, res, { ...order, parsed })
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error
+      // The others idle in the pool for as long; the next attempt has a fresh one.
+      order.worker.dropIdle()
     }
-  } finally {
-    // An answer may come before the body has: what is left of it must not stand before the next request.
-    req.unpipe()
-    if (!req.readableEnded) req.resume()
   }
+}
+
+/** An answer may come before the body has: what is left of it must not stand before the next request. */
+export function discardRest(req: IncomingMessage): void {
+  req.unpipe()
+  if (!req.readableEnded) req.resume()
 }
 
 /** The worker closed a kept-alive connection in the moment it was used again (RFC 9112 9.3.1: may be retried). */
@@ -100,7 +101,7 @@ function viewOf(req: IncomingMessage, body: Readable): object {
     headers: {},
     socket: { writable: true },
     on: (event: string, listener: (...args: unknown[]) => void) => body.on(event, listener),
-    pipe: (sink: NodeJS.WritableStream) => body.pipe(sink),
+    pipe: (sink: ClientRequest) => whenConnected(sink, () => body.pipe(sink)),
   }
 }
 
@@ -159,8 +160,19 @@ function send(request: ClientRequest, attempt: Attempt): void {
   // A body may be long in coming; the backend should know of the request before.
   if (hasBody) {
     request.flushHeaders()
-    body.on('data', watch.progress)
+    whenConnected(request, () => body.on('data', watch.progress))
   }
+}
+
+/** No byte of the body is taken before there is a connection for it: until then another backend may be asked. */
+function whenConnected(request: ClientRequest, call: () => void): void {
+  const socketOnAssigned = (socket: Socket): void => {
+    const { connecting, secureConnecting = false } = socket as Socket & { secureConnecting?: boolean }
+    if (connecting || secureConnecting) socket.once('encrypted' in socket ? 'secureConnect' : 'connect', call)
+    else call()
+  }
+  if (request.socket) socketOnAssigned(request.socket)
+  else request.once('socket', socketOnAssigned)
 }
 
 function receive(response: IncomingMessage, { onAnswer, settle }: Attempt): void {

@@ -1,3 +1,4 @@
+export type { Balancer } from './balancer.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export {
   type ExplainedBackend,
@@ -9,21 +10,27 @@ export {
 } from './explain.ts'
 export type { HeaderList } from './headers.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
+export type { Member } from './member.ts'
 export type {
+  BalancerOptions,
   CommonOptions,
   Condition,
   ExactTarget,
   HeaderEditing,
   HeaderEdits,
+  LbMethod,
   LocalAnswer,
+  MemberOptions,
   Only,
   Rewrite,
   RewrittenUrl,
   RouteDefaults,
   RouteOptions,
+  StickySessionOptions,
   Target,
   TargetResult,
   TrustProxy,
+  WorkerOptions,
   WsTunnelOptions,
 } from './options.ts'
 export { createTunnelProxy, type DiagnosticsMessages, type HandleContext, type TunnelProxy } from './proxy.ts'

@@ -3,8 +3,25 @@ import type { LookupFunction } from 'node:net'
 import { hostname } from 'node:os'
 import type { ConnectionOptions } from 'node:tls'
 import { compile as compileTrust } from 'proxy-addr'
+import {
+  boolean,
+  type Check,
+  callback,
+  checked,
+  count,
+  duration,
+  isRecord,
+  oneOf,
+  record,
+  TCHAR,
+  textMap,
+  UPGRADE_TOKEN,
+  unknownKey,
+  wrong,
+} from './checks.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
+import type { Member } from './member.ts'
 import type { Captures } from './target.ts'
 import type { Tunnel, TunnelEnd } from './tunnel.ts'
 
@@ -140,6 +157,76 @@ export type TrustProxy = boolean | number | string | string[] | ((address: strin
 /** Which upgrades are ours on a server that has other `upgrade` listeners: path prefixes, or a test. */
 export type Only = string | string[] | ((req: IncomingMessage) => boolean)
 
+/**
+ * What a backend says of itself, from whichever route it is reached: worker parameters of ProxyPass and BalancerMember,
+ * `<Proxy url>` with ProxySet. What is absent is as the route says.
+ */
+export interface WorkerOptions
+  extends Pick<
+    RouteDefaults,
+    'upgrade' | 'connectTimeout' | 'handshakeTimeout' | 'idleTimeout' | 'halfOpenTimeout' | 'keepAlive' | 'maxTunnels'
+  > {
+  /** `scheme://host[:port][/path]`. In `workers` a `$0`-`$9` in it stands for any text. */
+  url: string
+}
+
+/** One backend of a balancer (BalancerMember). */
+export interface MemberOptions extends WorkerOptions {
+  /** What a session names it by, after the separator (route=). @default undefined */
+  routeId?: string
+  /** The `routeId` that takes its sessions while it is not usable (redirect=). @default undefined */
+  redirect?: string
+  /** Its share, 1-100, two decimals count (loadfactor=). @default 1 */
+  loadFactor?: number
+  /** Members of a higher set are asked when none of a lower one is usable, 0-99 (lbset=). @default 0 */
+  lbSet?: number
+  /** How long it stays out after an error, ms (retry=). @default 60000 */
+  retry?: number
+  /** Letters with `+` and `-` (status=): `D` disabled, `S` stopped, `E` in error, `N` drains, `H` hot standby, `R` hot spare, `I` errors are ignored. @default '' */
+  status?: string
+}
+
+/** Requests of one session go to one member (stickysession=). */
+export interface StickySessionOptions {
+  /** Name of the cookie. */
+  cookie: string
+  /** Name of the parameter in path or query. @default the cookie's */
+  path?: string
+  /** What stands before the `routeId` in the value; `false`: the value is the `routeId` (stickysessionsep=). @default '.' */
+  separator?: string | false
+  /** A `;` ends a value in the path, too (scolonpathdelim=). @default false */
+  semicolonEnds?: boolean
+  /** 503 where the session's member is not usable (nofailover=). @default false */
+  noFailover?: boolean
+}
+
+/** How a balancer chooses (lbmethod=): a method of mod_proxy_balancer, or a function that gives one of the usable members. */
+export type LbMethod =
+  | 'byrequests'
+  | 'bytraffic'
+  | 'bybusyness'
+  | ((members: readonly Member[], req: IncomingMessage) => Member | undefined)
+
+/** A named set of backends (`<Proxy balancer://name>`). */
+export interface BalancerOptions {
+  /** In the order in which equals are asked. */
+  members: readonly MemberOptions[]
+  /** @default 'byrequests' */
+  lbMethod?: LbMethod
+  /** `'COOKIE'`, `'COOKIE|path'`, or in full. @default undefined */
+  stickySession?: string | StickySessionOptions
+  /** How many other members are tried after a failure to connect (maxattempts=). @default one less than there are members */
+  maxAttempts?: number
+  /** How long a request waits for a usable member, ms (timeout=). @default 0 */
+  timeout?: number
+  /** Statuses of an answer that take its member out for `retry` (failonstatus=). @default [] */
+  failOnStatus?: readonly number[]
+  /** A member that does not answer in time is taken out for `retry` (failontimeout=). @default false */
+  failOnTimeout?: boolean
+  /** All members in error are tried again rather than none (forcerecovery=). @default true */
+  forceRecovery?: boolean
+}
+
 /** A request target as `rewrite` sees and gives it. */
 export interface RewrittenUrl {
   /** Decoded and normalised, as routes match it. */
@@ -158,6 +245,10 @@ export type Rewrite = (req: IncomingMessage, url: RewrittenUrl) => RewrittenUrl 
 export interface CommonOptions {
   /** Gives requests another path before the routes are tried (RewriteRule [PT]). It sees the path as `encodedSlashes` and `mergeSlashes` beside `routes` make it, and none that is longer than 8192 characters or malformed. @default undefined */
   rewrite?: Rewrite
+  /** What backends say of themselves, for every route that leads to them: the longest `url` that the URL of a request begins with counts (`<Proxy url>`). @default [] */
+  workers?: readonly WorkerOptions[]
+  /** Sets of backends by name; a target names one as `balancer://name/path` (`<Proxy balancer://name>`). @default {} */
+  balancers?: Readonly<Record<string, BalancerOptions>>
   /** Peers whose X-Forwarded-* are kept and appended to; those of anybody else are replaced. @default false */
   trustProxy?: TrustProxy
   /** This proxy's name in X-Forwarded-Server and Via (ServerName). @default os.hostname() */
@@ -207,10 +298,41 @@ export interface RouteSettings extends Readonly<Present> {
   readonly responseHeaders: HeaderEditing | undefined
 }
 
+/** A worker's options; `over` goes over the settings of a route. */
+export interface WorkerSettings {
+  readonly url: string
+  readonly over: Partial<RouteSettings>
+  readonly maxTunnels: number
+}
+
+/** A member with every setting present. */
+export interface MemberSettings extends WorkerSettings {
+  readonly routeId: string | undefined
+  readonly redirect: string | undefined
+  readonly loadFactor: number
+  readonly lbSet: number
+  readonly retry: number
+  readonly status: string
+}
+
+/** A balancer with every setting present. */
+export interface BalancerSettings {
+  readonly members: readonly MemberSettings[]
+  readonly lbMethod: LbMethod
+  readonly stickySession: Required<StickySessionOptions> | undefined
+  readonly maxAttempts: number | undefined
+  readonly timeout: number
+  readonly failOnStatus: readonly number[]
+  readonly failOnTimeout: boolean
+  readonly forceRecovery: boolean
+}
+
 /** All settings of a proxy, present and frozen. */
 export interface Settings {
   readonly routes: readonly RouteSettings[]
   readonly rewrite: Rewrite | undefined
+  readonly workers: readonly WorkerSettings[]
+  readonly balancers: Readonly<Record<string, BalancerSettings>>
   /** How the path is decoded for `rewrite`. */
   readonly decoding: Pick<RouteSettings, 'encodedSlashes' | 'mergeSlashes'>
   readonly trusts: (address: string, hop: number) => boolean
@@ -254,6 +376,8 @@ const ROUTE_DEFAULTS: Required<
 const noop = (): void => {}
 
 const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName' | 'rewrite'>> = {
+  workers: [],
+  balancers: {},
   trustProxy: false,
   drainTimeout: 10_000,
   onOpen: noop,
@@ -261,60 +385,6 @@ const COMMON_DEFAULTS: Required<Omit<CommonOptions, 'only' | 'serverName' | 'rew
   onError: noop,
 }
 
-/** Longest delay a Node timer can count; longer ones would fire at once. */
-export const MAX_DELAY: number = 2 ** 31 - 1
-
-const TCHAR = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-/** A protocol, or a protocol and its version (RFC 9110 7.8). */
-export const UPGRADE_TOKEN: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
-
-/** A value as an error message shows it. */
-function show(value: unknown): string {
-  if (typeof value === 'string') return `${JSON.stringify(value)} (string)`
-  if (value === null || value === undefined) return String(value)
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === 'function') return 'a function'
-  if (typeof value === 'object') return 'an object'
-  return `${String(value)} (${typeof value})`
-}
-
-function wrong(where: string, expected: string, value: unknown): WsTunnelError {
-  return new WsTunnelError('WST_ERR_OPTION', { detail: `Expected \`${where}\` to be ${expected}, got ${show(value)}` })
-}
-
-type Check = (where: string, value: unknown) => void
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof RegExp)
-
-const boolean: Check = (where, value) => {
-  if (typeof value !== 'boolean') throw wrong(where, 'true or false', value)
-}
-const callback: Check = (where, value) => {
-  if (typeof value !== 'function') throw wrong(where, 'a function', value)
-}
-const duration: Check = (where, value) => {
-  if (typeof value !== 'number' || !(value >= 0) || value > MAX_DELAY) {
-    throw wrong(where, `a number of ms from 0 to ${MAX_DELAY}`, value)
-  }
-}
-const count: Check = (where, value) => {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw wrong(where, 'a whole number >= 0', value)
-}
-const oneOf =
-  (...values: string[]): Check =>
-  (where, value) => {
-    if (!values.includes(value as string)) throw wrong(where, values.map(v => `'${v}'`).join(' or '), value)
-  }
-const record: Check = (where, value) => {
-  if (!isRecord(value)) throw wrong(where, 'an object', value)
-}
-const textMap: Check = (where, value) => {
-  record(where, value)
-  for (const [key, text] of Object.entries(value as object)) {
-    if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
-  }
-}
 const upgrade: Check = (where, value) => {
   if (value === false) return
   const tokens = typeof value === 'string' ? [value] : value
@@ -450,8 +520,88 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
 
 const ROUTE_CHECKS: Record<string, Check> = { path, when: conditions, target, ...ROUTE_DEFAULT_CHECKS }
 
+const loadFactor: Check = (where, value) => {
+  if (typeof value !== 'number' || !(value >= 1 && value <= 100)) throw wrong(where, 'a number from 1 to 100', value)
+}
+const lbSet: Check = (where, value) => {
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > 99)
+    throw wrong(where, 'a whole number from 0 to 99', value)
+}
+const letters: Check = (where, value) => {
+  if (typeof value !== 'string' || !/^[-+INDSEHR]*$/i.test(value))
+    throw wrong(where, 'made of the letters I, N, D, S, E, H, R, with + and -', value)
+}
+const routeId: Check = (where, value) => {
+  if (typeof value !== 'string' || !/^[\x21-\x7e]{1,63}$/.test(value) || /[,;]/.test(value))
+    throw wrong(where, '1 to 63 characters without space, comma or semicolon', value)
+}
+const text: Check = (where, value) => {
+  if (typeof value !== 'string' || value === '') throw wrong(where, 'a string that is not empty', value)
+}
+const separator: Check = (where, value) => {
+  if (value !== false && (typeof value !== 'string' || value.length !== 1))
+    throw wrong(where, 'one character, or false', value)
+}
+const statuses: Check = (where, value) => {
+  if (!Array.isArray(value) || !value.every(status => Number.isInteger(status) && status >= 100 && status <= 599))
+    throw wrong(where, 'a list of statuses from 100 to 599', value)
+}
+const lbMethod: Check = (where, value) => {
+  if (typeof value !== 'function') oneOf('byrequests', 'bytraffic', 'bybusyness')(where, value)
+}
+const stickySession: Check = (where, value) => {
+  if (typeof value === 'string' ? /^[^|]+(?:\|[^|]+)?$/.test(value) : isRecord(value)) return
+  throw wrong(where, "'COOKIE', 'COOKIE|path' or { cookie, path, separator, semicolonEnds, noFailover }", value)
+}
+
+const WORKER_CHECKS: Record<keyof WorkerOptions, Check> = {
+  url: text,
+  upgrade,
+  connectTimeout: duration,
+  handshakeTimeout: duration,
+  idleTimeout: duration,
+  halfOpenTimeout: duration,
+  keepAlive: duration,
+  maxTunnels: count,
+}
+
+const MEMBER_CHECKS: Record<keyof MemberOptions, Check> = {
+  ...WORKER_CHECKS,
+  routeId,
+  redirect: routeId,
+  loadFactor,
+  lbSet,
+  retry: duration,
+  status: letters,
+}
+
+const STICKY_CHECKS: Record<keyof StickySessionOptions, Check> = {
+  cookie: text,
+  path: text,
+  separator,
+  semicolonEnds: boolean,
+  noFailover: boolean,
+}
+
+const list: Check = (where, value) => {
+  if (!Array.isArray(value)) throw wrong(where, 'a list', value)
+}
+
+const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
+  members: list,
+  lbMethod,
+  stickySession,
+  maxAttempts: count,
+  timeout: duration,
+  failOnStatus: statuses,
+  failOnTimeout: boolean,
+  forceRecovery: boolean,
+}
+
 const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   rewrite: callback,
+  workers: list,
+  balancers: record,
   trustProxy,
   serverName,
   only,
@@ -459,41 +609,6 @@ const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   onOpen: callback,
   onClose: callback,
   onError: callback,
-}
-
-/** How many single-letter edits turn one word into the other. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, swap))
-    }
-    row = next
-  }
-  return row[b.length] as number
-}
-
-function unknownKey(where: string, key: string, known: string[]): WsTunnelError {
-  const nearest = known.toSorted((a, b) => distance(key, a) - distance(key, b))[0] as string
-  const name = where === '' ? key : `${where}.${key}`
-  return new WsTunnelError('WST_ERR_OPTION', {
-    detail: `Unknown option \`${name}\`; the nearest known one is \`${nearest}\``,
-  })
-}
-
-/** Checks every key that is present and gives back those that are not `undefined`. */
-function checked(where: string, options: object, checks: Record<string, Check>): Record<string, unknown> {
-  const present: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(options)) {
-    const check = Object.hasOwn(checks, key) ? checks[key] : undefined
-    if (check === undefined) throw unknownKey(where, key, Object.keys(checks))
-    if (value === undefined) continue
-    check(where === '' ? key : `${where}.${key}`, value)
-    present[key] = value
-  }
-  return present
 }
 
 function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
@@ -539,6 +654,40 @@ function readRoute(where: string, options: object, defaults: Record<string, unkn
   })
 }
 
+function readWorker(where: string, options: unknown, checks: Record<string, Check> = WORKER_CHECKS): WorkerSettings {
+  if (!isRecord(options)) throw wrong(where, 'an object with a url', options)
+  const { url, maxTunnels = 0, upgrade, ...rest } = checked(where, options, checks) as unknown as WorkerOptions
+  if (url === undefined) throw wrong(`${where}.url`, 'given', undefined)
+  const { connectTimeout, handshakeTimeout, idleTimeout, halfOpenTimeout, keepAlive } = rest
+  const over = { connectTimeout, handshakeTimeout, idleTimeout, halfOpenTimeout, keepAlive }
+  const said = Object.fromEntries(Object.entries(over).filter(([, value]) => value !== undefined))
+  return { url, maxTunnels, over: { ...said, ...(upgrade !== undefined && { upgrade: readUpgrade(upgrade) }) } }
+}
+
+function readBalancer(where: string, options: unknown): BalancerSettings {
+  if (!isRecord(options)) throw wrong(where, 'an object with members', options)
+  const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
+  if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
+  const members = own.members.map((member, i): MemberSettings => {
+    const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = member
+    const at = `${where}.members[${i}]`
+    return { ...readWorker(at, member, MEMBER_CHECKS), routeId, redirect, loadFactor, lbSet, retry, status }
+  })
+  const { lbMethod = 'byrequests', maxAttempts, timeout = 0, failOnStatus = [] } = own
+  const { failOnTimeout = false, forceRecovery = true } = own
+  const stickySession =
+    own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
+  return { members, lbMethod, stickySession, maxAttempts, timeout, failOnStatus, failOnTimeout, forceRecovery }
+}
+
+function readSticky(where: string, value: string | StickySessionOptions): Required<StickySessionOptions> {
+  const [cookie = '', path = cookie] = typeof value === 'string' ? value.split('|') : []
+  const given = typeof value === 'string' ? { cookie, path } : value
+  const own = checked(where, given, STICKY_CHECKS) as unknown as StickySessionOptions
+  if (own.cookie === undefined) throw wrong(`${where}.cookie`, 'given', undefined)
+  return { path: own.cookie, separator: '.', semicolonEnds: false, noFailover: false, ...own }
+}
+
 /**
  * Reads what a user wrote into settings, all present and frozen; the caller's object is never touched.
  *
@@ -558,6 +707,10 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
   return Object.freeze({
     routes: Object.freeze(readRoutes(routes, has(ROUTE_CHECKS))),
     rewrite: common.rewrite,
+    workers: common.workers.map((worker, i) => readWorker(`workers[${i}]`, worker)),
+    balancers: Object.fromEntries(
+      Object.entries(common.balancers).map(([name, balancer]) => [name, readBalancer(`balancers.${name}`, balancer)]),
+    ),
     decoding: {
       encodedSlashes: (rest as RouteDefaults).encodedSlashes ?? ROUTE_DEFAULTS.encodedSlashes,
       mergeSlashes: (rest as RouteDefaults).mergeSlashes ?? ROUTE_DEFAULTS.mergeSlashes,

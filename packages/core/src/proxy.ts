@@ -1,16 +1,20 @@
 import { channel } from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Balancer } from './balancer.ts'
+import { MAX_DELAY } from './checks.ts'
+import type { Destination } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
-import { forward } from './forward.ts'
+import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { listenImplicitly } from './listener.ts'
-import { MAX_DELAY, resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
+import type { Member } from './member.ts'
+import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
 import { relay, relayInterim } from './relay.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
-import { type Destination, LocalDestination, type RouteStatus } from './route.ts'
+import { LocalDestination, type RouteStatus, type Routing, settingsFor } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import { Tunnel, type TunnelEnd } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
@@ -46,6 +50,8 @@ export interface TunnelProxy {
   readonly tunnels: ReadonlySet<Tunnel>
   /** The routes in order, with their hits. */
   readonly routes: readonly RouteStatus[]
+  /** The balancers by name, with their members: states to read, and to change. */
+  readonly balancers: ReadonlyMap<string, Balancer>
 }
 
 /**
@@ -59,6 +65,13 @@ export interface DiagnosticsMessages {
   'ws-tunnel:close': { readonly tunnel: Tunnel; readonly end: TunnelEnd; readonly proxy: TunnelProxy }
   /** A failure before the 101. */
   'ws-tunnel:error': { readonly error: WsTunnelError; readonly req: IncomingMessage; readonly proxy: TunnelProxy }
+  /** A member of a balancer failed before it had anything of the request's body, and another is asked. */
+  'ws-tunnel:failover': {
+    readonly error: WsTunnelError
+    readonly req: IncomingMessage
+    readonly from: Member
+    readonly to: Member
+  }
 }
 
 /** One request that a route matched. */
@@ -77,6 +90,7 @@ const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
   error: channel('ws-tunnel:error'),
+  failover: channel('ws-tunnel:failover'),
 }
 
 /**
@@ -110,6 +124,10 @@ class RoutedProxy implements TunnelProxy {
     return this.#routes.statuses
   }
 
+  get balancers(): ReadonlyMap<string, Balancer> {
+    return this.#routes.balancers
+  }
+
   readonly handle = async (
     req: IncomingMessage,
     res: ServerResponse,
@@ -119,8 +137,11 @@ class RoutedProxy implements TunnelProxy {
     try {
       const exchange = this.#match(req, res, context)
       if (exchange === null) return false
-      const token = requestedUpgrade(req, exchange.match.route.settings)
-      return token === undefined ? await this.#forward(exchange, context.body) : await this.#upgrade(exchange, token)
+      const routing = exchange.match.destination()
+      const token = requestedUpgrade(req, settingsFor(routing, exchange.match.route))
+      return token === undefined
+        ? await this.#forward(exchange, await routing, context.body)
+        : await this.#upgrade(exchange, routing, token)
     } catch (error) {
       throw this.#failed(error, req, res)
     }
@@ -147,32 +168,49 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #forward({ req, res, match, rewriting }: Exchange, body: unknown): Promise<boolean> {
-    const destination = await match.destination()
-    if (destination === false) return false
+  async #forward({ req, res, rewriting }: Exchange, routing: Routing, body: unknown): Promise<boolean> {
+    if (routing === false) return false
     // Node has dropped what stood behind such a request in the same packet; the client must not wait for an answer to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
-    if (destination instanceof LocalDestination) {
-      await answerLocally(res, destination)
+    if (routing instanceof LocalDestination) {
+      await answerLocally(res, routing)
       return true
     }
-    await forward(req, res, {
-      worker: destination.worker,
-      path: destination.path,
-      headers: rewriting.plainRequest(destination),
-      limits: match.route.settings,
-      body,
-      onInterim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
-      onAnswer: response => relay(response, res, () => rewriting.plainAnswer(response, destination)),
-    })
+    // A body that has begun cannot be sent again; one that a parser has read can.
+    const unread = !req.readableDidRead
+    try {
+      await askInTurn(
+        req,
+        routing,
+        async destination => {
+          const leave = destination.enter(false)
+          try {
+            await forward(req, res, {
+              worker: destination.worker,
+              path: destination.path,
+              headers: rewriting.plainRequest(destination),
+              limits: destination.settings,
+              body,
+              onInterim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
+              onAnswer: response => relayAnswer(response, res, rewriting, destination),
+            })
+          } finally {
+            leave()
+          }
+        },
+        () => !(unread && req.readableDidRead),
+      )
+    } finally {
+      discardRest(req)
+    }
     return true
   }
 
-  async #upgrade(exchange: Exchange, token: string): Promise<boolean> {
+  async #upgrade(exchange: Exchange, routing: Routing | Promise<Routing>, token: string): Promise<boolean> {
     const { req, res, match } = exchange
     checkOrigin(req, match.route.settings.allowedOrigins)
     const pending = new PendingUpgrade(req, res)
-    const opening = this.#open(exchange, pending, token)
+    const opening = this.#open(exchange, pending, routing, token)
     this.#handshakes.set(pending, opening)
     try {
       return await opening
@@ -181,43 +219,69 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #open(exchange: Exchange, pending: PendingUpgrade, token: string): Promise<boolean> {
+  async #open(
+    exchange: Exchange,
+    pending: PendingUpgrade,
+    routing: Routing | Promise<Routing>,
+    token: string,
+  ): Promise<boolean> {
     const { req, res, match, rewriting } = exchange
     let leave = (): void => {}
     try {
       leave = match.route.enter()
-      const destination = await pending.unlessAborted(match.destination())
-      if (destination === false) {
+      const found = await pending.unlessAborted(routing)
+      if (found === false) {
         leave()
         pending.release()
         return false
       }
-      if (destination instanceof LocalDestination) {
+      if (found instanceof LocalDestination) {
         leave()
         pending.refuse()
-        await answerLocally(res, destination)
+        await answerLocally(res, found)
         return true
       }
+      const {
+        destination,
+        answer,
+        leave: leaveBackend,
+      } = await askInTurn(req, found, destination => this.#ask(exchange, pending, destination, token))
+      leave = both(leave, leaveBackend)
+      if (answer.switched) {
+        void this.#run(this.#switch(exchange, pending, destination, token, answer), req, leave, destination)
+        return true
+      }
+      leave()
+      pending.refuse()
+      await relayAnswer(answer.response, res, rewriting, destination)
+      return true
+    } catch (error) {
+      leave()
+      pending.refuse()
+      throw error
+    }
+  }
+
+  async #ask(
+    { req, res, rewriting }: Exchange,
+    pending: PendingUpgrade,
+    destination: Destination,
+    token: string,
+  ): Promise<{ destination: Destination; answer: Answer; leave: () => void }> {
+    const leave = destination.enter(true)
+    try {
       const ask = {
         method: req.method ?? 'GET',
         path: destination.path,
         headers: rewriting.upgradeRequest(destination, token).toRaw(),
       }
-      const answer = await roundTrip(destination.worker, ask, match.route.settings, {
+      const answer = await roundTrip(destination.worker, ask, destination.settings, {
         interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
         started: request => pending.whenAborted(error => request.destroy(error)),
       })
-      if (answer.switched) {
-        void this.#run(this.#switch(exchange, pending, destination, token, answer), req, leave)
-        return true
-      }
-      leave()
-      pending.refuse()
-      await relay(answer.response, res, () => rewriting.plainAnswer(answer.response, destination))
-      return true
+      return { destination, answer, leave }
     } catch (error) {
       leave()
-      pending.refuse()
       throw error
     }
   }
@@ -231,16 +295,17 @@ class RoutedProxy implements TunnelProxy {
   ): Tunnel {
     const { req, match, rewriting, url, startedAt } = exchange
     const { response, socket: backend, head } = answer
-    const { settings, index } = match.route
+    const { settings } = destination
     try {
       pending.check()
       checkSwitch(req, response, token, settings.strictHandshake)
       const facts = {
         clientAddress: clientAddress(req),
         url,
-        route: index,
+        route: match.route.index,
         target:
           destination.worker.origin.socketPath ?? `${destination.worker.origin.host}:${destination.worker.origin.port}`,
+        member: destination.elected?.member.url,
         protocol: token,
         handshakeTime: performance.now() - startedAt,
       }
@@ -252,8 +317,9 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #run(tunnel: Tunnel, req: IncomingMessage, leave: () => void): Promise<void> {
+  async #run(tunnel: Tunnel, req: IncomingMessage, leave: () => void, { elected }: Destination): Promise<void> {
     const { onOpen, onClose } = this.#settings
+    void elected?.member.carry(tunnel)
     const running = this.#tunnels.run(tunnel)
     if (channels.open.hasSubscribers)
       channels.open.publish({ tunnel, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:open'])
@@ -308,6 +374,47 @@ class RoutedProxy implements TunnelProxy {
     }
     this.#listening.clear()
   }
+}
+
+/** Asks the destination, and after a failure the one that is next. httpd: proxy_handler. */
+async function askInTurn<T>(
+  req: IncomingMessage,
+  first: Destination,
+  ask: (destination: Destination) => Promise<T>,
+  mayAskAgain: () => boolean = () => true,
+): Promise<T> {
+  for (let destination = first; ; ) {
+    try {
+      return await ask(destination)
+    } catch (error) {
+      const next = await destination.elected?.next(error)
+      if (next === undefined || !mayAskAgain()) throw error
+      if (channels.failover.hasSubscribers)
+        channels.failover.publish({
+          req,
+          error: error as WsTunnelError,
+          from: destination.elected?.member as Member,
+          to: next.elected?.member as Member,
+        } satisfies DiagnosticsMessages['ws-tunnel:failover'])
+      destination = next
+    }
+  }
+}
+
+const both =
+  (...calls: (() => void)[]): (() => void) =>
+  () => {
+    for (const call of calls) call()
+  }
+
+async function relayAnswer(
+  response: IncomingMessage,
+  res: ServerResponse,
+  rewriting: Rewriting,
+  destination: Destination,
+): Promise<void> {
+  destination.elected?.answered(response)
+  await relay(response, res, () => rewriting.plainAnswer(response, destination))
 }
 
 /** Resolves when the answer is sent or the client has left; what earlier middleware put on `res` goes with it. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Destination, Elected } from './destination.ts'
 import {
   addVia,
   editHeaders,
@@ -12,7 +13,6 @@ import {
 } from './headers.ts'
 import type { RouteSettings, Settings } from './options.ts'
 import { passReverse, type ReverseMapping } from './pass-reverse.ts'
-import type { Destination } from './route.ts'
 import { allowedToken, announcesBody } from './upgrade.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
@@ -86,7 +86,7 @@ export class Rewriting {
   plainAnswer(response: IncomingMessage, destination: Destination): HeaderList {
     const headers = this.#answer(response, destination)
     if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers
-    const token = allowedToken(this.#route.upgrade, listMembers(headerLines(response, 'upgrade')))
+    const token = allowedToken(destination.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
 
@@ -103,7 +103,7 @@ export class Rewriting {
     return removeHopByHop(HeaderList.from(rawHeaders))
   }
 
-  #reverseMapping({ worker, template }: Destination): ReverseMapping {
+  #reverseMapping({ worker, template, elected }: Destination): ReverseMapping {
     const { passReverse: locations, passReverseCookiePath, passReverseCookieDomain, path } = this.#route
     const own = (): [string, string][] => {
       const base = template.path.every(part => typeof part === 'string') ? template.path.join('') : ''
@@ -112,7 +112,12 @@ export class Rewriting {
       return [[from.replace(/\/$/, ''), (this.#mount + prefix).replace(/\/+$/, '')]]
     }
     return {
-      locations: locations === true ? own() : locations === false ? [] : Object.entries(locations),
+      locations:
+        locations === true
+          ? own()
+          : locations === false
+            ? []
+            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, elected)),
       cookiePaths: Object.entries(passReverseCookiePath),
       cookieDomains: Object.entries(passReverseCookieDomain),
       publicOrigin: this.#host === '' ? '' : `${this.#publicScheme()}://${this.#host}`,
@@ -125,6 +130,14 @@ export class Rewriting {
     const own = this.#encrypted ? 'https' : 'http'
     return !this.#settings.appends && this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
   }
+}
+
+/** `balancer://name/path` stands for that path on each of its members. httpd: ap_proxy_location_reverse_map. */
+function ofMembers(from: string, to: string, elected: Elected | undefined): [string, string][] {
+  const [, name, path = ''] = /^balancer:\/\/([^/]+)(.*)$/s.exec(from) ?? []
+  if (name === undefined) return [[from, to]]
+  if (elected?.balancer.name !== name) return []
+  return elected.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
 }
 
 /** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import { Balancer } from './balancer.ts'
 import { WsTunnelError } from './errors.ts'
 import { headerValue } from './headers.ts'
+import { WorkerTable } from './named-worker.ts'
 import type { Settings } from './options.ts'
 import { encodePath, RequestUrl } from './path.ts'
 import { checkLength, type Miss, Route, type RouteStatus, type Routing } from './route.ts'
@@ -20,10 +22,14 @@ export interface Match {
 export class RouteTable {
   readonly #routes: readonly Route[]
   readonly #settings: Settings
+  readonly balancers: ReadonlyMap<string, Balancer>
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
-    this.#routes = settings.routes.map((settings, i) => new Route(settings, i, single ? '' : `routes[${i}].`))
+    const named = Object.entries(settings.balancers)
+    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer)]))
+    const backends = { workers: new WorkerTable(settings.workers), balancers: this.balancers }
+    this.#routes = settings.routes.map((route, i) => new Route(route, i, single ? '' : `routes[${i}].`, backends))
   }
 
   /** The routes at work, in order. */

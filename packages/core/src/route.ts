@@ -1,25 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
+import { type Backends, type Destination, Destinations } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
 import { prefixLength, type RequestUrl } from './path.ts'
 import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
-import { Worker } from './worker.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
 const MAX_MATCHED_PATH = 8_192
-
-/** Backends that one function target may have at a time. */
-const MAX_WORKERS = 1_000
-
-/** Where one request goes: the worker, and the very bytes of the request target. */
-export interface Destination {
-  readonly worker: Worker
-  readonly path: string
-  /** The target it was built from, for ProxyPassReverse. */
-  readonly template: TargetTemplate
-}
 
 /** An answer that a target function gave; no backend is asked. */
 export class LocalDestination {
@@ -40,11 +29,18 @@ export class LocalDestination {
 const isAnswer = (result: unknown): result is LocalAnswer =>
   typeof result === 'object' && result !== null && 'status' in result
 
+const isPromise = (result: unknown): result is Promise<TargetResult> =>
+  typeof result === 'object' && result !== null && 'then' in result
+
 const isExact = (result: unknown): result is ExactTarget =>
   typeof result === 'object' && result !== null && 'url' in result && 'path' in result
 
 /** What becomes of a matched request; `false` hands it back to the app. */
 export type Routing = Destination | LocalDestination | false
+
+/** What the destination's backend says goes over the route; a promise comes too late to choose an upgrade by it. */
+export const settingsFor = (routing: Routing | Promise<Routing>, route: Route): RouteSettings =>
+  routing !== false && 'settings' in routing ? routing.settings : route.settings
 
 /** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
 export type Miss = 'path' | 'upgrade' | { readonly condition: number }
@@ -90,19 +86,20 @@ export class Route implements RouteStatus {
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
   readonly #scope: TemplateScope
-  readonly #static: { template: TargetTemplate; worker: Worker } | undefined
-  readonly #workers = new Map<string, Worker>()
+  readonly #template: TargetTemplate | undefined
+  readonly #destinations: Destinations
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for a pattern or a target that cannot be read. */
-  constructor(settings: RouteSettings, index: number, where: string) {
+  constructor(settings: RouteSettings, index: number, where: string, backends: Backends) {
     this.settings = settings
     this.index = index
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
+    this.#destinations = new Destinations(settings, backends)
     if (typeof settings.target === 'string') {
-      const template = parseTarget(settings.target, this.#scope, `${where}target`)
-      this.#static = { template, worker: new Worker(template.origin, settings) }
+      this.#template = parseTarget(settings.target, this.#scope, `${where}target`)
+      this.#destinations.check(this.#template, `${where}target`)
     }
   }
 
@@ -157,9 +154,8 @@ export class Route implements RouteStatus {
   destination(req: IncomingMessage, url: RequestUrl, captures: Captures): Routing | Promise<Routing> {
     const { target } = this.settings
     if (target === false) return false
-    if (typeof target !== 'function')
-      return this.#destination(this.#static as { template: TargetTemplate; worker: Worker }, url, captures)
-    return this.#ask(target, req, url, captures)
+    if (typeof target === 'function') return this.#ask(target, req, url, captures)
+    return this.#destination(this.#template as TargetTemplate, req, url, captures)
   }
 
   /**
@@ -182,29 +178,19 @@ export class Route implements RouteStatus {
 
   /** Closes the idle connections of its workers. */
   close(): void {
-    this.#static?.worker.close()
-    for (const worker of this.#workers.values()) worker.close()
+    this.#destinations.close()
   }
 
   #destination(
-    { template, worker }: { template: TargetTemplate; worker: Worker },
+    template: TargetTemplate,
+    req: IncomingMessage,
     url: RequestUrl,
     captures: Captures,
-  ): Destination {
+  ): Destination | Promise<Destination> {
     const { join, encodedSlashes, query } = this.settings
     const raw = this.#rawCaptures(url)
-    const path = buildPath(
-      template,
-      { ...captures, ...raw },
-      {
-        join,
-        encodedSlashes,
-        raw: raw !== undefined,
-        query: url.query,
-        queries: query,
-      },
-    )
-    return { worker, path, template }
+    const joining = { join, encodedSlashes, raw: raw !== undefined, query: url.query, queries: query }
+    return this.#destinations.of(template, buildPath(template, { ...captures, ...raw }, joining), req)
   }
 
   /**
@@ -222,58 +208,71 @@ export class Route implements RouteStatus {
     return { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
-  async #ask(
+  /** What the function gives at once is looked at at once: a promise is too late to choose whether to upgrade by it. */
+  #ask(
     target: Exclude<RouteSettings['target'], string | false>,
     req: IncomingMessage,
     url: RequestUrl,
     captures: Captures,
-  ): Promise<Routing> {
-    const { handshakeTimeout } = this.settings
-    const late = Promise.withResolvers<never>()
-    const timer =
-      handshakeTimeout > 0
-        ? setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
-        : undefined
-    let text: TargetResult
+  ): Routing | Promise<Routing> {
+    const failed = (cause: unknown): WsTunnelError =>
+      cause instanceof WsTunnelError
+        ? cause
+        : new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
+    let result: TargetResult | Promise<TargetResult>
     try {
-      text = await Promise.race([target(req, captures), late.promise])
+      result = target(req, captures)
     } catch (cause) {
-      if (cause instanceof WsTunnelError) throw cause
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
+      throw failed(cause)
+    }
+    if (!isPromise(result)) return this.#routing(result, req, url, captures)
+    return this.#inTime(
+      Promise.resolve(result).then(
+        made => this.#routing(made, req, url, captures),
+        cause => {
+          throw failed(cause)
+        },
+      ),
+    )
+  }
+
+  async #inTime<T>(result: Promise<T>): Promise<T> {
+    const { handshakeTimeout } = this.settings
+    if (handshakeTimeout === 0) return result
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
+    try {
+      return await Promise.race([result, late.promise])
     } finally {
       clearTimeout(timer)
     }
-    if (text === false) return false
-    if (isAnswer(text)) return new LocalDestination(text)
-    if (isExact(text)) return { ...this.#worker(text.url), path: exactPath(text.path) }
-    if (typeof text !== 'string') {
-      throw new WsTunnelError('WST_ERR_CALLBACK', {
-        detail: `the target function gave ${typeof text}, expected a URL, false, { url, path } or { status, location }`,
-      })
-    }
-    return this.#destination(this.#worker(text), url, captures)
   }
 
-  /** Many URLs may name one backend; its pool is one. */
-  #worker(text: string): { template: TargetTemplate; worker: Worker } {
-    let template: TargetTemplate
+  #routing(
+    result: TargetResult,
+    req: IncomingMessage,
+    url: RequestUrl,
+    captures: Captures,
+  ): Routing | Promise<Routing> {
+    if (result === false) return false
+    if (isAnswer(result)) return new LocalDestination(result)
+    if (isExact(result)) return this.#destinations.of(this.#read(result.url), exactPath(result.path), req)
+    if (typeof result !== 'string') {
+      throw new WsTunnelError('WST_ERR_CALLBACK', {
+        detail: `the target function gave ${typeof result}, expected a URL, false, { url, path } or { status, location }`,
+      })
+    }
+    return this.#destination(this.#read(result), req, url, captures)
+  }
+
+  #read(text: string): TargetTemplate {
     try {
-      template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
+      const template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
+      this.#destinations.check(template, 'the URL given by the target function')
+      return template
     } catch (cause) {
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: (cause as Error).message, cause })
     }
-    const { secure, authority, socketPath = '' } = template.origin
-    const key = `${secure} ${authority} ${socketPath}`
-    const known = this.#workers.get(key)
-    if (known !== undefined) return { template, worker: known }
-    if (this.#workers.size >= MAX_WORKERS) {
-      const [oldest, worker] = this.#workers.entries().next().value as [string, Worker]
-      this.#workers.delete(oldest)
-      worker.close()
-    }
-    const worker = new Worker(template.origin, this.settings)
-    this.#workers.set(key, worker)
-    return { template, worker }
   }
 }
 

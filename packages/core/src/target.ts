@@ -17,6 +17,8 @@ export interface Captures {
 
 /** Scheme, host and port of a backend, from fixed text only. */
 export interface TargetOrigin {
+  /** `ws`, `wss`, `http`, `https`, or `balancer`, whose host is its name. */
+  readonly scheme: string
   /** TLS: `wss:` or `https:`. */
   readonly secure: boolean
   /** Host name or address, lower-case, IPv6 without brackets. */
@@ -52,7 +54,7 @@ export interface TemplateScope {
 }
 
 const TARGET =
-  /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
+  /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?|balancer):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
 const DEFAULT_PORT = { true: 443, false: 80 } as const
 
 function refuse(where: string, expected: string, text: string): WsTunnelError {
@@ -71,7 +73,7 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   const match = TARGET.exec(text)
   const [, socketPath, scheme = socketPath && 'ws', authority, path = '', query] = match ?? []
   if (scheme === undefined || (authority === undefined && socketPath === undefined)) {
-    throw refuse(where, 'a ws:, wss:, http: or https: URL without fragment, or unix:/path|URL', text)
+    throw refuse(where, 'a ws:, wss:, http:, https: or balancer: URL without fragment, or unix:/path|URL', text)
   }
   if (socketPath !== undefined && !socketPath.startsWith('/')) {
     throw refuse(where, 'a unix: URL with an absolute socket path', text)
@@ -113,8 +115,11 @@ function parseOrigin(
   }
   const bracketed = isIPv6(host) ? `[${host}]` : host
   const hostHeader = port === DEFAULT_PORT[`${secure}`] ? bracketed : `${bracketed}:${port}`
-  return { secure, host, port, authority: hostHeader, socketPath }
+  return { scheme, secure, host, port, authority: hostHeader, socketPath }
 }
+
+/** The URL of a request, as workers are looked up by it. */
+export const urlOf = ({ scheme, authority }: TargetOrigin, path: string): string => `${scheme}://${authority}${path}`
 
 const TOKEN = /\$(\d)|%(?![2-9a-f][0-9a-f])(\d)|:([a-z_$][\w$]*)/gi
 

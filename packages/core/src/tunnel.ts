@@ -55,6 +55,8 @@ export interface TunnelFacts {
   readonly route: number
   /** `host:port` of the backend, or its socket path. */
   readonly target: string
+  /** URL of the balancer's member that was chosen. */
+  readonly member: string | undefined
   /** Token of the protocol that both switched to. */
   readonly protocol: string
   /** ms from the request to the 101. */

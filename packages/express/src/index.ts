@@ -9,9 +9,9 @@ export type Next = (error?: unknown) => void
 /** The request as Express and Connect hand it over: the mount path is already taken off `url`. */
 export type MountedRequest = IncomingMessage & { baseUrl?: string; originalUrl?: string; body?: unknown }
 
-/** Middleware of Express 4, Express 5 and Connect, with the proxy's `close`, `tunnels` and `routes`. */
+/** Middleware of Express 4, Express 5 and Connect, with the proxy's `close`, `tunnels`, `routes` and `balancers`. */
 export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, next: Next) => void) &
-  Pick<TunnelProxy, 'close' | 'tunnels' | 'routes'>
+  Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
  * ProxyPass and its kin as middleware: `app.use('/chat', wsTunnel({ target: 'ws://chat:9000/' }))`. `app.use` takes the
@@ -29,7 +29,8 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
       })
       .catch(error => report(error, res, next))
   }
-  return Object.assign(middleware, { close: proxy.close, tunnels: proxy.tunnels, routes: proxy.routes })
+  const { close, tunnels, routes, balancers } = proxy
+  return Object.assign(middleware, { close, tunnels, routes, balancers })
 }
 
 /** A `next` that throws has no error handler behind it that could answer. */

@@ -19,8 +19,8 @@ export type WsTunnelPluginOptions = WsTunnelOptions & {
   constraints?: Record<string, unknown>
 }
 
-/** A route handler with the proxy's `close`, `tunnels` and `routes`. */
-export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels' | 'routes'>
+/** A route handler with the proxy's `close`, `tunnels`, `routes` and `balancers`. */
+export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
  * ProxyPass and its kin as a plugin: `fastify.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://chat:9000/' })`.
@@ -86,7 +86,7 @@ export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
   const proxy = createTunnelProxy(options)
   return Object.assign(
     handlerOf(proxy, url => url, true),
-    { close: proxy.close, tunnels: proxy.tunnels, routes: proxy.routes },
+    { close: proxy.close, tunnels: proxy.tunnels, routes: proxy.routes, balancers: proxy.balancers },
   )
 }
 

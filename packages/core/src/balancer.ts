@@ -1,0 +1,171 @@
+import type { IncomingMessage } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { WsTunnelError } from './errors.ts'
+import { accountForSession, LB_METHODS } from './lb-methods.ts'
+import { Member } from './member.ts'
+import type { BalancerSettings } from './options.ts'
+import { sessionRoute } from './sticky.ts'
+
+/** How often a request that waits looks for a usable member. httpd: find_best_worker. */
+const LOOKS = 100
+
+const NOBODY: ReadonlySet<Member> = new Set()
+
+/** A named set of backends (`<Proxy balancer://name>`). */
+export class Balancer {
+  readonly name: string
+  readonly #settings: BalancerSettings
+  readonly #members: Member[]
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a member whose URL is none. */
+  constructor(name: string, settings: BalancerSettings) {
+    this.name = name
+    this.#settings = settings
+    this.#members = settings.members.map((member, i) => new Member(member, `balancers.${name}.members[${i}]`))
+  }
+
+  /** In the order in which equals are asked. */
+  get members(): readonly Member[] {
+    return this.#members
+  }
+
+  /** How many members are tried for one request. */
+  get attempts(): number {
+    return 1 + (this.#settings.maxAttempts ?? Math.max(0, this.#members.length - 1))
+  }
+
+  /**
+   * Chooses the member for a request. httpd: proxy_balancer_pre_request.
+   *
+   * @param url path and query for the balancer
+   * @param full members that have no place for this request
+   * @returns a promise only where nobody is usable and the balancer waits.
+   * @throws {WsTunnelError} `WST_ERR_NO_MEMBER`
+   */
+  elect(req: IncomingMessage, url: string, full: ReadonlySet<Member> = NOBODY): Member | Promise<Member> {
+    this.#forceRecovery()
+    const member = this.#ofSession(req, url, full) ?? this.#best(req, full) ?? this.#wait(req, full)
+    if (member instanceof Promise) return member
+    member.elected++
+    return member
+  }
+
+  /** What an answer, or that none came in time, says of a member. httpd: proxy_balancer_post_request. */
+  judge(member: Member, outcome: number | 'timeout'): void {
+    const { failOnStatus, failOnTimeout } = this.#settings
+    if (outcome === 'timeout' ? failOnTimeout : failOnStatus.includes(outcome)) member.fail()
+  }
+
+  /** httpd: force_recovery. */
+  #forceRecovery(): void {
+    if (!this.#settings.forceRecovery) return
+    for (const member of this.#members) member.recover()
+    if (this.#members.every(member => member.is('E'))) for (const member of this.#members) member.recover(true)
+  }
+
+  #ofSession(req: IncomingMessage, url: string, full = NOBODY): Member | undefined {
+    const { stickySession } = this.#settings
+    const route = stickySession && sessionRoute(stickySession, url, req)
+    if (route === undefined) return undefined
+    const member = this.#ofRoute(route, full)
+    if (member !== undefined) accountForSession(this.#members, member)
+    else if (stickySession?.noFailover && this.#members.some(({ routeId }) => routeId === route)) {
+      throw new WsTunnelError('WST_ERR_NO_MEMBER', {
+        detail: `that of the session, ${route}, in balancer ${this.name}`,
+      })
+    }
+    return member
+  }
+
+  /** A member that is not usable may hand its sessions to another. httpd: find_route_worker. */
+  #ofRoute(route: string, full: ReadonlySet<Member>, depth = 1): Member | undefined {
+    for (const standby of [false, true]) {
+      for (const member of this.#members) {
+        if (member.is('H') !== standby || member.routeId !== route) continue
+        member.recover()
+        if (member.usable && !full.has(member)) return member
+        if (member.redirect === undefined || depth >= this.#members.length) continue
+        const other = this.#ofRoute(member.redirect, full, depth + 1)
+        if (other !== undefined) return other
+      }
+    }
+    return undefined
+  }
+
+  /**
+   * Sets in their order; spares stand in for members of their set that cannot be asked, standbys for a set in which nobody
+   * can. httpd: proxy_balancer_get_best_worker.
+   */
+  #best(req: IncomingMessage, full = NOBODY): Member | undefined {
+    const { lbMethod } = this.#settings
+    if (typeof lbMethod === 'function') return this.#chosenBy(lbMethod, req, full)
+    const method = LB_METHODS[lbMethod]()
+    let best: Member | undefined
+    const compete = (member: Member): void => {
+      if (method.isBetter(member, best)) best = member
+    }
+    for (const set of this.#sets()) {
+      let missing = 0
+      const spares: Member[] = []
+      const standbys: Member[] = []
+      for (const member of set) {
+        const regular = !member.is('R') && !member.is('H')
+        if (member.is('N')) {
+          if (regular) missing++
+          continue
+        }
+        member.recover()
+        if (member.usable && !full.has(member)) {
+          if (member.is('R')) spares.push(member)
+          else if (member.is('H')) standbys.push(member)
+          else compete(member)
+        } else if (regular) missing++
+      }
+      for (const spare of spares.slice(0, missing)) compete(spare)
+      if (best === undefined) for (const standby of standbys) compete(standby)
+      if (best !== undefined) break
+    }
+    if (best !== undefined) method.chosen(best)
+    return best
+  }
+
+  #sets(): Member[][] {
+    const sets = Map.groupBy(this.#members, ({ lbSet }) => lbSet)
+    return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
+  }
+
+  #chosenBy(
+    choose: Exclude<BalancerSettings['lbMethod'], string>,
+    req: IncomingMessage,
+    full: ReadonlySet<Member>,
+  ): Member | undefined {
+    for (const member of this.#members) member.recover()
+    const usable = this.#members.filter(member => member.usable && !member.is('N') && !full.has(member))
+    let chosen: Member | undefined
+    try {
+      chosen = choose(usable, req)
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `lbMethod threw ${String(cause)}`, cause })
+    }
+    if (chosen !== undefined && !usable.includes(chosen))
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'lbMethod gave what is none of the members it was given' })
+    return chosen
+  }
+
+  #wait(req: IncomingMessage, full: ReadonlySet<Member>): Promise<Member> {
+    const { timeout } = this.#settings
+    const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
+    if (timeout === 0) throw nobody
+    const look = async (): Promise<Member> => {
+      for (let i = 0; i < LOOKS; i++) {
+        await delay(timeout / LOOKS)
+        const member = this.#best(req, full)
+        if (member === undefined) continue
+        member.elected++
+        return member
+      }
+      throw nobody
+    }
+    return look()
+  }
+}

@@ -1,0 +1,173 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Balancer } from './balancer.ts'
+import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
+import type { Member } from './member.ts'
+import type { WorkerTable } from './named-worker.ts'
+import type { RouteSettings } from './options.ts'
+import { type TargetTemplate, urlOf } from './target.ts'
+import { Worker } from './worker.ts'
+
+/** Where one request goes: the worker, and the very bytes of the request target. */
+export interface Destination {
+  readonly worker: Worker
+  readonly path: string
+  /** The target it was built from, for ProxyPassReverse. */
+  readonly template: TargetTemplate
+  /** The route's settings, with what the backend says of itself over them. */
+  readonly settings: RouteSettings
+  /**
+   * Takes one of the backend's places.
+   *
+   * @returns the function that gives it back, once.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   */
+  readonly enter: (forTunnel: boolean) => () => void
+  /** One of a balancer's. */
+  readonly elected: Elected | undefined
+}
+
+/** A member that was chosen for one request. */
+export interface Elected {
+  readonly balancer: Balancer
+  readonly member: Member
+  /** The one to ask after this has failed; `undefined` where the failure is final. httpd: the loop in proxy_handler. */
+  readonly next: (failure: unknown) => Destination | Promise<Destination> | undefined
+  /** Hears of an answer that is no switch, before it is relayed. */
+  readonly answered: (response: IncomingMessage) => void
+}
+
+/** Failures after which nothing of the request has reached the backend's application. */
+const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
+  'WST_ERR_CONNECT',
+  'WST_ERR_CONNECT_TIMEOUT',
+  'WST_ERR_DNS',
+  'WST_ERR_TLS',
+  'WST_ERR_TUNNEL_LIMIT',
+])
+
+/** What all routes of a proxy share. */
+export interface Backends {
+  readonly workers: WorkerTable
+  readonly balancers: ReadonlyMap<string, Balancer>
+}
+
+/** Backends that one route may have at a time. */
+const MAX_WORKERS = 1_000
+
+const noPlace = (): void => {}
+
+/** Bytes of a connection that were counted already: a kept-alive one carries many exchanges. */
+const counted = new WeakMap<Socket, { sent: number; received: number }>()
+
+function countTraffic(member: Member, response: IncomingMessage): void {
+  const { socket } = response
+  response.once('close', () => {
+    const before = counted.get(socket) ?? { sent: 0, received: 0 }
+    const now = { sent: socket.bytesWritten, received: socket.bytesRead }
+    counted.set(socket, now)
+    member.count(now.sent - before.sent, now.received - before.received)
+  })
+}
+
+/** Makes destinations of what a route's target says. */
+export class Destinations {
+  readonly #settings: RouteSettings
+  readonly #backends: Backends
+  readonly #workers = new Map<string, Worker>()
+
+  constructor(settings: RouteSettings, backends: Backends) {
+    this.#settings = settings
+    this.#backends = backends
+  }
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a balancer that is not there. */
+  check({ origin: { scheme, host } }: TargetTemplate, where: string): void {
+    const { balancers } = this.#backends
+    if (scheme !== 'balancer' || balancers.has(host)) return
+    const names = [...balancers.keys()].map(name => `balancer://${name}`).join(' or ')
+    throw new WsTunnelError('WST_ERR_OPTION', {
+      detail: `Expected \`${where}\` to name one of \`balancers\` (${names || 'none is there'}), got balancer://${host}`,
+    })
+  }
+
+  /** @returns a promise only where a balancer waits for a member. */
+  of(template: TargetTemplate, path: string, req: IncomingMessage): Destination | Promise<Destination> {
+    const balancer =
+      template.origin.scheme === 'balancer' ? this.#backends.balancers.get(template.origin.host) : undefined
+    if (balancer !== undefined) return this.#elect(balancer, template, path, req, 1, new Set())
+    const { workers } = this.#backends
+    const named = workers.empty ? undefined : workers.find(urlOf(template.origin, path))
+    const settings = named?.settings(this.#settings) ?? this.#settings
+    return {
+      worker: this.#worker(template, settings),
+      path,
+      template,
+      settings,
+      enter: forTunnel => (forTunnel && named?.enter()) || noPlace,
+      elected: undefined,
+    }
+  }
+
+  #elect(
+    balancer: Balancer,
+    template: TargetTemplate,
+    path: string,
+    req: IncomingMessage,
+    attempt: number,
+    full: Set<Member>,
+  ): Destination | Promise<Destination> {
+    const next = (member: Member, failure: unknown): Destination | Promise<Destination> | undefined => {
+      if (!(failure instanceof WsTunnelError)) return undefined
+      if (failure.code === 'WST_ERR_HANDSHAKE_TIMEOUT') balancer.judge(member, 'timeout')
+      if (!FAILS_OVER.has(failure.code)) return undefined
+      if (failure.code === 'WST_ERR_TUNNEL_LIMIT') full.add(member)
+      else member.fail()
+      if (attempt >= balancer.attempts || (member.usable && !full.has(member))) return undefined
+      return this.#elect(balancer, template, path, req, attempt + 1, full)
+    }
+    const candidate = (member: Member): Destination => {
+      const settings = member.settings(this.#settings)
+      const base = member.template.path.join('').replace(/\/$/, '')
+      return {
+        worker: this.#worker(member.template, settings),
+        path: base + path,
+        template: { ...member.template, path: [base, ...template.path] },
+        settings,
+        enter: forTunnel => member.enter(forTunnel),
+        elected: {
+          balancer,
+          member,
+          next: failure => next(member, failure),
+          answered: response => {
+            balancer.judge(member, response.statusCode as number)
+            countTraffic(member, response)
+          },
+        },
+      }
+    }
+    const elected = balancer.elect(req, path, full)
+    return elected instanceof Promise ? elected.then(candidate) : candidate(elected)
+  }
+
+  /** Many URLs may name one backend; its pool is one. */
+  #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
+    const { secure, authority, socketPath = '' } = origin
+    const key = `${secure} ${authority} ${socketPath} ${settings.keepAlive}`
+    const known = this.#workers.get(key)
+    if (known !== undefined) return known
+    if (this.#workers.size >= MAX_WORKERS) {
+      const [oldest, worker] = this.#workers.entries().next().value as [string, Worker]
+      this.#workers.delete(oldest)
+      worker.close()
+    }
+    const worker = new Worker(origin, settings)
+    this.#workers.set(key, worker)
+    return worker
+  }
+
+  /** Closes the idle connections of its workers. */
+  close(): void {
+    for (const worker of this.#workers.values()) worker.close()
+  }
+}

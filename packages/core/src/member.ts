@@ -1,0 +1,144 @@
+import { NamedWorker } from './named-worker.ts'
+import type { MemberSettings, RouteSettings } from './options.ts'
+import { parseTarget, type TargetTemplate } from './target.ts'
+import type { Tunnel } from './tunnel.ts'
+
+/** One backend of a balancer, with what it was asked so far (BalancerMember). */
+export class Member {
+  readonly url: string
+  readonly template: TargetTemplate
+  readonly #worker: NamedWorker
+  /** The name sessions know it by (route=). */
+  routeId: string | undefined
+  /** Where its sessions go while it is not usable (redirect=). */
+  redirect: string | undefined
+  /** 1-100 (loadfactor=). */
+  loadFactor: number
+  /** 0-99 (lbset=). */
+  lbSet: number
+  /** ms (retry=). */
+  readonly retry: number
+  readonly #letters: Set<string>
+  #failedAt = 0
+  #bytesSent = 0
+  #bytesReceived = 0
+  readonly #tunnels = new Set<Tunnel>()
+  /** Balance of what it got and what is its due. httpd: `lbstatus`. */
+  lbStatus = 0
+  /** How often it was chosen. */
+  elected = 0
+  /** Requests and tunnels under way. */
+  busy = 0
+  /** How often it was taken out. */
+  failures = 0
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a URL that is none. */
+  constructor(settings: MemberSettings, where: string) {
+    this.url = settings.url
+    this.template = parseTarget(settings.url, { groups: false, params: [] }, `${where}.url`)
+    this.#worker = new NamedWorker(settings)
+    this.routeId = settings.routeId
+    this.redirect = settings.redirect
+    this.loadFactor = settings.loadFactor
+    this.lbSet = settings.lbSet
+    this.retry = settings.retry
+    this.#letters = lettersOf(settings.status, [])
+    if (this.#letters.has('E')) this.#failedAt = Date.now()
+  }
+
+  /** Letters of its state, in Apache's order; what is set is read with `+` and `-` like the option. */
+  get status(): string {
+    return [...'DSEHRNI'].filter(letter => this.#letters.has(letter)).join('')
+  }
+
+  set status(text: string) {
+    const before = this.#letters.has('E')
+    const after = lettersOf(text, this.#letters)
+    this.#letters.clear()
+    for (const letter of after) this.#letters.add(letter)
+    if (!before && after.has('E')) this.#failedAt = Date.now()
+  }
+
+  is(letter: 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I'): boolean {
+    return this.#letters.has(letter)
+  }
+
+  /** It may be asked. httpd: PROXY_WORKER_IS_USABLE. */
+  get usable(): boolean {
+    return !(this.is('D') || this.is('S') || this.is('E'))
+  }
+
+  /** Brings it back when its time is over. httpd: ap_proxy_retry_worker. */
+  recover(force = false): void {
+    if (!this.is('E') || this.is('S')) return
+    if (force || Date.now() > this.#failedAt + this.retry) this.#letters.delete('E')
+  }
+
+  /** Takes it out for `retry`; errors of one with `I` are ignored. */
+  fail(): void {
+    if (this.is('I')) return
+    this.failures++
+    this.#letters.add('E')
+    this.#failedAt = Date.now()
+  }
+
+  /** The route's settings with its own over them. */
+  settings(route: RouteSettings): RouteSettings {
+    return this.#worker.settings(route)
+  }
+
+  /** It is busy until the function that is given back is called; a tunnel takes one of its places. */
+  enter(forTunnel: boolean): () => void {
+    const leave = forTunnel ? this.#worker.enter() : undefined
+    this.busy++
+    let inside = true
+    return () => {
+      if (inside) this.busy--
+      inside = false
+      leave?.()
+    }
+  }
+
+  /** Bytes for the backend; those of open tunnels are among them. */
+  get bytesSent(): number {
+    let bytes = this.#bytesSent
+    for (const tunnel of this.#tunnels) bytes += tunnel.bytesFromClient
+    return bytes
+  }
+
+  get bytesReceived(): number {
+    let bytes = this.#bytesReceived
+    for (const tunnel of this.#tunnels) bytes += tunnel.bytesFromBackend
+    return bytes
+  }
+
+  /** Its open tunnels. */
+  get tunnels(): ReadonlySet<Tunnel> {
+    return this.#tunnels
+  }
+
+  count(sent: number, received: number): void {
+    this.#bytesSent += sent
+    this.#bytesReceived += received
+  }
+
+  /** Counts a tunnel's bytes while it lives, and after. */
+  async carry(tunnel: Tunnel): Promise<void> {
+    this.#tunnels.add(tunnel)
+    const { bytesFromClient, bytesFromBackend } = await tunnel.ended
+    this.#tunnels.delete(tunnel)
+    this.count(bytesFromClient, bytesFromBackend)
+  }
+}
+
+/** httpd: ap_proxy_set_wstatus: each letter is set, or cleared after `-`. */
+function lettersOf(text: string, before: Iterable<string>): Set<string> {
+  const letters = new Set(before)
+  let sign = '+'
+  for (const char of text.toUpperCase()) {
+    if (char === '+' || char === '-') sign = char
+    else if (sign === '+') letters.add(char)
+    else letters.delete(char)
+  }
+  return letters
+}

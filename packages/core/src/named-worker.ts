@@ -1,0 +1,94 @@
+import { WsTunnelError } from './errors.ts'
+import type { RouteSettings, WorkerSettings } from './options.ts'
+
+/** A backend that says something of itself: its settings go over those of a route, its places are shared by all routes. */
+export class NamedWorker {
+  readonly url: string
+  readonly #over: Partial<RouteSettings>
+  readonly #maxTunnels: number
+  readonly #effective = new WeakMap<RouteSettings, RouteSettings>()
+  #open = 0
+
+  constructor({ url, over, maxTunnels }: WorkerSettings) {
+    this.url = url
+    this.#over = over
+    this.#maxTunnels = maxTunnels
+  }
+
+  /** The route's settings with its own over them. */
+  settings(route: RouteSettings): RouteSettings {
+    let settings = this.#effective.get(route)
+    if (settings === undefined) {
+      settings = Object.freeze({ ...route, ...this.#over })
+      this.#effective.set(route, settings)
+    }
+    return settings
+  }
+
+  /**
+   * Takes one of its places for a tunnel.
+   *
+   * @returns the function that gives it back, once.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   */
+  enter(): () => void {
+    if (this.#maxTunnels > 0 && this.#open >= this.#maxTunnels)
+      throw new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels of ${this.url} is ${this.#maxTunnels}` })
+    this.#open++
+    let inside = true
+    return () => {
+      if (inside) this.#open--
+      inside = false
+    }
+  }
+}
+
+/** Named workers by the URL of a request. httpd: ap_proxy_get_worker_ex. */
+export class WorkerTable {
+  readonly #workers: readonly { name: string; pattern: RegExp | undefined; worker: NamedWorker }[]
+
+  constructor(list: readonly WorkerSettings[]) {
+    this.#workers = list.map(settings => {
+      const name = withoutSocket(lowerOrigin(settings.url))
+      return { name, pattern: patternOf(name), worker: new NamedWorker(settings) }
+    })
+  }
+
+  get empty(): boolean {
+    return this.#workers.length === 0
+  }
+
+  /** The one with the longest name that the URL begins with; of two with one name the first. */
+  find(url: string): NamedWorker | undefined {
+    const origin = /^[a-z]+:\/\/[^/]*/.exec(url)?.[0] ?? url
+    let found: { name: string; worker: NamedWorker } | undefined
+    for (const each of this.#workers) {
+      const { name, pattern } = each
+      if (name.length > url.length || name.length <= (found?.name.length ?? 0)) continue
+      const matches = pattern?.test(url) ?? (name.length >= origin.length && url.startsWith(name))
+      if (matches) found = each
+    }
+    return found?.worker
+  }
+}
+
+const lowerOrigin = (url: string): string =>
+  url
+    .replace(
+      /^((?:unix:[^|]*\|)?)([a-z]+:\/\/[^/]*)/i,
+      (_, socket: string, origin: string) => socket + origin.toLowerCase(),
+    )
+    .replace(/^((?:unix:[^|]*\|)?(?:ws|http):\/\/[^/]*):80(?=\/|$)/, '$1')
+    .replace(/^((?:unix:[^|]*\|)?(?:wss|https):\/\/[^/]*):443(?=\/|$)/, '$1')
+
+const withoutSocket = (url: string): string => url.replace(/^unix:[^|]*\|/, '')
+
+/** `$1` in a name stands for any text. httpd: ap_proxy_strcmp_ematch. */
+function patternOf(name: string): RegExp | undefined {
+  if (!/\$\d/.test(name)) return undefined
+  const source = name
+    .split(/(?:\$\d)+/)
+    .map(part => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
+    .join('.*?')
+  return new RegExp(`^${source}`, 's')
+}
