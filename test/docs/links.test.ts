@@ -47,8 +47,8 @@ function options(): { name: string; byDefault: string | undefined }[] {
   }))
 }
 
-test('every option is explained in the README or in docs/httpd.md', () => {
-  const text = source('README.md') + source('docs/httpd.md')
+test('every option is explained in the README, in docs/httpd.md or in docs/balancing.md', () => {
+  const text = source('README.md') + source('docs/httpd.md') + source('docs/balancing.md')
   const names = options().map(({ name }) => name)
   const missing = names.filter(name => !new RegExp(`\`[^\`\\n]*\\b${name}\\b[^\`\\n]*\``).test(text))
   assert.deepEqual(missing, [])

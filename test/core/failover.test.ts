@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { createServer, type Server } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import { explain } from '@ws-tunnel/core'
+import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { wrongName } from '../support/tls.ts'
+import { startGateway } from './gateway.ts'
+
+async function backendOf(t: TestContext, script: Script): Promise<Backend> {
+  const backend = await startBackend(script)
+  t.after(backend.close)
+  return backend
+}
+
+/** An address where nobody listens. */
+async function deadAddress(): Promise<string> {
+  const server: Server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return `127.0.0.1:${port}`
+}
+
+const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunnelOptions => ({
+  routes: [{ path: '/', target: 'balancer://b/' }],
+  balancers: { b: { members, ...more } },
+})
+
+async function ask(t: TestContext, port: number, request: string): Promise<RawClient> {
+  const client = await connect(port)
+  t.after(() => client.destroy())
+  return client.send(request)
+}
+
+test('opens a tunnel by the next member when one cannot be reached, without the client noticing', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const gateway = await startGateway(t, balanced([{ url: `ws://${dead}/` }, { url: `ws://${backend.address}/base` }]))
+  const messages: DiagnosticsMessages['ws-tunnel:failover'][] = []
+  const listener = (message: unknown): void => void messages.push(message as never)
+  subscribe('ws-tunnel:failover', listener)
+  t.after(() => unsubscribe('ws-tunnel:failover', listener))
+  const { client } = await openTunnel(gateway.port, '/room?x=1')
+  t.after(() => client.destroy())
+  client.send('hello')
+  assert.equal((await client.readExact(5)).toString(), 'hello')
+  const [a, b] = gateway.proxy.balancers.get('b')?.members ?? []
+  assert.ok(a && b)
+  assert.deepEqual([a.status, a.failures, a.busy, b.status, b.busy], ['E', 1, 0, '', 1])
+  assert.deepEqual([b.bytesSent, b.bytesReceived], [5, 5])
+  assert.deepEqual(
+    messages.map(({ error, from, to }) => [error.code, from.url, to.url]),
+    [['WST_ERR_CONNECT', a.url, b.url]],
+  )
+  assert.equal(gateway.opened[0]?.facts.member, b.url)
+  assert.match(backend.seen[0]?.startLine ?? '', /^GET \/base\/room\?x=1 /)
+  client.destroy()
+  await gateway.end()
+  assert.deepEqual([b.busy, b.tunnels.size, b.bytesSent], [0, 0, 5])
+})
+
+test('sends a body once, to the member that can be reached', async t => {
+  const backend = await backendOf(t, answer({ body: 'taken' }))
+  const dead = await deadAddress()
+  const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
+  const body = 'x'.repeat(300_000)
+  const client = await ask(t, port, plainRequest('/p', { method: 'POST', body }))
+  const { statusCode } = await client.answer()
+  assert.equal(statusCode, 200)
+  assert.equal(backend.seen.length, 1)
+})
+
+test('fails over from a member whose certificate is wrong', async t => {
+  const liar = await startBackend(echo(), { tls: wrongName })
+  t.after(liar.close)
+  const backend = await backendOf(t, echo())
+  const gateway = await startGateway(
+    t,
+    balanced([{ url: `wss://${liar.address}/` }, { url: `ws://${backend.address}/` }]),
+  )
+  const { client } = await openTunnel(gateway.port, '/')
+  client.destroy()
+  assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
+  assert.equal(liar.seen.length, 0)
+})
+
+test('asks nobody else once a member has the request', async t => {
+  const mute = await backendOf(t, async connection => {
+    await connection.request()
+    connection.reset()
+  })
+  const backend = await backendOf(t, echo())
+  const options = balanced([{ url: `ws://${mute.address}/` }, { url: `ws://${backend.address}/` }])
+  const { port, proxy } = await startGateway(t, options)
+  const client = await ask(t, port, upgradeRequest('/'))
+  assert.equal((await client.answer()).statusCode, 502)
+  assert.equal(backend.seen.length, 0)
+  assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
+})
+
+test('tries no more members than maxAttempts says', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
+  const { port, proxy } = await startGateway(t, balanced(members, { maxAttempts: 1 }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.deepEqual(
+    proxy.balancers.get('b')?.members.map(({ status }) => status),
+    ['E', 'E', ''],
+  )
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+})
+
+test('never takes a member out whose errors are ignored', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const members = [{ url: `ws://${dead}/`, status: 'I' }, { url: `ws://${backend.address}/` }]
+  const { port } = await startGateway(t, balanced(members))
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode)
+  assert.deepEqual(statuses, [503, 101, 503, 101])
+})
+
+test('delivers an answer that takes its member out, and asks others then', async t => {
+  const sick = await backendOf(t, answer({ statusCode: 503, body: 'sick' }))
+  const backend = await backendOf(t, answer({ body: 'well' }))
+  const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
+  const { port } = await startGateway(t, balanced(members, { failOnStatus: [503] }))
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, plainRequest('/'))).answer()).statusCode)
+  assert.deepEqual(statuses, [503, 200, 200, 200])
+})
+
+test('takes a member out that stays silent, where told so', async t => {
+  const mute = await backendOf(t, silent())
+  const backend = await backendOf(t, echo())
+  const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
+  const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
+  assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+})
+
+test('goes on with another member where one has as many tunnels as it may', async t => {
+  const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
+  const members = [
+    { url: `ws://${first.address}/`, maxTunnels: 1, loadFactor: 100 },
+    { url: `ws://${second.address}/`, maxTunnels: 1 },
+  ]
+  const { port, proxy } = await startGateway(t, balanced(members))
+  const clients = [await openTunnel(port, '/'), await openTunnel(port, '/')]
+  for (const { client } of clients) t.after(() => client.destroy())
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  const all = proxy.balancers.get('b')?.members ?? []
+  assert.deepEqual(
+    all.map(({ busy, status }) => [busy, status]),
+    [
+      [1, ''],
+      [1, ''],
+    ],
+  )
+})
+
+test('lets each member say which upgrades it takes, and how long it may be silent', async t => {
+  const backend = await backendOf(t, echo())
+  const plain = await backendOf(t, answer({ body: 'plain' }))
+  const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
+  const { port } = await startGateway(t, { ...balanced(members), upgrade: false } as WsTunnelOptions)
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) {
+    const client = await ask(t, port, upgradeRequest('/', { token: 'chat' }))
+    statuses.push((await client.answer()).statusCode)
+  }
+  assert.deepEqual(statuses, [101, 200, 101, 200])
+})
+
+test('explains which members would be asked, in order', async () => {
+  const members = [{ url: 'ws://a.test/x' }, { url: 'ws://b.test/' }]
+  const { outcome } = await explain(balanced(members), { url: '/y', headers: { host: 'h.test' } })
+  assert.ok(outcome.kind === 'http')
+  assert.deepEqual(outcome.backend.balancer, { name: 'b', members: ['ws://a.test/x', 'ws://b.test/'] })
+  assert.equal(outcome.backend.requestLine, 'GET /x/y HTTP/1.1')
+})
+
+test('names the balancer that is not there, and the member that is no URL', async () => {
+  const balancers = { b: { members: [{ url: 'ws://a.test/' }] } }
+  await assert.rejects(explain({ target: 'balancer://c/', balancers }, { url: '/' }), {
+    code: 'WST_ERR_OPTION',
+    message: /Expected `target` to name one of `balancers` \(balancer:\/\/b\), got balancer:\/\/c/,
+  })
+  for (const [member, message] of [
+    [{ url: 'nonsense' }, /`balancers.b.members\[0\].url`/],
+    [{}, /`balancers.b.members\[0\].url` to be given/],
+    [{ url: 'ws://a/', loadFactor: 0.5 }, /loadFactor` to be a number from 1 to 100/],
+    [{ url: 'ws://a/', status: 'X' }, /status` to be made of the letters/],
+    [{ url: 'ws://a/', lbset: 1 }, /Unknown option `balancers.b.members\[0\].lbset`.*`.*lbSet`/],
+  ] as const) {
+    await assert.rejects(explain(balanced([member as MemberOptions]), { url: '/' }), {
+      code: 'WST_ERR_OPTION',
+      message,
+    })
+  }
+})
+
+test('rewrites the Location of every member back to the public path', async t => {
+  const backend = await backendOf(t, connection =>
+    answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
+      connection,
+      undefined as never,
+    ),
+  )
+  const options: WsTunnelOptions = {
+    routes: [{ path: '/pub', target: 'balancer://b/', passReverse: { 'balancer://b': '/pub' } }],
+    balancers: { b: { members: [{ url: `http://${backend.address}/base` }] } },
+  }
+  const { port } = await startGateway(t, options)
+  const client = await ask(t, port, plainRequest('/pub/x', { host: 'h.test' }))
+  const head = await client.answer()
+  assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
+})
