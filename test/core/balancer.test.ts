@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import { Balancer } from '../../packages/core/src/balancer.ts'
-import type { Member } from '../../packages/core/src/member.ts'
+import type { Member, MemberMessage } from '../../packages/core/src/member.ts'
 import { type BalancerOptions, type MemberOptions, resolveOptions } from '../../packages/core/src/options.ts'
 import { requestOf } from './request.ts'
 
@@ -205,4 +206,64 @@ test('reads and shows letters as Apache does', () => {
   assert.equal(a.status, 'SH')
   a.status = '-S+N'
   assert.equal(a.status, 'HN')
+})
+
+test('adds and removes members while it serves', () => {
+  const balancer = balancerOf([{}, {}])
+  const [a, b] = balancer.members as [Member, Member]
+  assert.equal(balancer.remove(a), true)
+  assert.equal(balancer.remove(a), false)
+  assert.equal(sequence(balancer, 2), 'b b')
+  const c = balancer.add({ url: 'http://c.test/', loadFactor: 2 })
+  assert.deepEqual(balancer.members, [b, c])
+  assert.equal(sequence(balancer, 3).split(' ').toSorted().join(' '), 'b c c')
+  const wrongs: [object, RegExp][] = [
+    [{}, /`balancers\.x\.members\[2\]\.url`/],
+    [{ url: 'http://c.test/' }, /already/],
+    [{ url: 'http://d.test/', loadFactor: 0 }, /`balancers\.x\.members\[2\]\.loadFactor`.*1 to 100/],
+    [{ url: 'nonsense' }, /members\[2\]\.url/],
+  ]
+  for (const [options, message] of wrongs)
+    assert.throws(() => balancer.add(options as MemberOptions), { code: 'WST_ERR_OPTION', message })
+  assert.equal(balancer.members.length, 2)
+})
+
+test('changes a member, or nothing of it where something is wrong', () => {
+  const [member] = balancerOf([{}]).members as [Member]
+  member.change({ loadFactor: 2.5, lbSet: 3, routeId: 'r', redirect: 's', status: '+N' })
+  const look = (): unknown[] => [member.loadFactor, member.lbSet, member.routeId, member.redirect, member.status]
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'N'])
+  member.change({ status: '-N+H' })
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'H'])
+  for (const wrong of [{ lbSet: 100 }, { loadFactor: 0.5 }, { status: 'Q' }, { routeId: '' }, { url: 'http://x/' }])
+    assert.throws(() => member.change({ loadFactor: 9, ...wrong } as never), { code: 'WST_ERR_OPTION' })
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'H'])
+})
+
+test('publishes each change of the state of a member, whoever makes it', t => {
+  const heard: [string, string][] = []
+  const hear = (message: unknown): void => {
+    const { before, after } = message as MemberMessage
+    heard.push([before, after])
+  }
+  subscribe('ws-tunnel:member', hear)
+  t.after(() => unsubscribe('ws-tunnel:member', hear))
+  const [member] = balancerOf([{}]).members as [Member]
+  member.fail()
+  member.fail()
+  member.recover(true)
+  member.status = '+D'
+  member.status = '+D'
+  member.change({ status: '-D' })
+  assert.deepEqual(heard, [
+    ['', 'E'],
+    ['E', ''],
+    ['', 'D'],
+    ['D', ''],
+  ])
+})
+
+test('names its method', () => {
+  assert.equal(balancerOf([{}]).lbMethod, 'byrequests')
+  assert.equal(balancerOf([{}], { lbMethod: ([first]) => first }).lbMethod, 'custom')
 })

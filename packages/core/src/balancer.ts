@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WsTunnelError } from './errors.ts'
 import { accountForSession, LB_METHODS } from './lb-methods.ts'
 import { Member } from './member.ts'
-import type { BalancerSettings } from './options.ts'
+import { type BalancerSettings, type MemberOptions, readMember } from './options.ts'
 import { sessionRoute } from './sticky.ts'
 
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */
@@ -22,6 +22,33 @@ export class Balancer {
     this.name = name
     this.#settings = settings
     this.#members = settings.members.map((member, i) => new Member(member, `balancers.${name}.members[${i}]`))
+  }
+
+  /** Name of its method; `custom` where that is a function. */
+  get lbMethod(): string {
+    const { lbMethod } = this.#settings
+    return typeof lbMethod === 'function' ? 'custom' : lbMethod
+  }
+
+  /**
+   * Adds a member behind the others (balancer-manager's "Add New Worker").
+   *
+   * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and for a URL that a member has already.
+   */
+  add(options: MemberOptions): Member {
+    const where = `balancers.${this.name}.members[${this.#members.length}]`
+    const member = new Member(readMember(where, options), where)
+    if (this.#members.some(({ url }) => url === member.url))
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: `${member.url} is a member of ${this.name} already` })
+    this.#members.push(member)
+    return member
+  }
+
+  /** Its tunnels go on, new requests go to others. @returns whether it was a member. */
+  remove(member: Member): boolean {
+    const at = this.#members.indexOf(member)
+    if (at !== -1) this.#members.splice(at, 1)
+    return at !== -1
   }
 
   /** In the order in which equals are asked. */

@@ -10,7 +10,7 @@ export {
 } from './explain.ts'
 export type { HeaderList } from './headers.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
-export type { Member } from './member.ts'
+export type { Member, MemberMessage } from './member.ts'
 export type {
   BalancerOptions,
   CommonOptions,
@@ -20,6 +20,7 @@ export type {
   HeaderEdits,
   LbMethod,
   LocalAnswer,
+  MemberChanges,
   MemberOptions,
   Only,
   Rewrite,

@@ -1,7 +1,19 @@
+import { channel } from 'node:diagnostics_channel'
 import { NamedWorker } from './named-worker.ts'
-import type { MemberSettings, RouteSettings } from './options.ts'
+import { checkMemberChanges, type MemberChanges, type MemberSettings, type RouteSettings } from './options.ts'
 import { parseTarget, type TargetTemplate } from './target.ts'
 import type { Tunnel } from './tunnel.ts'
+
+/** A change of a member's state, as the channel `ws-tunnel:member` tells it. */
+export interface MemberMessage {
+  readonly member: Member
+  /** Letters. */
+  readonly before: string
+  /** Letters. */
+  readonly after: string
+}
+
+const changed = channel('ws-tunnel:member')
 
 /** One backend of a balancer, with what it was asked so far (BalancerMember). */
 export class Member {
@@ -52,11 +64,25 @@ export class Member {
   }
 
   set status(text: string) {
-    const before = this.#letters.has('E')
     const after = lettersOf(text, this.#letters)
-    this.#letters.clear()
-    for (const letter of after) this.#letters.add(letter)
-    if (!before && after.has('E')) this.#failedAt = Date.now()
+    if (after.has('E') && !this.is('E')) this.#failedAt = Date.now()
+    this.#become(() => {
+      this.#letters.clear()
+      for (const letter of after) this.#letters.add(letter)
+    })
+  }
+
+  /**
+   * Changes what may change while it serves; where something is wrong, nothing.
+   *
+   * @throws {WsTunnelError} `WST_ERR_OPTION`
+   */
+  change(changes: MemberChanges): void {
+    checkMemberChanges(this.url, changes)
+    const { status, routeId = this.routeId, redirect = this.redirect } = changes
+    const { loadFactor = this.loadFactor, lbSet = this.lbSet } = changes
+    Object.assign(this, { routeId, redirect, loadFactor, lbSet })
+    if (status !== undefined) this.status = status
   }
 
   is(letter: 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I'): boolean {
@@ -71,15 +97,23 @@ export class Member {
   /** Brings it back when its time is over. httpd: ap_proxy_retry_worker. */
   recover(force = false): void {
     if (!this.is('E') || this.is('S')) return
-    if (force || Date.now() > this.#failedAt + this.retry) this.#letters.delete('E')
+    if (force || Date.now() > this.#failedAt + this.retry) this.#become(() => this.#letters.delete('E'))
   }
 
   /** Takes it out for `retry`; errors of one with `I` are ignored. */
   fail(): void {
     if (this.is('I')) return
     this.failures++
-    this.#letters.add('E')
     this.#failedAt = Date.now()
+    this.#become(() => this.#letters.add('E'))
+  }
+
+  #become(change: () => void): void {
+    const before = this.status
+    change()
+    const after = this.status
+    if (before !== after && changed.hasSubscribers)
+      changed.publish({ member: this, before, after } satisfies MemberMessage)
   }
 
   /** The route's settings with its own over them. */

@@ -664,15 +664,31 @@ function readWorker(where: string, options: unknown, checks: Record<string, Chec
   return { url, maxTunnels, over: { ...said, ...(upgrade !== undefined && { upgrade: readUpgrade(upgrade) }) } }
 }
 
+/**
+ * Reads the options of one member.
+ *
+ * @throws {WsTunnelError} `WST_ERR_OPTION`
+ */
+export function readMember(where: string, options: MemberOptions): MemberSettings {
+  const worker = readWorker(where, options, MEMBER_CHECKS)
+  const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = options
+  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status }
+}
+
+/** What of a member may change while it serves. */
+export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet' | 'routeId' | 'redirect'>
+
+/** @throws {WsTunnelError} `WST_ERR_OPTION` */
+export function checkMemberChanges(where: string, changes: MemberChanges): void {
+  const { status, loadFactor, lbSet, routeId, redirect } = MEMBER_CHECKS
+  checked(where, changes, { status, loadFactor, lbSet, routeId, redirect })
+}
+
 function readBalancer(where: string, options: unknown): BalancerSettings {
   if (!isRecord(options)) throw wrong(where, 'an object with members', options)
   const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
   if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
-  const members = own.members.map((member, i): MemberSettings => {
-    const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = member
-    const at = `${where}.members[${i}]`
-    return { ...readWorker(at, member, MEMBER_CHECKS), routeId, redirect, loadFactor, lbSet, retry, status }
-  })
+  const members = own.members.map((member, i) => readMember(`${where}.members[${i}]`, member))
   const { lbMethod = 'byrequests', maxAttempts, timeout = 0, failOnStatus = [] } = own
   const { failOnTimeout = false, forceRecovery = true } = own
   const stickySession =

@@ -7,7 +7,7 @@ import { WsTunnelError } from './errors.ts'
 import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { listenImplicitly } from './listener.ts'
-import type { Member } from './member.ts'
+import type { Member, MemberMessage } from './member.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
@@ -71,7 +71,10 @@ export interface DiagnosticsMessages {
     readonly req: IncomingMessage
     readonly from: Member
     readonly to: Member
+    readonly proxy: TunnelProxy
   }
+  /** The state of a member of a balancer has changed. */
+  'ws-tunnel:member': MemberMessage
 }
 
 /** One request that a route matched. */
@@ -180,6 +183,7 @@ class RoutedProxy implements TunnelProxy {
     const unread = !req.readableDidRead
     try {
       await askInTurn(
+        this,
         req,
         routing,
         async destination => {
@@ -245,7 +249,7 @@ class RoutedProxy implements TunnelProxy {
         destination,
         answer,
         leave: leaveBackend,
-      } = await askInTurn(req, found, destination => this.#ask(exchange, pending, destination, token))
+      } = await askInTurn(this, req, found, destination => this.#ask(exchange, pending, destination, token))
       leave = both(leave, leaveBackend)
       if (answer.switched) {
         void this.#run(this.#switch(exchange, pending, destination, token, answer), req, leave, destination)
@@ -378,6 +382,7 @@ class RoutedProxy implements TunnelProxy {
 
 /** Asks the destination, and after a failure the one that is next. httpd: proxy_handler. */
 async function askInTurn<T>(
+  proxy: TunnelProxy,
   req: IncomingMessage,
   first: Destination,
   ask: (destination: Destination) => Promise<T>,
@@ -395,6 +400,7 @@ async function askInTurn<T>(
           error: error as WsTunnelError,
           from: destination.elected?.member as Member,
           to: next.elected?.member as Member,
+          proxy,
         } satisfies DiagnosticsMessages['ws-tunnel:failover'])
       destination = next
     }
