@@ -22,7 +22,8 @@ function hear<Name extends keyof DiagnosticsMessages>(
 
 /**
  * Two spans for each tunnel: the handshake, whose parent is the span that the client names in `traceparent`, and the tunnel
- * below it. A request that fails before the 101 is a span with its error.
+ * below it. A request that fails before the 101 is a span with its error, and so is each failover from one
+ * member of a balancer to another. A change of a member's state is a span of its own.
  *
  * @returns the function that stops it.
  */
@@ -65,6 +66,14 @@ export function traceTunnels(tracer: Tracer): () => void {
       const span = tracer.startSpan('handshake', { kind: SpanKind.SERVER, attributes }, caller)
       span.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
       span.end()
+    }),
+    hear('ws-tunnel:failover', ({ error, req, from, to }) => {
+      const attributes = { 'error.type': error.code, 'ws_tunnel.from': from.url, 'ws_tunnel.to': to.url }
+      tracer.startSpan('failover', { attributes }, propagation.extract(context.active(), req.headers)).end()
+    }),
+    hear('ws-tunnel:member', ({ member, before, after }) => {
+      const attributes = { 'server.address': member.url, 'ws_tunnel.before': before, 'ws_tunnel.after': after }
+      tracer.startSpan('member', { attributes }).end()
     }),
   ]
   return () => {

@@ -49,7 +49,8 @@ test('leaves no timer and no subscription behind', () => {
   const pages = [proxyOf(), [proxyOf()], { a: proxyOf() }].map(proxies => managerPage(proxies, { unsafeOpen: true }))
   assert.ok(hasSubscribers('ws-tunnel:close'))
   for (const page of pages) page.close()
-  assert.ok(!hasSubscribers('ws-tunnel:close') && !hasSubscribers('ws-tunnel:open'))
+  for (const channel of ['open', 'close', 'error', 'member'])
+    assert.ok(!hasSubscribers(`ws-tunnel:${channel}`), channel)
   assert.deepEqual(openHandles(), before)
 })
 

@@ -97,6 +97,24 @@ test('tells so many backends of a function target apart and no more', async t =>
   ])
 })
 
+test('tells of members whether they are usable, how often they were chosen and failed, and of failovers', async t => {
+  const nowhere = `ws://127.0.0.1:${await closedPort()}`
+  const m = await measured(t, backend => ({
+    balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
+    target: 'balancer://chat/',
+  }))
+  const { client } = await openTunnel(m.port, '/')
+  const of = (url: string): string => `{proxy="main",balancer="chat",member="${url}"}`
+  const alive = `ws://${m.backend.address}`
+  assert.deepEqual(await m.values('ws_tunnel_member_usable'), { [of(nowhere)]: 0, [of(alive)]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_member_busy'), { [of(nowhere)]: 0, [of(alive)]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_member_elected'), { [of(nowhere)]: 1, [of(alive)]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_member_failures'), { [of(nowhere)]: 1, [of(alive)]: 0 })
+  assert.deepEqual(await m.values('ws_tunnel_failovers_total'), { [`{proxy="main",member="${nowhere}"}`]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_tunnels_open'), { [`{proxy="main",route="/",member="${alive}"}`]: 1 })
+  client.destroy()
+})
+
 test('has a registry in common with others where it is given one, and leaves it clean', async t => {
   const register = new Registry()
   new Counter({ name: 'of_the_app', help: 'Another.', registers: [register] })

@@ -72,8 +72,18 @@ suite(
         start,
         { authorize: () => access, interval: 200, recheck: 200, quietTime: 300, title: 'Chat <b>gateway</b>' },
         backend => ({
+          balancers: {
+            feeds: {
+              members: [
+                { url: `ws://${backend}/one`, routeId: 'one' },
+                { url: `ws://${backend}/two`, routeId: 'two', loadFactor: 2.5 },
+                { url: `ws://127.0.0.1:1/${EVIL}`, status: 'H' },
+              ],
+            },
+          },
           routes: [
             { path: '/off', target: false },
+            { path: '/feed', target: 'balancer://feeds/' },
             { path: '/chat', target: `ws://${backend}/`, maxTunnels: 9 },
             { path: `/${EVIL}`, target: () => `ws://${backend}/` },
             { path: /^\/rooms\/(\d+)\/ws$/, target: `ws://${backend}/<img src=x onerror=alert(1)>/$1` },
@@ -113,16 +123,16 @@ suite(
 
     test('shows routes, tunnels and rates, in light, in dark and on a phone', async () => {
       await openPage()
-      const clients = await openSome(['/chat/lobby', '/chat/room/7', '/rooms/42/ws', '/chat/lobby?token=secret'])
+      const clients = await openSome(['/chat/lobby', '/chat/room/7', '/feed/42', '/chat/lobby?token=secret'])
       await page.locator('#count', { hasText: '4' }).waitFor()
       const sending = setInterval(() => {
         for (const client of clients) client.send('x'.repeat(Math.random() * 20_000))
       }, 100)
-      await page.waitForFunction(() => document.querySelectorAll('.uplot canvas').length === 4)
+      await page.waitForFunction(() => document.querySelectorAll('.uplot canvas').length === 7)
       await page.locator('figure', { hasText: 'From clients' }).locator('strong', { hasText: 'KB/s' }).waitFor()
       const routes = await page.locator('#routes tr').allTextContents()
       assert.match(routes[0] ?? '', /^0\/offback to the app00/)
-      assert.match(routes[1] ?? '', /^1\/chatws:.*\/33 of 9/)
+      assert.match(routes[2] ?? '', /^2\/chatws:.*\/33 of 9/)
       assert.match((await row(ids()[3]).textContent()) ?? '', /127\.0\.0\.1\/chat\/lobby\?…/)
 
       const paper = new Set<string>()
@@ -138,6 +148,68 @@ suite(
       clearInterval(sending)
       assert.equal(paper.size, 2)
       assert.deepEqual([complaints, foreign], [[], []])
+    })
+
+    const member = (name: string) => page.locator('#balancers tr', { hasText: name })
+    const paths = (): string[] => managed.backend.seen.map(({ path }) => path)
+
+    test('drains a member, and takes that back: new tunnels go elsewhere meanwhile, its own go on', async () => {
+      await openPage()
+      const [client] = await openSome(['/feed/first'])
+      assert.deepEqual(paths(), ['/two/first'])
+      const drain = member('(two)').getByRole('button', { name: /^Drain/ })
+      await drain.click()
+      await member('(two)').getByText('draining', { exact: true }).first().waitFor()
+      assert.equal(await drain.getAttribute('aria-pressed'), 'true')
+      await openSome(['/feed/a', '/feed/b', '/feed/c'])
+      assert.deepEqual(paths().slice(1), ['/one/a', '/one/b', '/one/c'])
+      client?.send('still')
+      assert.equal((await client?.readExact(5))?.toString(), 'still')
+      await drain.click()
+      await member('(two)').getByText('ready', { exact: true }).first().waitFor()
+      assert.equal(await drain.getAttribute('aria-pressed'), 'false')
+      await openSome(['/feed/d', '/feed/e', '/feed/f'])
+      assert.ok(
+        paths()
+          .slice(4)
+          .some(path => path.startsWith('/two/')),
+        paths().join(),
+      )
+      assert.deepEqual(complaints, [])
+    })
+
+    test('edits, adds and removes members, and says what is wrong', async () => {
+      await openPage()
+      await member('(one)').getByRole('button', { name: /^Edit/ }).click()
+      await page.getByLabel('Load factor').fill('3.5')
+      await page.getByLabel('Set', { exact: true }).fill('1')
+      await page.getByLabel('standby (H)').check()
+      await page.getByRole('button', { name: 'Save' }).click()
+      await member('(one)').getByText('3.5 / 1').waitFor()
+      await member('(one)').getByText('standby', { exact: true }).first().waitFor()
+
+      const add = async (url: string): Promise<void> => {
+        await page.getByRole('button', { name: 'Add member to feeds' }).click()
+        await page.getByLabel('URL').fill(url)
+        await page.getByLabel('Route (sticky sessions)').fill('three')
+        await page.getByRole('button', { name: 'Save' }).click()
+      }
+      await add('nonsense')
+      await page.getByRole('alert').filter({ hasText: 'WST_ERR_OPTION' }).waitFor()
+      await add('ws://127.0.0.1:2/three')
+      await member('(three)').waitFor()
+      await page.getByRole('alert').waitFor({ state: 'hidden' })
+
+      await member('(three)')
+        .getByRole('button', { name: /^Remove/ })
+        .click()
+      await page.getByRole('button', { name: 'Remove it' }).click()
+      await member('(three)').waitFor({ state: 'detached' })
+      assert.equal(managed.proxy.balancers.get('feeds')?.members.length, 3)
+      assert.deepEqual(
+        complaints.filter(text => !/400 \(Bad Request\)/.test(text)),
+        [],
+      )
     })
 
     test('closes a tunnel after a question, and not if the answer is no', async () => {
@@ -196,18 +268,19 @@ suite(
       const [id] = ids()
       await openPage()
       const seen: string[] = []
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
       const labelOf = () =>
         page.evaluate(() => {
           const { activeElement: at } = document
           const outline = at === null ? '' : getComputedStyle(at).outlineStyle
           return `${at?.getAttribute('aria-label') ?? at?.textContent ?? ''}|${at?.id}|${outline}`
         })
-      for (let i = 0; i < 6; i++) {
+      for (let i = 0; i < 5; i++) {
         await page.keyboard.press('Tab')
         seen.push(await labelOf())
       }
       assert.deepEqual(seen, [
-        'Skip to the tunnels||solid',
         '|search|solid',
         'Drain listed|drain-all|solid',
         'Close listed|close-all|solid',
@@ -232,15 +305,21 @@ suite(
       assert.deepEqual(complaints, [])
     })
 
-    test('shows markup in a title, a route, a target, a path and a header as the text it is', async () => {
+    test('shows markup in a title, a member, a route, a target, a path and a header as the text it is', async () => {
       const { client } = await openTunnel(managed.port, `/chat/${EVIL.replaceAll(' ', '%20')}`, {
         headers: { 'User-Agent': EVIL, 'X-Forwarded-For': EVIL, Origin: EVIL },
       })
       await openPage()
       await page.locator('#routes', { hasText: EVIL }).waitFor()
       await page.locator('#tunnel-list', { hasText: '/chat/<script>' }).waitFor()
+      await page.locator('#balancers', { hasText: EVIL }).waitFor()
+      await member(EVIL)
+        .getByRole('button', { name: /^Remove/ })
+        .click()
+      await page.locator('#confirm', { hasText: EVIL }).waitFor()
+      await page.keyboard.press('Escape')
       await page.locator('h1', { hasText: 'Chat <b>gateway</b>' }).waitFor()
-      assert.equal(await page.locator('main script, main img, main b, header b').count(), 0)
+      assert.equal(await page.locator('body script, body img, body b').count(), 0)
       assert.equal(await page.title(), 'Chat <b>gateway</b> manager')
       client.destroy()
       assert.deepEqual([complaints, foreign], [[], []])

@@ -8,6 +8,35 @@ import { connect, openTunnel, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
 import { manage, starts } from './stage.ts'
 
+test('failover and a change of state of a member are spans as well', async t => {
+  propagation.setGlobalPropagator(new W3CTraceContextPropagator())
+  const exporter = new InMemorySpanExporter()
+  const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+  t.after(traceTunnels(provider.getTracer('test')))
+  const nowhere = `ws://127.0.0.1:${await closedPort()}`
+  const start = starts['Connect'] as NonNullable<(typeof starts)[string]>
+  const managed = await manage(t, start, { unsafeOpen: true }, backend => ({
+    balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
+    target: 'balancer://chat/',
+  }))
+  await managed.tunnel()
+  const spans = exporter.getFinishedSpans().filter(({ name }) => name === 'failover' || name === 'member')
+  assert.deepEqual(
+    spans.map(({ name, attributes }) => [name, attributes]),
+    [
+      ['member', { 'server.address': nowhere, 'ws_tunnel.before': '', 'ws_tunnel.after': 'E' }],
+      [
+        'failover',
+        {
+          'error.type': 'WST_ERR_CONNECT',
+          'ws_tunnel.from': nowhere,
+          'ws_tunnel.to': `ws://${managed.backend.address}`,
+        },
+      ],
+    ],
+  )
+})
+
 test('the spans of the example tell handshakes, tunnels and failures, below the span of the client', async t => {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator())
   const exporter = new InMemorySpanExporter()

@@ -14,7 +14,22 @@ const JS = 'text/javascript; charset=utf-8'
 const own = (path: string): Buffer => readFileSync(new URL(path, import.meta.url))
 const ofUplot = (name: string): Buffer => readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`))
 
-const SCRIPTS = ['api', 'charts', 'clock', 'confirm', 'dom', 'format', 'main', 'routes', 'tunnel-row', 'tunnels']
+const SCRIPTS = [
+  'api',
+  'balancers',
+  'charts',
+  'clock',
+  'confirm',
+  'dom',
+  'format',
+  'line',
+  'main',
+  'member-form',
+  'member-row',
+  'routes',
+  'tunnel-row',
+  'tunnels',
+]
 
 /** Reads the files of the page, by their path below the manager. Nothing else of the disk can be asked for. */
 export function readAssets(): ReadonlyMap<string, Asset> {

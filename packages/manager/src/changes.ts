@@ -1,11 +1,17 @@
 import type { Tunnel } from '@ws-tunnel/core'
 import { Refusal } from './http.ts'
-import { type ManagedProxy, namedProxies, type Proxies } from './proxies.ts'
+import { changeMember, type MemberChange, readMemberChange } from './member-changes.ts'
+import { namedProxies, type Proxies } from './proxies.ts'
+
+/** Tunnels to end. */
+export interface TunnelChange {
+  readonly action: 'close-tunnels' | 'drain-tunnels'
+  readonly proxy: string
+  readonly ids: readonly number[]
+}
 
 /** What can be asked for: the name of the call and its body. */
-export type Change =
-  | { readonly action: 'close-tunnels'; readonly proxy: string; readonly ids: readonly number[] }
-  | { readonly action: 'drain-tunnels'; readonly proxy: string; readonly ids: readonly number[] }
+export type Change = TunnelChange | MemberChange
 
 /** How many things a change found to act on. */
 export interface ChangeResult {
@@ -17,6 +23,8 @@ const MAX_IDS = 1_000
 
 /** @throws {Refusal} 404 for an unknown action, 400 for a wrong body. */
 export function readChange(action: string, body: Record<string, unknown>): Change {
+  if (action === 'set-member' || action === 'add-member' || action === 'remove-member')
+    return readMemberChange(action, body)
   if (action !== 'close-tunnels' && action !== 'drain-tunnels') throw new Refusal(404, 'There is no such action')
   const { proxy, ids, ...rest } = body
   const [unknown] = Object.keys(rest)
@@ -37,9 +45,13 @@ export class Changes {
     this.#proxies = proxies
   }
 
-  /** @throws {Refusal} 404 for a proxy that is not there. Tunnels that have ended by now are no failure. */
+  /** @throws {Refusal} 404 for a proxy, balancer or member that is not there. Tunnels that have ended by now are no failure. */
   make(change: Change): ChangeResult {
-    const tunnels = this.#tunnels(change.proxy, change.ids)
+    if (!('ids' in change)) {
+      changeMember(this.#proxies, change)
+      return { changed: 1 }
+    }
+    const tunnels = this.#tunnels(change)
     for (const tunnel of tunnels) {
       if (change.action === 'close-tunnels') void tunnel.close()
       else this.#drain(tunnel)
@@ -57,10 +69,10 @@ export class Changes {
     void tunnel.ended.then(() => this.draining.delete(tunnel))
   }
 
-  #tunnels(name: string, ids: readonly number[]): Tunnel[] {
+  #tunnels({ proxy: name, ids }: TunnelChange): Tunnel[] {
     const proxy = namedProxies(this.#proxies).get(name)
     if (proxy === undefined) throw new Refusal(404, 'There is no such proxy')
     const wanted = new Set(ids)
-    return Array.from((proxy as ManagedProxy).tunnels).filter(({ id }) => wanted.has(id))
+    return Array.from(proxy.tunnels as ReadonlySet<Tunnel>).filter(({ id }) => wanted.has(id))
   }
 }

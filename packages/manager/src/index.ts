@@ -1,5 +1,17 @@
-export type { Change, ChangeResult } from './changes.ts'
+export type { Change, ChangeResult, TunnelChange } from './changes.ts'
 export { type ManagedRequest, type ManagerPage, managerPage } from './manager.ts'
+export type { MemberChange } from './member-changes.ts'
 export type { Access, AccessOptions, Authorize, ManagerOptions } from './options.ts'
-export type { ProxyView, RouteView, Sample, State, Traffic, TunnelList, TunnelView } from './page/types.ts'
+export type {
+  BalancerView,
+  MemberView,
+  ProxyView,
+  RouteView,
+  Sample,
+  State,
+  StatusChange,
+  Traffic,
+  TunnelList,
+  TunnelView,
+} from './page/types.ts'
 export type { ManagedProxy, Proxies } from './proxies.ts'

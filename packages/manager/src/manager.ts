@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { fromElsewhere, fromOurPage, Tokens, visit } from './access.ts'
 import { type Asset, readAssets } from './assets.ts'
+import { MemberMemory } from './balancers.ts'
 import { Changes, readChange } from './changes.ts'
 import { Events, type ServerEvent } from './events.ts'
 import { History } from './history.ts'
@@ -45,6 +46,7 @@ class Manager {
   readonly #history: History
   readonly #events: Events
   readonly #changes: Changes
+  readonly #members: MemberMemory
   readonly #stops: (() => void)[]
   #closed = false
 
@@ -54,6 +56,7 @@ class Manager {
     this.#settings = settings
     this.#tokens = new Tokens(secret)
     this.#meter = new Meter(proxies)
+    this.#members = new MemberMemory()
     this.#history = new History(history)
     this.#events = new Events(maxClients)
     this.#changes = new Changes(proxies)
@@ -61,7 +64,12 @@ class Manager {
       setInterval(() => this.#look(), interval).unref(),
       setInterval(() => void this.#events.check(), recheck).unref(),
     ]
-    this.#stops = [this.#meter.stop, () => timers.forEach(clearInterval), () => this.#events.close()]
+    this.#stops = [
+      this.#meter.stop,
+      () => this.#members.stop(),
+      () => timers.forEach(clearInterval),
+      () => this.#events.close(),
+    ]
     this.#history.look(this.#proxies())
   }
 
@@ -155,7 +163,7 @@ class Manager {
   }
 
   #proxies(): ProxyView[] {
-    return Array.from(this.#meter.read(), ([name, { proxy, counts }]) => viewProxy(name, proxy, counts))
+    return Array.from(this.#meter.read(), ([name, { proxy, counts }]) => viewProxy(name, proxy, counts, this.#members))
   }
 
   #state(query: TunnelQuery, views: ProxyView[] = this.#proxies()): State {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Tunnel } from '@ws-tunnel/core'
+import type { Member, Tunnel } from '@ws-tunnel/core'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { visit } from './access.ts'
 import { send, sendText } from './http.ts'
@@ -105,7 +105,29 @@ class TunnelMetrics {
           for (const { path, hits } of routes) requests.inc({ proxy, route: path.slice(0, MAX_LABEL) }, hits)
       },
     })
+    const failovers = new Counter(
+      named('failovers_total', 'Requests handed on to another member.', ['proxy', 'member']),
+    )
+    const memberLabels = ['proxy', 'balancer', 'member']
+    const ofMembers = (name: string, help: string, value: (member: Member) => number): void => {
+      const gauge = new Gauge({
+        ...named(name, help, memberLabels),
+        collect: () => {
+          gauge.reset()
+          for (const [proxy, { balancers }] of namedProxies(proxies))
+            for (const { name: balancer, members } of balancers.values())
+              for (const member of members) gauge.set({ proxy, balancer, member: member.url }, value(member))
+        },
+      })
+    }
+    ofMembers('member_usable', 'Whether a member takes new requests.', member =>
+      Number(member.usable && !member.is('N')),
+    )
+    ofMembers('member_busy', 'Requests and tunnels under way.', ({ busy }) => busy)
+    ofMembers('member_elected', 'How often a member was chosen.', ({ elected }) => elected)
+    ofMembers('member_failures', 'How often a member was taken out.', ({ failures }) => failures)
     this.#stop = hear(proxies, {
+      'ws-tunnel:failover': ({ from }, proxy) => failovers.inc({ proxy, member: this.#member(proxy, from.url) }),
       'ws-tunnel:open': ({ tunnel, proxy }, name) => {
         const where = this.#where(name, proxy, tunnel)
         opened.inc(where)
@@ -139,11 +161,15 @@ class TunnelMetrics {
   }
 
   /** Routes are as many as were written; backends of a function target are not, so they are bounded here. */
-  #where(name: string, { routes }: ManagedProxy, { facts: { route, target } }: Tunnel): Where {
-    const members = this.#members.get(name) ?? new Set()
-    this.#members.set(name, members)
-    if (members.size < this.#maxMembers) members.add(target)
+  #where(name: string, { routes }: ManagedProxy, { facts: { route, target, member } }: Tunnel): Where {
     const path = routes[route]?.path ?? ''
-    return { proxy: name, route: path.slice(0, MAX_LABEL), member: members.has(target) ? target : 'other' }
+    return { proxy: name, route: path.slice(0, MAX_LABEL), member: this.#member(name, member ?? target) }
+  }
+
+  #member(proxy: string, text: string): string {
+    const members = this.#members.get(proxy) ?? new Set()
+    this.#members.set(proxy, members)
+    if (members.size < this.#maxMembers) members.add(text)
+    return members.has(text) ? text : 'other'
   }
 }

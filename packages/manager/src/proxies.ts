@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { DiagnosticsMessages, TunnelProxy } from '@ws-tunnel/core'
 
 /** What a manager needs of a proxy: `createTunnelProxy` makes one, and the middleware `wsTunnel()` is one. */
-export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes'>
+export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>
 
 /** One proxy, a list of them, which may grow and shrink, or several by name. */
 export type Proxies = ManagedProxy | Iterable<ManagedProxy> | Readonly<Record<string, ManagedProxy>>
@@ -11,7 +11,8 @@ const isProxy = (value: unknown): value is ManagedProxy =>
   (typeof value === 'object' || typeof value === 'function') &&
   value !== null &&
   (value as ManagedProxy).tunnels instanceof Set &&
-  Array.isArray((value as ManagedProxy).routes)
+  Array.isArray((value as ManagedProxy).routes) &&
+  (value as ManagedProxy).balancers instanceof Map
 
 /**
  * The proxies of this moment by name. One alone is `main`, those of a list are `1`, `2` and so on.
@@ -26,11 +27,15 @@ export function namedProxies(proxies: Proxies): Map<string, ManagedProxy> {
     Symbol.iterator in proxies ? Array.from(proxies, (proxy, i) => [String(i + 1), proxy]) : Object.entries(proxies)
   for (const [name, proxy] of named)
     if (!isProxy(proxy))
-      throw new TypeError(`Expected a proxy with tunnels and routes as ${JSON.stringify(name)}, got ${typeof proxy}`)
+      throw new TypeError(
+        `Expected a proxy with tunnels, routes and balancers as ${JSON.stringify(name)}, got ${typeof proxy}`,
+      )
   return new Map(named as [string, ManagedProxy][])
 }
 
-type Hearing = { [Name in keyof DiagnosticsMessages]?: (message: DiagnosticsMessages[Name], proxy: string) => void }
+type OfProxy = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member'>
+
+type Hearing = { [Name in OfProxy]?: (message: DiagnosticsMessages[Name], proxy: string) => void }
 
 /**
  * Hears what happens in these proxies alone, with the name of the one it happens in.

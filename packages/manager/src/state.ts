@@ -1,26 +1,29 @@
 import { hostname } from 'node:os'
 import type { Tunnel } from '@ws-tunnel/core'
+import type { MemberMemory } from './balancers.ts'
 import type { ProxyCounts } from './meter.ts'
 import type { ProxyView, TunnelList, TunnelView } from './page/types.ts'
 import type { ManagedProxy } from './proxies.ts'
-
-/** Longest text of a path or header field that is told, in characters. */
-const MAX_TEXT = 300
+import { clip } from './text.ts'
 
 /** Tunnels that one answer lists at most. */
 export const MAX_TUNNELS = 1_000
 
-const short = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text)
-
-export function viewProxy(name: string, proxy: ManagedProxy, { routes, ...counts }: ProxyCounts): ProxyView {
+export function viewProxy(
+  name: string,
+  proxy: ManagedProxy,
+  { routes, ...counts }: ProxyCounts,
+  memory: MemberMemory,
+): ProxyView {
   return {
     name,
     open: proxy.tunnels.size,
     ...counts,
+    balancers: Array.from(proxy.balancers.values(), balancer => memory.view(balancer)),
     routes: proxy.routes.map(({ index, path, target, hits, open, maxTunnels }) => ({
       index,
-      path: short(path),
-      target: typeof target === 'string' ? short(target) : target,
+      path: clip(path),
+      target: typeof target === 'string' ? clip(target) : target,
       hits,
       open,
       maxTunnels,
@@ -67,23 +70,23 @@ export function listTunnels(
 }
 
 const urlOf = ({ facts: { url } }: Tunnel, showQuery: boolean): string =>
-  short(showQuery ? url : url.replace(/\?.*$/s, '?…'))
+  clip(showQuery ? url : url.replace(/\?.*$/s, '?…'))
 
 function textOf(tunnel: Tunnel, showQuery: boolean): string {
-  const { clientAddress, target, protocol } = tunnel.facts
-  return `#${tunnel.id} ${clientAddress} ${urlOf(tunnel, showQuery)} ${target} ${protocol}`.toLowerCase()
+  const { clientAddress, target, member = '', protocol } = tunnel.facts
+  return `#${tunnel.id} ${clientAddress} ${urlOf(tunnel, showQuery)} ${target} ${member} ${protocol}`.toLowerCase()
 }
 
 function viewTunnel(proxy: string, tunnel: Tunnel, draining: ReadonlySet<Tunnel>, showQuery: boolean): TunnelView {
-  const { clientAddress, route, target, protocol } = tunnel.facts
+  const { clientAddress, route, target, member, protocol } = tunnel.facts
   return {
     proxy,
     id: tunnel.id,
     route,
     client: clientAddress,
     url: urlOf(tunnel, showQuery),
-    member: short(target),
-    protocol: short(protocol),
+    member: clip(member ?? target),
+    protocol: clip(protocol),
     openedAt: tunnel.openedAt,
     activeAt: Math.round((Date.now() - tunnel.idle) / 1_000) * 1_000,
     bytesFromClient: tunnel.bytesFromClient,

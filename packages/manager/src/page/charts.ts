@@ -1,9 +1,9 @@
 import { byId, el, setText } from './dom.ts'
 import { bytes, count } from './format.ts'
+import { Line } from './line.ts'
 import type { Sample } from './types.ts'
-import Plot from './uplot.js'
 
-type Measure = Exclude<keyof Sample, 'time'>
+type Measure = Exclude<keyof Sample, 'time' | 'members'>
 
 const MEASURES: readonly { key: Measure; name: string; text: (value: number) => string }[] = [
   { key: 'open', name: 'Open tunnels', text: count },
@@ -11,44 +11,6 @@ const MEASURES: readonly { key: Measure; name: string; text: (value: number) => 
   { key: 'fromClient', name: 'From clients', text: value => `${bytes(value)}/s` },
   { key: 'fromBackend', name: 'From backends', text: value => `${bytes(value)}/s` },
 ]
-
-const HEIGHT = 56
-
-const color = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name)
-
-/** One line over the last minutes; fills the width of its parent. */
-export class Line {
-  readonly #plot: InstanceType<typeof Plot>
-  #data: [number[], number[]] = [[], []]
-
-  constructor(parent: HTMLElement, height: number = HEIGHT) {
-    const width = (): number => Math.max(1, Math.floor(parent.clientWidth))
-    this.#plot = new Plot(
-      {
-        width: width(),
-        height,
-        padding: [4, 0, 1, 0],
-        legend: { show: false },
-        cursor: { show: false },
-        axes: [{ show: false }, { show: false }],
-        scales: { y: { range: (_plot, _low, high) => [0, Math.max(high ?? 0, 1)] } },
-        series: [
-          {},
-          { stroke: () => color('--accent'), fill: () => color('--accent-wash'), width: 1.5, points: { show: false } },
-        ],
-      },
-      this.#data,
-      parent,
-    )
-    new ResizeObserver(() => this.#plot.setSize({ width: width(), height })).observe(parent)
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw())
-  }
-
-  show(times: number[], values: number[]): void {
-    this.#data = [times, values]
-    this.#plot.setData(this.#data)
-  }
-}
 
 /** The charts of the whole, with the value of now in words. */
 export class Charts {
@@ -61,6 +23,10 @@ export class Charts {
   })
   #samples: Sample[] = []
   #length = 300
+
+  get samples(): readonly Sample[] {
+    return this.#samples
+  }
 
   replace(samples: Sample[]): void {
     this.#samples = samples

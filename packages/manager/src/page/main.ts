@@ -1,4 +1,5 @@
 import { change, readToken, watch } from './api.ts'
+import { Balancers } from './balancers.ts'
 import { Charts } from './charts.ts'
 import { setClock } from './clock.ts'
 import { byId, keepTableRoles, setText } from './dom.ts'
@@ -9,13 +10,18 @@ import type { ProxyView, State } from './types.ts'
 
 keepTableRoles(document)
 const charts = new Charts()
+const balancers = new Balancers(act)
 const routes = new Routes()
 const tunnels = new Tunnels(act, text => follow(text))
 const follow = watch({
-  history: samples => charts.replace(samples),
+  history(samples) {
+    charts.replace(samples)
+    balancers.draw(charts.samples)
+  },
   sample(sample) {
     setClock(sample.time)
     charts.add(sample)
+    balancers.draw(charts.samples)
   },
   state: show,
   live(state) {
@@ -45,6 +51,7 @@ function show({ title, host, pid, proxies, tunnels: list }: State): void {
   document.title = `${title} manager`
   setText(byId('where'), `${host}, process ${pid}`)
   setText(byId('totals'), totals(proxies))
+  balancers.show(proxies)
   routes.show(proxies)
   tunnels.show(list)
 }

@@ -21,6 +21,43 @@ export interface RouteView extends Traffic {
   maxTunnels: number
 }
 
+/** When a member's state became what it is. */
+export interface StatusChange {
+  /** ms since the epoch. */
+  time: number
+  /** Apache's letters. */
+  status: string
+}
+
+/** A member of a balancer. */
+export interface MemberView extends Traffic {
+  /** Its number among all members of the manager; the same as long as it is one. */
+  id: number
+  url: string
+  routeId: string
+  /** Apache's letters; none is ready. */
+  status: string
+  loadFactor: number
+  lbSet: number
+  /** How often it was chosen. */
+  elected: number
+  /** Requests under way, and open tunnels. */
+  busy: number
+  /** Open tunnels. */
+  open: number
+  /** How often it was taken out. */
+  failures: number
+  /** The last changes of its state, oldest first. */
+  changes: StatusChange[]
+}
+
+/** A balancer with its members in order. */
+export interface BalancerView {
+  name: string
+  lbMethod: string
+  members: MemberView[]
+}
+
 /** One proxy as a whole. All but `open` counts since the manager was made. */
 export interface ProxyView extends Traffic {
   name: string
@@ -31,6 +68,7 @@ export interface ProxyView extends Traffic {
   /** Failures before the 101, by code. */
   errors: Record<string, number>
   routes: RouteView[]
+  balancers: BalancerView[]
 }
 
 /** An open tunnel. Times are ms since the epoch. */
@@ -41,7 +79,7 @@ export interface TunnelView extends Traffic {
   route: number
   client: string
   url: string
-  /** `host:port` of the backend, or its socket path. */
+  /** URL of the balancer's member, or `host:port` or socket path of the backend. */
   member: string
   protocol: string
   openedAt: number
@@ -82,4 +120,6 @@ export interface Sample {
   fromClient: number
   /** Bytes per second. */
   fromBackend: number
+  /** Bytes per second both ways, by the number of the member. */
+  members: Record<string, number>
 }

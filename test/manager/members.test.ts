@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import type { Balancer, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerView, Change, Sample, State } from '@ws-tunnel/manager'
+import { echo, startBackend } from '../support/backend.ts'
+import { closedPort, eventually } from '../support/gate.ts'
+import { type Managed, manage, Stream, starts } from './stage.ts'
+
+const nameOf = (framework: string): string => (framework.startsWith('Fastify') ? '1' : 'main')
+
+const balanced =
+  (...others: string[]) =>
+  (backend: string): WsTunnelOptions => ({
+    balancers: {
+      chat: {
+        stickySession: 'SID',
+        members: [{ url: `ws://${backend}`, routeId: 'a' }, ...others.map(url => ({ url, status: 'H' }))],
+      },
+    },
+    target: 'balancer://chat/',
+  })
+
+async function chatOf(managed: Managed): Promise<BalancerView> {
+  const [proxy] = (await managed.json<State>('api/state')).proxies
+  return proxy?.balancers[0] as BalancerView
+}
+
+for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
+  const start = starts[framework] as NonNullable<(typeof starts)[string]>
+  suite(`members of balancers, by the manager on ${framework}`, () => {
+    test('shows a balancer with its members, their states and counters', async t => {
+      const managed = await manage(t, start, { unsafeOpen: true, interval: 100 }, balanced('ws://127.0.0.1:1'))
+      const client = await managed.tunnel()
+      client.send('hello')
+      await client.readExact(5)
+      const { name, lbMethod, members } = await chatOf(managed)
+      assert.deepEqual([name, lbMethod], ['chat', 'byrequests'])
+      const shown = members.map(({ changes, id, ...member }) => {
+        assert.ok(id > 0 && changes.length > 0)
+        return member
+      })
+      const common = { lbSet: 0, loadFactor: 1, failures: 0 }
+      const nothing = { elected: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
+      const something = { elected: 1, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
+      const url = `ws://${managed.backend.address}`
+      assert.deepEqual(shown, [
+        { url, routeId: 'a', status: '', ...common, ...something },
+        { url: 'ws://127.0.0.1:1', routeId: '', status: 'H', ...common, ...nothing },
+      ])
+      const [tunnel] = (await managed.json<State>('api/state')).tunnels.list
+      assert.equal(tunnel?.member, url)
+      const id = String(members[0]?.id)
+      await eventually(async () => {
+        client.send('x'.repeat(1_000))
+        const samples = await managed.json<Sample[]>('api/history')
+        return samples.some(sample => (sample.members[id] ?? 0) > 0)
+      })
+    })
+
+    test('drains, changes, adds and removes members, at once and for the next request', async t => {
+      const heard: Change[] = []
+      const onChange = (change: Change): void => void heard.push(change)
+      const managed = await manage(t, start, { unsafeOpen: true, onChange }, balanced())
+      const other = await startBackend(echo({ early: 'other' }))
+      t.after(() => other.close())
+      const place = { proxy: nameOf(framework), balancer: 'chat' }
+      const first = `ws://${managed.backend.address}`
+      const second = `ws://${other.address}`
+      const change = async (action: string, body: object): Promise<number> =>
+        (await managed.change(action, { ...place, ...body })).status
+      assert.equal(await change('add-member', { member: { url: second, routeId: 'b', loadFactor: 2.5 } }), 200)
+      assert.equal(await change('set-member', { member: first, settings: { status: '+N' } }), 200)
+      assert.equal((await (await managed.tunnel()).readExact(5)).toString(), 'other')
+      const settings = { status: '-N', loadFactor: 3, lbSet: 1, routeId: 'x' }
+      assert.equal(await change('set-member', { member: first, settings }), 200)
+      const { members } = await chatOf(managed)
+      assert.deepEqual(
+        members.map(({ url, status, loadFactor, lbSet, routeId }) => [url, status, loadFactor, lbSet, routeId]),
+        [
+          [first, '', 3, 1, 'x'],
+          [second, '', 2.5, 0, 'b'],
+        ],
+      )
+      assert.deepEqual(
+        members[0]?.changes.map(({ status }) => status),
+        ['', 'N', ''].slice(-(members[0]?.changes.length ?? 0)),
+      )
+      assert.equal(await change('remove-member', { member: second }), 200)
+      assert.deepEqual(
+        (await chatOf(managed)).members.map(({ url }) => url),
+        [first],
+      )
+      assert.equal(managed.proxy.tunnels.size, 1)
+      assert.deepEqual(
+        heard.map(({ action }) => action),
+        ['add-member', 'set-member', 'set-member', 'remove-member'],
+      )
+    })
+
+    test('says what is wrong with a change, and changes nothing then', async t => {
+      const managed = await manage(t, start, { unsafeOpen: true }, balanced())
+      const place = { proxy: nameOf(framework), balancer: 'chat' }
+      const member = `ws://${managed.backend.address}`
+      const set = (settings: unknown) => ['set-member', { ...place, member, settings }] as const
+      const wrong: [...(readonly [action: string, body: object]), status: number, message: RegExp][] = [
+        ['set-member', { ...place, proxy: 'other', member, settings: {} }, 404, /no such balancer/],
+        ['set-member', { ...place, balancer: 'other', member, settings: {} }, 404, /no such balancer/],
+        ['set-member', { ...place, member: 'ws://other', settings: {} }, 404, /no such member/],
+        ['set-member', { ...place, member }, 400, /`settings`/],
+        ['set-member', { ...place, member, settings: {}, more: 1 }, 400, /"more"/],
+        [...set({ url: 'ws://other' }), 400, /got "url"/],
+        [...set({ status: 'X' }), 400, /letters/],
+        [...set({ status: 1 }), 400, /letters/],
+        [...set({ lbSet: 5, loadFactor: 0 }), 400, /1 to 100/],
+        [...set({ lbSet: -1 }), 400, /0 to 99/],
+        [...set({ routeId: 'a b' }), 400, /without space/],
+        ['add-member', { ...place, member: { url: 'nonsense' } }, 400, /./],
+        ['add-member', { ...place, member: { url: member } }, 400, /already/],
+        ['add-member', { ...place, member: { loadFactor: 1 } }, 400, /`url`/],
+        ['remove-member', { ...place, member: 'ws://other' }, 404, /no such member/],
+      ]
+      const before = await chatOf(managed)
+      for (const [action, body, status, message] of wrong) {
+        const answer = await managed.change(action, body)
+        const { error } = (await answer.json()) as { error: string }
+        assert.equal(answer.status, status, JSON.stringify(body))
+        assert.match(error, message)
+      }
+      assert.deepEqual(await chatOf(managed), before)
+    })
+  })
+}
+
+test('remembers what became of a member, and tells it live', async t => {
+  const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+  const nowhere = `ws://127.0.0.1:${await closedPort()}`
+  const managed = await manage(t, start, { unsafeOpen: true, interval: 100 }, backend => ({
+    balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
+    target: 'balancer://chat/',
+  }))
+  const stream = new Stream(await managed.ask('events'))
+  await stream.next('state')
+  await managed.tunnel()
+  const told = await stream.next<State>('state', ({ proxies }) => proxies[0]?.balancers[0]?.members[0]?.status === 'E')
+  const [failed] = told?.proxies[0]?.balancers[0]?.members ?? []
+  assert.deepEqual([failed?.failures, failed?.changes.map(({ status }) => status)], [1, ['', 'E']])
+  const [member] = (managed.proxy.balancers.get('chat') as Balancer).members
+  for (let i = 0; i < 30; i++) member?.change({ status: i % 2 ? '+D' : '-D' })
+  assert.equal((await chatOf(managed)).members[0]?.changes.length, 20)
+})
