@@ -70,9 +70,15 @@ test('writes every setting out, so that nothing leans on a default', () => {
   })
 })
 
+/** The first route, with what its worker says over it. */
+const served = (text: string, more: Omit<HttpdConf, 'text'> = {}): RouteOptions => {
+  const { options } = compileHttpdConf({ text, ...more })
+  return { ...routeOf(text, more), ...options?.workers?.[0] }
+}
+
 test('combines Timeout, ProxyTimeout, timeout= and connectiontimeout= as httpd does', () => {
   const times = (text: string, compat: Compat = '2.4.71'): unknown => {
-    const { connectTimeout, handshakeTimeout, idleTimeout } = routeOf(text, { compat })
+    const { connectTimeout, handshakeTimeout, idleTimeout } = served(text, { compat })
     return [connectTimeout, handshakeTimeout, idleTimeout]
   }
   assert.deepEqual(times(`Timeout 5\n${WS} timeout=2`), [2_000, 2_000, 5_000])
@@ -91,7 +97,7 @@ test('reads seconds without units where httpd does, and says so', () => {
 })
 
 test('makes of upgrade= what is documented', () => {
-  const upgrade = (line: string): unknown => routeOf(line).upgrade
+  const upgrade = (line: string): unknown => served(line).upgrade
   assert.equal(upgrade('ProxyPass /a http://b.test/'), false)
   assert.deepEqual(upgrade('ProxyPass /a http://b.test/ upgrade=websocket'), ['websocket'])
   assert.deepEqual(upgrade(`${WS} upgrade=foo,bar`), ['foo', 'bar'])
@@ -106,12 +112,36 @@ test('knows no fallback before 2.4.47', () => {
 })
 
 test('gives a later line with the same worker the parameters of the first, as httpd does', () => {
-  const [a, b] = routesOf('ProxyPass /a ws://b.test/ max=3\nProxyPass /b ws://b.test/x max=5')
-  assert.deepEqual([a?.maxTunnels, b?.maxTunnels], [3, 3])
+  const { options } = compileHttpdConf({ text: 'ProxyPass /a ws://b.test/ max=3\nProxyPass /b ws://b.test/x max=5' })
+  assert.deepEqual(options?.workers, [{ url: 'ws://b.test/', maxTunnels: 3 }])
   assert.match(
     said('ProxyPass /a ws://b.test/ max=3\nProxyPass /b ws://b.test/x max=5', 'warning')[0] ?? '',
     /Ignoring parameter 'max=5' because of worker sharing: line 1/,
   )
+})
+
+test('tells workers by path from workers by pattern', () => {
+  const text = `ProxyPass /a http://b.test/x upgrade=chat
+ProxyPassMatch ^/m/(.*)$ http://b.test/$1 timeout=5
+ProxyPassMatch ^/n/(.*)$ http://b.test/$1/y max=2
+<Proxy http://b.test/x/y>
+ProxySet keepalive=On
+</Proxy>`
+  const { options, diagnostics } = compileHttpdConf({ text })
+  assert.deepEqual(
+    options?.workers?.map(({ url, upgrade, handshakeTimeout, keepAlive, maxTunnels }) => [
+      url,
+      upgrade,
+      handshakeTimeout,
+      keepAlive,
+      maxTunnels,
+    ]),
+    [
+      ['http://b.test/x', ['chat'], undefined, 7_200_000, undefined],
+      ['http://b.test/$1', undefined, 5_000, undefined, undefined],
+    ],
+  )
+  assert.match(diagnostics.map(({ message }) => message).join(), /'max=2' because of worker sharing: line 2/)
 })
 
 test('takes the virtual host that is asked for, over the main server', () => {
@@ -143,21 +173,16 @@ test('refuses what would change security or routing, unless it is allowed by nam
     '<Limit POST>\n</Limit>',
     'SetHandler x',
     'ErrorDocument 503 /x',
-    '<Proxy balancer://c>\n</Proxy>',
+    '<Proxy balancer://c>\nBalancerMember ws://b.test hcmethod=GET\n</Proxy>',
     `${WS} mapping=servlet`,
     'ProxyPassMatch ^/(a) ws://b.test/$1 nocanon',
     'RequestHeader set Upgrade websocket',
   ]) {
-    const directive = /^<?(\w+)/.exec(line)?.[1] as string
+    const directive = (/\n(BalancerMember)/.exec(line)?.[1] ?? /^<?(\w+)/.exec(line)?.[1]) as string
     assert.equal(said(`${line}\n${WS}`, 'error').length, 1, line)
     assert.equal(said(`${line}\n${WS}`, 'error', { allow: [directive] }).length, 0, line)
     assert.match(said(`${line}\n${WS}`, 'ignored', { allow: [directive.toLowerCase()] }).join(), /\(allowed\)/, line)
   }
-})
-
-test('refuses a rule to ws: where there is no fallback, for httpd answers 426 there', () => {
-  const text = `ProxyWebsocketFallbackToProxyHttp Off\nRewriteEngine On\nRewriteRule ^/ ws://r.test/ [P]`
-  assert.match(said(text, 'error').join(), /httpd answers 426/)
 })
 
 test('says of each line outside its field once why it is left out', () => {

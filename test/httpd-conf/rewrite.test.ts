@@ -72,6 +72,12 @@ const rows: [what: string, rules: string, url: string, outcome: string, headers?
   ['a captured "?" is 403', 'RewriteRule ^/a/(.*) http://r.test/$1 [P]', '/a/x%3Fy', '403'],
   ['a dot segment in what comes out is 403', 'RewriteRule ^/a/(.*) http://r.test/../$1 [P]', '/a/x', '403'],
   ['a capture glued to the host is 403', 'RewriteRule ^/a(.*) http://r.test$1 [P]', '/ax', '403'],
+  [
+    'without fallback a rule to ws: answers 426 where no upgrade is asked for',
+    'ProxyWebsocketFallbackToProxyHttp Off\nRewriteRule ^/a ws://r.test/ [P]',
+    '/a',
+    '426',
+  ],
   ['a path that is none is 400 before any rule', 'RewriteRule ^ - [F]', '/%zz', '400'],
   ['an encoded slash is 404 before any rule', 'RewriteRule ^ - [F]', '/a%2Fb', '404'],
 ]

@@ -11,8 +11,7 @@ const needsApache = peer('apache2', hasApache)
 /** What is refused with its reason, in rows. */
 const NOT_COMPILED = {
   'RewriteCond: expressions are not honoured': 2,
-  'RewriteRule: [P] needs a ws:, wss:, http: or https: URL whose host and port are fixed': 1,
-  '<Proxy: balancers are not compiled yet': 35,
+  'RewriteRule: [P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed': 1,
   'ProxyPass: interpolate is not honoured': 1,
   'UseCanonicalName: the name the client used stands in rewritten Location fields': 1,
   'SetEnv: the variable force-proxy-request-1.0 is not honoured': 1,

@@ -188,12 +188,18 @@ ProxyPassReverse "/" "http://${http.address}/"`,
   },
 )
 
-statement(8, 'refuses balancers with their lines, as long as none is elected here', () => {
-  const text = '<Proxy balancer://c>\nBalancerMember ws://a.test\n</Proxy>\nProxyPass / balancer://c/'
-  assert.deepEqual(
-    said(text, 'error').map(message => message.split(';')[0]),
-    ['1 <Proxy: balancers are not compiled yet', '4 ProxyPass: balancers are not compiled yet'],
+statement(8, 'spreads tunnels over the members of a balancer', async t => {
+  const [a, b] = [await backendOf(t, 'a'), await backendOf(t, 'b')]
+  const gateway = await gatewayOf(
+    t,
+    `<Proxy balancer://c>
+BalancerMember ws://${a.address}
+BalancerMember ws://${b.address}
+</Proxy>
+ProxyPass /chat balancer://c/room`,
   )
+  for (let i = 0; i < 4; i++) await tunnel(t, gateway, '/chat/x')
+  assert.deepEqual([a.seen.map(({ path }) => path), b.seen.length], [['/room/x', '/room/x'], 2])
 })
 
 statement(9, 'upgrades to another protocol, and to no other, where upgrade= names it', async t => {

@@ -128,7 +128,8 @@ export class Destinations {
     }
     const candidate = (member: Member): Destination => {
       const settings = member.settings(this.#settings)
-      const base = member.template.path.join('').replace(/\/$/, '')
+      const own = member.template.path.join('')
+      const base = this.#settings.join === 'slash' ? own.replace(/\/$/, '') : own
       return {
         worker: this.#worker(member.template, settings),
         path: base + path,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
+import { compileBalancers } from './balancers.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { type Files, machineFiles } from './files.ts'
 import { type Directive, folderOf, Parser } from './parse.ts'
@@ -10,6 +11,7 @@ import { checkRequestEdits, compileRoutes, type Profile, type RouteContext } fro
 import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
 import { compileTls } from './tls.ts'
 import { splitWords } from './words.ts'
+import { compileWorkers } from './workers.ts'
 
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './files.ts'
@@ -192,8 +194,9 @@ function read(source: string | HttpdConf): Reading {
 function compileServer(server: Server, { conf, files, profile, report, absolute }: Reading): WsTunnelOptions {
   const serverName = server.serverName ?? conf.serverName ?? hostname()
   let tls: ReturnType<typeof compileTls> | null = null
-  const context: RouteContext = {
+  const base: RouteContext = {
     server,
+    balancers: {},
     serverName,
     profile,
     report,
@@ -202,11 +205,14 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
       return tls
     },
   }
+  const context = { ...base, balancers: compileBalancers(server.balancers, base) }
+  const workers = compileWorkers(context)
   const routes = compileRoutes(context)
   const rewriting = compileRewriting(context)
   checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
   // httpd appends to X-Forwarded-* whoever sent them.
-  const common = { trustProxy: 'append', serverName, drainTimeout: 10_000 } as const
+  const { balancers } = context
+  const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const
   if (rewriting === undefined) return { ...common, routes }
   return {
     ...common,

@@ -94,7 +94,7 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
   ...refused(
     'it changes where requests go, and would not',
     `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
-    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv BalancerMember ProxyHCExpr ProxyHCTemplate`,
+    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv ProxyHCExpr ProxyHCTemplate`,
   ),
   ...refused(
     'it changes bodies, and would not',

@@ -152,7 +152,7 @@ const FLAGS: ReadonlyMap<string, string> = new Map(
 /** How often [N] may go back to the first rule; httpd's 32000 could keep the event loop for a second. */
 const MAX_ROUNDS = 1_000
 
-const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?):\/\/[^/?]+/i
+const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|balancer):\/\/[^/?]+/i
 
 /** httpd: cmd_rewriterule. */
 export function readRule(
@@ -191,7 +191,7 @@ export function readRule(
   const proxies = flags.has('p') && substitution !== undefined
   const origin = proxies ? ORIGIN.exec(substitution.literalStart)?.[0] : undefined
   if (proxies && (origin === undefined || /[$%]$/.test(origin)))
-    return line.refuse('[P] needs a ws:, wss:, http: or https: URL whose host and port are fixed', written)
+    return line.refuse('[P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed', written)
   if (proxies && flags.has('pt')) return line.refuse('P together with PT is not honoured', 'PT')
   if (!proxies && substitution !== undefined && status.redirect === undefined && leadsHome(text)) {
     return line.refuse(

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Rewrite, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import { environmentOf, keepEnvironment } from './environment.ts'
 import { applyRules, type RewriteOutcome, type RewriteRule } from './rewriter.ts'
-import { type RouteContext, settings, speaks, validated } from './routes.ts'
+import { orUpgradeRequired, type RouteContext, settings, speaks, validated } from './routes.ts'
 import type { Alias } from './server.ts'
 
 /** mod_rewrite as the core takes it. */
@@ -72,7 +72,7 @@ function proxyingRoute(
   outcomes: WeakMap<IncomingMessage, RewriteOutcome>,
   context: RouteContext,
 ): RouteOptions[] {
-  const { report, server } = context
+  const { server } = context
   const { name, place, origin, substitution } = rule
   const url = origin as string
   const alias: Alias = {
@@ -89,17 +89,9 @@ function proxyingRoute(
     target: req => ({ url, path: (outcomes.get(req) as RewriteOutcome & { kind: 'proxied' }).path }),
     ...settings(alias, url, server.scope, context),
   }
-  if (route.fallback === false) {
-    report.refuse(
-      place,
-      name,
-      'without fallback httpd answers 426 where no upgrade is asked for; here later lines would be tried',
-      { expected: 'a RewriteCond on %{HTTP:Upgrade} and ProxyWebsocketFallbackToProxyHttp On' },
-    )
-  }
   // The target is a function, whose URL is not read before a request comes.
-  if (!validated({ target: url }, alias, report)) return []
-  return validated(route, alias, report) ? [route] : []
+  if (!validated({ target: url }, alias, context)) return []
+  return validated(route, alias, context) ? orUpgradeRequired(route) : []
 }
 
 function answer({ rule, status, location }: RewriteOutcome & { kind: 'answered' }): {

@@ -1,12 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import type { ConnectionOptions } from 'node:tls'
-import { type Condition, createTunnelProxy, type HeaderList, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import type { Place, Report } from './diagnostics.ts'
+import {
+  type BalancerOptions,
+  type Condition,
+  createTunnelProxy,
+  type HeaderList,
+  type RouteOptions,
+  WsTunnelError,
+} from '@ws-tunnel/core'
+import { balancerName } from './balancers.ts'
+import type { Report } from './diagnostics.ts'
 import { type Environment, type EnvRule, environmentOf, fieldOf } from './environment.ts'
 import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
-import { atoi, duration } from './parameters.ts'
 import { literal, withoutGroups } from './regex.ts'
 import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
+import { isSecure, isWebsocket, times } from './workers.ts'
 
 /** What the routes of a server need beside it. */
 export interface RouteContext {
@@ -15,6 +23,7 @@ export interface RouteContext {
   readonly profile: Profile
   readonly report: Report
   readonly tls: () => ConnectionOptions | undefined
+  readonly balancers: Readonly<Record<string, BalancerOptions>>
 }
 
 /** What differs between versions of httpd. */
@@ -27,12 +36,8 @@ export interface Profile {
   readonly idle: 'larger' | 'smaller'
 }
 
-/** Longest delay a Node timer can count. */
-const MAX_DELAY = 2 ** 31 - 1
 /** Ways in which sections may overlap on one ProxyPass. */
 const MAX_VARIANTS = 64
-
-const DEFAULT_TIMEOUT = 60_000
 
 /** One combination of sections that a path can be in. */
 interface Variant {
@@ -187,16 +192,35 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   const common = { path: pathOf(alias, lookaheads), when, encodedSlashes, mergeSlashes: server.mergeSlashes ?? true }
   const compiled: RouteOptions =
     target === false ? { ...common, target } : { ...common, target, ...settings(alias, target, scope, context) }
-  return validated(compiled, alias, report) ? [compiled] : []
+  if (!validated(compiled, alias, context)) return []
+  return typeof target === 'string' && balancerName(target) !== undefined ? orUpgradeRequired(compiled) : [compiled]
+}
+
+/**
+ * A route without fallback is passed over by a request that asks for no upgrade; in httpd only a plain ProxyPass is, everything
+ * else comes as far as the handler. httpd: proxy_wstunnel_handler.
+ */
+export function orUpgradeRequired(route: RouteOptions): RouteOptions[] {
+  if (route.fallback !== false) return [route]
+  const refuse = (): never => {
+    throw new WsTunnelError('WST_ERR_UPGRADE_REQUIRED', {
+      detail: 'ask for websocket',
+      headers: { Upgrade: 'websocket', Connection: 'Upgrade, close' },
+    })
+  }
+  const { path, when, encodedSlashes, mergeSlashes } = route
+  const same = Object.entries({ path, when, encodedSlashes, mergeSlashes }).filter(([, value]) => value !== undefined)
+  return [route, { ...Object.fromEntries(same), target: refuse, upgrade: false, fallback: true }]
 }
 
 const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
   rules.some(({ sets }) => sets.some(([name]) => name === variable))
 
 /** The core is the judge of what it takes; what it says is put to the line it comes from. */
-export function validated(compiled: RouteOptions, { place, name, real }: Alias, report: Report): boolean {
+export function validated(compiled: RouteOptions, { place, name, real }: Alias, context: RouteContext): boolean {
+  const { report } = context
   try {
-    createTunnelProxy({ routes: [compiled] })
+    createTunnelProxy({ routes: [compiled], balancers: context.balancers })
     return true
   } catch (error) {
     report.error(place, name, error instanceof WsTunnelError ? error.message : String(error), { at: real })
@@ -211,10 +235,10 @@ export function validated(compiled: RouteOptions, { place, name, real }: Alias, 
 function compileTarget({ real, regex, place, name }: Alias, report: Report): string | undefined {
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
-  if (!/^(?:wss?|https?)$/i.test(scheme)) {
+  if (!/^(?:wss?|https?|balancer)$/i.test(scheme)) {
     report.refuse(place, name, `the scheme ${scheme}: is not proxied here`, {
       at: real,
-      expected: 'ws:, wss:, http: or https:',
+      expected: 'ws:, wss:, http:, https: or balancer:',
     })
     return undefined
   }
@@ -242,7 +266,8 @@ function compileTarget({ real, regex, place, name }: Alias, report: Report): str
     if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
     else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
   }
-  return `${socket}${scheme.toLowerCase()}://${authority}${path}`
+  const host = /^balancer$/i.test(scheme) ? authority.toLowerCase() : authority
+  return `${socket}${scheme.toLowerCase()}://${host}${path}`
 }
 
 const canonical = (text: string): string =>
@@ -257,18 +282,11 @@ export function settings(
   scope: Scope,
   context: RouteContext,
 ): Omit<RouteOptions, 'path' | 'target' | 'when'> {
-  const { server, report, profile } = context
-  const parameters = workerParameters(alias, server, report)
-  const secure = /^(?:unix:[^|]+\|)?(?:wss|https):/.test(target)
-  const websocket = /^(?:unix:[^|]+\|)?wss?:/.test(target)
+  const { server, report } = context
+  const urls = memberUrls(target, server)
+  const secure = urls.some(isSecure)
+  const websocket = urls.some(isWebsocket)
   const fallback = !websocket || isFallback(scope, context)
-  const client = server.timeout ?? DEFAULT_TIMEOUT
-  const seconds = parameters.get('timeout')
-  const backend = seconds === undefined ? (server.proxyTimeout ?? client) : atoi(seconds) * 1_000
-  const connecting = parameters.get('connectiontimeout')
-  const combined = profile.idle === 'larger' ? Math.max(client, backend) : Math.min(client, backend)
-  const idle = scope.websocketIdle ?? (fallback ? combined : 0)
-  const limit = (ms: number): number => Math.min(ms, MAX_DELAY)
   const tls = secure ? context.tls() : {}
   if (tls === undefined) {
     report.error(
@@ -292,15 +310,12 @@ export function settings(
   return {
     join: 'concat',
     nocanon: alias.nocanon,
-    upgrade: upgradeOf(parameters.get('upgrade'), websocket),
+    upgrade: isWebsocket(target) ? 'websocket' : false,
     fallback,
-    connectTimeout: limit((connecting === undefined ? undefined : duration(connecting, 's')) ?? backend),
-    handshakeTimeout: limit(backend),
-    idleTimeout: limit(idle),
-    halfOpenTimeout: limit(idle === 0 ? client : idle),
+    ...times(NO_PARAMETERS, context, { websocketIdle: scope.websocketIdle, fallback }),
     maxLifetime: 0,
-    maxTunnels: atoi(parameters.get('max') ?? '0'),
-    keepAlive: parameters.get('keepalive')?.toLowerCase() === 'on' ? 7_200_000 : 0,
+    maxTunnels: 0,
+    keepAlive: 0,
     strictHandshake: false,
     preserveHost: scope.preserveHost ?? false,
     via: server.via ?? 'off',
@@ -326,69 +341,12 @@ function firstOf(mappings: readonly { from: string; to: string }[]): Record<stri
   )
 }
 
-/** `upgrade=`, or what the scheme lets through. */
-function upgradeOf(value: string | undefined, websocket: boolean): string | string[] | false {
-  if (value === undefined) return websocket ? 'websocket' : false
-  if (/^(?:any|none)$/i.test(value)) return value.toUpperCase()
-  const tokens = value.split(/[\s,;]+/).filter(token => token !== '')
-  return tokens.length === 0 ? false : tokens
-}
+const NO_PARAMETERS: ReadonlyMap<string, string> = new Map()
 
-/** A worker as httpd makes it: by the first line with its URL. */
-interface NamedWorker {
-  readonly url: string
-  readonly parameters: ReadonlyMap<string, string>
-  readonly alias: Alias
-}
-
-/** The workers that the lines make, in their order: a line whose URL begins with a worker's shares it. */
-function namedWorkers(server: Server): NamedWorker[] {
-  const sections = server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias]))
-  const workers: NamedWorker[] = []
-  for (const alias of [...server.aliases, ...sections].toSorted((a, b) => (comesBefore(a.place, b.place) ? -1 : 1))) {
-    if (alias.real === '!' || workers.some(({ url }) => sharesWorker(url, alias.real))) continue
-    workers.push({ url: alias.real, parameters: alias.parameters, alias })
-  }
-  return workers
-}
-
-/**
- * The parameters that a line gets: those of the worker with the longest URL that its own, in canonical form, begins with.
- * httpd looks the worker up by the final URL, so one whose URL has other characters is never found.
- */
-function workerParameters(alias: Alias, server: Server, report: Report): ReadonlyMap<string, string> {
-  const final = alias.regex === undefined ? canonicalUrl(alias.real) : alias.real
-  const found = namedWorkers(server)
-    .filter(({ url }) => sharesWorker(url, final))
-    .toSorted((a, b) => b.url.length - a.url.length)[0]
-  const proxied = [...server.workers].filter(([url]) => sharesWorker(url, final)).flatMap(([, map]) => [...map])
-  if (found?.alias !== alias) {
-    for (const [key, value] of alias.parameters) {
-      report.warn(
-        alias.place,
-        alias.name,
-        found === undefined || final !== alias.real
-          ? `Ignoring parameter '${key}=${value}': httpd finds no worker whose URL has other than plain characters`
-          : `Ignoring parameter '${key}=${value}' because of worker sharing: line ${found.alias.place.line} made the worker, in httpd too`,
-        { at: `${key}=`, ...(found !== undefined && { expected: `the parameter in line ${found.alias.place.line}` }) },
-      )
-    }
-  }
-  return new Map([...proxied, ...(found?.parameters ?? [])])
-}
-
-const canonicalUrl = (url: string): string =>
-  url.replace(
-    /^((?:unix:[^|]+\|)?[a-z]+:\/\/[^/]*)(.*)$/is,
-    (_, origin: string, path: string) => origin + canonical(path),
-  )
-
-const comesBefore = (a: Place, b: Place): boolean => a.file === b.file && a.line < b.line
-
-/** httpd: ap_proxy_get_worker_ex: one URL begins with the other. */
-function sharesWorker(worker: string, url: string): boolean {
-  const [a, b] = [worker, url].map(text => text.replace(/^([a-z]+:\/\/[^/]*)/i, head => head.toLowerCase()))
-  return (b as string).startsWith(a as string)
+/** Where a target leads: to itself, or to the members of a balancer. */
+const memberUrls = (target: string, server: Server): string[] => {
+  const name = balancerName(target)
+  return name === undefined ? [target] : (server.balancers.get(name)?.members.map(({ url }) => url) ?? [])
 }
 
 const OWN_FIELDS = ['X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Server'] as const

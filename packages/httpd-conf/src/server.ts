@@ -1,3 +1,4 @@
+import { type Balancer, balancerComplaint, balancerName, remarkMember } from './balancers.ts'
 import type { Place, Remark, Report } from './diagnostics.ts'
 import { type EnvRule, readEnvRule } from './environment.ts'
 import { Expansion } from './expansion.ts'
@@ -79,7 +80,9 @@ export interface Server {
   /** SSLProxy*: directive, lower-case -> its words and place. */
   readonly tls: Map<string, { words: string[]; place: Place; name: string }>
   /** Parameters of workers, by `<Proxy url>` and ProxySet: URL -> parameters. */
-  readonly workers: Map<string, Map<string, string>>
+  readonly workers: Map<string, { readonly place: Place; readonly parameters: Map<string, string> }>
+  /** By name, lower-case. */
+  readonly balancers: Map<string, Balancer>
 }
 
 export interface VirtualHost {
@@ -107,6 +110,7 @@ export const emptyServer = (): Server => ({
   locations: [],
   tls: new Map(),
   workers: new Map(),
+  balancers: new Map(),
 })
 
 /** Without the keys that are `undefined`. */
@@ -141,6 +145,7 @@ export function mergeServers(base: Server, over: Server): Server {
     locations: [...base.locations, ...over.locations],
     tls: new Map([...base.tls, ...over.tls]),
     workers: new Map([...base.workers, ...over.workers]),
+    balancers: new Map([...base.balancers, ...over.balancers]),
   }
 }
 
@@ -482,7 +487,7 @@ export class ServerReader {
         if (edit !== undefined) scope.answerEdits.push(edit)
       },
       proxyset: (directive, context) => this.#proxySet(directive, context),
-      balancermember: directive => this.#balancer(directive),
+      balancermember: (directive, context) => this.#member(directive, context),
       redirect: (directive, context) => this.#redirect(directive, context),
       redirectmatch: (directive, context) => this.#redirect(directive, context),
       redirectpermanent: (directive, context) => this.#redirect(directive, context),
@@ -522,10 +527,6 @@ export class ServerReader {
     if (children.every(({ key, args }) => key === 'require' && /^all\s+granted$/i.test(args.trim()))) {
       this.#report.ignore(place, name, 'it lets everybody in')
     } else this.#report.refuse(place, name, 'access control of httpd is not applied; put a middleware in front')
-  }
-
-  #balancer({ place, name }: Directive): void {
-    this.#report.refuse(place, name, 'balancers are not compiled yet', { expected: 'a URL of one backend' })
   }
 
   #redirect({ place, name }: Directive, { section }: Context): void {
@@ -713,20 +714,18 @@ export class ServerReader {
   }
 
   #proxy(directive: Directive, context: Context): void {
-    const { place, name, children = [] } = directive
+    const { name, children = [] } = directive
     const words = new Words(directive.args)
     const url = words.next().replace(/^proxy:/i, '')
-    if (url.toLowerCase().startsWith('balancer://')) {
-      this.#report.refuse(place, name, 'balancers are not compiled yet', { at: url })
-      return
-    }
+    if (balancerName(url) !== undefined) this.#balancer(url, directive, context)
     const parameters = words.rest
     if (parameters !== '') this.#setParameters(url, parameters, directive, context, '')
     const scope = emptyScope()
     this.#walk(children, { server: context.server, scope, section: name, location: undefined, proxy: url })
     const only = children.find(
       ({ key }) =>
-        !['proxyset', 'require', 'allow', 'order', 'deny', 'satisfy'].includes(key) && OUTSIDE.get(key) === undefined,
+        !['proxyset', 'balancermember', 'require', 'allow', 'order', 'deny', 'satisfy'].includes(key) &&
+        OUTSIDE.get(key) === undefined,
     )
     if (only !== undefined && !only.key.startsWith('sslproxy')) {
       this.#report.refuse(only.place, only.name, `in ${name}> it is not honoured`, {
@@ -738,31 +737,106 @@ export class ServerReader {
   #proxySet(directive: Directive, context: Context): void {
     const words = new Words(directive.args)
     const url = context.proxy ?? words.next()
-    if (url.toLowerCase().startsWith('balancer://')) {
-      this.#balancer(directive)
+    if (context.proxy === undefined && balancerName(url) !== undefined && !this.#knows(url, context)) {
+      this.#fail(directive, `ProxySet can not find '${url}' Balancer.`, { at: url })
       return
     }
     this.#setParameters(url, words.rest, directive, context, 'ProxySet: ')
   }
 
-  #setParameters(url: string, text: string, directive: Directive, { server }: Context, prefix: string): void {
-    const parameters = server.workers.get(url) ?? new Map<string, string>()
+  #knows(url: string, { server }: Context): boolean {
+    return server.balancers.has(balancerName(url) as string)
+  }
+
+  /** The balancer of a URL, made where none is. httpd: ap_proxy_define_balancer. */
+  #balancer(url: string, { place }: Directive, { server }: Context): Balancer {
+    const name = balancerName(url) as string
+    const known = server.balancers.get(name)
+    if (known !== undefined) return known
+    const made: Balancer = { name, place, parameters: new Map(), members: [] }
+    server.balancers.set(name, made)
+    return made
+  }
+
+  #balancerParameter(
+    balancer: Balancer,
+    key: string,
+    value: string,
+    directive: Directive,
+    prefix: string,
+    suffix: string,
+  ): void {
+    const complaint = balancerComplaint(key, value)
+    const lower = key.toLowerCase()
+    if (complaint !== undefined) this.#fail(directive, `${prefix}${complaint}${suffix}`, { at: `${key}=${value}` })
+    else if (lower === 'nonce' || lower === 'growth')
+      this.#report.ignore(directive.place, directive.name, `${lower}=: for the balancer-manager of httpd`)
+    else balancer.parameters.set(lower, value)
+  }
+
+  /** httpd: add_member. */
+  #member(directive: Directive, context: Context): undefined {
+    const { place, name } = directive
+    const parameters = new Map<string, string>()
+    let path = context.proxy
+    let url: string | undefined
+    for (const word of splitWords(directive.args)) {
+      const equals = word.indexOf('=')
+      if (equals !== -1) {
+        const [key, value] = [word.slice(0, equals), word.slice(equals + 1)]
+        const complaint = workerComplaint(key, value)
+        if (complaint !== undefined) return this.#fail(directive, `BalancerMember ${complaint}`, { at: word })
+        parameters.set(key.toLowerCase(), value)
+      } else if (path === undefined) path = word
+      else if (url === undefined) url = word
+      else
+        return this.#fail(directive, "Invalid BalancerMember parameter. Parameter must be in the form 'key=value'", {
+          at: word,
+        })
+    }
+    if (path === undefined)
+      return this.#fail(directive, 'BalancerMember must define balancer name when outside <Proxy > section')
+    if (url === undefined) return this.#fail(directive, 'BalancerMember must define remote proxy server')
+    if (balancerName(path) === undefined)
+      return this.#fail(directive, `BalancerMember Bad syntax for a remote proxy server: ${path}`, { at: path })
+    if (!/^(?:unix:[^|]+\|)?(?:wss?|https?):\/\//i.test(url)) {
+      this.#report.refuse(place, name, 'this scheme is not proxied here', {
+        at: url,
+        expected: 'ws:, wss:, http: or https:',
+      })
+      return
+    }
+    const balancer = this.#balancer(path, directive, context)
+    const shared = balancer.members.find(member => (url as string).startsWith(member.url))
+    if (shared !== undefined) {
+      this.#report.warn(place, name, `the member of line ${shared.place.line} is taken for it, in httpd too`, {
+        at: url,
+      })
+      return
+    }
+    const member = { name, place, url, parameters }
+    balancer.members.push(member)
+    remarkMember(member, this.#report)
+    return
+  }
+
+  #setParameters(url: string, text: string, directive: Directive, context: Context, prefix: string): void {
+    const balancer = balancerName(url) === undefined ? undefined : this.#balancer(url, directive, context)
+    const { server } = context
+    const parameters = server.workers.get(url)?.parameters ?? new Map<string, string>()
     for (const word of splitWords(text)) {
       const equals = word.indexOf('=')
       if (equals === -1) {
         this.#fail(directive, "Invalid ProxySet parameter. Parameter must be in the form 'key=value'", { at: word })
         return
       }
-      this.#parameter(
-        word.slice(0, equals),
-        word.slice(equals + 1),
-        parameters,
-        directive,
-        prefix,
-        prefix === '' ? '' : ` ${word}; ${url}`,
-      )
+      const [key, value] = [word.slice(0, equals), word.slice(equals + 1)]
+      const suffix = prefix === '' ? '' : ` ${word}; ${url}`
+      if (balancer === undefined) this.#parameter(key, value, parameters, directive, prefix, suffix)
+      else this.#balancerParameter(balancer, key, value, directive, prefix, suffix)
     }
-    server.workers.set(url, parameters)
+    if (balancer === undefined)
+      server.workers.set(url, { place: server.workers.get(url)?.place ?? directive.place, parameters })
   }
 
   #parameter(
@@ -820,10 +894,6 @@ export class ServerReader {
   }
 
   #addReverse(mapping: Mapping, { place, name }: Directive, scope: Scope): void {
-    if (/^balancer:/i.test(mapping.from)) {
-      this.#report.refuse(place, name, 'balancers are not compiled yet', { at: mapping.from })
-      return
-    }
     if (/^wss?:/i.test(mapping.from)) {
       this.#report.warn(
         place,
@@ -839,7 +909,8 @@ export class ServerReader {
   }
 
   /** httpd: add_pass. */
-  #pass(directive: Directive, { server, scope, location, section }: Context, match: boolean): undefined {
+  #pass(directive: Directive, context: Context, match: boolean): undefined {
+    const { server, scope, location, section } = context
     const { place, name } = directive
     if (section === '<Proxy') {
       this.#report.error(place, name, 'a Proxy section is no place for it')
@@ -905,17 +976,17 @@ export class ServerReader {
       return
     }
     if (real !== '!') {
-      if (/^balancer:/i.test(real)) {
-        this.#report.refuse(place, name, 'balancers are not compiled yet', { at: real })
-        return
-      }
       if (!/^(?:unix:[^|]+\|)?[a-z][a-z0-9+.-]*:/i.test(real)) {
         return this.#fail(directive, `ProxyPass URL must be absolute!: ${real}`, {
           at: real,
           expected: 'a URL with scheme and host',
         })
       }
-      for (const [key, value] of parameters) this.#parameter(key, value, new Map(), directive, 'ProxyPass ', '')
+      const balancer = balancerName(real) === undefined ? undefined : this.#balancer(real, directive, context)
+      for (const [key, value] of parameters) {
+        if (balancer === undefined) this.#parameter(key, value, new Map(), directive, 'ProxyPass ', '')
+        else this.#balancerParameter(balancer, key, value, directive, 'ProxyPass ', '')
+      }
     }
     if (nocanon && real !== '!' && /[^\w~$\-.+!*'(),;:@&=/?#[\]|]/.test(real)) {
       this.#report.refuse(place, name, 'nocanon with a URL that is not in canonical form is not honoured', { at: real })
