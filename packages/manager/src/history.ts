@@ -1,5 +1,8 @@
 import type { ProxyView, Sample } from './page/types.ts'
 
+/** Members whose rates are kept; more are shown without a chart. */
+const MAX_MEMBERS = 200
+
 interface Sums {
   opened: number
   fromClient: number
@@ -34,7 +37,7 @@ export class History {
       sums.fromBackend += proxy.bytesFromBackend
       for (const { members } of proxy.balancers)
         for (const { id, bytesFromClient, bytesFromBackend } of members)
-          sums.members.set(id, bytesFromClient + bytesFromBackend)
+          if (sums.members.size < MAX_MEMBERS) sums.members.set(id, bytesFromClient + bytesFromBackend)
     }
     const last = this.#last
     this.#last = { at, sums }
