@@ -14,6 +14,7 @@ import {
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
 import { eventually } from '../support/gate.ts'
+import { async } from '../support/pump.ts'
 
 export interface GatewayOptions {
   /** Serve HTTPS. */
@@ -87,6 +88,7 @@ export async function startGateway(
   const errors: unknown[] = []
   const proxy = createTunnelProxy({
     drainTimeout: 0,
+    async,
     ...options,
     onOpen: tunnel => {
       opened.push(tunnel)
@@ -99,8 +101,8 @@ export async function startGateway(
   })
   const app = appOf(proxy, errors)
   const server = tls === undefined ? createServer(app) : createTlsServer(tls, app)
-  closeAfter(t, server)
   t.after(() => proxy.close({ drainTimeout: 0 }))
+  closeAfter(t, server)
   if (listen) listenForUpgrades(server, app)
   const port = await listening(server, path)
   const end: Gateway['end'] = (n = 0) =>

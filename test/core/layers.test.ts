@@ -7,7 +7,7 @@ const SRC = new URL('../../packages/core/src/', import.meta.url)
 /** Lowest first. A module may import from lower layers only, so there is neither a cycle nor a way sideways. */
 const LAYERS: readonly (readonly string[])[] = [
   ['errors'],
-  ['checks', 'headers', 'path'],
+  ['checks', 'engine', 'headers', 'path', 'pump'],
   [
     'options',
     'worker',
@@ -16,7 +16,8 @@ const LAYERS: readonly (readonly string[])[] = [
     'conditions',
     'lb-methods',
     'pass-reverse',
-    'pump',
+    'js-engine',
+    'native-engine',
     'sticky',
     'target',
     'upgrade',
@@ -75,9 +76,11 @@ test('imports from lower layers only', () => {
   }
 })
 
-test('imports nothing of a framework, not even its types', () => {
+test('imports nothing of a framework, not even its types; of the offloaded pump, which may be absent, nothing but those', () => {
   for (const module of modules) {
-    const packages = allImports(module).flatMap(({ from }) => (from.startsWith('./') ? [] : [from]))
+    const packages = allImports(module).flatMap(({ from, typeOnly }) =>
+      from.startsWith('./') || (from === '@ws-tunnel/native' && typeOnly) ? [] : [from],
+    )
     const known = /^(?:node:.*|http-proxy-middleware|path-to-regexp|proxy-addr)$/
     assert.deepEqual(
       packages.filter(name => !known.test(name)),

@@ -7,6 +7,7 @@ import type { Tunnel, WsTunnelOptions } from '@ws-tunnel/core'
 import { type BackendConnection, record, startBackend, switching } from '../support/backend.ts'
 import { openTunnel, type RawClient } from '../support/client.ts'
 import { eventually, openHandles, within } from '../support/gate.ts'
+import { async } from '../support/pump.ts'
 import * as certificates from '../support/tls.ts'
 import { GIGABYTE, MAX_CHUNK, offer, polite, receiveRandomly, stage } from './stage.ts'
 
@@ -46,7 +47,7 @@ for (const [stalled, wire] of stalls) {
     const backend = await startBackend(switching({ after: () => {} }), tls ? { tls: certificates.server } : {})
     t.after(backend.close)
     const target = `${tls ? 'wss' : 'ws'}://localhost:${backend.port}/`
-    const gateway = await measuredGateway(t, { target, tls: { ca: certificates.ca } }, tls)
+    const gateway = await measuredGateway(t, { target, async, tls: { ca: certificates.ca } }, tls)
     const open = async (n: number): Promise<[reader: Socket, sender: Socket]> => {
       const { client } = await openTunnel(
         gateway.port,

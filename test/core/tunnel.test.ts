@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { type Backend, echo, record, startBackend, switching } from '../support/backend.ts'
 import { connect, openTunnel, upgradeRequest } from '../support/client.ts'
 import { eventually, within } from '../support/gate.ts'
+import { async } from '../support/pump.ts'
 import * as certificates from '../support/tls.ts'
 import { type Gateway, startGateway } from './gateway.ts'
 import { ended, offer, receiveRandomly, seeded, sendRandomly, stage, WIRES } from './stage.ts'
@@ -252,6 +253,7 @@ test('tells what is known of a tunnel while it is open', async t => {
   t.after(() => client.destroy())
   const [tunnel] = gateway.proxy.tunnels
   assert.ok(tunnel)
+  assert.equal(tunnel.offloaded, async)
   const { handshakeTime, ...facts } = tunnel.facts
   assert.ok(handshakeTime > 0 && handshakeTime < 60_000)
   assert.deepEqual(facts, {
@@ -274,7 +276,7 @@ test('turns TCP keep-alive and no-delay on at both ends', async t => {
     setNoDelay: t.mock.method(Socket.prototype, 'setNoDelay'),
     setKeepAlive: t.mock.method(Socket.prototype, 'setKeepAlive'),
   }
-  const { gateway, backend, open } = await stage(t, echo(), { keepAlive: 12_345 })
+  const { gateway, backend, open } = await stage(t, echo(), { keepAlive: 12_345, async: false })
   await open()
   const last = (name: keyof typeof spies, is: (socket: Socket) => boolean): unknown[] | undefined =>
     spies[name].mock.calls.findLast(call => is(call.this as unknown as Socket))?.arguments

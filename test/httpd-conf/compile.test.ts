@@ -59,6 +59,8 @@ test('writes every setting out, so that nothing leans on a default', () => {
     maxLifetime: 0,
     maxTunnels: 0,
     keepAlive: 0,
+    async: true,
+    asyncDelay: 0,
     strictHandshake: false,
     preserveHost: false,
     via: 'off',

@@ -293,22 +293,25 @@ statement([14, 27], 'shares one path between a WebSocket and HTTP where there is
   assert.match(said(text, 'warning').join(), /^2 ProxyPass: never reached: line 1 takes every path, in httpd too/)
 })
 
-statement([16, 20], 'takes ProxyWebsocketAsync and its delay, and says that tunnels never wait', async t => {
-  const backend = await backendOf(t)
-  for (const mode of ['On', 'OFF']) {
-    const text = `ProxyWebsocketAsync ${mode}\nProxyWebsocketAsyncDelay 5ms\nProxyPass /a ws://${backend.address}/`
-    await tunnel(t, await gatewayOf(t, text), '/a')
-    assert.deepEqual(
-      said(text, 'ignored').map(message => /^\d \w+: every tunnel is asynchronous/.exec(message)?.[0]),
-      [
-        '1 ProxyWebsocketAsync: every tunnel is asynchronous',
-        '2 ProxyWebsocketAsyncDelay: every tunnel is asynchronous',
-      ],
+statement(
+  [16, 20],
+  'takes ProxyWebsocketAsync and its delay, which are for where tunnels can leave JavaScript',
+  async t => {
+    const backend = await backendOf(t)
+    for (const mode of ['On', 'OFF']) {
+      const text = `ProxyWebsocketAsync ${mode}\nProxyWebsocketAsyncDelay 5ms\nProxyPass /a ws://${backend.address}/`
+      await tunnel(t, await gatewayOf(t, text), '/a')
+      const [route] = fromHttpdConf({ text }).routes ?? []
+      assert.deepEqual([route?.async, route?.asyncDelay], [mode === 'On', 5])
+      assert.equal(said(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: honoured/.test(message)).length, 2)
+    }
+    assert.match(said('ProxyWebsocketAsync Perhaps', 'error').join(), /ProxyWebsocketAsync must be On or Off/)
+    assert.match(
+      said('ProxyWebsocketAsyncDelay 5x', 'error').join(),
+      /ProxyWebsocketAsyncDelay timeout has wrong format/,
     )
-  }
-  assert.match(said('ProxyWebsocketAsync Perhaps', 'error').join(), /ProxyWebsocketAsync must be On or Off/)
-  assert.match(said('ProxyWebsocketAsyncDelay 5x', 'error').join(), /ProxyWebsocketAsyncDelay timeout has wrong format/)
-})
+  },
+)
 
 statement(18, 'ends a tunnel that is quiet for ProxyWebsocketIdleTimeout, with FIN', async t => {
   const backend = await backendOf(t)

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express, { type ErrorRequestHandler } from 'express'
+import { async } from '../support/pump.ts'
 import { ca } from '../support/tls.ts'
 
 /** The fuzzer's backends, by what they do when somebody connects. */
@@ -47,6 +48,7 @@ const tunnelSets: ReadonlySet<unknown>[] = []
 function start(ports: BackendPorts): void {
   const backend = `127.0.0.1:${ports.scripted}`
   const counted = {
+    async,
     connectTimeout: 20_000,
     handshakeTimeout: 20_000,
     halfOpenTimeout: 5_000,

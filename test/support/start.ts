@@ -9,6 +9,7 @@ import connect from 'connect'
 import express5 from 'express'
 import express4 from 'express4'
 import fastify, { type FastifyInstance } from 'fastify'
+import { async } from './pump.ts'
 
 /** Middleware as Express and Connect know it; on Fastify it runs as an onRequest hook over the raw pair. */
 export type Middleware = (
@@ -69,6 +70,7 @@ type Watch = Pick<Started, 'errors' | 'tunnels' | 'ends'>
 function watched(options: WsTunnelOptions, { tunnels, ends }: Watch): WsTunnelOptions {
   return {
     drainTimeout: 0,
+    async,
     ...options,
     onOpen: tunnel => {
       tunnels.add(tunnel)

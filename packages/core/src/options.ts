@@ -112,6 +112,12 @@ export interface RouteDefaults {
   maxTunnels?: number
   /** TCP keep-alive probes on both ends after this idle time, ms; 0 is none (keepalive=). @default 30000 */
   keepAlive?: number
+  /** Open tunnels leave JavaScript for a thread of their own, where `@ws-tunnel/native` is installed and both connections are plain TCP or unix sockets (ProxyWebsocketAsync). @default true */
+  async?: boolean
+  /** How long a new tunnel stays in JavaScript before, ms (ProxyWebsocketAsyncDelay). @default 0 */
+  asyncDelay?: number
+  /** Threads over which such tunnels are spread, 1 to 64. @default 1 */
+  threads?: number
   /** Refuse a WebSocket handshake without a 16-byte key or version 13 with 400, and a 101 with the wrong Sec-WebSocket-Accept with 502 (RFC 6455 4.2). @default false */
   strictHandshake?: boolean
   /** Origins that may upgrade, `scheme://host[:port]`, compared exactly; others get 403. `undefined` checks nothing; a request without Origin comes from no browser and passes. @default undefined */
@@ -363,6 +369,9 @@ const ROUTE_DEFAULTS: Required<
   maxLifetime: 0,
   maxTunnels: 0,
   keepAlive: 30_000,
+  async: true,
+  asyncDelay: 0,
+  threads: 1,
   strictHandshake: false,
   preserveHost: false,
   via: 'off',
@@ -489,6 +498,12 @@ const condition: Check = (where, value) => {
   } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
 }
 
+const threads: Check = (where, value) => {
+  if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > 64) {
+    throw wrong(where, 'a whole number from 1 to 64', value)
+  }
+}
+
 const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   upgrade,
   fallback: boolean,
@@ -504,6 +519,9 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   maxLifetime: duration,
   maxTunnels: count,
   keepAlive: duration,
+  async: boolean,
+  asyncDelay: duration,
+  threads,
   strictHandshake: boolean,
   allowedOrigins: origins,
   preserveHost: boolean,

@@ -113,11 +113,25 @@ export class PendingUpgrade {
     // A taken-over socket stays assigned: without an unfinished answer the server would sweep it as idle.
     if (!this.#takenOver) {
       res.detachSocket(this.socket)
-      this.socket.once('close', () => res.emit('close'))
+      this.socket.once('close', this.#close)
     }
     spend(res, this.socket)
     return this.#early
   }
+
+  /**
+   * After the switch: takes the socket from the answer, whose `close` is emitted by what is returned instead. `undefined` for a
+   * taken-over socket, which Node's server still knows.
+   */
+  get detach(): (() => () => void) | undefined {
+    if (this.#takenOver) return undefined
+    return () => {
+      this.socket.off('close', this.#close)
+      return this.#close
+    }
+  }
+
+  readonly #close = (): void => void this.#res.emit('close')
 
   #letGo(): void {
     this.#paused.stop()

@@ -314,7 +314,8 @@ class RoutedProxy implements TunnelProxy {
         handshakeTime: performance.now() - startedAt,
       }
       const clientHead = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
-      return new Tunnel({ client: pending.socket, clientHead, backend, backendHead: head }, facts, settings)
+      const { socket: client, detach } = pending
+      return new Tunnel({ client, clientHead, backend, backendHead: [head], detach }, facts, settings)
     } catch (error) {
       backend.destroy()
       throw error

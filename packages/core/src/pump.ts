@@ -4,6 +4,8 @@ import type { Duplex } from 'node:stream'
 export interface Pump {
   /** Stops, and hands on what was received but not yet moved: a destroyed stream would emit none of it. */
   flush(): void
+  /** Stops, and leaves what was received where it is. */
+  stop(): void
 }
 
 /** How often a source that is not read is asked whether its peer is still there, ms. */
@@ -68,12 +70,16 @@ export function pump(source: Duplex, sink: Duplex, first: readonly Buffer[], mov
   sink.on('drain', sinkOnDrain)
   source.resume()
   for (const chunk of first) if (chunk.length > 0) sourceOnData(chunk)
+  function stop(): void {
+    paused.stop()
+    source.off('data', sourceOnData)
+    source.off('end', sourceOnEnd)
+    sink.off('drain', sinkOnDrain)
+  }
   return {
+    stop,
     flush: () => {
-      paused.stop()
-      source.off('data', sourceOnData)
-      source.off('end', sourceOnEnd)
-      sink.off('drain', sinkOnDrain)
+      stop()
       for (let chunk = source.read(); chunk !== null; chunk = source.read()) {
         moved(chunk.length)
         if (sink.writable) sink.write(chunk)

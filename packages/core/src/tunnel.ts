@@ -1,6 +1,7 @@
-import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { type Pump, pump } from './pump.ts'
+import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
+import { JsEngine } from './js-engine.ts'
+import { canOffload, isReady, NativeEngine, offload, withUnread } from './native-engine.ts'
 
 /**
  * Why a tunnel ended: both sides sent FIN (`finished`), one broke off (`client-error`, `backend-error`), a limit was
@@ -35,14 +36,12 @@ export interface TunnelLimits {
   readonly halfOpenTimeout: number
   readonly maxLifetime: number
   readonly keepAlive: number
-}
-
-/** The two ends and the bytes that came with the heads. */
-export interface TunnelEnds {
-  readonly client: Socket
-  readonly clientHead: readonly Buffer[]
-  readonly backend: Socket
-  readonly backendHead: Buffer
+  /** Leave JavaScript, where that is possible. */
+  readonly async: boolean
+  /** How long it stays before. */
+  readonly asyncDelay: number
+  /** Over how many threads such tunnels are spread. */
+  readonly threads: number
 }
 
 /** What is known of a tunnel from its switch on. */
@@ -66,6 +65,10 @@ export interface TunnelFacts {
 /** How long a broken-off tunnel may take to deliver what it received, and to hear the FIN of the other side, ms. */
 const FLUSH_TIMEOUT = 500
 
+/** When a tunnel that could not leave JavaScript is looked at again, ms: at first, and at most. */
+const HAND_OVER_RETRY = 20
+const MAX_HAND_OVER_RETRY = 10_000
+
 let lastId = 0
 
 /**
@@ -85,53 +88,59 @@ export class Tunnel {
   readonly openedAt: number = Date.now()
   /** Resolves, never rejects, when both sockets are closed. */
   readonly ended: Promise<TunnelEnd>
-  readonly #client: Socket
-  readonly #backend: Socket
   readonly #limits: TunnelLimits
   readonly #resolveEnd: (end: TunnelEnd) => void
   readonly #startedAt = performance.now()
-  #activeAt = this.#startedAt
-  #bytesFromClient = 0
-  #bytesFromBackend = 0
-  #halfOpen = false
+  #engine: Engine
+  /** Bytes that an engine before this one has moved. */
+  #movedFromClient = 0
+  #movedFromBackend = 0
+  /** When the watch for quiet began: a byte before it does not count. */
+  #watchedSince = this.#startedAt
+  #halfOpen: Side | undefined
   #reason: EndReason | undefined
   #error: Error | undefined
-  #openSockets = 2
   #quietTimer: NodeJS.Timeout | undefined
   #lifetimeTimer: NodeJS.Timeout | undefined
   #flushTimer: NodeJS.Timeout | undefined
-  readonly #pumps: readonly Pump[]
+  #handOverTimer: NodeJS.Timeout | undefined
 
-  constructor({ client, clientHead, backend, backendHead }: TunnelEnds, facts: TunnelFacts, limits: TunnelLimits) {
+  constructor(ends: TunnelEnds, facts: TunnelFacts, limits: TunnelLimits) {
     this.facts = facts
-    this.#client = client
-    this.#backend = backend
     this.#limits = limits
     const { promise, resolve } = Promise.withResolvers<TunnelEnd>()
     this.ended = promise
     this.#resolveEnd = resolve
-    this.#listen()
-    this.#pumps = [
-      pump(client, backend, clientHead, this.#fromClient),
-      pump(backend, client, [backendHead], this.#fromBackend),
-    ]
+    for (const socket of [ends.client, ends.backend]) {
+      socket.setTimeout?.(0)
+      socket.setNoDelay?.(true)
+      if (limits.keepAlive > 0) socket.setKeepAlive?.(true, limits.keepAlive)
+    }
+    const leaves = limits.async && canOffload(ends)
+    const at = leaves && limits.asyncDelay === 0 && isReady(ends) ? this.#offload(withUnread(ends)) : ends
+    this.#engine = at instanceof NativeEngine ? at : new JsEngine(at, this.#listener)
     this.#limit()
-    if (client.destroyed) this.#breakOff('client-error', client.errored ?? undefined)
-    if (backend.destroyed) this.#breakOff('backend-error', backend.errored ?? undefined)
-    if (this.#openSockets === 0) this.#finish()
+    if (!(this.#engine instanceof JsEngine)) return
+    if (leaves && at === ends) this.#handOverIn(ends, limits.asyncDelay === 0 ? HAND_OVER_RETRY : limits.asyncDelay)
+    this.#engine.start()
   }
 
   get bytesFromClient(): number {
-    return this.#bytesFromClient
+    return this.#movedFromClient + this.#engine.bytesFromClient
   }
 
   get bytesFromBackend(): number {
-    return this.#bytesFromBackend
+    return this.#movedFromBackend + this.#engine.bytesFromBackend
   }
 
   /** ms without a byte either way. */
   get idle(): number {
-    return performance.now() - this.#activeAt
+    return this.#engine.idle
+  }
+
+  /** Whether its bytes are moved outside of JavaScript now (ProxyWebsocketAsync). */
+  get offloaded(): boolean {
+    return this.#engine instanceof NativeEngine
   }
 
   /** Ends both sides: what was received is delivered, then FIN. Resolves to the end. */
@@ -140,28 +149,8 @@ export class Tunnel {
     return this.ended
   }
 
-  readonly #fromClient = (bytes: number): void => {
-    this.#bytesFromClient += bytes
-    this.#activeAt = performance.now()
-  }
-
-  readonly #fromBackend = (bytes: number): void => {
-    this.#bytesFromBackend += bytes
-    this.#activeAt = performance.now()
-  }
-
-  #listen(): void {
-    const { keepAlive } = this.#limits
-    for (const socket of [this.#client, this.#backend]) {
-      socket.setTimeout?.(0)
-      socket.setNoDelay?.(true)
-      if (keepAlive > 0) socket.setKeepAlive?.(true, keepAlive)
-      socket.on('end', this.#socketOnEnd)
-      if (socket.closed) this.#openSockets--
-      else socket.on('close', this.#socketOnClose)
-    }
-    this.#client.on('error', this.#clientOnError)
-    this.#backend.on('error', this.#backendOnError)
+  #offload(ends: TunnelEnds): NativeEngine | TunnelEnds {
+    return offload(ends, this.#limits.threads, this.#listener)
   }
 
   #limit(): void {
@@ -174,33 +163,54 @@ export class Tunnel {
   #watchQuiet(limit: number, reason: EndReason): void {
     clearTimeout(this.#quietTimer)
     const look = (): void => {
-      const left = limit - this.idle
+      const left = limit - Math.min(this.idle, performance.now() - this.#watchedSince)
       if (left <= 0) this.#end(reason)
       else this.#quietTimer = setTimeout(look, Math.ceil(left))
     }
     this.#quietTimer = setTimeout(look, limit)
   }
 
-  readonly #socketOnEnd = (): void => {
+  #handOverIn(ends: TunnelEnds, delay: number, retry = HAND_OVER_RETRY): void {
+    const left = { ...ends, clientHead: [], backendHead: [] }
+    this.#handOverTimer = setTimeout(() => this.#handOver(left, retry), delay)
+  }
+
+  /** From JavaScript to a thread, as soon as nothing waits in between. */
+  #handOver(ends: TunnelEnds, retry: number): void {
+    const engine = this.#engine as JsEngine
+    if (!isReady(ends) || ends.client.readableLength + ends.backend.readableLength > 0) {
+      this.#handOverIn(ends, retry, Math.min(2 * retry, MAX_HAND_OVER_RETRY))
+      return
+    }
+    const at = this.#offload(ends)
+    if (!(at instanceof NativeEngine)) return
+    engine.release()
+    this.#movedFromClient += engine.bytesFromClient
+    this.#movedFromBackend += engine.bytesFromBackend
+    this.#engine = at
+  }
+
+  readonly #listener: EngineListener = {
+    onFin: side => this.#onFin(side),
+    onBroken: (side, error) => {
+      this.#error ??= error
+      this.#end(`${side}-error`)
+    },
+    onClosed: () => this.#finish(),
+  }
+
+  #onFin(side: Side): void {
     const { idleTimeout, halfOpenTimeout } = this.#limits
     if (this.#reason !== undefined) return
-    if (this.#halfOpen) {
+    if (this.#halfOpen !== undefined && this.#halfOpen !== side) {
       this.#end('finished')
       return
     }
-    this.#halfOpen = true
+    this.#halfOpen = side
+    clearTimeout(this.#handOverTimer)
     if (halfOpenTimeout === 0 || (idleTimeout > 0 && idleTimeout < halfOpenTimeout)) return
-    this.#activeAt = performance.now()
+    this.#watchedSince = performance.now()
     this.#watchQuiet(halfOpenTimeout, 'half-open')
-  }
-
-  readonly #clientOnError = (error: Error): void => this.#breakOff('client-error', error)
-
-  readonly #backendOnError = (error: Error): void => this.#breakOff('backend-error', error)
-
-  #breakOff(reason: 'client-error' | 'backend-error', error: Error | undefined): void {
-    this.#error ??= error
-    this.#end(reason)
   }
 
   /** The first reason counts. */
@@ -209,35 +219,21 @@ export class Tunnel {
     this.#reason = reason
     clearTimeout(this.#quietTimer)
     clearTimeout(this.#lifetimeTimer)
-    for (const { flush } of this.#pumps) flush()
-    for (const socket of [this.#client, this.#backend]) {
-      socket.resume()
-      socket.end()
-    }
+    clearTimeout(this.#handOverTimer)
+    this.#engine.end()
     const flushTimeout = reason === 'finished' ? this.#limits.halfOpenTimeout : FLUSH_TIMEOUT
-    if (flushTimeout > 0) this.#flushTimer = setTimeout(this.#cut, flushTimeout)
-  }
-
-  readonly #cut = (): void => {
-    this.#client.destroy()
-    this.#backend.destroy()
-  }
-
-  readonly #socketOnClose = (): void => {
-    if (--this.#openSockets === 0) this.#finish()
-    else if (this.#reason === undefined) {
-      this.#breakOff(this.#client.destroyed ? 'client-error' : 'backend-error', undefined)
-    }
+    if (flushTimeout > 0) this.#flushTimer = setTimeout(() => this.#engine.cut(), flushTimeout)
   }
 
   #finish(): void {
     clearTimeout(this.#quietTimer)
     clearTimeout(this.#lifetimeTimer)
+    clearTimeout(this.#handOverTimer)
     clearTimeout(this.#flushTimer)
     this.#resolveEnd({
       reason: this.#reason ?? 'finished',
-      bytesFromClient: this.#bytesFromClient,
-      bytesFromBackend: this.#bytesFromBackend,
+      bytesFromClient: this.bytesFromClient,
+      bytesFromBackend: this.bytesFromBackend,
       duration: performance.now() - this.#startedAt,
       error: this.#error,
     })

@@ -14,7 +14,7 @@ import { type Environment, type EnvRule, environmentOf, fieldOf } from './enviro
 import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
 import { literal, withoutGroups } from './regex.ts'
 import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
-import { isSecure, isWebsocket, times } from './workers.ts'
+import { isSecure, isWebsocket, MAX_DELAY, times } from './workers.ts'
 
 /** What the routes of a server need beside it. */
 export interface RouteContext {
@@ -316,6 +316,8 @@ export function settings(
     maxLifetime: 0,
     maxTunnels: 0,
     keepAlive: 0,
+    async: scope.async ?? true,
+    asyncDelay: Math.min(scope.asyncDelay ?? 0, MAX_DELAY),
     strictHandshake: false,
     preserveHost: scope.preserveHost ?? false,
     via: server.via ?? 'off',

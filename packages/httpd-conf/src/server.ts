@@ -39,6 +39,9 @@ export interface Scope {
   fallback?: boolean
   /** ms. */
   websocketIdle?: number
+  async?: boolean
+  /** ms. */
+  asyncDelay?: number
   readonly reverses: Mapping[]
   readonly cookiePaths: Mapping[]
   readonly cookieDomains: Mapping[]
@@ -313,23 +316,26 @@ export class ServerReader {
       proxywebsocketfallbacktoproxyhttp: flag((on, _, { scope }) => {
         scope.fallback = on
       }),
-      proxywebsocketasync: flag((_on, { place, name }) => {
-        this.#report.ignore(place, name, 'every tunnel is asynchronous; httpd 2.4 has no such directive')
+      proxywebsocketasync: flag((on, { place, name }, { scope }) => {
+        scope.async = on
+        this.#report.warn(place, name, 'honoured; httpd 2.4 has no such directive, only its next version')
       }),
       proxywebsocketasyncdelay: words(
         1,
         1,
         'one argument',
         'amount of time to poll before going asynchronous',
-        ([value], directive) => {
-          if (duration(value as string, 's') === undefined)
-            this.#fail(directive, `${directive.name} timeout has wrong format`, { at: value })
-          else
-            this.#report.ignore(
+        ([value], directive, { scope }) => {
+          const ms = duration(value as string, 's')
+          if (ms === undefined) this.#fail(directive, `${directive.name} timeout has wrong format`, { at: value })
+          else {
+            scope.asyncDelay = ms
+            this.#report.warn(
               directive.place,
               directive.name,
-              'every tunnel is asynchronous from its first byte; httpd 2.4 has no such directive',
+              'honoured; httpd 2.4 has no such directive, only its next version',
             )
+          }
         },
       ),
       proxywebsocketidletimeout: words(

@@ -5,7 +5,7 @@ import type { RouteContext } from './routes.ts'
 import type { Alias, Server } from './server.ts'
 
 /** Longest delay a Node timer can count. */
-const MAX_DELAY = 2 ** 31 - 1
+export const MAX_DELAY: number = 2 ** 31 - 1
 const DEFAULT_TIMEOUT = 60_000
 
 /** Time limits of a route or of a worker, from Timeout, ProxyTimeout and its own parameters. */

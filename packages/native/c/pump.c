@@ -1,0 +1,230 @@
+/*
+ * The pump: a thread with an epoll set of its own. JavaScript hands it tunnels and commands through a list and wakes it by an
+ * eventfd; it answers through the listener. It alone touches the sockets of its tunnels, and it alone frees them while it runs.
+ */
+#define _GNU_SOURCE
+#include "pump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS 256
+#define CONDUITS_KEPT 32
+
+uint64_t clock_ms(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+struct conduit *conduit_take(struct pump *p) {
+  struct conduit *c = p->conduits;
+  if (c != NULL) {
+    p->conduits = c->next;
+    p->conduits_kept--;
+    return c;
+  }
+  c = malloc(sizeof *c);
+  if (c == NULL) return NULL;
+  if (pipe2(c->fd, O_NONBLOCK | O_CLOEXEC) < 0) {
+    free(c);
+    return NULL;
+  }
+  /* Past the user's quota of pipe memory it stays at its first size. */
+  (void)fcntl(c->fd[1], F_SETPIPE_SZ, CONDUIT_SIZE);
+  return c;
+}
+
+void conduit_close(struct conduit *c) {
+  close(c->fd[0]);
+  close(c->fd[1]);
+  free(c);
+}
+
+void conduit_give(struct pump *p, struct conduit *c) {
+  if (p->conduits_kept == CONDUITS_KEPT) {
+    conduit_close(c);
+    return;
+  }
+  c->next = p->conduits;
+  p->conduits = c;
+  p->conduits_kept++;
+}
+
+void pump_tell(struct tunnel *t, unsigned what) {
+  unsigned before = atomic_fetch_or(&t->told, what);
+  if (before == 0) t->pump->listener(t->pump->context, t);
+}
+
+void pump_again(struct pump *p, struct tunnel *t) {
+  if (t->again) return;
+  t->again = true;
+  t->next_again = p->again;
+  p->again = t;
+}
+
+static void run_again(struct pump *p) {
+  struct tunnel *t = p->again;
+  p->again = NULL;
+  while (t != NULL) {
+    struct tunnel *next = t->next_again;
+    t->again = false;
+    if (t->doomed) tunnel_free(t);
+    else tunnel_run(p, t);
+    t = next;
+  }
+}
+
+static void close_conduits(struct pump *p) {
+  while (p->conduits != NULL) {
+    struct conduit *c = p->conduits;
+    p->conduits = c->next;
+    conduit_close(c);
+  }
+  p->conduits_kept = 0;
+}
+
+static void add(struct pump *p, struct tunnel *t) {
+  p->tunnels++;
+  atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
+  for (int i = 0; i < ENDS; i++) {
+    struct epoll_event event = {
+      .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+      .data.ptr = &t->end[i],
+    };
+    if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, t->end[i].fd, &event) < 0) {
+      t->end[i].error = errno;
+      pump_tell(t, i == CLIENT ? TOLD_CLIENT_BROKEN : TOLD_BACKEND_BROKEN);
+      tunnel_cut(p, t);
+      return;
+    }
+  }
+}
+
+static struct tunnel *take_commands(struct pump *p, bool *stopping) {
+  pthread_mutex_lock(&p->lock);
+  struct tunnel *first = p->commands;
+  p->commands = NULL;
+  p->commands_end = &p->commands;
+  *stopping = p->stopping;
+  pthread_mutex_unlock(&p->lock);
+  return first;
+}
+
+/* @returns the tunnel after it. */
+static struct tunnel *obey(struct pump *p, struct tunnel *t, bool running) {
+  pthread_mutex_lock(&p->lock);
+  unsigned commands = t->commands;
+  struct tunnel *next = t->next_command;
+  t->commands = 0;
+  t->next_command = NULL;
+  pthread_mutex_unlock(&p->lock);
+  if (running && (commands & COMMAND_ADD)) add(p, t);
+  if (running && (commands & COMMAND_END)) {
+    tunnel_end(p, t);
+    tunnel_run(p, t);
+  }
+  if (running && (commands & COMMAND_CUT)) tunnel_cut(p, t);
+  if (commands & COMMAND_FREE) {
+    if (--p->tunnels == 0) close_conduits(p);
+    if (t->again && running) t->doomed = true;
+    else tunnel_free(t);
+  }
+  return next;
+}
+
+static void *run(void *argument) {
+  struct pump *p = argument;
+  struct epoll_event events[EVENTS];
+  for (;;) {
+    int n = epoll_wait(p->epoll, events, EVENTS, p->again == NULL ? -1 : 0);
+    bool commanded = false, stopping = false;
+    p->now = clock_ms();
+    for (int i = 0; i < n; i++) {
+      if (events[i].data.ptr == NULL) commanded = true;
+      else tunnel_event(p, events[i].data.ptr, events[i].events);
+    }
+    run_again(p);
+    if (!commanded) continue;
+    uint64_t ignored;
+    while (read(p->wake, &ignored, sizeof ignored) < 0 && errno == EINTR) continue;
+    struct tunnel *t = take_commands(p, &stopping);
+    while (t != NULL) t = obey(p, t, true);
+    if (stopping) return NULL;
+  }
+}
+
+static void wake(struct pump *p) {
+  uint64_t one = 1;
+  while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
+void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
+  pthread_mutex_lock(&p->lock);
+  bool idle = p->commands == NULL;
+  if (t->commands == 0) {
+    t->next_command = NULL;
+    *p->commands_end = t;
+    p->commands_end = &t->next_command;
+  }
+  t->commands |= command;
+  pthread_mutex_unlock(&p->lock);
+  if (idle) wake(p);
+}
+
+static void pump_free(struct pump *p) {
+  close_conduits(p);
+  if (p->epoll >= 0) close(p->epoll);
+  if (p->wake >= 0) close(p->wake);
+  pthread_mutex_destroy(&p->lock);
+  free(p);
+}
+
+struct pump *pump_start(pump_listener listener, void *context) {
+  struct pump *p = calloc(1, sizeof *p);
+  if (p == NULL) return NULL;
+  pthread_mutex_init(&p->lock, NULL);
+  p->commands_end = &p->commands;
+  p->listener = listener;
+  p->context = context;
+  p->epoll = epoll_create1(EPOLL_CLOEXEC);
+  p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+  int error = errno;
+  if (p->epoll >= 0 && p->wake >= 0 && epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->wake, &event) == 0) {
+    /* Signals are for Node's own thread. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&p->thread, NULL, run, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) return p;
+  } else error = errno;
+  pump_free(p);
+  errno = error;
+  return NULL;
+}
+
+void pump_stop(struct pump *p) {
+  pthread_mutex_lock(&p->lock);
+  p->stopping = true;
+  pthread_mutex_unlock(&p->lock);
+  wake(p);
+  pthread_join(p->thread, NULL);
+  for (struct tunnel *t = p->again; t != NULL;) {
+    struct tunnel *next = t->next_again;
+    t->again = false;
+    if (t->doomed) tunnel_free(t);
+    t = next;
+  }
+  bool stopping;
+  struct tunnel *t = take_commands(p, &stopping);
+  while (t != NULL) t = obey(p, t, false);
+  pump_free(p);
+}

@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+// The tests of the offloaded tunnels over an addon built with AddressSanitizer and UndefinedBehaviorSanitizer, then over one
+// under valgrind. Node itself is known to both for reports of its own: only those that name our sources count.
+const root = fileURLToPath(new URL('..', import.meta.url))
+const TESTS = ['test/core/tunnel.test.ts', 'test/core/tunnel-limits.test.ts', 'test/core/native-engine.test.ts']
+const OURS = /\b(?:door|pump|tunnel)\.c:\d+/
+
+function output(command: string, ...args: string[]): string {
+  return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim()
+}
+
+function build(name: string, flags: string[]): string {
+  const folder = join(root, '.cache', name)
+  const args = [join(root, 'packages/native/build.js'), folder, '--', '-g', '-fno-omit-frame-pointer', ...flags]
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+  return folder
+}
+
+/** Runs each test file in one process, and gives what is wrong with it. */
+function run(name: string, command: string[], env: Record<string, string>, logs: string, files: string[]): string[] {
+  const wrong: string[] = []
+  for (const file of files) {
+    console.log(`${name}: ${file}`)
+    for (const old of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
+      rmSync(join(root, '.cache', old))
+    }
+    const [program = process.execPath, ...args] = [...command, process.execPath, '--test-timeout=600000', file]
+    const { status } = spawnSync(program, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
+    if (status !== 0) wrong.push(`${name}: ${file} failed`)
+    for (const log of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
+      const report = readFileSync(join(root, '.cache', log), 'utf8')
+      if (!OURS.test(report)) continue
+      console.error(report)
+      wrong.push(`${name}: ${file} was reported in .cache/${log}`)
+    }
+  }
+  return wrong
+}
+
+const asan = build('native-asan', ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'])
+const libraries = ['libasan.so', 'libubsan.so'].map(library => output('gcc', `-print-file-name=${library}`))
+const wrong = run(
+  'AddressSanitizer',
+  [],
+  {
+    '@WS_TUNNEL/NATIVE_PREBUILD': asan,
+    LD_PRELOAD: libraries.join(' '),
+    ASAN_OPTIONS: `detect_leaks=1:log_path=${join(root, '.cache', 'asan-log')}`,
+    LSAN_OPTIONS: 'exitcode=0',
+  },
+  'asan-log',
+  TESTS,
+)
+
+const plain = build('native-valgrind', ['-O1'])
+wrong.push(
+  ...run(
+    'valgrind',
+    ['valgrind', '--quiet', '--leak-check=full', `--log-file=${join(root, '.cache', 'valgrind-log')}.%p`],
+    { '@WS_TUNNEL/NATIVE_PREBUILD': plain },
+    'valgrind-log',
+    ['test/core/native-engine.test.ts'],
+  ),
+)
+
+for (const line of wrong) console.error(line)
+process.exit(wrong.length === 0 ? 0 : 1)
