@@ -322,6 +322,7 @@ test('takes the safe defaults', () => {
     addHeaders: true,
     requestHeaders: undefined,
     responseHeaders: undefined,
+    errorOverride: false,
     passReverse: false,
     passReverseCookiePath: {},
     passReverseCookieDomain: {},

@@ -169,7 +169,6 @@ test('refuses what would change security or routing, unless it is allowed by nam
   for (const line of [
     'Require ip 10.0.0.0/8',
     'AuthType Basic',
-    'ProxyErrorOverride On',
     'RemoteIPHeader X-Real-IP',
     'LimitRequestBody 10',
     '<Limit POST>\n</Limit>',

@@ -120,6 +120,16 @@ export const DEVIATIONS: readonly Deviation[] = [
         httpd.seen?.line.replace(/%252f/gi, '%2F') === ours.seen?.line.replace(/%2f/gi, '%2F')),
   },
   {
+    name: 'the page of an overridden error',
+    reason:
+      "with ProxyErrorOverride On the app's error handler writes the page, not httpd; status and challenge are the same",
+    applies: ({ conf }, httpd, ours) =>
+      /ProxyErrorOverride On/i.test(conf) &&
+      httpd.status === ours.status &&
+      httpd.body.startsWith('<!DOCTYPE') &&
+      httpd.fields.filter(field => !field.startsWith('content-type:')).join() === ours.fields.join(),
+  },
+  {
     name: 'Header edits the 101 too',
     reason:
       'an answer is an answer: cookies and security fields belong on the 101 as well; httpd sends it as an interim answer, which mod_headers never sees',

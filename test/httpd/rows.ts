@@ -234,10 +234,23 @@ const PLAIN: readonly Plain[] = [
     '/a/cookie',
   ],
   [`<Location /a>\nProxyPass ${U}/b\nProxyPassReverse ${U}/b\nProxyPassReverse /b\n</Location>`, '/a/answer'],
+  // Errors of the backend.
+  [`ProxyPass / ${U}/\nProxyErrorOverride On`, '/fail-404', '/fail-503', '/fail-401', '/fail-399', '/x'],
+  [`ProxyPass / ${U}/\nProxyErrorOverride On 503 404`, '/fail-404', '/fail-503', '/fail-500', '/fail-401'],
+  [
+    `ProxyPass / ${U}/\nProxyErrorOverride On\n<Location /own>\nProxyErrorOverride Off\n</Location>`,
+    '/own/fail-404',
+    '/fail-404',
+  ],
 ]
 
 /** By the path the backend is asked for. */
 const various: Answer = head => {
+  const failure = /fail-(\d+)/.exec(head)?.[1]
+  if (failure !== undefined) {
+    const challenge = failure === '401' ? 'WWW-Authenticate: Basic realm="x"\r\n' : ''
+    return { bytes: `HTTP/1.1 ${failure} No\r\n${challenge}X-Own: 1\r\nContent-Length: 3\r\n\r\nbad` }
+  }
   if (head.includes('answer ')) {
     return {
       bytes: `HTTP/1.1 201 Created\r\nContent-Length: 2\r\nLocation: ${U}/b/there\r\nX-A: 0\r\nX-B: 0\r\nX-C: 0\r\nX-D: 0\r\nX-E: aa\r\n\r\nok`,

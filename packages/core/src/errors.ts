@@ -19,6 +19,7 @@ const ERRORS = {
   WST_ERR_TLS: [502, 'The TLS connection to the backend could not be trusted'],
   WST_ERR_BAD_ANSWER: [502, 'The backend did not answer with valid HTTP'],
   WST_ERR_BAD_SWITCH: [502, 'The backend switched protocols in a way that was not asked for'],
+  WST_ERR_BACKEND_STATUS: [502, 'The backend answered with an error'],
   WST_ERR_NO_ANSWER: [502, 'The backend closed the connection without an answer'],
   WST_ERR_CONNECT: [503, 'The backend could not be reached'],
   WST_ERR_NO_MEMBER: [503, 'No member of the balancer is usable'],
@@ -39,6 +40,8 @@ export interface WsTunnelErrorDetails {
   cause?: unknown
   /** Header fields the answer must carry, such as `Upgrade` on a 426 (RFC 9110 15.5.22). */
   headers?: Record<string, string>
+  /** Instead of the code's own. */
+  statusCode?: number
 }
 
 /**
@@ -56,8 +59,9 @@ export class WsTunnelError extends Error {
   readonly expose: boolean
   readonly headers: Record<string, string>
 
-  constructor(code: WsTunnelErrorCode, { detail, cause, headers = {} }: WsTunnelErrorDetails = {}) {
-    const [statusCode, sentence] = ERRORS[code]
+  constructor(code: WsTunnelErrorCode, { detail, cause, headers = {}, statusCode: given }: WsTunnelErrorDetails = {}) {
+    const [usual, sentence] = ERRORS[code]
+    const statusCode = given ?? usual
     super(detail === undefined ? `${code}: ${sentence}` : `${code}: ${sentence}: ${detail}`, { cause })
     this.code = code
     this.statusCode = statusCode

@@ -132,6 +132,8 @@ export interface RouteDefaults {
   requestHeaders?: HeaderEditing
   /** Edits of the answer the client sees, the 101 included (Header). */
   responseHeaders?: HeaderEditing
+  /** Answers of the backend with a status of 400 or more, or one of the list, become failures that the app's error handler answers; the status and WWW-Authenticate stay (ProxyErrorOverride). @default false */
+  errorOverride?: boolean | readonly number[]
   /** Location, Content-Location, URI and Destination of an answer: backend URL prefix -> public path or URL (ProxyPassReverse). `true` is the route's own target -> the path it was reached by. @default false */
   passReverse?: boolean | Record<string, string>
   /** Set-Cookie `Path`: internal prefix -> public path (ProxyPassReverseCookiePath). @default {} */
@@ -376,6 +378,7 @@ const ROUTE_DEFAULTS: Required<
   preserveHost: false,
   via: 'off',
   addHeaders: true,
+  errorOverride: false,
   passReverse: false,
   passReverseCookiePath: {},
   passReverseCookieDomain: {},
@@ -504,6 +507,12 @@ const threads: Check = (where, value) => {
   }
 }
 
+const errorOverride: Check = (where, value) => {
+  if (typeof value === 'boolean') return
+  if (!Array.isArray(value) || !value.every(status => Number.isInteger(status) && status >= 400 && status <= 599))
+    throw wrong(where, 'true, false or a list of statuses from 400 to 599', value)
+}
+
 const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   upgrade,
   fallback: boolean,
@@ -529,6 +538,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   addHeaders: boolean,
   requestHeaders: headerEditing,
   responseHeaders: headerEditing,
+  errorOverride,
   passReverse,
   passReverseCookiePath: textMap,
   passReverseCookieDomain: textMap,

@@ -421,7 +421,22 @@ async function relayAnswer(
   destination: Destination,
 ): Promise<void> {
   destination.elected?.answered(response)
+  checkStatus(response, destination.settings.errorOverride)
   await relay(response, res, () => rewriting.plainAnswer(response, destination))
+}
+
+/** @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for an answer that the app is to give instead (ProxyErrorOverride). */
+function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
+  const { statusCode = 502, headers } = response
+  if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return
+  response.destroy()
+  const { 'www-authenticate': challenge } = headers
+  const keeps = statusCode === 401 && challenge !== undefined
+  throw new WsTunnelError('WST_ERR_BACKEND_STATUS', {
+    statusCode,
+    detail: `status ${statusCode}`,
+    ...(keeps && { headers: { 'WWW-Authenticate': challenge } }),
+  })
 }
 
 /** Resolves when the answer is sent or the client has left; what earlier middleware put on `res` goes with it. */

@@ -322,6 +322,7 @@ export function settings(
     preserveHost: scope.preserveHost ?? false,
     via: server.via ?? 'off',
     addHeaders: scope.addHeaders ?? true,
+    errorOverride: scope.errorOverride ?? false,
     passReverse: firstOf(scope.reverses),
     passReverseCookiePath: firstOf(scope.cookiePaths),
     passReverseCookieDomain: firstOf(scope.cookieDomains),

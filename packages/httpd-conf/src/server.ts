@@ -33,6 +33,7 @@ export interface Mapping {
 
 /** What sections and the server outside of them may say alike; a more specific one is merged over a less specific one. */
 export interface Scope {
+  errorOverride?: boolean | readonly number[]
   alias?: Alias
   preserveHost?: boolean
   addHeaders?: boolean
@@ -610,7 +611,7 @@ export class ServerReader {
     server.serverName = colon === -1 ? rest : rest.slice(0, colon)
   }
 
-  #errorOverride(directive: Directive, _context: Context): undefined {
+  #errorOverride(directive: Directive, { scope }: Context): undefined {
     const list = splitWords(directive.args)
     if (list.length === 0) {
       this.#fail(
@@ -636,7 +637,8 @@ export class ServerReader {
         )
       }
     }
-    if (on) this.#report.refuse(directive.place, directive.name, 'answers of the backend are passed on as they are')
+    const codes = list.filter(word => /^\d/.test(word)).map(atoi)
+    scope.errorOverride = on && codes.length > 0 ? codes : on === true
   }
 
   #virtualHost(directive: Directive, context: Context): void {
