@@ -64,23 +64,28 @@ test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, a
   client.destroy()
 })
 
-test('closes the answer when the tunnel ends and not before, with address and bytes still known', native, async t => {
-  const closes: unknown[] = []
-  let head = 0
-  const { backend, port, proxy } = await watching(t, (req, res) => {
-    head = req.socket.bytesRead
-    res.on('close', () => closes.push(req.socket.remoteAddress, req.socket.bytesRead - head))
-  })
-  const { client } = await openTunnel(port, '/')
-  client.send('hello')
-  const connection = await backend.connection()
-  await connection.readExact(5)
-  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), closes], [[true], []])
-  client.end()
-  connection.end()
-  await eventually(() => closes.length > 0)
-  assert.deepEqual(closes, ['127.0.0.1', 5])
-})
+test(
+  'closes request and answer when the tunnel ends and not before, with address and bytes still known',
+  native,
+  async t => {
+    const closes: unknown[] = []
+    let head = 0
+    const { backend, port, proxy } = await watching(t, (req, res) => {
+      head = req.socket.bytesRead
+      req.on('close', () => closes.push('request'))
+      res.on('close', () => closes.push(req.socket.remoteAddress, req.socket.bytesRead - head))
+    })
+    const { client } = await openTunnel(port, '/')
+    client.send('hello')
+    const connection = await backend.connection()
+    await connection.readExact(5)
+    assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), closes], [[true], []])
+    client.end()
+    connection.end()
+    await eventually(() => closes.length === 3)
+    assert.deepEqual(new Set(closes), new Set(['request', '127.0.0.1', 5]))
+  },
+)
 
 test('counts as a connection of its server until it has ended', native, async t => {
   const { gateway, open } = await stage(t, record(), offload)

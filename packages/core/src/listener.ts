@@ -216,13 +216,16 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
   handler(req, res)
 }
 
+/** Sockets that were destroyed while their connections live on. */
+export const departed: WeakSet<Socket> = new WeakSet()
+
 /** What Node's server does for an answer on a connection that it still owns. */
 function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): void {
   function clientOnDrain(): void {
     if (!res.writableEnded) res.emit('drain')
   }
   function clientOnClose(): void {
-    req.destroy()
+    if (!departed.has(socket)) req.destroy()
   }
   function responseOnFinish(): void {
     socket.off('drain', clientOnDrain)

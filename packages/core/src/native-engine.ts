@@ -164,9 +164,13 @@ export class NativeEngine implements Engine {
 /** The client's connection goes on to count at its server, for `close`, `getConnections` and `maxConnections`. */
 function keepPlace(client: Socket): () => void {
   const socket = client as unknown as Innards
-  const server = socket._server
+  const { _server: server } = socket
   if (!server || typeof server._connections !== 'number') return () => {}
   socket._server = null
+  return placeAt(server)
+}
+
+function placeAt(server: NonNullable<Innards['_server']>): () => void {
   return () => {
     ;(server._connections as number)--
     server._emitCloseIfDrained?.()

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
-import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, departed, setArrivedUpgrade } from './listener.ts'
 import { PausedProbe } from './pump.ts'
 import { writeHead } from './write-head.ts'
 
@@ -127,7 +127,8 @@ export class PendingUpgrade {
     if (this.#takenOver) return undefined
     return () => {
       this.socket.off('close', this.#close)
-      return this.#close
+      departed.add(this.socket)
+      return closeLater(this.#res)
     }
   }
 
@@ -138,6 +139,23 @@ export class PendingUpgrade {
     this.socket.off('data', this.#clientOnData)
     this.socket.off('end', this.#clientOnGone)
     this.socket.off('close', this.#clientOnGone)
+  }
+}
+
+/**
+ * Closes a request and its answer as their socket would have. When the tunnel has been told of and nobody listens, they are
+ * forgotten, unless somebody else keeps them: they are most of what an open tunnel would hold.
+ */
+function closeLater(answer: ServerResponse): () => void {
+  const weak = new WeakRef(answer)
+  let kept: ServerResponse | undefined = answer
+  queueMicrotask(() => {
+    if (kept !== undefined && kept.listenerCount('close') + kept.req.listenerCount('close') === 0) kept = undefined
+  })
+  return () => {
+    const res = kept ?? weak.deref()
+    res?.req.destroy()
+    res?.emit('close')
   }
 }
 

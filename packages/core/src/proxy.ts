@@ -252,7 +252,10 @@ class RoutedProxy implements TunnelProxy {
       } = await askInTurn(this, req, found, destination => this.#ask(exchange, pending, destination, token))
       leave = both(leave, leaveBackend)
       if (answer.switched) {
-        void this.#run(this.#switch(exchange, pending, destination, token, answer), req, leave, destination)
+        const tunnel = this.#switch(exchange, pending, destination, token, answer)
+        void destination.elected?.member.carry(tunnel)
+        void this.#untilEnd(tunnel, this.#tunnels.run(tunnel), leave)
+        this.#opened(tunnel, req)
         return true
       }
       leave()
@@ -322,18 +325,19 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #run(tunnel: Tunnel, req: IncomingMessage, leave: () => void, { elected }: Destination): Promise<void> {
-    const { onOpen, onClose } = this.#settings
-    void elected?.member.carry(tunnel)
-    const running = this.#tunnels.run(tunnel)
+  #opened(tunnel: Tunnel, req: IncomingMessage): void {
     if (channels.open.hasSubscribers)
       channels.open.publish({ tunnel, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:open'])
-    observe(() => onOpen(tunnel))
+    observe(() => this.#settings.onOpen(tunnel))
+  }
+
+  /** Must not know the request: it would keep it in memory as long as the tunnel is open. */
+  async #untilEnd(tunnel: Tunnel, running: Promise<TunnelEnd>, leave: () => void): Promise<void> {
     const end = await running
     leave()
     if (channels.close.hasSubscribers)
       channels.close.publish({ tunnel, end, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:close'])
-    observe(() => onClose(tunnel, end))
+    observe(() => this.#settings.onClose(tunnel, end))
   }
 
   /** What the app's error handler gets, with the header fields the answer must carry already on `res`. */
