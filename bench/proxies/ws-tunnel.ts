@@ -4,5 +4,5 @@ import express from 'express'
 import { BACKEND_PORT, serve } from './serve.ts'
 
 const app = express()
-app.use(wsTunnel({ target: `ws://127.0.0.1:${BACKEND_PORT}` }))
+app.use(wsTunnel({ target: `ws://127.0.0.1:${BACKEND_PORT}`, async: process.argv[3] === 'offloaded' }))
 serve(createServer(app))
