@@ -231,7 +231,7 @@ for (const stalled of ['client', 'backend'] as const) {
     socket.end()
     const end = await closed
     assert.equal(bytes, end[key])
-    assert.ok(bytes > moved, 'nothing was waiting')
+    assert.ok(moved > 0 && bytes >= moved, 'nothing was waiting')
     assert.equal(end, await gateway.end())
   })
 }

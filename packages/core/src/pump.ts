@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { isPlain, readDirectly } from './direct-read.ts'
 
 /** One direction of a tunnel. */
 export interface Pump {
@@ -52,38 +53,51 @@ export class PausedProbe {
  */
 export function pump(source: Duplex, sink: Duplex, first: readonly Buffer[], moved: (bytes: number) => void): Pump {
   const paused = new PausedProbe(source)
+  let stopped = false
 
-  function sourceOnData(chunk: Buffer): void {
+  /** Whether the sink holds the bytes still. */
+  function take(chunk: Buffer): boolean {
+    if (stopped) return false
     moved(chunk.length)
-    if (!sink.writable || sink.write(chunk)) return
-    source.pause()
-    paused.start()
+    if (!sink.writable) return false
+    const full = !sink.write(chunk)
+    const held = sink.writableLength > 0
+    // A write as long as the high-water mark is `full` even if the kernel took it at once.
+    if (full && held) {
+      source.pause()
+      paused.start()
+    }
+    return held
   }
   function sinkOnDrain(): void {
-    source.resume()
+    if (source.isPaused()) source.resume()
   }
   function sourceOnEnd(): void {
     sink.end()
   }
-  source.on('data', sourceOnData)
+  function handOn(): void {
+    for (let chunk = source.read(); chunk !== null; chunk = source.read()) take(chunk)
+  }
   source.on('end', sourceOnEnd)
   sink.on('drain', sinkOnDrain)
-  source.resume()
-  for (const chunk of first) if (chunk.length > 0) sourceOnData(chunk)
+  for (const chunk of first) if (chunk.length > 0) take(chunk)
+  handOn()
+  // A stream of another kind may hold on to bytes that it says are written.
+  if (!isPlain(sink) || !readDirectly(source, take)) source.on('data', take)
+  if (!sink.writableNeedDrain) source.resume()
   function stop(): void {
     paused.stop()
-    source.off('data', sourceOnData)
+    stopped = true
+    source.off('data', take)
     source.off('end', sourceOnEnd)
     sink.off('drain', sinkOnDrain)
   }
   return {
     stop,
     flush: () => {
+      source.off('data', take)
+      handOn()
       stop()
-      for (let chunk = source.read(); chunk !== null; chunk = source.read()) {
-        moved(chunk.length)
-        if (sink.writable) sink.write(chunk)
-      }
     },
   }
 }
