@@ -32,16 +32,16 @@ suite('ws-tunnel explain', { concurrency: 3 }, () => {
   Upgrade: websocket
   Connection: Upgrade
 
-- route 0  /ws/own/            -> !
+- route 0, ProxyPass ${at('a.conf')}:4  /ws/own/            -> !
     the path does not match
-* route 1  /^\\/rooms\\/(\\d+)$/s -> ws://127.0.0.1:9000/room/$1
+* route 1, ProxyPassMatch ${at('a.conf')}:5  /^\\/rooms\\/(\\d+)$/s -> ws://127.0.0.1:9000/room/$1
     matches
     $0 = "/rooms/7"
     $1 = "7"
-  route 2  /ws/                -> wss://localhost:9000/
+  route 2, ProxyPass ${at('a.conf')}:6  /ws/                -> wss://localhost:9000/
     not tried: route 1 ends the search
 
-An upgrade to websocket, by route 1, to 127.0.0.1:9000:
+An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.0.1:9000:
 
   GET /room/7?x=1 HTTP/1.1
   Host: 127.0.0.1:9000
@@ -75,7 +75,10 @@ An upgrade to websocket, by route 1, to 127.0.0.1:9000:
     const at = await folder(t, { 'a.conf': CONF })
     const explained = async (...args: string[]): Promise<string> =>
       (await ended(t, 'explain', at('a.conf'), 'GET', '/x', ...args)).stdout
-    assert.match(await explained('-H', 'Host: OTHER.example:80'), /Plain HTTP, by route 0, to 127\.0\.0\.1:9001:/)
+    assert.match(
+      await explained('-H', 'Host: OTHER.example:80'),
+      /Plain HTTP, by route 0, ProxyPass [^ ]+a\.conf:13, to 127\.0\.0\.1:9001:/,
+    )
     assert.match(await explained('-H', 'Host: a.chat.example'), /Not proxied: no route matches\./)
     assert.match(await explained('-H', 'Host: nobody'), /Not proxied/)
     assert.match(await explained('--server-name', 'other.example'), /Host: other\.example[\s\S]*Plain HTTP, by route 0/)
@@ -89,7 +92,7 @@ An upgrade to websocket, by route 1, to 127.0.0.1:9000:
     const plain = await ended(t, 'explain', at('a.conf'), 'GET', '/ws/', '-H', 'Upgrade: websocket')
     assert.match(
       plain.stdout,
-      /Plain HTTP \(there is no Connection: upgrade\), by route 2, to localhost:9000 over TLS:/,
+      /Plain HTTP \(there is no Connection: upgrade\), by route 2, ProxyPass [^ ]+a\.conf:6, to localhost:9000 over TLS:/,
     )
     const back = await ended(t, 'explain', at('a.conf'), 'GET', '/ws/own/x')
     assert.match(back.stdout, /Not proxied: its target is false\./)

@@ -286,7 +286,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
       const through = await tunnel(t, port, '/')
       program.signal(signal)
       await program.says(/draining/)
-      await assert.rejects(connect(port), { code: 'ECONNREFUSED' })
+      await eventually(() => assert.rejects(connect(port), { code: 'ECONNREFUSED' }))
       program.signal(signal)
       await say(through, 'still here')
       assert.equal((await through.readAll()).length, 0)

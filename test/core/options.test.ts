@@ -297,6 +297,7 @@ test('takes the safe defaults', () => {
   assert.deepEqual(upgrade, { always: false, any: false, tokens: ['websocket'] })
   assert.deepEqual(when, [])
   assert.deepEqual(rest, {
+    name: undefined,
     target: 'ws://h/',
     path: '/',
     fallback: true,

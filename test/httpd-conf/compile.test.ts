@@ -43,6 +43,7 @@ test('writes every setting out, so that nothing leans on a default', () => {
   const { requestHeaders, ...route } = routeOf(WS)
   assert.equal(typeof requestHeaders, 'function')
   assert.deepEqual(route, {
+    name: 'ProxyPass httpd.conf:1',
     path: '/a',
     when: [],
     target: 'ws://b.test/',
@@ -65,6 +66,7 @@ test('writes every setting out, so that nothing leans on a default', () => {
     preserveHost: false,
     via: 'off',
     addHeaders: true,
+    errorOverride: false,
     passReverse: {},
     passReverseCookiePath: {},
     passReverseCookieDomain: {},
@@ -209,6 +211,21 @@ test("names the how-to's RequestHeader lines as the no-ops they are, with the li
       [5, 'warning', 'SetEnvIf ORIGIN . HTTP_ORIGIN'],
     ],
   )
+})
+
+test('tells what would work in place of the no-op, by where ProxyPass leads', () => {
+  const text = 'ProxyPass /ws/ http://b.test/\nRequestHeader set Upgrade "websocket" env=HTTP_UPGRADE'
+  const [warning] = compileHttpdConf({ text }).diagnostics
+  assert.equal(warning?.expected, 'upgrade=websocket in the ProxyPass line, or ws:// in place of http://')
+})
+
+test('knows the directives that the version knows', () => {
+  const fallback = `ProxyWebsocketFallbackToProxyHttp On\n${WS}`
+  assert.match(said(fallback, 'error', { compat: '2.4.46' }).join(), /no such directive/)
+  assert.equal(said(fallback, 'error').length, 0)
+  const idle = `ProxyWebsocketIdleTimeout 5\n${WS}`
+  assert.match(said(idle, 'warning').join(), /httpd 2\.4 has no such directive/)
+  assert.equal(said(idle, 'warning', { compat: '2.5' }).length, 0)
 })
 
 test('refuses patterns that JavaScript cannot say or that could hang the process', () => {

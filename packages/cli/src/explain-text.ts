@@ -2,14 +2,17 @@ import type { Explanation } from '@ws-tunnel/core'
 import { printable } from './error-log.ts'
 
 /** An explanation for people. */
-export function explanationText({ request, routes, outcome }: Explanation): string {
+export function explanationText({ request, rewritten, routes, outcome }: Explanation): string {
+  const nameOf = (index: number | undefined): string =>
+    [`route ${index}`, routes[index ?? -1]?.name].filter(part => part !== undefined).join(', ')
   const width = Math.max(0, ...routes.map(({ path }) => path.length))
   const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`]
   for (const [name, value] of request.headers) lines.push(`  ${name}: ${value}`)
+  if (rewritten !== undefined) lines.push('', `Rewritten to ${rewritten}`)
   lines.push('')
   for (const { index, path, target, tried, matched, reason, captures } of routes) {
     const mark = matched ? '*' : tried ? '-' : ' '
-    lines.push(`${mark} route ${index}  ${path.padEnd(width)} -> ${target === false ? '!' : target}`)
+    lines.push(`${mark} ${nameOf(index)}  ${path.padEnd(width)} -> ${target === false ? '!' : target}`)
     lines.push(`    ${matched ? 'matches' : tried ? reason : `not tried: ${reason}`}`)
     if (captures === undefined) continue
     const named = Object.entries(captures.params).map(([name, value]) => [`:${name}`, value])
@@ -22,15 +25,15 @@ export function explanationText({ request, routes, outcome }: Explanation): stri
     ])
       lines.push(`    ${name} = ${value === undefined ? '(nothing)' : JSON.stringify(value)}`)
   }
-  lines.push('', ...outcomeLines(outcome))
+  lines.push('', ...outcomeLines(outcome, nameOf))
   return `${lines.map(printable).join('\n')}\n`
 }
 
-function outcomeLines(outcome: Explanation['outcome']): string[] {
+function outcomeLines(outcome: Explanation['outcome'], nameOf: (index: number | undefined) => string): string[] {
   if (outcome.kind === 'app') return [`Not proxied: ${outcome.reason}.`]
   if (outcome.kind === 'answer') {
     const where = outcome.location === undefined ? '' : `, Location: ${outcome.location}`
-    return [`Answered by route ${outcome.route}: ${outcome.status}${where}.`]
+    return [`Answered by ${nameOf(outcome.route)}: ${outcome.status}${where}.`]
   }
   if (outcome.kind === 'refused') {
     const fields = Object.entries(outcome.headers).map(([name, value]) => `  ${name}: ${value}`)
@@ -42,8 +45,11 @@ function outcomeLines(outcome: Explanation['outcome']): string[] {
     outcome.kind === 'upgrade'
       ? `An upgrade to ${outcome.token}`
       : `Plain HTTP${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`
+  const { balancer } = outcome.backend
+  const others = balancer && `Balancer ${balancer.name} asks ${balancer.members.join(', then ')}.`
   return [
-    `${how}, by route ${outcome.route}, to ${where}:`,
+    `${how}, by ${nameOf(outcome.route)}, to ${where}:`,
+    ...(others === undefined ? [] : [others]),
     '',
     `  ${requestLine}`,
     ...headers.map(pair => `  ${pair.join(': ')}`),

@@ -32,6 +32,8 @@ export interface ExplainRequest {
 export interface ExplainedRoute {
   /** Its place in the list. */
   index: number
+  /** As its option says. */
+  name: string | undefined
   /** Path as written; a RegExp in slashes. */
   path: string
   /** Target as written; `false` for a route that hands back, `function` for one that asks. */
@@ -151,13 +153,14 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     }
   }
 
-  const routes = settings.routes.map(({ path, target }, index): ExplainedRoute => {
+  const routes = settings.routes.map(({ name, path, target }, index): ExplainedRoute => {
     const ended = outcome.route ?? settings.routes.length
     const tried = missed.length > index || index === ended
     const matched = match !== null && index === match.route.index
     const refused = index === ended && !matched && outcome.kind === 'refused' ? outcome.message : undefined
     return {
       index,
+      name,
       path: String(path),
       target: shownTarget(target),
       tried,

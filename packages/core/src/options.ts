@@ -154,6 +154,8 @@ export interface RouteOptions extends RouteDefaults {
   when?: Condition[]
   /** Where the request goes. */
   target: Target
+  /** What `explain` and `proxy.routes` call it, for people. @default undefined */
+  name?: string
 }
 
 /**
@@ -277,7 +279,7 @@ export interface CommonOptions {
 export type WsTunnelOptions = CommonOptions &
   (
     | (Omit<RouteOptions, 'path'> & { routes?: never; path?: never })
-    | (RouteDefaults & { routes: readonly RouteOptions[]; target?: never; when?: never; path?: never })
+    | (RouteDefaults & { routes: readonly RouteOptions[]; target?: never; when?: never; path?: never; name?: never })
   )
 
 /** The `upgrade` option, read. */
@@ -296,6 +298,7 @@ type Present = Required<
 
 /** A route with every setting present. */
 export interface RouteSettings extends Readonly<Present> {
+  readonly name: string | undefined
   readonly path: string | RegExp
   readonly when: readonly Condition[]
   readonly target: Target
@@ -501,6 +504,9 @@ const condition: Check = (where, value) => {
   } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
 }
 
+const text: Check = (where, value) => {
+  if (typeof value !== 'string' || value === '') throw wrong(where, 'a string that is not empty', value)
+}
 const threads: Check = (where, value) => {
   if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > 64) {
     throw wrong(where, 'a whole number from 1 to 64', value)
@@ -546,7 +552,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   lookup: callback,
 }
 
-const ROUTE_CHECKS: Record<string, Check> = { path, when: conditions, target, ...ROUTE_DEFAULT_CHECKS }
+const ROUTE_CHECKS: Record<string, Check> = { path, when: conditions, target, name: text, ...ROUTE_DEFAULT_CHECKS }
 
 const loadFactor: Check = (where, value) => {
   if (typeof value !== 'number' || !(value >= 1 && value <= 100)) throw wrong(where, 'a number from 1 to 100', value)
@@ -562,9 +568,6 @@ const letters: Check = (where, value) => {
 const routeId: Check = (where, value) => {
   if (typeof value !== 'string' || !/^[\x21-\x7e]{1,63}$/.test(value) || /[,;]/.test(value))
     throw wrong(where, '1 to 63 characters without space, comma or semicolon', value)
-}
-const text: Check = (where, value) => {
-  if (typeof value !== 'string' || value === '') throw wrong(where, 'a string that is not empty', value)
 }
 const separator: Check = (where, value) => {
   if (value !== false && (typeof value !== 'string' || value.length !== 1))
@@ -676,6 +679,7 @@ function readRoute(where: string, options: object, defaults: Record<string, unkn
     ...route,
     upgrade: readUpgrade(route.upgrade),
     allowedOrigins: route.allowedOrigins && new Set(route.allowedOrigins.map(origin => origin.toLowerCase())),
+    name: route.name,
     lookup: route.lookup,
     requestHeaders: route.requestHeaders,
     responseHeaders: route.responseHeaders,
@@ -780,14 +784,14 @@ function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSett
     return [readRoute('', beside, {})]
   }
   if (!Array.isArray(routes)) throw wrong('routes', 'a list of routes', routes)
-  for (const key of ['path', 'when', 'target']) {
+  for (const key of ['path', 'when', 'target', 'name']) {
     if (beside[key] !== undefined) {
       throw new WsTunnelError('WST_ERR_OPTION', {
         detail: `\`${key}\` cannot stand beside \`routes\`: it belongs into one of them`,
       })
     }
   }
-  const { path: _path, when: _when, target: _target, ...rest } = beside
+  const { path: _path, when: _when, target: _target, name: _name, ...rest } = beside
   const defaults = checked('', rest, ROUTE_DEFAULT_CHECKS)
   return routes.map((route, i) => {
     if (!isRecord(route)) throw wrong(`routes[${i}]`, 'a route: { path, when, target, ... }', route)

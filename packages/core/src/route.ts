@@ -64,6 +64,8 @@ const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 export interface RouteStatus {
   /** Its place in the list, for messages and metrics. */
   readonly index: number
+  /** As its option says. */
+  readonly name: string | undefined
   /** The path as it was written; a RegExp between slashes. */
   readonly path: string
   /** The target as it was written; `undefined` where a function gives it, `false` hands requests back to the app. */
@@ -101,6 +103,10 @@ export class Route implements RouteStatus {
       this.#template = parseTarget(settings.target, this.#scope, `${where}target`)
       this.#destinations.check(this.#template, `${where}target`)
     }
+  }
+
+  get name(): string | undefined {
+    return this.settings.name
   }
 
   get path(): string {

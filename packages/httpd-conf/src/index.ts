@@ -184,7 +184,7 @@ function read(source: string | HttpdConf): Reading {
     version: compat === '2.5' ? '2.5.1' : compat,
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
-  const reader = new ServerReader(report)
+  const reader = new ServerReader(report, compat)
   const tree = new Parser(around).parse(text, file)
   reader.read(tree)
   const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(around.serverRoot), name))
@@ -209,7 +209,7 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   const workers = compileWorkers(context)
   const routes = compileRoutes(context)
   const rewriting = compileRewriting(context)
-  checkRequestEdits([server.scope, ...server.locations.map(({ scope }) => scope)], report)
+  checkRequestEdits(server, report)
   // httpd appends to X-Forwarded-* whoever sent them.
   const { balancers } = context
   const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Rewrite, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import { environmentOf, keepEnvironment } from './environment.ts'
 import { applyRules, type RewriteOutcome, type RewriteRule } from './rewriter.ts'
-import { orUpgradeRequired, type RouteContext, settings, speaks, validated } from './routes.ts'
+import { nameOf, orUpgradeRequired, type RouteContext, settings, speaks, validated } from './routes.ts'
 import type { Alias } from './server.ts'
 
 /** mod_rewrite as the core takes it. */
@@ -43,7 +43,7 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
   return {
     rewrite,
     routes: [
-      { ...when(outcome => outcome === UNREADABLE), target: () => false },
+      { name: 'a malformed path', ...when(outcome => outcome === UNREADABLE), target: () => false },
       ...proxying.flatMap(rule =>
         proxyingRoute(
           rule,
@@ -53,12 +53,13 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
         ),
       ),
       {
+        name: 'RewriteRule with an answer',
         ...when(outcome => outcome.kind === 'answered'),
         target: req => answer(outcomes.get(req) as RewriteOutcome & { kind: 'answered' }),
         upgrade: false,
         fallback: true,
       },
-      { ...when(outcome => outcome.kind === 'file'), target: false },
+      { name: 'RewriteRule without [PT]', ...when(outcome => outcome.kind === 'file'), target: false },
     ],
   }
 }
@@ -85,6 +86,7 @@ function proxyingRoute(
     parameters: new Map(),
   }
   const route: RouteOptions = {
+    name: nameOf(rule),
     ...chosen,
     target: req => ({ url, path: (outcomes.get(req) as RewriteOutcome & { kind: 'proxied' }).path }),
     ...settings(alias, url, server.scope, context),

@@ -189,7 +189,13 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   const encodedSlashes = server.encodedSlashes ?? 'reject'
   const noProxy = mayBe('no-proxy', server.scope.envRules) || server.rules.some(rule => rule.environment.length > 0)
   const when: Condition[] = noProxy ? [{ test: req => !environmentOf(req, server.scope.envRules).has('no-proxy') }] : []
-  const common = { path: pathOf(alias, lookaheads), when, encodedSlashes, mergeSlashes: server.mergeSlashes ?? true }
+  const common = {
+    name: nameOf(alias),
+    path: pathOf(alias, lookaheads),
+    when,
+    encodedSlashes,
+    mergeSlashes: server.mergeSlashes ?? true,
+  }
   const compiled: RouteOptions =
     target === false ? { ...common, target } : { ...common, target, ...settings(alias, target, scope, context) }
   if (!validated(compiled, alias, context)) return []
@@ -208,10 +214,16 @@ export function orUpgradeRequired(route: RouteOptions): RouteOptions[] {
       headers: { Upgrade: 'websocket', Connection: 'Upgrade, close' },
     })
   }
-  const { path, when, encodedSlashes, mergeSlashes } = route
-  const same = Object.entries({ path, when, encodedSlashes, mergeSlashes }).filter(([, value]) => value !== undefined)
+  const { name, path, when, encodedSlashes, mergeSlashes } = route
+  const same = Object.entries({ name, path, when, encodedSlashes, mergeSlashes }).filter(
+    ([, value]) => value !== undefined,
+  )
   return [route, { ...Object.fromEntries(same), target: refuse, upgrade: false, fallback: true }]
 }
+
+/** A line as explanations name it. */
+export const nameOf = ({ name, place: { file, line } }: Pick<Alias, 'name' | 'place'>): string =>
+  `${name} ${file}:${line}`
 
 const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
   rules.some(({ sets }) => sets.some(([name]) => name === variable))
@@ -432,13 +444,18 @@ function answerEditing(scope: Scope): (headers: HeaderList, req: IncomingMessage
 }
 
 /** RequestHeader lines whose variable nothing sets, and those that would touch the upgrade itself. */
-export function checkRequestEdits(scopes: readonly Scope[], report: Report): void {
-  const known = new Set(
-    scopes.flatMap(scope => [
+export function checkRequestEdits(server: Server, report: Report): void {
+  const scopes = [server.scope, ...server.locations.map(({ scope }) => scope)]
+  const toWebsocket = server.aliases.some(({ real }) => isWebsocket(real))
+  const known = new Set([
+    ...server.rules.flatMap(({ environment }) =>
+      environment.map(({ literalStart }) => literalStart.replace(/:.*/s, '')),
+    ),
+    ...scopes.flatMap(scope => [
       ...scope.setEnv.keys(),
       ...scope.envRules.flatMap(({ sets }) => sets.map(([name]) => name)),
     ]),
-  )
+  ])
   for (const { name, field, condition, place, action } of scopes.flatMap(scope => scope.requestEdits)) {
     const lower = field.toLowerCase()
     if (condition !== undefined && !condition.negated && !known.has(condition.variable)) {
@@ -447,7 +464,9 @@ export function checkRequestEdits(scopes: readonly Scope[], report: Report): voi
         at: `env=${condition.variable}`,
         expected:
           lower === 'upgrade' || lower === 'connection'
-            ? 'nothing: ProxyPass to ws:// passes upgrades on by itself'
+            ? toWebsocket
+              ? 'nothing: ProxyPass to ws:// passes upgrades on by itself'
+              : 'upgrade=websocket in the ProxyPass line, or ws:// in place of http://'
             : `SetEnvIf ${header?.replaceAll('_', '-') ?? 'Header'} . ${condition.variable}`,
       })
     } else if (lower === 'upgrade') {

@@ -3,6 +3,7 @@ import type { Place, Remark, Report } from './diagnostics.ts'
 import { type EnvRule, readEnvRule } from './environment.ts'
 import { Expansion } from './expansion.ts'
 import { type HeaderEdit, readHeaderEdit } from './header-edits.ts'
+import type { Compat } from './index.ts'
 import { OUTSIDE } from './outside.ts'
 import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
 import type { Directive } from './parse.ts'
@@ -174,10 +175,12 @@ export class ServerReader {
   readonly main = emptyServer()
   readonly hosts: VirtualHost[] = []
   readonly #report: Report
+  readonly #compat: Compat
   readonly #handlers: Record<string, Handler>
 
-  constructor(report: Report) {
+  constructor(report: Report, compat: Compat) {
     this.#report = report
+    this.#compat = compat
     this.#handlers = this.#table()
   }
 
@@ -192,7 +195,7 @@ export class ServerReader {
   }
 
   #directive(directive: Directive, context: Context): void {
-    const { key, name, place, args } = directive
+    const { key, name, place } = directive
     if (Object.hasOwn(this.#handlers, key)) {
       this.#handlers[key]?.(directive, context)
       return
@@ -200,16 +203,21 @@ export class ServerReader {
     const outside = OUTSIDE.get(key)
     if (outside?.kind === 'ignored') this.#report.ignore(place, name, outside.why)
     else if (outside !== undefined) this.#report.refuse(place, name, outside.why)
-    else {
-      const known = [...Object.keys(this.#handlers), ...OUTSIDE.keys()]
-      const near = known.find(other => other.length > 3 && isNear(other, key))
-      const written = key.startsWith('<') ? name : name
-      this.#report.error(place, name, 'no such directive', {
-        httpd: `Invalid command '${written}', perhaps misspelled or defined by a module not included in the server configuration`,
-        ...(near === undefined ? {} : { expected: `perhaps ${near}` }),
-      })
-    }
-    void args
+    else this.#unknown(directive)
+  }
+
+  #unknown({ key, name, place }: Directive): void {
+    const known = [...Object.keys(this.#handlers), ...OUTSIDE.keys()]
+    const near = known.find(other => other !== key && other.length > 3 && isNear(other, key))
+    this.#report.error(place, name, 'no such directive', {
+      httpd: `Invalid command '${name}', perhaps misspelled or defined by a module not included in the server configuration`,
+      ...(near === undefined ? {} : { expected: `perhaps ${near}` }),
+    })
+  }
+
+  #ofNextVersion(place: Place, name: string): void {
+    if (this.#compat !== '2.5')
+      this.#report.warn(place, name, 'honoured; httpd 2.4 has no such directive, only its next version')
   }
 
   #fail(directive: Directive, httpd: string, remark: Remark = {}): undefined {
@@ -314,12 +322,13 @@ export class ServerReader {
       proxyaddheaders: flag((on, _, { scope }) => {
         scope.addHeaders = on
       }),
-      proxywebsocketfallbacktoproxyhttp: flag((on, _, { scope }) => {
-        scope.fallback = on
+      proxywebsocketfallbacktoproxyhttp: flag((on, directive, { scope }) => {
+        if (this.#compat === '2.4.46') this.#unknown(directive)
+        else scope.fallback = on
       }),
       proxywebsocketasync: flag((on, { place, name }, { scope }) => {
         scope.async = on
-        this.#report.warn(place, name, 'honoured; httpd 2.4 has no such directive, only its next version')
+        this.#ofNextVersion(place, name)
       }),
       proxywebsocketasyncdelay: words(
         1,
@@ -331,11 +340,7 @@ export class ServerReader {
           if (ms === undefined) this.#fail(directive, `${directive.name} timeout has wrong format`, { at: value })
           else {
             scope.asyncDelay = ms
-            this.#report.warn(
-              directive.place,
-              directive.name,
-              'honoured; httpd 2.4 has no such directive, only its next version',
-            )
+            this.#ofNextVersion(directive.place, directive.name)
           }
         },
       ),
@@ -349,11 +354,7 @@ export class ServerReader {
           if (ms === undefined) this.#fail(directive, `${directive.name} timeout has wrong format`, { at: value })
           else {
             scope.websocketIdle = ms
-            this.#report.warn(
-              directive.place,
-              directive.name,
-              'honoured; httpd 2.4 has no such directive, only its next version',
-            )
+            this.#ofNextVersion(directive.place, directive.name)
           }
         },
       ),
