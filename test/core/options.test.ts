@@ -303,6 +303,7 @@ test('takes the safe defaults', () => {
     fallback: true,
     join: 'slash',
     encodedSlashes: 'reject',
+    mapping: 'decoded',
     mergeSlashes: true,
     query: 'append',
     nocanon: false,

@@ -49,6 +49,7 @@ test('writes every setting out, so that nothing leans on a default', () => {
     target: 'ws://b.test/',
     join: 'concat',
     encodedSlashes: 'reject',
+    mapping: 'decoded',
     mergeSlashes: true,
     nocanon: false,
     upgrade: 'websocket',

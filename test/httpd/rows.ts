@@ -234,6 +234,24 @@ const PLAIN: readonly Plain[] = [
     '/a/cookie',
   ],
   [`<Location /a>\nProxyPass ${U}/b\nProxyPassReverse ${U}/b\nProxyPassReverse /b\n</Location>`, '/a/answer'],
+  // Paths that are not decoded.
+  [
+    `ProxyPass "/sp%3Fseg" "${U}/to%3Fseg" mapping=encoded`,
+    '/sp%3Fseg/x%20y%2Fz?q',
+    '/sp?seg',
+    '/sp%3fseg',
+    '/sp%3Fseg',
+    '/sp%3Fsegx',
+    '/sp%3Fseg/%61/./b//c/../d',
+    '/sp%3Fseg/%c3%a9',
+  ],
+  [
+    `RewriteEngine On\nRewriteRule ^/m/(.*) ${V}/rewritten/$1 [P]\nProxyPass /m ${U}/mapped mapping=encoded\nProxyPass / ${V}/`,
+    '/m/x%20y',
+    '/n/x%20y',
+    '/%6d/x',
+    '/m%2Fx',
+  ],
   // Errors of the backend.
   [`ProxyPass / ${U}/\nProxyErrorOverride On`, '/fail-404', '/fail-503', '/fail-401', '/fail-399', '/x'],
   [`ProxyPass / ${U}/\nProxyErrorOverride On 503 404`, '/fail-404', '/fail-503', '/fail-500', '/fail-401'],

@@ -41,6 +41,12 @@ export class RequestUrl {
     this.query = mark === -1 ? '' : originForm.slice(mark)
   }
 
+  /** The path as `mapping: 'encoded'` matches it. */
+  encoded(mergeSlashes: boolean): DecodedPath {
+    const { text, fault } = encodedPath(this.rawPath, mergeSlashes)
+    return { text, fault: this.query.includes('#') ? bad('the query holds a fragment') : fault }
+  }
+
   /** The decoded path; each mode is computed once. */
   path(encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
     if (this.#rewritten !== undefined) return this.#rewritten
@@ -57,6 +63,28 @@ export class RequestUrl {
 
 const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
 
+/** httpd's ap_normalize_path alone: escapes stay, but for those of unreserved characters. */
+export function encodedPath(raw: string, mergeSlashes = true): DecodedPath {
+  let fault = malformed(raw)
+  const { text, aboveRoot } = normalise(withoutNeedlessEscapes(raw), mergeSlashes)
+  if (/(?:^|[\\/]|%2f|%5c)\.\.(?:[\\/]|%2f|%5c|$)/i.test(text)) fault ??= bad('the path holds a hidden dot segment')
+  if (aboveRoot) fault ??= bad('the path leads above the root')
+  return { text, fault }
+}
+
+function malformed(raw: string): WsTunnelError | undefined {
+  if (raw.includes('#')) return bad('the path holds a fragment')
+  if (/[\0-\x20\x7f]/.test(raw)) return bad('the path holds a space or control character')
+  if (/%(?![0-9a-f]{2})/i.test(raw)) return bad('the path holds a % that begins no escape')
+  return undefined
+}
+
+/** RFC 3986 6.2.2.2. */
+const withoutNeedlessEscapes = (raw: string): string =>
+  raw.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+
 /**
  * httpd's ap_normalize_path and ap_unescape_url_ex: unreserved characters decoded, `.` and `..` segments resolved,
  * slashes merged unless told otherwise, then everything decoded but what `encodedSlashes` says of `%2F`.
@@ -64,19 +92,13 @@ const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_RE
 export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
   if (/^[\w\-.~!$&'()*+,;=:@/]*$/.test(raw) && !/\/[./]/.test(raw)) return { text: raw, fault: undefined }
 
-  let fault: WsTunnelError | undefined
-  if (raw.includes('#')) fault = bad('the path holds a fragment')
-  else if (/[\0-\x20\x7f]/.test(raw)) fault = bad('the path holds a space or control character')
-  else if (/%(?![0-9a-f]{2})/i.test(raw)) fault = bad('the path holds a % that begins no escape')
-  else if (/%00/.test(raw)) fault = new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'encoded NUL' })
-  else if (encodedSlashes === 'reject' && /%2f/i.test(raw)) {
-    fault = new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'see the option `encodedSlashes`' })
+  let fault = malformed(raw)
+  if (/%00/.test(raw)) fault ??= new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'encoded NUL' })
+  if (encodedSlashes === 'reject' && /%2f/i.test(raw)) {
+    fault ??= new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'see the option `encodedSlashes`' })
   }
 
-  const unreserved = raw.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  )
-  const normal = normalise(unreserved, mergeSlashes)
+  const normal = normalise(withoutNeedlessEscapes(raw), mergeSlashes)
   // Kept slashes stay escapes in the text, so `%25` must stay one too, or `%252F` would come out as `%2F`.
   const stays = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
   const bytes = normal.text.replace(/%([0-9a-f]{2})/gi, (sequence, hex: string) =>

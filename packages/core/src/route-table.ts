@@ -44,10 +44,13 @@ export class RouteTable {
   match(req: IncomingMessage, asked: RequestUrl, onMiss?: (route: Route, miss: Miss) => void): Match | null {
     // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
     if (!asked.rawPath.startsWith('/')) return null
-    const url = this.#rewritten(req, asked)
-    if (!url.rawPath.startsWith('/')) return null
+    let rewritten: RequestUrl | undefined
     for (const route of this.#routes) {
-      const { fallback, upgrade } = route.settings
+      const { fallback, upgrade, mapping } = route.settings
+      // httpd: pre_translate_name, before mod_rewrite.
+      if (mapping === 'decoded') rewritten ??= this.#rewritten(req, asked)
+      const url = rewritten ?? asked
+      if (!url.rawPath.startsWith('/')) return null
       if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') {
         onMiss?.(route, 'upgrade')
         continue

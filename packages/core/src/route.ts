@@ -4,7 +4,7 @@ import { type ConditionTest, compileConditions, stateless } from './conditions.t
 import { type Backends, type Destination, Destinations } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
-import { prefixLength, type RequestUrl } from './path.ts'
+import { type DecodedPath, prefixLength, type RequestUrl } from './path.ts'
 import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
@@ -141,7 +141,7 @@ export class Route implements RouteStatus {
    * @throws {WsTunnelError} for a matched path that may not be proxied.
    */
   match(req: IncomingMessage, url: RequestUrl, onMiss?: (miss: Miss) => void): Captures | null {
-    const { text, fault } = url.path(this.settings.encodedSlashes, this.settings.mergeSlashes)
+    const { text, fault } = this.#read(url)
     if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) checkLength(text)
     const found = this.#matchPath(text)
     if (found === null) {
@@ -154,6 +154,11 @@ export class Route implements RouteStatus {
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
     return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
+  }
+
+  #read(url: RequestUrl): DecodedPath {
+    const { mapping, encodedSlashes, mergeSlashes } = this.settings
+    return mapping === 'encoded' ? url.encoded(mergeSlashes) : url.path(encodedSlashes, mergeSlashes)
   }
 
   /** The worker and path for a match; `false` hands the request back to the app. */
@@ -194,7 +199,7 @@ export class Route implements RouteStatus {
     captures: Captures,
   ): Destination | Promise<Destination> {
     const { join, encodedSlashes, query } = this.settings
-    const raw = this.#rawCaptures(url)
+    const raw = this.settings.mapping === 'encoded' ? captures : this.#rawCaptures(url)
     const joining = { join, encodedSlashes, raw: raw !== undefined, query: url.query, queries: query }
     return this.#destinations.of(template, buildPath(template, { ...captures, ...raw }, joining), req)
   }
@@ -262,16 +267,16 @@ export class Route implements RouteStatus {
   ): Routing | Promise<Routing> {
     if (result === false) return false
     if (isAnswer(result)) return new LocalDestination(result)
-    if (isExact(result)) return this.#destinations.of(this.#read(result.url), exactPath(result.path), req)
+    if (isExact(result)) return this.#destinations.of(this.#parse(result.url), exactPath(result.path), req)
     if (typeof result !== 'string') {
       throw new WsTunnelError('WST_ERR_CALLBACK', {
         detail: `the target function gave ${typeof result}, expected a URL, false, { url, path } or { status, location }`,
       })
     }
-    return this.#destination(this.#read(result), req, url, captures)
+    return this.#destination(this.#parse(result), req, url, captures)
   }
 
-  #read(text: string): TargetTemplate {
+  #parse(text: string): TargetTemplate {
     try {
       const template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
       this.#destinations.check(template, 'the URL given by the target function')

@@ -213,13 +213,15 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   // httpd appends to X-Forwarded-* whoever sent them.
   const { balancers } = context
   const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const
-  if (rewriting === undefined) return { ...common, routes }
+  // Lines with mapping= are looked at before anything is decoded or rewritten. httpd: pre_translate_name.
+  const { encoded = [], decoded = [] } = Object.groupBy(routes, ({ mapping }) => mapping ?? 'decoded')
+  if (rewriting === undefined) return { ...common, routes: [...encoded, ...decoded] }
   return {
     ...common,
     rewrite: rewriting.rewrite,
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
-    routes: [...rewriting.routes, ...routes],
+    routes: [...encoded, ...rewriting.routes, ...decoded],
   }
 }
 

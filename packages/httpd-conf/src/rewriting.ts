@@ -83,6 +83,7 @@ function proxyingRoute(
     regex: rule.pattern,
     real: substitution?.literalStart ?? url,
     nocanon: rule.noEscape,
+    encoded: false,
     parameters: new Map(),
   }
   const route: RouteOptions = {

@@ -195,6 +195,7 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
     when,
     encodedSlashes,
     mergeSlashes: server.mergeSlashes ?? true,
+    mapping: alias.encoded ? ('encoded' as const) : ('decoded' as const),
   }
   const compiled: RouteOptions =
     target === false ? { ...common, target } : { ...common, target, ...settings(alias, target, scope, context) }
@@ -244,7 +245,7 @@ export function validated(compiled: RouteOptions, { place, name, real }: Alias, 
  * The URL as the core takes it: its path in httpd's canonical form, where `%` is a character like any other, and captures
  * left in. httpd: ap_proxy_canonenc_ex, ap_pregsub.
  */
-function compileTarget({ real, regex, place, name }: Alias, report: Report): string | undefined {
+function compileTarget({ real, regex, place, name, encoded }: Alias, report: Report): string | undefined {
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
   if (!/^(?:wss?|https?|balancer)$/i.test(scheme)) {
@@ -276,6 +277,7 @@ function compileTarget({ real, regex, place, name }: Alias, report: Report): str
   let path = ''
   for (const [unit] of rest.matchAll(/\$\d|\\.|./gsu)) {
     if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
+    else if (encoded) path += unit
     else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
   }
   const host = /^balancer$/i.test(scheme) ? authority.toLowerCase() : authority
@@ -321,7 +323,7 @@ export function settings(
   }
   return {
     join: 'concat',
-    nocanon: alias.nocanon,
+    nocanon: alias.nocanon && !alias.encoded,
     upgrade: isWebsocket(target) ? 'websocket' : false,
     fallback,
     ...times(NO_PARAMETERS, context, { websocketIdle: scope.websocketIdle, fallback }),

@@ -23,6 +23,8 @@ export interface Alias {
   /** URL, or `!`. */
   readonly real: string
   readonly nocanon: boolean
+  /** `mapping=encoded` */
+  readonly encoded: boolean
   readonly parameters: ReadonlyMap<string, string>
 }
 
@@ -929,6 +931,7 @@ export class ServerReader {
     let isRegex = match
     let real: string | undefined
     let nocanon = false
+    let encoded = false
     const parameters = new Map<string, string>()
     for (const word of splitWords(directive.args)) {
       const lower = word.toLowerCase()
@@ -957,7 +960,8 @@ export class ServerReader {
         if (key.toLowerCase() !== 'mapping') parameters.set(key.toLowerCase(), value)
         else if (!/^(?:encoded|servlet)$/i.test(value))
           return this.#fail(directive, 'unknown mapping', { at: word, expected: 'mapping=encoded or mapping=servlet' })
-        else this.#report.refuse(place, name, `${word} is not honoured`, { at: word })
+        else if (/^encoded$/i.test(value)) encoded = true
+        else this.#report.refuse(place, name, `${word} is not honoured`, { at: word, expected: 'mapping=encoded' })
       }
     }
     if (fake === undefined || real === undefined) {
@@ -984,6 +988,8 @@ export class ServerReader {
       })
       return
     }
+    if (real === '!' && encoded)
+      this.#report.refuse(place, name, 'with mapping= it keeps nothing from the lines without', { at: 'mapping' })
     if (real !== '!') {
       if (!/^(?:unix:[^|]+\|)?[a-z][a-z0-9+.-]*:/i.test(real)) {
         return this.#fail(directive, `ProxyPass URL must be absolute!: ${real}`, {
@@ -1007,7 +1013,7 @@ export class ServerReader {
         at: fake,
       })
     }
-    const alias: Alias = { name, place, fake, regex, real, nocanon, parameters }
+    const alias: Alias = { name, place, fake, regex, real, nocanon, encoded, parameters }
     if (location === undefined) server.aliases.push(alias)
     else {
       if (scope.alias !== undefined) {
