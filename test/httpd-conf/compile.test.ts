@@ -178,7 +178,7 @@ test('refuses what would change security or routing, unless it is allowed by nam
     'SetHandler x',
     'ErrorDocument 503 /x',
     '<Proxy balancer://c>\nBalancerMember ws://b.test hcmethod=GET\n</Proxy>',
-    `${WS} mapping=servlet`,
+    `${WS} mapping=servlet interpolate`,
     'ProxyPassMatch ^/(a) ws://b.test/$1 nocanon',
     'RequestHeader set Upgrade websocket',
   ]) {

@@ -92,8 +92,8 @@ export interface RouteDefaults {
   join?: 'slash' | 'concat'
   /** `%2F` in a path: answer 404, decode it, or keep it as it is (AllowEncodedSlashes). @default 'reject' */
   encodedSlashes?: 'reject' | 'decode' | 'keep'
-  /** Match the path before it is decoded, and send it so; such routes do not see what `rewrite` made (`mapping=encoded`). @default 'decoded' */
-  mapping?: 'decoded' | 'encoded'
+  /** Match the path before it is decoded, and send it so; such routes do not see what `rewrite` made. `'servlet'` takes a prefix for what a servlet container does, which resolves `/x/..;/` (`mapping=`). @default 'decoded' */
+  mapping?: 'decoded' | 'encoded' | 'servlet'
   /** Take a run of slashes in a path for one (MergeSlashes). @default true */
   mergeSlashes?: boolean
   /** How a target's query and the request's meet: the request's behind the target's (QSA), the target's instead where it has one, or the target's alone (QSD). @default 'append' */
@@ -527,7 +527,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   fallback: boolean,
   join: oneOf('slash', 'concat'),
   encodedSlashes: oneOf('reject', 'decode', 'keep'),
-  mapping: oneOf('decoded', 'encoded'),
+  mapping: oneOf('decoded', 'encoded', 'servlet'),
   mergeSlashes: boolean,
   query: oneOf('append', 'replace', 'drop'),
   nocanon: boolean,

@@ -191,3 +191,28 @@ export function prefixLength(path: string, prefix: string): number {
   const boundary = prefix.endsWith('/') || at === path.length || path[at] === '/'
   return boundary ? at : -1
 }
+
+/**
+ * How much of a path a prefix covers where the backend is a servlet container: it takes parameters (`;name=value`) off every
+ * segment before it resolves dot segments, so `/x/..;/app` is `/app` to it. httpd: alias_match_servlet.
+ *
+ * @returns how many characters of the path it covers, or -1.
+ */
+export function servletPrefixLength(path: string, prefix: string): number {
+  const segments: { name: string; start: number; end: number }[] = []
+  for (const { 0: whole, 1: name = '', index } of path.matchAll(/\/+([^/;]*)(?:;[^/]*)?/g)) {
+    const start = index + whole.search(/[^/]|$/)
+    if (name === '..') {
+      if (segments.pop() === undefined) return -1
+    } else if (name !== '.') segments.push({ name, start, end: start + name.length })
+  }
+  const wanted = prefix.split('/').filter(name => name !== '')
+  const open = prefix.endsWith('/')
+  if (segments.length < wanted.length + (open ? 1 : 0)) return -1
+  if (wanted.some((name, i) => segments[i]?.name !== name)) return -1
+  const next = segments[wanted.length]
+  const last = segments[wanted.length - 1]
+  if (next === undefined) return path.length
+  if (open) return next.start
+  return last !== undefined && path[last.end] === ';' ? last.end : next.start - 1
+}

@@ -4,7 +4,7 @@ import { type ConditionTest, compileConditions, stateless } from './conditions.t
 import { type Backends, type Destination, Destinations } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
-import { type DecodedPath, prefixLength, type RequestUrl } from './path.ts'
+import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from './path.ts'
 import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
@@ -158,7 +158,7 @@ export class Route implements RouteStatus {
 
   #read(url: RequestUrl): DecodedPath {
     const { mapping, encodedSlashes, mergeSlashes } = this.settings
-    return mapping === 'encoded' ? url.encoded(mergeSlashes) : url.path(encodedSlashes, mergeSlashes)
+    return mapping === 'decoded' ? url.path(encodedSlashes, mergeSlashes) : url.encoded(mergeSlashes)
   }
 
   /** The worker and path for a match; `false` hands the request back to the app. */
@@ -199,7 +199,7 @@ export class Route implements RouteStatus {
     captures: Captures,
   ): Destination | Promise<Destination> {
     const { join, encodedSlashes, query } = this.settings
-    const raw = this.settings.mapping === 'encoded' ? captures : this.#rawCaptures(url)
+    const raw = this.settings.mapping === 'decoded' ? this.#rawCaptures(url) : captures
     const joining = { join, encodedSlashes, raw: raw !== undefined, query: url.query, queries: query }
     return this.#destinations.of(template, buildPath(template, { ...captures, ...raw }, joining), req)
   }
@@ -287,7 +287,7 @@ export class Route implements RouteStatus {
   }
 }
 
-function compilePath({ path, join }: RouteSettings, where: string): [PathTest, TemplateScope] {
+function compilePath({ path, join, mapping }: RouteSettings, where: string): [PathTest, TemplateScope] {
   if (path instanceof RegExp) {
     const pattern = stateless(path)
     const test: PathTest = text => {
@@ -297,13 +297,18 @@ function compilePath({ path, join }: RouteSettings, where: string): [PathTest, T
     return [test, { groups: true, params: [], glued: join === 'concat' }]
   }
   const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
-  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join)
+  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join, mapping)
 }
 
-function compilePrefix(prefix: string, join: RouteSettings['join']): [PathTest, TemplateScope] {
+function compilePrefix(
+  prefix: string,
+  join: RouteSettings['join'],
+  mapping: RouteSettings['mapping'],
+): [PathTest, TemplateScope] {
+  const lengthOf = mapping === 'servlet' ? servletPrefixLength : prefixLength
   const test: PathTest = text => {
     // Glued as httpd does it, "/" covers the slash; otherwise the slash tells a mount point from what is below it.
-    const length = prefix === '/' && join === 'slash' ? 0 : prefixLength(text, prefix)
+    const length = prefix === '/' && join === 'slash' ? 0 : lengthOf(text, prefix)
     return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
   }
   return [test, { groups: false, params: [] }]

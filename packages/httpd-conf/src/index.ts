@@ -214,14 +214,14 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   const { balancers } = context
   const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const
   // Lines with mapping= are looked at before anything is decoded or rewritten. httpd: pre_translate_name.
-  const { encoded = [], decoded = [] } = Object.groupBy(routes, ({ mapping }) => mapping ?? 'decoded')
-  if (rewriting === undefined) return { ...common, routes: [...encoded, ...decoded] }
+  const { early = [], late = [] } = Object.groupBy(routes, ({ mapping }) => (mapping === 'decoded' ? 'late' : 'early'))
+  if (rewriting === undefined) return { ...common, routes: [...early, ...late] }
   return {
     ...common,
     rewrite: rewriting.rewrite,
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
-    routes: [...encoded, ...rewriting.routes, ...decoded],
+    routes: [...early, ...rewriting.routes, ...late],
   }
 }
 

@@ -83,7 +83,7 @@ function proxyingRoute(
     regex: rule.pattern,
     real: substitution?.literalStart ?? url,
     nocanon: rule.noEscape,
-    encoded: false,
+    mapping: 'decoded',
     parameters: new Map(),
   }
   const route: RouteOptions = {

@@ -186,6 +186,12 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
   if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
   const target = alias.real === '!' ? false : compileTarget(alias, report)
   if (target === undefined) return []
+  if (alias.mapping === 'servlet' && typeof pathOf(alias, lookaheads) !== 'string') {
+    report.refuse(alias.place, alias.name, 'mapping=servlet is honoured with a plain path, in no section', {
+      at: 'mapping',
+    })
+    return []
+  }
   const encodedSlashes = server.encodedSlashes ?? 'reject'
   const noProxy = mayBe('no-proxy', server.scope.envRules) || server.rules.some(rule => rule.environment.length > 0)
   const when: Condition[] = noProxy ? [{ test: req => !environmentOf(req, server.scope.envRules).has('no-proxy') }] : []
@@ -195,7 +201,7 @@ function route(alias: Alias, { scope, lookaheads }: Variant, context: RouteConte
     when,
     encodedSlashes,
     mergeSlashes: server.mergeSlashes ?? true,
-    mapping: alias.encoded ? ('encoded' as const) : ('decoded' as const),
+    mapping: alias.mapping,
   }
   const compiled: RouteOptions =
     target === false ? { ...common, target } : { ...common, target, ...settings(alias, target, scope, context) }
@@ -245,7 +251,7 @@ export function validated(compiled: RouteOptions, { place, name, real }: Alias, 
  * The URL as the core takes it: its path in httpd's canonical form, where `%` is a character like any other, and captures
  * left in. httpd: ap_proxy_canonenc_ex, ap_pregsub.
  */
-function compileTarget({ real, regex, place, name, encoded }: Alias, report: Report): string | undefined {
+function compileTarget({ real, regex, place, name, mapping }: Alias, report: Report): string | undefined {
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
   if (!/^(?:wss?|https?|balancer)$/i.test(scheme)) {
@@ -277,7 +283,7 @@ function compileTarget({ real, regex, place, name, encoded }: Alias, report: Rep
   let path = ''
   for (const [unit] of rest.matchAll(/\$\d|\\.|./gsu)) {
     if (regex !== undefined && /^\$\d$/.test(unit)) path += unit
-    else if (encoded) path += unit
+    else if (mapping !== 'decoded') path += unit
     else path += canonical(regex !== undefined && unit.length > 1 && unit.startsWith('\\') ? unit.slice(1) : unit)
   }
   const host = /^balancer$/i.test(scheme) ? authority.toLowerCase() : authority
@@ -323,7 +329,7 @@ export function settings(
   }
   return {
     join: 'concat',
-    nocanon: alias.nocanon && !alias.encoded,
+    nocanon: alias.nocanon && alias.mapping === 'decoded',
     upgrade: isWebsocket(target) ? 'websocket' : false,
     fallback,
     ...times(NO_PARAMETERS, context, { websocketIdle: scope.websocketIdle, fallback }),

@@ -23,8 +23,8 @@ export interface Alias {
   /** URL, or `!`. */
   readonly real: string
   readonly nocanon: boolean
-  /** `mapping=encoded` */
-  readonly encoded: boolean
+  /** `mapping=` */
+  readonly mapping: 'decoded' | 'encoded' | 'servlet'
   readonly parameters: ReadonlyMap<string, string>
 }
 
@@ -931,7 +931,7 @@ export class ServerReader {
     let isRegex = match
     let real: string | undefined
     let nocanon = false
-    let encoded = false
+    let mapping: Alias['mapping'] = 'decoded'
     const parameters = new Map<string, string>()
     for (const word of splitWords(directive.args)) {
       const lower = word.toLowerCase()
@@ -960,8 +960,7 @@ export class ServerReader {
         if (key.toLowerCase() !== 'mapping') parameters.set(key.toLowerCase(), value)
         else if (!/^(?:encoded|servlet)$/i.test(value))
           return this.#fail(directive, 'unknown mapping', { at: word, expected: 'mapping=encoded or mapping=servlet' })
-        else if (/^encoded$/i.test(value)) encoded = true
-        else this.#report.refuse(place, name, `${word} is not honoured`, { at: word, expected: 'mapping=encoded' })
+        else mapping = value.toLowerCase() as Alias['mapping']
       }
     }
     if (fake === undefined || real === undefined) {
@@ -988,7 +987,7 @@ export class ServerReader {
       })
       return
     }
-    if (real === '!' && encoded)
+    if (real === '!' && mapping !== 'decoded')
       this.#report.refuse(place, name, 'with mapping= it keeps nothing from the lines without', { at: 'mapping' })
     if (real !== '!') {
       if (!/^(?:unix:[^|]+\|)?[a-z][a-z0-9+.-]*:/i.test(real)) {
@@ -1013,7 +1012,7 @@ export class ServerReader {
         at: fake,
       })
     }
-    const alias: Alias = { name, place, fake, regex, real, nocanon, encoded, parameters }
+    const alias: Alias = { name, place, fake, regex, real, nocanon, mapping, parameters }
     if (location === undefined) server.aliases.push(alias)
     else {
       if (scope.alias !== undefined) {
