@@ -88,6 +88,21 @@ test('runs the rules of mod_rewrite', async t => {
   }
 })
 
+test('explains what became of each rule', async () => {
+  const rules = `RewriteRule ^/a/(.*) /b/$1?k
+RewriteRule ^/x - [F]
+RewriteCond %{HTTP:X-A} .
+RewriteRule ^/b - [G]
+RewriteRule ^/b/(.*) http://r.test/$1 [P]`
+  const { rewriting } = await explain(compiled(rules), { url: '/a/x', headers: { host: 'h.test' } })
+  assert.deepEqual(rewriting, [
+    'RewriteRule httpd.conf:2: makes /b/x?k',
+    'RewriteRule httpd.conf:3: the pattern does not match /b/x',
+    'RewriteRule httpd.conf:5: condition 1 does not hold',
+    'RewriteRule httpd.conf:6: makes http://r.test/x?k',
+  ])
+})
+
 test('lets no rule loose whose condition was left out', async () => {
   const rules = 'RewriteCond %{LA-U:REMOTE_USER} x\nRewriteRule ^/ ws://r.test/ [P]'
   assert.deepEqual(errorsOf(rules), ['the variable %{LA-U:REMOTE_USER} is not honoured'])

@@ -2,12 +2,13 @@ import type { Explanation } from '@ws-tunnel/core'
 import { printable } from './error-log.ts'
 
 /** An explanation for people. */
-export function explanationText({ request, rewritten, routes, outcome }: Explanation): string {
+export function explanationText({ request, rewriting, rewritten, routes, outcome }: Explanation): string {
   const nameOf = (index: number | undefined): string =>
     [`route ${index}`, routes[index ?? -1]?.name].filter(part => part !== undefined).join(', ')
   const width = Math.max(0, ...routes.map(({ path }) => path.length))
   const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`]
   for (const [name, value] of request.headers) lines.push(`  ${name}: ${value}`)
+  if (rewriting.length > 0) lines.push('', ...rewriting)
   if (rewritten !== undefined) lines.push('', `Rewritten to ${rewritten}`)
   lines.push('')
   for (const { index, path, target, tried, matched, reason, captures } of routes) {

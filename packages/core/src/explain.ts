@@ -88,6 +88,8 @@ export interface Explanation {
   request: { method: string; url: string; httpVersion: string; headers: [name: string, value: string][] }
   /** Path and query that `rewrite` made for the routes. */
   rewritten: string | undefined
+  /** What `rewrite` says it did, line by line. */
+  rewriting: string[]
   routes: ExplainedRoute[]
   outcome: ExplainedOutcome
 }
@@ -106,10 +108,16 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
   const req = requestOf(request)
   const url = new RequestUrl(req.url as string)
   const missed: string[] = []
+  const rewriting: string[] = []
   let match: Match | null = null
   let outcome: ExplainedOutcome
   try {
-    match = table.match(req, url, (route, miss) => missed.push(reasonOf(route, miss)))
+    match = table.match(
+      req,
+      url,
+      (route, miss) => missed.push(reasonOf(route, miss)),
+      line => rewriting.push(line),
+    )
     outcome = await outcomeOf(match)
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
@@ -135,16 +143,16 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
       const { status, location } = destination
       return { kind: 'answer', route: index, status, location }
     }
-    const rewriting = new Rewriting(req, route, settings, '')
+    const fields = new Rewriting(req, route, settings, '')
     if (token !== undefined) {
-      const backend = await backendOf(req, destination, rewriting.upgradeRequest(destination, token))
+      const backend = await backendOf(req, destination, fields.upgradeRequest(destination, token))
       return { kind: 'upgrade', route: index, token, backend }
     }
     if (!METHODS.includes(req.method as string)) {
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     }
     // Node says it of a request from a pool.
-    const headers = rewriting.plainRequest(destination).append('Connection', 'keep-alive')
+    const headers = fields.plainRequest(destination).append('Connection', 'keep-alive')
     return {
       kind: 'http',
       route: index,
@@ -173,6 +181,7 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
   return {
     request: { method: method as string, url: request.url, httpVersion, headers: pairs(req.rawHeaders) },
     rewritten: match === null || match.url === url ? undefined : match.url.rawPath + match.url.query,
+    rewriting,
     routes,
     outcome,
   }

@@ -251,7 +251,12 @@ export interface RewrittenUrl {
  * Looks at every request before the routes do, and may give it another path and query (RewriteRule [PT]); the app and
  * the routes' mount point are not concerned. Trusted code: a throw is 500.
  */
-export type Rewrite = (req: IncomingMessage, url: RewrittenUrl) => RewrittenUrl | undefined
+export type Rewrite = (
+  req: IncomingMessage,
+  url: RewrittenUrl,
+  /** Given by `explain` alone: hears, line by line, what is done and why. */
+  note?: (line: string) => void,
+) => RewrittenUrl | undefined
 
 /** What is said once for all routes. */
 export interface CommonOptions {

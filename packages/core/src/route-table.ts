@@ -41,14 +41,19 @@ export class RouteTable {
    * The first route that takes the request. A route without fallback is passed over by a request that asks for no
    * upgrade, as mod_proxy_wstunnel's check_trans does. `onMiss` hears of each before it why not.
    */
-  match(req: IncomingMessage, asked: RequestUrl, onMiss?: (route: Route, miss: Miss) => void): Match | null {
+  match(
+    req: IncomingMessage,
+    asked: RequestUrl,
+    onMiss?: (route: Route, miss: Miss) => void,
+    note?: (line: string) => void,
+  ): Match | null {
     // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
     if (!asked.rawPath.startsWith('/')) return null
     let rewritten: RequestUrl | undefined
     for (const route of this.#routes) {
       const { fallback, upgrade, mapping } = route.settings
       // httpd: pre_translate_name, before mod_rewrite.
-      if (mapping === 'decoded') rewritten ??= this.#rewritten(req, asked)
+      if (mapping === 'decoded') rewritten ??= this.#rewritten(req, asked, note)
       const url = rewritten ?? asked
       if (!url.rawPath.startsWith('/')) return null
       if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') {
@@ -62,14 +67,14 @@ export class RouteTable {
   }
 
   /** A malformed path stays as it is: no route that matches it takes it. httpd: hook_uri2file. */
-  #rewritten(req: IncomingMessage, asked: RequestUrl): RequestUrl {
+  #rewritten(req: IncomingMessage, asked: RequestUrl, note?: (line: string) => void): RequestUrl {
     const { rewrite, decoding } = this.#settings
     if (rewrite === undefined) return asked
     const { text, fault } = asked.path(decoding.encodedSlashes, decoding.mergeSlashes)
     if (fault !== undefined) return asked
     checkLength(text)
     try {
-      const made = rewrite(req, { path: text, query: asked.query })
+      const made = rewrite(req, { path: text, query: asked.query }, note)
       if (made === undefined) return asked
       const { path, query } = made
       return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, path)

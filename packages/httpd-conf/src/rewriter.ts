@@ -98,6 +98,7 @@ export function applyRules(
   rules: readonly RewriteRule[],
   asked: { readonly req: IncomingMessage; readonly path: string; readonly query: string; readonly env: Environment },
   keepsEncodedSlashes: boolean,
+  note: Note = () => {},
 ): RewriteOutcome {
   const { req, path, env } = asked
   const args = asked.query === '' ? undefined : asked.query.slice(1)
@@ -109,12 +110,13 @@ export function applyRules(
   let rounds = 1
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i] as RewriteRule
-    const backrefs = matches(rule, state)
+    const backrefs = matches(rule, state, note)
     if (backrefs === undefined) {
       while (rules[i]?.chain) i++
       continue
     }
     const redirected = apply(rule, state, backrefs)
+    note(rule, rule.status === undefined ? madeOf(rule, state) : `answers ${rule.status}`)
     if (redirected !== undefined) status = { code: redirected, rule }
     if (state.filename.length > MAX_LENGTH) throw endless(rule, `a path of more than ${MAX_LENGTH} characters`)
     if (rule.status !== undefined) {
@@ -152,20 +154,32 @@ export function applyRules(
   return { kind: 'file', env }
 }
 
+/** Hears of each rule what became of it. */
+export type Note = (rule: RewriteRule, what: string) => void
+
+const madeOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
+  rule.substitution === undefined ? 'matches' : `makes ${filename}${args === undefined ? '' : `?${args}`}`
+
 const endless = (rule: RewriteRule, what: string): WsTunnelError =>
   new WsTunnelError('WST_ERR_CALLBACK', { detail: `RewriteRule in line ${rule.place.line}: ${what}` })
 
 /** Pattern first, then conditions; a true member of an [OR] chain passes over the rest of it. httpd: apply_rewrite_rule. */
-function matches(rule: RewriteRule, state: RewriteState): Backrefs | undefined {
+function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs | undefined {
   const groups = rule.pattern.exec(state.filename)
-  if ((groups === null) !== rule.negated) return undefined
+  if ((groups === null) !== rule.negated) {
+    note(rule, `the pattern ${rule.negated ? 'matches' : 'does not match'} ${state.filename}`)
+    return undefined
+  }
   const backrefs: Backrefs = { rule: groups ?? [], condition: [] }
   const { conditions } = rule
   for (let i = 0; i < conditions.length; i++) {
     const { subject, test, captures, or } = conditions[i] as RewriteCondition
     const found = test(subject.expand(state, backrefs).text)
     if (found !== null && captures) backrefs.condition = found
-    if (found === null && !or) return undefined
+    if (found === null && !or) {
+      note(rule, `condition ${i + 1} does not hold`)
+      return undefined
+    }
     if (found !== null) while (conditions[i]?.or) i++
   }
   return backrefs

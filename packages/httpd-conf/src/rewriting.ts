@@ -22,9 +22,15 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
   if (rules.length === 0) return undefined
   const outcomes = new WeakMap<IncomingMessage, RewriteOutcome>()
   const { envRules } = server.scope
-  const rewrite: Rewrite = (req, { path, query }) => {
+  const rewrite: Rewrite = (req, { path, query }, note) => {
     const env = environmentOf(req, envRules)
-    const outcome = applyRules(rules, { req, path, query, env }, server.encodedSlashes === 'keep')
+    const asked = { req, path, query, env }
+    const outcome = applyRules(
+      rules,
+      asked,
+      server.encodedSlashes === 'keep',
+      note && ((rule, what) => note(`${nameOf(rule)}: ${what}`)),
+    )
     keepEnvironment(req, envRules, outcome.env)
     outcomes.set(req, outcome)
     return outcome.kind === 'passed' ? outcome : undefined
