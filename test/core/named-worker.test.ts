@@ -20,6 +20,9 @@ const rows: [what: string, names: string[], url: string, found: string | undefin
   ['at the end for what is left', ['ws://h/r/$1'], 'ws://h/r/ab', 'ws://h/r/$1'],
   ['a name longer than the URL is none', ['ws://h/r/$1'], 'ws://h/r/', undefined],
   ['two captures side by side are one', ['ws://h/$1$2/x'], 'ws://h/abcd/x', 'ws://h/$1$2/x'],
+  ['what stands behind a text may stand in it, too', ['ws://h/$1/x/$2y'], 'ws://h/x/x/x/xxy', 'ws://h/$1/x/$2y'],
+  ['all of its pieces are there, in order', ['ws://h/$1/x/$2/y'], 'ws://h/a/y/x/', undefined],
+  ['a URL as if made to be slow is not', ['ws://h/$1/a/$2/b/$3/c'], `ws://h/${'/a/b'.repeat(50_000)}`, undefined],
   ['a socket does not belong to the name', ['unix:/s|ws://h/a'], 'ws://h/a/b', 'unix:/s|ws://h/a'],
 ]
 

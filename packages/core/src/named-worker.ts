@@ -45,12 +45,12 @@ export class NamedWorker {
 
 /** Named workers by the URL of a request. httpd: ap_proxy_get_worker_ex. */
 export class WorkerTable {
-  readonly #workers: readonly { name: string; pattern: RegExp | undefined; worker: NamedWorker }[]
+  readonly #workers: readonly { name: string; pieces: readonly string[]; worker: NamedWorker }[]
 
   constructor(list: readonly WorkerSettings[]) {
     this.#workers = list.map(settings => {
       const name = withoutSocket(lowerOrigin(settings.url))
-      return { name, pattern: patternOf(name), worker: new NamedWorker(settings) }
+      return { name, pieces: name.split(/(?:\$\d)+/), worker: new NamedWorker(settings) }
     })
   }
 
@@ -63,9 +63,9 @@ export class WorkerTable {
     const origin = /^[a-z]+:\/\/[^/]*/.exec(url)?.[0] ?? url
     let found: { name: string; worker: NamedWorker } | undefined
     for (const each of this.#workers) {
-      const { name, pattern } = each
+      const { name, pieces } = each
       if (name.length > url.length || name.length <= (found?.name.length ?? 0)) continue
-      const matches = pattern?.test(url) ?? (name.length >= origin.length && url.startsWith(name))
+      const matches = startsAs(url, pieces) && (pieces.length > 1 || name.length >= origin.length)
       if (matches) found = each
     }
     return found?.worker
@@ -83,12 +83,14 @@ const lowerOrigin = (url: string): string =>
 
 const withoutSocket = (url: string): string => url.replace(/^unix:[^|]*\|/, '')
 
-/** `$1` in a name stands for any text. httpd: ap_proxy_strcmp_ematch. */
-function patternOf(name: string): RegExp | undefined {
-  if (!/\$\d/.test(name)) return undefined
-  const source = name
-    .split(/(?:\$\d)+/)
-    .map(part => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
-    .join('.*?')
-  return new RegExp(`^${source}`, 's')
+/** `$1` in a name stands for any text, each piece found where it comes first. httpd: ap_proxy_strcmp_ematch. */
+function startsAs(url: string, pieces: readonly string[]): boolean {
+  const [start = '', ...others] = pieces
+  if (!url.startsWith(start)) return false
+  let end = start.length
+  return others.every(piece => {
+    const at = url.indexOf(piece, end)
+    end = at + piece.length
+    return at !== -1
+  })
 }
