@@ -6,6 +6,7 @@ import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tu
 import { explain } from '@ws-tunnel/core'
 import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { eventually } from '../support/gate.ts'
 import { wrongName } from '../support/tls.ts'
 import { startGateway } from './gateway.ts'
 
@@ -220,4 +221,31 @@ test('rewrites the Location of every member back to the public path', async t =>
   const client = await ask(t, port, plainRequest('/pub/x', { host: 'h.test' }))
   const head = await client.answer()
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
+})
+
+const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+
+test("refuses a wrong Origin while its balancer waits, whose failure then is nobody's", async t => {
+  const gateway = await startGateway(t, {
+    routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
+    balancers: { b: { members: nobody, timeout: 50 } },
+  })
+  const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
+  assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 403)
+  // An unhandled rejection fails the test; it would come before this answer, which waited as long.
+  const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
+  assert.equal((await (await ask(t, gateway.port, other)).answer()).statusCode, 503)
+})
+
+test('elects nobody for a client that left while it waited', async t => {
+  const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
+  const client = await ask(t, gateway.port, upgradeRequest('/'))
+  const other = await ask(t, gateway.port, upgradeRequest('/'))
+  client.destroy()
+  await eventually(() => gateway.errors.length === 1)
+  const [member] = gateway.proxy.balancers.get('b')?.members ?? []
+  assert.ok(member)
+  member.status = '-D'
+  await other.answer()
+  assert.equal(member.elected, 1)
 })

@@ -184,8 +184,10 @@ export class Balancer {
     const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
     if (timeout === 0) throw nobody
     const look = async (): Promise<Member> => {
-      for (let i = 0; i < LOOKS; i++) {
+      const until = performance.now() + timeout
+      while (performance.now() < until) {
         await delay(timeout / LOOKS)
+        if (req.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
         const member = this.#best(req, full)
         if (member === undefined) continue
         member.elected++

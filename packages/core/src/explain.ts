@@ -135,6 +135,8 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     if (route.target === false) return { kind: 'app', route: index, reason: 'its target is false' }
     checkRequest(req, url.authority)
     const routing = found.destination()
+    // As in `handle`: after a refusal nobody waits for it.
+    if (routing instanceof Promise) routing.catch(() => {})
     const token = requestedUpgrade(req, settingsFor(routing, found.route))
     if (token !== undefined) checkOrigin(req, route.allowedOrigins)
     const destination = await routing

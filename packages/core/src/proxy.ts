@@ -141,6 +141,8 @@ class RoutedProxy implements TunnelProxy {
       const exchange = this.#match(req, res, context)
       if (exchange === null) return false
       const routing = exchange.match.destination()
+      // A refusal below comes before anybody waits for it; its failure is then nobody's, and must not be the process's.
+      if (routing instanceof Promise) routing.catch(() => {})
       const token = requestedUpgrade(req, settingsFor(routing, exchange.match.route))
       return token === undefined
         ? await this.#forward(exchange, await routing, context.body)
