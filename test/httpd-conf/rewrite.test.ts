@@ -139,7 +139,11 @@ test('refuses by name what it cannot honour, or what would be unsafe', () => {
     ['RewriteRule ^/a ws://r.test/ [P,PT]', /P together with PT/],
     ['RewriteRule ^/(a|a)*$ - [F]', /exponential/],
     ['RewriteCond %{REQUEST_FILENAME} -f\nRewriteRule ^/a - [F]', /tests of files/],
-    ['RewriteCond expr "true"\nRewriteRule ^/a - [F]', /expressions are not honoured/],
+    ['RewriteCond expr "-R \'10.0.0.0/8\'"\nRewriteRule ^/a - [F]', /"-R '10.*" is not honoured/],
+    ["RewriteCond expr \"base64('a') == 'b'\"\nRewriteRule ^/a - [F]", /base64\(\) is not honoured/],
+    ['RewriteCond expr "%{REMOTE_USER} == \'b\'"\nRewriteRule ^/a - [F]', /%\{REMOTE_USER\} is not honoured/],
+    ["RewriteCond expr \"'a' == 'b' &&\"\nRewriteRule ^/a - [F]", /ends too soon/],
+    [`RewriteCond expr "${'('.repeat(60)}"\nRewriteRule ^/a - [F]`, /more than 50 deep/],
   ] as const) {
     assert.match(errorsOf(line).join('\n'), message, line)
   }

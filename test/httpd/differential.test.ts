@@ -10,7 +10,6 @@ const needsApache = peer('apache2', hasApache)
 
 /** What is refused with its reason, in rows. */
 const NOT_COMPILED = {
-  'RewriteCond: expressions are not honoured': 2,
   'RewriteRule: [P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed': 1,
   'ProxyPass: interpolate is not honoured': 1,
   'UseCanonicalName: the name the client used stands in rewritten Location fields': 1,

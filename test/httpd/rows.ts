@@ -505,6 +505,34 @@ const REWRITES: readonly Plain[] = [
     '/t/x',
   ],
   [
+    `RewriteEngine On
+RewriteCond expr "%{HTTP_HOST} =~ m#^H([0-9]+)#i && %{REQUEST_METHOD} == 'GET'"
+RewriteRule ^/e/(.*) ${U}/e/%1/$1 [P]
+RewriteCond expr "-n req('X-A') && tolower(req('X-A')) in {'one','two'}"
+RewriteRule ^/f ${U}/f [P]
+RewriteCond expr "! (%{HTTP:X-N} -ge 5 || -z %{QUERY_STRING})"
+RewriteRule ^/g ${U}/g [P]
+RewriteCond expr "'a' . %{HTTP:X-A} == 'a' . %{HTTP:X-B}"
+RewriteRule ^/h ${U}/h [P]
+RequestHeader set X-E1 1 "expr=%{QUERY_STRING} =~ /(^|&)k=/"
+RequestHeader set X-E2 1 "expr=-T req('X-A') || false"
+RequestHeader set X-E3 1 "expr=req('X-A') != 'x' && !(req('X-A') > 'm')"
+ProxyPass / ${V}/`,
+    '/e/x',
+    ['/f', 'X-A: ONE'],
+    ['/f', 'X-A: three'],
+    '/f',
+    ['/g?q', 'X-N: 4'],
+    ['/g?q', 'X-N: 5'],
+    '/g',
+    ['/h', 'X-A: 1', 'X-B: 1'],
+    ['/h', 'X-A: 1', 'X-B: 2'],
+    '/x?k=1',
+    ['/x?ak=1', 'X-A: no'],
+    ['/x', 'X-A: zz'],
+    ['/x', 'X-A: x'],
+  ],
+  [
     `RewriteEngine On\nRewriteRule ^/x/(.*)$ ws://127.0.0.1:21060/$1 [P,END]\nRewriteRule ^ - [F]`,
     ['/x/K', 'Upgrade: websocket', WS],
     '/y',

@@ -2,7 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import type { HeaderList } from '@ws-tunnel/core'
 import type { Place, Report } from './diagnostics.ts'
 import { type Environment, substitute } from './environment.ts'
+import { type Expression, readExpression } from './expr.ts'
 import { compileRegex } from './regex.ts'
+import type { RewriteState } from './rewrite-variables.ts'
 import { Words } from './words.ts'
 
 /** One Header or RequestHeader line. */
@@ -15,6 +17,8 @@ export interface HeaderEdit {
   readonly pattern: RegExp | undefined
   /** Variable of `env=`; `negated` for `env=!`. */
   readonly condition: { readonly variable: string; readonly negated: boolean } | undefined
+  /** `expr=` */
+  readonly expression: Expression | undefined
   /** `Header always`: the edits of a table of its own. */
   readonly always: boolean
   readonly place: Place
@@ -60,12 +64,18 @@ export function readHeaderEdit(name: string, args: string, place: Place, report:
     })
     return undefined
   }
+  let expression: Expression | undefined
   if (clause !== undefined && /^expr=/i.test(clause)) {
-    report.refuse(place, name, 'expr= is not honoured', { at: clause, expected: 'SetEnvIf and env=' })
-    return undefined
+    const read = expressionOf(clause.slice(5))
+    if ('problem' in read) {
+      report.refuse(place, name, read.problem, { at: clause, expected: 'SetEnvIf and env=' })
+      return undefined
+    }
+    expression = read
   }
-  if (clause !== undefined && !/^env=/i.test(clause)) return fail(`Unknown parameter: ${clause}`)
-  const variable = clause?.slice(4)
+  if (clause !== undefined && expression === undefined && !/^env=/i.test(clause))
+    return fail(`Unknown parameter: ${clause}`)
+  const variable = expression === undefined ? clause?.slice(4) : undefined
   if (variable === '' || variable === '!') {
     return fail('error: missing environment variable name. envclause should be in the form env=envar ')
   }
@@ -89,8 +99,22 @@ export function readHeaderEdit(name: string, args: string, place: Place, report:
   }
   const condition =
     variable === undefined ? undefined : { variable: variable.replace(/^!/, ''), negated: variable.startsWith('!') }
-  return { name, action, field: fieldName, value: format, pattern, condition, always, place }
+  return { name, action, field: fieldName, value: format, pattern, condition, expression, always, place }
 }
+
+/** A header edit does not know the path as httpd decoded it. */
+function expressionOf(text: string): Expression | { readonly problem: string } {
+  const path = /%\{(?:REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME)\}/i.exec(text)?.[0]
+  return path === undefined ? readExpression(text) : { problem: `${path} is not honoured here` }
+}
+
+const stateOf = (req: IncomingMessage, env: Environment): RewriteState => ({
+  req,
+  uri: '',
+  filename: '',
+  args: /\?(.*)$/s.exec(req.url ?? '')?.[1],
+  env,
+})
 
 /** `%%`, `%t`, `%D`, `%{VAR}e`, `%{VAR}s`. httpd: parse_format_string. */
 function readFormat(text: string): Format | string {
@@ -121,6 +145,7 @@ export function applyHeaderEdits(
   for (const edit of edits) {
     const { action, field, condition, pattern } = edit
     if (condition !== undefined && env.has(condition.variable) === condition.negated) continue
+    if (edit.expression !== undefined && edit.expression(stateOf(req, env)) === null) continue
     const value = (): string => edit.value(req, env)
     if (action === 'set') headers.set(field, value())
     else if (action === 'setifempty') headers.has(field) || headers.append(field, value())

@@ -214,7 +214,9 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   const { balancers } = context
   const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const
   // Lines with mapping= are looked at before anything is decoded or rewritten. httpd: pre_translate_name.
-  const { early = [], late = [] } = Object.groupBy(routes, ({ mapping }) => (mapping === 'decoded' ? 'late' : 'early'))
+  const { early = [], late = [] } = Object.groupBy(routes, ({ mapping }) =>
+    (mapping ?? 'decoded') === 'decoded' ? 'late' : 'early',
+  )
   if (rewriting === undefined) return { ...common, routes: [...early, ...late] }
   return {
     ...common,

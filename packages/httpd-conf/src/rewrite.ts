@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Place, Report } from './diagnostics.ts'
 import { Expansion } from './expansion.ts'
+import { readExpression } from './expr.ts'
 import { atoi } from './parameters.ts'
 import { compileRegex } from './regex.ts'
 import type { RewriteCondition, RewriteRule } from './rewriter.ts'
@@ -84,7 +85,7 @@ export function readCondition(name: string, args: string, place: Place, report: 
   const has = (...names: string[]): boolean => flags.some(([key]) => names.includes(key))
   const unknown = flags.find(([key]) => !['nc', 'nocase', 'or', 'ornext', 'nv', 'novary'].includes(key))
   if (unknown !== undefined) return line.fail(`RewriteCond: unknown flag '${unknown[0].toUpperCase()}'`)
-  if (text.toLowerCase() === 'expr') return line.refuse('expressions are not honoured', text)
+  if (text.toLowerCase() === 'expr') return readExpr(test, has('or', 'ornext'), line)
 
   const ignoreCase = has('nc', 'nocase')
   const subject = line.expansion(text)
@@ -101,6 +102,17 @@ export function readCondition(name: string, args: string, place: Place, report: 
   if (pattern === undefined) return undefined
   if (negated) return { subject, test: value => (pattern.test(value) ? null : []), captures: false, or }
   return { subject, test: value => pattern.exec(value), captures: true, or }
+}
+
+function readExpr(text: string, or: boolean, line: Line): RewriteCondition | undefined {
+  const negated = text.startsWith('!')
+  const expression = readExpression(negated ? text.slice(1) : text)
+  if ('problem' in expression) return line.refuse(expression.problem, text)
+  const test: RewriteCondition['test'] = (_, state) => {
+    const groups = expression(state)
+    return negated ? (groups === null ? [] : null) : groups
+  }
+  return { subject: Expansion.none, test, captures: !negated, or }
 }
 
 /** A comparison instead of a pattern; `file` for what asks the file system. httpd: compare_lexicography and apply_rewrite_cond. */

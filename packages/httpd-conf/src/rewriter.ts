@@ -10,7 +10,7 @@ import type { RewriteState } from './rewrite-variables.ts'
 export interface RewriteCondition {
   readonly subject: Expansion
   /** Groups if it holds, `null` if not; `!` is in it already. */
-  readonly test: (text: string) => readonly (string | undefined)[] | null
+  readonly test: (text: string, state: RewriteState) => readonly (string | undefined)[] | null
   /** It says what `%1` is: a pattern without `!`. */
   readonly captures: boolean
   /** `[OR]` */
@@ -174,7 +174,7 @@ function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs |
   const { conditions } = rule
   for (let i = 0; i < conditions.length; i++) {
     const { subject, test, captures, or } = conditions[i] as RewriteCondition
-    const found = test(subject.expand(state, backrefs).text)
+    const found = test(subject.expand(state, backrefs).text, state)
     if (found !== null && captures) backrefs.condition = found
     if (found === null && !or) {
       note(rule, `condition ${i + 1} does not hold`)

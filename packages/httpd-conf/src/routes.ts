@@ -221,8 +221,8 @@ export function orUpgradeRequired(route: RouteOptions): RouteOptions[] {
       headers: { Upgrade: 'websocket', Connection: 'Upgrade, close' },
     })
   }
-  const { name, path, when, encodedSlashes, mergeSlashes } = route
-  const same = Object.entries({ name, path, when, encodedSlashes, mergeSlashes }).filter(
+  const { name, path, when, encodedSlashes, mergeSlashes, mapping } = route
+  const same = Object.entries({ name, path, when, encodedSlashes, mergeSlashes, mapping }).filter(
     ([, value]) => value !== undefined,
   )
   return [route, { ...Object.fromEntries(same), target: refuse, upgrade: false, fallback: true }]
