@@ -223,6 +223,23 @@ test('rewrites the Location of every member back to the public path', async t =>
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
 
+test('asks the next member for no upgrade that it does not take', async t => {
+  const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
+  const backend = await backendOf(t, answer({ body: 'plain' }))
+  const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
+  assert.deepEqual(backend.seen[0]?.headers('upgrade'), [])
+  const eager = await backendOf(t, echo())
+  const rash = await startGateway(t, balanced([dead, { url: `ws://${eager.address}/`, upgrade: false }]))
+  assert.equal((await (await ask(t, rash.port, upgradeRequest('/'))).answer()).statusCode, 502)
+  const strict = await startGateway(t, {
+    ...balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]),
+    fallback: false,
+  })
+  assert.equal((await (await ask(t, strict.port, upgradeRequest('/'))).answer()).statusCode, 426)
+  assert.equal(backend.seen.length, 1)
+})
+
 const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
 test("refuses a wrong Origin while its balancer waits, whose failure then is nobody's", async t => {

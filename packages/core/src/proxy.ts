@@ -18,7 +18,7 @@ import { LocalDestination, type RouteStatus, type Routing, settingsFor } from '.
 import { type Match, RouteTable } from './route-table.ts'
 import { Tunnel, type TunnelEnd } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
-import { connectionUpgrade } from './upgrade.ts'
+import { allowedToken, connectionUpgrade } from './upgrade.ts'
 
 /** What a framework knows of a request beside `(req, res)`. */
 export interface HandleContext {
@@ -250,11 +250,12 @@ class RoutedProxy implements TunnelProxy {
       const {
         destination,
         answer,
+        asked,
         leave: leaveBackend,
       } = await askInTurn(this, req, found, destination => this.#ask(exchange, pending, destination, token))
       leave = both(leave, leaveBackend)
       if (answer.switched) {
-        const tunnel = this.#switch(exchange, pending, destination, token, answer)
+        const tunnel = this.#switch(exchange, pending, destination, asked, answer)
         void destination.elected?.member.carry(tunnel)
         void this.#untilEnd(tunnel, this.#tunnels.run(tunnel), leave)
         this.#opened(tunnel, req)
@@ -276,19 +277,24 @@ class RoutedProxy implements TunnelProxy {
     pending: PendingUpgrade,
     destination: Destination,
     token: string,
-  ): Promise<{ destination: Destination; answer: Answer; leave: () => void }> {
+  ): Promise<{ destination: Destination; answer: Answer; asked: string | undefined; leave: () => void }> {
+    const { settings } = destination
+    // It may be another than the one by which the request became an upgrade.
+    const asked = allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings)
     const leave = destination.enter(true)
     try {
+      const headers =
+        asked === undefined ? rewriting.plainRequest(destination) : rewriting.upgradeRequest(destination, asked)
       const ask = {
         method: req.method ?? 'GET',
         path: destination.path,
-        headers: rewriting.upgradeRequest(destination, token).toRaw(),
+        headers: headers.toRaw(),
       }
-      const answer = await roundTrip(destination.worker, ask, destination.settings, {
+      const answer = await roundTrip(destination.worker, ask, settings, {
         interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
         started: request => pending.whenAborted(error => request.destroy(error)),
       })
-      return { destination, answer, leave }
+      return { destination, answer, asked, leave }
     } catch (error) {
       leave()
       throw error
@@ -299,7 +305,7 @@ class RoutedProxy implements TunnelProxy {
     exchange: Exchange,
     pending: PendingUpgrade,
     destination: Destination,
-    token: string,
+    token: string | undefined,
     answer: Answer & { switched: true },
   ): Tunnel {
     const { req, match, rewriting, url, startedAt } = exchange
@@ -307,6 +313,7 @@ class RoutedProxy implements TunnelProxy {
     const { settings } = destination
     try {
       pending.check()
+      if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' })
       checkSwitch(req, response, token, settings.strictHandshake)
       const facts = {
         clientAddress: clientAddress(req),
