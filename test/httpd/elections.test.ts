@@ -16,6 +16,8 @@ interface Case {
   readonly what: string
   readonly members: readonly string[]
   readonly set?: string
+  /** Further lines. */
+  readonly more?: string
   /** Path, or path and cookie. */
   readonly asked: readonly (string | readonly [path: string, cookie: string])[]
 }
@@ -125,6 +127,15 @@ const cases: readonly Case[] = [
     asked: ['/x?sid=z.ra', '/x?sid=z.ra'],
   },
   {
+    what: 'sessions that are made by Header, as the manual of mod_proxy_balancer shows',
+    members: routes,
+    set: 'stickysession=SID',
+    more: `Header add Set-Cookie "SID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED
+Header set X-Route "%{BALANCER_SESSION_ROUTE}e %{BALANCER_WORKER_ROUTE}e"
+RequestHeader set X-Route "%{BALANCER_WORKER_ROUTE}e" env=BALANCER_WORKER_ROUTE`,
+    asked: ['/x', ['/x', 'SID=.rb'], ['/x', 'SID=.rb'], ['/x', 'SID=.gone'], '/x'],
+  },
+  {
     what: 'one that drains, with sessions',
     members: ['A route=ra status=N', 'B route=rb'],
     set: sticky,
@@ -132,7 +143,7 @@ const cases: readonly Case[] = [
   },
 ]
 
-function confOf({ members, set }: Case, ports: readonly number[], dead: number): string {
+function confOf({ members, set, more = '' }: Case, ports: readonly number[], dead: number): string {
   const addresses = new Map<string, number>([
     ...LETTERS.map((letter, i): [string, number] => [letter, ports[i] as number]),
     ['x', dead],
@@ -142,7 +153,7 @@ function confOf({ members, set }: Case, ports: readonly number[], dead: number):
     return `BalancerMember http://127.0.0.1:${addresses.get(letter.toLowerCase())}${rest}`
   })
   const name = `balancer://b${Math.random().toString(36).slice(2)}`
-  return `<Proxy ${name}>\n${lines.join('\n')}\n${set === undefined ? '' : `ProxySet ${set}`}\n</Proxy>\nProxyPass / ${name}/`
+  return `<Proxy ${name}>\n${lines.join('\n')}\n${set === undefined ? '' : `ProxySet ${set}`}\n</Proxy>\nProxyPass / ${name}/\n${more}`
 }
 
 /** Answers with its letter, and with the path it saw where that is the question. */
@@ -161,7 +172,8 @@ async function ask(port: number, host: string, path: string, cookie = ''): Promi
   const [res] = await once(asked, 'response')
   let body = ''
   for await (const chunk of res) body += chunk
-  return res.statusCode === 200 ? body : String(res.statusCode)
+  const answer = res.statusCode === 200 ? body : String(res.statusCode)
+  return [answer, res.headers['set-cookie'], res.headers['x-route']].filter(part => part !== undefined).join(' ')
 }
 
 test('chooses whom a running httpd chooses, request by request', peer('apache2', hasApache), async t => {

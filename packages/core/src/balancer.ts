@@ -77,6 +77,12 @@ export class Balancer {
     return member
   }
 
+  /** What the request says of its session; `undefined` where sessions do not stick. */
+  session(req: IncomingMessage, url: string): { readonly route: string | undefined } | undefined {
+    const { stickySession } = this.#settings
+    return stickySession && { route: sessionRoute(stickySession, url, req) }
+  }
+
   /** What an answer, or that none came in time, says of a member. httpd: proxy_balancer_post_request. */
   judge(member: Member, outcome: number | 'timeout'): void {
     const { failOnStatus, failOnTimeout } = this.#settings
@@ -92,7 +98,7 @@ export class Balancer {
 
   #ofSession(req: IncomingMessage, url: string, full = NOBODY): Member | undefined {
     const { stickySession } = this.#settings
-    const route = stickySession && sessionRoute(stickySession, url, req)
+    const route = this.session(req, url)?.route
     if (route === undefined) return undefined
     const member = this.#ofRoute(route, full)
     if (member !== undefined) accountForSession(this.#members, member)

@@ -4,7 +4,7 @@ import type { Balancer } from './balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
 import type { Member } from './member.ts'
 import type { WorkerTable } from './named-worker.ts'
-import type { RouteSettings } from './options.ts'
+import type { BalancerChoice, RouteSettings } from './options.ts'
 import { type TargetTemplate, urlOf } from './target.ts'
 import { Worker } from './worker.ts'
 
@@ -31,6 +31,7 @@ export interface Destination {
 export interface Elected {
   readonly balancer: Balancer
   readonly member: Member
+  readonly choice: BalancerChoice
   /** The one to ask after this has failed; `undefined` where the failure is final. httpd: the loop in proxy_handler. */
   readonly next: (failure: unknown) => Destination | Promise<Destination> | undefined
   /** Hears of an answer that is no switch, before it is relayed. */
@@ -139,6 +140,7 @@ export class Destinations {
         elected: {
           balancer,
           member,
+          choice: { balancer: balancer.name, member, session: balancer.session(req, path) },
           next: failure => next(member, failure),
           answered: response => {
             balancer.judge(member, response.statusCode as number)

@@ -1,6 +1,6 @@
 import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
 import { WsTunnelError } from './errors.ts'
-import type { HeaderEditing } from './options.ts'
+import type { BalancerChoice, HeaderEditing } from './options.ts'
 
 /**
  * Header fields in the order, case and number they came in (RFC 9110 5.3). Names are compared without case.
@@ -197,11 +197,16 @@ export function addVia(
 }
 
 /** Applies `requestHeaders` or `responseHeaders`; a function that throws answers 500. */
-export function editHeaders(headers: HeaderList, editing: HeaderEditing | undefined, req: IncomingMessage): HeaderList {
+export function editHeaders(
+  headers: HeaderList,
+  editing: HeaderEditing | undefined,
+  req: IncomingMessage,
+  choice?: BalancerChoice,
+): HeaderList {
   if (editing === undefined) return headers
   if (typeof editing === 'function') {
     try {
-      editing(headers, req)
+      editing(headers, req, choice)
       for (const [name, value] of headers) {
         validateHeaderName(name)
         validateHeaderValue(name, value)

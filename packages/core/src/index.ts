@@ -12,6 +12,7 @@ export type { HeaderList } from './headers.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
 export type { Member, MemberMessage } from './member.ts'
 export type {
+  BalancerChoice,
   BalancerOptions,
   CommonOptions,
   Condition,

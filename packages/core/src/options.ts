@@ -80,7 +80,16 @@ export interface HeaderEdits {
 }
 
 /** Edits, or a function that makes them; it may read the request, and a throw answers 500. */
-export type HeaderEditing = HeaderEdits | ((headers: HeaderList, req: IncomingMessage) => void)
+export type HeaderEditing = HeaderEdits | ((headers: HeaderList, req: IncomingMessage, choice?: BalancerChoice) => void)
+
+/** Whom a balancer chose for a request, as header functions are told. */
+export interface BalancerChoice {
+  /** Name of the balancer. */
+  readonly balancer: string
+  readonly member: Member
+  /** The `routeId` that the session named, if it did; `undefined` where sessions do not stick. */
+  readonly session: { readonly route: string | undefined } | undefined
+}
 
 /** What every route may say, and what stands beside `routes` as the default of each of them. */
 export interface RouteDefaults {

@@ -55,7 +55,9 @@ export class Rewriting {
   #request(destination: Destination): HeaderList {
     const headers = requestHeaders(this.#req, this.#forwarding(destination))
     const { requestHeaders: editing } = this.#route
-    return editing === undefined ? headers : removeHopByHop(editHeaders(headers, editing, this.#req))
+    return editing === undefined
+      ? headers
+      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
   }
 
   #forwarding({ worker }: Destination): Forwarding {
@@ -96,7 +98,9 @@ export class Rewriting {
     passReverse(headers, this.#reverseMapping(destination))
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
     const { responseHeaders: editing } = this.#route
-    return editing === undefined ? headers : removeHopByHop(editHeaders(headers, editing, this.#req))
+    return editing === undefined
+      ? headers
+      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
   }
 
   interimAnswer(rawHeaders: readonly string[]): HeaderList {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { ConnectionOptions } from 'node:tls'
 import {
+  type BalancerChoice,
   type BalancerOptions,
   type Condition,
   createTunnelProxy,
@@ -436,12 +437,23 @@ function environment(req: IncomingMessage, rules: readonly EnvRule[], scope: Sco
   return env
 }
 
+/** Set when the member is chosen, so that Header sees them and RequestHeader does not. httpd: proxy_balancer_pre_request. */
+function tellChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
+  env.set('BALANCER_NAME', `balancer://${balancer}`)
+  env.set('BALANCER_WORKER_NAME', member.url)
+  env.set('BALANCER_WORKER_ROUTE', member.routeId ?? '')
+  if (session === undefined) return
+  if (session.route !== undefined) env.set('BALANCER_SESSION_ROUTE', session.route)
+  if (session.route !== member.routeId || session.route === undefined) env.set('BALANCER_ROUTE_CHANGED', '1')
+}
+
 /** Header: `always` edits a list of its own, which is sent before the rest. httpd: ap_headers_output_filter. */
-function answerEditing(scope: Scope): (headers: HeaderList, req: IncomingMessage) => void {
+function answerEditing(scope: Scope): (headers: HeaderList, req: IncomingMessage, choice?: BalancerChoice) => void {
   const usual: HeaderEdit[] = scope.answerEdits.filter(({ always }) => !always)
   const always: HeaderEdit[] = scope.answerEdits.filter(edit => edit.always)
-  return (headers, req) => {
+  return (headers, req, choice) => {
     const env = environment(req, scope.envRules, scope)
+    if (choice !== undefined) tellChoice(choice, env)
     applyHeaderEdits(usual, headers, req, env)
     if (always.length === 0) return
     const kept = Array.from(headers)
