@@ -74,10 +74,10 @@ export const limitsTheme: Theme = start => {
 
   for (const from of ['client', 'backend'] as const) {
     test(`puts idleTimeout off with every byte of the ${from}`, async t => {
-      const w = await world(t, start, record(), { idleTimeout: 250 })
+      const w = await world(t, start, record(), { idleTimeout: 1_000 })
       const { client, connection } = await openOne(w)
       for (let i = 0; i < 5; i++) {
-        await sleep(60)
+        await sleep(240)
         if (from === 'client') client.send('.')
         else await connection.write('.')
       }
@@ -119,13 +119,13 @@ export const limitsTheme: Theme = start => {
 
   for (const first of ['client', 'backend'] as const) {
     test(`ends a tunnel that is silent for halfOpenTimeout after the FIN of the ${first}`, async t => {
-      const w = await world(t, start, record(), { halfOpenTimeout: 250 })
+      const w = await world(t, start, record(), { halfOpenTimeout: 1_000 })
       const { client, connection } = await openOne(w)
       const [gone, stays] = first === 'client' ? [client, connection] : [connection, client]
       gone.end()
       await stays.readAll()
       for (let i = 0; i < 5; i++) {
-        await sleep(60)
+        await sleep(240)
         stays.socket.write('.')
       }
       assert.deepEqual(w.app.ends, [])
