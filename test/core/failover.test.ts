@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer, type Server } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
-import { explain } from '@ws-tunnel/core'
+import { createTunnelProxy, explain } from '@ws-tunnel/core'
 import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
@@ -221,6 +221,11 @@ test('rewrites the Location of every member back to the public path', async t =>
   const client = await ask(t, port, plainRequest('/pub/x', { host: 'h.test' }))
   const head = await client.answer()
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
+})
+
+test('wants names of balancers in lower case, as targets have them', () => {
+  const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
+  assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
 })
 
 test('asks the next member for no upgrade that it does not take', async t => {

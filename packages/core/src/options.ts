@@ -734,7 +734,10 @@ export function checkMemberChanges(where: string, changes: MemberChanges): void 
   checked(where, changes, { status, loadFactor, lbSet, routeId, redirect })
 }
 
-function readBalancer(where: string, options: unknown): BalancerSettings {
+function readBalancer(name: string, options: unknown): BalancerSettings {
+  const where = `balancers.${name}`
+  // It is the host of a target, which knows no case.
+  if (name !== name.toLowerCase()) throw wrong(where, 'named in lower case', name)
   if (!isRecord(options)) throw wrong(where, 'an object with members', options)
   const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
   if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
@@ -775,7 +778,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     rewrite: common.rewrite,
     workers: common.workers.map((worker, i) => readWorker(`workers[${i}]`, worker)),
     balancers: Object.fromEntries(
-      Object.entries(common.balancers).map(([name, balancer]) => [name, readBalancer(`balancers.${name}`, balancer)]),
+      Object.entries(common.balancers).map(([name, balancer]) => [name, readBalancer(name, balancer)]),
     ),
     decoding: {
       encodedSlashes: (rest as RouteDefaults).encodedSlashes ?? ROUTE_DEFAULTS.encodedSlashes,
