@@ -117,7 +117,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     applies: ({ request, conf }, httpd, ours) =>
       /AllowEncodedSlashes NoDecode/i.test(conf) &&
       ((/%25/.test(request) && httpd.status === '400') ||
-        httpd.seen?.line.replace(/%252f/gi, '%2F') === ours.seen?.line.replace(/%2f/gi, '%2F')),
+        (/%25/.test(request) && httpd.seen?.line.replaceAll('%25', '%') === ours.seen?.line.replaceAll('%25', '%')) ||
+        httpd.seen?.line.replace(/%(?:25)*2f/gi, '%2F') === ours.seen?.line.replace(/%(?:25)*2f/gi, '%2F')),
   },
   {
     name: 'the page of an overridden error',
@@ -128,6 +129,17 @@ export const DEVIATIONS: readonly Deviation[] = [
       httpd.status === ours.status &&
       httpd.body.startsWith('<!DOCTYPE') &&
       httpd.fields.filter(field => !field.startsWith('content-type:')).join() === ours.fields.join(),
+  },
+  {
+    name: 'nocanon after [PT]',
+    reason:
+      'httpd sends the path that the client wrote, as if no rule had made another of it; here the rewritten one is sent',
+    applies: ({ conf }, httpd, ours) =>
+      /nocanon/.test(conf) &&
+      /RewriteRule .*\bPT\b/.test(conf) &&
+      httpd.status === ours.status &&
+      httpd.seen !== undefined &&
+      ours.seen !== undefined,
   },
   {
     name: 'Header edits the 101 too',

@@ -406,8 +406,8 @@ async function askInTurn<T>(
     try {
       return await ask(destination)
     } catch (error) {
-      const next = await destination.elected?.next(error)
-      if (next === undefined || !mayAskAgain()) throw error
+      const next = mayAskAgain() ? await destination.elected?.next(error) : undefined
+      if (next === undefined) throw error
       if (channels.failover.hasSubscribers)
         channels.failover.publish({
           req,

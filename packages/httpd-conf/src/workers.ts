@@ -100,7 +100,7 @@ export function compileWorkers(context: RouteContext): WorkerOptions[] {
     }
     const { place, name, real, regex, parameters } = line.alias
     if (real === '!' || /^balancer:/i.test(real)) continue
-    const matchable = regex !== undefined && /\$\d/.test(real)
+    const matchable = regex !== undefined
     const known = find(real, matchable)
     if (known === undefined) workers.push({ url: real, matchable, parameters: new Map(parameters), place })
     else {
