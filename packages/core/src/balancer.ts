@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type BalancerSettings, type MemberOptions, readMember } from './balancer-options.ts'
 import { WsTunnelError } from './errors.ts'
 import { accountForSession, LB_METHODS } from './lb-methods.ts'
 import { Member } from './member.ts'
-import { type BalancerSettings, type MemberOptions, readMember } from './options.ts'
 import { sessionRoute } from './sticky.ts'
 
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */

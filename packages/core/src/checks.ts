@@ -49,12 +49,52 @@ export const oneOf =
 export const record: Check = (where, value) => {
   if (!isRecord(value)) throw wrong(where, 'an object', value)
 }
+export const text: Check = (where, value) => {
+  if (typeof value !== 'string' || value === '') throw wrong(where, 'a string that is not empty', value)
+}
+export const list: Check = (where, value) => {
+  if (!Array.isArray(value)) throw wrong(where, 'a list', value)
+}
 export const textMap: Check = (where, value) => {
   record(where, value)
   for (const [key, text] of Object.entries(value as object)) {
     if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
   }
 }
+/** The `upgrade` option, read. */
+export interface UpgradeSetting {
+  /** NONE: the check is omitted and the tunnel always happens. */
+  readonly always: boolean
+  /** ANY: whatever token the client asks for. */
+  readonly any: boolean
+  /** Tokens allowed by name, lower-case. */
+  readonly tokens: readonly string[]
+}
+
+export const upgrade: Check = (where, value) => {
+  if (value === false) return
+  const tokens = typeof value === 'string' ? [value] : value
+  if (!Array.isArray(tokens) || tokens.length === 0) {
+    throw wrong(where, "an upgrade token, a list of them, 'ANY' or 'NONE'", value)
+  }
+  for (const token of tokens) {
+    if (typeof token !== 'string' || !UPGRADE_TOKEN.test(token)) {
+      throw wrong(where, 'made of upgrade tokens such as "websocket" (RFC 9110 7.8)', token)
+    }
+    if (tokens.length > 1 && /^(any|none)$/i.test(token)) {
+      throw wrong(where, `a list of plain tokens ('${token}' stands alone)`, value)
+    }
+  }
+}
+/** The option whose check `upgrade` is. */
+export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
+  if (value === false) return { always: false, any: false, tokens: [] }
+  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
+  const always = tokens[0] === 'none'
+  const any = tokens[0] === 'any'
+  return { always, any, tokens: always || any ? [] : tokens }
+}
+
 /** How many single-letter edits turn one word into the other. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Balancer } from './balancer.ts'
+import type { BalancerChoice } from './balancer-options.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
 import type { Member } from './member.ts'
 import type { WorkerTable } from './named-worker.ts'
-import type { BalancerChoice, RouteSettings } from './options.ts'
+import type { RouteSettings } from './options.ts'
 import { type TargetTemplate, urlOf } from './target.ts'
 import { Worker } from './worker.ts'
 

@@ -1,6 +1,7 @@
 import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
+import type { BalancerChoice } from './balancer-options.ts'
 import { WsTunnelError } from './errors.ts'
-import type { BalancerChoice, HeaderEditing } from './options.ts'
+import type { HeaderEditing } from './options.ts'
 
 /**
  * Header fields in the order, case and number they came in (RFC 9110 5.3). Names are compared without case.

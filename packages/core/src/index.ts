@@ -1,4 +1,13 @@
 export type { Balancer } from './balancer.ts'
+export type {
+  BalancerChoice,
+  BalancerOptions,
+  LbMethod,
+  MemberChanges,
+  MemberOptions,
+  StickySessionOptions,
+  WorkerOptions,
+} from './balancer-options.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export {
   type ExplainedBackend,
@@ -12,27 +21,20 @@ export type { HeaderList } from './headers.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
 export type { Member, MemberMessage } from './member.ts'
 export type {
-  BalancerChoice,
-  BalancerOptions,
   CommonOptions,
   Condition,
   ExactTarget,
   HeaderEditing,
   HeaderEdits,
-  LbMethod,
   LocalAnswer,
-  MemberChanges,
-  MemberOptions,
   Only,
   Rewrite,
   RewrittenUrl,
   RouteDefaults,
   RouteOptions,
-  StickySessionOptions,
   Target,
   TargetResult,
   TrustProxy,
-  WorkerOptions,
   WsTunnelOptions,
 } from './options.ts'
 export { createTunnelProxy, type DiagnosticsMessages, type HandleContext, type TunnelProxy } from './proxy.ts'

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
+import { checkMemberChanges, type MemberChanges, type MemberSettings } from './balancer-options.ts'
 import { NamedWorker } from './named-worker.ts'
-import { checkMemberChanges, type MemberChanges, type MemberSettings, type RouteSettings } from './options.ts'
+import type { RouteSettings } from './options.ts'
 import { parseTarget, type TargetTemplate } from './target.ts'
 import type { Tunnel } from './tunnel.ts'
 

@@ -1,5 +1,6 @@
+import type { WorkerSettings } from './balancer-options.ts'
 import { WsTunnelError } from './errors.ts'
-import type { RouteSettings, WorkerSettings } from './options.ts'
+import type { RouteSettings } from './options.ts'
 
 /** A backend that says something of itself: its settings go over those of a route, its places are shared by all routes. */
 export class NamedWorker {

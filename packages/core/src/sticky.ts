@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import type { StickySessionOptions } from './balancer-options.ts'
 import { headerValue } from './headers.ts'
-import type { StickySessionOptions } from './options.ts'
 
 type Sticky = Readonly<Required<StickySessionOptions>>
 

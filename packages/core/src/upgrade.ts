@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import type { UpgradeSetting } from './checks.ts'
 import { UPGRADE_TOKEN } from './checks.ts'
 import { headerLines, listMembers } from './headers.ts'
-import type { UpgradeSetting } from './options.ts'
 
 /** The protocols a client asks for, in its order and spelling (RFC 9110 7.8). */
 export function upgradeTokens(req: IncomingMessage): string[] {
