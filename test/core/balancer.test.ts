@@ -230,14 +230,24 @@ test('adds and removes members while it serves', () => {
 
 test('changes a member, or nothing of it where something is wrong', () => {
   const [member] = balancerOf([{}]).members as [Member]
-  member.change({ loadFactor: 2.5, lbSet: 3, routeId: 'r', redirect: 's', status: '+N' })
-  const look = (): unknown[] => [member.loadFactor, member.lbSet, member.routeId, member.redirect, member.status]
-  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'N'])
+  member.change({ loadFactor: 2.5, lbSet: 3, routeId: 'r', redirect: 's', retry: 500, status: '+N' })
+  const look = (): unknown[] => {
+    const { loadFactor, lbSet, routeId, redirect, retry, status } = member
+    return [loadFactor, lbSet, routeId, redirect, retry, status]
+  }
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 500, 'N'])
   member.change({ status: '-N+H' })
-  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'H'])
-  for (const wrong of [{ lbSet: 100 }, { loadFactor: 0.5 }, { status: 'Q' }, { routeId: '' }, { url: 'http://x/' }])
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 500, 'H'])
+  for (const wrong of [
+    { lbSet: 100 },
+    { loadFactor: 0.5 },
+    { status: 'Q' },
+    { routeId: '' },
+    { retry: -1 },
+    { url: 'http://x/' },
+  ])
     assert.throws(() => member.change({ loadFactor: 9, ...wrong } as never), { code: 'WST_ERR_OPTION' })
-  assert.deepEqual(look(), [2.5, 3, 'r', 's', 'H'])
+  assert.deepEqual(look(), [2.5, 3, 'r', 's', 500, 'H'])
 })
 
 test('publishes each change of the state of a member, whoever makes it', t => {

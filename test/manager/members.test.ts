@@ -39,7 +39,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
         assert.ok(id > 0 && changes.length > 0)
         return member
       })
-      const common = { lbSet: 0, loadFactor: 1, failures: 0 }
+      const common = { lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0 }
       const nothing = { elected: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
       const something = { elected: 1, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
       const url = `ws://${managed.backend.address}`

@@ -183,9 +183,11 @@ suite(
       await member('(one)').getByRole('button', { name: /^Edit/ }).click()
       await page.getByLabel('Load factor').fill('3.5')
       await page.getByLabel('Set', { exact: true }).fill('1')
+      await page.getByLabel('Retry (ms)').fill('500')
       await page.getByLabel('standby (H)').check()
       await page.getByRole('button', { name: 'Save' }).click()
       await member('(one)').getByText('3.5 / 1').waitFor()
+      assert.equal(managed.proxy.balancers.get('feeds')?.members[0]?.retry, 500)
       await member('(one)').getByText('standby', { exact: true }).first().waitFor()
 
       const add = async (url: string): Promise<void> => {

@@ -222,12 +222,12 @@ export function readMember(where: string, options: MemberOptions): MemberSetting
 }
 
 /** What of a member may change while it serves. */
-export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet' | 'routeId' | 'redirect'>
+export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet' | 'routeId' | 'redirect' | 'retry'>
 
 /** @throws {WsTunnelError} `WST_ERR_OPTION` */
 export function checkMemberChanges(where: string, changes: MemberChanges): void {
-  const { status, loadFactor, lbSet, routeId, redirect } = MEMBER_CHECKS
-  checked(where, changes, { status, loadFactor, lbSet, routeId, redirect })
+  const { status, loadFactor, lbSet, routeId, redirect, retry } = MEMBER_CHECKS
+  checked(where, changes, { status, loadFactor, lbSet, routeId, redirect, retry })
 }
 
 /** @throws {WsTunnelError} `WST_ERR_OPTION` */

@@ -30,7 +30,7 @@ export class Member {
   /** 0-99 (lbset=). */
   lbSet: number
   /** ms (retry=). */
-  readonly retry: number
+  retry: number
   readonly #letters: Set<string>
   #failedAt = 0
   #bytesSent = 0
@@ -81,8 +81,8 @@ export class Member {
   change(changes: MemberChanges): void {
     checkMemberChanges(this.url, changes)
     const { status, routeId = this.routeId, redirect = this.redirect } = changes
-    const { loadFactor = this.loadFactor, lbSet = this.lbSet } = changes
-    Object.assign(this, { routeId, redirect, loadFactor, lbSet })
+    const { loadFactor = this.loadFactor, lbSet = this.lbSet, retry = this.retry } = changes
+    Object.assign(this, { routeId, redirect, loadFactor, lbSet, retry })
     if (status !== undefined) this.status = status
   }
 

@@ -33,7 +33,7 @@ export class MemberMemory {
   }
 
   #view(member: Member): MemberView {
-    const { url, status, loadFactor, lbSet, routeId = '', elected, busy, failures, tunnels } = member
+    const { url, status, loadFactor, lbSet, retry, routeId = '', elected, busy, failures, tunnels } = member
     const { id, changes } = this.#remember(member, status)
     return {
       id,
@@ -42,6 +42,7 @@ export class MemberMemory {
       status,
       loadFactor,
       lbSet,
+      retry,
       elected,
       busy,
       open: tunnels.size,

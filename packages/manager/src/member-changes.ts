@@ -19,6 +19,7 @@ const SETTINGS: readonly string[] = [
   'lbSet',
   'routeId',
   'redirect',
+  'retry',
 ] satisfies (keyof MemberChanges)[]
 
 /** @throws {Refusal} 400 that names what was expected. */

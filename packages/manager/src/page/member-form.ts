@@ -31,6 +31,7 @@ export class MemberForm {
   readonly #routeId = byId<HTMLInputElement>('member-route')
   readonly #loadFactor = byId<HTMLInputElement>('member-factor')
   readonly #lbSet = byId<HTMLInputElement>('member-set')
+  readonly #retry = byId<HTMLInputElement>('member-retry')
   readonly #boxes = SETTABLE.map(letter => {
     const box = el('input', { type: 'checkbox' })
     byId('member-status').append(el('label', {}, box, ` ${LETTERS[letter]?.word ?? ''} (${letter})`))
@@ -58,8 +59,10 @@ export class MemberForm {
       .filter(({ letter, box }) => box.checked !== member.status.includes(letter))
       .map(({ letter, box }) => (box.checked ? '+' : '-') + letter)
       .join('')
-    const settings = { ...this.#values(), ...(status === '' ? {} : { status }) }
-    await this.#act('set-member', { ...place, member: member.url, settings })
+    // What stays as it is may have been set elsewhere meanwhile.
+    const changed = Object.entries(this.#values()).filter(([name, value]) => value !== member[name as keyof MemberView])
+    const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
+    if (Object.keys(settings).length > 0) await this.#act('set-member', { ...place, member: member.url, settings })
   }
 
   #values(): object {
@@ -67,6 +70,7 @@ export class MemberForm {
     return {
       loadFactor: this.#loadFactor.valueAsNumber,
       lbSet: this.#lbSet.valueAsNumber,
+      retry: this.#retry.valueAsNumber,
       ...(routeId === '' ? {} : { routeId }),
     }
   }
@@ -78,6 +82,7 @@ export class MemberForm {
     this.#routeId.value = member?.routeId ?? ''
     this.#loadFactor.valueAsNumber = member?.loadFactor ?? 1
     this.#lbSet.valueAsNumber = member?.lbSet ?? 0
+    this.#retry.valueAsNumber = member?.retry ?? 60_000
     for (const { letter, box } of this.#boxes) box.checked = member?.status.includes(letter) ?? false
     this.#dialog.returnValue = ''
     this.#dialog.showModal()

@@ -39,6 +39,8 @@ export interface MemberView extends Traffic {
   status: string
   loadFactor: number
   lbSet: number
+  /** ms that it stays out after an error. */
+  retry: number
   /** How often it was chosen. */
   elected: number
   /** Requests under way, and open tunnels. */
