@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import type { BalancerOptions, MemberOptions } from '@ws-tunnel/core'
+import { eventually } from '../test/support/gate.ts'
+import { type BackendProcess, Cluster } from '../test/support/kill/cluster.ts'
+import { Crowd } from '../test/support/kill/crowd.ts'
+import { type Blow, type Figures, RESTART, SIGKILL, SIGSTOP, strike } from '../test/support/kill/strike.ts'
+import { printTable } from '../test/support/kill/table.ts'
+
+// Under open tunnels and steady connects, one of three backends is killed, another stalled, the third restarted, once for each
+// of several settings; every process is a real one. Prints what clients felt, and fails if a connect failed although the
+// gateway knew, a tunnel of another backend ended, or a byte was wrong.
+
+interface Setting {
+  name: string
+  balancer: Omit<BalancerOptions, 'members'>
+  member: Omit<MemberOptions, 'url'>
+}
+
+const MEMBER = { retry: 1_000, connectTimeout: 500, handshakeTimeout: 1_000 }
+
+const SETTINGS: Setting[] = [{ name: 'failOnTimeout', balancer: { failOnTimeout: true }, member: MEMBER }]
+
+const { values } = parseArgs({
+  options: {
+    tunnels: { type: 'string', default: '500' },
+    rate: { type: 'string', default: '50' },
+    down: { type: 'string', default: '4000' },
+  },
+})
+const [tunnels, rate, down] = [values.tunnels, values.rate, values.down].map(Number) as [number, number, number]
+
+const BLOWS: [name: string, blow: Blow][] = [
+  ['killed', { ...SIGKILL, down }],
+  ['stalled', { ...SIGSTOP, down }],
+  ['restarted', RESTART],
+]
+
+const ms = (time: number | undefined): string => (time === undefined ? 'never' : `${Math.round(time)} ms`)
+
+const rowOf = (
+  setting: string,
+  blow: string,
+  { open, marked, failed, slowest, cut, recovered, connects }: Figures,
+) => ({
+  setting,
+  backend: blow,
+  'open tunnels': `${open[0]}, its own ${open[1]}`,
+  'marked after': ms(marked),
+  connects,
+  'failed before': failed.unmarked.length,
+  'failed after': failed.marked.length,
+  'slowest connect': ms(slowest),
+  'own tunnels ended': cut.own,
+  'others ended': cut.others,
+  'serves again after': ms(recovered),
+})
+
+async function run({ name, balancer, member }: Setting): Promise<void> {
+  const cluster = new Cluster(3)
+  try {
+    await cluster.start(balancer, member)
+    const crowd = new Crowd(cluster.port)
+    crowd.stay(tunnels)
+    await eventually(() => crowd.openAt() === tunnels, 20_000)
+    crowd.passBy(1_000 / rate)
+    await sleep(500)
+    for (const [i, [blow, how]] of BLOWS.entries()) {
+      const figures = await strike(cluster, crowd, cluster.backends[i] as BackendProcess, how)
+      rows.push(rowOf(name, blow, figures))
+      if (figures.failed.marked.length > 0)
+        wrong.push(`${name}: a connect failed although its member was ${blow} and known`)
+      if (figures.cut.others > 0) wrong.push(`${name}: a tunnel of another backend than the ${blow} one ended`)
+      for (const { failure } of [...figures.failed.unmarked, ...figures.failed.marked].slice(0, 3))
+        console.log(`${name}, ${blow}: ${failure?.code}`)
+    }
+    await crowd.stop()
+    console.log(`${name}: ${crowd.attempts.length} connects, ${crowd.lines} lines came back as they were sent`)
+    if (crowd.wrong.length > 0)
+      wrong.push(`${name}: ${crowd.wrong.length} lines came back otherwise, as ${crowd.wrong[0]}`)
+  } finally {
+    const code = await cluster.stop()
+    if (code !== 0) wrong.push(`${name}: the gateway ended with ${code} when it was closed`)
+  }
+}
+
+const rows: ReturnType<typeof rowOf>[] = []
+const wrong: string[] = []
+for (const setting of SETTINGS) await run(setting)
+printTable(rows)
+for (const line of wrong) console.error(line)
+process.exitCode = wrong.length === 0 ? 0 : 1

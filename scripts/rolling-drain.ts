@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { eventually } from '../test/support/gate.ts'
+import { now } from '../test/support/kill/clock.ts'
+import { Cluster } from '../test/support/kill/cluster.ts'
+import { Crowd } from '../test/support/kill/crowd.ts'
+import { printTable } from '../test/support/kill/table.ts'
+
+// Replaces all backends one after another, as a rollout does: the member drains, its process ends when it is empty, another
+// takes its port, and the member comes back. Clients end their tunnels by themselves and open others all the while. Fails if
+// a connect failed, a tunnel was cut or a byte was wrong.
+
+const { values } = parseArgs({
+  options: {
+    tunnels: { type: 'string', default: '300' },
+    lifetime: { type: 'string', default: '4000' },
+    rate: { type: 'string', default: '50' },
+  },
+})
+const [tunnels, lifetime, rate] = [values.tunnels, values.lifetime, values.rate].map(Number) as [number, number, number]
+
+const cluster = new Cluster(3)
+const rows: Record<string, string | number>[] = []
+try {
+  await cluster.start({}, { retry: 1_000, connectTimeout: 1_000, handshakeTimeout: 5_000 })
+  const crowd = new Crowd(cluster.port)
+  crowd.stay(tunnels, lifetime)
+  await eventually(() => crowd.openAt() === tunnels, 20_000)
+  crowd.passBy(1_000 / rate)
+  await sleep(lifetime)
+
+  for (const backend of cluster.backends) {
+    const before = { open: crowd.openAt(backend.name), attempts: crowd.attempts.length, finished: crowd.finished }
+    const begin = now()
+    await cluster.change(backend, '+N')
+    await eventually(async () => (await cluster.member(backend)).busy === 0, 3 * lifetime)
+    const emptyAfter = now() - begin
+    await backend.stop('SIGTERM')
+    await backend.start()
+    await cluster.change(backend, '-N')
+    const downAt = begin + emptyAfter
+    const replacedAfter = now() - downAt
+    await eventually(() => crowd.openAt(backend.name) > 0)
+    const attempts = crowd.attempts.slice(before.attempts)
+    rows.push({
+      backend: backend.name,
+      'open tunnels': `${tunnels}, its own ${before.open}`,
+      'empty after': `${Math.round(emptyAfter)} ms`,
+      'replaced after': `${Math.round(replacedAfter)} ms`,
+      connects: attempts.length,
+      'failed connects': attempts.filter(({ failure }) => failure !== undefined).length,
+      'tunnels ended by their clients': crowd.finished - before.finished,
+      'tunnels cut': crowd.cuts.length,
+    })
+  }
+  await sleep(lifetime)
+  await crowd.stop()
+
+  const failed = crowd.attempts.filter(({ failure }) => failure !== undefined)
+  printTable(rows)
+  console.log(
+    `in all: ${crowd.attempts.length} connects, ${failed.length} failed; ${crowd.finished} tunnels ended by their`,
+  )
+  console.log(
+    `clients, ${crowd.cuts.length} cut; ${crowd.lines} lines came back as they were sent, ${crowd.wrong.length} otherwise`,
+  )
+  if (failed.length + crowd.cuts.length + crowd.wrong.length > 0) {
+    console.error('something was lost:', failed[0] ?? crowd.cuts[0] ?? crowd.wrong[0])
+    process.exitCode = 1
+  }
+} finally {
+  await cluster.stop()
+}

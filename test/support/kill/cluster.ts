@@ -1,0 +1,132 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import { within } from '../gate.ts'
+import type { MemberView, Order, Told } from './gateway-process.ts'
+
+/** Longest wait for a process to start, to answer or to end, ms. */
+const PATIENCE = 15_000
+
+const EXEC_ARGV = ['--disable-warning=ExperimentalWarning']
+
+/** Ends a process whatever it does. */
+async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  const exit = once(child, 'exit')
+  child.kill(signal)
+  const [code] = await within(PATIENCE, `process ${child.pid} to end`, exit)
+  return code
+}
+
+/** A backend in a process of its own, which can be ended and started again at the same port. */
+export class BackendProcess {
+  readonly name: string
+  port = 0
+  #child: ChildProcess | undefined
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}/`
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<void> {
+    const child = fork(new URL('backend-process.ts', import.meta.url), [this.name, String(this.port)], {
+      execArgv: EXEC_ARGV,
+    })
+    this.#child = child
+    const [port] = await within(PATIENCE, `backend ${this.name}`, once(child, 'message'))
+    this.port = port
+  }
+
+  signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void {
+    this.#child?.kill(name)
+  }
+
+  /** Resolves when it is gone. */
+  async stop(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    if (this.#child !== undefined) await end(this.#child, signal)
+  }
+}
+
+/** A member's coming and going, as the gateway saw it. */
+export type Change = Extract<Told, { kind: 'change' }>
+
+/** Backends and a gateway that balances over them, each a process. */
+export class Cluster {
+  readonly backends: readonly BackendProcess[]
+  /** Every change of a member, in order. */
+  readonly changes: Change[] = []
+  port = 0
+  #gateway: ChildProcess | undefined
+
+  constructor(count: number) {
+    this.backends = Array.from({ length: count }, (_, i) => new BackendProcess(`backend-${i + 1}`))
+  }
+
+  /** @param balancer without members, which are the backends. */
+  async start(balancer: Omit<BalancerOptions, 'members'>, member: Omit<MemberOptions, 'url'>): Promise<void> {
+    await Promise.all(this.backends.map(backend => backend.start()))
+    const options: WsTunnelOptions = {
+      routes: [{ path: '/', target: 'balancer://b/' }],
+      balancers: { b: { ...balancer, members: this.backends.map(({ url }) => ({ ...member, url })) } },
+    }
+    this.#gateway = fork(new URL('gateway-process.ts', import.meta.url), [JSON.stringify(options)], {
+      execArgv: EXEC_ARGV,
+    })
+    this.#gateway.on('message', (told: Told) => {
+      if (told.kind === 'change') this.changes.push(told)
+    })
+    this.port = (await this.#hear('port')).port
+  }
+
+  async #hear<K extends Told['kind']>(kind: K): Promise<Extract<Told, { kind: K }>> {
+    const gateway = this.#gateway as ChildProcess
+    const heard = new Promise<Extract<Told, { kind: K }>>(resolve => {
+      const listener = (told: Told): void => {
+        if (told.kind !== kind) return
+        gateway.off('message', listener)
+        resolve(told as Extract<Told, { kind: K }>)
+      }
+      gateway.on('message', listener)
+    })
+    return within(PATIENCE, `the gateway's ${kind}`, heard)
+  }
+
+  async #order<K extends Told['kind']>(order: Order, answer: K): Promise<Extract<Told, { kind: K }>> {
+    const heard = this.#hear(answer)
+    this.#gateway?.send(order)
+    return heard
+  }
+
+  async member({ url }: BackendProcess): Promise<MemberView> {
+    const { members } = await this.#order({ kind: 'members' }, 'members')
+    const view = members.find(member => member.url === url)
+    if (view === undefined) throw new Error(`${url} is no member`)
+    return view
+  }
+
+  /** Sets letters of a member's status, as an operator would. */
+  async change({ url }: BackendProcess, status: string): Promise<void> {
+    await this.#order({ kind: 'change', url, status }, 'changed')
+  }
+
+  /** Whether the gateway knew then that the member is not to be asked. */
+  wasOut({ url }: BackendProcess, at: number): boolean {
+    const last = this.changes.findLast(change => change.url === url && change.at <= at)
+    return last !== undefined && !last.usable
+  }
+
+  /** @returns the exit code of the gateway, which must end by itself when it is closed. */
+  async stop(): Promise<number | null> {
+    try {
+      return this.#gateway === undefined ? null : await end(this.#gateway, 'SIGTERM')
+    } finally {
+      this.#gateway?.kill('SIGKILL')
+      await Promise.all(this.backends.map(backend => backend.stop('SIGKILL')))
+    }
+  }
+}

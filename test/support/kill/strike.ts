@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../gate.ts'
+import { now } from './clock.ts'
+import type { BackendProcess, Cluster } from './cluster.ts'
+import type { Attempt, Crowd } from './crowd.ts'
+
+/** Longest wait for a member to be asked again, ms. */
+const PATIENCE = 15_000
+
+/** What befalls a backend, and what brings it back. */
+export interface Blow {
+  hit: (victim: BackendProcess) => void | Promise<void>
+  /** Resolves when the backend could serve. */
+  heal: (victim: BackendProcess) => void | Promise<void>
+  /** ms between the two. */
+  down: number
+}
+
+/** What came of it; times in ms. */
+export interface Figures {
+  victim: string
+  /** Tunnels before, all and the victim's. */
+  open: [all: number, own: number]
+  /** From the blow until the gateway took the member out; `undefined` where it never had to. */
+  marked: number | undefined
+  connects: number
+  /** Connects that failed, by whether the gateway chose a member for them while it knew. */
+  failed: { unmarked: Attempt[]; marked: Attempt[] }
+  /** Of all connects that succeeded. */
+  slowest: number
+  cut: { own: number; others: number }
+  /** From the moment the backend could serve until it has served a new connect. */
+  recovered: number
+}
+
+export const SIGKILL: Omit<Blow, 'down'> = {
+  hit: victim => victim.stop('SIGKILL'),
+  heal: victim => victim.start(),
+}
+
+export const SIGSTOP: Omit<Blow, 'down'> = {
+  hit: victim => victim.signal('SIGSTOP'),
+  heal: victim => victim.signal('SIGCONT'),
+}
+
+/** The backend ends when it is told to, and is started again at once. */
+export const RESTART: Blow = {
+  hit: victim => victim.stop('SIGTERM'),
+  heal: victim => victim.start(),
+  down: 0,
+}
+
+/** Deals the blow to one backend, and waits until everything is as it was, which it must be by itself. */
+export async function strike(
+  cluster: Cluster,
+  crowd: Crowd,
+  victim: BackendProcess,
+  { hit, heal, down }: Blow,
+): Promise<Figures> {
+  const open: Figures['open'] = [crowd.openAt(), crowd.openAt(victim.name)]
+  const [firstAttempt, firstCut] = [crowd.attempts.length, crowd.cuts.length]
+  const hitAt = now()
+  await hit(victim)
+  await sleep(down)
+  await heal(victim)
+  const healedAt = now()
+  const served = await eventually(() => {
+    const found = crowd.attempts.find(({ begunAt, backend }) => begunAt >= healedAt && backend === victim.name)
+    if (found === undefined) throw new Error(`${victim.name} is not asked again`)
+    return found
+  }, PATIENCE)
+  const stays = open[0]
+  await eventually(() => crowd.openAt() >= stays, PATIENCE)
+
+  const attempts = crowd.attempts.slice(firstAttempt)
+  const cuts = crowd.cuts.slice(firstCut)
+  const failed: Figures['failed'] = { unmarked: [], marked: [] }
+  for (const attempt of attempts) {
+    if (attempt.failure === undefined) continue
+    failed[cluster.wasOut(victim, attempt.failure.electedAt) ? 'marked' : 'unmarked'].push(attempt)
+  }
+  const marked = cluster.changes.find(change => change.url === victim.url && !change.usable && change.at >= hitAt)
+  const own = cuts.filter(({ backend }) => backend === victim.name).length
+  return {
+    victim: victim.name,
+    open,
+    marked: marked && marked.at - hitAt,
+    connects: attempts.length,
+    failed,
+    slowest: Math.max(...attempts.filter(({ failure }) => failure === undefined).map(({ took }) => took)),
+    cut: { own, others: cuts.length - own },
+    recovered: served.begunAt + served.took - healedAt,
+  }
+}
