@@ -21,7 +21,7 @@ export interface Forward {
   readonly onAnswer: (response: IncomingMessage) => Promise<void>
 }
 
-/** A forward under way, by the request that http-proxy-middleware was given. */
+/** A forward under way. */
 interface Attempt extends Forward {
   readonly parsed: ParsedBody | undefined
   readonly body: Readable
@@ -29,7 +29,6 @@ interface Attempt extends Forward {
   readonly settle: (error?: Error) => void
 }
 
-const attempts = new WeakMap<object, Attempt>()
 const middlewares = new WeakMap<Worker, RequestHandler>()
 
 /**
@@ -78,8 +77,7 @@ function attempt(
       request = sent
     }
     const body = order.parsed === undefined ? req : Readable.from([order.parsed.bytes])
-    const view = viewOf(req, body)
-    attempts.set(view, { ...order, body, started, settle })
+    const view = new RequestView(req, { ...order, body, started, settle })
     res.once('close', () => {
       settle()
       request?.destroy()
@@ -89,28 +87,40 @@ function attempt(
 }
 
 /**
- * What http-proxy-middleware may see of a request: no header of the client, no server to listen on. Headers and path are
- * set in `proxyReq`, so nothing of the request reaches the backend that was not put there by us.
+ * What http-proxy-middleware may see of a request: no header of the client, no path, no server to listen on. Headers and
+ * path are set in `proxyReq`, so nothing of the request reaches the backend that was not put there by us.
  */
-function viewOf(req: IncomingMessage, body: Readable): object {
-  return {
-    method: req.method,
-    url: '/',
-    httpVersion: '1.1',
-    httpVersionMajor: 1,
-    headers: {},
-    socket: { writable: true },
-    on: (event: string, listener: (...args: unknown[]) => void) => body.on(event, listener),
-    pipe: (sink: ClientRequest) => whenConnected(sink, () => body.pipe(sink)),
+class RequestView {
+  readonly method: string | undefined
+  readonly url = ''
+  readonly httpVersion = '1.1'
+  readonly httpVersionMajor = 1
+  readonly headers = {}
+  readonly socket = { writable: true }
+  readonly attempt: Attempt
+
+  constructor({ method }: IncomingMessage, attempt: Attempt) {
+    this.method = method
+    this.attempt = attempt
+  }
+
+  on(event: string, listener: (...args: unknown[]) => void): unknown {
+    return this.attempt.body.on(event, listener)
+  }
+
+  pipe(sink: ClientRequest): void {
+    whenConnected(sink, () => this.attempt.body.pipe(sink))
   }
 }
 
 function middlewareOf(worker: Worker): RequestHandler {
   let middleware = middlewares.get(worker)
   if (middleware === undefined) {
-    const { secure, authority } = worker.origin
+    const { secure, host, port } = worker.origin
     middleware = createProxyMiddleware({
-      target: `${secure ? 'https' : 'http'}://${authority}`,
+      // A text would be parsed again for each request; so would the path, without a filter.
+      target: { protocol: secure ? 'https:' : 'http:', hostname: host, port },
+      pathFilter: () => true,
       agent: worker.agent,
       selfHandleResponse: true,
       // The default plugins answer errors and log; errors are the app's, and the core logs nothing.
@@ -120,13 +130,13 @@ function middlewareOf(worker: Worker): RequestHandler {
           server.on('proxyReq', (request, view) => {
             // A throw here would be the process's.
             try {
-              send(request, attempts.get(view as object) as Attempt)
+              send(request, attemptOf(view))
             } catch (error) {
               request.destroy(error as Error)
             }
           })
-          server.on('proxyRes', (response, view) => receive(response, attempts.get(view as object) as Attempt))
-          server.on('error', (error, view) => attempts.get(view as object)?.settle(backendError(error)))
+          server.on('proxyRes', (response, view) => receive(response, attemptOf(view)))
+          server.on('error', (error, view) => attemptOf(view).settle(backendError(error)))
         },
       ],
     })
@@ -134,6 +144,8 @@ function middlewareOf(worker: Worker): RequestHandler {
   }
   return middleware
 }
+
+const attemptOf = (view: unknown): Attempt => (view as RequestView).attempt
 
 function send(request: ClientRequest, attempt: Attempt): void {
   const { path, headers, limits, parsed, body, onInterim, started, settle } = attempt

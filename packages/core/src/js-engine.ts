@@ -44,7 +44,8 @@ export class JsEngine implements Engine {
     for (const { flush } of this.#pumps) flush()
     for (const socket of [this.#ends.client, this.#ends.backend]) {
       socket.resume()
-      socket.end()
+      // Node makes an error for a second `end`, with its stack, and throws it away.
+      if (!socket.writableEnded) socket.end()
     }
   }
 

@@ -31,21 +31,22 @@ type ShouldUpgrade = (this: unknown, req: IncomingMessage) => boolean
 type ListeningServer = Server & { shouldUpgradeCallback?: ShouldUpgrade; [STATE]?: ServerState }
 
 const STATE: unique symbol = Symbol.for('ws-tunnel.listener.1') as never
-const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.1') as never
+/**
+ * Process-wide, for a second copy of the package must find it too. On the request itself: what a WeakMap holds lives on to
+ * the next full collection if it leads back to its key, as a socket does.
+ */
+const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.2') as never
 
-/** By request and process-wide: a second copy of the package, or a second server of Fastify, must find it too. */
-const shared = globalThis as { [ARRIVED]?: WeakMap<IncomingMessage, ArrivedUpgrade> }
-shared[ARRIVED] ??= new WeakMap()
-const arrived: WeakMap<IncomingMessage, ArrivedUpgrade> = shared[ARRIVED]
+type ArrivedRequest = IncomingMessage & { [ARRIVED]?: ArrivedUpgrade }
 
 /** The socket and head of a request that came through an `upgrade` event. */
 export function arrivedUpgrade(req: IncomingMessage): ArrivedUpgrade | undefined {
-  return arrived.get(req)
+  return (req as ArrivedRequest)[ARRIVED]
 }
 
 /** Puts an upgrade back for whoever handles the request next. */
 export function setArrivedUpgrade(req: IncomingMessage, upgrade: ArrivedUpgrade): void {
-  arrived.set(req, upgrade)
+  ;(req as ArrivedRequest)[ARRIVED] = upgrade
 }
 
 /** Options of `listenForUpgrades`. */
@@ -206,7 +207,7 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
     return
   }
   socket.setTimeout?.(0)
-  arrived.set(req, { socket, head, takenOver: false })
+  setArrivedUpgrade(req, { socket, head, takenOver: false })
   wireAnswer(req, res, socket)
   if (hasBody(req)) {
     // A body that Node did not keep apart from what follows it cannot be read safely.
