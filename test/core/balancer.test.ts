@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { Balancer } from '../../packages/core/src/balancer.ts'
+import type {
+  BalancerOptions,
+  BalancerSettings,
+  MemberOptions,
+  SessionCookieOptions,
+} from '../../packages/core/src/balancer-options.ts'
 import type { Member, MemberMessage } from '../../packages/core/src/member.ts'
-import { type BalancerOptions, type MemberOptions, resolveOptions } from '../../packages/core/src/options.ts'
+import { resolveOptions } from '../../packages/core/src/options.ts'
 import { requestOf } from './request.ts'
 
 const NAMES = [...'abcdefgh']
@@ -55,8 +62,8 @@ test('elects the least busy, and by requests among equals', () => {
   const take = (): void => {
     const member = balancer.elect(requestOf([]), '/') as Member
     chosen.push(nameOf(member))
-    if (member === balancer.members[0]) leaves.push(member.enter(true))
-    else member.enter(true)
+    if (member === balancer.members[0]) leaves.push(member.enter())
+    else member.enter()
   }
   for (let i = 0; i < 6; i++) take()
   assert.equal(chosen.splice(0).join(' '), 'a b a b a b')
@@ -78,6 +85,143 @@ test('elects who moved the fewest bytes for its factor', () => {
     return nameOf(member)
   })
   assert.equal(chosen.join(' '), 'a b b b a b b b a b b b')
+})
+
+/** One more open tunnel at a member. */
+const tunnelAt = (member: Member): void => void member.enterTunnel(() => {})
+
+test('elects who has the fewest tunnels for its factor, and by requests among equals', () => {
+  const balancer = balancerOf([{}, { loadFactor: 2 }, { maxTunnels: 1 }], { lbMethod: 'leasttunnels' })
+  const [a, b] = balancer.members as [Member, Member]
+  const chosen = Array.from({ length: 8 }, () => {
+    const member = balancer.elect(requestOf([]), '/', new Set(balancer.members)) as Member
+    tunnelAt(member)
+    return nameOf(member)
+  })
+  assert.equal(chosen.join(' '), 'b a c b b a b b')
+  a.enter()
+  assert.deepEqual([a.places.taken, b.places.taken], [2, 5])
+  const idle = balancerOf([{}, {}, {}], { lbMethod: 'leasttunnels' })
+  assert.equal(sequence(idle, 6), 'a b c a b c')
+})
+
+test('gives a member that came back its share little by little', t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 0 })
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  const balancer = balancerOf([{}, {}], { lbMethod: 'leasttunnels', slowStart: 10_000 })
+  const [a, b] = balancer.members as [Member, Member]
+  assert.deepEqual([a.warmth, b.warmth], [1, 1], 'all are new when the process is')
+  b.status = 'D'
+  for (let i = 0; i < 100; i++) tunnelAt(a)
+  b.status = '-D'
+  const fill = (): number => {
+    for (let i = 0; i < 400; i++) {
+      const member = balancer.elect(requestOf([]), '/') as Member
+      if (member === a) break
+      tunnelAt(member)
+    }
+    return b.places.taken
+  }
+  const levels = [1_000, 5_000, 9_000, 10_000].map(time => {
+    now = time
+    return fill()
+  })
+  assert.deepEqual(levels, [10, 50, 90, 100])
+  assert.equal(b.warmth, 1)
+  b.status = 'N'
+  b.status = '-N'
+  assert.equal(b.warmth, 1 / 10_000)
+  b.fail()
+  now = 30_000
+  assert.equal(b.warmth, 1)
+  b.recover(true)
+  assert.equal(b.warmth, 1 / 10_000)
+  assert.equal(balancer.add({ url: 'ws://new.test/' }).warmth, 1 / 10_000)
+})
+
+const keyed = (id: string): IncomingMessage => requestOf([`X-Id: ${id}`, `Cookie: other=1; id=${id}`])
+const KEYS = Array.from({ length: 4_000 }, (_, i) => `user-${i}`)
+
+test('elects by a hash: a key its member, a member its share, and only its own keys move when one goes', () => {
+  const balancer = balancerOf([{}, { loadFactor: 2 }, {}], { lbMethod: { hash: 'header', name: 'x-id' } })
+  const places = (): Map<string, string> =>
+    new Map(KEYS.map(key => [key, nameOf(balancer.elect(keyed(key), '/') as Member)]))
+  const before = places()
+  assert.deepEqual(places(), before)
+  const shares = ['a', 'b', 'c'].map(name => [...before.values()].filter(value => value === name).length / KEYS.length)
+  for (const [i, due] of [0.25, 0.5, 0.25].entries())
+    assert.ok(Math.abs((shares[i] as number) - due) < 0.03, `${i}: ${shares[i]}`)
+  const [, b] = balancer.members as [Member, Member]
+  b.status = 'D'
+  const moved = places()
+  const wrongly = KEYS.filter(key => before.get(key) !== 'b' && moved.get(key) !== before.get(key))
+  assert.deepEqual(wrongly, [])
+  const spread = KEYS.filter(key => before.get(key) === 'b' && moved.get(key) === 'a').length
+  assert.ok(spread > 0.2 * KEYS.length && spread < 0.3 * KEYS.length, `${spread} of b's went to a`)
+  b.status = '-D'
+  assert.deepEqual(places(), before)
+  const turned = balancerOf([{}, {}, {}].reverse(), { lbMethod: { hash: 'header', name: 'X-Id' } })
+  assert.equal(turned.lbMethod, 'hash of header X-Id')
+})
+
+test('hashes the path, a cookie and the address of the client, and goes by requests without', () => {
+  const one = (lbMethod: BalancerOptions['lbMethod'], req: IncomingMessage, url = '/', times = 3): string => {
+    const balancer = balancerOf([{}, {}, {}, {}], { lbMethod })
+    return Array.from({ length: times }, () => nameOf(balancer.elect(req, url) as Member)).join(' ')
+  }
+  const cookie = { hash: 'cookie', name: 'id' } as const
+  assert.match(one(cookie, keyed('7')), /^(\w) \1 \1$/)
+  assert.equal(one(cookie, requestOf(['Cookie: other=7'])), 'a b c')
+  assert.equal(one({ hash: 'path' }, requestOf([]), '/room/1?a=1'), one({ hash: 'path' }, requestOf([]), '/room/1?b=2'))
+  const rooms = new Set(Array.from({ length: 50 }, (_, i) => one({ hash: 'path' }, requestOf([]), `/room/${i}`, 1)))
+  assert.equal(rooms.size, 4)
+})
+
+test('hashes the address for which a trusted proxy speaks', () => {
+  const from = (forwarded: string): IncomingMessage => {
+    const req = requestOf([`X-Forwarded-For: ${forwarded}`])
+    Object.defineProperty(req.socket, 'remoteAddress', { value: '10.0.0.1' })
+    return req
+  }
+  const settings = resolveOptions({
+    target: 'balancer://b/',
+    balancers: { b: { members: NAMES.map(name => ({ url: `ws://${name}.test/` })), lbMethod: { hash: 'client' } } },
+  }).balancers['b'] as BalancerSettings
+  const chosen = (trusts: (address: string) => boolean): Set<string> => {
+    const balancer = new Balancer('b', settings, trusts)
+    return new Set(Array.from({ length: 40 }, (_, i) => (balancer.elect(from(`192.0.2.${i}`), '/') as Member).url))
+  }
+  assert.equal(chosen(address => address === '10.0.0.1').size, NAMES.length)
+  assert.equal(chosen(() => false).size, 1, 'a client says what it likes')
+})
+
+test('sets the cookie of a session, where the request does not name the member', () => {
+  const cookieOf = (
+    set: boolean | SessionCookieOptions,
+    { encrypted = false, cookie = '', more = {} }: { encrypted?: boolean; cookie?: string; more?: object } = {},
+  ): string | undefined => {
+    const balancer = balancerOf([{}], { stickySession: { cookie: 'SID', set, ...more } })
+    const req = requestOf(cookie === '' ? [] : [`Cookie: ${cookie}`])
+    const member = balancer.elect(req, '/') as Member
+    return balancer.cookie({ balancer: 'b', member, session: balancer.session(req, '/') }, encrypted)
+  }
+  assert.equal(cookieOf(true), 'SID=.a; Path=/; HttpOnly; SameSite=Lax')
+  assert.equal(cookieOf(true, { encrypted: true }), 'SID=.a; Path=/; Secure; HttpOnly; SameSite=Lax')
+  assert.equal(cookieOf(true, { more: { separator: false } }), 'SID=a; Path=/; HttpOnly; SameSite=Lax')
+  assert.equal(
+    cookieOf({ path: '/chat', domain: 'app.test', maxAge: 3600, secure: true, httpOnly: false, sameSite: 'none' }),
+    'SID=.a; Path=/chat; Domain=app.test; Max-Age=3600; Secure; SameSite=None',
+  )
+  assert.equal(cookieOf({ secure: false }, { encrypted: true }), 'SID=.a; Path=/; HttpOnly; SameSite=Lax')
+  assert.equal(cookieOf(true, { cookie: 'SID=x.a' }), undefined)
+  assert.match(cookieOf(true, { cookie: 'SID=x.gone' }) ?? '', /^SID=.a;/)
+  assert.equal(cookieOf(false), undefined)
+  const noId = balancerOf([{}], { stickySession: { cookie: 'SID', set: true } })
+  assert.throws(() => noId.add({ url: 'ws://new.test/' }), {
+    code: 'WST_ERR_OPTION',
+    message: /`balancers.x.members\[1\].routeId` to be given, as stickySession.set needs it/,
+  })
 })
 
 test('asks a function of the user, which is given the usable members', () => {

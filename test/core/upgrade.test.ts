@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { resolveOptions, type UpgradeSetting } from '../../packages/core/src/options.ts'
+import type { UpgradeSetting } from '../../packages/core/src/checks.ts'
+import { resolveOptions } from '../../packages/core/src/options.ts'
 import {
   allowedToken,
   canSwitch,

@@ -18,7 +18,7 @@ const errorsOf = (text: string): string[] =>
 
 test('compiles a balancer with all that is said of it, and each setting written out', () => {
   const { c } = balancersOf(`<Proxy balancer://C>
-BalancerMember ws://a.test:80/base route=a loadfactor=2.5 lbset=1 retry=5 max=3 redirect=b status=+H timeout=9
+BalancerMember ws://a.test:80/base route=a loadfactor=2.5 lbset=1 retry=5 max=3 acquire=2s redirect=b status=+H timeout=9
 BalancerMember http://b.test route=b upgrade=chat
 ProxySet lbmethod=bybusyness stickysession=ROUTE|route failonstatus=500,503
 </Proxy>
@@ -38,6 +38,7 @@ ProxyPass /x balancer://c/y nofailover=On scolonpathdelim=On timeout=3 failontim
         idleTimeout: 60_000,
         halfOpenTimeout: 60_000,
         maxTunnels: 3,
+        acquireTimeout: 2000,
         routeId: 'a',
         redirect: 'b',
         loadFactor: 2.5,

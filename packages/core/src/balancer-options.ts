@@ -9,6 +9,7 @@ import {
   list,
   oneOf,
   readUpgrade,
+  TCHAR,
   text,
   upgrade,
   wrong,
@@ -27,6 +28,8 @@ export interface WorkerOptions
   > {
   /** `scheme://host[:port][/path]`. In `workers` a `$0`-`$9` in it stands for any text. */
   url: string
+  /** How long an upgrade waits for one of `maxTunnels` places, in the order of coming, ms; past it 503, or a balancer's next member (acquire=). @default 0 */
+  acquireTimeout?: number
 }
 
 /** One backend of a balancer (BalancerMember). */
@@ -57,14 +60,37 @@ export interface StickySessionOptions {
   semicolonEnds?: boolean
   /** 503 where the session's member is not usable (nofailover=). @default false */
   noFailover?: boolean
+  /** Set the cookie on every answer by another member than the one the request names, the 101 included (`Header add Set-Cookie ... env=BALANCER_ROUTE_CHANGED`). Every member needs a `routeId`. @default false */
+  set?: boolean | SessionCookieOptions
 }
 
-/** How a balancer chooses (lbmethod=): a method of mod_proxy_balancer, or a function that gives one of the usable members. */
-export type LbMethod =
-  | 'byrequests'
-  | 'bytraffic'
-  | 'bybusyness'
-  | ((members: readonly Member[], req: IncomingMessage) => Member | undefined)
+/** Attributes of a session's cookie (RFC 6265 4.1.2). */
+export interface SessionCookieOptions {
+  /** @default '/' */
+  path?: string
+  /** @default undefined: the very host */
+  domain?: string
+  /** Seconds. @default undefined: until the browser is closed */
+  maxAge?: number
+  /** `'auto'`: where the client came by https, itself or as a trusted proxy says. @default 'auto' */
+  secure?: boolean | 'auto'
+  /** @default true */
+  httpOnly?: boolean
+  /** `'none'`, for pages of other sites, needs `secure`. @default 'lax' */
+  sameSite?: 'strict' | 'lax' | 'none'
+}
+
+/**
+ * What one member is chosen by, always the same while it is usable: the client's address as `trustProxy` makes it out, the path
+ * below the balancer, or the value of a header field or cookie; a request without it goes by requests.
+ */
+export type HashOptions = { hash: 'client' | 'path' } | { hash: 'header' | 'cookie'; name: string }
+
+/** How a balancer chooses (lbmethod=): a method of mod_proxy_balancer, the member with the fewest tunnels, a hash, or a function that gives one of the usable members. */
+export type LbMethod = 'byrequests' | 'bytraffic' | 'bybusyness' | 'leasttunnels' | HashOptions | LbFunction
+
+/** Gives one of the usable members, or `undefined` where none will do; a throw answers 500. */
+export type LbFunction = (members: readonly Member[], req: IncomingMessage) => Member | undefined
 
 /** A named set of backends (`<Proxy balancer://name>`). */
 export interface BalancerOptions {
@@ -84,6 +110,8 @@ export interface BalancerOptions {
   failOnTimeout?: boolean
   /** All members in error are tried again rather than none (forcerecovery=). @default true */
   forceRecovery?: boolean
+  /** Over this time the factor of a member that was added or came back grows to the whole, ms; hashes do without. @default 0 */
+  slowStart?: number
 }
 
 /** Whom a balancer chose for a request, as header functions are told. */
@@ -100,6 +128,7 @@ export interface WorkerSettings {
   readonly url: string
   readonly over: Partial<RouteSettings>
   readonly maxTunnels: number
+  readonly acquireTimeout: number
 }
 
 /** A member with every setting present. */
@@ -110,18 +139,25 @@ export interface MemberSettings extends WorkerSettings {
   readonly lbSet: number
   readonly retry: number
   readonly status: string
+  readonly slowStart: number
+}
+
+/** Sessions with every setting present. */
+export interface StickySettings extends Readonly<Required<Omit<StickySessionOptions, 'set'>>> {
+  readonly set: (Required<Omit<SessionCookieOptions, 'domain' | 'maxAge'>> & SessionCookieOptions) | undefined
 }
 
 /** A balancer with every setting present. */
 export interface BalancerSettings {
   readonly members: readonly MemberSettings[]
   readonly lbMethod: LbMethod
-  readonly stickySession: Required<StickySessionOptions> | undefined
+  readonly stickySession: StickySettings | undefined
   readonly maxAttempts: number | undefined
   readonly timeout: number
   readonly failOnStatus: readonly number[]
   readonly failOnTimeout: boolean
   readonly forceRecovery: boolean
+  readonly slowStart: number
 }
 
 const loadFactor: Check = (where, value) => {
@@ -147,12 +183,50 @@ const statuses: Check = (where, value) => {
   if (!Array.isArray(value) || !value.every(status => Number.isInteger(status) && status >= 100 && status <= 599))
     throw wrong(where, 'a list of statuses from 100 to 599', value)
 }
+const token: Check = (where, value) => {
+  if (typeof value !== 'string' || !TCHAR.test(value)) throw wrong(where, 'the name of a header field or cookie', value)
+}
 const lbMethod: Check = (where, value) => {
-  if (typeof value !== 'function') oneOf('byrequests', 'bytraffic', 'bybusyness')(where, value)
+  if (typeof value === 'function') return
+  if (!isRecord(value)) {
+    oneOf('byrequests', 'bytraffic', 'bybusyness', 'leasttunnels', '{ hash }', 'a function')(where, value)
+    return
+  }
+  const named = value['hash'] === 'header' || value['hash'] === 'cookie'
+  checked(
+    where,
+    { ...(named && { name: '' }), ...value },
+    {
+      hash: oneOf('client', 'path', 'header', 'cookie'),
+      ...(named && { name: token }),
+    },
+  )
+  if (value['hash'] === undefined) throw wrong(`${where}.hash`, 'given', undefined)
+}
+const attribute: Check = (where, value) => {
+  if (typeof value !== 'string' || !/^[\x21-\x3a\x3c-\x7e]+$/.test(value))
+    throw wrong(where, 'made of visible characters but `;`', value)
+}
+const SET_CHECKS: Record<keyof SessionCookieOptions, Check> = {
+  path: attribute,
+  domain: attribute,
+  maxAge: count,
+  secure: (where, value) => {
+    if (value !== 'auto' && typeof value !== 'boolean') throw wrong(where, "true, false or 'auto'", value)
+  },
+  httpOnly: boolean,
+  sameSite: oneOf('strict', 'lax', 'none'),
+}
+const set: Check = (where, value) => {
+  if (typeof value === 'boolean') return
+  if (!isRecord(value)) throw wrong(where, 'true, false or { path, domain, maxAge, secure, httpOnly, sameSite }', value)
+  const { sameSite, secure } = checked(where, value, SET_CHECKS)
+  if (sameSite === 'none' && secure !== true)
+    throw wrong(`${where}.secure`, "true, as sameSite 'none' needs it", secure)
 }
 const stickySession: Check = (where, value) => {
   if (typeof value === 'string' ? /^[^|]+(?:\|[^|]+)?$/.test(value) : isRecord(value)) return
-  throw wrong(where, "'COOKIE', 'COOKIE|path' or { cookie, path, separator, semicolonEnds, noFailover }", value)
+  throw wrong(where, "'COOKIE', 'COOKIE|path' or { cookie, path, separator, semicolonEnds, noFailover, set }", value)
 }
 
 const WORKER_CHECKS: Record<keyof WorkerOptions, Check> = {
@@ -164,6 +238,7 @@ const WORKER_CHECKS: Record<keyof WorkerOptions, Check> = {
   halfOpenTimeout: duration,
   keepAlive: duration,
   maxTunnels: count,
+  acquireTimeout: duration,
 }
 
 const MEMBER_CHECKS: Record<keyof MemberOptions, Check> = {
@@ -182,6 +257,7 @@ const STICKY_CHECKS: Record<keyof StickySessionOptions, Check> = {
   separator,
   semicolonEnds: boolean,
   noFailover: boolean,
+  set,
 }
 
 const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
@@ -193,6 +269,7 @@ const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   failOnStatus: statuses,
   failOnTimeout: boolean,
   forceRecovery: boolean,
+  slowStart: duration,
 }
 
 /** @throws {WsTunnelError} `WST_ERR_OPTION` */
@@ -202,12 +279,23 @@ export function readWorker(
   checks: Record<string, Check> = WORKER_CHECKS,
 ): WorkerSettings {
   if (!isRecord(options)) throw wrong(where, 'an object with a url', options)
-  const { url, maxTunnels = 0, upgrade, ...rest } = checked(where, options, checks) as unknown as WorkerOptions
+  const {
+    url,
+    maxTunnels = 0,
+    acquireTimeout = 0,
+    upgrade,
+    ...rest
+  } = checked(where, options, checks) as unknown as WorkerOptions
   if (url === undefined) throw wrong(`${where}.url`, 'given', undefined)
   const { connectTimeout, handshakeTimeout, idleTimeout, halfOpenTimeout, keepAlive } = rest
   const over = { connectTimeout, handshakeTimeout, idleTimeout, halfOpenTimeout, keepAlive }
   const said = Object.fromEntries(Object.entries(over).filter(([, value]) => value !== undefined))
-  return { url, maxTunnels, over: { ...said, ...(upgrade !== undefined && { upgrade: readUpgrade(upgrade) }) } }
+  return {
+    url,
+    maxTunnels,
+    acquireTimeout,
+    over: { ...said, ...(upgrade !== undefined && { upgrade: readUpgrade(upgrade) }) },
+  }
 }
 
 /**
@@ -215,10 +303,16 @@ export function readWorker(
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION`
  */
-export function readMember(where: string, options: MemberOptions): MemberSettings {
+export function readMember(
+  where: string,
+  options: MemberOptions,
+  { slowStart, stickySession }: Pick<BalancerSettings, 'slowStart' | 'stickySession'>,
+): MemberSettings {
   const worker = readWorker(where, options, MEMBER_CHECKS)
   const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = options
-  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status }
+  if (stickySession?.set !== undefined && routeId === undefined)
+    throw wrong(`${where}.routeId`, 'given, as stickySession.set needs it', undefined)
+  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart }
 }
 
 /** What of a member may change while it serves. */
@@ -238,18 +332,41 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
   if (!isRecord(options)) throw wrong(where, 'an object with members', options)
   const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
   if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
-  const members = own.members.map((member, i) => readMember(`${where}.members[${i}]`, member))
   const { lbMethod = 'byrequests', maxAttempts, timeout = 0, failOnStatus = [] } = own
-  const { failOnTimeout = false, forceRecovery = true } = own
+  const { failOnTimeout = false, forceRecovery = true, slowStart = 0 } = own
   const stickySession =
     own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
-  return { members, lbMethod, stickySession, maxAttempts, timeout, failOnStatus, failOnTimeout, forceRecovery }
+  const members = own.members.map((member, i) =>
+    readMember(`${where}.members[${i}]`, member, { slowStart, stickySession }),
+  )
+  return {
+    members,
+    lbMethod,
+    stickySession,
+    maxAttempts,
+    timeout,
+    failOnStatus,
+    failOnTimeout,
+    forceRecovery,
+    slowStart,
+  }
 }
 
-function readSticky(where: string, value: string | StickySessionOptions): Required<StickySessionOptions> {
+function readSticky(where: string, value: string | StickySessionOptions): StickySettings {
   const [cookie = '', path = cookie] = typeof value === 'string' ? value.split('|') : []
   const given = typeof value === 'string' ? { cookie, path } : value
   const own = checked(where, given, STICKY_CHECKS) as unknown as StickySessionOptions
   if (own.cookie === undefined) throw wrong(`${where}.cookie`, 'given', undefined)
-  return { path: own.cookie, separator: '.', semicolonEnds: false, noFailover: false, ...own }
+  const { set = false } = own
+  if (set !== false && !TCHAR.test(own.cookie))
+    throw wrong(`${where}.cookie`, 'a token, as it is to be set', own.cookie)
+  const attributes = { path: '/', secure: 'auto', httpOnly: true, sameSite: 'lax', ...(set !== true && set) } as const
+  return {
+    path: own.cookie,
+    separator: '.',
+    semicolonEnds: false,
+    noFailover: false,
+    ...own,
+    set: set === false ? undefined : attributes,
+  }
 }

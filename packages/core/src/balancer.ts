@@ -1,33 +1,53 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type BalancerSettings, type MemberOptions, readMember } from './balancer-options.ts'
+import {
+  type BalancerChoice,
+  type BalancerSettings,
+  type LbFunction,
+  type LbMethod,
+  type MemberOptions,
+  readMember,
+} from './balancer-options.ts'
 import { WsTunnelError } from './errors.ts'
-import { accountForSession, LB_METHODS } from './lb-methods.ts'
+import { hashing, hashKey, type Trusts } from './hash-method.ts'
+import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
 import { Member } from './member.ts'
-import { sessionRoute } from './sticky.ts'
+import { sessionCookie, sessionRoute } from './sticky.ts'
 
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */
 const LOOKS = 100
 
 const NOBODY: ReadonlySet<Member> = new Set()
 
+/** It may be asked, and has not refused this request for want of a place, or has one now. */
+const open = (member: Member, full: ReadonlySet<Member>): boolean =>
+  member.usable && !(full.has(member) && member.places.full)
+
 /** A named set of backends (`<Proxy balancer://name>`). */
 export class Balancer {
   readonly name: string
   readonly #settings: BalancerSettings
   readonly #members: Member[]
+  readonly #trusts: Trusts
+  readonly #waits = new Set<AbortController>()
 
-  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a member whose URL is none. */
-  constructor(name: string, settings: BalancerSettings) {
+  /**
+   * @param trusts whose word counts for the address of a client
+   * @throws {WsTunnelError} `WST_ERR_OPTION` for a member whose URL is none.
+   */
+  constructor(name: string, settings: BalancerSettings, trusts: Trusts = () => false) {
     this.name = name
     this.#settings = settings
+    this.#trusts = trusts
     this.#members = settings.members.map((member, i) => new Member(member, `balancers.${name}.members[${i}]`))
   }
 
-  /** Name of its method; `custom` where that is a function. */
+  /** Name of its method, such as `bybusyness` or `hash of cookie id`; `custom` where that is a function. */
   get lbMethod(): string {
     const { lbMethod } = this.#settings
-    return typeof lbMethod === 'function' ? 'custom' : lbMethod
+    if (typeof lbMethod === 'string') return lbMethod
+    if (typeof lbMethod === 'function') return 'custom'
+    return `hash of ${lbMethod.hash}${'name' in lbMethod ? ` ${lbMethod.name}` : ''}`
   }
 
   /**
@@ -37,9 +57,10 @@ export class Balancer {
    */
   add(options: MemberOptions): Member {
     const where = `balancers.${this.name}.members[${this.#members.length}]`
-    const member = new Member(readMember(where, options), where)
+    const member = new Member(readMember(where, options, this.#settings), where)
     if (this.#members.some(({ url }) => url === member.url))
       throw new WsTunnelError('WST_ERR_OPTION', { detail: `${member.url} is a member of ${this.name} already` })
+    member.warmUp()
     this.#members.push(member)
     return member
   }
@@ -71,7 +92,7 @@ export class Balancer {
    */
   elect(req: IncomingMessage, url: string, full: ReadonlySet<Member> = NOBODY): Member | Promise<Member> {
     this.#forceRecovery()
-    const member = this.#ofSession(req, url, full) ?? this.#best(req, full) ?? this.#wait(req, full)
+    const member = this.#ofSession(req, url, full) ?? this.#best(req, url, full) ?? this.#wait(req, url, full)
     if (member instanceof Promise) return member
     member.elected++
     return member
@@ -81,6 +102,13 @@ export class Balancer {
   session(req: IncomingMessage, url: string): { readonly route: string | undefined } | undefined {
     const { stickySession } = this.#settings
     return stickySession && { route: sessionRoute(stickySession, url, req) }
+  }
+
+  /** The Set-Cookie for an answer by a member; `undefined` where the session names it already, or cookies are not ours to set. */
+  cookie({ member: { routeId }, session }: BalancerChoice, encrypted: boolean): string | undefined {
+    const { stickySession } = this.#settings
+    if (stickySession === undefined || routeId === undefined || session?.route === routeId) return undefined
+    return sessionCookie(stickySession, routeId, encrypted)
   }
 
   /** What an answer, or that none came in time, says of a member. httpd: proxy_balancer_post_request. */
@@ -96,7 +124,7 @@ export class Balancer {
     if (this.#members.every(member => member.is('E'))) for (const member of this.#members) member.recover(true)
   }
 
-  #ofSession(req: IncomingMessage, url: string, full = NOBODY): Member | undefined {
+  #ofSession(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Member | undefined {
     const { stickySession } = this.#settings
     const route = this.session(req, url)?.route
     if (route === undefined) return undefined
@@ -116,7 +144,7 @@ export class Balancer {
       for (const member of this.#members) {
         if (member.is('H') !== standby || member.routeId !== route) continue
         member.recover()
-        if (member.usable && !full.has(member)) return member
+        if (open(member, full)) return member
         if (member.redirect === undefined || depth >= this.#members.length) continue
         const other = this.#ofRoute(member.redirect, full, depth + 1)
         if (other !== undefined) return other
@@ -129,10 +157,10 @@ export class Balancer {
    * Sets in their order; spares stand in for members of their set that cannot be asked, standbys for a set in which nobody
    * can. httpd: proxy_balancer_get_best_worker.
    */
-  #best(req: IncomingMessage, full = NOBODY): Member | undefined {
+  #best(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Member | undefined {
     const { lbMethod } = this.#settings
     if (typeof lbMethod === 'function') return this.#chosenBy(lbMethod, req, full)
-    const method = LB_METHODS[lbMethod]()
+    const method = this.#comparison(lbMethod, req, url)
     let best: Member | undefined
     const compete = (member: Member): void => {
       if (method.isBetter(member, best)) best = member
@@ -148,7 +176,7 @@ export class Balancer {
           continue
         }
         member.recover()
-        if (member.usable && !full.has(member)) {
+        if (open(member, full)) {
           if (member.is('R')) spares.push(member)
           else if (member.is('H')) standbys.push(member)
           else compete(member)
@@ -162,18 +190,20 @@ export class Balancer {
     return best
   }
 
+  #comparison(lbMethod: Exclude<LbMethod, LbFunction>, req: IncomingMessage, url: string): Comparison {
+    if (typeof lbMethod === 'string') return LB_METHODS[lbMethod]()
+    const key = hashKey(lbMethod, req, url, this.#trusts)
+    return key === undefined ? LB_METHODS.byrequests() : hashing(key)
+  }
+
   #sets(): Member[][] {
     const sets = Map.groupBy(this.#members, ({ lbSet }) => lbSet)
     return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
   }
 
-  #chosenBy(
-    choose: Exclude<BalancerSettings['lbMethod'], string>,
-    req: IncomingMessage,
-    full: ReadonlySet<Member>,
-  ): Member | undefined {
+  #chosenBy(choose: LbFunction, req: IncomingMessage, full: ReadonlySet<Member>): Member | undefined {
     for (const member of this.#members) member.recover()
-    const usable = this.#members.filter(member => member.usable && !member.is('N') && !full.has(member))
+    const usable = this.#members.filter(member => member.welcome && open(member, full))
     let chosen: Member | undefined
     try {
       chosen = choose(usable, req)
@@ -185,22 +215,35 @@ export class Balancer {
     return chosen
   }
 
-  #wait(req: IncomingMessage, full: ReadonlySet<Member>): Promise<Member> {
+  #wait(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Promise<Member> {
     const { timeout } = this.#settings
     const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
     if (timeout === 0) throw nobody
+    const wait = new AbortController()
+    const clientOnGone = (): void => wait.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
     const look = async (): Promise<Member> => {
       const until = performance.now() + timeout
       while (performance.now() < until) {
-        await delay(timeout / LOOKS)
-        if (req.socket.destroyed) throw new WsTunnelError('WST_ERR_CLIENT_GONE')
-        const member = this.#best(req, full)
+        await delay(timeout / LOOKS, undefined, { signal: wait.signal }).catch(() => {
+          throw wait.signal.reason
+        })
+        const member = this.#best(req, url, full)
         if (member === undefined) continue
         member.elected++
         return member
       }
       throw nobody
     }
-    return look()
+    this.#waits.add(wait)
+    req.socket.once('close', clientOnGone)
+    return look().finally(() => {
+      req.socket.off('close', clientOnGone)
+      this.#waits.delete(wait)
+    })
+  }
+
+  /** Nobody waits for a member any longer. */
+  close(): void {
+    for (const wait of this.#waits) wait.abort(new WsTunnelError('WST_ERR_CLOSING'))
   }
 }

@@ -6,6 +6,7 @@ import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
 import type { Member } from './member.ts'
 import type { WorkerTable } from './named-worker.ts'
 import type { RouteSettings } from './options.ts'
+import type { Leave, WhenAborted } from './places.ts'
 import { type TargetTemplate, urlOf } from './target.ts'
 import { Worker } from './worker.ts'
 
@@ -17,13 +18,15 @@ export interface Destination {
   readonly template: TargetTemplate
   /** The route's settings, with what the backend says of itself over them. */
   readonly settings: RouteSettings
+  /** A plain request begins; what it gives back is called at its end. */
+  readonly enter: () => Leave
   /**
-   * Takes one of the backend's places.
+   * An upgrade begins, and takes one of the backend's places.
    *
-   * @returns the function that gives it back, once.
+   * @returns a promise only where it waits for a place.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly enter: (forTunnel: boolean) => () => void
+  readonly enterTunnel: (whenAborted: WhenAborted) => Leave | Promise<Leave>
   /** One of a balancer's. */
   readonly elected: Elected | undefined
 }
@@ -57,7 +60,7 @@ export interface Backends {
 /** Backends that one route may have at a time. */
 const MAX_WORKERS = 1_000
 
-const noPlace = (): void => {}
+const noPlace: Leave = () => {}
 
 /** Bytes of a connection that were counted already: a kept-alive one carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
@@ -106,7 +109,8 @@ export class Destinations {
       path,
       template,
       settings,
-      enter: forTunnel => (forTunnel && named?.enter()) || noPlace,
+      enter: () => noPlace,
+      enterTunnel: whenAborted => named?.places.take(whenAborted) ?? noPlace,
       elected: undefined,
     }
   }
@@ -137,7 +141,8 @@ export class Destinations {
         path: base + path,
         template: { ...member.template, path: [base, ...template.path] },
         settings,
-        enter: forTunnel => member.enter(forTunnel),
+        enter: () => member.enter(),
+        enterTunnel: whenAborted => member.enterTunnel(whenAborted),
         elected: {
           balancer,
           member,

@@ -2,9 +2,12 @@ export type { Balancer } from './balancer.ts'
 export type {
   BalancerChoice,
   BalancerOptions,
+  HashOptions,
+  LbFunction,
   LbMethod,
   MemberChanges,
   MemberOptions,
+  SessionCookieOptions,
   StickySessionOptions,
   WorkerOptions,
 } from './balancer-options.ts'

@@ -7,8 +7,8 @@ export interface Comparison {
   chosen(member: Member): void
 }
 
-/** httpd's factors are whole hundredths. */
-const factor = ({ loadFactor }: Member): number => Math.round(loadFactor * 100)
+/** httpd's factors are whole hundredths; that of a member that has just come back grows to the whole. */
+const factor = ({ loadFactor, warmth }: Member): number => Math.max(1, Math.round(loadFactor * warmth * 100))
 
 /** Everybody's account grows by its factor, that of the chosen one falls by all of them together. */
 function accounting(better: (member: Member, best: Member) => boolean): Comparison {
@@ -34,6 +34,14 @@ const bybusyness = (): Comparison =>
     (member, best) => member.busy < best.busy || (member.busy === best.busy && member.lbStatus > best.lbStatus),
   )
 
+/** The fewest open tunnels for its factor; by requests among equals, as short requests leave no trace. */
+const leasttunnels = (): Comparison => {
+  const load = (member: Member): number => (member.places.taken + 1) / factor(member)
+  return accounting(
+    (member, best) => load(member) < load(best) || (load(member) === load(best) && member.lbStatus > best.lbStatus),
+  )
+}
+
 /** httpd: mod_lbmethod_bytraffic, in whole numbers. */
 const bytraffic = (): Comparison => {
   const traffic = (member: Member): number =>
@@ -44,8 +52,8 @@ const bytraffic = (): Comparison => {
   }
 }
 
-/** The methods of mod_proxy_balancer by their names; each call is one election. */
-export const LB_METHODS = { byrequests, bytraffic, bybusyness } as const
+/** The methods of mod_proxy_balancer by their names, and one of ours; each call is one election. */
+export const LB_METHODS = { byrequests, bytraffic, bybusyness, leasttunnels } as const
 
 /** A session's member was taken: all others get nearer to their turn. httpd: proxy_balancer_pre_request. */
 export function accountForSession(members: readonly Member[], taken: Member): void {

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import { checkMemberChanges, type MemberChanges, type MemberSettings } from './balancer-options.ts'
 import { NamedWorker } from './named-worker.ts'
 import type { RouteSettings } from './options.ts'
+import type { Leave, Places, WhenAborted } from './places.ts'
 import { parseTarget, type TargetTemplate } from './target.ts'
 import type { Tunnel } from './tunnel.ts'
 
@@ -22,15 +23,17 @@ export class Member {
   readonly template: TargetTemplate
   readonly #worker: NamedWorker
   /** The name sessions know it by (route=). */
-  routeId: string | undefined
+  readonly routeId: string | undefined
   /** Where its sessions go while it is not usable (redirect=). */
-  redirect: string | undefined
+  readonly redirect: string | undefined
   /** 1-100 (loadfactor=). */
-  loadFactor: number
+  readonly loadFactor: number
   /** 0-99 (lbset=). */
-  lbSet: number
+  readonly lbSet: number
   /** ms (retry=). */
-  retry: number
+  readonly retry: number
+  readonly #slowStart: number
+  #backSince = Number.NEGATIVE_INFINITY
   readonly #letters: Set<string>
   #failedAt = 0
   #bytesSent = 0
@@ -55,6 +58,7 @@ export class Member {
     this.loadFactor = settings.loadFactor
     this.lbSet = settings.lbSet
     this.retry = settings.retry
+    this.#slowStart = settings.slowStart
     this.#letters = lettersOf(settings.status, [])
     if (this.#letters.has('E')) this.#failedAt = Date.now()
   }
@@ -95,6 +99,22 @@ export class Member {
     return !(this.is('D') || this.is('S') || this.is('E'))
   }
 
+  /** New requests come to it. */
+  get welcome(): boolean {
+    return this.usable && !this.is('N')
+  }
+
+  /** How much of its factor counts, above 0 to 1: less for `slowStart` ms after it came or came back. */
+  get warmth(): number {
+    const since = performance.now() - this.#backSince
+    return since >= this.#slowStart ? 1 : Math.max(since, 1) / this.#slowStart
+  }
+
+  /** It has just come. */
+  warmUp(): void {
+    this.#backSince = performance.now()
+  }
+
   /** Brings it back when its time is over. httpd: ap_proxy_retry_worker. */
   recover(force = false): void {
     if (!this.is('E') || this.is('S')) return
@@ -111,8 +131,10 @@ export class Member {
 
   #become(change: () => void): void {
     const before = this.status
+    const { welcome } = this
     change()
     const after = this.status
+    if (!welcome && this.welcome) this.warmUp()
     if (before !== after && changed.hasSubscribers)
       changed.publish({ member: this, before, after } satisfies MemberMessage)
   }
@@ -122,16 +144,41 @@ export class Member {
     return this.#worker.settings(route)
   }
 
-  /** It is busy until the function that is given back is called; a tunnel takes one of its places. */
-  enter(forTunnel: boolean): () => void {
-    const leave = forTunnel ? this.#worker.enter() : undefined
+  /** Its places for tunnels. */
+  get places(): Places {
+    return this.#worker.places
+  }
+
+  /** It is busy until the function that is given back is called. */
+  enter(): Leave {
     this.busy++
     let inside = true
     return () => {
       if (inside) this.busy--
       inside = false
-      leave?.()
     }
+  }
+
+  /**
+   * The same for a tunnel, which takes one of its places.
+   *
+   * @returns a promise only where it waits for a place.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   */
+  enterTunnel(whenAborted: WhenAborted): Leave | Promise<Leave> {
+    const place = this.places.take(whenAborted)
+    const leave = this.enter()
+    const both = (giveBack: Leave): Leave => {
+      return () => {
+        giveBack()
+        leave()
+      }
+    }
+    if (!(place instanceof Promise)) return both(place)
+    return place.then(both, error => {
+      leave()
+      throw error
+    })
   }
 
   /** Bytes for the backend; those of open tunnels are among them. */

@@ -1,19 +1,19 @@
 import type { WorkerSettings } from './balancer-options.ts'
-import { WsTunnelError } from './errors.ts'
 import type { RouteSettings } from './options.ts'
+import { Places } from './places.ts'
 
 /** A backend that says something of itself: its settings go over those of a route, its places are shared by all routes. */
 export class NamedWorker {
   readonly url: string
   readonly #over: Partial<RouteSettings>
-  readonly #maxTunnels: number
+  /** For tunnels; all routes share them. */
+  readonly places: Places
   readonly #effective = new WeakMap<RouteSettings, RouteSettings>()
-  #open = 0
 
-  constructor({ url, over, maxTunnels }: WorkerSettings) {
+  constructor({ url, over, maxTunnels, acquireTimeout }: WorkerSettings) {
     this.url = url
     this.#over = over
-    this.#maxTunnels = maxTunnels
+    this.places = new Places(maxTunnels, acquireTimeout, url)
   }
 
   /** The route's settings with its own over them. */
@@ -24,23 +24,6 @@ export class NamedWorker {
       this.#effective.set(route, settings)
     }
     return settings
-  }
-
-  /**
-   * Takes one of its places for a tunnel.
-   *
-   * @returns the function that gives it back, once.
-   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
-   */
-  enter(): () => void {
-    if (this.#maxTunnels > 0 && this.#open >= this.#maxTunnels)
-      throw new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels of ${this.url} is ${this.#maxTunnels}` })
-    this.#open++
-    let inside = true
-    return () => {
-      if (inside) this.#open--
-      inside = false
-    }
   }
 }
 

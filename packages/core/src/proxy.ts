@@ -189,7 +189,7 @@ class RoutedProxy implements TunnelProxy {
         req,
         routing,
         async destination => {
-          const leave = destination.enter(false)
+          const leave = destination.enter()
           try {
             await forward(req, res, {
               worker: destination.worker,
@@ -261,9 +261,9 @@ class RoutedProxy implements TunnelProxy {
         this.#opened(tunnel, req)
         return true
       }
-      leave()
       pending.refuse()
       await relayAnswer(answer.response, res, rewriting, destination)
+      leave()
       return true
     } catch (error) {
       leave()
@@ -281,7 +281,8 @@ class RoutedProxy implements TunnelProxy {
     const { settings } = destination
     // It may be another than the one by which the request became an upgrade.
     const asked = allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings)
-    const leave = destination.enter(true)
+    const place = destination.enterTunnel(callback => pending.whenAborted(callback))
+    const leave = place instanceof Promise ? await place : place
     try {
       const headers =
         asked === undefined ? rewriting.plainRequest(destination) : rewriting.upgradeRequest(destination, asked)

@@ -97,10 +97,16 @@ export class Rewriting {
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
     passReverse(headers, this.#reverseMapping(destination))
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
+    const cookie = this.#sessionCookie(destination.elected)
+    if (cookie !== undefined) headers.append('Set-Cookie', cookie)
     const { responseHeaders: editing } = this.#route
     return editing === undefined
       ? headers
       : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+  }
+
+  #sessionCookie(elected: Elected | undefined): string | undefined {
+    return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
   }
 
   interimAnswer(rawHeaders: readonly string[]): HeaderList {

@@ -27,7 +27,8 @@ export class RouteTable {
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     const named = Object.entries(settings.balancers)
-    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer)]))
+    const trusts: Settings['trusts'] = (address, hop) => !settings.appends && settings.trusts(address, hop)
+    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer, trusts)]))
     const backends = { workers: new WorkerTable(settings.workers), balancers: this.balancers }
     this.#routes = settings.routes.map((route, i) => new Route(route, i, single ? '' : `routes[${i}].`, backends))
   }
@@ -85,6 +86,7 @@ export class RouteTable {
   }
 
   close(): void {
+    for (const balancer of this.balancers.values()) balancer.close()
     for (const route of this.#routes) route.close()
   }
 }

@@ -5,6 +5,7 @@ import { type Backends, type Destination, Destinations } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from './options.ts'
 import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from './path.ts'
+import { type Leave, Places } from './places.ts'
 import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from './target.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
@@ -83,7 +84,7 @@ export class Route implements RouteStatus {
   readonly settings: RouteSettings
   readonly index: number
   #hits = 0
-  #open = 0
+  readonly #places: Places
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
@@ -95,6 +96,7 @@ export class Route implements RouteStatus {
   constructor(settings: RouteSettings, index: number, where: string, backends: Backends) {
     this.settings = settings
     this.index = index
+    this.#places = new Places(settings.maxTunnels, 0, 'the route')
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
@@ -123,7 +125,7 @@ export class Route implements RouteStatus {
   }
 
   get open(): number {
-    return this.#open
+    return this.#places.taken
   }
 
   get maxTunnels(): number {
@@ -172,19 +174,10 @@ export class Route implements RouteStatus {
   /**
    * Takes one of the route's places for a tunnel.
    *
-   * @returns the function that gives it back, once.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enter(): () => void {
-    const { maxTunnels } = this.settings
-    if (maxTunnels > 0 && this.#open >= maxTunnels) {
-      throw new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels is ${maxTunnels}` })
-    }
-    this.#open++
-    let inside = true
-    return () => {
-      if (inside) this.#open--
-      inside = false
-    }
+  enter(): Leave {
+    return this.#places.takeNow()
   }
 
   /** Closes the idle connections of its workers. */

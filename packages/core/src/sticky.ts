@@ -1,15 +1,13 @@
 import type { IncomingMessage } from 'node:http'
-import type { StickySessionOptions } from './balancer-options.ts'
+import type { StickySettings } from './balancer-options.ts'
 import { headerValue } from './headers.ts'
-
-type Sticky = Readonly<Required<StickySessionOptions>>
 
 /**
  * The `routeId` a request names: the parameter in path or query first, then the cookie. httpd: find_session_route.
  *
  * @param url path and query for the balancer
  */
-export function sessionRoute(sticky: Sticky, url: string, req: IncomingMessage): string | undefined {
+export function sessionRoute(sticky: StickySettings, url: string, req: IncomingMessage): string | undefined {
   const value = pathParameter(url, sticky) ?? cookieValue(headerValue(req, 'cookie'), sticky.cookie)
   if (value === undefined) return undefined
   const { separator } = sticky
@@ -18,8 +16,27 @@ export function sessionRoute(sticky: Sticky, url: string, req: IncomingMessage):
   return at === -1 ? undefined : value.slice(at + 1) || undefined
 }
 
+/** The Set-Cookie that makes a session stick to a member (RFC 6265 4.1); `undefined` where that is not asked for. */
+export function sessionCookie(sticky: StickySettings, routeId: string, encrypted: boolean): string | undefined {
+  const { cookie, separator, set } = sticky
+  if (set === undefined) return undefined
+  const { path, domain, maxAge, secure, httpOnly, sameSite } = set
+  const attributes = [
+    `${cookie}=${separator === false ? '' : separator}${routeId}`,
+    `Path=${path}`,
+    domain !== undefined && `Domain=${domain}`,
+    maxAge !== undefined && `Max-Age=${maxAge}`,
+    (secure === 'auto' ? encrypted : secure) && 'Secure',
+    httpOnly && 'HttpOnly',
+    `SameSite=${SAME_SITE[sameSite]}`,
+  ]
+  return attributes.filter(attribute => attribute !== false).join('; ')
+}
+
+const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const
+
 /** The first `name=` anywhere, whatever stands before it. httpd: get_path_param. */
-function pathParameter(url: string, { path, semicolonEnds }: Sticky): string | undefined {
+function pathParameter(url: string, { path, semicolonEnds }: StickySettings): string | undefined {
   const ends = semicolonEnds ? /[;?&]/ : /[?&]/
   for (let at = url.indexOf(path); at !== -1; at = url.indexOf(path, at + 1)) {
     const rest = url.slice(at + path.length)
@@ -34,7 +51,7 @@ function pathParameter(url: string, { path, semicolonEnds }: Sticky): string | u
 }
 
 /** httpd: get_cookie_param. */
-function cookieValue(cookies: string, name: string): string | undefined {
+export function cookieValue(cookies: string, name: string): string | undefined {
   for (let at = cookies.indexOf(name); at !== -1; at = cookies.indexOf(name, at + 1)) {
     if (at > 0 && !/[;,\s]/.test(cookies[at - 1] as string)) continue
     const value = /^\s*=([^;,]+)/.exec(cookies.slice(at + name.length))?.[1]

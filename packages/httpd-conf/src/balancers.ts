@@ -1,6 +1,6 @@
 import type { BalancerOptions, LbMethod, MemberOptions } from '@ws-tunnel/core'
-import type { Place, Report } from './diagnostics.ts'
-import { atoi, duration } from './parameters.ts'
+import type { Place } from './diagnostics.ts'
+import { atoi } from './parameters.ts'
 import type { RouteContext } from './routes.ts'
 import { isWebsocket, overlay } from './workers.ts'
 
@@ -130,11 +130,4 @@ function compileMember({ url, parameters, place, name }: BalancerMember, context
     retry: atoi(parameters.get('retry') ?? '60') * 1_000,
     status: (parameters.get('status') ?? '').replace(/[^-+INDSEHR]/gi, ''),
   }
-}
-
-/** What of a member's parameters changes nothing here, or differs. */
-export function remarkMember({ parameters, place, name }: BalancerMember, report: Report): void {
-  const acquire = parameters.get('acquire')
-  if (acquire !== undefined && duration(acquire, 'ms') !== undefined)
-    report.ignore(place, name, 'acquire=: the next member is asked at once where one has no place')
 }

@@ -109,7 +109,6 @@ export const IDLE_PARAMETERS: Record<string, string> = {
   min: 'the pool of plain requests grows as it needs',
   smax: 'the pool of plain requests shrinks as it needs',
   ttl: 'the pool of plain requests closes idle connections by itself',
-  acquire: 'a full worker answers 503 at once',
   retry: 'a worker outside a balancer is always tried again',
   iobuffersize: 'buffers are sized by Node',
   receivebuffersize: 'buffers are sized by Node',

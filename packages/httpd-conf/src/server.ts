@@ -1,4 +1,4 @@
-import { type Balancer, balancerComplaint, balancerName, remarkMember } from './balancers.ts'
+import { type Balancer, balancerComplaint, balancerName } from './balancers.ts'
 import type { Place, Remark, Report } from './diagnostics.ts'
 import { type EnvRule, readEnvRule } from './environment.ts'
 import { Expansion } from './expansion.ts'
@@ -827,7 +827,6 @@ export class ServerReader {
     }
     const member = { name, place, url, parameters }
     balancer.members.push(member)
-    remarkMember(member, this.#report)
     return
   }
 

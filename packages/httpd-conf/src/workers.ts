@@ -51,11 +51,13 @@ export function overlay(
   const timed = parameters.has('timeout') || parameters.has('connectiontimeout')
   const upgrade = parameters.get('upgrade')
   const max = atoi(parameters.get('max') ?? '0')
+  const acquire = parameters.get('acquire')
   return {
     ...(timed && times(parameters, context, { websocketIdle: server.scope.websocketIdle, fallback })),
     ...(upgrade !== undefined && { upgrade: upgradeOf(upgrade) }),
     ...(parameters.get('keepalive')?.toLowerCase() === 'on' && { keepAlive: 7_200_000 }),
     ...(max > 0 && { maxTunnels: max }),
+    ...(acquire !== undefined && { acquireTimeout: Math.min(duration(acquire, 'ms') ?? 0, MAX_DELAY) }),
   }
 }
 
