@@ -4,6 +4,7 @@ import { NamedWorker } from './named-worker.ts'
 import type { RouteSettings } from './options.ts'
 import type { Leave, Places, WhenAborted } from './places.ts'
 import { parseTarget, type TargetTemplate } from './target.ts'
+import { Traffic } from './traffic.ts'
 import type { Tunnel } from './tunnel.ts'
 
 /** A change of a member's state, as the channel `ws-tunnel:member` tells it. */
@@ -36,8 +37,7 @@ export class Member {
   #backSince = Number.NEGATIVE_INFINITY
   readonly #letters: Set<string>
   #failedAt = 0
-  #bytesSent = 0
-  #bytesReceived = 0
+  readonly #traffic = new Traffic()
   readonly #tunnels = new Set<Tunnel>()
   /** Balance of what it got and what is its due. httpd: `lbstatus`. */
   lbStatus = 0
@@ -181,17 +181,13 @@ export class Member {
     })
   }
 
-  /** Bytes for the backend; those of open tunnels are among them. */
+  /** Bytes for the backend; those of open tunnels are among them, where there are many as they were in the last 50 ms. */
   get bytesSent(): number {
-    let bytes = this.#bytesSent
-    for (const tunnel of this.#tunnels) bytes += tunnel.bytesFromClient
-    return bytes
+    return this.#traffic.sent
   }
 
   get bytesReceived(): number {
-    let bytes = this.#bytesReceived
-    for (const tunnel of this.#tunnels) bytes += tunnel.bytesFromBackend
-    return bytes
+    return this.#traffic.received
   }
 
   /** Its open tunnels. */
@@ -200,16 +196,14 @@ export class Member {
   }
 
   count(sent: number, received: number): void {
-    this.#bytesSent += sent
-    this.#bytesReceived += received
+    this.#traffic.add(sent, received)
   }
 
   /** Counts a tunnel's bytes while it lives, and after. */
   async carry(tunnel: Tunnel): Promise<void> {
     this.#tunnels.add(tunnel)
-    const { bytesFromClient, bytesFromBackend } = await tunnel.ended
+    await this.#traffic.follow(tunnel)
     this.#tunnels.delete(tunnel)
-    this.count(bytesFromClient, bytesFromBackend)
   }
 }
 
