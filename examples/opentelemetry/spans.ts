@@ -71,9 +71,9 @@ export function traceTunnels(tracer: Tracer): () => void {
       const attributes = { 'error.type': error.code, 'ws_tunnel.from': from.url, 'ws_tunnel.to': to.url }
       tracer.startSpan('failover', { attributes }, propagation.extract(context.active(), req.headers)).end()
     }),
-    hear('ws-tunnel:member', ({ member, before, after }) => {
+    hear('ws-tunnel:member', ({ member, before, after, change }) => {
       const attributes = { 'server.address': member.url, 'ws_tunnel.before': before, 'ws_tunnel.after': after }
-      tracer.startSpan('member', { attributes }).end()
+      tracer.startSpan(`member ${change}`, { attributes }).end()
     }),
   ]
   return () => {

@@ -394,27 +394,41 @@ test('changes a member, or nothing of it where something is wrong', () => {
   assert.deepEqual(look(), [2.5, 3, 'r', 's', 500, 'H'])
 })
 
-test('publishes each change of the state of a member, whoever makes it', t => {
-  const heard: [string, string][] = []
+test('publishes each change of a member, whoever makes it', t => {
+  const heard: string[] = []
   const hear = (message: unknown): void => {
-    const { before, after } = message as MemberMessage
-    heard.push([before, after])
+    const { change, before, after } = message as MemberMessage
+    heard.push(`${change}: ${before} -> ${after}`)
   }
   subscribe('ws-tunnel:member', hear)
   t.after(() => unsubscribe('ws-tunnel:member', hear))
-  const [member] = balancerOf([{}]).members as [Member]
+  const balancer = balancerOf([{}])
+  const [member] = balancer.members as [Member]
   member.fail()
   member.fail()
   member.recover(true)
   member.status = '+D'
   member.status = '+D'
-  member.change({ status: '-D' })
+  member.change({ status: '-D', loadFactor: 2 })
+  member.change({ loadFactor: 2 })
+  const added = balancer.add({ url: 'ws://new.test/', status: 'H' })
+  balancer.remove(added)
+  balancer.remove(added)
   assert.deepEqual(heard, [
-    ['', 'E'],
-    ['E', ''],
-    ['', 'D'],
-    ['D', ''],
+    'status:  -> E',
+    'status: E -> ',
+    'status:  -> D',
+    'settings: D -> D',
+    'status: D -> ',
+    'added: H -> H',
+    'removed: H -> H',
   ])
+  assert.throws(
+    () => {
+      member.status = 'Q'
+    },
+    { code: 'WST_ERR_OPTION' },
+  )
 })
 
 test('names its method', () => {

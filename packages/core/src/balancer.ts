@@ -62,14 +62,17 @@ export class Balancer {
       throw new WsTunnelError('WST_ERR_OPTION', { detail: `${member.url} is a member of ${this.name} already` })
     member.warmUp()
     this.#members.push(member)
+    member.tell('added')
     return member
   }
 
   /** Its tunnels go on, new requests go to others. @returns whether it was a member. */
   remove(member: Member): boolean {
     const at = this.#members.indexOf(member)
-    if (at !== -1) this.#members.splice(at, 1)
-    return at !== -1
+    if (at === -1) return false
+    this.#members.splice(at, 1)
+    member.tell('removed')
+    return true
   }
 
   /** In the order in which equals are asked. */

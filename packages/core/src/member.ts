@@ -7,13 +7,15 @@ import { parseTarget, type TargetTemplate } from './target.ts'
 import { Traffic } from './traffic.ts'
 import type { Tunnel } from './tunnel.ts'
 
-/** A change of a member's state, as the channel `ws-tunnel:member` tells it. */
+/** What has changed of a member, as the channel `ws-tunnel:member` tells it. */
 export interface MemberMessage {
   readonly member: Member
   /** Letters. */
   readonly before: string
   /** Letters. */
   readonly after: string
+  /** Its letters, other settings of it, or whether it is a member of its balancer. */
+  readonly change: 'status' | 'settings' | 'added' | 'removed'
 }
 
 const changed = channel('ws-tunnel:member')
@@ -68,7 +70,9 @@ export class Member {
     return [...'DSEHRNI'].filter(letter => this.#letters.has(letter)).join('')
   }
 
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for other letters. */
   set status(text: string) {
+    checkMemberChanges(this.url, { status: text })
     const after = lettersOf(text, this.#letters)
     if (after.has('E') && !this.is('E')) this.#failedAt = Date.now()
     this.#become(() => {
@@ -86,7 +90,10 @@ export class Member {
     checkMemberChanges(this.url, changes)
     const { status, routeId = this.routeId, redirect = this.redirect } = changes
     const { loadFactor = this.loadFactor, lbSet = this.lbSet, retry = this.retry } = changes
-    Object.assign(this, { routeId, redirect, loadFactor, lbSet, retry })
+    const settings = { routeId, redirect, loadFactor, lbSet, retry }
+    const differs = Object.entries(settings).some(([name, value]) => this[name as keyof typeof settings] !== value)
+    Object.assign(this, settings)
+    if (differs) this.tell('settings')
     if (status !== undefined) this.status = status
   }
 
@@ -135,8 +142,13 @@ export class Member {
     change()
     const after = this.status
     if (!welcome && this.welcome) this.warmUp()
-    if (before !== after && changed.hasSubscribers)
-      changed.publish({ member: this, before, after } satisfies MemberMessage)
+    if (before !== after) this.tell('status', before)
+  }
+
+  /** Publishes a change, on the channel `ws-tunnel:member`. */
+  tell(change: MemberMessage['change'], before: string = this.status): void {
+    if (!changed.hasSubscribers) return
+    changed.publish({ member: this, before, after: this.status, change } satisfies MemberMessage)
   }
 
   /** The route's settings with its own over them. */
