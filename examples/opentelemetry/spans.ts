@@ -72,8 +72,13 @@ export function traceTunnels(tracer: Tracer): () => void {
       tracer.startSpan('failover', { attributes }, propagation.extract(context.active(), req.headers)).end()
     }),
     hear('ws-tunnel:member', ({ member, before, after, change }) => {
-      const attributes = { 'server.address': member.url, 'ws_tunnel.before': before, 'ws_tunnel.after': after }
-      tracer.startSpan(`member ${change}`, { attributes }).end()
+      const attributes = {
+        'server.address': member.url,
+        'ws_tunnel.before': before,
+        'ws_tunnel.after': after,
+        'ws_tunnel.change': change,
+      }
+      tracer.startSpan('member', { attributes }).end()
     }),
   ]
   return () => {

@@ -24,7 +24,10 @@ test('failover and a change of state of a member are spans as well', async t => 
   assert.deepEqual(
     spans.map(({ name, attributes }) => [name, attributes]),
     [
-      ['member', { 'server.address': nowhere, 'ws_tunnel.before': '', 'ws_tunnel.after': 'E' }],
+      [
+        'member',
+        { 'server.address': nowhere, 'ws_tunnel.before': '', 'ws_tunnel.after': 'E', 'ws_tunnel.change': 'status' },
+      ],
       [
         'failover',
         {
