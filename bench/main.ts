@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -7,7 +7,7 @@ import { type Contestant, contestants } from './contestants.ts'
 import { buildLoad } from './load.ts'
 import { describeMachine } from './machine.ts'
 import { PINNED } from './processes.ts'
-import { document, type Results, table } from './report.ts'
+import { document, type Results, summary, table } from './report.ts'
 import { run, type Sample, WORKLOADS } from './workloads.ts'
 
 const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--write]
@@ -15,7 +15,7 @@ const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--writ
   --quick   one short round: does it work, what is the order of magnitude
   --rounds  interleaved rounds; the figure is the least of them (default 3)
   --only    names of workloads and contestants; without any of a kind, all of it
-  --write   renews docs/benchmarks.md, its charts and data
+  --write   renews docs/benchmarks.md, its charts and data, and the table of the README
 
 `
 
@@ -33,6 +33,8 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
   if (!(Number.isInteger(rounds) && rounds > 0))
     throw new Error(`Expected --rounds to be 1 or more, got ${values.rounds}`)
+  if (values.write && (values.quick || values.only !== ''))
+    throw new Error('Expected --write alone or with --rounds: what is written is a whole run')
   const everyone = contestants()
   const installed = everyone.filter(({ version }) => version !== undefined)
   const wanted = values.only.split(',').filter(name => name !== '')
@@ -99,6 +101,12 @@ function write(results: Results): void {
   mkdirSync(charts, { recursive: true })
   writeFileSync(join(charts, 'results.json'), `${JSON.stringify(results, undefined, 1)}\n`)
   writeFileSync(join(docs, 'benchmarks.md'), document(results))
+  const readme = join(docs, '../README.md')
+  const between = /(?<=<!-- benchmarks -->\n).*?(?=\n<!-- end -->)/s
+  writeFileSync(
+    readme,
+    readFileSync(readme, 'utf8').replace(between, () => summary(results)),
+  )
   for (const measure of WORKLOADS.flatMap(workload => workload.measures)) {
     writeFileSync(join(charts, `${measure.name}.svg`), chart(measure, results))
   }

@@ -63,7 +63,6 @@ export function table(measure: Measure, results: Results): string {
       `${number(row.rates[0])} to ${number(row.rates.at(-1))}`,
     ]
   })
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [
     `### ${measure.title}`,
     '',
@@ -73,6 +72,45 @@ export function table(measure: Measure, results: Results): string {
     '',
   ].join('\n')
 }
+
+/** What the summary tells of, and how it is called there. */
+const SUMMARY: readonly (readonly [measure: string, label: string])[] = [
+  ['ping-pong-50', 'ping-pong of 64 bytes, 50 tunnels, µs'],
+  ['ping-pong-5000', 'the same, 5,000 tunnels, µs'],
+  ['bulk-down-8', 'bulk one way, 8 tunnels, ms per GB'],
+  ['bulk-echo-8', 'bulk echo, 8 tunnels, ms per GB'],
+  ['connect', 'connect, one echo, close, µs'],
+  ['http', 'plain HTTP request, µs'],
+  ['idle', 'memory of an idle tunnel, KiB'],
+]
+
+/** Columns of the summary: of several contestants the one that costs least. */
+const COLUMNS: readonly (readonly [label: string, takes: (row: Row, peer: boolean) => boolean])[] = [
+  ['ws-tunnel', ({ name }) => name === 'ws-tunnel'],
+  ['offloaded', ({ name }) => name === 'ws-tunnel offloaded'],
+  ['best Node proxy', (_, peer) => peer],
+  ['nginx', ({ name }) => name.startsWith('nginx')],
+  ['HAProxy', ({ name }) => name.startsWith('HAProxy')],
+  ['httpd', ({ name }) => name.startsWith('httpd')],
+]
+
+/** The README's table: CPU of the proxy, each rival in its best setting. */
+export function summary(results: Results): string {
+  const measures = new Map(WORKLOADS.flatMap(workload => workload.measures).map(measure => [measure.name, measure]))
+  const isPeer = (row: Row): boolean => results.contestants.some(({ name, peer }) => name === row.name && peer)
+  const lines = SUMMARY.map(([name, label]) => {
+    const all = rows(measures.get(name) as Measure, results)
+    const least = COLUMNS.map(([, takes]) => {
+      const figures = all.flatMap(row => (row.figure !== undefined && takes(row, isPeer(row)) ? [row.figure] : []))
+      return number(figures.length === 0 ? undefined : Math.min(...figures))
+    })
+    return line([label, ...least])
+  })
+  const head = ['', ...COLUMNS.map(([label]) => label)]
+  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...lines].join('\n')
+}
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
 /** docs/benchmarks.md. */
 export function document(results: Results): string {
@@ -99,6 +137,14 @@ since it depends on what else the machine does.
   Debian's 150, which cannot take part with more tunnels.
 - Memory is PSS: what processes share is counted once. It is read ${times.settle} ms after the last tunnel has opened, without a forced
   collection. The growth of a stalled reader is that of a fresh process over ${times.stall} ms, so the code that it loads counts.
+
+## In short
+
+Of several settings of a rival the one that costs least.
+
+${summary(results)}
+
+## All of it
 
 ${sections.join('\n')}`
 }
