@@ -14,6 +14,13 @@ import {
   upgrade,
   wrong,
 } from './checks.ts'
+import {
+  type HealthCheckOptions,
+  type HealthCheckSettings,
+  healthCheck,
+  memberHealthCheck,
+  readHealthCheck,
+} from './health-options.ts'
 import type { Member } from './member.ts'
 import type { RouteDefaults, RouteSettings } from './options.ts'
 
@@ -44,8 +51,10 @@ export interface MemberOptions extends WorkerOptions {
   lbSet?: number
   /** How long it stays out after an error, ms (retry=). @default 60000 */
   retry?: number
-  /** Letters with `+` and `-` (status=): `D` disabled, `S` stopped, `E` in error, `N` drains, `H` hot standby, `R` hot spare, `I` errors are ignored. @default '' */
+  /** Letters with `+` and `-` (status=): `D` disabled, `S` stopped, `E` in error, `N` drains, `H` hot standby, `R` hot spare, `C` fails its health checks, `I` errors are ignored. @default '' */
   status?: string
+  /** What it has otherwise than the balancer says; `false` is no check. @default the balancer's */
+  healthCheck?: Partial<HealthCheckOptions> | false
 }
 
 /** Requests of one session go to one member (stickysession=). */
@@ -112,6 +121,8 @@ export interface BalancerOptions {
   forceRecovery?: boolean
   /** Over this time the factor of a member that was added or came back grows to the whole, ms; hashes do without. @default 0 */
   slowStart?: number
+  /** How members are checked while nobody asks for them (hcmethod= and its kin). @default undefined */
+  healthCheck?: HealthCheckOptions
 }
 
 /** Whom a balancer chose for a request, as header functions are told. */
@@ -140,6 +151,7 @@ export interface MemberSettings extends WorkerSettings {
   readonly retry: number
   readonly status: string
   readonly slowStart: number
+  readonly healthCheck: HealthCheckSettings | undefined
 }
 
 /** Sessions with every setting present. */
@@ -158,6 +170,7 @@ export interface BalancerSettings {
   readonly failOnTimeout: boolean
   readonly forceRecovery: boolean
   readonly slowStart: number
+  readonly healthCheck: HealthCheckOptions | undefined
 }
 
 const loadFactor: Check = (where, value) => {
@@ -168,8 +181,8 @@ const lbSet: Check = (where, value) => {
     throw wrong(where, 'a whole number from 0 to 99', value)
 }
 const letters: Check = (where, value) => {
-  if (typeof value !== 'string' || !/^[-+INDSEHR]*$/i.test(value))
-    throw wrong(where, 'made of the letters I, N, D, S, E, H, R, with + and -', value)
+  if (typeof value !== 'string' || !/^[-+INDSEHRC]*$/i.test(value))
+    throw wrong(where, 'made of the letters I, N, D, S, E, H, R, C, with + and -', value)
 }
 const routeId: Check = (where, value) => {
   if (typeof value !== 'string' || !/^[\x21-\x7e]{1,63}$/.test(value) || /[,;]/.test(value))
@@ -249,6 +262,7 @@ const MEMBER_CHECKS: Record<keyof MemberOptions, Check> = {
   lbSet,
   retry: duration,
   status: letters,
+  healthCheck: memberHealthCheck,
 }
 
 const STICKY_CHECKS: Record<keyof StickySessionOptions, Check> = {
@@ -270,6 +284,7 @@ const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   failOnTimeout: boolean,
   forceRecovery: boolean,
   slowStart: duration,
+  healthCheck,
 }
 
 /** @throws {WsTunnelError} `WST_ERR_OPTION` */
@@ -306,13 +321,18 @@ export function readWorker(
 export function readMember(
   where: string,
   options: MemberOptions,
-  { slowStart, stickySession }: Pick<BalancerSettings, 'slowStart' | 'stickySession'>,
+  {
+    slowStart,
+    stickySession,
+    healthCheck: shared,
+  }: Pick<BalancerSettings, 'slowStart' | 'stickySession' | 'healthCheck'>,
 ): MemberSettings {
   const worker = readWorker(where, options, MEMBER_CHECKS)
   const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = options
   if (stickySession?.set !== undefined && routeId === undefined)
     throw wrong(`${where}.routeId`, 'given, as stickySession.set needs it', undefined)
-  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart }
+  const healthCheck = readHealthCheck(`${where}.healthCheck`, options.healthCheck, shared)
+  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck }
 }
 
 /** What of a member may change while it serves. */
@@ -333,11 +353,12 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
   const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
   if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
   const { lbMethod = 'byrequests', maxAttempts, timeout = 0, failOnStatus = [] } = own
-  const { failOnTimeout = false, forceRecovery = true, slowStart = 0 } = own
+  const { failOnTimeout = false, forceRecovery = true, slowStart = 0, healthCheck } = own
+  if (healthCheck !== undefined) readHealthCheck(`${where}.healthCheck`, undefined, healthCheck)
   const stickySession =
     own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
   const members = own.members.map((member, i) =>
-    readMember(`${where}.members[${i}]`, member, { slowStart, stickySession }),
+    readMember(`${where}.members[${i}]`, member, { slowStart, stickySession, healthCheck }),
   )
   return {
     members,
@@ -349,6 +370,7 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
     failOnTimeout,
     forceRecovery,
     slowStart,
+    healthCheck,
   }
 }
 

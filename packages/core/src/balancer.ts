@@ -19,6 +19,12 @@ const LOOKS = 100
 
 const NOBODY: ReadonlySet<Member> = new Set()
 
+/** Who wants to know of the members of a balancer, of those that are there already too. */
+export interface MemberWatcher {
+  joined(member: Member): void
+  left(member: Member): void
+}
+
 /** It may be asked, and has not refused this request for want of a place, or has one now. */
 const open = (member: Member, full: ReadonlySet<Member>): boolean =>
   member.usable && !(full.has(member) && member.places.full)
@@ -30,6 +36,7 @@ export class Balancer {
   readonly #members: Member[]
   readonly #trusts: Trusts
   readonly #waits = new Set<AbortController>()
+  readonly #watchers = new Set<MemberWatcher>()
 
   /**
    * @param trusts whose word counts for the address of a client
@@ -63,6 +70,7 @@ export class Balancer {
     member.warmUp()
     this.#members.push(member)
     member.tell('added')
+    for (const watcher of this.#watchers) watcher.joined(member)
     return member
   }
 
@@ -71,8 +79,16 @@ export class Balancer {
     const at = this.#members.indexOf(member)
     if (at === -1) return false
     this.#members.splice(at, 1)
+    for (const watcher of this.#watchers) watcher.left(member)
     member.tell('removed')
     return true
+  }
+
+  /** @returns the function that ends it. */
+  watch(watcher: MemberWatcher): () => void {
+    this.#watchers.add(watcher)
+    for (const member of this.#members) watcher.joined(member)
+    return () => this.#watchers.delete(watcher)
   }
 
   /** In the order in which equals are asked. */

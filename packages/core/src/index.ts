@@ -21,8 +21,9 @@ export {
   explain,
 } from './explain.ts'
 export type { HeaderList } from './headers.ts'
+export type { HealthAnswer, HealthCheckOptions, HealthMethod } from './health-options.ts'
 export { type ListenOptions, listenForUpgrades } from './listener.ts'
-export type { Member, MemberMessage } from './member.ts'
+export type { Health, HealthMessage, Member, MemberMessage } from './member.ts'
 export type {
   CommonOptions,
   Condition,

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { checkMemberChanges, type MemberChanges, type MemberSettings } from './balancer-options.ts'
+import type { HealthCheckSettings } from './health-options.ts'
 import { NamedWorker } from './named-worker.ts'
 import type { RouteSettings } from './options.ts'
 import type { Leave, Places, WhenAborted } from './places.ts'
@@ -18,7 +19,28 @@ export interface MemberMessage {
   readonly change: 'status' | 'settings' | 'added' | 'removed'
 }
 
+/** What checks found out about a member. */
+export interface Health {
+  /** The last one passed. */
+  readonly ok: boolean
+  /** What the last one heard, or why it failed. */
+  readonly detail: string
+  /** When it ended, ms since the epoch. */
+  readonly checkedAt: number
+  /** ms it took. */
+  readonly duration: number
+  /** Since when they have all gone the same way, ms since the epoch. */
+  readonly since: number
+}
+
+/** A check of a member, as the channel `ws-tunnel:health` tells it. */
+export interface HealthMessage {
+  readonly member: Member
+  readonly health: Health
+}
+
 const changed = channel('ws-tunnel:member')
+const checked = channel('ws-tunnel:health')
 
 /** One backend of a balancer, with what it was asked so far (BalancerMember). */
 export class Member {
@@ -37,6 +59,11 @@ export class Member {
   readonly retry: number
   readonly #slowStart: number
   #backSince = Number.NEGATIVE_INFINITY
+  /** How it is checked; `undefined` for not at all. */
+  readonly healthCheck: HealthCheckSettings | undefined
+  #health: Health | undefined
+  #passes = 0
+  #fails = 0
   readonly #letters: Set<string>
   #failedAt = 0
   readonly #traffic = new Traffic()
@@ -61,13 +88,14 @@ export class Member {
     this.lbSet = settings.lbSet
     this.retry = settings.retry
     this.#slowStart = settings.slowStart
+    this.healthCheck = settings.healthCheck
     this.#letters = lettersOf(settings.status, [])
     if (this.#letters.has('E')) this.#failedAt = Date.now()
   }
 
   /** Letters of its state, in Apache's order; what is set is read with `+` and `-` like the option. */
   get status(): string {
-    return [...'DSEHRNI'].filter(letter => this.#letters.has(letter)).join('')
+    return [...'DSEHRNIC'].filter(letter => this.#letters.has(letter)).join('')
   }
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for other letters. */
@@ -97,13 +125,13 @@ export class Member {
     if (status !== undefined) this.status = status
   }
 
-  is(letter: 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I'): boolean {
+  is(letter: 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I' | 'C'): boolean {
     return this.#letters.has(letter)
   }
 
   /** It may be asked. httpd: PROXY_WORKER_IS_USABLE. */
   get usable(): boolean {
-    return !(this.is('D') || this.is('S') || this.is('E'))
+    return !(this.is('D') || this.is('S') || this.is('E') || this.is('C'))
   }
 
   /** New requests come to it. */
@@ -134,6 +162,34 @@ export class Member {
     this.failures++
     this.#failedAt = Date.now()
     this.#become(() => this.#letters.add('E'))
+  }
+
+  /** What the last checks said; `undefined` before the first. */
+  get health(): Health | undefined {
+    return this.#health
+  }
+
+  /**
+   * What a check found out. Checks that pass bring a member back that is in error, too; they do not take back what failed
+   * before. httpd: hc_check.
+   */
+  checked({ ok, detail, duration }: Pick<Health, 'ok' | 'detail' | 'duration'>): void {
+    const checkedAt = Date.now()
+    const since = this.#health?.ok === ok ? this.#health.since : checkedAt
+    this.#health = { ok, detail, checkedAt, duration, since }
+    if (checked.hasSubscribers) checked.publish({ member: this, health: this.#health } satisfies HealthMessage)
+    const { passes = 1, fails = 1 } = this.healthCheck ?? {}
+    if (this.is('C') || this.is('E')) {
+      if (!ok || ++this.#passes < passes) return
+      this.#passes = 0
+      this.#become(() => {
+        this.#letters.delete('C')
+        this.#letters.delete('E')
+      })
+    } else if (!ok && ++this.#fails >= fails) {
+      this.#fails = 0
+      this.#become(() => this.#letters.add('C'))
+    }
   }
 
   #become(change: () => void): void {

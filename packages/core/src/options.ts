@@ -254,6 +254,8 @@ export interface Settings {
   readonly rewrite: Rewrite | undefined
   readonly workers: readonly WorkerSettings[]
   readonly balancers: Readonly<Record<string, BalancerSettings>>
+  /** What holds beside `routes`, for what no route says: a route that leads nowhere. */
+  readonly defaults: RouteSettings
   /** How the path is decoded for `rewrite`. */
   readonly decoding: Pick<RouteSettings, 'encodedSlashes' | 'mergeSlashes'>
   readonly trusts: (address: string, hop: number) => boolean
@@ -513,8 +515,10 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
   }
   const common = { ...COMMON_DEFAULTS, ...checked('', has(COMMON_CHECKS), COMMON_CHECKS) } as CommonOptions &
     typeof COMMON_DEFAULTS
+  const read = readRoutes(routes, has(ROUTE_CHECKS))
   return Object.freeze({
-    routes: Object.freeze(readRoutes(routes, has(ROUTE_CHECKS))),
+    routes: Object.freeze(read),
+    defaults: routes === undefined ? (read[0] as RouteSettings) : readRoute('', { target: false }, has(ROUTE_CHECKS)),
     rewrite: common.rewrite,
     workers: common.workers.map((worker, i) => readWorker(`workers[${i}]`, worker)),
     balancers: Object.fromEntries(

@@ -6,8 +6,10 @@ import type { Destination } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
+import { headerValue } from './headers.ts'
+import { HealthChecks } from './health.ts'
 import { listenImplicitly } from './listener.ts'
-import type { Member, MemberMessage } from './member.ts'
+import type { HealthMessage, Member, MemberMessage } from './member.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
@@ -75,6 +77,8 @@ export interface DiagnosticsMessages {
   }
   /** The state of a member of a balancer has changed. */
   'ws-tunnel:member': MemberMessage
+  /** A member of a balancer was checked. */
+  'ws-tunnel:health': HealthMessage
 }
 
 /** One request that a route matched. */
@@ -112,11 +116,13 @@ class RoutedProxy implements TunnelProxy {
   readonly #handshakes = new Map<PendingUpgrade, Promise<unknown>>()
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
+  readonly #healthChecks: HealthChecks
   #closing = false
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     this.#routes = new RouteTable(settings, single)
+    this.#healthChecks = new HealthChecks(settings, this.#routes.balancers)
   }
 
   get tunnels(): ReadonlySet<Tunnel> {
@@ -315,7 +321,7 @@ class RoutedProxy implements TunnelProxy {
     try {
       pending.check()
       if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' })
-      checkSwitch(req, response, token, settings.strictHandshake)
+      checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
       const facts = {
         clientAddress: clientAddress(req),
         url,
@@ -377,6 +383,7 @@ class RoutedProxy implements TunnelProxy {
     drainTimeout?: number
   } = {}): Promise<void> => {
     this.#closing = true
+    this.#healthChecks.close()
     const cut = (): void => {
       for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
