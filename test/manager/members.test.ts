@@ -39,7 +39,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
         assert.ok(id > 0 && changes.length > 0)
         return member
       })
-      const common = { lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0 }
+      const common = { lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0, health: null, checks: [] }
       const nothing = { elected: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
       const something = { elected: 1, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
       const url = `ws://${managed.backend.address}`
@@ -147,4 +147,28 @@ test('remembers what became of a member, and tells it live', async t => {
   const [member] = (managed.proxy.balancers.get('chat') as Balancer).members
   for (let i = 0; i < 30; i++) member?.change({ status: i % 2 ? '+D' : '-D' })
   assert.equal((await chatOf(managed)).members[0]?.changes.length, 20)
+})
+
+test('tells how the checks of members went', async t => {
+  const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+  const managed = await manage(t, start, { unsafeOpen: true }, backend => ({
+    balancers: {
+      chat: {
+        members: [{ url: `ws://${backend}` }, { url: 'ws://127.0.0.1:1' }],
+        healthCheck: { method: 'WEBSOCKET', interval: 100 },
+      },
+    },
+    target: 'balancer://chat/',
+  }))
+  const [well, sick] = await eventually(async () => {
+    const { members } = await chatOf(managed)
+    assert.ok(members.every(({ checks }) => checks.length >= 2))
+    return members
+  })
+  assert.deepEqual([well?.status, well?.health?.ok, well?.health?.detail], ['', true, 'WebSocket opened'])
+  assert.deepEqual([sick?.status, sick?.health?.ok], ['C', false])
+  assert.match(sick?.health?.detail ?? '', /WST_ERR_CONNECT/)
+  assert.ok(well?.checks.every(({ ok, time }) => ok && Math.abs(Date.now() - time) < 5_000))
+  assert.ok(sick?.checks.every(({ ok }) => !ok))
+  await eventually(async () => (await chatOf(managed)).members[0]?.checks.length === 30, 10_000)
 })

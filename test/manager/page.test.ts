@@ -214,6 +214,26 @@ suite(
       )
     })
 
+    test('shows how the checks of a member went, and what the last one said', async () => {
+      await openPage()
+      assert.equal(await page.locator('.checks:visible').count(), 0)
+      const feeds = managed.proxy.balancers.get('feeds')
+      const healthCheck = { method: 'TCP', interval: 60_000 } as const
+      const url = `ws://${managed.backend.address}/well`
+      const added = feeds?.add({ url, routeId: 'checked', healthCheck })
+      const row = member('(checked)')
+      await row.getByRole('img', { name: '1 of the last 1 health checks passed' }).waitFor()
+      await row.getByText(/^connected, \d+ s ago$/).waitFor()
+      added?.checked({ ok: false, detail: EVIL, duration: 1 })
+      await row.getByText('fails its health checks').first().waitFor()
+      await row.getByRole('img', { name: '1 of the last 2 health checks passed' }).waitFor()
+      await row.getByText(`${EVIL}, 0 s ago`).waitFor()
+      await page.screenshot({ path: join(PICTURES, 'checks.png'), fullPage: true })
+      added?.checked({ ok: true, detail: 'well', duration: 1 })
+      await row.getByText('ready', { exact: true }).first().waitFor()
+      assert.deepEqual(complaints, [])
+    })
+
     test('closes a tunnel after a question, and not if the answer is no', async () => {
       await openSome(['/chat/a', '/chat/b'])
       const [first, second] = ids()

@@ -18,6 +18,7 @@ const SCRIPTS = [
   'api',
   'balancers',
   'charts',
+  'checks',
   'clock',
   'confirm',
   'dom',

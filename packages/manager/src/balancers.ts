@@ -1,13 +1,17 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Balancer, Member, MemberMessage } from '@ws-tunnel/core'
-import type { BalancerView, MemberView, StatusChange } from './page/types.ts'
+import type { Balancer, HealthMessage, Member, MemberMessage } from '@ws-tunnel/core'
+import type { BalancerView, MemberView, PastCheck, StatusChange } from './page/types.ts'
+import { clip } from './text.ts'
 
 /** Changes of state that are kept of a member. */
 const MAX_CHANGES = 20
+/** Checks that are kept of a member. */
+const MAX_CHECKS = 30
 
 interface Memory {
   id: number
   changes: StatusChange[]
+  checks: PastCheck[]
 }
 
 /** Knows members again, and what became of them. */
@@ -17,10 +21,12 @@ export class MemberMemory {
 
   constructor() {
     subscribe('ws-tunnel:member', this.#memberOnChange)
+    subscribe('ws-tunnel:health', this.#memberOnCheck)
   }
 
   stop(): void {
     unsubscribe('ws-tunnel:member', this.#memberOnChange)
+    unsubscribe('ws-tunnel:health', this.#memberOnCheck)
   }
 
   readonly #memberOnChange = (message: unknown): void => {
@@ -28,13 +34,20 @@ export class MemberMemory {
     if (this.#known.has(member)) this.#remember(member, after)
   }
 
+  readonly #memberOnCheck = (message: unknown): void => {
+    const { member, health } = message as HealthMessage
+    const checks = this.#known.get(member)?.checks
+    checks?.push({ time: health.checkedAt, ok: health.ok })
+    if (checks !== undefined && checks.length > MAX_CHECKS) checks.shift()
+  }
+
   view({ name, members, lbMethod }: Balancer): BalancerView {
     return { name, lbMethod, members: members.map(member => this.#view(member)) }
   }
 
   #view(member: Member): MemberView {
-    const { url, status, loadFactor, lbSet, retry, routeId = '', elected, busy, failures, tunnels } = member
-    const { id, changes } = this.#remember(member, status)
+    const { url, status, loadFactor, lbSet, retry, routeId = '', elected, busy, failures, tunnels, health } = member
+    const { id, changes, checks } = this.#remember(member, status)
     return {
       id,
       url,
@@ -50,11 +63,13 @@ export class MemberMemory {
       bytesFromClient: member.bytesSent,
       bytesFromBackend: member.bytesReceived,
       changes,
+      health: health === undefined ? null : { ...health, detail: clip(health.detail) },
+      checks,
     }
   }
 
   #remember(member: Member, status: string): Memory {
-    const memory = this.#known.get(member) ?? { id: ++this.#lastId, changes: [] }
+    const memory = this.#known.get(member) ?? { id: ++this.#lastId, changes: [], checks: [] }
     this.#known.set(member, memory)
     if (memory.changes.at(-1)?.status !== status) {
       memory.changes.push({ time: Date.now(), status })

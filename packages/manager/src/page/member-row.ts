@@ -1,3 +1,4 @@
+import { Checks } from './checks.ts'
 import { now } from './clock.ts'
 import { confirmed } from './confirm.ts'
 import { button, cell, el, type Part, row, setText } from './dom.ts'
@@ -30,6 +31,7 @@ export class MemberRow implements Part<MemberView> {
   readonly #since = el('summary')
   readonly #past = el('ol')
   readonly #badges = el('span')
+  readonly #checks = new Checks()
   readonly #elected = cell('Elected', 'number')
   readonly #busy = cell('Busy', 'number')
   readonly #open = cell('Open', 'number')
@@ -44,7 +46,7 @@ export class MemberRow implements Part<MemberView> {
   constructor(member: MemberView, place: Place, act: Act, form: MemberForm) {
     this.#member = member
     const at = { ...place, member: member.url }
-    this.#state.append(el('div', {}, this.#badges, el('details', {}, this.#since, this.#past)))
+    this.#state.append(el('div', {}, this.#badges, el('details', {}, this.#since, this.#past), this.#checks.node))
     this.#toggles = TOGGLES.map(({ letter, name, says }) => ({
       letter,
       node: button(name, `${name} ${member.url}: it ${says}`, '', () => {
@@ -96,6 +98,7 @@ export class MemberRow implements Part<MemberView> {
     })
     if (this.#past.childElementCount !== past.length || this.#past.firstChild?.textContent !== past[0])
       this.#past.replaceChildren(...past.map(text => el('li', {}, text)))
+    this.#checks.show(member)
     setText(this.#factor, `${loadFactor} / ${lbSet}`)
     setText(this.#elected, count(elected))
     setText(this.#failures, count(member.failures))
@@ -110,6 +113,7 @@ export class MemberRow implements Part<MemberView> {
   tick(): void {
     const since = this.#member.changes.at(-1)?.time ?? now()
     setText(this.#since, `for ${duration(now() - since)}`)
+    this.#checks.tick()
   }
 
   draw(samples: readonly Sample[]): void {

@@ -29,6 +29,26 @@ export interface StatusChange {
   status: string
 }
 
+/** What the checks of a member say. Times are ms since the epoch. */
+export interface HealthView {
+  /** The last one passed. */
+  ok: boolean
+  /** What it heard, or why it failed. */
+  detail: string
+  checkedAt: number
+  /** Since when all have gone the same way. */
+  since: number
+  /** ms the last one took. */
+  duration: number
+}
+
+/** A check of a member that was. */
+export interface PastCheck {
+  /** ms since the epoch. */
+  time: number
+  ok: boolean
+}
+
 /** A member of a balancer. */
 export interface MemberView extends Traffic {
   /** Its number among all members of the manager; the same as long as it is one. */
@@ -51,6 +71,10 @@ export interface MemberView extends Traffic {
   failures: number
   /** The last changes of its state, oldest first. */
   changes: StatusChange[]
+  /** `null` where nobody checks it, and before the first check. */
+  health: HealthView | null
+  /** The last checks, oldest first. */
+  checks: PastCheck[]
 }
 
 /** A balancer with its members in order. */
