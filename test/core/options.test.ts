@@ -331,8 +331,8 @@ test('takes the safe defaults', () => {
     tls: {},
     lookup: undefined,
   })
-  const { routes, trusts, onOpen, onClose, onError, ...common } = read({ target: false })
-  assert.equal(routes.length, 1)
+  const { routes, defaults, trusts, onOpen, onClose, onError, ...common } = read({ target: false })
+  assert.deepEqual(routes, [defaults])
   assert.deepEqual(common, {
     rewrite: undefined,
     workers: [],
@@ -357,7 +357,7 @@ test('takes undefined for "as by default", in every option', () => {
 })
 
 test('takes what stands beside routes as the default of each of them', () => {
-  const { routes } = read({
+  const { routes, defaults } = read({
     idleTimeout: 5,
     fallback: false,
     upgrade: 'foo',
@@ -369,6 +369,7 @@ test('takes what stands beside routes as the default of each of them', () => {
     [5, false, ['foo'], 'x'],
     [0, false, ['websocket', 'bar'], 'x'],
   ])
+  assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, 'x', false])
 })
 
 test('reads ANY and NONE in any case, alone or in a list of one, and false as none at all', () => {

@@ -254,7 +254,7 @@ export interface Settings {
   readonly rewrite: Rewrite | undefined
   readonly workers: readonly WorkerSettings[]
   readonly balancers: Readonly<Record<string, BalancerSettings>>
-  /** What holds beside `routes`, for what no route says: a route that leads nowhere. */
+  /** What holds for what no route says: the only route, or one that leads nowhere with what stands beside the others. */
   readonly defaults: RouteSettings
   /** How the path is decoded for `rewrite`. */
   readonly decoding: Pick<RouteSettings, 'encodedSlashes' | 'mergeSlashes'>
@@ -518,7 +518,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
   const read = readRoutes(routes, has(ROUTE_CHECKS))
   return Object.freeze({
     routes: Object.freeze(read),
-    defaults: routes === undefined ? (read[0] as RouteSettings) : readRoute('', { target: false }, has(ROUTE_CHECKS)),
+    defaults: routes === undefined ? (read[0] as RouteSettings) : beside(has(ROUTE_DEFAULT_CHECKS)),
     rewrite: common.rewrite,
     workers: common.workers.map((worker, i) => readWorker(`workers[${i}]`, worker)),
     balancers: Object.fromEntries(
@@ -538,6 +538,10 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     onError: common.onError,
   })
 }
+
+/** A route that leads nowhere, with what stands beside the routes. */
+const beside = (options: object): RouteSettings =>
+  readRoute('', { target: false }, checked('', options, ROUTE_DEFAULT_CHECKS))
 
 function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSettings[] {
   if (routes === undefined) {
