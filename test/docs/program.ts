@@ -16,8 +16,8 @@ export class Program {
   readonly #child: ChildProcess
   readonly #exit: Promise<unknown[]>
 
-  private constructor(file: string, imports: string[]) {
-    this.#child = spawn(process.execPath, [...imports.flatMap(path => ['--import', path]), file], {
+  private constructor(file: string, imports: string[], args: string[]) {
+    this.#child = spawn(process.execPath, [...imports.flatMap(path => ['--import', path]), file, ...args], {
       cwd: ROOT,
       env: { ...process.env, PORT: '0' },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -31,8 +31,8 @@ export class Program {
   }
 
   /** Starts a program and waits until it has printed `listening on <url>`. */
-  static async start(file: string, { imports = [] as string[] } = {}): Promise<Program> {
-    const program = new Program(file, imports)
+  static async start(file: string, { imports = [] as string[], args = [] as string[] } = {}): Promise<Program> {
+    const program = new Program(file, imports, args)
     const found = await eventually(() => {
       if (program.#child.exitCode !== null) throw new Error(`${file} ended: ${program.output}`)
       return /listening on (https?:\/\/localhost:\d+)/.exec(program.output)?.[1] ?? false

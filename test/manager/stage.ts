@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test'
 import { createTunnelProxy, listenForUpgrades, type TunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import { tunnelProxies, wsTunnelPlugin } from '@ws-tunnel/fastify'
-import { type ManagedProxy, type ManagerOptions, managerPage } from '@ws-tunnel/manager'
+import { type ManagedProxy, type ManagerOptions, managerPage, type State } from '@ws-tunnel/manager'
 import { managerPlugin } from '@ws-tunnel/manager/fastify'
 import connect from 'connect'
 import express5 from 'express'
@@ -193,4 +193,22 @@ export class Stream {
   cancel(): Promise<void> {
     return this.#reader.cancel()
   }
+}
+
+/** The state that a manager at `/manager/` tells. */
+export async function stateAt(url: string): Promise<State> {
+  return (await (await fetch(`${url}/manager/api/state`, { signal: AbortSignal.timeout(5_000) })).json()) as State
+}
+
+/** Changes something at a manager at `/manager/`, as its page does. */
+export async function changeAt(url: string, action: string, body: object): Promise<void> {
+  const { token } = (await (await fetch(`${url}/manager/api/token`)).json()) as { token: string }
+  const { action: _, ...sent } = body as { action?: string }
+  const answer = await fetch(`${url}/manager/api/${action}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', 'X-WS-Tunnel-Token': token },
+    body: JSON.stringify(sent),
+    signal: AbortSignal.timeout(5_000),
+  })
+  if (!answer.ok) throw new Error(`${action}: ${answer.status} ${await answer.text()}`)
 }

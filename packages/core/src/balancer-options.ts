@@ -338,7 +338,12 @@ export function readMember(
 /** What of a member may change while it serves. */
 export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet' | 'routeId' | 'redirect' | 'retry'>
 
-/** @throws {WsTunnelError} `WST_ERR_OPTION` */
+/**
+ * Checks changes before there is a member to make them.
+ *
+ * @param where name of what is checked, for the error.
+ * @throws {WsTunnelError} `WST_ERR_OPTION`
+ */
 export function checkMemberChanges(where: string, changes: MemberChanges): void {
   const { status, loadFactor, lbSet, routeId, redirect, retry } = MEMBER_CHECKS
   checked(where, changes, { status, loadFactor, lbSet, routeId, redirect, retry })

@@ -1,15 +1,16 @@
 export type { Balancer } from './balancer.ts'
-export type {
-  BalancerChoice,
-  BalancerOptions,
-  HashOptions,
-  LbFunction,
-  LbMethod,
-  MemberChanges,
-  MemberOptions,
-  SessionCookieOptions,
-  StickySessionOptions,
-  WorkerOptions,
+export {
+  type BalancerChoice,
+  type BalancerOptions,
+  checkMemberChanges,
+  type HashOptions,
+  type LbFunction,
+  type LbMethod,
+  type MemberChanges,
+  type MemberOptions,
+  type SessionCookieOptions,
+  type StickySessionOptions,
+  type WorkerOptions,
 } from './balancer-options.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export {

@@ -22,6 +22,7 @@ const SCRIPTS = [
   'clock',
   'confirm',
   'dom',
+  'fleet',
   'format',
   'line',
   'main',

@@ -1,6 +1,7 @@
 import type { Tunnel } from '@ws-tunnel/core'
+import type { Fleet } from './fleet.ts'
 import { Refusal } from './http.ts'
-import { changeMember, type MemberChange, readMemberChange } from './member-changes.ts'
+import { type MemberChange, readMemberChange } from './member-changes.ts'
 import { namedProxies, type Proxies } from './proxies.ts'
 
 /** Tunnels to end. */
@@ -40,15 +41,17 @@ export class Changes {
   /** Tunnels that end when they are quiet. */
   readonly draining = new Set<Tunnel>()
   readonly #proxies: Proxies
+  readonly #fleet: Fleet
 
-  constructor(proxies: Proxies) {
+  constructor(proxies: Proxies, fleet: Fleet) {
     this.#proxies = proxies
+    this.#fleet = fleet
   }
 
   /** @throws {Refusal} 404 for a proxy, balancer or member that is not there. Tunnels that have ended by now are no failure. */
   make(change: Change): ChangeResult {
     if (!('ids' in change)) {
-      changeMember(this.#proxies, change)
+      this.#fleet.change(change)
       return { changed: 1 }
     }
     const tunnels = this.#tunnels(change)

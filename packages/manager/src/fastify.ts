@@ -20,7 +20,8 @@ export type ManagerPluginOptions = Omit<ManagerOptions, 'path'> & {
 export async function managerPlugin(fastify: FastifyInstance, options: ManagerPluginOptions): Promise<void> {
   const { proxies, prefix: _prefix, ...rest } = options
   const page = managerPage(proxies, { ...rest, path: fastify.prefix })
-  fastify.addHook('preClose', async () => page.close())
+  fastify.addHook('preClose', () => page.close())
+  await page.ready
   // The manager reads its bodies itself, with its own limit.
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))

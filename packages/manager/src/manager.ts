@@ -4,6 +4,7 @@ import { type Asset, readAssets } from './assets.ts'
 import { MemberMemory } from './balancers.ts'
 import { Changes, readChange } from './changes.ts'
 import { Events, type ServerEvent } from './events.ts'
+import { type Fleet, joinFleet } from './fleet.ts'
 import { History } from './history.ts'
 import { Refusal, readJson, send, sendJson, sendText } from './http.ts'
 import { Meter } from './meter.ts'
@@ -18,8 +19,10 @@ export type ManagedRequest = IncomingMessage & { originalUrl?: string; body?: un
 /** Middleware of Express and Connect, and a listener of node:http. */
 export interface ManagerPage {
   (req: ManagedRequest, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Ends the live pages, stops looking and counting; from then on every request gets 503. */
-  close(): void
+  /** Resolves when the settings of the store are applied, or when it turns out to be away. It never rejects. */
+  readonly ready: Promise<void>
+  /** Ends the live pages, stops looking and counting; from then on every request gets 503. Resolves when the store is let go. */
+  close(): Promise<void>
 }
 
 const ACTION = /^\/api\/([a-z-]+)$/
@@ -35,10 +38,11 @@ export function managerPage(proxies: Proxies, options: ManagerOptions): ManagerP
   const page = (req: ManagedRequest, res: ServerResponse, next?: (error?: unknown) => void): void => {
     manager.handle(req, res, next)
   }
-  return Object.assign(page, { close: () => manager.close() })
+  return Object.assign(page, { ready: manager.fleet.ready, close: () => manager.close() })
 }
 
 class Manager {
+  readonly fleet: Fleet
   readonly #settings: ManagerSettings
   readonly #assets: ReadonlyMap<string, Asset> = readAssets()
   readonly #tokens: Tokens
@@ -51,7 +55,7 @@ class Manager {
   #closed = false
 
   constructor(settings: ManagerSettings) {
-    const { proxies, secret, history, maxClients, interval, recheck } = settings
+    const { proxies, secret, history, maxClients, interval, recheck, store, onProblem } = settings
     namedProxies(proxies)
     this.#settings = settings
     this.#tokens = new Tokens(secret)
@@ -59,7 +63,8 @@ class Manager {
     this.#members = new MemberMemory()
     this.#history = new History(history)
     this.#events = new Events(maxClients)
-    this.#changes = new Changes(proxies)
+    this.fleet = joinFleet(proxies, { store, onProblem })
+    this.#changes = new Changes(proxies, this.fleet)
     const timers = [
       setInterval(() => this.#look(), interval).unref(),
       setInterval(() => void this.#events.check(), recheck).unref(),
@@ -87,9 +92,10 @@ class Manager {
     })
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#closed = true
     for (const stop of this.#stops.splice(0)) stop()
+    return this.fleet.close()
   }
 
   #below(url: string): string | undefined {
@@ -173,6 +179,7 @@ class Manager {
       title,
       host: HOST,
       pid: process.pid,
+      fleet: this.fleet.view,
       proxies: views,
       tunnels: listTunnels(named, query, this.#changes.draining, showQuery),
     }

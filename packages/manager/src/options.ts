@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Change } from './changes.ts'
+import { type FleetOptions, warn } from './fleet.ts'
 import type { Proxies } from './proxies.ts'
+import { memoryStore } from './store.ts'
 
 /**
  * What a visitor may do: `true` see and change everything, `'view'` see it, `false` neither (403). With a `challenge` the
@@ -21,7 +23,7 @@ export interface AccessOptions {
 }
 
 /** Options of the manager. */
-export interface ManagerOptions extends AccessOptions {
+export interface ManagerOptions extends AccessOptions, FleetOptions {
   /** Name on the page. @default 'ws-tunnel' */
   title?: string
   /** Where the manager is, if nothing takes the mount path off the URL: node:http does not, Express, Connect and Fastify do. @default '' */
@@ -92,7 +94,7 @@ const RANGES = {
 
 /** @throws {TypeError} that names the option, what was expected and what came. */
 export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions): ManagerSettings {
-  const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange']
+  const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange', 'store', 'onProblem']
   for (const name of Object.keys(options))
     if (!known.includes(name)) fail(name, `one of ${known.join(', ')}`, 'unknown option')
   const authorize = checkAccess(options)
@@ -101,6 +103,8 @@ export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions)
     ...DEFAULTS,
     secret: randomBytes(32).toString('base64url'),
     onChange: () => {},
+    store: memoryStore(),
+    onProblem: warn,
     unsafeOpen: false,
     ...given,
     authorize,
@@ -111,7 +115,9 @@ export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions)
   if (settings.path !== '' && !/^\/.*[^/]$/.test(settings.path))
     fail('path', 'a path such as "/manager"', settings.path)
   if (settings.secret.length < 16) fail('secret', 'at least 16 characters', 'fewer')
-  if (typeof settings.onChange !== 'function') fail('onChange', 'a function', settings.onChange)
+  for (const name of ['onChange', 'onProblem'] as const)
+    if (typeof settings[name] !== 'function') fail(name, 'a function', settings[name])
+  if (typeof settings.store?.open !== 'function') fail('store', 'a store such as redisStore() gives', settings.store)
   if (typeof settings.showQuery !== 'boolean') fail('showQuery', 'true or false', settings.showQuery)
   const isOrigin = (text: unknown): boolean =>
     typeof text === 'string' && URL.canParse(text) && new URL(text).origin === text

@@ -3,6 +3,7 @@ import { Balancers } from './balancers.ts'
 import { Charts } from './charts.ts'
 import { setClock } from './clock.ts'
 import { byId, keepTableRoles, setText } from './dom.ts'
+import { showFleet } from './fleet.ts'
 import { bytes, count, plural } from './format.ts'
 import { Routes } from './routes.ts'
 import { Tunnels } from './tunnels.ts'
@@ -46,11 +47,12 @@ async function act(action: string, body: object): Promise<void> {
   }
 }
 
-function show({ title, host, pid, proxies, tunnels: list }: State): void {
+function show({ title, host, pid, fleet, proxies, tunnels: list }: State): void {
   setText(byId('title'), title)
   document.title = `${title} manager`
   setText(byId('where'), `${host}, process ${pid}`)
   setText(byId('totals'), totals(proxies))
+  showFleet(fleet)
   balancers.show(proxies)
   routes.show(proxies)
   tunnels.show(list)

@@ -125,11 +125,29 @@ export interface TunnelList {
   list: TunnelView[]
 }
 
+/** How it is with the store in which settings are shared. */
+export interface FleetView {
+  /** `memory` is this process alone. */
+  store: string
+  connected: boolean
+  /** Since when it is so, ms since the epoch. */
+  since: number
+  /** Why it is away; `''` where it is not, or is yet to answer. */
+  reason: string
+  /** Settings made here that it has not taken yet. */
+  waiting: number
+  /** Settings in it that are ignored, because they are wrong. */
+  ignored: number
+  /** The first of them. */
+  ignoredSettings: { key: string; reason: string }[]
+}
+
 /** Everything but the past. */
 export interface State {
   title: string
   host: string
   pid: number
+  fleet: FleetView
   proxies: ProxyView[]
   tunnels: TunnelList
 }

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { State } from '@ws-tunnel/manager'
+import { clusterStore } from '@ws-tunnel/manager/cluster'
+import { Program } from '../docs/program.ts'
+import { eventually } from '../support/gate.ts'
+import { changeAt, stateAt } from './stage.ts'
+
+const A = 'ws://127.0.0.1:1'
+const set = (settings: object) => ({ proxy: 'main', balancer: 'chat', member: A, settings })
+const status = ({ proxies }: State): string | undefined => proxies[0]?.balancers[0]?.members[0]?.status
+
+test('workers of node:cluster share what is set on one of them, and one that takes the place of another begins with it', async t => {
+  const program = await Program.start('test/manager/fleet-gateway.ts', { args: ['cluster', A] })
+  t.after(() => program.kill())
+  const urls = (): string[] => Array.from(program.output.matchAll(/http:\S+/g), ([url]) => url)
+  await eventually(() => urls().length === 2, 15_000)
+  const [here, there] = urls() as [string, string]
+  const { pid, fleet } = await stateAt(there)
+  assert.notEqual(pid, (await stateAt(here)).pid)
+  assert.deepEqual([fleet.store, fleet.connected, fleet.reason], ['cluster', true, ''])
+  await changeAt(here, 'set-member', set({ status: '+N' }))
+  await eventually(async () => status(await stateAt(there)) === 'N')
+  await changeAt(there, 'set-member', set({ status: '+D' }))
+  await eventually(async () => status(await stateAt(here)) === 'DN')
+
+  process.kill(pid, 'SIGKILL')
+  await eventually(() => urls().length === 3, 15_000)
+  const another = urls()[2] as string
+  assert.equal(status(await stateAt(another)), 'DN')
+  await changeAt(another, 'set-member', set({ status: '-N' }))
+  await eventually(async () => status(await stateAt(here)) === 'D')
+  assert.equal((await stateAt(here)).fleet.waiting, 0)
+  program.signal('SIGTERM')
+  await program.endsCleanly()
+})
+
+test('says that only a worker has the store of a cluster', () => {
+  assert.throws(() => clusterStore(), /Expected a worker.*serveClusterStore/)
+})

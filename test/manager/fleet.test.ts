@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { createTunnelProxy, type Member, type MemberOptions, type TunnelProxy } from '@ws-tunnel/core'
+import { type Entry, type Fleet, joinFleet, type MemberChange, memoryStore, type Store } from '@ws-tunnel/manager'
+
+type Balancer = NonNullable<ReturnType<TunnelProxy['balancers']['get']>>
+
+const A = 'ws://a.test'
+const B = 'ws://b.test'
+
+function gateway(...members: MemberOptions[]): TunnelProxy {
+  const all = members.length === 0 ? [{ url: A }, { url: B }] : members
+  return createTunnelProxy({ balancers: { chat: { members: all } }, target: 'balancer://chat/' })
+}
+
+const chatOf = (proxy: TunnelProxy): Balancer => proxy.balancers.get('chat') as Balancer
+
+/** What operators set, of every member. */
+const look = (proxy: TunnelProxy): string =>
+  chatOf(proxy)
+    .members.map(({ url, status, loadFactor, lbSet, routeId, redirect, retry }) =>
+      [url, status, loadFactor, lbSet, routeId ?? '', redirect ?? '', retry].join(' '),
+    )
+    .join('\n')
+
+const place = { proxy: 'main', balancer: 'chat' } as const
+const set = (member: string, settings: object): MemberChange => ({ action: 'set-member', ...place, member, settings })
+const add = (member: MemberOptions): MemberChange => ({ action: 'add-member', ...place, member })
+const remove = (member: string): MemberChange => ({ action: 'remove-member', ...place, member })
+
+const silent = (): void => {}
+
+/** Gateways at one store. */
+async function fleetOf(
+  t: { after: (undo: () => Promise<void>) => void },
+  proxies: TunnelProxy[],
+  store = memoryStore(),
+  onProblem: (problem: Error) => void = silent,
+): Promise<Fleet[]> {
+  const fleets = proxies.map(proxy => joinFleet(proxy, { store, onProblem }))
+  t.after(async () => void (await Promise.all(fleets.map(fleet => fleet.close()))))
+  await Promise.all(fleets.map(({ ready }) => ready))
+  return fleets
+}
+
+/** Puts into a store what anybody could. */
+async function put(store: Store, ...entries: Entry[]): Promise<void> {
+  const open = store.open({ all: silent, some: silent, away: silent })
+  await open.save(entries)
+  await open.close()
+}
+
+const stamp = (time = Date.now(), writer = 'ffffffff'): string => `${String(time).padStart(15, '0')} ${writer}`
+
+suite('settings that operators share', () => {
+  test('each change of one process is made in all others', async t => {
+    const [here, there] = [gateway(), gateway()]
+    const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
+    const changes: [change: MemberChange, expected: string][] = [
+      [set(A, { status: '+N' }), `${A} N 1 0   60000\n${B}  1 0   60000`],
+      [set(A, { status: '-N+dS', loadFactor: 2.5 }), `${A} DS 2.5 0   60000\n${B}  1 0   60000`],
+      [
+        set(A, { status: '-D-S', lbSet: 3, routeId: 'r', redirect: 's', retry: 5 }),
+        `${A}  2.5 3 r s 5\n${B}  1 0   60000`,
+      ],
+      [
+        add({ url: 'ws://c.test', routeId: 'c', status: 'H' }),
+        `${A}  2.5 3 r s 5\n${B}  1 0   60000\nws://c.test H 1 0 c  60000`,
+      ],
+      [set('ws://c.test', { status: '-H+R' }), `${A}  2.5 3 r s 5\n${B}  1 0   60000\nws://c.test R 1 0 c  60000`],
+      [remove(B), `${A}  2.5 3 r s 5\nws://c.test R 1 0 c  60000`],
+    ]
+    for (const [change, expected] of changes) {
+      fleet.change(change)
+      assert.equal(look(here), expected)
+      assert.equal(look(there), expected)
+    }
+  })
+
+  test('a process that starts later begins with them, and so does a proxy that comes later', async t => {
+    const store = memoryStore()
+    const [fleet] = (await fleetOf(t, [gateway()], store)) as [Fleet]
+    fleet.change(set(A, { status: '+D', loadFactor: 7 }))
+    fleet.change(remove(B))
+    fleet.change(add({ url: 'ws://c.test' }))
+    const expected = `${A} D 7 0   60000\nws://c.test  1 0   60000`
+    const later = gateway()
+    await fleetOf(t, [later], store)
+    assert.equal(look(later), expected)
+
+    t.mock.timers.enable({ apis: ['setInterval'] })
+    const proxies: Record<string, TunnelProxy> = {}
+    const growing = joinFleet(proxies, { store })
+    t.after(() => growing.close())
+    await growing.ready
+    proxies['main'] = gateway()
+    t.mock.timers.tick(1_000)
+    assert.equal(look(proxies['main']), expected)
+  })
+
+  test('a member that is removed and added begins anew, and what is set of one that is removed comes too late', async t => {
+    const [here, there] = [gateway({ url: A }), gateway({ url: A })]
+    const store = memoryStore()
+    const [fleet] = (await fleetOf(t, [here, there], store)) as [Fleet]
+    fleet.change(set(A, { status: '+N+H', loadFactor: 9, lbSet: 2 }))
+    fleet.change(remove(A))
+    fleet.change(add({ url: A, loadFactor: 3 }))
+    assert.equal(look(there), `${A}  3 0   60000`)
+    const later = gateway({ url: A, lbSet: 5, status: 'D' })
+    await fleetOf(t, [later], store)
+    assert.equal(look(later), `${A}  3 0   60000`)
+
+    fleet.change(remove(A))
+    await put(store, [JSON.stringify(['main', 'chat', A, 'N']), `${stamp(Date.now() + 60_000)} true`])
+    assert.deepEqual([look(here), look(there)], ['', ''])
+  })
+
+  test('of two changes of one setting the later counts, in whatever order they arrive; others stay as they are', async t => {
+    const store = memoryStore()
+    const proxy = gateway({ url: A })
+    const now = Date.now()
+    const entry = (name: string, value: unknown, time: number, writer?: string): Entry => [
+      JSON.stringify(['main', 'chat', A, name]),
+      `${stamp(time, writer)} ${JSON.stringify(value)}`,
+    ]
+    const [fleet] = (await fleetOf(t, [proxy], store)) as [Fleet]
+    await put(store, entry('loadFactor', 2, now + 2_000), entry('lbSet', 4, now), entry('N', true, now))
+    await put(store, entry('loadFactor', 3, now + 1_000), entry('lbSet', 5, now, '00000000'))
+    assert.equal(look(proxy), `${A} N 2 4   60000`)
+    // Our clock is behind; what is done later counts all the same.
+    fleet.change(set(A, { loadFactor: 8 }))
+    const other = gateway({ url: A })
+    await fleetOf(t, [other], store)
+    assert.equal(look(other), `${A} N 8 4   60000`)
+  })
+
+  test('what a process sees for itself stays its own: a member in error is so there alone', async t => {
+    const [here, there] = [gateway(), gateway()]
+    const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
+    const [failing] = chatOf(there).members as [Member]
+    failing.fail()
+    fleet.change(set(A, { status: '+D+E' }))
+    fleet.change(set(A, { status: '-E' }))
+    assert.equal(failing.status, 'DE')
+    assert.equal(chatOf(here).members[0]?.status, 'D')
+    assert.equal(failing.failures, 1)
+  })
+
+  test('settings of balancers and members that a process has not are no concern of it', async t => {
+    const other = createTunnelProxy({ balancers: { other: { members: [{ url: A }] } }, target: 'balancer://other/' })
+    const one = gateway({ url: A })
+    const problems: Error[] = []
+    const store = memoryStore()
+    const [fleet] = (await fleetOf(t, [gateway(), other, one], store, problem => problems.push(problem))) as [Fleet]
+    fleet.change(set(B, { status: '+N' }))
+    fleet.change(set(A, { status: '+N' }))
+    assert.equal(other.balancers.get('other')?.members[0]?.status, '')
+    assert.equal(look(one), `${A} N 1 0   60000`)
+    assert.deepEqual(problems, [])
+  })
+
+  test('a change that a balancer does not take is made nowhere', async t => {
+    const [here, there] = [gateway(), gateway()]
+    const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
+    const before = look(there)
+    for (const wrong of [set(A, { loadFactor: 500 }), set('ws://z.test', {}), remove('ws://z.test'), add({ url: 'z' })])
+      assert.throws(() => fleet.change(wrong))
+    assert.deepEqual([look(here), look(there), fleet.view.waiting], [before, before, 0])
+  })
+
+  test('wrong values in a store are reported and ignored, and a right one in their place is not', async t => {
+    const key = (name: string, url = A): string => JSON.stringify(['main', 'chat', url, name])
+    const good = (value: unknown): string => `${stamp()} ${JSON.stringify(value)}`
+    const wrong: Entry[] = [
+      ['', good(1)],
+      ['nonsense', good(1)],
+      ['[]', good(1)],
+      ['["main","chat","x",{}]', good(1)],
+      ['["main","chat","x","N","y"]', good(1)],
+      ['{"__proto__":{"polluted":1}}', good(1)],
+      [key('password'), good('x')],
+      [key('__proto__'), good({ polluted: 1 })],
+      [key('E'), good(true)],
+      [key(''), good(true)],
+      [key('IDS'), good(true)],
+      [key('N'), good('yes')],
+      [key('D'), ''],
+      [key('H'), 'true'],
+      [key('S'), `${stamp(Date.now() + 7_200_000)} true`],
+      [key('R'), `${stamp()}true`],
+      [key('I'), `${stamp()} tru`],
+      [key('loadFactor'), good(1e9)],
+      [key('lbSet'), good('1')],
+      [key('routeId'), good('a b\r\nX: y')],
+      [key('redirect'), good(null)],
+      [key('retry'), good(-1)],
+      [key('member', 'ws://m.test/1'), good(true)],
+      [key('member', 'ws://m.test/2'), good([])],
+      [key('member', 'ws://m.test/3'), good({ url: 'ws://evil.test' })],
+      [key('member', 'ws://m.test/4'), good({ status: '+X' })],
+      [key('member', 'no url at all'), good({})],
+      [key('member', 'ws://m.test/5'), `${stamp()} {"__proto__":{"loadFactor":5}}`],
+      [key('loadFactor', 'x'.repeat(5_000)), good(2)],
+    ]
+    const problems: string[] = []
+    const store = memoryStore()
+    const proxy = gateway({ url: A })
+    const [fleet] = (await fleetOf(t, [proxy], store, ({ message }) => problems.push(message))) as [Fleet]
+    await put(store, ...wrong)
+    assert.equal(look(proxy), `${A}  1 0   60000`)
+    // The store keeps no text that is less than none.
+    assert.equal(fleet.view.ignored, wrong.length - 1)
+    assert.equal(problems.length, wrong.length - 1)
+    assert.equal(fleet.view.ignoredSettings.length, 20)
+    for (const problem of problems) assert.match(problem, /^A setting is ignored, .*: .*\b(?:[Ee]xpected|option)\b/s)
+
+    await put(store, [key('N'), `${stamp(Date.now() + 1_000)} true`])
+    assert.equal(look(proxy), `${A} N 1 0   60000`)
+    assert.equal(fleet.view.ignored, wrong.length - 2)
+  })
+
+  test('after close nothing is heard or sent, and it can be closed again', async t => {
+    const store = memoryStore()
+    const [here, there] = [gateway(), gateway()]
+    const [fleet, other] = (await fleetOf(t, [here, there], store)) as [Fleet, Fleet]
+    await other.close()
+    await other.close()
+    fleet.change(set(A, { status: '+N' }))
+    assert.equal(chatOf(there).members[0]?.status, '')
+  })
+})
