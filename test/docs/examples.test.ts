@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import type { State } from '@ws-tunnel/manager'
 import { io } from 'socket.io-client'
+import { changeAt } from '../manager/stage.ts'
 import { eventually } from '../support/gate.ts'
 import { ROOT } from './markdown.ts'
 import { ask, converse, Program } from './program.ts'
@@ -103,6 +105,27 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     await assert.rejects(ask(program.socketUrl('/gone/'), 'hello'), /^Error: 503/)
     await eventually(() => /'ws_tunnel.end.reason': 'finished'/.test(program.output))
     assert.match(program.output, /'error.type': 'WST_ERR_CONNECT'/)
+  },
+
+  async fleet(program) {
+    const all = new Map<number, State>()
+    const bothWorkers = async (member: number, status: string): Promise<void> => {
+      all.clear()
+      await eventually(async () => {
+        const answer = await program.get('/manager/api/state', { connection: 'close' })
+        const state = (await answer.json()) as State
+        all.set(state.pid, state)
+        const found = [...all.values()].map(({ proxies }) => proxies[0]?.balancers[0]?.members[member]?.status)
+        return found.length === 2 && found.every(letters => letters === status)
+      }, 15_000)
+    }
+    await bothWorkers(0, '')
+    const [{ proxies } = { proxies: [] }] = all.values()
+    const member = proxies[0]?.balancers[0]?.members[0]?.url
+    const body = { proxy: 'main', balancer: 'chat', member, settings: { status: '+N' } }
+    await changeAt(program.url, 'set-member', body)
+    await bothWorkers(0, 'N')
+    for (let i = 0; i < 4; i++) assert.equal(await ask(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
   },
 
   async headers(program) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, suite, test } from 'node:test'
 import { createTunnelProxy, type TunnelProxy } from '@ws-tunnel/core'
 import { type Fleet, joinFleet, type MemberChange, type State } from '@ws-tunnel/manager'
@@ -234,6 +235,20 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     )
   })
 
+  test('needs no right but those that the documents name', async () => {
+    const acl =
+      /^ACL (SETUSER fleet .*)$/m.exec(await readFile(new URL('../../docs/fleet.md', import.meta.url), 'utf8'))?.[1] ??
+      ''
+    await redis.client(client => client.sendCommand(['ACL', ...acl.split(' ')]))
+    const [here, there] = [gateway(), gateway()]
+    const user = { username: 'fleet', password: 'password' }
+    const fleet = await join(here, user)
+    await join(there, user)
+    fleet.change(set({ status: '+N' }))
+    await eventually(() => status(there) === 'N')
+    assert.deepEqual([fleet.view.connected, fleet.view.reason], [true, ''])
+  })
+
   test('notices a Redis that is silent, and comes back to it', async () => {
     const proxy = gateway()
     const fleet = await join(proxy, { interval: 100 })
@@ -246,10 +261,8 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
   })
 
   test('close() sends what is left, and leaves nothing behind, whether Redis is there or away', async () => {
-    const idle = await eventually(() => {
-      const handles = openHandles()
-      return handles['PipeWrap'] === pipes && handles
-    })
+    await eventually(() => openHandles()['PipeWrap'] === pipes)
+    const idle = openHandles()
     const fleet = await join(gateway(), { interval: 100 })
     fleet.change(set({ status: '+D' }))
     await fleet.close()

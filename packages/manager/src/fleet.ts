@@ -142,10 +142,12 @@ class SharedSettings implements Fleet {
   async #close(): Promise<void> {
     clearInterval(this.#timer)
     this.#begin()
-    const late = Promise.withResolvers<void>()
-    const timer = setTimeout(late.resolve, FAREWELL)
-    await Promise.race([this.#send(), late.promise])
-    clearTimeout(timer)
+    if (this.#connected && this.#waiting.size > 0) {
+      const late = Promise.withResolvers<void>()
+      const timer = setTimeout(late.resolve, FAREWELL)
+      await Promise.race([this.#send(), late.promise])
+      clearTimeout(timer)
+    }
     await this.#store.close()
   }
 
