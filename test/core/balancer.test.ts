@@ -386,12 +386,14 @@ test('changes a member, or nothing of it where something is wrong', () => {
     { lbSet: 100 },
     { loadFactor: 0.5 },
     { status: 'Q' },
-    { routeId: '' },
+    { routeId: ' ' },
     { retry: -1 },
     { url: 'http://x/' },
   ])
     assert.throws(() => member.change({ loadFactor: 9, ...wrong } as never), { code: 'WST_ERR_OPTION' })
   assert.deepEqual(look(), [2.5, 3, 'r', 's', 500, 'H'])
+  member.change({ routeId: '', redirect: '' })
+  assert.deepEqual([member.routeId, member.redirect], [undefined, undefined])
 })
 
 test('publishes each change of a member, whoever makes it', t => {

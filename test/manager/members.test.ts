@@ -39,9 +39,9 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
         assert.ok(id > 0 && changes.length > 0)
         return member
       })
-      const common = { lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0, health: null, checks: [] }
-      const nothing = { elected: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
-      const something = { elected: 1, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
+      const common = { redirect: '', lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0, health: null, checks: [] }
+      const nothing = { elected: 0, load: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
+      const something = { elected: 1, load: 0, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
       const url = `ws://${managed.backend.address}`
       assert.deepEqual(shown, [
         { url, routeId: 'a', status: '', ...common, ...something },
@@ -71,14 +71,16 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       assert.equal(await change('add-member', { member: { url: second, routeId: 'b', loadFactor: 2.5 } }), 200)
       assert.equal(await change('set-member', { member: first, settings: { status: '+N' } }), 200)
       assert.equal((await (await managed.tunnel()).readExact(5)).toString(), 'other')
-      const settings = { status: '-N', loadFactor: 3, lbSet: 1, routeId: 'x' }
+      const settings = { status: '-N', loadFactor: 3, lbSet: 1, routeId: 'x', redirect: 'b' }
       assert.equal(await change('set-member', { member: first, settings }), 200)
       const { members } = await chatOf(managed)
       assert.deepEqual(
-        members.map(({ url, status, loadFactor, lbSet, routeId }) => [url, status, loadFactor, lbSet, routeId]),
+        members.map(({ url, status, loadFactor, lbSet, routeId, redirect }) => {
+          return [url, status, loadFactor, lbSet, routeId, redirect]
+        }),
         [
-          [first, '', 3, 1, 'x'],
-          [second, '', 2.5, 0, 'b'],
+          [first, '', 3, 1, 'x', 'b'],
+          [second, '', 2.5, 0, 'b', ''],
         ],
       )
       assert.deepEqual(

@@ -335,7 +335,7 @@ export function readMember(
   return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck }
 }
 
-/** What of a member may change while it serves. */
+/** What of a member may change while it serves; an empty `routeId` or `redirect` is none. */
 export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet' | 'routeId' | 'redirect' | 'retry'>
 
 /**
@@ -346,7 +346,19 @@ export type MemberChanges = Pick<MemberOptions, 'status' | 'loadFactor' | 'lbSet
  */
 export function checkMemberChanges(where: string, changes: MemberChanges): void {
   const { status, loadFactor, lbSet, routeId, redirect, retry } = MEMBER_CHECKS
-  checked(where, changes, { status, loadFactor, lbSet, routeId, redirect, retry })
+  const orNone =
+    (check: Check): Check =>
+    (where, value) => {
+      if (value !== '') check(where, value)
+    }
+  checked(where, changes, {
+    status,
+    loadFactor,
+    lbSet,
+    routeId: orNone(routeId),
+    redirect: orNone(redirect),
+    retry,
+  })
 }
 
 /** @throws {WsTunnelError} `WST_ERR_OPTION` */

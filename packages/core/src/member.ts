@@ -118,7 +118,7 @@ export class Member {
     checkMemberChanges(this.url, changes)
     const { status, routeId = this.routeId, redirect = this.redirect } = changes
     const { loadFactor = this.loadFactor, lbSet = this.lbSet, retry = this.retry } = changes
-    const settings = { routeId, redirect, loadFactor, lbSet, retry }
+    const settings = { routeId: routeId || undefined, redirect: redirect || undefined, loadFactor, lbSet, retry }
     const differs = Object.entries(settings).some(([name, value]) => this[name as keyof typeof settings] !== value)
     Object.assign(this, settings)
     if (differs) this.tell('settings')

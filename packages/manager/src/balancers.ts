@@ -46,17 +46,20 @@ export class MemberMemory {
   }
 
   #view(member: Member): MemberView {
-    const { url, status, loadFactor, lbSet, retry, routeId = '', elected, busy, failures, tunnels, health } = member
+    const { url, status, loadFactor, lbSet, retry, elected, busy, failures, tunnels, health } = member
+    const { routeId = '', redirect = '' } = member
     const { id, changes, checks } = this.#remember(member, status)
     return {
       id,
       url,
       routeId,
+      redirect,
       status,
       loadFactor,
       lbSet,
       retry,
       elected,
+      load: member.lbStatus,
       busy,
       open: tunnels.size,
       failures,

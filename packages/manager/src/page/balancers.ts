@@ -4,7 +4,7 @@ import { MemberRow } from './member-row.ts'
 import type { Act } from './tunnel-row.ts'
 import type { BalancerView, MemberView, ProxyView, Sample } from './types.ts'
 
-const HEADINGS = ['Member', 'State', 'Factor / set', 'Elected', 'Failed', 'Busy', 'Open', 'Traffic']
+const HEADINGS = ['Member', 'State', 'Factor / set', 'Elected', 'Load', 'Failed', 'Busy', 'Open', 'Traffic']
 
 interface Item {
   proxy: string
@@ -20,7 +20,7 @@ class Section implements Part<Item> {
     const place = { proxy, balancer: balancer.name }
     const body = el('tbody')
     const add = button('Add member', `Add member to ${balancer.name}`, '', () => form.add(place))
-    const heads = HEADINGS.map((text, i) => el('th', { scope: 'col', class: i > 1 && i < 7 ? 'number' : '' }, text))
+    const heads = HEADINGS.map((text, i) => el('th', { scope: 'col', class: i > 1 && i < 8 ? 'number' : '' }, text))
     const last = el('th', { scope: 'col' }, el('span', { class: 'hidden' }, 'Actions'))
     const head = el('thead', {}, el('tr', {}, ...heads, last))
     const title = el('h2', {}, `Balancer ${balancer.name} `, this.#method)

@@ -29,6 +29,7 @@ export class MemberForm {
   readonly #dialog = byId<HTMLDialogElement>('member')
   readonly #url = byId<HTMLInputElement>('member-url')
   readonly #routeId = byId<HTMLInputElement>('member-route')
+  readonly #redirect = byId<HTMLInputElement>('member-redirect')
   readonly #loadFactor = byId<HTMLInputElement>('member-factor')
   readonly #lbSet = byId<HTMLInputElement>('member-set')
   readonly #retry = byId<HTMLInputElement>('member-retry')
@@ -48,7 +49,8 @@ export class MemberForm {
   async add(place: Place): Promise<void> {
     if (!(await this.#open(`Add member to ${place.balancer}`, undefined))) return
     const status = this.#boxes.map(({ letter, box }) => (box.checked ? `+${letter}` : '')).join('')
-    const member = { url: this.#url.value.trim(), ...this.#values(), ...(status === '' ? {} : { status }) }
+    const given = Object.entries({ ...this.#values(), status }).filter(([, value]) => value !== '')
+    const member = { url: this.#url.value.trim(), ...Object.fromEntries(given) }
     await this.#act('add-member', { ...place, member })
   }
 
@@ -66,12 +68,12 @@ export class MemberForm {
   }
 
   #values(): object {
-    const routeId = this.#routeId.value.trim()
     return {
+      routeId: this.#routeId.value.trim(),
+      redirect: this.#redirect.value.trim(),
       loadFactor: this.#loadFactor.valueAsNumber,
       lbSet: this.#lbSet.valueAsNumber,
       retry: this.#retry.valueAsNumber,
-      ...(routeId === '' ? {} : { routeId }),
     }
   }
 
@@ -80,6 +82,7 @@ export class MemberForm {
     this.#url.value = member?.url ?? ''
     this.#url.disabled = member !== undefined
     this.#routeId.value = member?.routeId ?? ''
+    this.#redirect.value = member?.redirect ?? ''
     this.#loadFactor.valueAsNumber = member?.loadFactor ?? 1
     this.#lbSet.valueAsNumber = member?.lbSet ?? 0
     this.#retry.valueAsNumber = member?.retry ?? 60_000

@@ -33,6 +33,7 @@ export class MemberRow implements Part<MemberView> {
   readonly #badges = el('span')
   readonly #checks = new Checks()
   readonly #elected = cell('Elected', 'number')
+  readonly #load = cell('Load', 'number')
   readonly #busy = cell('Busy', 'number')
   readonly #open = cell('Open', 'number')
   readonly #failures = cell('Failed', 'number')
@@ -69,6 +70,7 @@ export class MemberRow implements Part<MemberView> {
       this.#state,
       this.#factor,
       this.#elected,
+      this.#load,
       this.#failures,
       this.#busy,
       this.#open,
@@ -83,8 +85,9 @@ export class MemberRow implements Part<MemberView> {
 
   update(member: MemberView): void {
     this.#member = member
-    const { url, routeId, status, loadFactor, lbSet, elected, busy } = member
-    setText(this.#name, routeId === '' ? url : `${url} (${routeId})`)
+    const { url, routeId, redirect, status, loadFactor, lbSet, elected, load, busy } = member
+    const names = [routeId, redirect && `→ ${redirect}`].filter(name => name !== '').join(' ')
+    setText(this.#name, names === '' ? url : `${url} (${names})`)
     const words = stateWords(status)
     if (this.#badges.dataset.status !== status) {
       this.#badges.dataset.status = status
@@ -101,6 +104,7 @@ export class MemberRow implements Part<MemberView> {
     this.#checks.show(member)
     setText(this.#factor, `${loadFactor} / ${lbSet}`)
     setText(this.#elected, count(elected))
+    setText(this.#load, String(load))
     setText(this.#failures, count(member.failures))
     setText(this.#busy, count(busy))
     setText(this.#open, count(member.open))

@@ -55,6 +55,8 @@ export interface MemberView extends Traffic {
   id: number
   url: string
   routeId: string
+  /** The `routeId` that takes its sessions while it is not usable; empty is none. */
+  redirect: string
   /** Apache's letters; none is ready. */
   status: string
   loadFactor: number
@@ -63,6 +65,8 @@ export interface MemberView extends Traffic {
   retry: number
   /** How often it was chosen. */
   elected: number
+  /** What is due to it by requests, in hundredths of a factor: whoever has most is next. */
+  load: number
   /** Requests under way, and open tunnels. */
   busy: number
   /** Open tunnels. */
