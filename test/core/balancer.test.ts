@@ -282,6 +282,14 @@ test('keeps a session with its member', async t => {
   }
 })
 
+test('looks once for each name that sessions are handed on to, however many members share it', () => {
+  const away = Array.from({ length: 40 }, (_, i): Partial<MemberOptions> => {
+    const [routeId, redirect] = i % 2 === 0 ? ['one', 'two'] : ['two', 'one']
+    return { url: `http://${i}.test/`, routeId, redirect, status: 'D' }
+  })
+  assert.equal(elect(balancerOf([{}, ...away], COOKIE), '/', ['Cookie: SID=z.one']), 'a')
+})
+
 test('lets no session go to another member under noFailover, unless nobody knows it', () => {
   const options = { stickySession: { cookie: 'SID', noFailover: true } }
   const balancer = balancerOf([{}, { status: 'D' }], options)

@@ -25,6 +25,9 @@ async function deadAddress(): Promise<string> {
   return `127.0.0.1:${port}`
 }
 
+/** The head of a request, with less of a body than it announces. */
+const unfinished = (begun: string): string => `POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 100\r\n\r\n${begun}`
+
 const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunnelOptions => ({
   routes: [{ path: '/', target: 'balancer://b/' }],
   balancers: { b: { members, ...more } },
@@ -143,6 +146,21 @@ test('takes a member out that stays silent, where told so', async t => {
   assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
   assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+})
+
+test('takes a member out that never answers a request with a body, but not for a client that never sends all of it', async t => {
+  const mute = await backendOf(t, silent())
+  const members = [{ url: `http://${mute.address}/`, handshakeTimeout: 100 }]
+  const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
+  const [member] = proxy.balancers.get('b')?.members ?? []
+  for (const begun of ['', 'half'])
+    assert.equal((await (await ask(t, port, unfinished(begun))).answer()).statusCode, 504)
+  assert.equal(member?.failures, 0)
+  assert.equal(
+    (await (await ask(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
+    504,
+  )
+  assert.equal(member?.failures, 1)
 })
 
 test('goes on with another member where one has as many tunnels as it may', async t => {

@@ -114,6 +114,25 @@ test('lets nobody wait on when it closes: neither upgrades nor plain requests, f
     assert.ok(errors.every(error => (error as { code: string }).code === 'WST_ERR_CLOSING'))
 })
 
+test('lets no upgrade wait on when it closes, or its client leaves, after a member has failed', async t => {
+  const gateway = await startGateway(
+    t,
+    balanced([{ url: `ws://127.0.0.1:1/` }, ...nobody], { timeout: 60_000, forceRecovery: false }),
+  )
+  const [dead] = gateway.proxy.balancers.get('b')?.members ?? []
+  const leaver = await ask(t, gateway, upgradeRequest('/'))
+  await eventually(() => dead?.failures === 1)
+  leaver.end()
+  await eventually(() => gateway.errors.length === 1)
+  assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
+  dead?.recover(true)
+  const client = await ask(t, gateway, upgradeRequest('/'))
+  await eventually(() => dead?.failures === 2)
+  await gateway.proxy.close({ drainTimeout: 0 })
+  assert.equal((await client.answer()).statusCode, 503)
+  assert.equal((gateway.errors[1] as { code: string }).code, 'WST_ERR_CLOSING')
+})
+
 test('ends the wait of a plain request whose client has left', async t => {
   const gateway = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
   const client = await ask(t, gateway, plainRequest('/'))

@@ -37,6 +37,7 @@ export class Balancer {
   readonly #trusts: Trusts
   readonly #waits = new Set<AbortController>()
   readonly #watchers = new Set<MemberWatcher>()
+  #closed = false
 
   /**
    * @param trusts whose word counts for the address of a client
@@ -158,14 +159,16 @@ export class Balancer {
   }
 
   /** A member that is not usable may hand its sessions to another. httpd: find_route_worker. */
-  #ofRoute(route: string, full: ReadonlySet<Member>, depth = 1): Member | undefined {
+  #ofRoute(route: string, full: ReadonlySet<Member>, tried: Set<string> = new Set()): Member | undefined {
+    if (tried.has(route)) return undefined
+    tried.add(route)
     for (const standby of [false, true]) {
       for (const member of this.#members) {
         if (member.is('H') !== standby || member.routeId !== route) continue
         member.recover()
         if (open(member, full)) return member
-        if (member.redirect === undefined || depth >= this.#members.length) continue
-        const other = this.#ofRoute(member.redirect, full, depth + 1)
+        if (member.redirect === undefined) continue
+        const other = this.#ofRoute(member.redirect, full, tried)
         if (other !== undefined) return other
       }
     }
@@ -238,6 +241,7 @@ export class Balancer {
     const { timeout } = this.#settings
     const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
     if (timeout === 0) throw nobody
+    if (this.#closed) throw new WsTunnelError('WST_ERR_CLOSING')
     const wait = new AbortController()
     const clientOnGone = (): void => wait.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
     const look = async (): Promise<Member> => {
@@ -263,6 +267,7 @@ export class Balancer {
 
   /** Nobody waits for a member any longer. */
   close(): void {
+    this.#closed = true
     for (const wait of this.#waits) wait.abort(new WsTunnelError('WST_ERR_CLOSING'))
   }
 }

@@ -31,13 +31,25 @@ export interface Destination {
   readonly elected: Elected | undefined
 }
 
+/** What of a request's body a backend has when it fails. */
+export interface BodySent {
+  /** It was given some of it: nobody else can have it. */
+  readonly begun: boolean
+  /** The client has sent all of it: who is silent then is the backend. */
+  readonly whole: boolean
+}
+
 /** A member that was chosen for one request. */
 export interface Elected {
   readonly balancer: Balancer
   readonly member: Member
   readonly choice: BalancerChoice
-  /** The one to ask after this has failed; `undefined` where the failure is final. httpd: the loop in proxy_handler. */
-  readonly next: (failure: unknown) => Destination | Promise<Destination> | undefined
+  /**
+   * Hears of a failure.
+   *
+   * @returns the one to ask then; `undefined` where the failure is final. httpd: the loop in proxy_handler.
+   */
+  readonly next: (failure: unknown, body?: BodySent) => Destination | Promise<Destination> | undefined
   /** Hears of an answer that is no switch, before it is relayed. */
   readonly answered: (response: IncomingMessage) => void
 }
@@ -59,6 +71,8 @@ export interface Backends {
 
 /** Backends that one route may have at a time. */
 const MAX_WORKERS = 1_000
+
+const NO_BODY: BodySent = { begun: false, whole: true }
 
 const noPlace: Leave = () => {}
 
@@ -123,10 +137,14 @@ export class Destinations {
     attempt: number,
     full: Set<Member>,
   ): Destination | Promise<Destination> {
-    const next = (member: Member, failure: unknown): Destination | Promise<Destination> | undefined => {
+    const next = (
+      member: Member,
+      failure: unknown,
+      { begun, whole }: BodySent = NO_BODY,
+    ): Destination | Promise<Destination> | undefined => {
       if (!(failure instanceof WsTunnelError)) return undefined
-      if (failure.code === 'WST_ERR_HANDSHAKE_TIMEOUT') balancer.judge(member, 'timeout')
-      if (!FAILS_OVER.has(failure.code)) return undefined
+      if (failure.code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) balancer.judge(member, 'timeout')
+      if (begun || !FAILS_OVER.has(failure.code)) return undefined
       if (failure.code === 'WST_ERR_TUNNEL_LIMIT') full.add(member)
       else member.fail()
       if (attempt >= balancer.attempts || (member.usable && !full.has(member))) return undefined
@@ -147,7 +165,7 @@ export class Destinations {
           balancer,
           member,
           choice: { balancer: balancer.name, member, session: balancer.session(req, path) },
-          next: failure => next(member, failure),
+          next: (failure, body) => next(member, failure, body),
           answered: response => {
             balancer.judge(member, response.statusCode as number)
             countTraffic(member, response)

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Balancer } from './balancer.ts'
 import { MAX_DELAY } from './checks.ts'
-import type { Destination } from './destination.ts'
+import type { BodySent, Destination } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
@@ -20,7 +20,7 @@ import { LocalDestination, type RouteStatus, type Routing, settingsFor } from '.
 import { type Match, RouteTable } from './route-table.ts'
 import { Tunnel, type TunnelEnd } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
-import { allowedToken, connectionUpgrade } from './upgrade.ts'
+import { allowedToken, announcesBody, connectionUpgrade } from './upgrade.ts'
 
 /** What a framework knows of a request beside `(req, res)`. */
 export interface HandleContext {
@@ -190,11 +190,8 @@ class RoutedProxy implements TunnelProxy {
     // A body that has begun cannot be sent again; one that a parser has read can.
     const unread = !req.readableDidRead
     try {
-      await askInTurn(
-        this,
-        req,
-        routing,
-        async destination => {
+      await askInTurn(this, req, routing, {
+        ask: async destination => {
           const leave = destination.enter()
           try {
             await forward(req, res, {
@@ -210,8 +207,8 @@ class RoutedProxy implements TunnelProxy {
             leave()
           }
         },
-        () => !(unread && req.readableDidRead),
-      )
+        body: () => ({ begun: unread && req.readableDidRead, whole: !announcesBody(req) || req.complete }),
+      })
     } finally {
       discardRest(req)
     }
@@ -258,7 +255,10 @@ class RoutedProxy implements TunnelProxy {
         answer,
         asked,
         leave: leaveBackend,
-      } = await askInTurn(this, req, found, destination => this.#ask(exchange, pending, destination, token))
+      } = await askInTurn(this, req, found, {
+        ask: destination => this.#ask(exchange, pending, destination, token),
+        patiently: next => pending.unlessAborted(next),
+      })
       leave = both(leave, leaveBackend)
       if (answer.switched) {
         const tunnel = this.#switch(exchange, pending, destination, asked, answer)
@@ -402,19 +402,27 @@ class RoutedProxy implements TunnelProxy {
   }
 }
 
+interface Asking<T> {
+  readonly ask: (destination: Destination) => Promise<T>
+  /** What of the body is sent by now. */
+  readonly body?: () => BodySent
+  /** Waits for the next destination, or rejects earlier. */
+  readonly patiently?: (next: Promise<Destination>) => Promise<Destination>
+}
+
 /** Asks the destination, and after a failure the one that is next. httpd: proxy_handler. */
 async function askInTurn<T>(
   proxy: TunnelProxy,
   req: IncomingMessage,
   first: Destination,
-  ask: (destination: Destination) => Promise<T>,
-  mayAskAgain: () => boolean = () => true,
+  { ask, body, patiently = next => next }: Asking<T>,
 ): Promise<T> {
   for (let destination = first; ; ) {
     try {
       return await ask(destination)
     } catch (error) {
-      const next = mayAskAgain() ? await destination.elected?.next(error) : undefined
+      const found = destination.elected?.next(error, body?.())
+      const next = found instanceof Promise ? await patiently(found) : found
       if (next === undefined) throw error
       if (channels.failover.hasSubscribers)
         channels.failover.publish({
