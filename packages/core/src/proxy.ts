@@ -13,7 +13,7 @@ import type { HealthMessage, Member, MemberMessage } from './member.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
-import { relay, relayInterim } from './relay.ts'
+import { cut, relay, relayInterim } from './relay.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
 import { LocalDestination, type RouteStatus, type Routing, settingsFor } from './route.ts'
@@ -44,8 +44,8 @@ export interface TunnelProxy {
    */
   handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
   /**
-   * New requests get 503, open tunnels may go on for `drainTimeout` ms (default: the option) and are then ended. Resolves
-   * when all have ended.
+   * New requests get 503; open tunnels, and requests under way, may go on for `drainTimeout` ms (default: the option) and
+   * are then ended. Resolves when all have ended.
    */
   close(options?: { drainTimeout?: number }): Promise<void>
   /** The open tunnels. */
@@ -114,6 +114,8 @@ class RoutedProxy implements TunnelProxy {
   readonly #routes: RouteTable
   readonly #tunnels = new TunnelSet()
   readonly #handshakes = new Map<PendingUpgrade, Promise<unknown>>()
+  /** Plain requests under way, with what gives them up. */
+  readonly #forwards = new Map<Promise<unknown>, () => void>()
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   readonly #healthChecks: HealthChecks
@@ -151,7 +153,7 @@ class RoutedProxy implements TunnelProxy {
       if (routing instanceof Promise) routing.catch(() => {})
       const token = requestedUpgrade(req, settingsFor(routing, exchange.match.route))
       return token === undefined
-        ? await this.#forward(exchange, await routing, context.body)
+        ? await this.#untilCut(exchange.res, this.#forward(exchange, routing, context.body))
         : await this.#upgrade(exchange, routing, token)
     } catch (error) {
       throw this.#failed(error, req, res)
@@ -179,7 +181,27 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #forward({ req, res, rewriting }: Exchange, routing: Routing, body: unknown): Promise<boolean> {
+  async #untilCut(res: ServerResponse, forward: Promise<boolean>): Promise<boolean> {
+    const { promise, reject } = Promise.withResolvers<never>()
+    const forwarding = Promise.race([forward, promise])
+    this.#forwards.set(forwarding, () => {
+      // The request to the backend ends with the answer, be it the app's.
+      if (res.headersSent) cut(res)
+      else reject(new WsTunnelError('WST_ERR_CLOSING'))
+    })
+    try {
+      return await forwarding
+    } finally {
+      this.#forwards.delete(forwarding)
+    }
+  }
+
+  async #forward(
+    { req, res, rewriting }: Exchange,
+    found: Routing | Promise<Routing>,
+    body: unknown,
+  ): Promise<boolean> {
+    const routing = await found
     if (routing === false) return false
     // Node has dropped what stood behind such a request in the same packet; the client must not wait for an answer to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
@@ -384,13 +406,15 @@ class RoutedProxy implements TunnelProxy {
   } = {}): Promise<void> => {
     this.#closing = true
     this.#healthChecks.close()
-    const cut = (): void => {
+    const cutAll = (): void => {
+      for (const giveUp of this.#forwards.values()) giveUp()
       for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }
-    const timer = setTimeout(cut, Math.min(drainTimeout, MAX_DELAY))
-    while (this.#handshakes.size + this.tunnels.size > 0) {
-      await Promise.allSettled([...this.#handshakes.values(), ...Array.from(this.tunnels, tunnel => tunnel.ended)])
+    const timer = setTimeout(cutAll, Math.min(drainTimeout, MAX_DELAY))
+    while (this.#handshakes.size + this.#forwards.size + this.tunnels.size > 0) {
+      const ends = Array.from(this.tunnels, tunnel => tunnel.ended)
+      await Promise.allSettled([...this.#handshakes.values(), ...this.#forwards.keys(), ...ends])
     }
     clearTimeout(timer)
     this.#routes.close()

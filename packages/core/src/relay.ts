@@ -34,7 +34,8 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
   })
 }
 
-function cut(res: ServerResponse): void {
+/** Breaks an answer off, so that nobody takes what has come of it for the whole. */
+export function cut(res: ServerResponse): void {
   if ('stream' in res) (res as unknown as Http2ServerResponse).stream?.close(constants.NGHTTP2_INTERNAL_ERROR)
   else res.destroy()
 }

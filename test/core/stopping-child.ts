@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
+import { managerPage } from '@ws-tunnel/manager'
+import { metricsPage } from '@ws-tunnel/manager/metrics'
+import { eventually, openHandles } from '../support/gate.ts'
+import { appOf, listening } from './gateway.ts'
+
+// A gateway with the options of the first argument, its manager and its metrics. Any message closes it and everything in it
+// but the server, then the server; then nothing may keep this process.
+
+/** What keeps the process busy, and who listens to what outlives a gateway. */
+export interface Left {
+  handles: Record<string, number>
+  listeners: [emitter: string, event: string, count: number][]
+}
+
+const server = createServer()
+
+function left(): Left {
+  const { TTYWrap: _1, PipeWrap: _2, ...handles } = openHandles()
+  const listeners: Left['listeners'] = []
+  for (const [name, emitter] of Object.entries({ process, server })) {
+    for (const event of emitter.eventNames())
+      listeners.push([name, String(event), emitter.listenerCount(event as 'exit')])
+  }
+  return { handles, listeners }
+}
+
+/** What is closed is gone a turn or two later. */
+async function leftOnceGone(wanted: Left): Promise<Left> {
+  await eventually(() => assert.deepEqual(left(), wanted)).catch(() => {})
+  return left()
+}
+
+await listening(server)
+const before = left()
+
+const proxy = createTunnelProxy(JSON.parse(process.argv[2] ?? '') as WsTunnelOptions)
+const manager = managerPage(proxy, { unsafeOpen: true, path: '/manager', interval: 100 })
+const metrics = metricsPage(proxy, { unsafeOpen: true })
+const tunnels = appOf(proxy)
+const app = (req: IncomingMessage, res: ServerResponse): void => {
+  if (req.url === '/metrics') metrics(req, res)
+  else manager(req, res, () => tunnels(req, res))
+}
+server.on('request', app)
+
+process.once('message', async () => {
+  manager.close()
+  metrics.close()
+  await proxy.close({ drainTimeout: 0 })
+  server.off('request', app)
+  process.send?.(await leftOnceGone(before))
+  await new Promise(resolve => server.close(resolve))
+  process.send?.(await leftOnceGone({ ...before, handles: {} }))
+  process.disconnect()
+})
+const address = server.address()
+process.send?.({ port: typeof address === 'object' ? address?.port : 0, before })
