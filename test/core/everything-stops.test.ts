@@ -35,14 +35,22 @@ async function connected(t: TestContext, port: number): Promise<RawClient> {
 test('leaves no timer, socket or listener when it is closed, whatever was under way', async t => {
   const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => backendOf(t, script)))
   assert.ok(echoing && plain && mute)
+  const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
   const options: WsTunnelOptions = {
     async,
     balancers: {
-      echo: { members: [{ url: `ws://${echoing.address}/` }], failOnTimeout: true },
+      echo: { members: [{ url: `ws://${echoing.address}/`, healthCheck: { method: 'WEBSOCKET', interval: 100 } }] },
+      full: { members: [{ url: `ws://${echoing.address}/full`, maxTunnels: 1, acquireTimeout: 60_000 }] },
+      unsure: {
+        members: [
+          { url: `ws://${mute.address}/check`, healthCheck: { method: 'GET', timeout: 60_000, interval: 60_000 } },
+        ],
+      },
       closed: { members: [{ url: `ws://${echoing.address}/`, status: 'D' }], timeout: 60_000 },
     },
     routes: [
       { path: '/echo', target: 'balancer://echo/', idleTimeout: 60_000, maxLifetime: 120_000 },
+      { path: '/full', target: 'balancer://full/' },
       { path: '/wait', target: 'balancer://closed/' },
       { path: '/mute', target: `ws://${mute.address}/` },
       { path: '/no-tls', target: `wss://${mute.address}/`, connectTimeout: 60_000 },
@@ -59,21 +67,31 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   const [{ port, before }] = (await once(child, 'message')) as [{ port: number; before: Left }]
   const ask = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
 
-  for (let i = 0; i < 2; i++) assert.equal((await (await ask(upgradeRequest('/echo'))).answer()).statusCode, 101)
-  for (const path of ['/mute', '/no-tls', '/wait']) await ask(upgradeRequest(path))
+  for (const path of ['/echo', '/echo', '/full'])
+    assert.equal((await (await ask(upgradeRequest(path))).answer()).statusCode, 101)
+  for (const path of ['/mute', '/no-tls', '/wait', '/full']) await ask(upgradeRequest(path))
   // The connections that a client keeps alive are the server's own.
   const get = (path: string): Promise<RawClient> => ask(plainRequest(path, { headers: ['Connection: close'] }))
   for (const path of ['/mute', '/wait']) await get(path)
   for (const path of ['/plain', '/metrics']) await (await get(path)).whole()
   const live = await get('/manager/events')
   await live.readThrough('event: state')
-  await eventually(() => mute.connections.length === 3)
+  // Two upgrades, a plain request and a health check.
+  await eventually(() => mute.connections.length === 4)
 
-  const told: Left[] = []
-  child.on('message', left => told.push(left as Left))
   child.send('close')
+  const [withServer] = (await once(child, 'message')) as [Left]
+  assert.deepEqual(withServer, before)
+  await eventually(() =>
+    assert.deepEqual(
+      connections().filter(({ ended }) => !ended),
+      [],
+    ),
+  )
+  child.send('close the server')
+  const [last] = (await once(child, 'message')) as [Left]
+  assert.deepEqual(last, { ...before, handles: {} })
   assert.deepEqual(await within(PATIENCE, 'the gateway to end by itself', exit), [0, null])
-  assert.deepEqual(told, [before, { handles: {}, listeners: before.listeners }])
 })
 
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'

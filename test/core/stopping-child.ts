@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { managerPage } from '@ws-tunnel/manager'
@@ -6,8 +8,8 @@ import { metricsPage } from '@ws-tunnel/manager/metrics'
 import { eventually, openHandles } from '../support/gate.ts'
 import { appOf, listening } from './gateway.ts'
 
-// A gateway with the options of the first argument, its manager and its metrics. Any message closes it and everything in it
-// but the server, then the server; then nothing may keep this process.
+// A gateway with the options of the first argument, its manager and its metrics. A message closes everything but the server, a
+// second one the server; then nothing may keep this process.
 
 /** What keeps the process busy, and who listens to what outlives a gateway. */
 export interface Left {
@@ -24,6 +26,8 @@ function left(): Left {
     for (const event of emitter.eventNames())
       listeners.push([name, String(event), emitter.listenerCount(event as 'exit')])
   }
+  for (const name of ['open', 'close', 'error', 'failover', 'member'])
+    listeners.push(['ws-tunnel', name, Number(channel(`ws-tunnel:${name}`).hasSubscribers)])
   return { handles, listeners }
 }
 
@@ -52,6 +56,7 @@ process.once('message', async () => {
   await proxy.close({ drainTimeout: 0 })
   server.off('request', app)
   process.send?.(await leftOnceGone(before))
+  await once(process, 'message')
   await new Promise(resolve => server.close(resolve))
   process.send?.(await leftOnceGone({ ...before, handles: {} }))
   process.disconnect()
