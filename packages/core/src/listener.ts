@@ -9,8 +9,8 @@ export interface ArrivedUpgrade {
   readonly socket: Socket
   /** Bytes that came in the same read as the request's head. */
   readonly head: Buffer
-  /** It came as a plain request, and Node's server still holds the response. */
-  readonly takenOver: boolean
+  /** Makes the socket forget the answer; `undefined` for a plain request, whose answer Node's server still holds. */
+  readonly unwire: (() => void) | undefined
 }
 
 /** One call of `listenForUpgrades`. */
@@ -35,7 +35,7 @@ const STATE: unique symbol = Symbol.for('ws-tunnel.listener.1') as never
  * Process-wide, for a second copy of the package must find it too. On the request itself: what a WeakMap holds lives on to
  * the next full collection if it leads back to its key, as a socket does.
  */
-const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.2') as never
+const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.3') as never
 
 type ArrivedRequest = IncomingMessage & { [ARRIVED]?: ArrivedUpgrade }
 
@@ -207,8 +207,7 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
     return
   }
   socket.setTimeout?.(0)
-  setArrivedUpgrade(req, { socket, head, takenOver: false })
-  wireAnswer(req, res, socket)
+  setArrivedUpgrade(req, { socket, head, unwire: wireAnswer(req, res, socket) })
   if (hasBody(req)) {
     // A body that Node did not keep apart from what follows it cannot be read safely.
     res.writeHead(400, { Connection: 'close' }).end()
@@ -217,16 +216,13 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
   handler(req, res)
 }
 
-/** Sockets that were destroyed while their connections live on. */
-export const departed: WeakSet<Socket> = new WeakSet()
-
-/** What Node's server does for an answer on a connection that it still owns. */
-function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): void {
+/** What Node's server does for an answer on a connection that it still owns; undone by what is returned. */
+function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): () => void {
   function clientOnDrain(): void {
     if (!res.writableEnded) res.emit('drain')
   }
   function clientOnClose(): void {
-    if (!departed.has(socket)) req.destroy()
+    req.destroy()
   }
   function responseOnFinish(): void {
     socket.off('drain', clientOnDrain)
@@ -239,6 +235,10 @@ function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): 
   socket.on('drain', clientOnDrain)
   socket.on('close', clientOnClose)
   res.once('finish', responseOnFinish)
+  return () => {
+    socket.off('drain', clientOnDrain)
+    socket.off('close', clientOnClose)
+  }
 }
 
 /** Longest wait for the peer's FIN after ours, ms (httpd: SECONDS_TO_LINGER). */

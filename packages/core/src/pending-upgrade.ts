@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { TunnelEnds } from './engine.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
-import { type ArrivedUpgrade, arrivedUpgrade, departed, setArrivedUpgrade } from './listener.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
 import { PausedProbe } from './pump.ts'
+import { SwitchedAnswer } from './switched-answer.ts'
 import { writeHead } from './write-head.ts'
 
 /** Most bytes a client may send ahead of the 101 before its socket is read no further. */
@@ -14,7 +16,7 @@ export class PendingUpgrade {
   readonly socket: Socket
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
-  readonly #takenOver: boolean
+  readonly #unwire: (() => void) | undefined
   readonly #paused: PausedProbe
   readonly #aborted = Promise.withResolvers<never>()
   #abortedBy: WsTunnelError | undefined
@@ -26,11 +28,11 @@ export class PendingUpgrade {
    * without `upgrade` event loses the bytes that come before.
    */
   constructor(req: IncomingMessage, res: ServerResponse) {
-    const { socket, head, takenOver } = arrivedUpgrade(req) ?? takeOver(res)
+    const { socket, head, unwire } = arrivedUpgrade(req) ?? takeOver(res)
     this.socket = socket
     this.#req = req
     this.#res = res
-    this.#takenOver = takenOver
+    this.#unwire = unwire
     this.#paused = new PausedProbe(socket)
     this.#aborted.promise.catch(() => {})
     // A stream that may not stay half open would answer the client's FIN with its own.
@@ -84,7 +86,7 @@ export class PendingUpgrade {
     setArrivedUpgrade(this.#req, {
       socket: this.socket,
       head: Buffer.concat(this.#early),
-      takenOver: this.#takenOver,
+      unwire: this.#unwire,
     })
   }
 
@@ -103,36 +105,26 @@ export class PendingUpgrade {
    * Writes the 101 with what earlier middleware put on `res`, then takes the socket from it. The caller must attach its
    * own `data` listener in the same turn.
    *
-   * @returns the bytes the client sent ahead of it.
+   * @returns the bytes the client sent ahead of it, and {@link TunnelEnds.detach}.
    */
-  switch(reason: string, headers: HeaderList): Buffer[] {
+  switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'detach'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
     res.flushHeaders()
     this.#letGo()
-    // A taken-over socket stays assigned: without an unfinished answer the server would sweep it as idle.
-    if (!this.#takenOver) {
-      res.detachSocket(this.socket)
-      this.socket.once('close', this.#close)
-    }
+    const detach = this.#unwire && this.#takeFromAnswer(this.#unwire)
     spend(res, this.socket)
-    return this.#early
+    return { clientHead: this.#early, detach }
   }
 
-  /**
-   * After the switch: takes the socket from the answer, whose `close` is emitted by what is returned instead. `undefined` for a
-   * taken-over socket, which Node's server still knows.
-   */
-  get detach(): (() => () => void) | undefined {
-    if (this.#takenOver) return undefined
-    return () => {
-      this.socket.off('close', this.#close)
-      departed.add(this.socket)
-      return closeLater(this.#res)
-    }
+  /** Not done to the socket of a plain request: without an unfinished answer Node's server would sweep it as idle. */
+  #takeFromAnswer(unwire: () => void): TunnelEnds['detach'] {
+    this.#res.detachSocket(this.socket)
+    unwire()
+    const { close } = new SwitchedAnswer(this.#res)
+    this.socket.once('close', close)
+    return detacher(this.socket, close)
   }
-
-  readonly #close = (): void => void this.#res.emit('close')
 
   #letGo(): void {
     this.#paused.stop()
@@ -142,20 +134,11 @@ export class PendingUpgrade {
   }
 }
 
-/**
- * Closes a request and its answer as their socket would have. When the tunnel has been told of and nobody listens, they are
- * forgotten, unless somebody else keeps them: they are most of what an open tunnel would hold.
- */
-function closeLater(answer: ServerResponse): () => void {
-  const weak = new WeakRef(answer)
-  let kept: ServerResponse | undefined = answer
-  queueMicrotask(() => {
-    if (kept !== undefined && kept.listenerCount('close') + kept.req.listenerCount('close') === 0) kept = undefined
-  })
+/** Outside of the class, so that a tunnel that waits to leave JavaScript does not hold the whole upgrade. */
+function detacher(socket: Socket, close: () => void): TunnelEnds['detach'] {
   return () => {
-    const res = kept ?? weak.deref()
-    res?.req.destroy()
-    res?.emit('close')
+    socket.off('close', close)
+    return close
   }
 }
 
@@ -174,7 +157,7 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
     if (!res.writableEnded) res.emit('drain')
   })
   socket.setTimeout(0)
-  return { socket, head: Buffer.alloc(0), takenOver: true }
+  return { socket, head: Buffer.alloc(0), unwire: undefined }
 }
 
 /**

@@ -354,9 +354,8 @@ class RoutedProxy implements TunnelProxy {
         protocol: token,
         handshakeTime: performance.now() - startedAt,
       }
-      const clientHead = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
-      const { socket: client, detach } = pending
-      return new Tunnel({ client, clientHead, backend, backendHead: [head], detach }, facts, settings)
+      const switched = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
+      return new Tunnel({ client: pending.socket, backend, backendHead: [head], ...switched }, facts, settings)
     } catch (error) {
       backend.destroy()
       throw error

@@ -25,6 +25,9 @@ export interface Watcher {
   started(request: ClientRequest): void
 }
 
+/** Of its own, for a function made for one request would keep that request as long as the socket. */
+const ignore = (): void => {}
+
 /**
  * One upgrade request to one worker, on a connection of its own.
  *
@@ -51,7 +54,7 @@ export function roundTrip(worker: Worker, ask: Ask, limits: Limits, watcher: Wat
     }
 
     request.on('upgrade', (response, socket, head) => {
-      socket.on('error', () => {})
+      socket.on('error', ignore)
       if (request.destroyed) socket.destroy()
       else resolve({ switched: true, response, socket: socket as Socket, head })
     })
