@@ -317,13 +317,26 @@ test('takes a failed member out until its time is over', t => {
 })
 
 test('brings back all when all are in error, unless told otherwise', () => {
-  const forced = balancerOf([{ status: 'E' }, { status: 'E' }])
-  assert.equal(sequence(forced, 2), 'a b')
-  const strict = balancerOf([{ status: 'E' }, { status: 'E' }], { forceRecovery: false })
-  assert.throws(() => elect(strict), { code: 'WST_ERR_NO_MEMBER' })
+  const failed = (options: Partial<BalancerOptions> = {}): Balancer => {
+    const balancer = balancerOf([{}, {}], options)
+    for (const member of balancer.members) member.fail()
+    return balancer
+  }
+  assert.equal(sequence(failed(), 2), 'a b')
+  assert.throws(() => elect(failed({ forceRecovery: false })), { code: 'WST_ERR_NO_MEMBER' })
   const stopped = balancerOf([{ status: 'SE' }])
   assert.throws(() => elect(stopped), { code: 'WST_ERR_NO_MEMBER' })
   assert.throws(() => elect(balancerOf([])), { code: 'WST_ERR_NO_MEMBER' })
+})
+
+test('tries at once who was in error from the start, or whose errors are ignored, and nobody before it is needed', () => {
+  assert.equal(sequence(balancerOf([{ status: 'E' }, {}], { forceRecovery: false }), 2), 'a b')
+  const balancer = balancerOf([{}, { lbSet: 1, retry: 0 }, { status: 'N', retry: 0 }])
+  const [a, later, draining] = balancer.members as [Member, Member, Member]
+  for (const member of balancer.members) member.fail()
+  a.status = '+I'
+  assert.equal(elect(balancer), 'a')
+  assert.deepEqual([a.status, later.status, draining.status], ['I', 'E', 'EN'])
 })
 
 test('waits for a usable member as long as it may', async () => {

@@ -139,9 +139,11 @@ export class Balancer {
 
   /** httpd: force_recovery. */
   #forceRecovery(): void {
-    if (!this.#settings.forceRecovery) return
-    for (const member of this.#members) member.recover()
-    if (this.#members.every(member => member.is('E'))) for (const member of this.#members) member.recover(true)
+    for (const member of this.#members) {
+      member.recover()
+      if (!member.is('E')) return
+    }
+    if (this.#settings.forceRecovery) for (const member of this.#members) member.recover(true)
   }
 
   #ofSession(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Member | undefined {

@@ -90,7 +90,6 @@ export class Member {
     this.#slowStart = settings.slowStart
     this.healthCheck = settings.healthCheck
     this.#letters = lettersOf(settings.status, [])
-    if (this.#letters.has('E')) this.#failedAt = Date.now()
   }
 
   /** Letters of its state, in Apache's order; what is set is read with `+` and `-` like the option. */
@@ -150,10 +149,11 @@ export class Member {
     this.#backSince = performance.now()
   }
 
-  /** Brings it back when its time is over. httpd: ap_proxy_retry_worker. */
+  /** Brings it back when its time is over, which for one with `I` it always is. httpd: ap_proxy_retry_worker. */
   recover(force = false): void {
-    if (!this.is('E') || this.is('S')) return
-    if (force || Date.now() > this.#failedAt + this.retry) this.#become(() => this.#letters.delete('E'))
+    if (!this.is('E')) return
+    const due = !this.is('S') && (this.is('I') || Date.now() > this.#failedAt + this.retry)
+    if (force || due) this.#become(() => this.#letters.delete('E'))
   }
 
   /** Takes it out for `retry`; errors of one with `I` are ignored. */
