@@ -53,7 +53,7 @@ export class Program {
     return fetch(this.url + path, { headers, redirect: 'manual', signal: AbortSignal.timeout(PATIENCE) })
   }
 
-  signal(name: 'SIGTERM' | 'SIGINT'): void {
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGUSR2'): void {
     this.#child.kill(name)
   }
 

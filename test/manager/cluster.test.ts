@@ -35,6 +35,34 @@ test('workers of node:cluster share what is set on one of them, and one that tak
   await program.endsCleanly()
 })
 
+test('workers go on without a store in the primary, and bring it what they know when there is one', async t => {
+  const program = await Program.start('test/manager/fleet-gateway.ts', { args: ['cluster', A] })
+  t.after(() => program.kill())
+  const urls = (): string[] => Array.from(program.output.matchAll(/http:\S+/g), ([url]) => url)
+  await eventually(() => urls().length === 2, 15_000)
+  const [here, there] = urls() as [string, string]
+  const fleetAt = async (url: string): Promise<State['fleet']> => (await stateAt(url)).fleet
+  program.signal('SIGUSR2')
+  await changeAt(here, 'set-member', set({ status: '+N', loadFactor: 2 }))
+  await eventually(async () => {
+    const { connected, reason, waiting } = await fleetAt(here)
+    return !connected && reason === 'NO_ANSWER' && waiting === 2
+  }, 10_000)
+  assert.equal(status(await stateAt(here)), 'N')
+  program.signal('SIGUSR2')
+  await eventually(async () => {
+    const { connected, waiting } = await fleetAt(here)
+    return connected && waiting === 0
+  }, 10_000)
+  assert.match(program.output, /^The store of settings \(cluster\) is away: NO_ANSWER/m)
+  // The other one had nothing to say, and so has not noticed.
+  await eventually(async () => status(await stateAt(there)) === 'N')
+  await changeAt(there, 'set-member', set({ status: '+D' }))
+  await eventually(async () => status(await stateAt(here)) === 'DN')
+  program.signal('SIGTERM')
+  await program.endsCleanly()
+})
+
 test('says that only a worker has the store of a cluster', () => {
   assert.throws(() => clusterStore(), /Expected a worker.*serveClusterStore/)
 })

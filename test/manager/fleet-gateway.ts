@@ -1,5 +1,6 @@
 // A gateway of a fleet: node fleet-gateway.ts <path of Redis, or "cluster"> <URL of a member>...
-// Prints `listening on <url>`; a primary has two workers, and starts another for each that ends.
+// Prints `listening on <url>`; a primary has two workers, and starts another for each that ends. SIGUSR2 makes it forget
+// its store, and the next one have another.
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -40,7 +41,11 @@ async function serve(): Promise<void> {
 }
 
 function keepWorkers(): void {
-  const store = serveClusterStore()
+  let store: ReturnType<typeof serveClusterStore> | undefined = serveClusterStore()
+  process.on('SIGUSR2', () => {
+    store?.close()
+    store = store === undefined ? serveClusterStore() : undefined
+  })
   cluster.fork()
   cluster.fork()
   const again = (): void => void cluster.fork()
@@ -48,7 +53,7 @@ function keepWorkers(): void {
   process.once('SIGTERM', () => {
     cluster.off('exit', again)
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')
-    store.close()
+    store?.close()
   })
 }
 

@@ -163,8 +163,9 @@ suite('settings that operators share', () => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     const before = look(there)
-    for (const wrong of [set(A, { loadFactor: 500 }), set('ws://z.test', {}), remove('ws://z.test'), add({ url: 'z' })])
-      assert.throws(() => fleet.change(wrong))
+    const long = `ws://z.test/${'x'.repeat(5_000)}`
+    const wrongs = [set(A, { loadFactor: 500 }), set('ws://z.test', {}), remove('ws://z.test'), add({ url: 'z' })]
+    for (const wrong of [...wrongs, add({ url: long })]) assert.throws(() => fleet.change(wrong))
     assert.deepEqual([look(here), look(there), fleet.view.waiting], [before, before, 0])
   })
 

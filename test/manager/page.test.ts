@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import type { Access } from '@ws-tunnel/manager'
+import { redisStore } from '@ws-tunnel/manager/redis'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import type { RawClient } from '../support/client.ts'
 import { openTunnel } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import { peer } from '../support/peers.ts'
+import { hasRedis, Redis } from '../support/redis.ts'
 import { type Managed, manage, starts } from './stage.ts'
 
 const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
@@ -348,6 +350,55 @@ suite(
       assert.equal(await page.locator('body script, body img, body b').count(), 0)
       assert.equal(await page.title(), 'Chat <b>gateway</b> manager')
       client.destroy()
+      assert.deepEqual([complaints, foreign], [[], []])
+    })
+
+    test('says how it is with a shared store, and what in it is wrong', peer('Redis', hasRedis), async () => {
+      const redis = await Redis.start()
+      afterEachOne.unshift(() => redis.remove())
+      const store = redisStore({ socket: { path: redis.path, tls: false } })
+      const t = { after: (undo: () => Promise<void>) => void afterEachOne.unshift(undo) }
+      const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+      const onProblem = (): void => {}
+      managed = await manage(t as never, start, { unsafeOpen: true, interval: 200, store, onProblem }, backend => ({
+        balancers: { feeds: { members: [{ url: `ws://${backend}` }, { url: `ws://${backend}/two` }] } },
+        target: 'balancer://feeds/',
+      }))
+      await openPage()
+      const line = page.locator('#fleet')
+      await line.getByText(/^Settings are shared by redis, connected since /).waitFor()
+      assert.equal(await page.locator('#ignored').isVisible(), false)
+      const pictures = async (name: string): Promise<void> => {
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme })
+          for (const width of [1280, 390]) {
+            await page.setViewportSize({ width, height: 844 })
+            assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width)
+            await page.screenshot({ path: join(PICTURES, `${name}-${colorScheme}-${width}.png`), fullPage: true })
+          }
+        }
+      }
+      await pictures('fleet')
+      await redis.client(client => client.hSet('ws-tunnel', { [EVIL]: EVIL, [`["main","feeds","${EVIL}","x"]`]: 'x' }))
+      await member('/two')
+        .getByRole('button', { name: /^Drain/ })
+        .click()
+      await page.getByText('2 settings in the store are ignored').click()
+      await page.locator('#ignored li', { hasText: EVIL }).first().waitFor()
+
+      await redis.kill()
+      await line
+        .getByText(/^The shared store \(redis\) is away since .* \(\w+\)\. What was last known holds$/)
+        .waitFor()
+      await member('/two')
+        .getByRole('button', { name: /^Disable/ })
+        .click()
+      await member('/two').getByText('disabled', { exact: true }).first().waitFor()
+      await line.getByText(/; 1 setting will be sent when it is back$/).waitFor()
+      await pictures('fleet-away')
+      await redis.run()
+      await line.getByText(/^Settings are shared by redis/).waitFor()
+      assert.equal(await page.locator('body script, body img').count(), 0)
       assert.deepEqual([complaints, foreign], [[], []])
     })
 

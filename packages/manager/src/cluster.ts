@@ -10,14 +10,14 @@ export interface ClusterStoreOptions {
 /** A message between a worker and the primary. */
 interface ClusterMessage {
   readonly wsTunnelStore: string
-  readonly say: 'open' | 'save' | 'close' | 'all' | 'some' | 'saved'
+  readonly say: 'ready' | 'open' | 'save' | 'close' | 'all' | 'some' | 'saved'
   readonly entries?: readonly Entry[]
   /** Number of a `save`, and of its answer. */
   readonly id?: number
 }
 
-/** ms until a primary that does not answer is asked again, at first and at most. */
-const PATIENCE = [100, 5_000] as const
+/** ms that the primary has for an answer until it counts as away, and is asked again. */
+const PATIENCE = 1_000
 
 function isMessage(message: unknown, key: string): message is ClusterMessage {
   return typeof message === 'object' && message !== null && (message as ClusterMessage).wsTunnelStore === key
@@ -48,6 +48,7 @@ export function serveClusterStore({ key = 'ws-tunnel' }: ClusterStoreOptions = {
   }
   const left = (worker: Worker): void => void users.delete(worker)
   cluster.on('message', heard).on('disconnect', left)
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker !== undefined) send(worker, { say: 'ready' })
   return { close: () => void cluster.off('message', heard).off('disconnect', left) }
 }
 
@@ -66,16 +67,18 @@ class OpenClusterStore implements OpenStore {
   readonly #events: StoreEvents
   readonly #saves = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   #lastId = 0
+  /** Runs while an answer is missing. */
   #timer: NodeJS.Timeout | undefined
 
   constructor(key: string, events: StoreEvents) {
     this.#key = key
     this.#events = events
     process.on('message', this.#hear).on('disconnect', this.#lose)
-    this.#ask(PATIENCE[0])
+    this.#send({ say: 'open' })
   }
 
   save(entries: readonly Entry[]): Promise<void> {
+    if (!process.connected) return Promise.reject(new Error('The primary is gone'))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const id = ++this.#lastId
     this.#saves.set(id, { resolve, reject })
@@ -84,46 +87,53 @@ class OpenClusterStore implements OpenStore {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#timer)
     this.#send({ say: 'close' })
     process.off('message', this.#hear).off('disconnect', this.#lose)
-    this.#failSaves()
-  }
-
-  /** Until there is an answer: the primary may begin later than its workers. */
-  #ask(patience: number): void {
-    this.#send({ say: 'open' })
-    this.#timer = setTimeout(() => {
-      this.#events.away(Object.assign(new Error('The primary does not answer'), { code: 'NO_ANSWER' }))
-      this.#ask(Math.min(2 * patience, PATIENCE[1]))
-    }, patience).unref()
+    this.#fail(new Error('The store is closed'))
   }
 
   readonly #hear = (message: unknown): void => {
     if (!isMessage(message, this.#key)) return
-    if (message.say === 'all') {
-      clearTimeout(this.#timer)
+    if (message.say === 'ready') this.#send({ say: 'open' })
+    else if (message.say === 'some') this.#events.some(message.entries ?? [])
+    else if (message.say === 'all') {
+      this.#answered()
       this.#events.all(message.entries ?? [])
-    } else if (message.say === 'some') this.#events.some(message.entries ?? [])
-    else if (message.say === 'saved') {
+    } else if (message.say === 'saved') {
       this.#saves.get(message.id ?? 0)?.resolve()
       this.#saves.delete(message.id ?? 0)
+      if (this.#saves.size === 0) this.#answered()
     }
   }
 
-  readonly #lose = (): void => {
+  #answered(): void {
     clearTimeout(this.#timer)
-    this.#failSaves()
-    this.#events.away(Object.assign(new Error('The primary is gone'), { code: 'GONE' }))
+    this.#timer = undefined
   }
 
-  #failSaves(): void {
-    for (const { reject } of this.#saves.values()) reject(new Error('The primary is gone'))
+  /** The primary may begin later than its workers, and end earlier. */
+  readonly #miss = (): void => {
+    this.#lose()
+    this.#send({ say: 'open' })
+  }
+
+  readonly #lose = (): void => {
+    const [said, code] = process.connected ? ['does not answer', 'NO_ANSWER'] : ['is gone', 'GONE']
+    const error = Object.assign(new Error(`The primary ${said}`), { code })
+    this.#fail(error)
+    this.#events.away(error)
+  }
+
+  #fail(error: Error): void {
+    this.#answered()
+    for (const { reject } of this.#saves.values()) reject(error)
     this.#saves.clear()
   }
 
   #send(message: Omit<ClusterMessage, 'wsTunnelStore'>): void {
     // The channel may end at any moment, which `disconnect` says.
-    if (process.connected) process.send?.({ wsTunnelStore: this.#key, ...message }, undefined, undefined, () => {})
+    if (!process.connected) return
+    this.#timer ??= setTimeout(this.#miss, PATIENCE).unref()
+    process.send?.({ wsTunnelStore: this.#key, ...message }, undefined, undefined, () => {})
   }
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Balancer } from '@ws-tunnel/core'
+import { Refusal } from './http.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import type { FleetView } from './page/types.ts'
 import { namedProxies, type Proxies } from './proxies.ts'
-import { changesOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
+import { changesOf, checkLength, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
 import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
 import { clip } from './text.ts'
 
@@ -123,11 +124,18 @@ class SharedSettings implements Fleet {
   }
 
   change(change: MemberChange): void {
-    changeMember(this.#proxies, change)
     // Later than all that is known, also by clocks that are ahead of ours.
-    this.#time = Math.max(Date.now(), this.#time + 1)
-    for (const setting of settingsOf(change)) {
-      const [key, text] = writeSetting(setting, this.#time, this.#writer)
+    const time = Math.max(Date.now(), this.#time + 1)
+    const made = settingsOf(change).map(setting => ({ setting, entry: writeSetting(setting, time, this.#writer) }))
+    try {
+      for (const { entry } of made) checkLength(entry)
+    } catch (error) {
+      throw new Refusal(400, (error as Error).message)
+    }
+    changeMember(this.#proxies, change)
+    this.#time = time
+    for (const { setting, entry } of made) {
+      const [key, text] = entry
       this.#keep({ key, text, setting })
       this.#waiting.set(key, text)
     }
@@ -270,7 +278,8 @@ class SharedSettings implements Fleet {
 }
 
 /** A word for it: never an address, which may carry a password. */
-function reasonOf({ code, message, name }: Error & { code?: unknown }): string {
+function reasonOf(error: Error & { code?: unknown }): string {
+  const { code, message } = error
   if (typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code)) return code
-  return /^[A-Z]{4,}(?= )/.exec(message)?.[0] ?? name
+  return /^[A-Z]{4,}(?= )/.exec(message)?.[0] ?? error.constructor.name
 }

@@ -13,7 +13,7 @@ const MAX_AHEAD = 3_600_000
 /** Time, in as many digits as never change, and who wrote it. */
 const STAMP = /^(\d{15}) [0-9a-f]{8} /
 
-/** Longest key and text that are read, in characters. */
+/** Longest key and text, in bytes. */
 export const MAX_LENGTH = 4_096
 
 /** One thing that an operator set of a member. */
@@ -40,10 +40,15 @@ export function writeSetting({ proxy, balancer, url, name, value }: Setting, tim
   return [JSON.stringify([proxy, balancer, url, name]), `${stamp} ${JSON.stringify(value)}`]
 }
 
+/** @throws {Error} for what is too long for a store. */
+export function checkLength(entry: Entry): void {
+  if (entry.some(part => Buffer.byteLength(part) > MAX_LENGTH))
+    throw new Error(`Expected at most ${MAX_LENGTH} bytes of a setting and its name`)
+}
+
 /** @throws {Error} that says what is wrong with it. */
 export function readSetting([key, text]: Entry): Setting {
-  if (key === '' || text === '' || key.length > MAX_LENGTH || text.length > MAX_LENGTH)
-    throw new Error(`Expected at most ${MAX_LENGTH} characters, and at least one`)
+  checkLength([key, text])
   if (timeOf(text) === undefined) throw new Error('Expected a time that is not yet to come, and who wrote it')
   const place: unknown = parse(key, 'Expected the name to be JSON')
   if (!Array.isArray(place) || place.length !== 4 || !place.every(part => typeof part === 'string'))
@@ -54,7 +59,7 @@ export function readSetting([key, text]: Entry): Setting {
   return { proxy, balancer, url, name, value }
 }
 
-/** What a change sets. */
+/** What a change sets, be it right or wrong. */
 export function settingsOf(change: MemberChange): Setting[] {
   const { proxy, balancer } = change
   if (change.action === 'add-member') {
@@ -65,7 +70,7 @@ export function settingsOf(change: MemberChange): Setting[] {
   if (change.action === 'remove-member') return [{ ...at, name: 'member', value: false }]
   const { status = '', ...values } = change.settings
   const named = Object.entries(values).filter(([, value]) => value !== undefined)
-  return [...named, ...lettersOf(status)].map(([name, value]) => ({ ...at, name, value }))
+  return [...named, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
 }
 
 /** What settings come to, in the order of their time: nothing, or the changes that a member needs. */

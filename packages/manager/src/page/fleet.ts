@@ -11,7 +11,7 @@ export function showFleet(fleet: FleetView): void {
   const list = byId('ignored')
   list.hidden = fleet.ignored === 0
   const [summary, items] = list.children as unknown as [HTMLElement, HTMLElement]
-  setText(summary, `${plural(fleet.ignored, 'setting')} in the store ignored`)
+  setText(summary, `${plural(fleet.ignored, 'setting')} in the store ${fleet.ignored === 1 ? 'is' : 'are'} ignored`)
   const texts = fleet.ignoredSettings.map(({ key, reason }) => `${key}: ${reason}`)
   if (Array.from(items.children, ({ textContent }) => textContent).join() !== texts.join())
     items.replaceChildren(...texts.map(text => el('li', {}, text)))
