@@ -69,7 +69,7 @@ test('names the line and what is wrong with it', () => {
     [section('BalancerMember'), /^2 BalancerMember: BalancerMember must define remote proxy server/],
     [section('BalancerMember ajp://a.test'), /^2 BalancerMember: this scheme is not proxied here/],
     [section('BalancerMember ws://a.test lbset=100'), /BalancerMember lbset must be between 0 and 99/],
-    [section('BalancerMember ws://a.test hcmethod=GET'), /health checks are not made/],
+    [section('BalancerMember ws://a.test hcmethod=PING'), /^2 BalancerMember: BalancerMember Unknown method/],
     [section('ProxySet lbmethod=random'), /^2 ProxySet: ProxySet: unknown lbmethod lbmethod=random; balancer:\/\/c/],
     [section('ProxySet lbmethod=heartbeat'), /heartbeat of balancer:\/\/c is not honoured/],
     [`${PASS} growth=0`, /^1 ProxyPass: ProxyPass growth must be between 1 and 100/],

@@ -177,7 +177,7 @@ test('refuses what would change security or routing, unless it is allowed by nam
     '<Limit POST>\n</Limit>',
     'SetHandler x',
     'ErrorDocument 503 /x',
-    '<Proxy balancer://c>\nBalancerMember ws://b.test hcmethod=GET\n</Proxy>',
+    '<Proxy balancer://c>\nBalancerMember ajp://b.test\n</Proxy>',
     `${WS} mapping=servlet interpolate`,
     'ProxyPassMatch ^/(a) ws://b.test/$1 nocanon',
     'RequestHeader set Upgrade websocket',

@@ -29,8 +29,11 @@ async function freePort(): Promise<number> {
   return port
 }
 
+/** With them httpd has other words for a parameter that it does not know. */
+const modulesOf = (conf: string): string => (/hc/i.test(conf) ? `${NEEDED} proxy_hcheck` : NEEDED)
+
 /** What stands before every configuration: modules, no log files, no document root with anything in it. */
-function preamble(folder: string, port: number): string {
+function preamble(folder: string, port: number, conf: string): string {
   return [
     `ServerRoot "${folder}"`,
     `PidFile "${folder}/pid"`,
@@ -44,7 +47,9 @@ function preamble(folder: string, port: number): string {
     'StartServers 1',
     'ServerLimit 1',
     'MaxRequestWorkers 16',
-    ...NEEDED.split(' ').map(name => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`),
+    ...modulesOf(conf)
+      .split(' ')
+      .map(name => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`),
     '',
   ].join('\n')
 }
@@ -59,7 +64,8 @@ export async function startApache(hosts: ReadonlyMap<string, string>, main = '')
     ([name, conf]) => `<VirtualHost 127.0.0.1:${port}>\nServerName ${name}\n${conf}\n</VirtualHost>\n`,
   )
   const file = join(folder, 'httpd.conf')
-  writeFileSync(file, `${preamble(folder, port)}${main}\n${sections.join('')}`)
+  const conf = `${main}\n${sections.join('')}`
+  writeFileSync(file, preamble(folder, port, conf) + conf)
   const child = spawn('apache2', ['-f', file, '-DFOREGROUND'], { stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   child.stderr.on('data', text => {
@@ -99,7 +105,7 @@ export function configtest(conf: string): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-configtest-'))
   mkdirSync(join(folder, 'www'))
   const file = join(folder, 'httpd.conf')
-  writeFileSync(file, `${preamble(folder, 1)}${conf}\n`)
+  writeFileSync(file, `${preamble(folder, 1, conf)}${conf}\n`)
   try {
     execFileSync('apache2', ['-f', file, '-t'], { stdio: 'pipe' })
     return undefined

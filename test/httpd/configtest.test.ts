@@ -44,6 +44,34 @@ const WRONG: readonly string[] = [
   'ProxyPass /a balancer://c/ failontimeout=1',
   'ProxyPass /a balancer://c/ upgrade=websocket',
   'ProxySet balancer://c lbmethod=byrequests',
+  // Health checks.
+  'BalancerMember balancer://c http://b.test hcmethod=PING',
+  'BalancerMember balancer://c http://b.test hcmethod=CPING',
+  'BalancerMember balancer://c http://b.test hcmethod=PROVIDER',
+  'BalancerMember balancer://c http://b.test hcinterval=x',
+  'BalancerMember balancer://c http://b.test hcinterval=99ms',
+  'BalancerMember balancer://c http://b.test hcpasses=-1',
+  'BalancerMember balancer://c http://b.test hcfails=-1',
+  `BalancerMember balancer://c http://b.test hcuri=/${'u'.repeat(63)}`,
+  'BalancerMember balancer://c http://b.test hcexpr=none',
+  'BalancerMember balancer://c http://b.test hctemplate=none',
+  'ProxyPass /a http://b.test/ hcmethod=PING',
+  'ProxyPass /a http://b.test/ hctemplate=none',
+  'ProxyHCTemplate',
+  'ProxyHCTemplate t hcmethod',
+  'ProxyHCTemplate t hcmethod=PING',
+  'ProxyHCTemplate t hcinterval=0',
+  'ProxyHCTemplate t timeout=5',
+  'ProxyHCTemplate t hcexpr=none',
+  'ProxyHCTemplate t hctemplate=none',
+  'ProxyHCTemplate t\n<VirtualHost *>\nBalancerMember balancer://c http://b.test hctemplate=t\n</VirtualHost>',
+  'ProxyHCExpr',
+  'ProxyHCExpr e',
+  'ProxyHCExpr e {true} more',
+  `ProxyHCExpr ${'e'.repeat(16)} {true}`,
+  'ProxyHCTPsize',
+  'ProxyHCTPsize -1',
+  '<VirtualHost *>\nProxyHCTPsize 1\n</VirtualHost>',
   // ProxyPass and its parameters.
   'ProxyPass /a',
   'ProxyPass /a b.test',
@@ -152,6 +180,19 @@ const RIGHT: readonly string[] = [
   '<Location "/a">\nProxyPass "ws://b.test/"\nProxyPreserveHost On\n</Location>',
   '<VirtualHost *:80>\nServerName a.test\nServerAlias b.test *.c.test\nProxyPass / ws://b.test/\n</VirtualHost>',
   '<IfVersion >= 2.4.47>\nProxyPass / ws://b.test/\n</IfVersion>',
+  'BalancerMember balancer://c http://b.test hcmethod=get hcinterval=100ms hcpasses=0 hcfails=2 hcuri=/up',
+  'BalancerMember balancer://c http://b.test hcmethod=None hcinterval=1h',
+  `ProxyHCExpr Up {%{REQUEST_STATUS} =~ /^[23]/}
+ProxyHCExpr quoted "hc('body') !~ /maintenance/ && resp('x') == '}'"
+ProxyHCExpr nested {%{REQUEST_STATUS} -in { '200', '204' }}
+ProxyHCTemplate T hcmethod=HEAD hcinterval=5 hcexpr=uP
+<Proxy balancer://c>
+ProxyHCTemplate U hctemplate=t hcpasses=2
+BalancerMember http://b.test/ hctemplate=u hcexpr=QUOTED
+BalancerMember http://d.test/ hctemplate=T hcexpr=nested
+</Proxy>
+ProxyHCTPsize 4`,
+  'ProxyPass /a http://b.test/ hcmethod=TCP',
   'RequestHeader edit* X "(a)b" "$1%%" env=!Y',
   'Header always merge X "a b" env=Y',
 ]

@@ -1,8 +1,9 @@
 import type { BalancerOptions, LbMethod, MemberOptions } from '@ws-tunnel/core'
 import type { Place } from './diagnostics.ts'
+import { compileHealthCheck, type HealthCheck } from './health-checks.ts'
 import { atoi } from './parameters.ts'
 import type { RouteContext } from './routes.ts'
-import { isWebsocket, overlay } from './workers.ts'
+import { isWebsocket, overlay, times } from './workers.ts'
 
 /** One BalancerMember line. */
 export interface BalancerMember {
@@ -10,6 +11,7 @@ export interface BalancerMember {
   readonly place: Place
   readonly url: string
   readonly parameters: ReadonlyMap<string, string>
+  readonly health: HealthCheck
 }
 
 /** `<Proxy balancer://name>` and all that is said of it elsewhere. */
@@ -102,23 +104,12 @@ function compileBalancer({ name, place, parameters, members }: Balancer, context
   }
 }
 
-function compileMember({ url, parameters, place, name }: BalancerMember, context: RouteContext): MemberOptions {
+function compileMember({ url, parameters, place, name, health }: BalancerMember, context: RouteContext): MemberOptions {
   const websocket = isWebsocket(url)
   const routeId = parameters.get('route')
   const redirect = parameters.get('redirect')
-  if (
-    [...parameters.keys()].some(key => key.startsWith('hc')) &&
-    parameters.get('hcmethod')?.toLowerCase() !== 'none'
-  ) {
-    context.report.refuse(
-      place,
-      name,
-      'health checks are not made: a member is out after a failure, and back after retry=',
-      {
-        at: 'hc',
-      },
-    )
-  }
+  const { handshakeTimeout } = times(parameters, context, { websocketIdle: undefined, fallback: true })
+  const healthCheck = compileHealthCheck(health, { url, place, name }, handshakeTimeout, context.report)
   return {
     url,
     upgrade: websocket ? 'websocket' : false,
@@ -128,6 +119,7 @@ function compileMember({ url, parameters, place, name }: BalancerMember, context
     loadFactor: Math.trunc(Number.parseFloat(parameters.get('loadfactor') ?? '1') * 100) / 100,
     lbSet: atoi(parameters.get('lbset') ?? '0'),
     retry: atoi(parameters.get('retry') ?? '60') * 1_000,
-    status: (parameters.get('status') ?? '').replace(/[^-+INDSEHR]/gi, ''),
+    status: (parameters.get('status') ?? '').replace(/[^-+INDSEHRC]/gi, ''),
+    ...(healthCheck !== undefined && { healthCheck }),
   }
 }

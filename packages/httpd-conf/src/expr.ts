@@ -3,27 +3,47 @@ import { atoi } from './parameters.ts'
 import { compileRegex } from './regex.ts'
 import { type RewriteState, readerOf } from './rewrite-variables.ts'
 
-/** Groups of the last pattern that matched, if the expression holds; `null` if it does not. */
-export type Expression = (state: RewriteState) => readonly (string | undefined)[] | null
+type Groups = readonly (string | undefined)[]
 
-/** One evaluation: what `$1` stands for changes as patterns match. */
-interface Evaluation {
-  readonly state: RewriteState
-  groups: readonly (string | undefined)[]
+/** Groups of the last pattern that matched, if the expression holds; `null` if it does not. */
+export type Expression<State = RewriteState> = (state: State) => Groups | null
+
+/** What an expression may speak of. */
+export interface Vocabulary<State> {
+  /** By name, lower-case. */
+  readonly functions: Readonly<Record<string, (text: string, state: State) => string>>
+  /** A text with variables and `$1` in it. */
+  readonly read: (text: string) => ((state: State, groups: Groups) => string) | { readonly problem: string }
 }
 
-type Test = (evaluation: Evaluation) => boolean
-type Word = (evaluation: Evaluation) => string
+/** One evaluation: what `$1` stands for changes as patterns match. */
+interface Evaluation<State> {
+  readonly state: State
+  groups: Groups
+}
+
+type Test<State> = (evaluation: Evaluation<State>) => boolean
+type Word<State> = (evaluation: Evaluation<State>) => string
 
 class Problem extends Error {}
 
-const FUNCTIONS: Record<string, (text: string, evaluation: Evaluation) => string> = {
+const REQUESTS: Vocabulary<RewriteState> = {
+  functions: {
+    req: (name, state) => readerOf(`HTTP:${name}`)?.(state) ?? '',
+    http: (name, state) => readerOf(`HTTP:${name}`)?.(state) ?? '',
+    env: (name, { env }) => env.get(name) ?? '',
+    reqenv: (name, { env }) => env.get(name) ?? '',
+  },
+  read: text => {
+    const read = Expansion.read(text.replace(/%\{(?:req|http):/gi, '%{HTTP:').replace(/%\{reqenv:/gi, '%{ENV:'))
+    if (!(read instanceof Expansion)) return { problem: `${read.unknown} is not honoured` }
+    return (state, groups) => read.expand(state, { rule: groups, condition: [] }).text
+  },
+}
+
+const FUNCTIONS: Record<string, (text: string) => string> = {
   tolower: text => text.toLowerCase(),
   toupper: text => text.toUpperCase(),
-  req: (name, { state }) => readerOf(`HTTP:${name}`)?.(state) ?? '',
-  http: (name, { state }) => readerOf(`HTTP:${name}`)?.(state) ?? '',
-  env: (name, { state }) => state.env.get(name) ?? '',
-  reqenv: (name, { state }) => state.env.get(name) ?? '',
 }
 
 const COMPARISONS: Record<string, (a: string, b: string) => boolean> = {
@@ -49,10 +69,18 @@ const COMPARISONS: Record<string, (a: string, b: string) => boolean> = {
  * @returns the problem, where it holds what is not honoured.
  */
 export function readExpression(text: string): Expression | { readonly problem: string } {
+  return readExpressionOf(text, REQUESTS)
+}
+
+/** As {@link readExpression}, of something else than a request. */
+export function readExpressionOf<State>(
+  text: string,
+  vocabulary: Vocabulary<State>,
+): Expression<State> | { readonly problem: string } {
   try {
-    const test = new Parser(text).parse()
+    const test = new Parser(text, vocabulary).parse()
     return state => {
-      const evaluation: Evaluation = { state, groups: [] }
+      const evaluation: Evaluation<State> = { state, groups: [] }
       return test(evaluation) ? evaluation.groups : null
     }
   } catch (error) {
@@ -64,16 +92,18 @@ export function readExpression(text: string): Expression | { readonly problem: s
 /** Deepest nesting that is read. */
 const MAX_DEPTH = 50
 
-class Parser {
+class Parser<State> {
   readonly #text: string
+  readonly #vocabulary: Vocabulary<State>
   #at = 0
   #depth = 0
 
-  constructor(text: string) {
+  constructor(text: string, vocabulary: Vocabulary<State>) {
     this.#text = text
+    this.#vocabulary = vocabulary
   }
 
-  parse(): Test {
+  parse(): Test<State> {
     const test = this.#or()
     if (this.#at < this.#text.length) throw this.#unexpected()
     return test
@@ -91,7 +121,7 @@ class Parser {
     return new Problem(rest === '' ? 'the expression ends too soon' : `"${rest}" is not honoured in an expression`)
   }
 
-  #or(): Test {
+  #or(): Test<State> {
     if (++this.#depth > MAX_DEPTH) throw new Problem(`the expression is nested more than ${MAX_DEPTH} deep`)
     const tests = [this.#and()]
     while (this.#take(/\s*\|\|\s*/y) !== null) tests.push(this.#and())
@@ -99,19 +129,19 @@ class Parser {
     return evaluation => tests.some(test => test(evaluation))
   }
 
-  #and(): Test {
+  #and(): Test<State> {
     const tests = [this.#not()]
     while (this.#take(/\s*&&\s*/y) !== null) tests.push(this.#not())
     return evaluation => tests.every(test => test(evaluation))
   }
 
-  #not(): Test {
+  #not(): Test<State> {
     const negations = (this.#take(/\s*((?:!\s*)*)/y) as RegExpExecArray)[1]?.replace(/\s/g, '').length ?? 0
     const test = this.#primary()
     return negations % 2 === 0 ? test : evaluation => !test(evaluation)
   }
 
-  #primary(): Test {
+  #primary(): Test<State> {
     if (this.#take(/\(\s*/y) !== null) {
       const test = this.#or()
       if (this.#take(/\s*\)\s*/y) === null) throw this.#unexpected()
@@ -129,7 +159,7 @@ class Parser {
     return this.#comparison()
   }
 
-  #comparison(): Test {
+  #comparison(): Test<State> {
     const left = this.#word()
     const pattern = this.#take(/\s*([=!])~\s*/y)?.[1]
     if (pattern !== undefined) {
@@ -166,13 +196,13 @@ class Parser {
     return regex
   }
 
-  #word(): Word {
+  #word(): Word<State> {
     const parts = [this.#part()]
     while (this.#take(/\s*\.\s*/y) !== null) parts.push(this.#part())
     return evaluation => parts.map(part => part(evaluation)).join('')
   }
 
-  #part(): Word {
+  #part(): Word<State> {
     const quoted = this.#take(/(?:'([^'\\]*)'|"([^"\\]*)"|(\d+)(?![\w.]))\s*/y)
     if (quoted !== null) return this.#expanded(quoted[1] ?? quoted[2] ?? (quoted[3] as string))
     const variable = this.#take(/%\{[^}]*\}\s*/y)
@@ -180,16 +210,18 @@ class Parser {
     const group = this.#take(/\$(\d)\s*/y)?.[1]
     if (group !== undefined) return ({ groups }) => groups[Number(group)] ?? ''
     const call = this.#take(/(\w+)\s*\(\s*/y)?.[1]
-    const apply = call === undefined ? undefined : FUNCTIONS[call.toLowerCase()]
+    const name = call?.toLowerCase() ?? ''
+    const functions = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS : this.#vocabulary.functions
+    const apply = Object.hasOwn(functions, name) ? functions[name] : undefined
     if (apply === undefined) throw call === undefined ? this.#unexpected() : new Problem(`${call}() is not honoured`)
     const argument = this.#word()
     if (this.#take(/\s*\)\s*/y) === null) throw this.#unexpected()
-    return evaluation => apply(argument(evaluation), evaluation)
+    return evaluation => apply(argument(evaluation), evaluation.state)
   }
 
-  #expanded(text: string): Word {
-    const read = Expansion.read(text.replace(/%\{(?:req|http):/gi, '%{HTTP:').replace(/%\{reqenv:/gi, '%{ENV:'))
-    if (!(read instanceof Expansion)) throw new Problem(`${read.unknown} is not honoured`)
-    return ({ state, groups }) => read.expand(state, { rule: groups, condition: [] }).text
+  #expanded(text: string): Word<State> {
+    const read = this.#vocabulary.read(text)
+    if ('problem' in read) throw new Problem(read.problem)
+    return ({ state, groups }) => read(state, groups)
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
+import type { ConnectionOptions } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { compileBalancers } from './balancers.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
@@ -11,7 +12,7 @@ import { checkRequestEdits, compileRoutes, type Profile, type RouteContext } fro
 import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
 import { compileTls } from './tls.ts'
 import { splitWords } from './words.ts'
-import { compileWorkers } from './workers.ts'
+import { compileWorkers, isSecure } from './workers.ts'
 
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './files.ts'
@@ -89,7 +90,7 @@ const PROFILES: Record<Compat, Profile> = {
 }
 
 const MODULES =
-  'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel headers setenvif env ssl http2 alias authz_core authz_host'
+  'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel proxy_balancer proxy_hcheck lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm watchdog headers setenvif env rewrite ssl http2 alias authz_core authz_host'
 
 const compiled = new WeakMap<object, readonly Diagnostic[]>()
 
@@ -212,7 +213,10 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
   checkRequestEdits(server, report)
   // httpd appends to X-Forwarded-* whoever sent them.
   const { balancers } = context
-  const common = { trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const
+  const common = {
+    ...checking(context),
+    ...({ trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const),
+  }
   // Lines with mapping= are looked at before anything is decoded or rewritten. httpd: pre_translate_name.
   const { early = [], late = [] } = Object.groupBy(routes, ({ mapping }) =>
     (mapping ?? 'decoded') === 'decoded' ? 'late' : 'early',
@@ -225,6 +229,15 @@ function compileServer(server: Server, { conf, files, profile, report, absolute 
     mergeSlashes: server.mergeSlashes ?? true,
     routes: [...early, ...rewriting.routes, ...late],
   }
+}
+
+/** For the checks of balancers that no route names, because their URL comes from a rule. */
+function checking({ balancers, tls }: RouteContext): { join?: 'concat'; tls?: ConnectionOptions } {
+  const checked = Object.values(balancers)
+    .flatMap(({ members }) => members)
+    .filter(({ healthCheck }) => healthCheck !== undefined)
+  const connection = checked.some(({ url }) => isSecure(url)) ? tls() : undefined
+  return checked.length === 0 ? {} : { join: 'concat', ...(connection !== undefined && { tls: connection }) }
 }
 
 function warnOfNothing({ file, text, report }: Reading): void {

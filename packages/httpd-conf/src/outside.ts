@@ -70,7 +70,7 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
   ...ignored(
     'it tunes what Node does by itself',
     `ProxyIOBufferSize ProxyReceiveBufferSize ProxyDomain NoProxy ProxyStatus Proxy100Continue BalancerGrowth BalancerInherit
-    BalancerPersist ProxyHCTPsize UseCanonicalPhysicalPort`,
+    BalancerPersist UseCanonicalPhysicalPort`,
   ),
   ...refused(
     'access control of httpd is not applied; put a middleware in front',
@@ -94,7 +94,7 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
   ...refused(
     'it changes where requests go, and would not',
     `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
-    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv ProxyHCExpr ProxyHCTemplate`,
+    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv`,
   ),
   ...refused(
     'it changes bodies, and would not',

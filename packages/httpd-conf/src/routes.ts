@@ -240,7 +240,8 @@ const mayBe = (variable: string, rules: readonly EnvRule[]): boolean =>
 export function validated(compiled: RouteOptions, { place, name, real }: Alias, context: RouteContext): boolean {
   const { report } = context
   try {
-    createTunnelProxy({ routes: [compiled], balancers: context.balancers })
+    // A proxy that is open checks its members.
+    void createTunnelProxy({ routes: [compiled], balancers: context.balancers }).close()
     return true
   } catch (error) {
     report.error(place, name, error instanceof WsTunnelError ? error.message : String(error), { at: real })

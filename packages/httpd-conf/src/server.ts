@@ -3,6 +3,13 @@ import type { Place, Remark, Report } from './diagnostics.ts'
 import { type EnvRule, readEnvRule } from './environment.ts'
 import { Expansion } from './expansion.ts'
 import { type HeaderEdit, readHeaderEdit } from './header-edits.ts'
+import {
+  type HealthNames,
+  healthComplaint,
+  readHealthCheck,
+  readHealthCondition,
+  readTemplate,
+} from './health-checks.ts'
 import type { Compat } from './index.ts'
 import { OUTSIDE } from './outside.ts'
 import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
@@ -90,6 +97,7 @@ export interface Server {
   readonly workers: Map<string, { readonly place: Place; readonly parameters: Map<string, string> }>
   /** By name, lower-case. */
   readonly balancers: Map<string, Balancer>
+  readonly health: HealthNames
 }
 
 export interface VirtualHost {
@@ -118,6 +126,7 @@ export const emptyServer = (): Server => ({
   tls: new Map(),
   workers: new Map(),
   balancers: new Map(),
+  health: { templates: new Map(), conditions: new Map() },
 })
 
 /** Without the keys that are `undefined`. */
@@ -153,6 +162,7 @@ export function mergeServers(base: Server, over: Server): Server {
     tls: new Map([...base.tls, ...over.tls]),
     workers: new Map([...base.workers, ...over.workers]),
     balancers: new Map([...base.balancers, ...over.balancers]),
+    health: over.health,
   }
 }
 
@@ -498,6 +508,24 @@ export class ServerReader {
       },
       proxyset: (directive, context) => this.#proxySet(directive, context),
       balancermember: (directive, context) => this.#member(directive, context),
+      proxyhctemplate: ({ name, args, place }, { server }) =>
+        readTemplate(name, args, place, this.#report, server.health),
+      proxyhcexpr: ({ name, args, place }, { server }) =>
+        readHealthCondition(name, args, place, this.#report, server.health),
+      proxyhctpsize: words(
+        1,
+        1,
+        'one argument',
+        'Set size of health check thread pool',
+        ([value], directive, context) => {
+          const { place, name } = directive
+          if (context.section === '<VirtualHost')
+            this.#fail(directive, `${name} cannot occur within <VirtualHost> section`)
+          else if (atoi(value as string) < 0)
+            this.#fail(directive, 'Invalid ProxyHCTPsize parameter. Parameter must be >= 0', { at: value })
+          else this.#report.ignore(place, name, 'checks need no threads; 16 at most are under way at a time')
+        },
+      ),
       redirect: (directive, context) => this.#redirect(directive, context),
       redirectmatch: (directive, context) => this.#redirect(directive, context),
       redirectpermanent: (directive, context) => this.#redirect(directive, context),
@@ -735,8 +763,17 @@ export class ServerReader {
     this.#walk(children, { server: context.server, scope, section: name, location: undefined, proxy: url })
     const only = children.find(
       ({ key }) =>
-        !['proxyset', 'balancermember', 'require', 'allow', 'order', 'deny', 'satisfy'].includes(key) &&
-        OUTSIDE.get(key) === undefined,
+        ![
+          'proxyset',
+          'balancermember',
+          'require',
+          'allow',
+          'order',
+          'deny',
+          'satisfy',
+          'proxyhctemplate',
+          'proxyhcexpr',
+        ].includes(key) && OUTSIDE.get(key) === undefined,
     )
     if (only !== undefined && !only.key.startsWith('sslproxy')) {
       this.#report.refuse(only.place, only.name, `in ${name}> it is not honoured`, {
@@ -795,7 +832,7 @@ export class ServerReader {
       const equals = word.indexOf('=')
       if (equals !== -1) {
         const [key, value] = [word.slice(0, equals), word.slice(equals + 1)]
-        const complaint = workerComplaint(key, value)
+        const complaint = workerComplaint(key, value) ?? healthComplaint(key, value, context.server.health)
         if (complaint !== undefined) return this.#fail(directive, `BalancerMember ${complaint}`, { at: word })
         parameters.set(key.toLowerCase(), value)
       } else if (path === undefined) path = word
@@ -825,7 +862,8 @@ export class ServerReader {
       })
       return
     }
-    const member = { name, place, url, parameters }
+    const health = readHealthCheck(parameters, context.server.health)
+    const member = { name, place, url, parameters, health }
     balancer.members.push(member)
     return
   }
@@ -842,7 +880,7 @@ export class ServerReader {
       }
       const [key, value] = [word.slice(0, equals), word.slice(equals + 1)]
       const suffix = prefix === '' ? '' : ` ${word}; ${url}`
-      if (balancer === undefined) this.#parameter(key, value, parameters, directive, prefix, suffix)
+      if (balancer === undefined) this.#parameter(key, value, parameters, directive, context, prefix, suffix)
       else this.#balancerParameter(balancer, key, value, directive, prefix, suffix)
     }
     if (balancer === undefined)
@@ -854,10 +892,11 @@ export class ServerReader {
     value: string,
     into: Map<string, string>,
     directive: Directive,
+    { server }: Context,
     prefix: string,
     suffix: string,
   ): void {
-    const complaint = workerComplaint(key, value)
+    const complaint = workerComplaint(key, value) ?? healthComplaint(key, value, server.health)
     if (complaint !== undefined) {
       this.#fail(directive, `${prefix}${complaint}${suffix}`, { at: `${key}=${value}` })
       return
@@ -997,7 +1036,7 @@ export class ServerReader {
       }
       const balancer = balancerName(real) === undefined ? undefined : this.#balancer(real, directive, context)
       for (const [key, value] of parameters) {
-        if (balancer === undefined) this.#parameter(key, value, new Map(), directive, 'ProxyPass ', '')
+        if (balancer === undefined) this.#parameter(key, value, new Map(), directive, context, 'ProxyPass ', '')
         else this.#balancerParameter(balancer, key, value, directive, 'ProxyPass ', '')
       }
     }

@@ -53,6 +53,23 @@ export class Words {
     return word
   }
 
+  /** The next word, which may also stand in braces, and have such in it. httpd: ap_getword_conf2. */
+  nextBraced(): string {
+    this.#skipSpace()
+    const text = this.#text
+    if (text[this.#at] !== '{') return this.next()
+    const from = ++this.#at
+    for (let depth = 1; this.#at < text.length; this.#at++) {
+      if (text[this.#at] === '{') depth++
+      else if (text[this.#at] === '}' && --depth === 0) break
+      else if (text[this.#at] === '\\' && text[this.#at + 1] === '\\') this.#at++
+    }
+    const word = text.slice(from, this.#at).replaceAll('\\\\', '\\')
+    this.#at++
+    this.#skipSpace()
+    return word
+  }
+
   #skipSpace(): void {
     while (isSpace(this.#text[this.#at])) this.#at++
   }
