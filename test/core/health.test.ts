@@ -193,25 +193,43 @@ test('ends every check when the proxy closes, and begins none', async t => {
   assert.deepEqual([members[0]?.health, added?.health], [undefined, undefined])
 })
 
+/** All names are this machine's. */
+const here =
+  (heard: () => void): WsTunnelOptions['lookup'] =>
+  (_host, options, done) => {
+    heard()
+    if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }])
+    else done(null, '127.0.0.1', 4)
+  }
+
 test('asks a member once at a time, and not more than 16 of them', async t => {
+  let underWay = 0
   let most = 0
-  const each = new Map<string, number>()
+  const begin = (): void => {
+    most = Math.max(most, ++underWay)
+  }
+  const end = (): void => {
+    underWay--
+  }
+  subscribe('ws-tunnel:health', end)
+  t.after(() => unsubscribe('ws-tunnel:health', end))
+  // The first check of each comes within a second.
+  const allDue = new Promise(resolve => setTimeout(resolve, 1_200))
   const backend = await play(t, async connection => {
-    const { path } = await connection.request()
-    each.set(path, (each.get(path) ?? 0) + 1)
-    most = Math.max(most, backend.open)
-    if (backend.open < 16 && each.size < 40) await eventually(() => backend.open >= 16 || each.size >= 40, 2_000)
+    await connection.request()
+    await allDue
     connection.end('HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n')
   })
-  const urls = Array.from({ length: 40 }, (_, i) => `ws://${backend.address}/${i}`)
-  const { members } = await gatewayTo(t, urls, { healthCheck: { method: 'GET', interval: 30_000 } })
+  const urls = Array.from({ length: 40 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
+  const healthCheck = { method: 'GET', interval: 30_000 } as const
+  const { members } = await gatewayTo(t, urls, { healthCheck }, { lookup: here(begin) })
   await eventually(() => members.every(({ health }) => health !== undefined), 10_000)
   assert.deepEqual(
     members.map(({ health }) => health?.ok),
     urls.map(() => true),
   )
   assert.equal(most, 16)
-  assert.ok([...each.values()].every(count => count === 1))
+  assert.equal(new Set(backend.seen.map(({ path }) => path)).size, backend.seen.length)
 })
 
 test('connects as the first route to the balancer does, by TLS too', async t => {
@@ -259,11 +277,9 @@ test('spreads the checks that are due at once after the process was stopped for 
   const backend = await play(t, answer())
   const interval = 200
   let begun = 0
-  const lookup: WsTunnelOptions['lookup'] = (_host, options, done) => {
+  const lookup = here(() => {
     begun++
-    if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }])
-    else done(null, '127.0.0.1', 4)
-  }
+  })
   const urls = Array.from({ length: 20 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
   const { members } = await gatewayTo(t, urls, { healthCheck: { method: 'TCP', interval } }, { lookup })
   await eventually(() => members.every(({ health }) => health !== undefined))
