@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
-import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
+import { answer, type Backend, echo, raw, type Script, silent, startBackend } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import { wrongName } from '../support/tls.ts'
@@ -161,6 +161,37 @@ test('takes a member out that never answers a request with a body, but not for a
     504,
   )
   assert.equal(member?.failures, 1)
+})
+
+for (const [how, script, plainStatus, letters] of [
+  ['is silent', silent(), 504, 'E'],
+  ['breaks the connection', raw('', 'reset'), 502, ''],
+] as const) {
+  test(`asks the next member for an upgrade that one has and ${how}, where told so, and for nothing else`, async t => {
+    const mute = await backendOf(t, script)
+    const backend = await backendOf(t, echo())
+    const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
+    const options = balanced(members, { failoverUnanswered: true, failOnTimeout: true })
+    const { port, proxy } = await startGateway(t, options)
+    const { client } = await openTunnel(port, '/')
+    t.after(() => client.destroy())
+    assert.deepEqual([mute.seen.length, backend.seen.length], [1, 1])
+    assert.equal(proxy.balancers.get('b')?.members[0]?.status, letters)
+    const other = await startGateway(t, options)
+    assert.equal((await (await ask(t, other.port, plainRequest('/'))).answer()).statusCode, plainStatus)
+    assert.equal(backend.seen.length, 1)
+  })
+}
+
+test('asks each member once for an upgrade that none answers', async t => {
+  const mutes = [await backendOf(t, silent()), await backendOf(t, silent())]
+  const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 50 }))
+  const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.deepEqual(
+    mutes.map(({ seen }) => seen.length),
+    [1, 1],
+  )
 })
 
 test('goes on with another member where one has as many tunnels as it may', async t => {

@@ -117,6 +117,11 @@ export interface BalancerOptions {
   failOnStatus?: readonly number[]
   /** A member that does not answer in time is taken out for `retry` (failontimeout=). @default false */
   failOnTimeout?: boolean
+  /**
+   * An upgrade to which a member gives no answer at all, within `handshakeTimeout` or because the connection breaks, goes to the
+   * next one. httpd asks nobody else once a member has the request; nginx does (proxy_next_upstream). @default false
+   */
+  failoverUnanswered?: boolean
   /** All members in error are tried again rather than none (forcerecovery=). @default true */
   forceRecovery?: boolean
   /** Over this time the factor of a member that was added or came back grows to the whole, ms; hashes do without. @default 0 */
@@ -168,6 +173,7 @@ export interface BalancerSettings {
   readonly timeout: number
   readonly failOnStatus: readonly number[]
   readonly failOnTimeout: boolean
+  readonly failoverUnanswered: boolean
   readonly forceRecovery: boolean
   readonly slowStart: number
   readonly healthCheck: HealthCheckOptions | undefined
@@ -282,6 +288,7 @@ const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   timeout: duration,
   failOnStatus: statuses,
   failOnTimeout: boolean,
+  failoverUnanswered: boolean,
   forceRecovery: boolean,
   slowStart: duration,
   healthCheck,
@@ -370,7 +377,7 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
   const own = checked(where, options, BALANCER_CHECKS) as unknown as BalancerOptions
   if (own.members === undefined) throw wrong(`${where}.members`, 'a list of { url }', undefined)
   const { lbMethod = 'byrequests', maxAttempts, timeout = 0, failOnStatus = [] } = own
-  const { failOnTimeout = false, forceRecovery = true, slowStart = 0, healthCheck } = own
+  const { failOnTimeout = false, failoverUnanswered = false, forceRecovery = true, slowStart = 0, healthCheck } = own
   if (healthCheck !== undefined) readHealthCheck(`${where}.healthCheck`, undefined, healthCheck)
   const stickySession =
     own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
@@ -385,6 +392,7 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
     timeout,
     failOnStatus,
     failOnTimeout,
+    failoverUnanswered,
     forceRecovery,
     slowStart,
     healthCheck,

@@ -17,7 +17,10 @@ import { sessionCookie, sessionRoute } from './sticky.ts'
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */
 const LOOKS = 100
 
-const NOBODY: ReadonlySet<Member> = new Set()
+/** Whom a request has asked in vain, and why: want of a place may pass before it asks again, silence may not. */
+export type Refusals = ReadonlyMap<Member, 'full' | 'silent'>
+
+const NOBODY: Refusals = new Map()
 
 /** Who wants to know of the members of a balancer, of those that are there already too. */
 export interface MemberWatcher {
@@ -25,9 +28,11 @@ export interface MemberWatcher {
   left(member: Member): void
 }
 
-/** It may be asked, and has not refused this request for want of a place, or has one now. */
-const open = (member: Member, full: ReadonlySet<Member>): boolean =>
-  member.usable && !(full.has(member) && member.places.full)
+/** It may be asked by this request, which it has not refused, or not for a reason that holds still. */
+const open = (member: Member, refusals: Refusals): boolean => {
+  const refusal = refusals.get(member)
+  return member.usable && refusal !== 'silent' && !(refusal === 'full' && member.places.full)
+}
 
 /** A named set of backends (`<Proxy balancer://name>`). */
 export class Balancer {
@@ -106,13 +111,14 @@ export class Balancer {
    * Chooses the member for a request. httpd: proxy_balancer_pre_request.
    *
    * @param url path and query for the balancer
-   * @param full members that have no place for this request
+   * @param refusals of members that this request has asked before
    * @returns a promise only where nobody is usable and the balancer waits.
    * @throws {WsTunnelError} `WST_ERR_NO_MEMBER`
    */
-  elect(req: IncomingMessage, url: string, full: ReadonlySet<Member> = NOBODY): Member | Promise<Member> {
+  elect(req: IncomingMessage, url: string, refusals: Refusals = NOBODY): Member | Promise<Member> {
     this.#forceRecovery()
-    const member = this.#ofSession(req, url, full) ?? this.#best(req, url, full) ?? this.#wait(req, url, full)
+    const member =
+      this.#ofSession(req, url, refusals) ?? this.#best(req, url, refusals) ?? this.#wait(req, url, refusals)
     if (member instanceof Promise) return member
     member.elected++
     return member
@@ -131,6 +137,11 @@ export class Balancer {
     return sessionCookie(stickySession, routeId, encrypted)
   }
 
+  /** Whether an upgrade that a member has and does not answer is another's. */
+  get failoverUnanswered(): boolean {
+    return this.#settings.failoverUnanswered
+  }
+
   /** What an answer, or that none came in time, says of a member. httpd: proxy_balancer_post_request. */
   judge(member: Member, outcome: number | 'timeout'): void {
     const { failOnStatus, failOnTimeout } = this.#settings
@@ -146,11 +157,11 @@ export class Balancer {
     if (this.#settings.forceRecovery) for (const member of this.#members) member.recover(true)
   }
 
-  #ofSession(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Member | undefined {
+  #ofSession(req: IncomingMessage, url: string, refusals: Refusals): Member | undefined {
     const { stickySession } = this.#settings
     const route = this.session(req, url)?.route
     if (route === undefined) return undefined
-    const member = this.#ofRoute(route, full)
+    const member = this.#ofRoute(route, refusals)
     if (member !== undefined) accountForSession(this.#members, member)
     else if (stickySession?.noFailover && this.#members.some(({ routeId }) => routeId === route)) {
       throw new WsTunnelError('WST_ERR_NO_MEMBER', {
@@ -161,16 +172,16 @@ export class Balancer {
   }
 
   /** A member that is not usable may hand its sessions to another. httpd: find_route_worker. */
-  #ofRoute(route: string, full: ReadonlySet<Member>, tried: Set<string> = new Set()): Member | undefined {
+  #ofRoute(route: string, refusals: Refusals, tried: Set<string> = new Set()): Member | undefined {
     if (tried.has(route)) return undefined
     tried.add(route)
     for (const standby of [false, true]) {
       for (const member of this.#members) {
         if (member.is('H') !== standby || member.routeId !== route) continue
         member.recover()
-        if (open(member, full)) return member
+        if (open(member, refusals)) return member
         if (member.redirect === undefined) continue
-        const other = this.#ofRoute(member.redirect, full, tried)
+        const other = this.#ofRoute(member.redirect, refusals, tried)
         if (other !== undefined) return other
       }
     }
@@ -181,9 +192,9 @@ export class Balancer {
    * Sets in their order; spares stand in for members of their set that cannot be asked, standbys for a set in which nobody
    * can. httpd: proxy_balancer_get_best_worker.
    */
-  #best(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Member | undefined {
+  #best(req: IncomingMessage, url: string, refusals: Refusals): Member | undefined {
     const { lbMethod } = this.#settings
-    if (typeof lbMethod === 'function') return this.#chosenBy(lbMethod, req, full)
+    if (typeof lbMethod === 'function') return this.#chosenBy(lbMethod, req, refusals)
     const method = this.#comparison(lbMethod, req, url)
     let best: Member | undefined
     const compete = (member: Member): void => {
@@ -200,7 +211,7 @@ export class Balancer {
           continue
         }
         member.recover()
-        if (open(member, full)) {
+        if (open(member, refusals)) {
           if (member.is('R')) spares.push(member)
           else if (member.is('H')) standbys.push(member)
           else compete(member)
@@ -225,9 +236,9 @@ export class Balancer {
     return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
   }
 
-  #chosenBy(choose: LbFunction, req: IncomingMessage, full: ReadonlySet<Member>): Member | undefined {
+  #chosenBy(choose: LbFunction, req: IncomingMessage, refusals: Refusals): Member | undefined {
     for (const member of this.#members) member.recover()
-    const usable = this.#members.filter(member => member.welcome && open(member, full))
+    const usable = this.#members.filter(member => member.welcome && open(member, refusals))
     let chosen: Member | undefined
     try {
       chosen = choose(usable, req)
@@ -239,7 +250,7 @@ export class Balancer {
     return chosen
   }
 
-  #wait(req: IncomingMessage, url: string, full: ReadonlySet<Member>): Promise<Member> {
+  #wait(req: IncomingMessage, url: string, refusals: Refusals): Promise<Member> {
     const { timeout } = this.#settings
     const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
     if (timeout === 0) throw nobody
@@ -252,7 +263,7 @@ export class Balancer {
         await delay(timeout / LOOKS, undefined, { signal: wait.signal }).catch(() => {
           throw wait.signal.reason
         })
-        const member = this.#best(req, url, full)
+        const member = this.#best(req, url, refusals)
         if (member === undefined) continue
         member.elected++
         return member

@@ -47,6 +47,7 @@ export interface Elected {
   /**
    * Hears of a failure.
    *
+   * @param body `undefined` for an upgrade, which has none
    * @returns the one to ask then; `undefined` where the failure is final. httpd: the loop in proxy_handler.
    */
   readonly next: (failure: unknown, body?: BodySent) => Destination | Promise<Destination> | undefined
@@ -62,6 +63,9 @@ const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
   'WST_ERR_TLS',
   'WST_ERR_TUNNEL_LIMIT',
 ])
+
+/** Failures after which nobody knows what the backend made of the request. */
+const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_ANSWER'])
 
 /** What all routes of a proxy share. */
 export interface Backends {
@@ -114,7 +118,7 @@ export class Destinations {
   of(template: TargetTemplate, path: string, req: IncomingMessage): Destination | Promise<Destination> {
     const balancer =
       template.origin.scheme === 'balancer' ? this.#backends.balancers.get(template.origin.host) : undefined
-    if (balancer !== undefined) return this.#elect(balancer, template, path, req, 1, new Set())
+    if (balancer !== undefined) return this.#elect(balancer, template, path, req, 1, new Map())
     const { workers } = this.#backends
     const named = workers.empty ? undefined : workers.find(urlOf(template.origin, path))
     const settings = named?.settings(this.#settings) ?? this.#settings
@@ -135,20 +139,25 @@ export class Destinations {
     path: string,
     req: IncomingMessage,
     attempt: number,
-    full: Set<Member>,
+    refusals: Map<Member, 'full' | 'silent'>,
   ): Destination | Promise<Destination> {
     const next = (
       member: Member,
       failure: unknown,
-      { begun, whole }: BodySent = NO_BODY,
+      body?: BodySent,
     ): Destination | Promise<Destination> | undefined => {
       if (!(failure instanceof WsTunnelError)) return undefined
-      if (failure.code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) balancer.judge(member, 'timeout')
-      if (begun || !FAILS_OVER.has(failure.code)) return undefined
-      if (failure.code === 'WST_ERR_TUNNEL_LIMIT') full.add(member)
+      const { code } = failure
+      const { begun, whole } = body ?? NO_BODY
+      if (code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) balancer.judge(member, 'timeout')
+      const repeatable = balancer.failoverUnanswered && body === undefined && req.method === 'GET'
+      const unanswered = repeatable && UNANSWERED.has(code)
+      if (begun || !(FAILS_OVER.has(code) || unanswered)) return undefined
+      if (unanswered) refusals.set(member, 'silent')
+      else if (code === 'WST_ERR_TUNNEL_LIMIT') refusals.set(member, 'full')
       else member.fail()
-      if (attempt >= balancer.attempts || (member.usable && !full.has(member))) return undefined
-      return this.#elect(balancer, template, path, req, attempt + 1, full)
+      if (attempt >= balancer.attempts || (member.usable && !refusals.has(member))) return undefined
+      return this.#elect(balancer, template, path, req, attempt + 1, refusals)
     }
     const candidate = (member: Member): Destination => {
       const settings = member.settings(this.#settings)
@@ -173,7 +182,7 @@ export class Destinations {
         },
       }
     }
-    const elected = balancer.elect(req, path, full)
+    const elected = balancer.elect(req, path, refusals)
     return elected instanceof Promise ? elected.then(candidate) : candidate(elected)
   }
 
