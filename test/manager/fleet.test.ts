@@ -115,6 +115,29 @@ suite('settings that operators share', () => {
     assert.deepEqual([look(here), look(there)], ['', ''])
   })
 
+  test('a member that comes again by another way is as operators set it, and one that they removed goes again', async t => {
+    const [here, there] = [gateway(), gateway()]
+    const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
+    fleet.change(set(A, { status: '+N', lbSet: 2 }))
+    const [a, b] = chatOf(there).members as [Member, Member]
+    fleet.change(remove(B))
+    chatOf(there).remove(a)
+    for (const { url } of [a, b]) chatOf(there).add({ url })
+    await Promise.resolve()
+    assert.equal(look(there), `${A} N 1 2   60000`)
+  })
+
+  test('what was taken back is so for those who come later', async t => {
+    const store = memoryStore()
+    const [fleet] = (await fleetOf(t, [gateway({ url: A, routeId: 'a' })], store)) as [Fleet]
+    fleet.change(add({ url: B, routeId: 'b', redirect: 'a', status: 'R' }))
+    fleet.change(set(B, { routeId: '', status: '-R' }))
+    fleet.change(set(A, { routeId: '' }))
+    const later = gateway({ url: A, routeId: 'a' })
+    await fleetOf(t, [later], store)
+    assert.equal(look(later), `${A}  1 0   60000\n${B}  1 0  a 60000`)
+  })
+
   test('of two changes of one setting the later counts, in whatever order they arrive; others stay as they are', async t => {
     const store = memoryStore()
     const proxy = gateway({ url: A })

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { Balancer } from '@ws-tunnel/core'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Balancer, Member, MemberMessage } from '@ws-tunnel/core'
 import { Refusal } from './http.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import type { FleetView } from './page/types.ts'
 import { namedProxies, type Proxies } from './proxies.ts'
-import { changesOf, checkLength, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
+import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
 import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
 import { clip } from './text.ts'
 
@@ -61,7 +62,8 @@ interface Known {
   readonly setting: Setting
 }
 
-const memberOf = ({ proxy, balancer, url }: Setting): string => JSON.stringify([proxy, balancer, url])
+const memberOf = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
+  JSON.stringify([proxy, balancer, url])
 
 class SharedSettings implements Fleet {
   readonly ready: Promise<void>
@@ -96,6 +98,7 @@ class SharedSettings implements Fleet {
     this.#begin = resolve
     this.#timer = setInterval(() => this.#serveNew(), LOOK).unref()
     this.#serveNew()
+    subscribe('ws-tunnel:member', this.#memberOnChange)
     const whileOpen =
       <T>(hear: (told: T) => void) =>
       (told: T): void => {
@@ -149,6 +152,7 @@ class SharedSettings implements Fleet {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer)
+    unsubscribe('ws-tunnel:member', this.#memberOnChange)
     this.#begin()
     if (this.#connected && this.#waiting.size > 0) {
       const late = Promise.withResolvers<void>()
@@ -212,16 +216,28 @@ class SharedSettings implements Fleet {
     const { proxy, balancer: name, url } = last.setting
     const balancer = namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
     if (balancer === undefined) return
-    const changes = changesOf(known.map(({ setting }) => setting))
+    const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
     const there = balancer.members.find(member => member.url === url)
     try {
-      if (changes === 'removed') {
-        if (there !== undefined) balancer.remove(there)
-      } else if (there !== undefined) there.change(changes)
-      else if (known.some(({ setting }) => setting.name === 'member')) balancer.add({ url, ...changes })
+      if (!removed) (there ?? (added && balancer.add({ url, ...added })))?.change(changes)
+      else if (there !== undefined) balancer.remove(there)
     } catch (error) {
       this.#ignore(last.key, last.text, error as Error)
     }
+  }
+
+  /** Members may come by other ways than ours, and again after they went. */
+  readonly #memberOnChange = (message: unknown): void => {
+    const { member, change } = message as MemberMessage
+    // Those who add it are not done with it yet.
+    if (change === 'added') queueMicrotask(() => this.#serve(member))
+  }
+
+  #serve(member: Member): void {
+    if (this.#closed !== undefined) return
+    for (const [proxy, { balancers }] of namedProxies(this.#proxies))
+      for (const [balancer, { members }] of balancers)
+        if (members.includes(member)) this.#apply(memberOf({ proxy, balancer, url: member.url }))
   }
 
   /** Proxies may come later than settings. */

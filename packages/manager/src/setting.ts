@@ -7,6 +7,9 @@ const LETTERS = 'IDSHRN'
 
 const NAMES = ['loadFactor', 'lbSet', 'routeId', 'redirect', 'retry'] as const satisfies (keyof MemberChanges)[]
 
+/** What a member has that was added with nothing but its URL. */
+const DEFAULTS = { loadFactor: 1, lbSet: 0, retry: 60_000, routeId: '', redirect: '' }
+
 /** ms that the clock of another machine may be ahead of ours. */
 const MAX_AHEAD = 3_600_000
 
@@ -73,22 +76,31 @@ export function settingsOf(change: MemberChange): Setting[] {
   return [...named, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
 }
 
-/** What settings come to, in the order of their time: nothing, or the changes that a member needs. */
-export function changesOf(settings: readonly Setting[]): (MemberChanges & { status: string }) | 'removed' {
-  const changes: MemberChanges & { status: string } = { status: '' }
+/** What settings come to. */
+export interface Outcome {
+  readonly removed: boolean
+  /** What it was added with, if an operator did so. */
+  readonly added: MemberChanges | undefined
+  /** What makes of any such member the one that it is to be. */
+  readonly changes: MemberChanges
+}
+
+/** @param settings of one member, in the order of their time. */
+export function outcomeOf(settings: readonly Setting[]): Outcome {
+  let added: MemberChanges | undefined
   let removed = false
+  let changes: MemberChanges & { status: string } = { status: '' }
   for (const { name, value } of settings) {
     if (name === 'member') {
       removed = value === false
-      if (removed) continue
+      added = removed ? undefined : (value as MemberChanges)
       // It is a member anew: what was set before is over.
       const cleared = [...LETTERS].map(letter => `-${letter}`).join('')
-      const { status = '', ...began } = value as MemberChanges
-      Object.assign(changes, { loadFactor: 1, lbSet: 0 }, began, { status: `${cleared}+${status}` })
+      changes = { ...DEFAULTS, ...added, status: `${cleared}+${added?.status ?? ''}` }
     } else if (LETTERS.includes(name)) changes.status += `${value ? '+' : '-'}${name}`
-    else Object.assign(changes, { [name]: value })
+    else changes = { ...changes, [name]: value }
   }
-  return removed ? 'removed' : changes
+  return { removed, added, changes }
 }
 
 function check(name: string, value: unknown): void {
