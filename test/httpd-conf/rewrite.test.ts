@@ -78,6 +78,22 @@ const rows: [what: string, rules: string, url: string, outcome: string, headers?
     '/a',
     '426',
   ],
+  [
+    'a backslash joins a space to the word',
+    'RewriteCond %{HTTP:X-A} ^a\\ b$\nRewriteRule ^ - [F]',
+    '/',
+    '403',
+    { 'x-a': 'a b' },
+  ],
+  ['a backslash is the business of the pattern', 'RewriteRule "^/a\\\\.b" - [F]', '/a.b', 'b.test /a.b'],
+  [
+    'a space in quotes is part of the flags',
+    'RewriteRule ^/a - "[E=V:x y]"\nRewriteCond %{ENV:V} "=x y"\nRewriteRule ^ - [G]',
+    '/a',
+    '410',
+  ],
+  ['an empty pattern matches everything', 'RewriteCond %{HTTP:X-A} "" [NC]\nRewriteRule "" - [F]', '/a', '403'],
+  ['a sign alone is a pattern', 'RewriteCond %{HTTP:X-A} =\nRewriteRule ^ - [F]', '/a', '403', { 'x-a': 'b=c' }],
   ['a path that is none is 400 before any rule', 'RewriteRule ^ - [F]', '/%zz', '400'],
   ['an encoded slash is 404 before any rule', 'RewriteRule ^ - [F]', '/a%2Fb', '404'],
 ]

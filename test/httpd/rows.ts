@@ -359,6 +359,17 @@ const REWRITES: readonly Plain[] = [
     '/x',
   ],
   [
+    `RewriteEngine On\nRewriteCond %{THE_REQUEST} ^GET\\ /(a\\\\b|c\\.d)\\ HTTP\nRewriteRule ^ ${U}/space [P]\nRewriteCond %{HTTP:X-A} "=x \\y" [OR]\nRewriteCond %{HTTP:X-A} -eq\nRewriteRule "^/(q|\\\\Q)" '${U}/quo"ted\\ $1' [P] ignored\nRewriteCond %{HTTP:X-A} = [NC]\nRewriteRule "" "" "[E=X:a b,PT]"\nProxyPass / ${V}/`,
+    '/c.d',
+    '/c%5Cd',
+    '/a%5Cb',
+    ['/q', 'X-A: x \\y'],
+    ['/q', 'X-A: is-eq'],
+    ['/q', 'X-A: a=b'],
+    ['/%5CQ', 'X-A: -eq'],
+    '/q',
+  ],
+  [
     `RewriteEngine On\nRewriteCond %{HTTP:X-Room} ^([a-z]+)-(\\d+)$\nRewriteRule ^/r$ ${U}/room/%1/%2 [P]\nProxyPass / ${V}/`,
     ['/r?q', 'X-Room: abc-12'],
     ['/r', 'X-Room: ABC-12'],

@@ -5,13 +5,13 @@ import { readExpression } from './expr.ts'
 import { atoi } from './parameters.ts'
 import { compileRegex } from './regex.ts'
 import type { RewriteCondition, RewriteRule } from './rewriter.ts'
-import { Words } from './words.ts'
+import { rewriteArguments } from './words.ts'
 
 type Flag = readonly [key: string, value: string | undefined]
 
 /** Flags in brackets, keys in lower case; `undefined` where the brackets are wrong. httpd: cmd_parseflagfield. */
-function readFlags(text: string): Flag[] | undefined {
-  if (text === '') return []
+function readFlags(text: string | undefined): Flag[] | undefined {
+  if (text === undefined) return []
   const inner = /^\[(.*)\]$/s.exec(text)?.[1]
   return inner
     ?.split(',')
@@ -76,11 +76,10 @@ class Line {
 /** httpd: cmd_rewritecond. */
 export function readCondition(name: string, args: string, place: Place, report: Report): RewriteCondition | undefined {
   const line = new Line(name, place, report)
-  const words = new Words(args)
-  const text = words.next()
-  const test = words.next()
-  if (text === '' || test === '') return line.fail(`RewriteCond: bad argument line '${args}'`)
-  const flags = readFlags(words.done ? '' : words.next())
+  const given = rewriteArguments(args)
+  if (given === undefined) return line.fail(`RewriteCond: bad argument line '${args}'`)
+  const [text, test, field] = given
+  const flags = readFlags(field)
   if (flags === undefined) return line.fail('RewriteCond: bad flag delimiters')
   const has = (...names: string[]): boolean => flags.some(([key]) => names.includes(key))
   const unknown = flags.find(([key]) => !['nc', 'nocase', 'or', 'ornext', 'nv', 'novary'].includes(key))
@@ -117,7 +116,8 @@ function readExpr(text: string, or: boolean, line: Line): RewriteCondition | und
 
 /** A comparison instead of a pattern; `file` for what asks the file system. httpd: compare_lexicography and apply_rewrite_cond. */
 function comparison(test: string, ignoreCase: boolean): ((value: string) => boolean) | 'file' | undefined {
-  const numeric = /^-(eq|ge|gt|le|lt|ne) *(.*)$/is.exec(test)
+  // httpd takes a sign without anything behind it for a pattern.
+  const numeric = /^-(eq|ge|gt|le|lt|ne)(.+)$/s.exec(test)
   if (numeric !== null) {
     const wanted = atoi(numeric[2] as string)
     const by: Record<string, (a: number) => boolean> = {
@@ -128,12 +128,12 @@ function comparison(test: string, ignoreCase: boolean): ((value: string) => bool
       le: a => a <= wanted,
       lt: a => a < wanted,
     }
-    const compare = by[(numeric[1] as string).toLowerCase()] as (a: number) => boolean
+    const compare = by[numeric[1] as string] as (a: number) => boolean
     return value => compare(atoi(value))
   }
   if (/^-[dflLshxFU]$/.test(test)) return 'file'
   const lexical = /^(<=|>=|=|<|>)(.*)$/s.exec(test)
-  if (lexical === null) return undefined
+  if (lexical === null || test.length === 1) return undefined
   const [, sign, text = ''] = lexical
   const wanted = sign === '=' && text === '""' ? '' : text
   const fold = (value: string): string => (ignoreCase ? value.toLowerCase() : value)
@@ -175,11 +175,10 @@ export function readRule(
   report: Report,
 ): RewriteRule | undefined {
   const line = new Line(name, place, report)
-  const words = new Words(args)
-  const pattern = words.next()
-  const written = words.next()
-  if (pattern === '' || written === '') return line.fail(`RewriteRule: bad argument line '${args}'`)
-  const given = readFlags(words.done ? '' : words.next())
+  const words = rewriteArguments(args)
+  if (words === undefined) return line.fail(`RewriteRule: bad argument line '${args}'`)
+  const [pattern, written, field] = words
+  const given = readFlags(field)
   if (given === undefined) return line.fail('RewriteRule: bad flag delimiters')
   const unknown = given.find(([key]) => !FLAGS.has(key))
   if (unknown !== undefined) return line.fail(`RewriteRule: unknown flag '${unknown[0].toUpperCase()}'`)

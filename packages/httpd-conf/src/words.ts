@@ -82,3 +82,23 @@ export function splitWords(text: string): string[] {
   while (!words.done) list.push(words.next())
   return list
 }
+
+/**
+ * The two or three arguments of a line of mod_rewrite; `undefined` for less. A backslash keeps its meaning for the pattern it
+ * stands in: it only joins the space behind it to the word. What follows the third is ignored. httpd: parseargline.
+ */
+export function rewriteArguments(text: string): [string, string, string | undefined] | undefined {
+  let at = 0
+  const next = (): string | undefined => {
+    while (isSpace(text[at])) at++
+    if (at >= text.length) return undefined
+    const quote = text[at] === '"' || text[at] === "'" ? text[at++] : undefined
+    const from = at
+    while (at < text.length && (quote === undefined ? !isSpace(text[at]) : text[at] !== quote))
+      at += text[at] === '\\' && isSpace(text[at + 1]) ? 2 : 1
+    return text.slice(from, at++)
+  }
+  const first = next()
+  const second = at > text.length ? undefined : next()
+  return first === undefined || second === undefined ? undefined : [first, second, next()]
+}
