@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { createTunnelProxy, type Member, type MemberOptions, type TunnelProxy } from '@ws-tunnel/core'
-import { type Entry, type Fleet, joinFleet, type MemberChange, memoryStore, type Store } from '@ws-tunnel/manager'
+import {
+  type Entry,
+  type Fleet,
+  joinFleet,
+  type MemberChange,
+  memoryStore,
+  type OpenStore,
+  type Store,
+  type StoreEvents,
+} from '@ws-tunnel/manager'
+import fc from 'fast-check'
 
 type Balancer = NonNullable<ReturnType<TunnelProxy['balancers']['get']>>
 
@@ -52,7 +62,100 @@ async function put(store: Store, ...entries: Entry[]): Promise<void> {
 
 const stamp = (time = Date.now(), writer = 'ffffffff'): string => `${String(time).padStart(15, '0')} ${writer}`
 
+/** A store of several processes, each of which may be cut off from it. */
+class Line implements Store {
+  readonly name = 'line'
+  readonly #far: Store
+  #events: StoreEvents | undefined
+  #open: OpenStore | undefined
+
+  constructor(far: Store) {
+    this.#far = far
+  }
+
+  open(events: StoreEvents): OpenStore {
+    this.#events = events
+    this.mend()
+    return {
+      save: entries => this.#open?.save(entries) ?? Promise.reject(new Error('cut off')),
+      close: async () => this.#open?.close(),
+    }
+  }
+
+  async cut(): Promise<void> {
+    await this.#open?.close()
+    this.#open = undefined
+    this.#events?.away(new Error('CUTOFF by a test'))
+  }
+
+  mend(): void {
+    this.#open ??= this.#far.open(this.#events as StoreEvents)
+  }
+}
+
 suite('settings that operators share', () => {
+  test('whatever operators do where, and whoever is cut off meanwhile, all come to the same', async () => {
+    const urls = fc.constantFrom(A, B, 'ws://c.test')
+    const settings = fc.record(
+      {
+        status: fc.constantFrom('+N', '-N', '+D-H', '+H', '-D+R', '-R+I', '+E'),
+        loadFactor: fc.constantFrom(1, 2, 3),
+        lbSet: fc.constantFrom(0, 1),
+        routeId: fc.constantFrom('', 'r', 's'),
+        retry: fc.constantFrom(60_000, 5),
+      },
+      { requiredKeys: [] },
+    )
+    const changes = fc.oneof(
+      { weight: 3, arbitrary: fc.tuple(urls, settings).map(([url, settings]) => set(url, settings)) },
+      fc.tuple(urls, settings).map(([url, { routeId, ...rest }]) => add({ url, ...rest, ...(routeId && { routeId }) })),
+      urls.map(remove),
+    )
+    const step = fc.record({
+      at: fc.nat(2),
+      what: fc.oneof({ weight: 4, arbitrary: changes }, fc.constant('cut or mend')),
+    })
+    const run = async (steps: { at: number; what: MemberChange | string }[]): Promise<void> => {
+      const far = memoryStore()
+      const proxies = [gateway(), gateway({ url: A, status: 'H' }), gateway({ url: B, loadFactor: 9 })]
+      const lines = proxies.map(() => new Line(far))
+      const fleets = proxies.map((proxy, i) => joinFleet(proxy, { store: lines[i] as Line, onProblem: silent }))
+      await Promise.all(fleets.map(({ ready }) => ready))
+      // What their configurations differ in is theirs until an operator says otherwise.
+      for (const url of [A, B]) {
+        fleets[0]?.change(remove(url))
+        fleets[0]?.change(add({ url }))
+      }
+      const cut = new Set<number>()
+      for (const { at, what } of steps) {
+        if (typeof what !== 'string') {
+          try {
+            fleets[at]?.change(what)
+          } catch {
+            // It has no such member, or has it already.
+          }
+        } else if (cut.delete(at)) lines[at]?.mend()
+        else {
+          cut.add(at)
+          await lines[at]?.cut()
+        }
+      }
+      for (const line of lines) line.mend()
+      await new Promise(setImmediate)
+      const late = gateway()
+      const lateFleet = joinFleet(late, { store: far, onProblem: silent })
+      await lateFleet.ready
+      const seen = [...proxies, late].map(proxy => look(proxy).replaceAll('E', '').split('\n').toSorted())
+      await Promise.all([...fleets, lateFleet].map(fleet => fleet.close()))
+      for (const one of seen) assert.deepEqual(one, seen[0])
+      assert.deepEqual(
+        fleets.map(({ view }) => view.waiting),
+        [0, 0, 0],
+      )
+    }
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 25 }), run), { numRuns: 300 })
+  })
+
   test('each change of one process is made in all others', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
