@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type { BalancerOptions, MemberOptions } from '@ws-tunnel/core'
 import { eventually } from '../test/support/gate.ts'
 import { type BackendProcess, Cluster } from '../test/support/kill/cluster.ts'
-import { Crowd } from '../test/support/kill/crowd.ts'
+import { type Attempt, Crowd } from '../test/support/kill/crowd.ts'
 import { type Blow, type Figures, RESTART, SIGKILL, SIGSTOP, strike } from '../test/support/kill/strike.ts'
 import { printTable } from '../test/support/kill/table.ts'
 
@@ -19,7 +19,23 @@ interface Setting {
 
 const MEMBER = { retry: 1_000, connectTimeout: 500, handshakeTimeout: 1_000 }
 
-const SETTINGS: Setting[] = [{ name: 'failOnTimeout', balancer: { failOnTimeout: true }, member: MEMBER }]
+const SETTINGS: Setting[] = [
+  { name: 'failOnTimeout', balancer: { failOnTimeout: true }, member: MEMBER },
+  {
+    name: '+ failoverUnanswered',
+    balancer: { failOnTimeout: true, failoverUnanswered: true },
+    member: MEMBER,
+  },
+  {
+    name: '+ healthCheck',
+    balancer: {
+      failOnTimeout: true,
+      failoverUnanswered: true,
+      healthCheck: { method: 'WEBSOCKET', interval: 500, timeout: 500 },
+    },
+    member: { ...MEMBER, retry: 60_000 },
+  },
+]
 
 const { values } = parseArgs({
   options: {
@@ -38,28 +54,34 @@ const BLOWS: [name: string, blow: Blow][] = [
 
 const ms = (time: number | undefined): string => (time === undefined ? 'never' : `${Math.round(time)} ms`)
 
+/** `2 WST_ERR_NO_ANSWER`, or `0`. */
+function tally(failed: readonly Attempt[]): string {
+  const codes = Map.groupBy(failed, ({ failure }) => failure?.code)
+  return Array.from(codes, ([code, { length }]) => `${length} ${code}`).join(', ') || '0'
+}
+
 const rowOf = (
   setting: string,
   blow: string,
   { open, marked, failed, slowest, cut, recovered, connects }: Figures,
 ) => ({
   setting,
-  backend: blow,
-  'open tunnels': `${open[0]}, its own ${open[1]}`,
+  'one of three is': blow,
+  'its tunnels': `${open[1]} of ${open[0]}`,
   'marked after': ms(marked),
   connects,
-  'failed before': failed.unmarked.length,
-  'failed after': failed.marked.length,
-  'slowest connect': ms(slowest),
-  'own tunnels ended': cut.own,
-  'others ended': cut.others,
+  'failed before': tally(failed.unmarked),
+  'failed after': tally(failed.marked),
+  slowest: ms(slowest),
+  'ended, its own': cut.own,
+  'ended, others': cut.others,
   'serves again after': ms(recovered),
 })
 
 async function run({ name, balancer, member }: Setting): Promise<void> {
   const cluster = new Cluster(3)
   try {
-    await cluster.start(balancer, member)
+    await cluster.start(balancer, () => member)
     const crowd = new Crowd(cluster.port)
     crowd.stay(tunnels)
     await eventually(() => crowd.openAt() === tunnels, 20_000)
@@ -71,8 +93,6 @@ async function run({ name, balancer, member }: Setting): Promise<void> {
       if (figures.failed.marked.length > 0)
         wrong.push(`${name}: a connect failed although its member was ${blow} and known`)
       if (figures.cut.others > 0) wrong.push(`${name}: a tunnel of another backend than the ${blow} one ended`)
-      for (const { failure } of [...figures.failed.unmarked, ...figures.failed.marked].slice(0, 3))
-        console.log(`${name}, ${blow}: ${failure?.code}`)
     }
     await crowd.stop()
     console.log(`${name}: ${crowd.attempts.length} connects, ${crowd.lines} lines came back as they were sent`)

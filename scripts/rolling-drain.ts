@@ -22,7 +22,7 @@ const [tunnels, lifetime, rate] = [values.tunnels, values.lifetime, values.rate]
 const cluster = new Cluster(3)
 const rows: Record<string, string | number>[] = []
 try {
-  await cluster.start({}, { retry: 1_000, connectTimeout: 1_000, handshakeTimeout: 5_000 })
+  await cluster.start({}, () => ({ retry: 1_000, connectTimeout: 5_000, handshakeTimeout: 5_000 }))
   const crowd = new Crowd(cluster.port)
   crowd.stay(tunnels, lifetime)
   await eventually(() => crowd.openAt() === tunnels, 20_000)

@@ -24,6 +24,7 @@ server.on('upgrade', (req, socket, head) => {
   socket.unshift(head)
   createInterface({ input: socket })
     .on('line', line => socket.write(`${name} ${line}\n`))
+    .on('error', () => {})
     .on('close', () => socket.end())
 })
 server.listen({ port: Number(port), host: '127.0.0.1' }, () => process.send?.((server.address() as AddressInfo).port))

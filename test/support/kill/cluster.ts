@@ -67,12 +67,18 @@ export class Cluster {
     this.backends = Array.from({ length: count }, (_, i) => new BackendProcess(`backend-${i + 1}`))
   }
 
-  /** @param balancer without members, which are the backends. */
-  async start(balancer: Omit<BalancerOptions, 'members'>, member: Omit<MemberOptions, 'url'>): Promise<void> {
+  /**
+   * @param balancer without members, which are the backends
+   * @param member what is said of the n-th
+   */
+  async start(
+    balancer: Omit<BalancerOptions, 'members'>,
+    member: (n: number) => Omit<MemberOptions, 'url'>,
+  ): Promise<void> {
     await Promise.all(this.backends.map(backend => backend.start()))
     const options: WsTunnelOptions = {
       routes: [{ path: '/', target: 'balancer://b/' }],
-      balancers: { b: { ...balancer, members: this.backends.map(({ url }) => ({ ...member, url })) } },
+      balancers: { b: { ...balancer, members: this.backends.map(({ url }, n) => ({ ...member(n), url })) } },
     }
     this.#gateway = fork(new URL('gateway-process.ts', import.meta.url), [JSON.stringify(options)], {
       execArgv: EXEC_ARGV,
