@@ -58,7 +58,7 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
     ],
   }
   const child = fork(new URL('stopping-child.ts', import.meta.url), [JSON.stringify(options)], {
-    execArgv: ['--disable-warning=ExperimentalWarning'],
+    execArgv: ['--disable-warning=ExperimentalWarning', '--disable-warning=WsTunnelWarning'],
   })
   t.after(() => {
     child.kill('SIGKILL')

@@ -5,10 +5,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { managerPage } from '@ws-tunnel/manager'
 import { metricsPage } from '@ws-tunnel/manager/metrics'
-import { eventually, openHandles } from '../support/gate.ts'
+import { redisStore } from '@ws-tunnel/manager/redis'
+import { closedPort, eventually, openHandles } from '../support/gate.ts'
 import { appOf, listening } from './gateway.ts'
 
-// A gateway with the options of the first argument, its manager and its metrics. A message closes everything but the server, a
+// A gateway with the options of the first argument, its manager on a store, and its metrics. A message closes everything but the server, a
 // second one the server; then nothing may keep this process.
 
 /** What keeps the process busy, and who listens to what outlives a gateway. */
@@ -41,7 +42,15 @@ await listening(server)
 const before = left()
 
 const proxy = createTunnelProxy(JSON.parse(process.argv[2] ?? '') as WsTunnelOptions)
-const manager = managerPage(proxy, { unsafeOpen: true, path: '/manager', interval: 100 })
+// One that is away is tried again and again.
+const store = redisStore({ url: `redis://127.0.0.1:${await closedPort()}` })
+const manager = managerPage(proxy, {
+  unsafeOpen: true,
+  path: '/manager',
+  interval: 100,
+  secret: 'of no use to anybody',
+  store,
+})
 const metrics = metricsPage(proxy, { unsafeOpen: true })
 const tunnels = appOf(proxy)
 const app = (req: IncomingMessage, res: ServerResponse): void => {
@@ -51,7 +60,7 @@ const app = (req: IncomingMessage, res: ServerResponse): void => {
 server.on('request', app)
 
 process.once('message', async () => {
-  manager.close()
+  await manager.close()
   metrics.close()
   await proxy.close({ drainTimeout: 0 })
   server.off('request', app)
