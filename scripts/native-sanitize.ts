@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url'
 // The tests of the offloaded tunnels over an addon built with AddressSanitizer and UndefinedBehaviorSanitizer, then over one
 // under valgrind. Node itself is known to both for reports of its own: only those that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
-const TESTS = ['test/core/tunnel.test.ts', 'test/core/tunnel-limits.test.ts', 'test/core/native-engine.test.ts']
-const OURS = /\b(?:door|pump|tunnel)\.c:\d+/
+const OWN = ['test/core/native-engine.test.ts', 'test/core/dialled-trip.test.ts']
+const TESTS = ['test/core/tunnel.test.ts', 'test/core/tunnel-limits.test.ts', ...OWN]
+const OURS = /\b(?:dial|door|pump|tunnel)\.c:\d+/
 
 function output(command: string, ...args: string[]): string {
   return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim()
@@ -65,7 +66,7 @@ wrong.push(
     ['valgrind', '--quiet', '--leak-check=full', `--log-file=${join(root, '.cache', 'valgrind-log')}.%p`],
     { '@WS_TUNNEL/NATIVE_PREBUILD': plain },
     'valgrind-log',
-    ['test/core/native-engine.test.ts'],
+    OWN,
   ),
 )
 

@@ -254,4 +254,6 @@ test('refuses what is no tunnel, without harm', native, () => {
   assert.throws(() => door.end(4_000_000_000), RangeError)
   assert.throws(() => door.bytesFromClient('x' as unknown as number), RangeError)
   assert.throws(() => (door.end as () => void)(), TypeError)
+  assert.throws(() => door.dial('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
+  assert.throws(() => door.connected(4_000_000_000), RangeError)
 })

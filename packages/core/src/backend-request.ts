@@ -9,6 +9,8 @@ const MAX_INTERIM_ANSWERS = 10
 export interface Limits {
   readonly connectTimeout: number
   readonly handshakeTimeout: number
+  /** ms of both that have passed. @default 0 */
+  readonly spent?: number
 }
 
 /** An interim answer (1xx) on its way. */
@@ -25,12 +27,14 @@ export interface InterimAnswer {
  */
 export function watchRequest(
   request: ClientRequest,
-  { connectTimeout, handshakeTimeout }: Limits,
+  { connectTimeout, handshakeTimeout, spent = 0 }: Limits,
   onInterim: (answer: InterimAnswer) => void,
   onFailure: (error: WsTunnelError) => void,
 ): { progress: () => void } {
   const give = (code: WsTunnelErrorCode, ms: number): NodeJS.Timeout | undefined =>
-    ms === 0 ? undefined : setTimeout(() => request.destroy(new WsTunnelError(code, { detail: `${ms} ms` })), ms)
+    ms === 0
+      ? undefined
+      : setTimeout(() => request.destroy(new WsTunnelError(code, { detail: `${ms} ms` })), Math.max(0, ms - spent))
 
   const answerTimer = give('WST_ERR_HANDSHAKE_TIMEOUT', handshakeTimeout)
   let connectTimer: NodeJS.Timeout | undefined

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { NativeDial } from './native-dial.ts'
 
 /** One of the two ends of a tunnel. */
 export type Side = 'client' | 'backend'
@@ -15,6 +16,13 @@ export interface TunnelEnds {
    * @returns what must be called when the tunnel has ended.
    */
   readonly detach?: (() => () => void) | undefined
+}
+
+/** The same where a thread has the backend, whose answer is known. */
+export interface DialledEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'detach'> {
+  readonly dial: NativeDial
+  /** Bytes of the answer that are not for the client. */
+  readonly headSize: number
 }
 
 /** What moves the bytes of a tunnel: sockets of Node, or a thread outside of JavaScript. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { AnswerHead } from './answer-head.ts'
 import { WsTunnelError } from './errors.ts'
 import { headerLines, headerValue, listMembers } from './headers.ts'
 import type { RouteSettings } from './options.ts'
-import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from './upgrade.ts'
+import { allowedToken, canSwitch, connectionUpgrade, methodFits, namesUpgrade, upgradeTokens } from './upgrade.ts'
 
 /**
  * Whether the request is an upgrade on this route: the token for the backend in the client's spelling, or `undefined`
@@ -91,14 +92,14 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
  * Refuses a 101 that nobody asked for: HTTP/1.0, another token, none or several, and where the key is given the wrong
  * Sec-WebSocket-Accept for it. httpd: AH00898 "Unexpected Upgrade".
  */
-export function checkSwitch(response: IncomingMessage, token: string, key?: string): void {
+export function checkSwitch(response: AnswerHead, token: string, key?: string): void {
   const refuse = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_SWITCH', { detail })
   if (response.httpVersion !== '1.1') throw refuse(`HTTP/${response.httpVersion}`)
   const tokens = listMembers(headerLines(response, 'upgrade'))
   if (tokens.length !== 1 || tokens[0]?.toLowerCase() !== token.toLowerCase()) {
     throw refuse(`expected Upgrade: ${token}, got ${tokens.length === 0 ? 'none' : JSON.stringify(tokens.join(', '))}`)
   }
-  if (!connectionUpgrade(response)) throw refuse('no Connection: upgrade')
+  if (!namesUpgrade(headerLines(response, 'connection'))) throw refuse('no Connection: upgrade')
   if (key !== undefined && token.toLowerCase() === 'websocket') {
     const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
     if (headerValue(response, 'sec-websocket-accept') !== accept.digest('base64'))

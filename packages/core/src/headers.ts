@@ -76,13 +76,18 @@ export class HeaderList {
   }
 }
 
+/** The fields of a request or answer, as Node has them: name, value, name, value. */
+export interface MessageHead {
+  readonly rawHeaders: readonly string[]
+}
+
 /** The value of a field, several lines joined by `, ` as httpd joins them; `''` if there is none. */
-export function headerValue(req: IncomingMessage, name: string): string {
+export function headerValue(req: MessageHead, name: string): string {
   return headerLines(req, name).join(', ')
 }
 
 /** Every line of a field. */
-export function headerLines(req: IncomingMessage, name: string): string[] {
+export function headerLines(req: MessageHead, name: string): string[] {
   const lower = name.toLowerCase()
   const lines: string[] = []
   const { rawHeaders } = req

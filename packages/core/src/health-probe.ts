@@ -6,7 +6,8 @@ import { backendError, type Limits } from './backend-request.ts'
 import { show } from './checks.ts'
 import { checkSwitch } from './handshake.ts'
 import type { HealthCheckSettings } from './health-options.ts'
-import { type Answer, type Ask, roundTrip } from './round-trip.ts'
+import type { Ask } from './request-head.ts'
+import { type Answer, roundTrip } from './round-trip.ts'
 import type { Worker } from './worker.ts'
 
 /** Bytes of a body that a check looks at. */

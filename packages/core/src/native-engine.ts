@@ -1,51 +1,17 @@
-import { createRequire } from 'node:module'
 import type { Server, Socket } from 'node:net'
-import { getSystemErrorName } from 'node:util'
-import type { Addon } from '@ws-tunnel/native'
-import type { Engine, EngineListener, TunnelEnds } from './engine.ts'
+import type { DialledEnds, Engine, EngineListener, TunnelEnds } from './engine.ts'
+import { type Door, descriptor, type Ear, nextThread, openDoor, systemError } from './native-door.ts'
 
 /** What is known of a socket beyond its documented face; all of it is looked for before it is used. */
 interface Innards {
-  readonly _handle?: { readonly fd?: unknown; readonly constructor: { readonly name: string } } | null
   _server?: (Server & { _connections?: unknown; _emitCloseIfDrained?: () => void }) | null
-}
-
-interface Door {
-  readonly addon: Addon
-  readonly told: typeof import('@ws-tunnel/native').TOLD
-  readonly engines: Map<number, NativeEngine>
-}
-
-let door: Door | null | undefined
-let lastThread = 0
-
-/** The optional package; `null` where it is not installed, or not for this platform. */
-function openDoor(): Door | null {
-  try {
-    const { addon, TOLD } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
-    if (addon === undefined) return null
-    const engines = new Map<number, NativeEngine>()
-    addon.listen((slot, ...message) => engines.get(slot)?.hear(...message))
-    return { addon, told: TOLD, engines }
-  } catch {
-    return null
-  }
-}
-
-/** Descriptor of a plain connection; TLS, and sockets made of something else, have none that carries their bytes. */
-function descriptor(socket: Socket): number | undefined {
-  const { _handle: handle } = socket as unknown as Innards
-  const kind = handle?.constructor.name
-  const fd = kind === 'TCP' || kind === 'Pipe' ? handle?.fd : undefined
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
 /** Whether these ends, to which nobody listens yet, can ever leave JavaScript. */
 export function canOffload({ client, backend, detach }: TunnelEnds): boolean {
   if (detach === undefined || isReadAlong(client) || isReadAlong(backend)) return false
   if (descriptor(client) === undefined || descriptor(backend) === undefined) return false
-  door ??= openDoor()
-  return door !== null
+  return openDoor() !== null
 }
 
 const isReadAlong = (socket: Socket): boolean => socket.listenerCount('data') + socket.listenerCount('readable') > 0
@@ -81,45 +47,65 @@ export function withUnread(ends: TunnelEnds): TunnelEnds {
  * @returns the ends, untouched, if descriptors or memory have run out.
  */
 export function offload(ends: TunnelEnds, threads: number, listener: EngineListener): NativeEngine | TunnelEnds {
+  const { client, clientHead, backend, backendHead, detach } = ends
+  const door = openDoor() as Door
+  let slot: number
   try {
-    return new NativeEngine(door as Door, ends, ++lastThread % threads, listener)
-  } catch {
-    return ends
-  }
-}
-
-/** Two connections that a thread of `@ws-tunnel/native` pumps. */
-export class NativeEngine implements Engine {
-  readonly #door: Door
-  readonly #slot: number
-  readonly #listener: EngineListener
-  readonly #left: readonly (() => void)[]
-  #open = true
-  #bytesFromClient = 0
-  #bytesFromBackend = 0
-
-  constructor(
-    door: Door,
-    { client, clientHead, backend, backendHead, detach }: TunnelEnds,
-    thread: number,
-    listener: EngineListener,
-  ) {
-    this.#door = door
-    this.#listener = listener
-    this.#slot = door.addon.adopt(
+    slot = door.addon.adopt(
       descriptor(client) as number,
       descriptor(backend) as number,
       Buffer.concat(clientHead),
       Buffer.concat(backendHead),
-      thread,
+      nextThread(threads),
     )
-    door.engines.set(this.#slot, this)
+  } catch {
+    return ends
+  }
+  const engine = new NativeEngine(door, slot, listener)
+  door.ears.set(slot, engine)
+  engine.take(client, clientHead, detach)
+  backend.destroy()
+  return engine
+}
+
+/** Brings the client to a backend that a thread has. @returns the ends in JavaScript, if the client cannot leave it. */
+export function join(ends: DialledEnds, listener: EngineListener): NativeEngine | TunnelEnds {
+  const { client, dial, detach, headSize } = ends
+  let { clientHead } = ends
+  if (detach !== undefined && !isReadAlong(client) && descriptor(client) !== undefined && isReadyEnd(client)) {
+    clientHead = [...clientHead, ...unread(client)]
+    const engine = new NativeEngine(dial.door, dial.slot, listener)
+    if (dial.join(client, Buffer.concat(clientHead), headSize, engine)) {
+      engine.take(client, clientHead, detach)
+      return engine
+    }
+  }
+  return { client, clientHead, backend: dial.takeBack(headSize), backendHead: [], detach }
+}
+
+/** Two connections that a thread of `@ws-tunnel/native` pumps. */
+export class NativeEngine implements Engine, Ear {
+  readonly #door: Door
+  readonly #slot: number
+  readonly #listener: EngineListener
+  #left: readonly (() => void)[] = []
+  #open = true
+  #bytesFromClient = 0
+  #bytesFromBackend = 0
+
+  constructor(door: Door, slot: number, listener: EngineListener) {
+    this.#door = door
+    this.#slot = slot
+    this.#listener = listener
+  }
+
+  /** Destroys the client's socket, whose connection lives on here. */
+  take(client: Socket, received: readonly Buffer[], detach: TunnelEnds['detach']): void {
     // Node forgets the address of a connection with its descriptor, unless it was asked for; loggers ask at the end.
     void client.remoteAddress
-    keepCounts(client, this, clientHead)
+    keepCounts(client, this, received)
     this.#left = [keepPlace(client), ...(detach === undefined ? [] : [detach()])]
     client.destroy()
-    backend.destroy()
   }
 
   get bytesFromClient(): number {
@@ -144,17 +130,17 @@ export class NativeEngine implements Engine {
 
   /** What the thread has seen, in the order in which it can have happened. */
   hear(told: number, clientErrno: number, backendErrno: number, fromClient: number, fromBackend: number): void {
-    const { told: bits, engines } = this.#door
+    const { told: bits, ears } = this.#door
     if (told & bits.closed) {
       this.#open = false
       this.#bytesFromClient = fromClient
       this.#bytesFromBackend = fromBackend
-      engines.delete(this.#slot)
+      ears.delete(this.#slot)
     }
     if (told & bits.clientFin) this.#listener.onFin('client')
     if (told & bits.backendFin) this.#listener.onFin('backend')
-    if (told & bits.clientBroken) this.#listener.onBroken('client', socketError(clientErrno))
-    if (told & bits.backendBroken) this.#listener.onBroken('backend', socketError(backendErrno))
+    if (told & bits.clientBroken) this.#listener.onBroken('client', systemError('tunnel', clientErrno))
+    if (told & bits.backendBroken) this.#listener.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) return
     for (const leave of this.#left) leave()
     this.#listener.onClosed()
@@ -185,9 +171,4 @@ function keepCounts(client: Socket, engine: Engine, received: readonly Buffer[])
     bytesRead: { get: () => fresh + engine.bytesFromClient },
     bytesWritten: { get: () => bytesWritten + engine.bytesFromBackend },
   })
-}
-
-function socketError(errno: number): NodeJS.ErrnoException {
-  const code = getSystemErrorName(-errno)
-  return Object.assign(new Error(`tunnel ${code}`), { code, errno: -errno, syscall: 'tunnel' })
 }

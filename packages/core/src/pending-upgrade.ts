@@ -126,6 +126,11 @@ export class PendingUpgrade {
     return detacher(this.socket, close)
   }
 
+  /** The socket, if {@link switch} will say how to take it from its answer. */
+  get leavable(): Socket | undefined {
+    return this.#unwire && this.socket
+  }
+
   #letGo(): void {
     this.#paused.stop()
     this.socket.off('data', this.#clientOnData)

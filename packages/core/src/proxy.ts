@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Balancer } from './balancer.ts'
 import { MAX_DELAY } from './checks.ts'
 import type { BodySent, Destination } from './destination.ts'
+import { type DialledSwitch, dialledTrip, mayDial } from './dialled-trip.ts'
 import { WsTunnelError } from './errors.ts'
 import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
@@ -305,7 +306,12 @@ class RoutedProxy implements TunnelProxy {
     pending: PendingUpgrade,
     destination: Destination,
     token: string,
-  ): Promise<{ destination: Destination; answer: Answer; asked: string | undefined; leave: () => void }> {
+  ): Promise<{
+    destination: Destination
+    answer: Answer | DialledSwitch
+    asked: string | undefined
+    leave: () => void
+  }> {
     const { settings } = destination
     // It may be another than the one by which the request became an upgrade.
     const asked = allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings)
@@ -319,9 +325,10 @@ class RoutedProxy implements TunnelProxy {
         path: destination.path,
         headers: headers.toRaw(),
       }
-      const answer = await roundTrip(destination.worker, ask, settings, {
+      const trip = mayDial(destination.worker, pending.leavable, settings) ? dialledTrip : roundTrip
+      const answer = await trip(destination.worker, ask, settings, {
         interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
-        started: request => pending.whenAborted(error => request.destroy(error)),
+        started: under => pending.whenAborted(error => under.destroy(error)),
       })
       return { destination, answer, asked, leave }
     } catch (error) {
@@ -335,10 +342,11 @@ class RoutedProxy implements TunnelProxy {
     pending: PendingUpgrade,
     destination: Destination,
     token: string | undefined,
-    answer: Answer & { switched: true },
+    answer: (Answer & { switched: true }) | DialledSwitch,
   ): Tunnel {
     const { req, match, rewriting, url, startedAt } = exchange
-    const { response, socket: backend, head } = answer
+    const { response } = answer
+    const backend = 'dial' in answer ? answer.dial : answer.socket
     const { settings } = destination
     try {
       pending.check()
@@ -355,7 +363,11 @@ class RoutedProxy implements TunnelProxy {
         handshakeTime: performance.now() - startedAt,
       }
       const switched = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
-      return new Tunnel({ client: pending.socket, backend, backendHead: [head], ...switched }, facts, settings)
+      const own =
+        'dial' in answer
+          ? { dial: answer.dial, headSize: answer.headSize }
+          : { backend: answer.socket, backendHead: [answer.head] }
+      return new Tunnel({ client: pending.socket, ...own, ...switched }, facts, settings)
     } catch (error) {
       backend.destroy()
       throw error

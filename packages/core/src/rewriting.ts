@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { AnswerHead } from './answer-head.ts'
 import type { Destination, Elected } from './destination.ts'
 import {
   addVia,
@@ -78,7 +79,7 @@ export class Rewriting {
   }
 
   /** For a 101: the backend's end-to-end fields without framing, and its own spelling of the token. */
-  switchAnswer(response: IncomingMessage, destination: Destination): HeaderList {
+  switchAnswer(response: AnswerHead, destination: Destination): HeaderList {
     const token = headerValue(response, 'upgrade')
     const headers = this.#answer(response, destination).unset('content-length')
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
@@ -92,7 +93,7 @@ export class Rewriting {
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
 
-  #answer(response: IncomingMessage, destination: Destination): HeaderList {
+  #answer(response: AnswerHead, destination: Destination): HeaderList {
     const headers = removeHopByHop(HeaderList.from(response.rawHeaders))
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
     passReverse(headers, this.#reverseMapping(destination))

@@ -2,21 +2,13 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
-import type { Worker } from './worker.ts'
+import type { Ask } from './request-head.ts'
+import type { ConnectOptions, Worker } from './worker.ts'
 
 /** What a worker replied: the switch with its socket and the bytes glued to the 101, or an ordinary HTTP answer. */
 export type Answer =
   | { readonly switched: true; readonly response: IncomingMessage; readonly socket: Socket; readonly head: Buffer }
   | { readonly switched: false; readonly response: IncomingMessage }
-
-/** The request for the worker. */
-export interface Ask {
-  readonly method: string
-  /** The very bytes of the request target. */
-  readonly path: string
-  /** Name, value, name, value. */
-  readonly headers: string[]
-}
 
 /** Who wants to hear of a round trip before it ends. */
 export interface Watcher {
@@ -31,22 +23,29 @@ const ignore = (): void => {}
 /**
  * One upgrade request to one worker, on a connection of its own.
  *
+ * @param connection instead of the worker's
  * @throws {WsTunnelError} 502, 503 or 504 by what went wrong.
  */
-export function roundTrip(worker: Worker, ask: Ask, limits: Limits, watcher: Watcher): Promise<Answer> {
+export function roundTrip(
+  worker: Worker,
+  { method, path, headers }: Ask,
+  limits: Limits,
+  watcher: Watcher,
+  connection: ConnectOptions | (() => Socket) = worker.connectOptions,
+): Promise<Answer> {
+  const options: RequestOptions & { allowHalfOpen: boolean } = {
+    ...(typeof connection === 'function' ? { createConnection: connection } : { ...connection, agent: false }),
+    allowHalfOpen: true,
+    setHost: false,
+    method,
+    path,
+    headers,
+  }
   return new Promise((resolve, reject) => {
     const start = worker.origin.secure ? httpsRequest : httpRequest
     let request: ClientRequest
     try {
-      request = start({
-        ...worker.connectOptions,
-        agent: false,
-        allowHalfOpen: true,
-        setHost: false,
-        method: ask.method,
-        path: ask.path,
-        headers: ask.headers,
-      } as RequestOptions)
+      request = start(options)
     } catch (error) {
       // Node checks TLS options when it connects.
       reject(backendError(error as Error))

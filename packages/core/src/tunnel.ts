@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
+import type { DialledEnds, Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
 import { JsEngine } from './js-engine.ts'
-import { canOffload, isReady, NativeEngine, offload, withUnread } from './native-engine.ts'
+import { canOffload, isReady, join, NativeEngine, offload, withUnread } from './native-engine.ts'
 
 /**
  * Why a tunnel ended: both sides sent FIN (`finished`), one broke off (`client-error`, `backend-error`), a limit was
@@ -105,16 +105,22 @@ export class Tunnel {
   #flushTimer: NodeJS.Timeout | undefined
   #handOverTimer: NodeJS.Timeout | undefined
 
-  constructor(ends: TunnelEnds, facts: TunnelFacts, limits: TunnelLimits) {
+  constructor(given: TunnelEnds | DialledEnds, facts: TunnelFacts, limits: TunnelLimits) {
     this.facts = facts
     this.#limits = limits
     const { promise, resolve } = Promise.withResolvers<TunnelEnd>()
     this.ended = promise
     this.#resolveEnd = resolve
-    for (const socket of [ends.client, ends.backend]) {
+    for (const socket of 'dial' in given ? [given.client] : [given.client, given.backend]) {
       socket.setTimeout?.(0)
       socket.setNoDelay?.(true)
       if (limits.keepAlive > 0) socket.setKeepAlive?.(true, limits.keepAlive)
+    }
+    const ends = 'dial' in given ? join(given, this.#listener) : given
+    if (ends instanceof NativeEngine) {
+      this.#engine = ends
+      this.#limit()
+      return
     }
     const leaves = limits.async && canOffload(ends)
     const at = leaves && limits.asyncDelay === 0 && isReady(ends) ? this.#offload(withUnread(ends)) : ends

@@ -44,7 +44,12 @@ export function canSwitch(req: IncomingMessage): boolean {
 
 /** Connection names `upgrade`, as RFC 9110 7.8 wants it. */
 export function connectionUpgrade(req: IncomingMessage): boolean {
-  return listMembers([req.headers.connection ?? '']).some(option => option.toLowerCase() === 'upgrade')
+  return namesUpgrade([req.headers.connection ?? ''])
+}
+
+/** The same of the lines of a Connection. */
+export function namesUpgrade(lines: readonly string[]): boolean {
+  return listMembers(lines).some(option => option.toLowerCase() === 'upgrade')
 }
 
 /** RFC 6455 4.1: a WebSocket handshake is a GET. */

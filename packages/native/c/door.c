@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <node_api.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dial.h"
 #include "pump.h"
 #include "tunnel.h"
 
@@ -112,13 +114,19 @@ static double bytes_of(struct tunnel *tunnel, int end) {
   return (double)atomic_load_explicit(&tunnel->way[end].bytes, memory_order_relaxed);
 }
 
-/* Calls listener(slot, told, clientErrno, backendErrno, bytesFromClient, bytesFromBackend). */
+/* Calls listener(slot, told, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, answer). */
 static void hear(napi_env env, napi_value listener, void *context, void *data) {
   struct door *door = context;
   struct tunnel *tunnel = data;
   if (env == NULL) return;
   unsigned told = atomic_exchange(&tunnel->told, 0);
-  napi_value receiver;
+  napi_value receiver, answer;
+  napi_get_undefined(env, &receiver);
+  answer = receiver;
+  if (told & TOLD_ANSWER) {
+    tunnel->answered = true;
+    napi_create_string_latin1(env, tunnel->dial->answer, tunnel->dial->answer_size, &answer);
+  }
   napi_value arguments[] = {
     number(env, tunnel->slot),
     number(env, told),
@@ -126,9 +134,9 @@ static void hear(napi_env env, napi_value listener, void *context, void *data) {
     number(env, told & TOLD_BACKEND_BROKEN ? tunnel->end[BACKEND].error : 0),
     number(env, bytes_of(tunnel, CLIENT)),
     number(env, bytes_of(tunnel, BACKEND)),
+    answer,
   };
-  napi_get_undefined(env, &receiver);
-  if (napi_call_function(env, receiver, listener, 6, arguments, NULL) == napi_pending_exception) {
+  if (napi_call_function(env, receiver, listener, 7, arguments, NULL) == napi_pending_exception) {
     napi_value error;
     napi_get_and_clear_last_exception(env, &error);
     napi_fatal_exception(env, error);
@@ -192,19 +200,35 @@ static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value
   return tunnel_hold(&tunnel->way[end], bytes, length);
 }
 
-/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): the slot of a tunnel between copies of the descriptors. */
-static napi_value door_adopt(napi_env env, napi_callback_info info) {
-  struct door *door = door_of(env);
-  napi_value values[5];
+/* NULL if it threw. */
+static struct pump *pump_at(napi_env env, struct door *door, napi_value value) {
   uint32_t thread = 0;
-  if (!read_arguments(env, info, 5, values)) return NULL;
-  napi_get_value_uint32(env, values[4], &thread);
+  napi_get_value_uint32(env, value, &thread);
   if (door->events == NULL || thread >= MAX_PUMPS) {
     napi_throw_range_error(env, NULL, "no listener, or no such thread");
     return NULL;
   }
   if (door->pumps[thread] == NULL) door->pumps[thread] = pump_start(tell, door);
-  if (door->pumps[thread] == NULL) return throw_error(env, "cannot start a thread", errno);
+  if (door->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
+  return door->pumps[thread];
+}
+
+/* Gives the tunnel, which has its slot, to the thread. */
+static napi_value begin(napi_env env, struct door *door, struct tunnel *tunnel, struct pump *pump, unsigned what) {
+  tunnel->pump = pump;
+  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
+  if (door->open == 1) napi_ref_threadsafe_function(env, door->events);
+  pump_command(pump, tunnel, what);
+  return number(env, tunnel->slot);
+}
+
+/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): the slot of a tunnel between copies of the descriptors. */
+static napi_value door_adopt(napi_env env, napi_callback_info info) {
+  struct door *door = door_of(env);
+  napi_value values[5];
+  if (!read_arguments(env, info, 5, values)) return NULL;
+  struct pump *pump = pump_at(env, door, values[4]);
+  if (pump == NULL) return NULL;
   int client = duplicate(env, values[0]);
   int backend = client < 0 ? -1 : duplicate(env, values[1]);
   if (backend < 0) {
@@ -223,11 +247,115 @@ static napi_value door_adopt(napi_env env, napi_callback_info info) {
     tunnel_free(tunnel);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);
   }
-  tunnel->pump = door->pumps[thread];
-  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
-  if (door->open == 1) napi_ref_threadsafe_function(env, door->events);
-  pump_command(tunnel->pump, tunnel, COMMAND_ADD);
-  return number(env, tunnel->slot);
+  return begin(env, door, tunnel, pump, COMMAND_ADD);
+}
+
+static bool read_address(napi_env env, napi_value host, napi_value port, struct dial *dial) {
+  char text[INET6_ADDRSTRLEN + 1] = "";
+  uint32_t number = 0;
+  struct sockaddr_in *v4 = (struct sockaddr_in *)&dial->address;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&dial->address;
+  size_t length = 0;
+  napi_get_value_string_latin1(env, host, text, sizeof text, &length);
+  if (napi_get_value_uint32(env, port, &number) != napi_ok || number > UINT16_MAX || length != strlen(text)) return false;
+  if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)number);
+    dial->address_size = sizeof *v4;
+    return true;
+  }
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons((uint16_t)number);
+  dial->address_size = sizeof *v6;
+  return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1;
+}
+
+/* dial(address, port, question, keepAlive, thread): the slot of a tunnel that has no client yet. */
+static napi_value door_dial(napi_env env, napi_callback_info info) {
+  struct door *door = door_of(env);
+  napi_value values[5];
+  size_t size = 0;
+  if (!read_arguments(env, info, 5, values)) return NULL;
+  struct pump *pump = pump_at(env, door, values[4]);
+  if (pump == NULL) return NULL;
+  if (napi_get_value_string_latin1(env, values[2], NULL, 0, &size) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected the question to be a string");
+    return NULL;
+  }
+  struct dial *dial = dial_new(size);
+  if (dial == NULL) return throw_error(env, "cannot dial", ENOMEM);
+  napi_get_value_string_latin1(env, values[2], dial->question, size + 1, NULL);
+  napi_get_value_int32(env, values[3], &dial->keep_alive);
+  struct tunnel *tunnel = read_address(env, values[0], values[1], dial) ? tunnel_new(-1, -1) : NULL;
+  if (tunnel == NULL) {
+    dial_free(dial);
+    return throw_error(env, "cannot dial", EADDRNOTAVAIL);
+  }
+  tunnel->dial = dial;
+  if (!take_slot(door, tunnel)) {
+    tunnel_free(tunnel);
+    return throw_error(env, "cannot dial", ENOMEM);
+  }
+  tunnel->dialled = true;
+  return begin(env, door, tunnel, pump, COMMAND_DIAL);
+}
+
+static struct tunnel *dialled_at(napi_env env, napi_value value) {
+  struct tunnel *tunnel = tunnel_at(env, value);
+  if (tunnel == NULL || tunnel->dialled) return tunnel;
+  napi_throw_range_error(env, NULL, "no such dial");
+  return NULL;
+}
+
+/* connected(slot): whether the backend has accepted the connection. */
+static napi_value door_connected(napi_env env, napi_callback_info info) {
+  napi_value slot, result = NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? dialled_at(env, slot) : NULL;
+  if (tunnel == NULL) return NULL;
+  napi_get_boolean(env, atomic_load_explicit(&tunnel->dial->connected, memory_order_relaxed), &result);
+  return result;
+}
+
+/* join(slot, clientFd, fromClient, headSize): the client comes, and what stands behind the head in the answer is for it. */
+static napi_value door_join(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? dialled_at(env, values[0]) : NULL;
+  if (tunnel == NULL) return NULL;
+  struct dial *dial = tunnel->dial;
+  uint32_t head = 0;
+  napi_get_value_uint32(env, values[3], &head);
+  if (!tunnel->answered || head > dial->answer_size) {
+    napi_throw_range_error(env, NULL, "no such answer");
+    return NULL;
+  }
+  size_t rest = dial->answer_size - head;
+  int client = duplicate(env, values[1]);
+  if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
+  struct way *way = &tunnel->way[BACKEND];
+  if (!hold_buffer(env, tunnel, CLIENT, values[2]) || (rest > 0 && !tunnel_hold(way, dial->answer + head, rest))) {
+    close(client);
+    return throw_error(env, "cannot join", ENOMEM);
+  }
+  atomic_store_explicit(&way->bytes, rest, memory_order_relaxed);
+  tunnel->end[CLIENT].fd = client;
+  tunnel->dialled = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_JOIN);
+  return NULL;
+}
+
+/* takeBack(slot): the descriptor of the answered connection, which the thread lets go of. */
+static napi_value door_take_back(napi_env env, napi_callback_info info) {
+  napi_value slot, result = NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? dialled_at(env, slot) : NULL;
+  if (tunnel == NULL) return NULL;
+  if (!tunnel->answered) {
+    napi_throw_range_error(env, NULL, "no such answer");
+    return NULL;
+  }
+  napi_create_int32(env, dial_take_back(tunnel), &result);
+  tunnel->dialled = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_CUT);
+  return result;
 }
 
 static napi_value command(napi_env env, napi_callback_info info, unsigned what) {
@@ -271,6 +399,10 @@ NAPI_MODULE_INIT() {
   } table[] = {
     { "listen", door_listen },
     { "adopt", door_adopt },
+    { "dial", door_dial },
+    { "connected", door_connected },
+    { "join", door_join },
+    { "takeBack", door_take_back },
     { "end", door_end },
     { "cut", door_cut },
     { "bytesFromClient", door_from_client },

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dial.h"
+
 #define EVENTS 256
 #define CONDUITS_KEPT 32
 
@@ -90,21 +92,34 @@ static void close_conduits(struct pump *p) {
   p->conduits_kept = 0;
 }
 
+bool pump_watch(struct pump *p, struct end *e) {
+  struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = e };
+  return epoll_ctl(p->epoll, EPOLL_CTL_ADD, e->fd, &event) == 0;
+}
+
+/* Watches an end that has come to the tunnel. */
+static bool meet(struct pump *p, struct tunnel *t, int i) {
+  if (pump_watch(p, &t->end[i])) return true;
+  t->end[i].error = errno;
+  pump_tell(t, i == CLIENT ? TOLD_CLIENT_BROKEN : TOLD_BACKEND_BROKEN);
+  tunnel_cut(p, t);
+  return false;
+}
+
 static void add(struct pump *p, struct tunnel *t) {
   p->tunnels++;
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  for (int i = 0; i < ENDS; i++) {
-    struct epoll_event event = {
-      .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-      .data.ptr = &t->end[i],
-    };
-    if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, t->end[i].fd, &event) < 0) {
-      t->end[i].error = errno;
-      pump_tell(t, i == CLIENT ? TOLD_CLIENT_BROKEN : TOLD_BACKEND_BROKEN);
-      tunnel_cut(p, t);
-      return;
-    }
-  }
+  if (meet(p, t, CLIENT)) meet(p, t, BACKEND);
+}
+
+/* The client of a tunnel whose backend was dialled; what epoll has to say of the client is what sets the tunnel going. */
+static void join(struct pump *p, struct tunnel *t) {
+  if (t->closed) return;
+  dial_free(t->dial);
+  t->dial = NULL;
+  t->end[BACKEND].readable = true;
+  atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
+  meet(p, t, CLIENT);
 }
 
 static struct tunnel *take_commands(struct pump *p, bool *stopping) {
@@ -126,7 +141,13 @@ static struct tunnel *obey(struct pump *p, struct tunnel *t, bool running) {
   t->next_command = NULL;
   pthread_mutex_unlock(&p->lock);
   if (running && (commands & COMMAND_ADD)) add(p, t);
+  if (running && (commands & COMMAND_DIAL)) {
+    p->tunnels++;
+    dial_start(p, t);
+  }
+  if (running && (commands & COMMAND_JOIN)) join(p, t);
   if (running && (commands & COMMAND_END)) {
+    if (t->dial != NULL) tunnel_cut(p, t);
     tunnel_end(p, t);
     tunnel_run(p, t);
   }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dial.h"
 #include "pump.h"
 
 /* A splice that moves less than this was not worth its pipe. */
@@ -202,6 +203,10 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
   if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
+  if (t->dial != NULL) {
+    dial_event(p, t, events);
+    return;
+  }
   if (events & EPOLLERR) {
     /* Told even while the end is not read because the other takes nothing. */
     int error = 0;
@@ -251,5 +256,6 @@ void tunnel_cut(struct pump *p, struct tunnel *t) {
 
 void tunnel_free(struct tunnel *t) {
   close_all(t);
+  dial_free(t->dial);
   free(t);
 }

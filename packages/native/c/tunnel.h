@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct dial;
 struct pump;
 
 enum { CLIENT, BACKEND, ENDS };
@@ -17,6 +18,8 @@ enum {
   TOLD_CLIENT_BROKEN = 4,
   TOLD_BACKEND_BROKEN = 8,
   TOLD_CLOSED = 16,
+  TOLD_ANSWER = 32,    /* the backend's first bytes are there */
+  TOLD_UNREACHED = 64, /* it broke before there was a connection */
 };
 
 /* What JavaScript tells a tunnel, as bits. */
@@ -25,6 +28,8 @@ enum {
   COMMAND_END = 2,
   COMMAND_CUT = 4,
   COMMAND_FREE = 8,
+  COMMAND_DIAL = 16,
+  COMMAND_JOIN = 32,
 };
 
 /* A kernel pipe: spliced bytes go from socket to socket through it without being copied to us. */
@@ -61,9 +66,12 @@ struct tunnel {
   struct end end[ENDS];
   struct way way[ENDS]; /* way[i] comes from end[i] */
   struct pump *pump;
+  struct dial *dial; /* until the client joins */
   _Atomic uint64_t active_at; /* ms on CLOCK_MONOTONIC */
   _Atomic unsigned told;
   uint32_t slot; /* its number in JavaScript */
+  bool dialled;  /* it has a dial that waits for JavaScript, and an answer; only JavaScript looks at both */
+  bool answered;
   unsigned commands; /* guarded by the pump's lock */
   struct tunnel *next_command;
   struct tunnel *next_again;
@@ -73,7 +81,7 @@ struct tunnel {
   bool closed;
 };
 
-/* Takes both sockets over; NULL if there is no memory. */
+/* Takes the sockets over, of which there may be none yet (-1); NULL if there is no memory. */
 struct tunnel *tunnel_new(int client, int backend);
 
 /* Puts bytes on a way before all that will be read. @returns whether there was memory. */

@@ -1,0 +1,137 @@
+import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
+import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import { type AnswerHead, readSwitch } from './answer-head.ts'
+import { backendError, type InterimAnswer, type Limits } from './backend-request.ts'
+import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
+import { NativeDial } from './native-dial.ts'
+import { descriptor, openDoor } from './native-door.ts'
+import { type Ask, requestHead } from './request-head.ts'
+import { type Answer, roundTrip } from './round-trip.ts'
+import type { Worker } from './worker.ts'
+
+/** What makes a tunnel one that leaves JavaScript at once. */
+export interface DialLimits extends Limits {
+  readonly async: boolean
+  readonly asyncDelay: number
+  readonly keepAlive: number
+  readonly threads: number
+}
+
+/** A switch whose backend is a thread's. */
+export interface DialledSwitch {
+  readonly switched: true
+  readonly response: AnswerHead
+  readonly dial: NativeDial
+  /** Bytes of its answer that are the head. */
+  readonly headSize: number
+}
+
+/** Who wants to hear of a trip before it ends. */
+export interface TripWatcher {
+  interim(answer: InterimAnswer): void
+  /** Given what to destroy with the reason, to give the trip up; for each part of it. */
+  started(trip: { destroy(error: Error): void }): void
+}
+
+/** What a thread could do: ask and hear of a switch, ask and hear of something that Node's parser has to read, or nothing. */
+type Dialled = DialledSwitch | { readonly socket: Socket } | { readonly lookup: LookupFunction | undefined }
+
+/** Whether a thread may do it: client and backend are plain, and the tunnel would leave JavaScript at once. */
+export function mayDial(worker: Worker, client: Socket | undefined, { async, asyncDelay }: DialLimits): boolean {
+  const { secure, socketPath } = worker.origin
+  if (!async || asyncDelay > 0 || secure || socketPath !== undefined) return false
+  return client !== undefined && descriptor(client) !== undefined && openDoor() !== null
+}
+
+/**
+ * One upgrade request to one worker, made by a thread of `@ws-tunnel/native`. A backend with several addresses, a request and an
+ * answer out of the ordinary are left to Node.
+ *
+ * @throws {WsTunnelError} 502, 503 or 504 by what went wrong.
+ */
+export async function dialledTrip(
+  worker: Worker,
+  ask: Ask,
+  limits: DialLimits,
+  watcher: TripWatcher,
+): Promise<Answer | DialledSwitch> {
+  const startedAt = performance.now()
+  const dialled = await dial(worker, ask, limits, watcher)
+  if ('dial' in dialled) return dialled
+  const left = { ...limits, spent: performance.now() - startedAt }
+  if ('socket' in dialled) return roundTrip(worker, ask, left, watcher, () => asked(dialled.socket))
+  const { lookup } = dialled
+  return roundTrip(worker, ask, left, watcher, { ...worker.connectOptions, ...(lookup && { lookup }) })
+}
+
+/** A connection on which Node writes the head of the request to nobody, for it is out already. */
+function asked(socket: Socket): Socket {
+  socket._write = (_chunk, _encoding, done) => {
+    delete (socket as { _write?: unknown })._write
+    done()
+  }
+  return socket
+}
+
+function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher): Promise<Dialled> {
+  return new Promise((resolve, reject) => {
+    let asking: NativeDial | undefined
+    let over = false
+    const timers = [
+      give('WST_ERR_HANDSHAKE_TIMEOUT', limits.handshakeTimeout, () => true),
+      give('WST_ERR_CONNECT_TIMEOUT', limits.connectTimeout, () => asking?.connected !== true),
+    ]
+    function give(code: WsTunnelErrorCode, ms: number, due: () => boolean): NodeJS.Timeout | undefined {
+      return ms === 0 ? undefined : setTimeout(() => due() && fail(new WsTunnelError(code, { detail: `${ms} ms` })), ms)
+    }
+    function settle(dialled: Dialled): void {
+      over = true
+      for (const timer of timers) clearTimeout(timer)
+      resolve(dialled)
+    }
+    function fail(error: Error): void {
+      over = true
+      for (const timer of timers) clearTimeout(timer)
+      asking?.destroy()
+      reject(error)
+    }
+    watcher.started({ destroy: fail })
+
+    const question = requestHead(ask)
+    const { host, port } = worker.origin
+    const start = (address: string, lookup: LookupFunction | undefined): void => {
+      asking =
+        question === undefined
+          ? undefined
+          : NativeDial.start(address, port, question, limits, {
+              onAnswer: text => {
+                const read = readSwitch(text)
+                const answered = asking as NativeDial
+                if (read === undefined) settle({ socket: answered.takeBack(0) })
+                else settle({ switched: true, response: read.head, dial: answered, headSize: read.size })
+              },
+              onFailed: error => fail(backendError(error)),
+            })
+      if (asking === undefined) settle({ lookup })
+    }
+    if (isIP(host) !== 0) start(host, undefined)
+    else
+      find(worker, (error, found, family) => {
+        if (over) return
+        if (error) fail(backendError(error))
+        else {
+          const [first, ...others] = Array.isArray(found) ? found : [{ address: found }]
+          const known: LookupFunction = (_host, _options, done) => done(null, found, family)
+          if (first !== undefined && others.length === 0) start(first.address, known)
+          else settle({ lookup: known })
+        }
+      })
+  })
+}
+
+/** Looks the backend up as `net.connect` does. */
+function find({ origin, connectOptions }: Worker, done: Parameters<LookupFunction>[2]): void {
+  const lookup = connectOptions.lookup ?? (systemLookup as LookupFunction)
+  lookup(origin.host, { hints: ADDRCONFIG, all: getDefaultAutoSelectFamily() }, done)
+}
