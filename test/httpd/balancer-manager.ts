@@ -32,7 +32,7 @@ export interface Edit {
 
 /** A gateway with its manager. */
 export interface Side {
-  readonly port: number
+  ask(path: string, headers?: Record<string, string>, agent?: Agent): Promise<Answer>
   /** Members of each balancer, in order. */
   shown(): Promise<Map<string, Shown[]>>
   edit(balancer: string, url: string, edit: Edit): Promise<void>
@@ -44,12 +44,11 @@ export interface Answer {
   readonly body: string
 }
 
-/** One request, whole. */
-export async function exchange(
+async function exchange(
   port: number,
   path: string,
   headers: Record<string, string> = {},
-  { agent, body }: { agent?: Agent; body?: string } = {},
+  { agent, body }: { agent?: Agent | undefined; body?: string } = {},
 ): Promise<Answer> {
   const method = body === undefined ? 'GET' : 'POST'
   const asked = request({ port, path, method, headers, agent: agent ?? new Agent() }).end(body)
@@ -59,7 +58,6 @@ export async function exchange(
   return { status: res.statusCode, headers: res.headers, body: text }
 }
 
-const HOST = 'balancers.test'
 const PAGE = '/balancer-manager'
 
 /** httpd's words for the letters, in its order. httpd: proxy_wstat_tbl. */
@@ -71,15 +69,19 @@ export function wordsOf(letters: string): string {
   return ['Init', ...words, ...(/[DSEC]/.test(letters) ? [] : ['Ok'])].join(' ')
 }
 
-/** httpd and its balancer-manager. */
-export async function startTheirs(t: TestContext, conf: string): Promise<Side> {
+/** A running httpd with a virtual host and balancer-manager for each configuration. */
+export async function startTheirs(t: TestContext, confs: readonly string[]): Promise<Side[]> {
   const manager = `<Location ${PAGE}>\nSetHandler balancer-manager\n</Location>\nProxyPass ${PAGE} !`
-  const apache = await startApache(new Map([[HOST, `${manager}\n${conf}`]]))
+  const apache = await startApache(new Map(confs.map((conf, i) => [`h${i}.test`, `${manager}\n${conf}`])))
   t.after(() => apache.close())
-  const headers = { host: HOST, referer: `http://${HOST}${PAGE}`, connection: 'close' }
-  const page = async (query: string): Promise<string> => (await exchange(apache.port, PAGE + query, headers)).body
+  return confs.map((_, i) => theirSide(apache.port, `h${i}.test`))
+}
+
+function theirSide(port: number, host: string): Side {
+  const headers = { host, referer: `http://${host}${PAGE}`, connection: 'close' }
+  const page = async (query: string): Promise<string> => (await exchange(port, PAGE + query, headers)).body
   return {
-    port: apache.port,
+    ask: (path, more, agent) => exchange(port, path, { host, ...more }, { agent }),
     async shown() {
       const balancers = await page('?xml=1')
       return new Map(
@@ -90,14 +92,14 @@ export async function startTheirs(t: TestContext, conf: string): Promise<Side> {
       )
     },
     async edit(balancer, url, { status = '', factor, set, route, redirect }) {
-      const form = new RegExp(`b=${balancer}&amp;w=[^"]*&amp;nonce=([^"]+)"`).exec(await page(''))
-      const fields = new URLSearchParams({ b: balancer, w: url, nonce: form?.[1] ?? '' })
+      const nonce = new RegExp(`b=${balancer}&amp;w=[^"]*&amp;nonce=([^"]+)"`).exec(await page(''))?.[1] ?? ''
+      const form = new URLSearchParams({ b: balancer, w: url, nonce })
       for (const [, sign, letter] of status.matchAll(/([-+])(\w)/g))
-        fields.set(`w_status_${letter}`, sign === '+' ? '1' : '0')
+        form.set(`w_status_${letter}`, sign === '+' ? '1' : '0')
       const others = { w_lf: factor, w_ls: set, w_wr: route, w_rr: redirect }
-      for (const [name, value] of Object.entries(others)) if (value !== undefined) fields.set(name, String(value))
-      const form_ = { ...headers, 'content-type': 'application/x-www-form-urlencoded' }
-      await exchange(apache.port, PAGE, form_, { body: String(fields) })
+      for (const [name, value] of Object.entries(others)) if (value !== undefined) form.set(name, String(value))
+      const type = { 'content-type': 'application/x-www-form-urlencoded' }
+      await exchange(port, PAGE, { ...headers, ...type }, { body: String(form) })
     },
   }
 }
@@ -135,7 +137,7 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
   const json = async <T>(path: string): Promise<T> =>
     JSON.parse((await exchange(port, `${PAGE}/api/${path}`, { connection: 'close' })).body)
   return {
-    port,
+    ask: (path, headers, agent) => exchange(port, path, headers, { agent }),
     async shown() {
       const [main] = (await json<State>('state')).proxies
       return new Map(
