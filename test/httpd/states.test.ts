@@ -34,9 +34,9 @@ const combinations = (letters: string): string[] =>
 
 /** What stands beside the member whose letters are looked at. */
 const COMPANIES = [
-  { what: 'alone', others: [] },
-  { what: 'beside a regular one and a spare', others: ['', 'R'] },
-  { what: 'beside a disabled one and a standby', others: ['D', 'H'] },
+  { what: 'alone', letters: 'INDSEHR', others: [] },
+  { what: 'beside a regular one and a spare', letters: 'INDSEHRC', others: ['', 'R'] },
+  { what: 'beside a disabled one and a standby', letters: 'INDSEHR', others: ['D', 'H'] },
 ]
 
 test(
@@ -44,8 +44,8 @@ test(
   peer('apache2', hasApache),
   async t => {
     const ports = await membersOf(t)
-    const cases = COMPANIES.flatMap(({ what, others }) =>
-      combinations('INDSEHR').map(letters => ({ what: `${letters || 'nothing'}, ${what}`, all: [letters, ...others] })),
+    const cases = COMPANIES.flatMap(({ what, letters: every, others }) =>
+      combinations(every).map(letters => ({ what: `${letters || 'nothing'}, ${what}`, all: [letters, ...others] })),
     )
     const member = (letters: string, i: number): string =>
       `BalancerMember http://127.0.0.1:${ports[i]}${letters === '' ? '' : ` status=${letters}`}`

@@ -57,7 +57,7 @@ const toggled = (letter: string): Walk => ({
 })
 
 const walks: readonly Walk[] = [
-  ...[...'INDSHR'].map(toggled),
+  ...[...'INDSHRC'].map(toggled),
   {
     what: 'killed, revived, and back when its time is over',
     members: ['', '', ''],
