@@ -33,6 +33,7 @@ const cases: readonly Case[] = [
   { what: 'factors with decimals', members: ['A', 'B loadfactor=2.5'], asked: times(12) },
   { what: 'a disabled one', members: ['A', 'B status=D', 'C', 'D'], asked: times(9) },
   { what: 'a stopped one', members: ['A', 'B status=+S', 'C'], asked: times(6) },
+  { what: 'one that shuts down', members: ['A status=OGF', 'B status=+I-Iu', 'C status=-OGF'], asked: times(6) },
   { what: 'one that drains', members: ['A', 'B status=N', 'C'], asked: times(6) },
   { what: 'hot standbys alone', members: ['A status=D', 'B status=H', 'C status=H'], asked: times(6) },
   { what: 'a hot standby that waits', members: ['A', 'B status=H'], asked: times(4) },

@@ -119,7 +119,10 @@ function compileMember({ url, parameters, place, name, health }: BalancerMember,
     loadFactor: Math.trunc(Number.parseFloat(parameters.get('loadfactor') ?? '1') * 100) / 100,
     lbSet: atoi(parameters.get('lbset') ?? '0'),
     retry: atoi(parameters.get('retry') ?? '60') * 1_000,
-    status: (parameters.get('status') ?? '').replace(/[^-+INDSEHRC]/gi, ''),
+    status: lettersOf(parameters.get('status') ?? ''),
     ...(healthCheck !== undefined && { healthCheck }),
   }
 }
+
+/** Letters as the core knows them: `U` takes a member out for good, as `D` does; `O`, `G` and `F` change nothing. */
+const lettersOf = (status: string): string => status.replace(/[ogf]/gi, '').replace(/u/gi, 'D')
