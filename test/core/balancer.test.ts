@@ -173,7 +173,7 @@ test('hashes the path, a cookie and the address of the client, and goes by reque
   }
   const cookie = { hash: 'cookie', name: 'id' } as const
   assert.match(one(cookie, keyed('7')), /^(\w) \1 \1$/)
-  assert.equal(one(cookie, requestOf(['Cookie: other=7'])), 'a b c')
+  for (const none of ['other=7', 'id=; id=7']) assert.equal(one(cookie, requestOf([`Cookie: ${none}`])), 'a b c')
   assert.equal(one({ hash: 'path' }, requestOf([]), '/room/1?a=1'), one({ hash: 'path' }, requestOf([]), '/room/1?b=2'))
   const rooms = new Set(Array.from({ length: 50 }, (_, i) => one({ hash: 'path' }, requestOf([]), `/room/${i}`, 1)))
   assert.equal(rooms.size, 4)
@@ -256,6 +256,7 @@ const sessions: [
   ['space before the equals sign', COOKIE, '/', 'SID =zz.c', 'c'],
   ['the first separator counts', COOKIE, '/', 'SID=a.b.c', 'a'],
   ['a name that only ends alike is none', COOKIE, '/', 'XSID=zz.c', 'a'],
+  ['an empty cookie names nobody, though another follows', COOKIE, '/', 'SID=; SID=zz.c', 'a'],
   ['a value without separator names nobody', COOKIE, '/', 'SID=c', 'a'],
   ['a semicolon belongs to the value', COOKIE, '/;sid=zz.c;foo=1', '', 'a'],
   [

@@ -1,30 +1,9 @@
-import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { Agent, createServer, request, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type TestContext, test } from 'node:test'
-import { createTunnelProxy } from '@ws-tunnel/core'
-import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
-import { appOf, closeAfter, listening } from '../core/gateway.ts'
+import { test } from 'node:test'
 import { peer } from '../support/peers.ts'
-import { hasApache, startApache } from './apache.ts'
-
-const LETTERS = ['a', 'b', 'c', 'd'] as const
-
-/** A balancer's lines, `A`-`D` for members that answer, `X` for one that cannot be reached, and what it is asked in turn. */
-interface Case {
-  readonly what: string
-  readonly members: readonly string[]
-  readonly set?: string
-  /** Further lines. */
-  readonly more?: string
-  /** Path, or path and cookie. */
-  readonly asked: readonly (string | readonly [path: string, cookie: string])[]
-}
+import { hasApache } from './apache.ts'
+import { type Case, compareCases } from './cases.ts'
 
 const times = (count: number): string[] => Array<string>(count).fill('/x')
-const routes = ['A route=ra', 'B route=rb', 'C route=rc']
-const sticky = 'stickysession=SID|sid'
 
 const cases: readonly Case[] = [
   { what: 'equals', members: ['A', 'B', 'C', 'D'], asked: times(12) },
@@ -62,148 +41,8 @@ const cases: readonly Case[] = [
     asked: ['/503', ...times(3)],
   },
   { what: 'paths of members', members: ['A/base', 'B/other/', 'C/'], asked: ['/path/y?z', '/path/y', '/path'] },
-  {
-    what: 'sessions',
-    members: routes,
-    set: sticky,
-    asked: [
-      '/x;sid=zz.rc',
-      '/x?sid=zz.rc',
-      '/x?q=1&sid=zz.rc&x=1',
-      ['/x?sid=zz.rb', 'SID=zz.rc'],
-      ['/x', 'a=b; SID=zz.rb'],
-      ['/x', 'SID =zz.rc'],
-      ['/x', 'XSID=zz.rc'],
-      ['/x', 'SID=a.b.rc'],
-      ['/x', 'SID=rc'],
-      ['/x', 'SID=zz.unknown'],
-      ['/x', 'SID=zz.ra, o=1'],
-      '/x;sid=zz.rc;foo=1',
-      '/x?sid=',
-      '/x?xsid=zz.rb',
-      '/x',
-      '/x',
-    ],
-  },
-  {
-    what: 'sessions that end at semicolons',
-    members: routes,
-    set: `${sticky} scolonpathdelim=On`,
-    asked: ['/x;sid=zz.rc;foo=1', '/x;sid=zz.rb'],
-  },
-  {
-    what: 'another separator',
-    members: routes,
-    set: 'stickysession=SID stickysessionsep=!',
-    asked: [
-      ['/x', 'SID=zz!rc'],
-      ['/x', 'SID=zz.rc'],
-    ],
-  },
-  {
-    what: 'no separator',
-    members: routes,
-    set: 'stickysession=SID stickysessionsep=Off',
-    asked: [
-      ['/x', 'SID=rb'],
-      ['/x', 'SID=rb'],
-    ],
-  },
-  {
-    what: 'a disabled one that hands its sessions on',
-    members: ['A route=ra status=D redirect=rc', 'B route=rb', 'C route=rc'],
-    set: sticky,
-    asked: ['/x?sid=z.ra', '/x?sid=z.ra', '/x'],
-  },
-  {
-    what: 'a disabled one that must not lose its sessions',
-    members: ['A route=ra status=D', 'B route=rb'],
-    set: `${sticky} nofailover=On`,
-    asked: ['/x?sid=z.ra', '/x?sid=z.no', '/x'],
-  },
-  {
-    what: 'a dead one with sessions',
-    members: ['X route=ra', 'B route=rb'],
-    set: sticky,
-    asked: ['/x?sid=z.ra', '/x?sid=z.ra'],
-  },
-  {
-    what: 'sessions that are made by Header, as the manual of mod_proxy_balancer shows',
-    members: routes,
-    set: 'stickysession=SID',
-    more: `Header add Set-Cookie "SID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED
-Header set X-Route "%{BALANCER_SESSION_ROUTE}e %{BALANCER_WORKER_ROUTE}e"
-RequestHeader set X-Route "%{BALANCER_WORKER_ROUTE}e" env=BALANCER_WORKER_ROUTE`,
-    asked: ['/x', ['/x', 'SID=.rb'], ['/x', 'SID=.rb'], ['/x', 'SID=.gone'], '/x'],
-  },
-  {
-    what: 'one that drains, with sessions',
-    members: ['A route=ra status=N', 'B route=rb'],
-    set: sticky,
-    asked: ['/x?sid=z.ra', '/x', '/x?sid=z.ra'],
-  },
 ]
 
-function confOf({ members, set, more = '' }: Case, ports: readonly number[], dead: number): string {
-  const addresses = new Map<string, number>([
-    ...LETTERS.map((letter, i): [string, number] => [letter, ports[i] as number]),
-    ['x', dead],
-  ])
-  const lines = members.map(member => {
-    const [, letter = '', rest = ''] = /^(\w)(.*)$/.exec(member) ?? []
-    return `BalancerMember http://127.0.0.1:${addresses.get(letter.toLowerCase())}${rest}`
-  })
-  const name = `balancer://b${Math.random().toString(36).slice(2)}`
-  return `<Proxy ${name}>\n${lines.join('\n')}\n${set === undefined ? '' : `ProxySet ${set}`}\n</Proxy>\nProxyPass / ${name}/\n${more}`
-}
-
-/** Answers with its letter, and with the path it saw where that is the question. */
-async function memberOf(t: TestContext, letter: string): Promise<number> {
-  const server: Server = createServer((req, res) => {
-    if (req.url?.startsWith('/503')) res.statusCode = 503
-    res.end(/path/.test(req.url ?? '') ? `${letter}${req.url}` : letter)
-  })
-  closeAfter(t, server)
-  return await listening(server)
-}
-
-async function ask(port: number, host: string, path: string, cookie = ''): Promise<string> {
-  const headers = { host, connection: 'close', ...(cookie !== '' && { cookie }) }
-  const asked = request({ port, path, headers, agent: new Agent() }).end()
-  const [res] = await once(asked, 'response')
-  let body = ''
-  for await (const chunk of res) body += chunk
-  const answer = res.statusCode === 200 ? body : String(res.statusCode)
-  return [answer, res.headers['set-cookie'], res.headers['x-route']].filter(part => part !== undefined).join(' ')
-}
-
-test('chooses whom a running httpd chooses, request by request', peer('apache2', hasApache), async t => {
-  const ports: number[] = []
-  for (const letter of LETTERS) ports.push(await memberOf(t, letter))
-  const gone = createServer().listen(0, '127.0.0.1')
-  await once(gone, 'listening')
-  const dead = (gone.address() as AddressInfo).port
-  await new Promise(resolve => gone.close(resolve))
-
-  const hosts = new Map(cases.map((one, i) => [`h${i}.test`, confOf(one, ports, dead)]))
-  const apache = await startApache(hosts)
-  t.after(() => apache.close())
-  let compared = 0
-  for (const [i, { what, asked }] of cases.entries()) {
-    const host = `h${i}.test`
-    const proxy = createTunnelProxy(fromHttpdConf({ text: hosts.get(host) as string }))
-    const server = createServer(appOf(proxy))
-    closeAfter(t, server)
-    t.after(() => proxy.close({ drainTimeout: 0 }))
-    const port = await listening(server)
-    const [theirs, ours]: [string[], string[]] = [[], []]
-    for (const one of asked) {
-      const [path, cookie] = typeof one === 'string' ? [one] : one
-      theirs.push(await ask(apache.port, host, path as string, cookie))
-      ours.push(await ask(port, host, path as string, cookie))
-      compared++
-    }
-    assert.equal(ours.join(' '), theirs.join(' '), what)
-  }
-  t.diagnostic(`requests compared: ${compared}`)
-})
+test('chooses whom a running httpd chooses, request by request', peer('apache2', hasApache), t =>
+  compareCases(t, cases),
+)

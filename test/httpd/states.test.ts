@@ -82,8 +82,9 @@ test(
     await Promise.all(Array.from({ length: 4 }, askInTurn))
     await compare('after')
     assert.equal(different.slice(0, 20).join('\n'), '', `${different.length} of ${cases.length * 3}`)
+    t.diagnostic(`compared: ${cases.length * 3}`)
   },
 )
 
 const linesOf = (members: readonly Shown[] | undefined): string =>
-  String(members?.map(({ status, elected, busy, load }) => `${status} elected=${elected} busy=${busy} load=${load}`))
+  String(members?.map(({ status, elected, load }) => `${status} elected=${elected} load=${load}`))

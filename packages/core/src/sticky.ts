@@ -54,7 +54,7 @@ function pathParameter(url: string, { path, semicolonEnds }: StickySettings): st
 export function cookieValue(cookies: string, name: string): string | undefined {
   for (let at = cookies.indexOf(name); at !== -1; at = cookies.indexOf(name, at + 1)) {
     if (at > 0 && !/[;,\s]/.test(cookies[at - 1] as string)) continue
-    const value = /^\s*=([^;,]+)/.exec(cookies.slice(at + name.length))?.[1]
+    const value = /^\s*=(?=.)([^;,]*)/.exec(cookies.slice(at + name.length))?.[1]
     if (value !== undefined) return value
   }
   return undefined

@@ -81,7 +81,7 @@ function compileBalancer({ name, place, parameters, members }: Balancer, context
       expected: 'byrequests, bytraffic or bybusyness',
     })
   }
-  const [cookie = '', path = cookie] = (parameters.get('stickysession') ?? '').split('|')
+  const [, cookie = '', path = cookie] = /^([^|]*)(?:\|(.*))?/.exec(parameters.get('stickysession') ?? '') ?? []
   const separator = parameters.get('stickysessionsep') ?? '.'
   const attempts = parameters.get('maxattempts')
   return {
