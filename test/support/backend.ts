@@ -63,6 +63,8 @@ export interface BackendOptions {
   /** Listen at this unix socket. */
   path?: string
   host?: string
+  /** @default any */
+  port?: number
 }
 
 export interface Backend {
@@ -89,7 +91,10 @@ export interface Backend {
 }
 
 /** A backend over raw sockets that does with each connection what `script` says. */
-export async function startBackend(script: Script, { tls, path, host }: BackendOptions = {}): Promise<Backend> {
+export async function startBackend(
+  script: Script,
+  { tls, path, host, port: wanted = 0 }: BackendOptions = {},
+): Promise<Backend> {
   let current = script
   const sockets = new Set<Socket>()
   const accept = (socket: Socket): void => {
@@ -115,7 +120,7 @@ export async function startBackend(script: Script, { tls, path, host }: BackendO
   server.on('tlsClientError', () => {})
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    if (path === undefined) server.listen(0, host ?? '127.0.0.1', resolve)
+    if (path === undefined) server.listen(wanted, host ?? '127.0.0.1', resolve)
     else server.listen(path, resolve)
   })
   const port = path === undefined ? (server.address() as AddressInfo).port : 0

@@ -23,6 +23,7 @@ import {
 } from './health-options.ts'
 import type { Member } from './member.ts'
 import type { RouteDefaults, RouteSettings } from './options.ts'
+import { type ResolveOptions, type ResolveSettings, readResolve, resolveOption } from './resolve-options.ts'
 
 /**
  * What a backend says of itself, from whichever route it is reached: worker parameters of ProxyPass and BalancerMember,
@@ -55,6 +56,8 @@ export interface MemberOptions extends WorkerOptions {
   status?: string
   /** What it has otherwise than the balancer says; `false` is no check. @default the balancer's */
   healthCheck?: Partial<HealthCheckOptions> | false
+  /** The host is a name that stands for one member per address, or per SRV record; each gets a `routeId` of its own. @default undefined */
+  resolve?: ResolveOptions
 }
 
 /** Requests of one session go to one member (stickysession=). */
@@ -157,6 +160,17 @@ export interface MemberSettings extends WorkerSettings {
   readonly status: string
   readonly slowStart: number
   readonly healthCheck: HealthCheckSettings | undefined
+  /** The URL with a name of which `url` has an address: TLS and Host go by the name. */
+  readonly named: string | undefined
+}
+
+/** Members that stand behind a name. */
+export interface NamedMembers {
+  readonly resolve: ResolveSettings
+  /** Of the option, for errors. */
+  readonly where: string
+  /** Of each, but for `url` and `routeId`. */
+  readonly settings: MemberSettings
 }
 
 /** Sessions with every setting present. */
@@ -167,6 +181,7 @@ export interface StickySettings extends Readonly<Required<Omit<StickySessionOpti
 /** A balancer with every setting present. */
 export interface BalancerSettings {
   readonly members: readonly MemberSettings[]
+  readonly named: readonly NamedMembers[]
   readonly lbMethod: LbMethod
   readonly stickySession: StickySettings | undefined
   readonly maxAttempts: number | undefined
@@ -269,6 +284,7 @@ const MEMBER_CHECKS: Record<keyof MemberOptions, Check> = {
   retry: duration,
   status: letters,
   healthCheck: memberHealthCheck,
+  resolve: resolveOption,
 }
 
 const STICKY_CHECKS: Record<keyof StickySessionOptions, Check> = {
@@ -336,10 +352,17 @@ export function readMember(
 ): MemberSettings {
   const worker = readWorker(where, options, MEMBER_CHECKS)
   const { routeId, redirect, loadFactor = 1, lbSet = 0, retry = 60_000, status = '' } = options
-  if (stickySession?.set !== undefined && routeId === undefined)
+  if (stickySession?.set !== undefined && routeId === undefined && options.resolve === undefined)
     throw wrong(`${where}.routeId`, 'given, as stickySession.set needs it', undefined)
   const healthCheck = readHealthCheck(`${where}.healthCheck`, options.healthCheck, shared)
-  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck }
+  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck, named: undefined }
+}
+
+function readNamed(where: string, options: MemberOptions, settings: MemberSettings): NamedMembers[] {
+  if (options.resolve === undefined) return []
+  if (options.routeId !== undefined)
+    throw wrong(`${where}.routeId`, 'absent, as each member behind a name gets its own', options.routeId)
+  return [{ where, settings, resolve: readResolve(where, settings.url, options.resolve) }]
 }
 
 /** What of a member may change while it serves; an empty `routeId` or `redirect` is none. */
@@ -381,11 +404,14 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
   if (healthCheck !== undefined) readHealthCheck(`${where}.healthCheck`, undefined, healthCheck)
   const stickySession =
     own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
-  const members = own.members.map((member, i) =>
-    readMember(`${where}.members[${i}]`, member, { slowStart, stickySession, healthCheck }),
-  )
+  const all = own.members.map((options, i) => {
+    const place = `${where}.members[${i}]`
+    const settings = readMember(place, options, { slowStart, stickySession, healthCheck })
+    return { settings, named: readNamed(place, options, settings) }
+  })
   return {
-    members,
+    members: all.filter(({ named }) => named.length === 0).map(({ settings }) => settings),
+    named: all.flatMap(({ named }) => named),
     lbMethod,
     stickySession,
     maxAttempts,

@@ -6,8 +6,11 @@ import {
   type LbFunction,
   type LbMethod,
   type MemberOptions,
+  type MemberSettings,
+  type NamedMembers,
   readMember,
 } from './balancer-options.ts'
+import { wrong } from './checks.ts'
 import { WsTunnelError } from './errors.ts'
 import { hashing, hashKey, type Trusts } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
@@ -42,6 +45,7 @@ export class Balancer {
   readonly #trusts: Trusts
   readonly #waits = new Set<AbortController>()
   readonly #watchers = new Set<MemberWatcher>()
+  #expected: Promise<void> | undefined
   #closed = false
 
   /**
@@ -53,6 +57,8 @@ export class Balancer {
     this.#settings = settings
     this.#trusts = trusts
     this.#members = settings.members.map((member, i) => new Member(member, `balancers.${name}.members[${i}]`))
+    // What is wrong with a URL must not wait until its name is resolved.
+    for (const { settings: member, where } of settings.named) new Member(member, where)
   }
 
   /** Name of its method, such as `bybusyness` or `hash of cookie id`; `custom` where that is a function. */
@@ -70,14 +76,43 @@ export class Balancer {
    */
   add(options: MemberOptions): Member {
     const where = `balancers.${this.name}.members[${this.#members.length}]`
-    const member = new Member(readMember(where, options, this.#settings), where)
-    if (this.#members.some(({ url }) => url === member.url))
-      throw new WsTunnelError('WST_ERR_OPTION', { detail: `${member.url} is a member of ${this.name} already` })
-    member.warmUp()
+    const settings = readMember(where, options, this.#settings)
+    if (options.resolve !== undefined)
+      throw wrong(`${where}.resolve`, 'absent: names are resolved that stand in the options', options.resolve)
+    const member = this.join(settings, true)
+    if (member === undefined)
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: `${settings.url} is a member of ${this.name} already` })
+    return member
+  }
+
+  /**
+   * Adds a member whose settings are right.
+   *
+   * @param warmingUp it has a slow start
+   * @returns `undefined` where another has its URL.
+   */
+  join(settings: MemberSettings, warmingUp: boolean): Member | undefined {
+    const member = new Member(settings, `balancers.${this.name}.members[${this.#members.length}]`)
+    if (this.#members.some(({ url }) => url === member.url)) return undefined
+    if (warmingUp) member.warmUp()
     this.#members.push(member)
     member.tell('added')
     for (const watcher of this.#watchers) watcher.joined(member)
     return member
+  }
+
+  /** Members will have come when this is done: who finds none waits for it. */
+  expect(members: Promise<void>): void {
+    const before = this.#expected
+    const all = Promise.all([before, members]).then(() => {
+      if (this.#expected === all) this.#expected = undefined
+    })
+    this.#expected = all
+  }
+
+  /** Members that stand behind a name. */
+  get named(): readonly NamedMembers[] {
+    return this.#settings.named
   }
 
   /** Its tunnels go on, new requests go to others. @returns whether it was a member. */
@@ -112,10 +147,12 @@ export class Balancer {
    *
    * @param url path and query for the balancer
    * @param refusals of members that this request has asked before
-   * @returns a promise only where nobody is usable and the balancer waits.
+   * @returns a promise only where nobody is usable and the balancer waits, or nobody is there yet.
    * @throws {WsTunnelError} `WST_ERR_NO_MEMBER`
    */
   elect(req: IncomingMessage, url: string, refusals: Refusals = NOBODY): Member | Promise<Member> {
+    if (this.#members.length === 0 && this.#expected !== undefined)
+      return this.#expected.then(() => this.elect(req, url, refusals))
     this.#forceRecovery()
     const member =
       this.#ofSession(req, url, refusals) ?? this.#best(req, url, refusals) ?? this.#wait(req, url, refusals)

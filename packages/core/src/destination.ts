@@ -188,8 +188,8 @@ export class Destinations {
 
   /** Many URLs may name one backend; its pool is one. */
   #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
-    const { secure, authority, socketPath = '' } = origin
-    const key = `${secure} ${authority} ${socketPath} ${settings.keepAlive}`
+    const { secure, authority, socketPath = '', address = '' } = origin
+    const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive}`
     const known = this.#workers.get(key)
     if (known !== undefined) return known
     if (this.#workers.size >= MAX_WORKERS) {

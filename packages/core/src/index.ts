@@ -43,6 +43,8 @@ export type {
   WsTunnelOptions,
 } from './options.ts'
 export { createTunnelProxy, type DiagnosticsMessages, type HandleContext, type TunnelProxy } from './proxy.ts'
+export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './resolve-options.ts'
+export type { ResolveMessage } from './resolved-members.ts'
 export type { RouteStatus } from './route.ts'
 export type { Captures } from './target.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel.ts'

@@ -68,6 +68,7 @@ export class Member {
   #failedAt = 0
   readonly #traffic = new Traffic()
   readonly #tunnels = new Set<Tunnel>()
+  readonly #whenIdle: (() => void)[] = []
   /** Balance of what it got and what is its due. httpd: `lbstatus`. */
   lbStatus = 0
   /** How often it was chosen. */
@@ -80,7 +81,10 @@ export class Member {
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for a URL that is none. */
   constructor(settings: MemberSettings, where: string) {
     this.url = settings.url
-    this.template = parseTarget(settings.url, { groups: false, params: [] }, `${where}.url`)
+    const read = (url: string): TargetTemplate => parseTarget(url, { groups: false, params: [] }, `${where}.url`)
+    const { origin, ...template } = read(settings.named ?? settings.url)
+    const address = settings.named === undefined ? {} : { address: read(settings.url).origin.host }
+    this.template = { ...template, origin: { ...origin, ...address } }
     this.#worker = new NamedWorker(settings)
     this.routeId = settings.routeId
     this.redirect = settings.redirect
@@ -224,7 +228,14 @@ export class Member {
     return () => {
       if (inside) this.busy--
       inside = false
+      if (this.busy === 0) for (const call of this.#whenIdle.splice(0)) call()
     }
+  }
+
+  /** Calls once when no request and no tunnel is under way. */
+  whenIdle(call: () => void): void {
+    if (this.busy === 0) call()
+    else this.#whenIdle.push(call)
   }
 
   /**

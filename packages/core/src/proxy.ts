@@ -15,6 +15,7 @@ import { resolveOptions, type Settings, type WsTunnelOptions } from './options.t
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
 import { cut, relay, relayInterim } from './relay.ts'
+import { ResolvedMembers, type ResolveMessage } from './resolved-members.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
 import { LocalDestination, type RouteStatus, type Routing, settingsFor } from './route.ts'
@@ -80,6 +81,8 @@ export interface DiagnosticsMessages {
   'ws-tunnel:member': MemberMessage
   /** A member of a balancer was checked. */
   'ws-tunnel:health': HealthMessage
+  /** A name that stands for members of a balancer was asked for. */
+  'ws-tunnel:resolve': ResolveMessage
 }
 
 /** One request that a route matched. */
@@ -120,12 +123,16 @@ class RoutedProxy implements TunnelProxy {
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   readonly #healthChecks: HealthChecks
+  readonly #resolvedMembers: readonly ResolvedMembers[]
   #closing = false
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     this.#routes = new RouteTable(settings, single)
     this.#healthChecks = new HealthChecks(settings, this.#routes.balancers)
+    this.#resolvedMembers = Array.from(this.#routes.balancers.values(), balancer =>
+      balancer.named.map(named => new ResolvedMembers(balancer, named)),
+    ).flat()
   }
 
   get tunnels(): ReadonlySet<Tunnel> {
@@ -417,6 +424,7 @@ class RoutedProxy implements TunnelProxy {
   } = {}): Promise<void> => {
     this.#closing = true
     this.#healthChecks.close()
+    for (const members of this.#resolvedMembers) members.stop()
     const cutAll = (): void => {
       for (const giveUp of this.#forwards.values()) giveUp()
       for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))

@@ -24,6 +24,8 @@ export interface TargetOrigin {
   /** Host name or address, lower-case, IPv6 without brackets. */
   readonly host: string
   readonly port: number
+  /** What the name stands for, where that is known: it is not looked up. */
+  readonly address?: string
   /** As it stands in `Host`: IPv6 in brackets, the scheme's default port left out. */
   readonly authority: string
   /** `unix:` socket to connect to instead of host and port. */

@@ -25,7 +25,7 @@ export class Worker {
   constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: WorkerSettings) {
     this.origin = origin
     this.connectOptions = {
-      host: origin.host,
+      host: origin.address ?? origin.host,
       port: origin.port,
       ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
       ...(lookup === undefined ? {} : { lookup: guarded(lookup) }),

@@ -33,7 +33,7 @@ export function namedProxies(proxies: Proxies): Map<string, ManagedProxy> {
   return new Map(named as [string, ManagedProxy][])
 }
 
-type OfProxy = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-tunnel:health'>
+type OfProxy = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-tunnel:health' | 'ws-tunnel:resolve'>
 
 type Hearing = { [Name in OfProxy]?: (message: DiagnosticsMessages[Name], proxy: string) => void }
 
