@@ -99,7 +99,7 @@ function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher
     watcher.started({ destroy: fail })
 
     const question = requestHead(ask)
-    const { host, port } = worker.origin
+    const { host, address: there = host, port } = worker.origin
     const start = (address: string, lookup: LookupFunction | undefined): void => {
       asking =
         question === undefined
@@ -115,7 +115,7 @@ function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher
             })
       if (asking === undefined) settle({ lookup })
     }
-    if (isIP(host) !== 0) start(host, undefined)
+    if (isIP(there) !== 0) start(there, undefined)
     else
       find(worker, (error, found, family) => {
         if (over) return
