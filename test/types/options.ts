@@ -1,5 +1,6 @@
 // Compiled by `tsc -p tsconfig.check.json`, never run: what must compile does, and each line below a `@ts-expect-error` must not.
 
+import { Resolver } from 'node:dns/promises'
 import { createTunnelProxy, type Only, type RouteOptions, type Target, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
@@ -136,6 +137,24 @@ accept({ target: false, trustProxy: {} })
 accept({ target: false, onClose: (_, { reason }) => void (reason === 'timeout') })
 // @ts-expect-error there is no such code
 accept({ target: false, onError: error => void (error.code === 'ECONNREFUSED') })
+
+// Health checks, and names of members.
+const members = [
+  { url: 'ws://a', healthCheck: { uri: '/up' } },
+  { url: 'ws://b', healthCheck: false },
+  { url: 'ws://c', resolve: { type: 'SRV', resolver: new Resolver() } },
+  { url: 'ws://d', resolve: { resolver: async () => [{ address: '10.0.0.1' }] } },
+] as const
+accept({
+  target: 'balancer://x',
+  balancers: { x: { members, healthCheck: { method: 'GET', expect: a => a.body !== '' } } },
+})
+// @ts-expect-error a balancer says how
+accept({ target: false, balancers: { x: { members, healthCheck: { interval: 5 } } } })
+// @ts-expect-error a promise is always true
+accept({ target: false, balancers: { x: { members, healthCheck: { method: 'GET', expect: async () => true } } } })
+// @ts-expect-error there are no such records
+accept({ target: false, balancers: { x: { members: [{ url: 'ws://a', resolve: { type: 'MX' } }] } } })
 
 // The proxy, the middleware, the plugin.
 const proxy = createTunnelProxy({ target: 'ws://h/' })

@@ -6,7 +6,9 @@ export type { Access, AccessOptions, Authorize, ManagerOptions } from './options
 export type {
   BalancerView,
   FleetView,
+  HealthView,
   MemberView,
+  PastCheck,
   ProxyView,
   RouteView,
   Sample,
