@@ -149,6 +149,14 @@ ProxySet keepalive=On
   assert.match(diagnostics.map(({ message }) => message).join(), /'max=2' because of worker sharing: line 2/)
 })
 
+test('lets no line share the worker of another host, whatever their names look like', () => {
+  const urls = (text: string): unknown => compileHttpdConf({ text }).options?.workers?.map(({ url }) => url)
+  assert.deepEqual(urls('ProxyPass /a ws://b max=3\nProxyPass /b ws://b2/ max=5'), ['ws://b', 'ws://b2/'])
+  const captures = Array.from({ length: 12 }, (_, i) => `$${i % 9}a`).join('')
+  const slow = `ProxyPassMatch ^/m/(.*)$ http://b.test/${captures}b max=1\nProxyPassMatch ^/n/(.*)$ http://b.test/${'a'.repeat(400)}$1`
+  assert.equal((urls(slow) as string[]).length, 2)
+})
+
 test('takes the virtual host that is asked for, over the main server', () => {
   const text = `ProxyVia On\nProxyPass /all ws://all.test/\n<VirtualHost *:80>\nServerName one.test\nServerAlias *.one.test\nProxyPass /1 ws://b.test/\n</VirtualHost>\n<VirtualHost *:80>\nServerName two.test\nProxyVia Off\nProxyPass /2 ws://b.test/\n</VirtualHost>`
   const paths = (serverName: string): unknown[] => routesOf(text, { serverName }).map(({ path, via }) => [path, via])

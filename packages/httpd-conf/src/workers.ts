@@ -126,10 +126,17 @@ const sectionAliases = (server: Server): Alias[] =>
 const lowerOrigin = (url: string): string =>
   url.replace(/^unix:[^|]*\|/i, '').replace(/^([a-z]+:\/\/[^/]*)/i, origin => origin.toLowerCase())
 
+/** httpd: ap_proxy_get_worker_ex, ap_proxy_strcmp_ematch. */
 function shares({ url, matchable }: Worker, other: string): boolean {
   const [name, text] = [lowerOrigin(url), lowerOrigin(other)]
+  const origin = /^[a-z]+:\/\/[^/]*/.exec(text)?.[0] ?? text
+  if (name.length > text.length || name.length < origin.length) return false
   if (!matchable) return text.startsWith(name)
-  if (name.length > text.length) return false
-  const pieces = name.split(/(?:\$\d)+/).map(part => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
-  return new RegExp(`^${pieces.join('.*?')}`, 's').test(text)
+  // A beginning is enough, so each piece counts where it comes first.
+  let end = 0
+  return name.split(/(?:\$\d)+/).every((piece, i) => {
+    const at = text.indexOf(piece, end)
+    end = at + piece.length
+    return i === 0 ? at === 0 : at !== -1
+  })
 }
