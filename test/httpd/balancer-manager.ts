@@ -5,6 +5,7 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
 import { managerPage, type State } from '@ws-tunnel/manager'
 import { appOf, closeAfter, listening } from '../core/gateway.ts'
+import { openTunnel, type RawClient } from '../support/client.ts'
 import { startApache } from './apache.ts'
 
 /** What balancer-manager shows of a member, in its words. */
@@ -33,6 +34,8 @@ export interface Edit {
 /** A gateway with its manager. */
 export interface Side {
   ask(path: string, headers?: Record<string, string>, agent?: Agent): Promise<Answer>
+  /** Opens a tunnel. */
+  tunnel(path: string): Promise<RawClient>
   /** Members of each balancer, in order. */
   shown(): Promise<Map<string, Shown[]>>
   edit(balancer: string, url: string, edit: Edit): Promise<void>
@@ -82,6 +85,7 @@ function theirSide(port: number, host: string): Side {
   const page = async (query: string): Promise<string> => (await exchange(port, PAGE + query, headers)).body
   return {
     ask: (path, more, agent) => exchange(port, path, { host, ...more }, { agent }),
+    tunnel: async path => (await openTunnel(port, path, { headers: { Host: host } })).client,
     async shown() {
       const balancers = await page('?xml=1')
       return new Map(
@@ -138,6 +142,7 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
     JSON.parse((await exchange(port, `${PAGE}/api/${path}`, { connection: 'close' })).body)
   return {
     ask: (path, headers, agent) => exchange(port, path, headers, { agent }),
+    tunnel: async path => (await openTunnel(port, path)).client,
     async shown() {
       const [main] = (await json<State>('state')).proxies
       return new Map(

@@ -38,7 +38,9 @@ function confOf({ members, set, more = '' }: Case, ports: readonly number[], dea
 async function memberOf(t: TestContext, letter: string): Promise<number> {
   const server: Server = createServer((req, res) => {
     if (req.url?.startsWith('/503')) res.statusCode = 503
-    res.end(/path/.test(req.url ?? '') ? `${letter}${req.url}` : letter)
+    if (req.url?.startsWith('/silent')) return
+    if (req.url?.startsWith('/big')) res.end(letter.padEnd(20_000))
+    else res.end(/path/.test(req.url ?? '') ? `${letter}${req.url}` : letter)
   })
   closeAfter(t, server)
   return await listening(server)
@@ -50,7 +52,8 @@ async function ask(port: number, host: string, path: string, cookie = ''): Promi
   const [res] = await once(asked, 'response')
   let body = ''
   for await (const chunk of res) body += chunk
-  const answer = res.statusCode === 200 ? body : String(res.statusCode)
+  // Where httpd says 502 of a silence we say 504: a deviation that is listed.
+  const answer = res.statusCode === 200 ? body.trimEnd() : String(res.statusCode).replace('504', '502')
   return [answer, res.headers['set-cookie'], res.headers['x-route']].filter(part => part !== undefined).join(' ')
 }
 

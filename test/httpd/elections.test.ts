@@ -4,6 +4,7 @@ import { hasApache } from './apache.ts'
 import { type Case, compareCases } from './cases.ts'
 
 const times = (count: number): string[] => Array<string>(count).fill('/x')
+const big = (count: number): string[] => Array<string>(count).fill('/big')
 
 const cases: readonly Case[] = [
   { what: 'equals', members: ['A', 'B', 'C', 'D'], asked: times(12) },
@@ -27,6 +28,19 @@ const cases: readonly Case[] = [
     set: 'lbmethod=bybusyness',
     asked: times(6),
   },
+  { what: 'the least traffic', members: ['A', 'B'], set: 'lbmethod=bytraffic', asked: big(8) },
+  {
+    what: 'the least traffic for its factor',
+    members: ['A', 'B loadfactor=3'],
+    set: 'lbmethod=bytraffic',
+    asked: big(12),
+  },
+  {
+    what: 'the least traffic, of different answers',
+    members: ['A', 'B', 'C loadfactor=2'],
+    set: 'lbmethod=bytraffic',
+    asked: ['/big', '/x', '/x', '/big', '/x', '/big', '/big', '/x', '/big', '/x', '/x', '/x', '/big', '/big'],
+  },
   { what: 'a dead one and a good one', members: ['X', 'B'], asked: times(4) },
   { what: 'a dead one without further attempts', members: ['X', 'B'], set: 'maxattempts=0', asked: times(4) },
   { what: 'a dead one whose errors are ignored', members: ['X status=+I', 'B'], asked: times(4) },
@@ -34,6 +48,20 @@ const cases: readonly Case[] = [
   { what: 'dead ones alone, not tried again', members: ['X', 'X/1'], set: 'forcerecovery=Off', asked: times(3) },
   { what: 'a standby for a dead one', members: ['X', 'B status=H'], asked: times(3) },
   { what: 'nobody', members: [], asked: times(1) },
+  {
+    what: 'a silence that fails its member',
+    members: ['A timeout=1', 'B', 'C'],
+    set: 'failontimeout=On',
+    asked: ['/silent', ...times(4)],
+  },
+  { what: 'a silence that fails nobody', members: ['A timeout=1', 'B'], asked: ['/silent', ...times(4)] },
+  { what: 'nobody usable for as long as one waits', members: ['A status=D'], set: 'timeout=1', asked: times(1) },
+  {
+    what: 'an answer that fails no member whose errors are ignored',
+    members: ['A status=I', 'B'],
+    set: 'failonstatus=503',
+    asked: ['/503', '/503', ...times(3)],
+  },
   {
     what: 'an answer that fails its member',
     members: ['A', 'B'],
