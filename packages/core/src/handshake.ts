@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AnswerHead } from './answer-head.ts'
 import { WsTunnelError } from './errors.ts'
@@ -101,8 +101,7 @@ export function checkSwitch(response: AnswerHead, token: string, key?: string): 
   }
   if (!namesUpgrade(headerLines(response, 'connection'))) throw refuse('no Connection: upgrade')
   if (key !== undefined && token.toLowerCase() === 'websocket') {
-    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-    if (headerValue(response, 'sec-websocket-accept') !== accept.digest('base64'))
-      throw refuse('wrong Sec-WebSocket-Accept')
+    const accept = hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
+    if (headerValue(response, 'sec-websocket-accept') !== accept) throw refuse('wrong Sec-WebSocket-Accept')
   }
 }

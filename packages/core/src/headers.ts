@@ -3,24 +3,34 @@ import type { BalancerChoice } from './balancer-options.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderEditing } from './options.ts'
 
+/** Whether a name is the one given in lower case; most differ in length already. */
+const isNamed = (name: string, lower: string): boolean => name.length === lower.length && name.toLowerCase() === lower
+
 /**
  * Header fields in the order, case and number they came in (RFC 9110 5.3). Names are compared without case.
  */
 export class HeaderList {
   #fields: [name: string, value: string][] = []
 
-  /** From Node's `rawHeaders`: name, value, name, value. */
-  static from(raw: readonly string[]): HeaderList {
+  /** From Node's `rawHeaders`: name, value, name, value; of them those whose lower-case name passes. */
+  static from(raw: readonly string[], keep?: (lowerName: string) => boolean): HeaderList {
     const list = new HeaderList()
-    for (let i = 0; i + 1 < raw.length; i += 2) list.#fields.push([raw[i] as string, raw[i + 1] as string])
+    list.#add(raw, keep)
     return list
+  }
+
+  #add(raw: readonly string[], keep: ((lowerName: string) => boolean) | undefined): void {
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = raw[i] as string
+      if (keep === undefined || keep(name.toLowerCase())) this.#fields.push([name, raw[i + 1] as string])
+    }
   }
 
   /** Every line of the field. */
   getAll(name: string): string[] {
     const lower = name.toLowerCase()
     const values: string[] = []
-    for (const field of this.#fields) if (field[0].toLowerCase() === lower) values.push(field[1])
+    for (const field of this.#fields) if (isNamed(field[0], lower)) values.push(field[1])
     return values
   }
 
@@ -31,15 +41,16 @@ export class HeaderList {
   }
 
   has(name: string): boolean {
-    return this.getAll(name).length > 0
+    const lower = name.toLowerCase()
+    return this.#fields.some(field => isNamed(field[0], lower))
   }
 
   /** One line in the place of the first, the others go; at the end if there was none. */
   set(name: string, value: string): this {
     const lower = name.toLowerCase()
-    const at = this.#fields.findIndex(field => field[0].toLowerCase() === lower)
+    const at = this.#fields.findIndex(field => isNamed(field[0], lower))
     if (at === -1) return this.append(name, value)
-    this.#fields = this.#fields.filter((field, i) => i === at || field[0].toLowerCase() !== lower)
+    this.#fields = this.#fields.filter((field, i) => i === at || !isNamed(field[0], lower))
     this.#fields[at] = [name, value]
     return this
   }
@@ -49,9 +60,16 @@ export class HeaderList {
     return this
   }
 
+  /** Appends those of Node's `rawHeaders` whose lower-case name passes. */
+  appendRaw(raw: readonly string[], keep: (lowerName: string) => boolean): this {
+    this.#add(raw, keep)
+    return this
+  }
+
   unset(name: string): this {
     const lower = name.toLowerCase()
-    return this.filter(field => field !== lower)
+    if (this.has(lower)) this.#fields = this.#fields.filter(field => !isNamed(field[0], lower))
+    return this
   }
 
   /** Keeps the fields whose lower-case name passes. */
@@ -72,7 +90,9 @@ export class HeaderList {
 
   /** Name, value, name, value: what `writeHead` and `http.request` take to keep order and duplicates. */
   toRaw(): string[] {
-    return this.#fields.flat()
+    const raw: string[] = []
+    for (const field of this.#fields) raw.push(field[0], field[1])
+    return raw
   }
 }
 
@@ -92,7 +112,7 @@ export function headerLines(req: MessageHead, name: string): string[] {
   const lines: string[] = []
   const { rawHeaders } = req
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    if ((rawHeaders[i] as string).toLowerCase() === lower) lines.push(rawHeaders[i + 1] as string)
+    if (isNamed(rawHeaders[i] as string, lower)) lines.push(rawHeaders[i + 1] as string)
   }
   return lines
 }
@@ -133,10 +153,20 @@ function isProtected(name: string): boolean {
   )
 }
 
+/** Which fields are end-to-end: neither hop-by-hop nor named by one of these lines of Connection. */
+function endToEnd(connection: readonly string[]): (lowerName: string) => boolean {
+  const named = listMembers(connection).map(name => name.toLowerCase())
+  return name => !HOP_BY_HOP.has(name) && !(named.includes(name) && !isProtected(name))
+}
+
 /** Takes the hop-by-hop fields out, and those that Connection names. httpd: ap_proxy_clear_connection. */
 export function removeHopByHop(headers: HeaderList): HeaderList {
-  const named = new Set(listMembers(headers.getAll('connection')).map(name => name.toLowerCase()))
-  return headers.filter(name => !HOP_BY_HOP.has(name) && !(named.has(name) && !isProtected(name)))
+  return headers.filter(endToEnd(headers.getAll('connection')))
+}
+
+/** The end-to-end fields of a request or answer. */
+export function endToEndHeaders(message: MessageHead): HeaderList {
+  return HeaderList.from(message.rawHeaders, endToEnd(headerLines(message, 'connection')))
 }
 
 /** The request as the proxy sees it, for the headers it adds. */
@@ -166,14 +196,13 @@ const isForwarded = (name: string): boolean => name === 'forwarded' || name.star
  * X-Forwarded-*. httpd: ap_proxy_create_hdrbrgd. Framing and Connection are the caller's.
  */
 export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): HeaderList {
-  const headers = removeHopByHop(HeaderList.from(req.rawHeaders)).filter(name => {
-    if (name === 'host' || name === 'expect' || name.startsWith(':')) return false
-    if (forwarding.trusted) return true
-    // An underscore twin reads as the real field in CGI-like backends (CVE-2025-64484).
-    return !isForwarded(name.replaceAll('_', '-'))
-  })
+  const isEndToEnd = endToEnd(headerLines(req, 'connection'))
   const list = new HeaderList().append('Host', forwarding.preserveHost ? forwarding.host : forwarding.targetHost)
-  for (const [name, value] of headers) list.append(name, value)
+  list.appendRaw(req.rawHeaders, name => {
+    if (name === 'host' || name === 'expect' || name.startsWith(':') || !isEndToEnd(name)) return false
+    // An underscore twin reads as the real field in CGI-like backends (CVE-2025-64484).
+    return forwarding.trusted || !isForwarded(name.replaceAll('_', '-'))
+  })
   if (forwarding.trusted && forwarding.addHeaders) {
     list.filter(name => !(name.includes('_') && isForwarded(name.replaceAll('_', '-'))))
   }

@@ -13,6 +13,15 @@ export interface ReverseMapping {
 /** httpd: process_proxy_header. */
 const LOCATION_FIELDS: ReadonlySet<string> = new Set(['location', 'content-location', 'uri', 'destination'])
 
+/** Whether an answer has any of the fields that {@link passReverse} rewrites. */
+export function hasReversible(headers: HeaderList): boolean {
+  for (const [name] of headers) {
+    const lower = name.toLowerCase()
+    if (lower === 'set-cookie' || LOCATION_FIELDS.has(lower)) return true
+  }
+  return false
+}
+
 /** Rewrites the four URL fields and Set-Cookie of an answer. */
 export function passReverse(headers: HeaderList, mapping: ReverseMapping): HeaderList {
   const { locations, cookiePaths, cookieDomains } = mapping

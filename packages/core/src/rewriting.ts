@@ -4,8 +4,9 @@ import type { Destination, Elected } from './destination.ts'
 import {
   addVia,
   editHeaders,
+  endToEndHeaders,
   type Forwarding,
-  HeaderList,
+  type HeaderList,
   headerLines,
   headerValue,
   listMembers,
@@ -13,7 +14,7 @@ import {
   requestHeaders,
 } from './headers.ts'
 import type { RouteSettings, Settings } from './options.ts'
-import { passReverse, type ReverseMapping } from './pass-reverse.ts'
+import { hasReversible, passReverse, type ReverseMapping } from './pass-reverse.ts'
 import { allowedToken, announcesBody } from './upgrade.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
@@ -94,9 +95,9 @@ export class Rewriting {
   }
 
   #answer(response: AnswerHead, destination: Destination): HeaderList {
-    const headers = removeHopByHop(HeaderList.from(response.rawHeaders))
+    const headers = endToEndHeaders(response)
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
-    passReverse(headers, this.#reverseMapping(destination))
+    if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(destination))
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
     const cookie = this.#sessionCookie(destination.elected)
     if (cookie !== undefined) headers.append('Set-Cookie', cookie)
@@ -110,8 +111,8 @@ export class Rewriting {
     return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
   }
 
-  interimAnswer(rawHeaders: readonly string[]): HeaderList {
-    return removeHopByHop(HeaderList.from(rawHeaders))
+  interimAnswer(rawHeaders: string[]): HeaderList {
+    return endToEndHeaders({ rawHeaders })
   }
 
   #reverseMapping({ worker, template, elected }: Destination): ReverseMapping {

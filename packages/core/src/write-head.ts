@@ -12,11 +12,7 @@ export function writeHead(
   reason: string | undefined,
   headers: HeaderList,
 ): void {
-  const cookies = res.getHeader('set-cookie')
-  const own = cookies === undefined ? [] : Array.isArray(cookies) ? cookies : [String(cookies)]
-  const list = new HeaderList()
-  for (const cookie of own) list.append('Set-Cookie', cookie)
-  for (const [name, value] of headers) list.append(name, value)
+  const list = withOwnCookies(res, headers)
   res.sendDate = statusCode >= 200 && !headers.has('date')
   try {
     if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(joined(list)))
@@ -28,6 +24,15 @@ export function writeHead(
     res.statusMessage = ''
     throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
   }
+}
+
+function withOwnCookies(res: ServerResponse, headers: HeaderList): HeaderList {
+  const cookies = res.getHeader('set-cookie')
+  if (cookies === undefined) return headers
+  const list = new HeaderList()
+  for (const cookie of Array.isArray(cookies) ? cookies : [String(cookies)]) list.append('Set-Cookie', cookie)
+  for (const [name, value] of headers) list.append(name, value)
+  return list
 }
 
 /** Middleware that wraps `writeHead` (on-headers, and express-session by it) may not know raw lists: it finds the fields set. */
