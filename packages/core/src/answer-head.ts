@@ -12,6 +12,7 @@ const FRAMING = /^(?:content-length|transfer-encoding)$/i
 const MAX_FIELDS = 100
 
 const SWITCH = /^HTTP\/1\.1 101(?: ([\x20-\x7e]*))?\r\n/
+const SWITCH_BEGINS = 'HTTP/1.1 101'
 const FIELD = /^([!#$%&'*+.^_`|~\w-]+):([\t\x20-\x7e\x80-\xff]*)$/
 
 /**
@@ -34,6 +35,15 @@ export function readSwitch(text: string): { head: AnswerHead; size: number } | u
     rawHeaders.push(field[1] as string, withoutBlanks(field[2] as string))
   }
   return { head: { httpVersion: '1.1', statusMessage: start[1] ?? '', rawHeaders }, size: end + 4 }
+}
+
+/** Whether more bytes could make a head for {@link readSwitch} of it. */
+export function maySwitch(text: string): boolean {
+  return (
+    text.length < maxHeaderSize &&
+    SWITCH_BEGINS.startsWith(text.slice(0, SWITCH_BEGINS.length)) &&
+    !text.includes('\r\n\r\n')
+  )
 }
 
 /** Without the spaces and tabs around it; `trim` would take obs-text too. */

@@ -2,12 +2,13 @@ import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
 import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { type AnswerHead, readSwitch } from './answer-head.ts'
-import { backendError, type InterimAnswer, type Limits } from './backend-request.ts'
+import { backendError, type Limits } from './backend-request.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
 import { NativeDial } from './native-dial.ts'
 import { descriptor, openDoor } from './native-door.ts'
 import { type Ask, requestHead } from './request-head.ts'
-import { type Answer, roundTrip } from './round-trip.ts'
+import { type Answer, asked, roundTrip } from './round-trip.ts'
+import type { TripWatcher } from './socket-trip.ts'
 import type { Worker } from './worker.ts'
 
 /** What makes a tunnel one that leaves JavaScript at once. */
@@ -25,13 +26,6 @@ export interface DialledSwitch {
   readonly dial: NativeDial
   /** Bytes of its answer that are the head. */
   readonly headSize: number
-}
-
-/** Who wants to hear of a trip before it ends. */
-export interface TripWatcher {
-  interim(answer: InterimAnswer): void
-  /** Given what to destroy with the reason, to give the trip up; for each part of it. */
-  started(trip: { destroy(error: Error): void }): void
 }
 
 /** What a thread could do: ask and hear of a switch, ask and hear of something that Node's parser has to read, or nothing. */
@@ -63,15 +57,6 @@ export async function dialledTrip(
   if ('socket' in dialled) return roundTrip(worker, ask, left, watcher, () => asked(dialled.socket))
   const { lookup } = dialled
   return roundTrip(worker, ask, left, watcher, { ...worker.connectOptions, ...(lookup && { lookup }) })
-}
-
-/** A connection on which Node writes the head of the request to nobody, for it is out already. */
-function asked(socket: Socket): Socket {
-  socket._write = (_chunk, _encoding, done) => {
-    delete (socket as { _write?: unknown })._write
-    done()
-  }
-  return socket
 }
 
 function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher): Promise<Dialled> {

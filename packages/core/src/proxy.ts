@@ -20,6 +20,7 @@ import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
 import { LocalDestination, type RouteStatus, type Routing, settingsFor } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
+import { socketTrip } from './socket-trip.ts'
 import { Tunnel, type TunnelEnd } from './tunnel.ts'
 import { TunnelSet } from './tunnel-set.ts'
 import { allowedToken, announcesBody, connectionUpgrade } from './upgrade.ts'
@@ -332,10 +333,11 @@ class RoutedProxy implements TunnelProxy {
         path: destination.path,
         headers: headers.toRaw(),
       }
-      const trip = mayDial(destination.worker, pending.leavable, settings) ? dialledTrip : roundTrip
+      const dials = mayDial(destination.worker, pending.leavable, settings)
+      const trip = asked === undefined ? roundTrip : dials ? dialledTrip : socketTrip
       const answer = await trip(destination.worker, ask, settings, {
         interim: interim => relayInterim(res, interim, rewriting.interimAnswer(interim.rawHeaders)),
-        started: under => pending.whenAborted(error => under.destroy(error)),
+        started: part => pending.whenAborted(error => part.destroy(error)),
       })
       return { destination, answer, asked, leave }
     } catch (error) {

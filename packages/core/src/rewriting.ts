@@ -111,7 +111,7 @@ export class Rewriting {
     return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
   }
 
-  interimAnswer(rawHeaders: string[]): HeaderList {
+  interimAnswer(rawHeaders: readonly string[]): HeaderList {
     return endToEndHeaders({ rawHeaders })
   }
 

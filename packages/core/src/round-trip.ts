@@ -1,13 +1,14 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
+import type { AnswerHead } from './answer-head.ts'
 import { backendError, type InterimAnswer, type Limits, watchRequest } from './backend-request.ts'
 import type { Ask } from './request-head.ts'
 import type { ConnectOptions, Worker } from './worker.ts'
 
 /** What a worker replied: the switch with its socket and the bytes glued to the 101, or an ordinary HTTP answer. */
 export type Answer =
-  | { readonly switched: true; readonly response: IncomingMessage; readonly socket: Socket; readonly head: Buffer }
+  | { readonly switched: true; readonly response: AnswerHead; readonly socket: Socket; readonly head: Buffer }
   | { readonly switched: false; readonly response: IncomingMessage }
 
 /** Who wants to hear of a round trip before it ends. */
@@ -62,4 +63,14 @@ export function roundTrip(
     watcher.started(request)
     request.end()
   })
+}
+
+/** A connection on which Node writes the head of the request to nobody, for it is out already; then it reads on. */
+export function asked(socket: Socket): Socket {
+  socket._write = (_chunk, _encoding, done) => {
+    delete (socket as { _write?: unknown })._write
+    socket.resume()
+    done()
+  }
+  return socket
 }

@@ -44,7 +44,7 @@ export function canSwitch(req: IncomingMessage): boolean {
 
 /** Connection names `upgrade`, as RFC 9110 7.8 wants it. */
 export function connectionUpgrade(req: IncomingMessage): boolean {
-  return namesUpgrade([req.headers.connection ?? ''])
+  return namesUpgrade(headerLines(req, 'connection'))
 }
 
 /** The same of the lines of a Connection. */

@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { isIP, type LookupFunction } from 'node:net'
+import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import type { TargetOrigin } from './target.ts'
 
@@ -19,6 +19,8 @@ export class Worker {
   readonly origin: TargetOrigin
   /** For a connection of its own, as every upgrade has: an upgraded connection never goes back to a pool. */
   readonly connectOptions: ConnectOptions
+  /** The same for `net.connect` and `tls.connect`. */
+  readonly socketOptions: ConnectionOptions & TcpNetConnectOpts
   /** Keep-alive pool for plain HTTP. */
   readonly agent: HttpAgent
 
@@ -33,6 +35,13 @@ export class Worker {
       ...(origin.secure
         ? { servername: isIP(origin.host) ? '' : origin.host, ALPNProtocols: ['http/1.1'], ...tls }
         : {}),
+    }
+    this.socketOptions = {
+      ...this.connectOptions,
+      port: origin.port,
+      ...(origin.socketPath === undefined ? {} : { path: origin.socketPath }),
+      allowHalfOpen: true,
+      noDelay: true,
     }
     const options = { keepAlive: true, keepAliveMsecs: keepAlive || 1_000, ...this.connectOptions }
     this.agent = origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
