@@ -136,7 +136,8 @@ class SocketTrip {
     this.#resolve({ switched: true, response: read.head, socket, head: received.subarray(read.size) })
   }
 
-  readonly #socketOnGone = (): void => this.destroy(new WsTunnelError('WST_ERR_NO_ANSWER'))
+  /** With the error that a request of Node has then. */
+  readonly #socketOnGone = (): void => this.destroy(Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
 
   readonly #socketOnError = (error: Error): void => this.destroy(error)
 }
