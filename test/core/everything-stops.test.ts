@@ -13,6 +13,7 @@ import {
   startBackend,
 } from '../support/backend.ts'
 import { connect, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { startNameServer } from '../support/dns.ts'
 import { eventually, within } from '../support/gate.ts'
 import { async } from '../support/pump.ts'
 import { startGateway } from './gateway.ts'
@@ -36,10 +37,17 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => backendOf(t, script)))
   assert.ok(echoing && plain && mute)
   const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
+  const names = await startNameServer()
+  t.after(names.close)
+  names.zones.set('backends.test', { A: ['127.0.0.1'] })
   const options: WsTunnelOptions = {
     async,
     balancers: {
-      echo: { members: [{ url: `ws://${echoing.address}/`, healthCheck: { method: 'WEBSOCKET', interval: 100 } }] },
+      echo: {
+        members: [
+          { url: `ws://${echoing.address}/`, healthCheck: { method: 'WEBSOCKET', interval: 100, fails: 1_000 } },
+        ],
+      },
       full: { members: [{ url: `ws://${echoing.address}/full`, maxTunnels: 1, acquireTimeout: 60_000 }] },
       unsure: {
         members: [
@@ -57,7 +65,7 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
       { path: '/plain', target: `http://${plain.address}/` },
     ],
   }
-  const child = fork(new URL('stopping-child.ts', import.meta.url), [JSON.stringify(options)], {
+  const child = fork(new URL('stopping-child.ts', import.meta.url), [JSON.stringify(options), names.address], {
     execArgv: ['--disable-warning=ExperimentalWarning', '--disable-warning=WsTunnelWarning'],
   })
   t.after(() => {
@@ -78,6 +86,7 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   await live.readThrough('event: state')
   // Two upgrades, a plain request and a health check.
   await eventually(() => mute.connections.length === 4)
+  await eventually(() => names.asked.length > 1)
 
   child.send('close')
   const [withServer] = (await once(child, 'message')) as [Left]

@@ -1,24 +1,38 @@
 import assert from 'node:assert/strict'
+import { createHook } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
+import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
+import { type BalancerOptions, createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { managerPage } from '@ws-tunnel/manager'
 import { metricsPage } from '@ws-tunnel/manager/metrics'
 import { redisStore } from '@ws-tunnel/manager/redis'
 import { closedPort, eventually, openHandles } from '../support/gate.ts'
 import { appOf, listening } from './gateway.ts'
 
-// A gateway with the options of the first argument, its manager on a store, and its metrics. A message closes everything but the server, a
+// A gateway with the options of the first argument, and balancers whose members the name server of the second one tells; its manager on a store, and its metrics. A message closes everything but the server, a
 // second one the server; then nothing may keep this process.
 
 /** What keeps the process busy, and who listens to what outlives a gateway. */
 export interface Left {
   handles: Record<string, number>
   listeners: [emitter: string, event: string, count: number][]
+  /** Where each timer was set that runs. */
+  timers: string[]
 }
 
 const server = createServer()
+
+/** Timers that run, with where they were set; those that do not keep the process count too. */
+const timers = new Map<number, string>()
+const hook = createHook({
+  init: (id, type) => {
+    const { stack = '' } = type === 'Timeout' ? new Error('set here') : {}
+    if (stack !== '' && !stack.includes('/gate.ts')) timers.set(id, stack)
+  },
+  destroy: id => void timers.delete(id),
+})
 
 function left(): Left {
   const { TTYWrap: _1, PipeWrap: _2, ...handles } = openHandles()
@@ -29,7 +43,7 @@ function left(): Left {
   }
   for (const name of ['open', 'close', 'error', 'failover', 'member'])
     listeners.push(['ws-tunnel', name, Number(channel(`ws-tunnel:${name}`).hasSubscribers)])
-  return { handles, listeners }
+  return { handles, listeners, timers: [...timers.values()] }
 }
 
 /** What is closed is gone a turn or two later. */
@@ -39,9 +53,23 @@ async function leftOnceGone(wanted: Left): Promise<Left> {
 }
 
 await listening(server)
+hook.enable()
 const before = left()
 
-const proxy = createTunnelProxy(JSON.parse(process.argv[2] ?? '') as WsTunnelOptions)
+const [, , text = '', nameServer = ''] = process.argv
+const options = JSON.parse(text) as WsTunnelOptions & { balancers: Record<string, BalancerOptions> }
+const resolver = new Resolver()
+resolver.setServers([nameServer])
+const proxy = createTunnelProxy({
+  ...options,
+  balancers: {
+    ...options.balancers,
+    named: { members: [{ url: 'ws://backends.test', resolve: { type: 'A', resolver, interval: 100 } }] },
+    unnamed: {
+      members: [{ url: 'ws://nothing.test', resolve: { resolver: () => new Promise(() => {}), timeout: 60_000 } }],
+    },
+  },
+})
 // One that is away is tried again and again.
 const store = redisStore({ url: `redis://127.0.0.1:${await closedPort()}` })
 const manager = managerPage(proxy, {

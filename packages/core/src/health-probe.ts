@@ -39,15 +39,19 @@ class BadAnswer extends Error {}
 export async function probe({ worker, check, path, connectTimeout }: Probe, closing: AbortSignal): Promise<string> {
   const { method, timeout } = check
   const limits = { connectTimeout: Math.min(connectTimeout || timeout, timeout), handshakeTimeout: timeout }
-  const late = AbortSignal.timeout(method === 'TCP' ? limits.connectTimeout : timeout)
-  const end = AbortSignal.any([closing, late])
+  const late = new AbortController()
+  // One of AbortSignal.timeout would run on after the check.
+  const timer = setTimeout(() => late.abort(), method === 'TCP' ? limits.connectTimeout : timeout)
+  const end = AbortSignal.any([closing, late.signal])
   try {
     if (method === 'TCP') return await connects(worker, end)
     if (method === 'WEBSOCKET') return await opensWebSocket(worker, path, limits, end)
     return await answers(worker, path, limits, check, end)
   } catch (error) {
-    if (late.aborted) throw new Error(`not done after ${timeout} ms`)
+    if (late.signal.aborted) throw new Error(`not done after ${timeout} ms`)
     throw error instanceof BadAnswer ? error : backendError(error as Error)
+  } finally {
+    clearTimeout(timer)
   }
 }
 

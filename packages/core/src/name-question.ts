@@ -16,6 +16,7 @@ export class NameQuestion {
   readonly #resolver: NameResolver
   readonly #own: Resolver | undefined
   readonly #addresses: Record<Family, readonly string[]> = { 4: [], 6: [] }
+  #giveUp: ((error: Error) => void) | undefined
 
   constructor(settings: ResolveSettings) {
     this.#settings = settings
@@ -27,11 +28,8 @@ export class NameQuestion {
   async ask(): Promise<ResolvedBackend[]> {
     const { timeout, hostname } = this.#settings
     const late = Promise.withResolvers<never>()
-    const giveUp = (): void => {
-      late.reject(new Error(`no answer for ${hostname} in ${timeout} ms`))
-      this.cancel()
-    }
-    const timer = setTimeout(giveUp, timeout).unref()
+    this.#giveUp = late.reject
+    const timer = setTimeout(() => this.cancel(`no answer for ${hostname} in ${timeout} ms`), timeout).unref()
     try {
       const found = await Promise.race([this.#answer(), late.promise])
       const backends = found.map(backend => this.#checked(backend)).slice(0, MAX_BACKENDS)
@@ -43,7 +41,8 @@ export class NameQuestion {
   }
 
   /** Gives up the question under way. */
-  cancel(): void {
+  cancel(why = 'no answer is wanted any more'): void {
+    this.#giveUp?.(new Error(why))
     this.#own?.cancel()
   }
 

@@ -45,6 +45,8 @@ export class Crowd {
   lines = 0
   /** Tunnels that their own clients ended. */
   finished = 0
+  /** Who want a tunnel all the time. */
+  clients = 0
   readonly #port: number
   readonly #open = new Set<Talk>()
   readonly #running: Promise<void>[] = []
@@ -73,6 +75,7 @@ export class Crowd {
         if (!this.#stopping) await sleep(Math.random() * COME_BACK)
       }
     }
+    this.clients += clients
     for (let i = 0; i < clients; i++) this.#running.push(one())
   }
 

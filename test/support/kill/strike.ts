@@ -69,8 +69,7 @@ export async function strike(
     if (found === undefined) throw new Error(`${victim.name} is not asked again`)
     return found
   }, PATIENCE)
-  const stays = open[0]
-  await eventually(() => crowd.openAt() >= stays, PATIENCE)
+  await eventually(() => crowd.openAt() >= crowd.clients, PATIENCE)
 
   const attempts = crowd.attempts.slice(firstAttempt)
   const cuts = crowd.cuts.slice(firstCut)
