@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
-import { pump } from '../../packages/core/src/pump.ts'
+import { Pump } from '../../packages/core/src/pump.ts'
 import { eventually } from '../support/gate.ts'
 import { Reader } from '../support/reader.ts'
 
@@ -37,18 +37,15 @@ async function pumping(t: TestContext, first: Buffer[] = [], wrap: (socket: Sock
   const [sender, source] = await pair(t)
   const [socket, receiver] = await pair(t)
   const sink = wrap(socket)
-  let moved = 0
-  const running = pump(source, sink, first, bytes => {
-    moved += bytes
-  })
-  return { sender, source, sink, receiver, running, moved: () => moved }
+  const running = new Pump(source, sink, first)
+  return { sender, source, sink, receiver, running }
 }
 
 test('moves what came before the pump first', async t => {
-  const { sender, receiver, moved } = await pumping(t, [Buffer.from('early '), Buffer.alloc(0), Buffer.from('bird ')])
+  const { sender, receiver, running } = await pumping(t, [Buffer.from('early '), Buffer.alloc(0), Buffer.from('bird ')])
   sender.end('worm')
   assert.equal((await new Reader(receiver).readAll()).toString(), 'early bird worm')
-  assert.equal(moved(), 15)
+  assert.equal(running.bytes, 15)
 })
 
 test('passes FIN on, and leaves the way back open', async t => {
@@ -63,27 +60,27 @@ test('passes FIN on, and leaves the way back open', async t => {
 })
 
 test('reads the source only while the sink takes what it gets', async t => {
-  const { sender, source, sink, receiver, moved } = await pumping(t)
+  const { sender, source, sink, receiver, running } = await pumping(t)
   const bytes = randomBytes(24_000_000)
   sender.write(bytes)
   await eventually(() => sink.writableNeedDrain && source.isPaused())
-  const stalledAt = moved()
+  const stalledAt = running.bytes
   const held = sink.writableLength + source.readableLength
   assert.ok(stalledAt < bytes.length, 'all was taken without a reader')
   assert.ok(held <= 4 * 65_536, `${held} bytes are held`)
   sender.end()
   assert.ok((await new Reader(receiver).readAll()).equals(bytes))
-  assert.equal(moved(), bytes.length)
+  assert.equal(running.bytes, bytes.length)
 })
 
 test('stops when it is flushed, and hands on what was received', async t => {
-  const { sender, source, sink, receiver, running, moved } = await pumping(t, [], anotherKind)
+  const { sender, source, sink, receiver, running } = await pumping(t, [], anotherKind)
   const listeners = (stream: Duplex): number[] => ['data', 'end', 'drain'].map(name => stream.listenerCount(name))
   source.pause()
   sender.write('received')
   await eventually(() => source.readableLength === 8)
   running.flush()
-  assert.equal(moved(), 8)
+  assert.equal(running.bytes, 8)
   sink.end()
   assert.equal((await new Reader(receiver).readAll()).toString(), 'received')
   const [fresh] = await pair(t)
@@ -108,7 +105,7 @@ for (const [kind, wrap] of [
   ['another stream', anotherKind],
 ] as const) {
   test(`keeps every byte and their order to ${kind}, in pieces of any size, to a reader that stops now and then`, async t => {
-    const { sender, receiver, moved } = await pumping(t, [], wrap)
+    const { sender, receiver, running } = await pumping(t, [], wrap)
     const bytes = randomBytes(12_000_000)
     const sizes = [1, 64, 4_095, 4_097, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000]
     const send = async (): Promise<void> => {
@@ -129,24 +126,24 @@ for (const [kind, wrap] of [
     })
     await Promise.all([send(), once(receiver, 'end')])
     assert.ok(Buffer.concat(received).equals(bytes))
-    assert.equal(moved(), bytes.length)
+    assert.equal(running.bytes, bytes.length)
   })
 }
 
 test('reads on after a flush, and keeps nothing', async t => {
-  const { sender, source, sink, receiver, running, moved } = await pumping(t)
+  const { sender, source, sink, receiver, running } = await pumping(t)
   running.flush()
   source.resume()
   sender.end(randomBytes(200_000))
   await once(source, 'end')
-  assert.equal(moved(), 0)
+  assert.equal(running.bytes, 0)
   sink.end()
   assert.equal((await new Reader(receiver).readAll()).length, 0)
 })
 
 test('drops what comes for a sink that is gone, and throws at nobody', async t => {
-  const { sender, sink, moved } = await pumping(t)
+  const { sender, sink, running } = await pumping(t)
   sink.destroy()
   sender.write('too late')
-  await eventually(() => moved() === 8)
+  await eventually(() => running.bytes === 8)
 })

@@ -14,10 +14,10 @@ const spare: Buffer[] = []
 const shared = Buffer.allocUnsafeSlow(READ_SIZE)
 
 /**
- * Gets the bytes of one read, and says whether they are still in use when it returns: then their buffer is not read into
- * again.
+ * Gets the bytes of one read of a socket, and says whether they are still in use when it returns: then their buffer is not
+ * read into again.
  */
-export type TakeBytes = (bytes: Buffer) => boolean
+export type TakeBytes = (socket: Duplex, bytes: Buffer) => boolean
 
 /** What Node makes of the option `onread` of `net.Socket`: where it keeps the buffer, and whom it calls. */
 interface Place {
@@ -41,11 +41,14 @@ function findPlace(): Place | undefined {
 
 /** Whom a socket's bytes go to that is read directly. */
 const TAKE = Symbol('ws-tunnel.take')
+/** Whether its last read was a small one. */
+const SMALL = Symbol('ws-tunnel.small')
 
 /** A socket's insides, as far as `readDirectly` touches them. */
 interface Inside {
   [name: symbol]: unknown
   [TAKE]?: TakeBytes
+  [SMALL]?: boolean
   readonly _handle?: { useUserBuffer?(buffer: Buffer): void } | null
 }
 
@@ -66,29 +69,38 @@ export function readDirectly(socket: Duplex, take: TakeBytes): boolean {
     return true
   }
   if (inside[place.buffer] !== null || typeof inside._handle?.useUserBuffer !== 'function') return false
-  let next: Buffer | undefined
-  let small = true
   inside[TAKE] = take
+  inside[SMALL] = true
   inside[place.buffer] = shared
-  inside[place.callback] = (length: number, buffer: Buffer): void => {
-    if (buffer === shared) {
-      const copy = Buffer.allocUnsafe(length)
-      shared.copy(copy, 0, 0, length)
-      inside[TAKE]?.(copy)
-      next = length > COPIED ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
-      return
-    }
-    const inUse = inside[TAKE]?.(length === READ_SIZE ? buffer : buffer.subarray(0, length))
-    // Two small reads in a row: what comes in bulk often ends its rows with a small one.
-    const quiet = small && length <= COPIED
-    small = length <= COPIED
-    if (quiet) next = shared
-    else next = inUse ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
-    if (quiet && !inUse && spare.length < MAX_SPARE) spare.push(buffer)
-  }
-  inside[place.next] = (): Buffer | undefined => next
+  inside[place.callback] = socketOnRead
+  inside[place.next] = nextBuffer
   inside._handle.useUserBuffer(shared)
   return true
+}
+
+/** What the socket that was read last is to read into next, if not the same again. */
+let next: Buffer | undefined
+
+/** Node asks for it as soon as `socketOnRead` has returned. */
+const nextBuffer = (): Buffer | undefined => next
+
+/** One function for all sockets, each of which Node calls it on: what is made for each is what an idle tunnel costs. */
+function socketOnRead(this: Duplex & Inside, length: number, buffer: Buffer): void {
+  if (buffer === shared) {
+    const copy = Buffer.allocUnsafe(length)
+    shared.copy(copy, 0, 0, length)
+    this[TAKE]?.(this, copy)
+    next = length > COPIED ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
+    return
+  }
+  const inUse = this[TAKE]?.(this, length === READ_SIZE ? buffer : buffer.subarray(0, length))
+  const small = length <= COPIED
+  // Two small reads in a row: what comes in bulk often ends its rows with a small one.
+  const quiet = this[SMALL] && small
+  this[SMALL] = small
+  if (quiet) next = shared
+  else next = inUse ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
+  if (quiet && !inUse && spare.length < MAX_SPARE) spare.push(buffer)
 }
 
 /** Somebody else listens to the bytes, who would hear nothing. */

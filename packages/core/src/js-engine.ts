@@ -1,48 +1,74 @@
 import { performance } from 'node:perf_hooks'
+import type { Duplex } from 'node:stream'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
-import { type Pump, pump } from './pump.ts'
+import { Pump } from './pump.ts'
+
+/** Where the listeners of a socket find the engine. */
+const ENGINE = Symbol('ws-tunnel.engine')
+
+type Driven = Duplex & { [ENGINE]?: JsEngine | undefined }
+
+function socketOnEnd(this: Driven): void {
+  this[ENGINE]?.ended(this)
+}
+
+function socketOnError(this: Driven, error: Error): void {
+  this[ENGINE]?.broken(this, error)
+}
+
+function socketOnClose(this: Driven): void {
+  this[ENGINE]?.closed()
+}
 
 /** Two sockets of Node, whatever they are made of, and a pump each way. */
 export class JsEngine implements Engine {
-  bytesFromClient = 0
-  bytesFromBackend = 0
-  readonly #ends: TunnelEnds
+  readonly #client: Driven
+  readonly #backend: Driven
   readonly #listener: EngineListener
-  #activeAt = performance.now()
+  #fromClient: Pump | undefined
+  #fromBackend: Pump | undefined
   #openSockets = 2
-  #pumps: readonly Pump[] = []
 
-  constructor(ends: TunnelEnds, listener: EngineListener) {
-    this.#ends = ends
+  constructor({ client, backend }: TunnelEnds, listener: EngineListener) {
+    this.#client = client
+    this.#backend = backend
     this.#listener = listener
   }
 
-  start(): void {
-    const { client, clientHead, backend, backendHead } = this.#ends
+  /** @param ends those of the constructor */
+  start({ clientHead, backendHead }: TunnelEnds): void {
+    const client = this.#client
+    const backend = this.#backend
     for (const socket of [client, backend]) {
+      socket[ENGINE] = this
       if (socket.closed) this.#openSockets--
-      else socket.on('close', this.#socketOnClose)
+      else socket.on('close', socketOnClose)
+      socket.on('end', socketOnEnd)
+      socket.on('error', socketOnError)
     }
-    client.on('end', this.#clientOnEnd)
-    backend.on('end', this.#backendOnEnd)
-    client.on('error', this.#clientOnError)
-    backend.on('error', this.#backendOnError)
-    this.#pumps = [
-      pump(client, backend, clientHead, this.#fromClient),
-      pump(backend, client, backendHead, this.#fromBackend),
-    ]
+    this.#fromClient = new Pump(client, backend, clientHead)
+    this.#fromBackend = new Pump(backend, client, backendHead)
     if (client.destroyed) this.#listener.onBroken('client', client.errored ?? undefined)
     if (backend.destroyed) this.#listener.onBroken('backend', backend.errored ?? undefined)
     if (this.#openSockets === 0) this.#listener.onClosed()
   }
 
+  get bytesFromClient(): number {
+    return this.#fromClient?.bytes ?? 0
+  }
+
+  get bytesFromBackend(): number {
+    return this.#fromBackend?.bytes ?? 0
+  }
+
   get idle(): number {
-    return performance.now() - this.#activeAt
+    return performance.now() - Math.max(this.#fromClient?.activeAt ?? 0, this.#fromBackend?.activeAt ?? 0)
   }
 
   end(): void {
-    for (const { flush } of this.#pumps) flush()
-    for (const socket of [this.#ends.client, this.#ends.backend]) {
+    this.#fromClient?.flush()
+    this.#fromBackend?.flush()
+    for (const socket of [this.#client, this.#backend]) {
       socket.resume()
       // Node makes an error for a second `end`, with its stack, and throws it away.
       if (!socket.writableEnded) socket.end()
@@ -50,45 +76,38 @@ export class JsEngine implements Engine {
   }
 
   cut(): void {
-    this.#ends.client.destroy()
-    this.#ends.backend.destroy()
+    this.#client.destroy()
+    this.#backend.destroy()
   }
 
   /** Lets go of both sockets, which another engine has. */
   release(): void {
-    const { client, backend } = this.#ends
-    for (const socket of [client, backend]) socket.off('close', this.#socketOnClose)
-    client.off('end', this.#clientOnEnd)
-    backend.off('end', this.#backendOnEnd)
-    client.off('error', this.#clientOnError)
-    backend.off('error', this.#backendOnError)
-    for (const { stop } of this.#pumps) stop()
+    for (const socket of [this.#client, this.#backend]) {
+      socket.off('close', socketOnClose)
+      socket.off('end', socketOnEnd)
+      socket.off('error', socketOnError)
+    }
+    this.#fromClient?.stop()
+    this.#fromBackend?.stop()
   }
 
-  readonly #fromClient = (bytes: number): void => {
-    this.bytesFromClient += bytes
-    this.#activeAt = performance.now()
+  /** A socket has read its FIN. */
+  ended(socket: Duplex): void {
+    this.#listener.onFin(this.#sideOf(socket))
   }
 
-  readonly #fromBackend = (bytes: number): void => {
-    this.bytesFromBackend += bytes
-    this.#activeAt = performance.now()
+  /** A socket has failed. */
+  broken(socket: Duplex, error: Error): void {
+    this.#listener.onBroken(this.#sideOf(socket), error)
   }
 
-  readonly #clientOnEnd = (): void => this.#listener.onFin('client')
-
-  readonly #backendOnEnd = (): void => this.#listener.onFin('backend')
-
-  readonly #clientOnError = (error: Error): void => this.#listener.onBroken('client', error)
-
-  readonly #backendOnError = (error: Error): void => this.#listener.onBroken('backend', error)
-
-  readonly #socketOnClose = (): void => {
+  /** A socket is closed. */
+  closed(): void {
     if (--this.#openSockets === 0) this.#listener.onClosed()
-    else this.#listener.onBroken(this.#destroyed(), undefined)
+    else this.#listener.onBroken(this.#client.destroyed ? 'client' : 'backend', undefined)
   }
 
-  #destroyed(): Side {
-    return this.#ends.client.destroyed ? 'client' : 'backend'
+  #sideOf(socket: Duplex): Side {
+    return socket === this.#client ? 'client' : 'backend'
   }
 }

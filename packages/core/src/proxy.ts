@@ -22,7 +22,6 @@ import { LocalDestination, type RouteStatus, type Routing, settingsFor } from '.
 import { type Match, RouteTable } from './route-table.ts'
 import { socketTrip } from './socket-trip.ts'
 import { Tunnel, type TunnelEnd } from './tunnel.ts'
-import { TunnelSet } from './tunnel-set.ts'
 import { allowedToken, announcesBody, connectionUpgrade } from './upgrade.ts'
 
 /** What a framework knows of a request beside `(req, res)`. */
@@ -117,7 +116,7 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
 class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
-  readonly #tunnels = new TunnelSet()
+  readonly #tunnels = new Set<Tunnel>()
   readonly #handshakes = new Map<PendingUpgrade, Promise<unknown>>()
   /** Plain requests under way, with what gives them up. */
   readonly #forwards = new Map<Promise<unknown>, () => void>()
@@ -137,7 +136,7 @@ class RoutedProxy implements TunnelProxy {
   }
 
   get tunnels(): ReadonlySet<Tunnel> {
-    return this.#tunnels.open
+    return this.#tunnels
   }
 
   get routes(): readonly RouteStatus[] {
@@ -294,7 +293,7 @@ class RoutedProxy implements TunnelProxy {
       if (answer.switched) {
         const tunnel = this.#switch(exchange, pending, destination, asked, answer)
         void destination.elected?.member.carry(tunnel)
-        void this.#untilEnd(tunnel, this.#tunnels.run(tunnel), leave)
+        this.#keep(tunnel, leave)
         this.#opened(tunnel, req)
         return true
       }
@@ -389,13 +388,16 @@ class RoutedProxy implements TunnelProxy {
     observe(() => this.#settings.onOpen(tunnel))
   }
 
-  /** Must not know the request: it would keep it in memory as long as the tunnel is open. */
-  async #untilEnd(tunnel: Tunnel, running: Promise<TunnelEnd>, leave: () => void): Promise<void> {
-    const end = await running
-    leave()
-    if (channels.close.hasSubscribers)
-      channels.close.publish({ tunnel, end, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:close'])
-    observe(() => this.#settings.onClose(tunnel, end))
+  /** Until it ends. Must not know the request: it would keep it in memory as long as the tunnel is open. */
+  #keep(tunnel: Tunnel, leave: () => void): void {
+    this.#tunnels.add(tunnel)
+    void tunnel.ended.then(end => {
+      this.#tunnels.delete(tunnel)
+      leave()
+      if (channels.close.hasSubscribers)
+        channels.close.publish({ tunnel, end, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:close'])
+      observe(() => this.#settings.onClose(tunnel, end))
+    })
   }
 
   /** What the app's error handler gets, with the header fields the answer must carry already on `res`. */

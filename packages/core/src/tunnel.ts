@@ -128,7 +128,7 @@ export class Tunnel {
     this.#limit()
     if (!(this.#engine instanceof JsEngine)) return
     if (leaves && at === ends) this.#handOverIn(ends, limits.asyncDelay === 0 ? HAND_OVER_RETRY : limits.asyncDelay)
-    this.#engine.start()
+    this.#engine.start(at as TunnelEnds)
   }
 
   get bytesFromClient(): number {
