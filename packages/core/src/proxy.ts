@@ -97,6 +97,15 @@ interface Exchange {
   readonly startedAt: number
 }
 
+/**
+ * An upgrade under way. Empty afterwards: a Set that grows anew leaves its old table behind, which keeps what was in it from being
+ * collected with the young, and so does the next table with that.
+ */
+interface Handshake {
+  pending: PendingUpgrade | undefined
+  opening: Promise<unknown> | undefined
+}
+
 const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
@@ -117,7 +126,7 @@ class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
   readonly #tunnels = new Set<Tunnel>()
-  readonly #handshakes = new Map<PendingUpgrade, Promise<unknown>>()
+  readonly #handshakes = new Set<Handshake>()
   /** Plain requests under way, with what gives them up. */
   readonly #forwards = new Map<Promise<unknown>, () => void>()
   readonly #servers = new WeakMap<Server, () => void>()
@@ -250,11 +259,13 @@ class RoutedProxy implements TunnelProxy {
     checkOrigin(req, match.route.settings.allowedOrigins)
     const pending = new PendingUpgrade(req, res)
     const opening = this.#open(exchange, pending, routing, token)
-    this.#handshakes.set(pending, opening)
+    const handshake: Handshake = { pending, opening }
+    this.#handshakes.add(handshake)
     try {
       return await opening
     } finally {
-      this.#handshakes.delete(pending)
+      this.#handshakes.delete(handshake)
+      handshake.pending = handshake.opening = undefined
     }
   }
 
@@ -431,13 +442,17 @@ class RoutedProxy implements TunnelProxy {
     for (const members of this.#resolvedMembers) members.stop()
     const cutAll = (): void => {
       for (const giveUp of this.#forwards.values()) giveUp()
-      for (const pending of this.#handshakes.keys()) pending.abort(new WsTunnelError('WST_ERR_CLOSING'))
+      for (const { pending } of this.#handshakes) pending?.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }
     const timer = setTimeout(cutAll, Math.min(drainTimeout, MAX_DELAY))
     while (this.#handshakes.size + this.#forwards.size + this.tunnels.size > 0) {
       const ends = Array.from(this.tunnels, tunnel => tunnel.ended)
-      await Promise.allSettled([...this.#handshakes.values(), ...this.#forwards.keys(), ...ends])
+      await Promise.allSettled([
+        ...Array.from(this.#handshakes, ({ opening }) => opening),
+        ...this.#forwards.keys(),
+        ...ends,
+      ])
     }
     clearTimeout(timer)
     this.#routes.close()
