@@ -105,6 +105,61 @@ test('ends what one sees live when authorize no longer lets it in', async t => {
   assert.equal(await within(3_000, 'the end of the stream', stream.next('never')), undefined)
 })
 
+test('gives no place among those who watch to one who left before authorize said yes', async t => {
+  const asked = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<boolean>()
+  let first = true
+  const managed = await manage(t, start, {
+    authorize: () => {
+      if (!first) return true
+      first = false
+      asked.resolve()
+      return gate.promise
+    },
+    maxClients: 1,
+  })
+  const accepted = once(managed.server, 'connection') as Promise<[Socket]>
+  const leaver = await connect(managed.port)
+  const [socket] = await accepted
+  leaver.send(plainRequest('/admin/manager/events'))
+  await asked.promise
+  leaver.destroy()
+  await once(socket, 'close')
+  gate.resolve(true)
+  const stream = new Stream(await managed.ask('events'))
+  assert.ok(await stream.next('state'))
+  await stream.cancel()
+})
+
+test('lets one go who may no longer watch and reads nothing of what is on its way, and writes nothing more', async t => {
+  let access = true
+  const options = { authorize: () => access, interval: 100, recheck: 2_000, maxClients: 1 }
+  const managed = await manage(t, start, options, backend => ({
+    routes: [
+      { path: '/echo', target: `ws://${backend}/` },
+      ...Array.from({ length: 50 }, (_, i) => ({ path: `/${'x'.repeat(250)}${i}`, target: `ws://${backend}/` })),
+    ],
+  }))
+  const client = await managed.tunnel('/echo')
+  const accepted = once(managed.server, 'connection') as Promise<[Socket]>
+  const stalled = await connect(managed.port)
+  t.after(() => stalled.destroy())
+  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
+  stalled.socket.pause()
+  while (socket.writableLength === 0) {
+    client.send('x')
+    await client.readExact(1)
+    await managed.change('close-tunnels', { proxy: 'main', ids: [] })
+  }
+  assert.ok(socket.writableLength < 65_536)
+  access = false
+  await once(socket, 'close')
+  access = true
+  const stream = new Stream(await managed.ask('events'))
+  assert.ok(await stream.next('state'))
+  await stream.cancel()
+})
+
 test('finds tunnels by client, path, member, protocol and number, and lists the newest', async t => {
   const managed = await manage(t, start, { unsafeOpen: true })
   for (const path of ['/a?token=1', '/b', '/B']) await managed.tunnel(path)

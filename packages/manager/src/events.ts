@@ -44,6 +44,8 @@ export class Events {
 
   /** @throws {Refusal} 503 where too many watch already. */
   add(res: ServerResponse, query: TunnelQuery, allowed: () => Promise<boolean>, first: ServerEvent[]): void {
+    // It may have left while authorize was asked, and its close would not be heard.
+    if (res.destroyed || res.req.socket.destroyed) return
     if (this.#clients.size >= this.#maxClients)
       throw new Refusal(503, `${this.#maxClients} pages watch already`, { 'Retry-After': '30' })
     const client: Client = { res, query, allowed, lastState: '', lastWrite: 0, stuckSince: 0 }
@@ -71,19 +73,23 @@ export class Events {
   /** Asks again whether those who watch may, and lets the others go. */
   async check(): Promise<void> {
     await Promise.all(
-      Array.from(this.#clients, async ({ res, allowed }) => {
-        if (!(await allowed().catch(() => false))) res.end()
+      Array.from(this.#clients, async client => {
+        if (!(await client.allowed().catch(() => false))) this.#letGo(client)
       }),
     )
   }
 
   close(): void {
-    for (const { res } of this.#clients) {
-      res.end()
-      // One that does not read would hold the server for as long as it likes.
-      if (res.writableLength > 0) res.destroy()
-    }
-    this.#clients.clear()
+    for (const client of this.#clients) this.#letGo(client)
+  }
+
+  /** At once: it is open until its last byte is read, and a write would be an error by now. */
+  #letGo(client: Client): void {
+    const { res } = client
+    this.#clients.delete(client)
+    res.end()
+    // One that does not read would hold the server for as long as it likes.
+    if (res.writableLength > 0) res.destroy()
   }
 
   #write(client: Client, { name, data }: ServerEvent): void {
