@@ -160,6 +160,21 @@ test('lets one go who may no longer watch and reads nothing of what is on its wa
   await stream.cancel()
 })
 
+test('goes on with a connection whose change was too long', async t => {
+  const managed = await manage(t, start, { unsafeOpen: true })
+  const { token } = await managed.json<{ token: string }>('api/token')
+  const client = await connect(managed.port)
+  t.after(() => client.destroy())
+  const headers = ['Content-Type: application/json', 'Sec-Fetch-Site: same-origin', `X-WS-Tunnel-Token: ${token}`]
+  const path = '/admin/manager/api/close-tunnels'
+  client.send(plainRequest(path, { method: 'POST', headers, body: 'x'.repeat(1_000_000) }))
+  const refusal = await client.answer()
+  assert.equal(refusal.statusCode, 413)
+  await client.body(refusal)
+  client.send(plainRequest('/admin/manager/api/state'))
+  assert.equal((await within(3_000, 'the next answer', client.answer())).statusCode, 200)
+})
+
 test('finds tunnels by client, path, member, protocol and number, and lists the newest', async t => {
   const managed = await manage(t, start, { unsafeOpen: true })
   for (const path of ['/a?token=1', '/b', '/B']) await managed.tunnel(path)

@@ -94,11 +94,16 @@ export async function readJson(req: IncomingMessage & { body?: unknown }): Promi
 async function readBody(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
-  // The socket must outlive a body that is left unread: the answer goes out on it.
-  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_BODY) throw new Refusal(413, `Expected a body of at most ${MAX_BODY} bytes`)
-    chunks.push(chunk)
+  try {
+    // The socket must outlive a body that is left unread: the answer goes out on it.
+    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      length += chunk.length
+      if (length > MAX_BODY) throw new Refusal(413, `Expected a body of at most ${MAX_BODY} bytes`)
+      chunks.push(chunk)
+    }
+  } finally {
+    // Node reads on over what nobody has begun to read alone; the next request stands behind it.
+    req.resume()
   }
   return Buffer.concat(chunks).toString()
 }
