@@ -320,3 +320,18 @@ test('elects nobody for a client that left while it waited', async t => {
   await other.answer()
   assert.equal(member.elected, 1)
 })
+
+test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {
+  const backend = await backendOf(t, answer({ body: 'well' }))
+  const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
+  const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))
+  const gateway = await startGateway(t, balanced(members))
+  const warnings: Error[] = []
+  const listener = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listener)
+  t.after(() => process.off('warning', listener))
+  const client = await ask(t, gateway.port, plainRequest('/', { method: 'POST', body: 'x' }))
+  assert.equal((await client.body(await client.answer())).toString(), 'well')
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(warnings, [])
+})

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { type ClientRequest, type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
@@ -70,19 +71,26 @@ function attempt(
   order: Forward & { parsed: ParsedBody | undefined },
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Once the head of the answer is out, a failure has cut the connection and is nobody's to answer.
-    const settle = (error?: Error): void => (error === undefined || res.headersSent ? resolve() : reject(error))
+    const settle = (error?: Error): void => {
+      // Once the head of the answer is out, a failure has cut the connection and is nobody's to answer.
+      if (error === undefined || res.headersSent) resolve()
+      else {
+        view.leave()
+        answer.leave()
+        reject(error)
+      }
+    }
     let request: ClientRequest | undefined
     const started = (sent: ClientRequest): void => {
       request = sent
     }
     const body = order.parsed === undefined ? req : Readable.from([order.parsed.bytes])
     const view = new RequestView(req, { ...order, body, started, settle })
-    res.once('close', () => {
+    const answer = new AnswerView(res, () => {
       settle()
       request?.destroy()
     })
-    void middlewareOf(order.worker)(view as never, res as never, error => settle(error as Error))
+    void middlewareOf(order.worker)(view as never, answer as never, error => settle(error as Error))
   })
 }
 
@@ -98,6 +106,7 @@ class RequestView {
   readonly headers = {}
   readonly socket = { writable: true }
   readonly attempt: Attempt
+  readonly #heard: Parameters<Readable['on']>[] = []
 
   constructor({ method }: IncomingMessage, attempt: Attempt) {
     this.method = method
@@ -105,11 +114,64 @@ class RequestView {
   }
 
   on(event: string, listener: (...args: unknown[]) => void): unknown {
+    this.#heard.push([event, listener])
     return this.attempt.body.on(event, listener)
+  }
+
+  /** The attempt has failed, and another may hear of the same request. */
+  leave(): void {
+    for (const [event, listener] of this.#heard) this.attempt.body.off(event, listener)
   }
 
   pipe(sink: ClientRequest): void {
     whenConnected(sink, () => this.attempt.body.pipe(sink))
+  }
+}
+
+/** What it may see of an answer, which is ours to write. */
+class AnswerView extends EventEmitter {
+  readonly #res: ServerResponse
+  readonly #whenGone: () => void
+
+  constructor(res: ServerResponse, whenGone: () => void) {
+    super()
+    this.#res = res
+    this.#whenGone = whenGone
+    res.once('close', this.#resOnClose).once('error', this.#resOnError)
+  }
+
+  readonly #resOnClose = (): void => {
+    this.#whenGone()
+    this.emit('close')
+  }
+
+  readonly #resOnError = (error: Error): void => {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+
+  get headersSent(): boolean {
+    return this.#res.headersSent
+  }
+
+  get finished(): boolean {
+    return this.#res.writableEnded
+  }
+
+  get writableFinished(): boolean {
+    return this.#res.writableFinished
+  }
+
+  get destroyed(): boolean {
+    return this.#res.destroyed
+  }
+
+  destroy(error?: Error): void {
+    this.#res.destroy(error)
+  }
+
+  /** The attempt has failed, and another may answer. */
+  leave(): void {
+    this.#res.off('close', this.#resOnClose).off('error', this.#resOnError)
   }
 }
 
