@@ -139,6 +139,20 @@ test('reads the engine where it was switched last, and no rule of an engine that
   assert.equal(await of(`RewriteEngine On\n${rule}\n${host}`), 'b.test /x')
 })
 
+test('warns of a URL with a name of its own, which httpd would take off', () => {
+  const warned = (rule: string): number[] => {
+    const names = 'ServerName Own.test\nServerAlias other.test'
+    const text = `<VirtualHost *:80>\n${names}\nRewriteEngine On\n${rule}\n${PASS}\n</VirtualHost>`
+    return compileHttpdConf({ text })
+      .diagnostics.filter(({ severity, message }) => severity === 'warning' && /takes its own name off/.test(message))
+      .map(({ line }) => line)
+  }
+  assert.deepEqual(warned('RewriteRule ^/a https://own.TEST/b [L]'), [5])
+  assert.deepEqual(warned('RewriteRule ^/a http://other.test:80/$1'), [5])
+  for (const rule of ['https://own.test/b [R]', 'http://own.test/b [P]', 'http://own.test.org/b', '/own.test/b'])
+    assert.deepEqual(warned(`RewriteRule ^/a ${rule}`), [])
+})
+
 test('refuses by name what it cannot honour, or what would be unsafe', () => {
   for (const [line, message] of [
     ['RewriteRule ^/a - [CO=a:b:c]', /flag CO/],
@@ -152,6 +166,7 @@ test('refuses by name what it cannot honour, or what would be unsafe', () => {
     ['RewriteRule ^/(a) ws://r.test:$1/ [P]', /port/],
     ['RewriteRule ^/a /b [P]', /host and port are fixed/],
     ['RewriteRule ^/a http://%{HTTP_HOST}/b', /takes its own name off/],
+    ['RewriteRule ^/a %{REQUEST_SCHEME}://%{HTTP_HOST}/b', /takes its own name off/],
     ['RewriteRule ^/a ws://r.test/ [P,PT]', /P together with PT/],
     ['RewriteRule ^/(a|a)*$ - [F]', /exponential/],
     ['RewriteCond %{REQUEST_FILENAME} -f\nRewriteRule ^/a - [F]', /tests of files/],

@@ -253,7 +253,7 @@ export function readRule(
 
 /** httpd: reduce_uri. */
 const leadsHome = (substitution: string): boolean =>
-  /^https?:\/\/%\{(?:HTTP_HOST|SERVER_NAME|HTTP:Host)\}/i.test(substitution)
+  /^(?:https?|%\{REQUEST_SCHEME\}):\/\/%\{(?:HTTP_HOST|SERVER_NAME|HTTP:Host)\}/i.test(substitution)
 
 /** What [F], [G] and [R] answer: for good, or where nothing later changes the target. */
 function statusOf(

@@ -41,6 +41,7 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
     when: [{ test: req => test(outcomes.get(req) ?? UNREADABLE) }],
     ...decoding,
   })
+  for (const rule of rules) warnOfOwnName(rule, context)
   const proxying = rules.filter(rule => rule.origin !== undefined)
   if (proxying.length > 0 && server.locations.some(speaks)) {
     const { place, name } = proxying[0] as RewriteRule
@@ -68,6 +69,23 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
       { name: 'RewriteRule without [PT]', ...when(outcome => outcome.kind === 'file'), target: false },
     ],
   }
+}
+
+/** httpd: reduce_uri. */
+function warnOfOwnName({ name, place, substitution, origin, redirect }: RewriteRule, context: RouteContext): void {
+  const { serverName, names } = context.server
+  if (substitution === undefined || origin !== undefined || redirect !== undefined) return
+  const [url, host = ''] = /^https?:\/\/([^/:?]+)/i.exec(substitution.literalStart) ?? []
+  if (url === undefined || ![serverName, ...names].some(own => own?.toLowerCase() === host.toLowerCase())) return
+  context.report.warn(
+    place,
+    name,
+    'httpd takes its own name off such a URL where the scheme is its own; here it is a redirect',
+    {
+      at: url,
+      expected: 'a path, or the flag R',
+    },
+  )
 }
 
 /** A malformed path, which no rule sees: its fault is the answer. */
