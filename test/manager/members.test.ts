@@ -13,7 +13,8 @@ const balanced =
   (backend: string): WsTunnelOptions => ({
     balancers: {
       chat: {
-        stickySession: 'SID',
+        stickySession: { cookie: 'SID', path: 'sid', noFailover: true },
+        timeout: 2_000,
         members: [{ url: `ws://${backend}`, routeId: 'a' }, ...others.map(url => ({ url, status: 'H' }))],
       },
     },
@@ -33,8 +34,9 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       const client = await managed.tunnel()
       client.send('hello')
       await client.readExact(5)
-      const { name, lbMethod, members } = await chatOf(managed)
-      assert.deepEqual([name, lbMethod], ['chat', 'byrequests'])
+      const { members, ...balancer } = await chatOf(managed)
+      const terms = { stickySession: 'SID|sid', noFailover: true, attempts: 2, timeout: 2_000 }
+      assert.deepEqual(balancer, { name: 'chat', lbMethod: 'byrequests', ...terms })
       const shown = members.map(({ changes, id, ...member }) => {
         assert.ok(id > 0 && changes.length > 0)
         return member

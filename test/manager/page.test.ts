@@ -76,6 +76,8 @@ suite(
         backend => ({
           balancers: {
             feeds: {
+              stickySession: 'SID',
+              timeout: 500,
               members: [
                 { url: `ws://${backend}/one`, routeId: 'one' },
                 { url: `ws://${backend}/two`, routeId: 'two', loadFactor: 2.5 },
@@ -182,6 +184,7 @@ suite(
 
     test('edits, adds and removes members, and says what is wrong', async () => {
       await openPage()
+      await page.getByText('byrequests · 3 attempts · waits 0.5 s · sessions by SID').waitFor()
       await member('(one)').getByRole('button', { name: /^Edit/ }).click()
       await page.getByLabel('Load factor').fill('3.5')
       await page.getByLabel('Set', { exact: true }).fill('1')

@@ -9,6 +9,7 @@ import {
   type MemberSettings,
   type NamedMembers,
   readMember,
+  type StickySettings,
 } from './balancer-options.ts'
 import { wrong } from './checks.ts'
 import { WsTunnelError } from './errors.ts'
@@ -67,6 +68,16 @@ export class Balancer {
     if (typeof lbMethod === 'string') return lbMethod
     if (typeof lbMethod === 'function') return 'custom'
     return `hash of ${lbMethod.hash}${'name' in lbMethod ? ` ${lbMethod.name}` : ''}`
+  }
+
+  /** What sessions stick by; `undefined` where they do not. */
+  get stickySession(): StickySettings | undefined {
+    return this.#settings.stickySession
+  }
+
+  /** How long a request waits for a usable member, ms. */
+  get timeout(): number {
+    return this.#settings.timeout
   }
 
   /**

@@ -41,8 +41,17 @@ export class MemberMemory {
     if (checks !== undefined && checks.length > MAX_CHECKS) checks.shift()
   }
 
-  view({ name, members, lbMethod }: Balancer): BalancerView {
-    return { name, lbMethod, members: members.map(member => this.#view(member)) }
+  view({ name, members, lbMethod, stickySession, attempts, timeout }: Balancer): BalancerView {
+    const { cookie = '', path = cookie, noFailover = false } = stickySession ?? {}
+    return {
+      name,
+      lbMethod,
+      stickySession: clip(cookie === path ? cookie : `${cookie}|${path}`),
+      noFailover,
+      attempts,
+      timeout,
+      members: members.map(member => this.#view(member)),
+    }
   }
 
   #view(member: Member): MemberView {

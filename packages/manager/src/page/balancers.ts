@@ -1,4 +1,5 @@
 import { button, byId, el, keepTableRoles, type Part, Parts, setText } from './dom.ts'
+import { plural } from './format.ts'
 import { MemberForm } from './member-form.ts'
 import { MemberRow } from './member-row.ts'
 import type { Act } from './tunnel-row.ts'
@@ -11,9 +12,17 @@ interface Item {
   balancer: BalancerView
 }
 
+/** What holds for all its members. */
+function termsOf({ lbMethod, stickySession, noFailover, attempts, timeout }: BalancerView): string {
+  const terms = [lbMethod, plural(attempts, 'attempt')]
+  if (timeout > 0) terms.push(`waits ${timeout / 1_000} s`)
+  if (stickySession !== '') terms.push(`sessions by ${stickySession}${noFailover ? ', 503 without their member' : ''}`)
+  return terms.join(' · ')
+}
+
 class Section implements Part<Item> {
   readonly node: HTMLElement
-  readonly #method = el('span', { class: 'count' })
+  readonly #terms = el('span', { class: 'count' })
   readonly #rows: Parts<MemberView, MemberRow>
 
   constructor({ proxy, balancer }: Item, act: Act, form: MemberForm) {
@@ -23,7 +32,7 @@ class Section implements Part<Item> {
     const heads = HEADINGS.map((text, i) => el('th', { scope: 'col', class: i > 1 && i < 8 ? 'number' : '' }, text))
     const last = el('th', { scope: 'col' }, el('span', { class: 'hidden' }, 'Actions'))
     const head = el('thead', {}, el('tr', {}, ...heads, last))
-    const title = el('h2', {}, `Balancer ${balancer.name} `, this.#method)
+    const title = el('h2', {}, `Balancer ${balancer.name} `, this.#terms)
     const actions = el('div', { class: 'actions change' }, add)
     this.node = el(
       'div',
@@ -44,7 +53,7 @@ class Section implements Part<Item> {
   }
 
   update({ balancer }: Item): void {
-    setText(this.#method, balancer.lbMethod)
+    setText(this.#terms, termsOf(balancer))
     this.#rows.show(balancer.members)
   }
 }

@@ -85,6 +85,14 @@ export interface MemberView extends Traffic {
 export interface BalancerView {
   name: string
   lbMethod: string
+  /** `COOKIE`, or `COOKIE|parameter`; empty where sessions do not stick. */
+  stickySession: string
+  /** A session whose member is not usable gets 503. */
+  noFailover: boolean
+  /** How many members are tried for one request. */
+  attempts: number
+  /** How long a request waits for a usable member, ms. */
+  timeout: number
   members: MemberView[]
 }
 
