@@ -47,6 +47,8 @@ const rows: [what: string, rules: string, url: string, outcome: string, headers?
   ['[S] skips', 'RewriteRule ^/a - [S=1]\nRewriteRule ^ - [F]\nRewriteRule ^ - [G]', '/a', '410'],
   ['[N] goes round', 'RewriteRule ^(.*)_(.*)$ $1-$2 [N]\nRewriteRule ^(.*)$ $1 [PT]', '/a_b_c', 'b.test /a-b-c'],
   ['[N] without an end is 500', 'RewriteRule ^/a /a [N]', '/a', '500'],
+  ['a query that grows without an end is 500', 'RewriteRule ^ /a?%{QUERY_STRING}%{QUERY_STRING} [N]', '/?ab', '500'],
+  ['a variable that grows without an end is 500', 'RewriteRule ^ - [E=V:%{ENV:V}%{ENV:V}1,N]', '/', '500'],
   ['a path that grows without an end is 500', 'RewriteRule ^(.*)$ $1$1 [N]', `/${'a'.repeat(100)}`, '500'],
   [
     '[E] is seen by %{ENV:}',

@@ -161,6 +161,8 @@ const WRONG: readonly string[] = [
   'RewriteEngine On\nRewriteRule ( -',
   'RewriteEngine On\nRewriteRule ^a - [Q]',
   'RewriteEngine On\nRewriteRule ^a - [P',
+  'RewriteEngine On\nRewriteRule ^a - [R=418]',
+  'RewriteEngine On\nRewriteRule ^a - [R=509]',
   'RewriteEngine On\nRewriteCond %{HTTP_HOST}',
   'RewriteEngine On\nRewriteCond %{HTTP_HOST} (',
   'RewriteEngine On\nRewriteCond %{HTTP_HOST} a [Q]',

@@ -255,6 +255,9 @@ export function readRule(
 const leadsHome = (substitution: string): boolean =>
   /^(?:https?|%\{REQUEST_SCHEME\}):\/\/%\{(?:HTTP_HOST|SERVER_NAME|HTTP:Host)\}/i.test(substitution)
 
+/** Statuses that Node has a word for. */
+const UNKNOWN_TO_HTTPD = [418, 509]
+
 /** What [F], [G] and [R] answer: for good, or where nothing later changes the target. */
 function statusOf(
   flags: ReadonlyMap<string, string | undefined>,
@@ -266,7 +269,7 @@ function statusOf(
   const value = flags.get('r') ?? ''
   const named: Record<string, number> = { '': 302, permanent: 301, temp: 302, seeother: 303 }
   const status = named[value.toLowerCase()] ?? (/^\d/.test(value) ? atoi(value) : 302)
-  if (STATUS_CODES[status] === undefined)
+  if (STATUS_CODES[status] === undefined || UNKNOWN_TO_HTTPD.includes(status))
     return line.fail(`RewriteRule: invalid HTTP response code '${value}' for flag 'R'`)
   if (status < 300) return line.refuse('this status is not honoured', value)
   return status < 400 ? { final: undefined, redirect: status } : { final: status, redirect: undefined }

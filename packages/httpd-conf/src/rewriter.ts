@@ -79,6 +79,8 @@ export type RewriteOutcome = { readonly env: Environment } & (
 
 /** Twice LimitRequestLine. */
 const MAX_LENGTH = 16_380
+/** What rules may make of a query or a variable; one that doubles would soon be all there is. */
+const MAX_TEXT = 65_536
 
 /** httpd: is_absolute_uri; whether a query can be told from the rest. */
 const ABSOLUTE = /^(?:(?:ajp|balancer|fcgi|https?|h2c?|scgi|wss?):\/\/|mailto:|unix:)/i
@@ -119,6 +121,7 @@ export function applyRules(
     note(rule, rule.status === undefined ? madeOf(rule, state) : `answers ${rule.status}`)
     if (redirected !== undefined) status = { code: redirected, rule }
     if (state.filename.length > MAX_LENGTH) throw endless(rule, `a path of more than ${MAX_LENGTH} characters`)
+    if (isHuge(state)) throw endless(rule, `a query or variable of more than ${MAX_TEXT} characters`)
     if (rule.status !== undefined) {
       checkQuery(state)
       return { kind: 'answered', env, rule, status: rule.status }
@@ -159,6 +162,9 @@ export type Note = (rule: RewriteRule, what: string) => void
 
 const madeOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
   rule.substitution === undefined ? 'matches' : `makes ${filename}${args === undefined ? '' : `?${args}`}`
+
+const isHuge = ({ args, env }: RewriteState): boolean =>
+  (args?.length ?? 0) > MAX_TEXT || [...env.values()].some(value => value.length > MAX_TEXT)
 
 const endless = (rule: RewriteRule, what: string): WsTunnelError =>
   new WsTunnelError('WST_ERR_CALLBACK', { detail: `RewriteRule in line ${rule.place.line}: ${what}` })
