@@ -305,6 +305,13 @@ RequestHeader set X-Route "%{BALANCER_WORKER_ROUTE}e" env=BALANCER_WORKER_ROUTE`
     asked: ['/x', ['/x', 'SID=.rb'], ['/x', 'SID=.rb'], ['/x', 'SID=.gone'], '/x'],
   },
   {
+    what: 'what Header is told of a session',
+    members: ['A route=ra status=D redirect=rc', 'B route=rb', 'C', 'D route=rc'],
+    set: sticky,
+    more: `Header set X-Route "%{BALANCER_NAME}e %{BALANCER_WORKER_NAME}e (%{BALANCER_WORKER_ROUTE}e) %{BALANCER_SESSION_STICKY}e %{BALANCER_SESSION_ROUTE}e %{BALANCER_ROUTE_CHANGED}e"`,
+    asked: ['/x', '/x', '/x?sid=z.rb', '/x?sid=z.ra', ['/x', 'SID=z.rb'], ['/x', 'SID=z.gone'], ['/x', 'SID=z']],
+  },
+  {
     what: 'one that drains, with sessions',
     members: ['A route=ra status=N', 'B route=rb'],
     set: sticky,

@@ -133,13 +133,21 @@ export interface BalancerOptions {
   healthCheck?: HealthCheckOptions
 }
 
+/** What a request says of its session. */
+export interface RequestSession {
+  /** The `routeId` that it names, if it does. */
+  readonly route: string | undefined
+  /** Name of the parameter or cookie that does. */
+  readonly name: string | undefined
+}
+
 /** Whom a balancer chose for a request, as header functions are told. */
 export interface BalancerChoice {
   /** Name of the balancer. */
   readonly balancer: string
   readonly member: Member
-  /** The `routeId` that the session named, if it did; `undefined` where sessions do not stick. */
-  readonly session: { readonly route: string | undefined } | undefined
+  /** `undefined` where sessions do not stick. */
+  readonly session: RequestSession | undefined
 }
 
 /** A worker's options; `over` goes over the settings of a route. */

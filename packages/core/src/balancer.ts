@@ -8,6 +8,7 @@ import {
   type MemberOptions,
   type MemberSettings,
   type NamedMembers,
+  type RequestSession,
   readMember,
   type StickySettings,
 } from './balancer-options.ts'
@@ -16,7 +17,7 @@ import { WsTunnelError } from './errors.ts'
 import { hashing, hashKey, type Trusts } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
 import { Member } from './member.ts'
-import { sessionCookie, sessionRoute } from './sticky.ts'
+import { sessionCookie, sessionOf } from './sticky.ts'
 
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */
 const LOOKS = 100
@@ -173,9 +174,9 @@ export class Balancer {
   }
 
   /** What the request says of its session; `undefined` where sessions do not stick. */
-  session(req: IncomingMessage, url: string): { readonly route: string | undefined } | undefined {
+  session(req: IncomingMessage, url: string): RequestSession | undefined {
     const { stickySession } = this.#settings
-    return stickySession && { route: sessionRoute(stickySession, url, req) }
+    return stickySession && sessionOf(stickySession, url, req)
   }
 
   /** The Set-Cookie for an answer by a member; `undefined` where the session names it already, or cookies are not ours to set. */

@@ -8,6 +8,7 @@ export {
   type LbMethod,
   type MemberChanges,
   type MemberOptions,
+  type RequestSession,
   type SessionCookieOptions,
   type StickySessionOptions,
   type WorkerOptions,

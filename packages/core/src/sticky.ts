@@ -1,16 +1,21 @@
 import type { IncomingMessage } from 'node:http'
-import type { StickySettings } from './balancer-options.ts'
+import type { RequestSession, StickySettings } from './balancer-options.ts'
 import { headerValue } from './headers.ts'
 
 /**
- * The `routeId` a request names: the parameter in path or query first, then the cookie. httpd: find_session_route.
+ * The `routeId` that a request names: the parameter in path or query first, then the cookie. httpd: find_session_route.
  *
  * @param url path and query for the balancer
  */
-export function sessionRoute(sticky: StickySettings, url: string, req: IncomingMessage): string | undefined {
-  const value = pathParameter(url, sticky) ?? cookieValue(headerValue(req, 'cookie'), sticky.cookie)
-  if (value === undefined) return undefined
-  const { separator } = sticky
+export function sessionOf(sticky: StickySettings, url: string, req: IncomingMessage): RequestSession {
+  const parameter = pathParameter(url, sticky)
+  const value = parameter ?? cookieValue(headerValue(req, 'cookie'), sticky.cookie)
+  const route = value === undefined ? undefined : routeIn(value, sticky.separator)
+  const name = parameter === undefined ? sticky.cookie : sticky.path
+  return { route, name: route === undefined ? undefined : name }
+}
+
+function routeIn(value: string, separator: string | false): string | undefined {
   if (separator === false) return value || undefined
   const at = value.indexOf(separator)
   return at === -1 ? undefined : value.slice(at + 1) || undefined

@@ -444,7 +444,10 @@ function tellChoice({ balancer, member, session }: BalancerChoice, env: Environm
   env.set('BALANCER_WORKER_NAME', member.url)
   env.set('BALANCER_WORKER_ROUTE', member.routeId ?? '')
   if (session === undefined) return
-  if (session.route !== undefined) env.set('BALANCER_SESSION_ROUTE', session.route)
+  if (session.name !== undefined && session.route !== undefined) {
+    env.set('BALANCER_SESSION_STICKY', session.name)
+    env.set('BALANCER_SESSION_ROUTE', session.route)
+  }
   if (session.route !== member.routeId || session.route === undefined) env.set('BALANCER_ROUTE_CHANGED', '1')
 }
 
