@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { readSwitch } from '../../packages/core/src/answer-head.ts'
+import { maySwitch, readSwitch } from '../../packages/core/src/answer-head.ts'
 
 const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n'
 
@@ -120,4 +120,29 @@ test("reads nothing otherwise than Node's parser", async () => {
     { numRuns: 500 },
   )
   assert.ok(read > 50, `${read} were read`)
+})
+
+test('waits for the rest of what may become a switch, and no longer than it may', () => {
+  const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX: a:b\xe9\r\nEmpty:\r\n\r\n'
+  for (let length = 0; length < head.length; length++)
+    assert.ok(maySwitch(head.slice(0, length)), JSON.stringify(head.slice(0, length)))
+  for (const text of [
+    head,
+    'HTTP/1.1 101 X\n',
+    'HTTP/1.1 101 X\nUpgrade: websocket\n\n',
+    'HTTP/1.1 101X',
+    'HTTP/1.1 1010',
+    'HTTP/1.1 101 X\r\nnonsense\r\n',
+    'HTTP/1.1 101 X\r\nA: b\r\n c: d\r\n',
+    'HTTP/1.1 101 X\r\nA: \0\r\n',
+    'HTTP/1.1 101 X\r\n\n',
+    'HTTP/1.1 101 X\r\rA',
+    'HTTP/1.1 200',
+    'HTTP/1.0',
+    'SSH',
+  ])
+    assert.ok(!maySwitch(text), JSON.stringify(text))
+  const long = `HTTP/1.1 101 X\r\n${'a: b\r\n'.repeat(2_500)}`
+  assert.ok(maySwitch(long))
+  assert.ok(!maySwitch(`${long}\0\r\n`))
 })

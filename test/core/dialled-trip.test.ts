@@ -140,6 +140,8 @@ const FAILURES: Record<string, [script: Script, code: string]> = {
   'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
   'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_ANSWER'],
   'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
   'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
   'switches without Upgrade': [raw('HTTP/1.1 101 S\r\nConnection: Upgrade\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches without Connection': [raw('HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],

@@ -13,6 +13,9 @@ const MAX_FIELDS = 100
 
 const SWITCH = /^HTTP\/1\.1 101(?: ([\x20-\x7e]*))?\r\n/
 const SWITCH_BEGINS = 'HTTP/1.1 101'
+/** Lines that are whole so far, and the one that is on its way. */
+const BEGINNING =
+  /^HTTP\/1\.1 101(?: [\x20-\x7e]*)?(?:\r\n[!#$%&'*+.^_`|~\w-]+:[\t\x20-\x7e\x80-\xff]*)*(?:\r\n[^\r\n]*)?\r?$/
 const FIELD = /^([!#$%&'*+.^_`|~\w-]+):([\t\x20-\x7e\x80-\xff]*)$/
 
 /**
@@ -41,8 +44,7 @@ export function readSwitch(text: string): { head: AnswerHead; size: number } | u
 export function maySwitch(text: string): boolean {
   return (
     text.length < maxHeaderSize &&
-    SWITCH_BEGINS.startsWith(text.slice(0, SWITCH_BEGINS.length)) &&
-    !text.includes('\r\n\r\n')
+    (text.length < SWITCH_BEGINS.length ? SWITCH_BEGINS.startsWith(text) : BEGINNING.test(text))
   )
 }
 
