@@ -18,6 +18,8 @@
 
 #define EVENTS 256
 #define CONDUITS_KEPT 32
+/* Tunnels that may wait to be freed until the thread has something else to do. */
+#define UNFREED 64
 
 uint64_t clock_ms(void) {
   struct timespec time;
@@ -128,6 +130,8 @@ static struct tunnel *take_commands(struct pump *p, bool *stopping) {
   p->commands = NULL;
   p->commands_end = &p->commands;
   *stopping = p->stopping;
+  p->woken = false;
+  p->unfreed = 0;
   pthread_mutex_unlock(&p->lock);
   return first;
 }
@@ -186,9 +190,17 @@ static void wake(struct pump *p) {
   while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
+/* A closed tunnel is no hurry, unless it is the last. */
+static bool is_urgent(struct pump *p, unsigned command) {
+  if (command & (COMMAND_ADD | COMMAND_DIAL)) p->given++;
+  if (!(command & COMMAND_FREE)) return true;
+  return --p->given == 0 || ++p->unfreed == UNFREED;
+}
+
 void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
   pthread_mutex_lock(&p->lock);
-  bool idle = p->commands == NULL;
+  bool wakes = is_urgent(p, command) && !p->woken;
+  if (wakes) p->woken = true;
   if (t->commands == 0) {
     t->next_command = NULL;
     *p->commands_end = t;
@@ -196,7 +208,7 @@ void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
   }
   t->commands |= command;
   pthread_mutex_unlock(&p->lock);
-  if (idle) wake(p);
+  if (wakes) wake(p);
 }
 
 static void pump_free(struct pump *p) {

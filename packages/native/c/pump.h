@@ -21,7 +21,10 @@ struct pump {
   pthread_mutex_t lock;
   struct tunnel *commands; /* tunnels with commands, oldest first; guarded by the lock */
   struct tunnel **commands_end;
-  bool stopping; /* guarded by the lock */
+  bool stopping; /* guarded by the lock, as what follows */
+  bool woken;    /* the thread will look at the commands */
+  int given;     /* tunnels that are not to be freed */
+  int unfreed;   /* tunnels that are, but for which the thread was not woken */
   int epoll;
   int wake; /* eventfd: look at the commands */
   pump_listener listener;
