@@ -441,6 +441,9 @@ function readSticky(where: string, value: string | StickySessionOptions): Sticky
   const { set = false } = own
   if (set !== false && !TCHAR.test(own.cookie))
     throw wrong(`${where}.cookie`, 'a token, as it is to be set', own.cookie)
+  // The value of a cookie has none of these (RFC 6265 4.1.1).
+  if (set !== false && /[^\x21-\x7e]|[",;\\]/.test(own.separator || ''))
+    throw wrong(`${where}.separator`, 'a character that a cookie may hold, as it is to be set', own.separator)
   const attributes = { path: '/', secure: 'auto', httpOnly: true, sameSite: 'lax', ...(set !== true && set) } as const
   return {
     path: own.cookie,

@@ -65,7 +65,8 @@ export class Member {
   #passes = 0
   #fails = 0
   readonly #letters: Set<string>
-  #failedAt = 0
+  /** On a clock that nobody sets back: it would stay out for as long. */
+  #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
   readonly #tunnels = new Set<Tunnel>()
   readonly #whenIdle: (() => void)[] = []
@@ -105,7 +106,7 @@ export class Member {
   set status(text: string) {
     checkMemberChanges(this.url, { status: text })
     const after = lettersOf(text, this.#letters)
-    if (after.has('E') && !this.is('E')) this.#failedAt = Date.now()
+    if (after.has('E') && !this.is('E')) this.#failedAt = performance.now()
     this.#become(() => {
       this.#letters.clear()
       for (const letter of after) this.#letters.add(letter)
@@ -156,7 +157,7 @@ export class Member {
   /** Brings it back when its time is over, which for one with `I` it always is. httpd: ap_proxy_retry_worker. */
   recover(force = false): void {
     if (!this.is('E')) return
-    const due = !this.is('S') && (this.is('I') || Date.now() > this.#failedAt + this.retry)
+    const due = !this.is('S') && (this.is('I') || performance.now() > this.#failedAt + this.retry)
     if (force || due) this.#become(() => this.#letters.delete('E'))
   }
 
@@ -164,7 +165,7 @@ export class Member {
   fail(): void {
     if (this.is('I')) return
     this.failures++
-    this.#failedAt = Date.now()
+    this.#failedAt = performance.now()
     this.#become(() => this.#letters.add('E'))
   }
 
