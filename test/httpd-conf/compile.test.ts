@@ -110,6 +110,30 @@ test('makes of upgrade= what is documented', () => {
   assert.equal(upgrade(`${WS} upgrade=none`), 'NONE')
 })
 
+test('says which line has an upgrade that is no token', () => {
+  const { diagnostics } = compileHttpdConf({ text: `ProxyPass /b ws://c.test/\n${WS} upgrade=@` })
+  const [{ line, directive, message } = { line: 0, directive: '', message: '' }] = diagnostics
+  assert.deepEqual([line, directive], [2, 'ProxyPass'])
+  assert.match(message, /upgrade tokens.*got "@"/)
+})
+
+test('takes times that no timer of Node can count for the longest that one can', () => {
+  const text = `<Proxy balancer://c>
+BalancerMember ws://b.test/ retry=3000000 timeout=3000000 connectiontimeout=3000000 acquire=9999999999 hcmethod=TCP hcinterval=3000000
+ProxySet timeout=3000000
+</Proxy>
+ProxyPass /a balancer://c/`
+  const { options, diagnostics } = compileHttpdConf({ text })
+  assert.deepEqual(
+    diagnostics.filter(({ severity }) => severity === 'error'),
+    [],
+  )
+  const { timeout, members: [{ retry, acquireTimeout, healthCheck } = { retry: 0 }] = [] } =
+    options?.balancers?.['c'] ?? {}
+  const { interval } = healthCheck === false || healthCheck === undefined ? { interval: 0 } : healthCheck
+  assert.deepEqual([timeout, retry, acquireTimeout, interval], Array(4).fill(2 ** 31 - 1))
+})
+
 test('knows no fallback before 2.4.47', () => {
   assert.equal(routeOf(WS, { compat: '2.4.46' }).fallback, false)
   assert.equal(routeOf(`ProxyWebsocketFallbackToProxyHttp Off\n${WS}`).fallback, false)

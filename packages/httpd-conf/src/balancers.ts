@@ -3,7 +3,7 @@ import type { Place } from './diagnostics.ts'
 import { compileHealthCheck, type HealthCheck } from './health-checks.ts'
 import { atoi } from './parameters.ts'
 import type { RouteContext } from './routes.ts'
-import { isWebsocket, overlay, times } from './workers.ts'
+import { isWebsocket, MAX_DELAY, overlay, times } from './workers.ts'
 
 /** One BalancerMember line. */
 export interface BalancerMember {
@@ -97,7 +97,7 @@ function compileBalancer({ name, place, parameters, members }: Balancer, context
       },
     }),
     ...(attempts !== undefined && { maxAttempts: atoi(attempts) }),
-    timeout: atoi(parameters.get('timeout') ?? '0') * 1_000,
+    timeout: Math.min(atoi(parameters.get('timeout') ?? '0') * 1_000, MAX_DELAY),
     failOnStatus: statuses(parameters.get('failonstatus') ?? ''),
     failOnTimeout: on('failontimeout', false),
     forceRecovery: on('forcerecovery', true),
@@ -118,7 +118,7 @@ function compileMember({ url, parameters, place, name, health }: BalancerMember,
     ...(redirect !== undefined && { redirect }),
     loadFactor: Math.trunc(Number.parseFloat(parameters.get('loadfactor') ?? '1') * 100) / 100,
     lbSet: atoi(parameters.get('lbset') ?? '0'),
-    retry: atoi(parameters.get('retry') ?? '60') * 1_000,
+    retry: Math.min(atoi(parameters.get('retry') ?? '60') * 1_000, MAX_DELAY),
     status: lettersOf(parameters.get('status') ?? ''),
     ...(healthCheck !== undefined && { healthCheck }),
   }

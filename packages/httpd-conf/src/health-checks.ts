@@ -3,6 +3,7 @@ import type { Place, Report } from './diagnostics.ts'
 import { type Expression, readExpressionOf, type Vocabulary } from './expr.ts'
 import { atoi, duration } from './parameters.ts'
 import { splitWords, Words } from './words.ts'
+import { MAX_DELAY } from './workers.ts'
 
 /** hcmethod= and its kin, as a member or a template says them. */
 export interface HealthCheck {
@@ -66,7 +67,7 @@ function change(check: HealthCheck, key: string, value: string, names: HealthNam
     case 'hcmethod':
       return { ...check, method: value.toUpperCase() }
     case 'hcinterval':
-      return { ...check, interval: duration(value, 's') ?? check.interval }
+      return { ...check, interval: Math.min(duration(value, 's') ?? check.interval, MAX_DELAY) }
     case 'hcpasses':
       return { ...check, passes: atoi(value) }
     case 'hcfails':

@@ -1,5 +1,5 @@
-import type { WorkerOptions } from '@ws-tunnel/core'
-import type { Place } from './diagnostics.ts'
+import { createTunnelProxy, type WorkerOptions } from '@ws-tunnel/core'
+import type { Place, Report } from './diagnostics.ts'
 import { atoi, duration } from './parameters.ts'
 import type { RouteContext } from './routes.ts'
 import type { Alias, Server } from './server.ts'
@@ -117,7 +117,20 @@ export function compileWorkers(context: RouteContext): WorkerOptions[] {
     }
   }
   if (workers.every(({ parameters }) => parameters.size === 0)) return []
-  return workers.map(({ url, parameters }) => ({ url, ...overlay(parameters, context, isWebsocket(url)) }))
+  return workers.map(({ url, parameters, place }) => {
+    const compiled = { url, ...overlay(parameters, context, isWebsocket(url)) }
+    validate(compiled, place, report)
+    return compiled
+  })
+}
+
+function validate(worker: WorkerOptions, place: Place, report: Report): void {
+  try {
+    void createTunnelProxy({ target: false, workers: [worker] }).close()
+  } catch (error) {
+    const [directive = ''] = /\S+/.exec(place.text) ?? []
+    report.error(place, directive, (error as Error).message)
+  }
 }
 
 const sectionAliases = (server: Server): Alias[] =>
