@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
@@ -22,6 +23,7 @@ import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } fro
 import { closedPort, eventually, openHandles } from '../support/gate.ts'
 import { native } from '../support/pump.ts'
 import { type Gateway, startGateway } from './gateway.ts'
+import { seeded } from './stage.ts'
 
 async function backendOf(t: TestContext, script: Script): Promise<Backend> {
   const backend = await startBackend(script)
@@ -349,6 +351,57 @@ test('leaves no descriptor of trips that ended in every way', native, async t =>
   await round()
   await round()
   await eventually(() => assert.ok(descriptors() <= first, `${descriptors()} descriptors, ${first} before`), 10_000)
+})
+
+test('comes to a clean end whoever leaves when', native, async t => {
+  const seed = Math.floor(Math.random() * 2 ** 31)
+  t.diagnostic(`seed ${seed}`)
+  const random = seeded(seed)
+  const scripts = [...Object.values(FAILURES).map(([script]) => script), ...Object.values(ANSWERS), echo(), record()]
+  const someTime = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 6 * random() ** 2))
+  const backend = await backendOf(t, async (connection, all) => {
+    const script = scripts[Math.floor(random() * scripts.length)] as Script
+    if (random() < 0.3) await someTime()
+    await script(connection, all)
+    await someTime()
+    if (random() < 0.5) connection.reset()
+    else connection.end()
+  })
+  const gateway = await startGateway(t, { target: `ws://${backend.address}/`, handshakeTimeout: 50, threads: 2 })
+  const visit = async (): Promise<void> => {
+    const client = await connect(gateway.port)
+    client.send(upgradeRequest('/'))
+    if (random() < 0.3) client.send('ahead')
+    await someTime()
+    if (random() < 0.2) await gateway.opened.at(-1)?.close()
+    if (random() < 0.5) client.reset()
+    else client.end()
+    await client.closed
+  }
+  const some = async (): Promise<void> => {
+    for (let i = 0; i < 40; i++) await visit()
+  }
+  await Promise.all(Array.from({ length: 8 }, some))
+  await eventually(() => gateway.proxy.tunnels.size === 0, 10_000)
+  await gateway.proxy.close()
+  assert.equal(gateway.opened.length, gateway.ends.length)
+})
+
+test('ends with the worker that it belongs to, also before there is an answer', native, async t => {
+  const backend = await backendOf(t, silent())
+  const gateway = fork(new URL('offload-child.ts', import.meta.url), [String(backend.port), 'worker'], {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  })
+  t.after(() => void gateway.kill('SIGKILL'))
+  const [{ port }] = (await once(gateway, 'message')) as [{ port: number }]
+  const client = await connect(port)
+  t.after(() => client.destroy())
+  client.send(upgradeRequest('/'))
+  await backend.request()
+  gateway.send('terminate')
+  const [connection] = backend.connections
+  await Promise.all([client.readAll(), connection?.readAll()])
+  assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
 })
 
 test('refuses what is no dial, or has no answer, without harm', native, async t => {
