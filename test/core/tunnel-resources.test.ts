@@ -87,6 +87,31 @@ for (const [stalled, wire] of stalls) {
   })
 }
 
+test('holds little of the heap for an idle tunnel, and gives it back', async t => {
+  const backend = await startBackend(switching({ after: () => {} }))
+  t.after(backend.close)
+  const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
+  const heapWith = async (tunnels: number): Promise<number> => {
+    const clients: RawClient[] = []
+    while (clients.length < tunnels) {
+      const some = await Promise.all(Array.from({ length: 50 }, () => openTunnel(gateway.port, '/')))
+      clients.push(...some.map(({ client }) => client))
+    }
+    const { heapUsed } = await gateway.memory()
+    for (const client of clients) client.end()
+    for (const connection of backend.connections) connection.release().resume().end()
+    await Promise.all(clients.map(({ closed }) => closed))
+    return heapUsed
+  }
+  await heapWith(1_000)
+  const [few, many, again] = [await heapWith(100), await heapWith(1_100), await heapWith(100)]
+  const each = (many - few) / 1_000
+  t.diagnostic(`${each} bytes for each, ${again - few} more than before with as many`)
+  // Two idle sockets of Node hold 2,000 by themselves.
+  assert.ok(each < (async ? 4_000 : 8_000), `${each} bytes`)
+  assert.ok(again - few < 500_000, `${again - few} bytes more than before`)
+})
+
 test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
   const { gateway, backend } = await stage(t, record(), { idleTimeout: 60_000, maxLifetime: 120_000 })
   const ways: ((client: RawClient, connection: BackendConnection, tunnel: Tunnel) => void)[] = [
