@@ -1,16 +1,12 @@
 import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
-import { Pump } from './pump.ts'
+import { Pump, type PumpOwner } from './pump.ts'
 
 /** Where the listeners of a socket find the engine. */
 const ENGINE = Symbol('ws-tunnel.engine')
 
 type Driven = Duplex & { [ENGINE]?: JsEngine | undefined }
-
-function socketOnEnd(this: Driven): void {
-  this[ENGINE]?.ended(this)
-}
 
 function socketOnError(this: Driven, error: Error): void {
   this[ENGINE]?.broken(this, error)
@@ -21,7 +17,7 @@ function socketOnClose(this: Driven): void {
 }
 
 /** Two sockets of Node, whatever they are made of, and a pump each way. */
-export class JsEngine implements Engine {
+export class JsEngine implements Engine, PumpOwner {
   readonly #client: Driven
   readonly #backend: Driven
   readonly #listener: EngineListener
@@ -43,11 +39,10 @@ export class JsEngine implements Engine {
       socket[ENGINE] = this
       if (socket.closed) this.#openSockets--
       else socket.on('close', socketOnClose)
-      socket.on('end', socketOnEnd)
       socket.on('error', socketOnError)
     }
-    this.#fromClient = new Pump(client, backend, clientHead)
-    this.#fromBackend = new Pump(backend, client, backendHead)
+    this.#fromClient = new Pump(client, backend, clientHead, this)
+    this.#fromBackend = new Pump(backend, client, backendHead, this)
     if (client.destroyed) this.#listener.onBroken('client', client.errored ?? undefined)
     if (backend.destroyed) this.#listener.onBroken('backend', backend.errored ?? undefined)
     if (this.#openSockets === 0) this.#listener.onClosed()
@@ -84,7 +79,6 @@ export class JsEngine implements Engine {
   release(): void {
     for (const socket of [this.#client, this.#backend]) {
       socket.off('close', socketOnClose)
-      socket.off('end', socketOnEnd)
       socket.off('error', socketOnError)
     }
     this.#fromClient?.stop()

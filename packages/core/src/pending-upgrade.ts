@@ -122,7 +122,7 @@ export class PendingUpgrade {
     this.#res.detachSocket(this.socket)
     unwire()
     const { close } = new SwitchedAnswer(this.#res)
-    this.socket.once('close', close)
+    this.socket.on('close', close)
     return detacher(this.socket, close)
   }
 

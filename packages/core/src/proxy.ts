@@ -106,6 +106,12 @@ interface Handshake {
   opening: Promise<unknown> | undefined
 }
 
+/** A plain request under way, with what gives it up; empty afterwards, as a {@link Handshake} is. */
+interface Forwarding {
+  done: Promise<boolean> | undefined
+  giveUp: (() => void) | undefined
+}
+
 const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
@@ -127,8 +133,7 @@ class RoutedProxy implements TunnelProxy {
   readonly #routes: RouteTable
   readonly #tunnels = new Set<Tunnel>()
   readonly #handshakes = new Set<Handshake>()
-  /** Plain requests under way, with what gives them up. */
-  readonly #forwards = new Map<Promise<unknown>, () => void>()
+  readonly #forwards = new Set<Forwarding>()
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   readonly #healthChecks: HealthChecks
@@ -200,16 +205,19 @@ class RoutedProxy implements TunnelProxy {
 
   async #untilCut(res: ServerResponse, forward: Promise<boolean>): Promise<boolean> {
     const { promise, reject } = Promise.withResolvers<never>()
-    const forwarding = Promise.race([forward, promise])
-    this.#forwards.set(forwarding, () => {
+    const giveUp = (): void => {
       // The request to the backend ends with the answer, be it the app's.
       if (res.headersSent) cut(res)
       else reject(new WsTunnelError('WST_ERR_CLOSING'))
-    })
+    }
+    const done = Promise.race([forward, promise])
+    const forwarding: Forwarding = { done, giveUp }
+    this.#forwards.add(forwarding)
     try {
-      return await forwarding
+      return await done
     } finally {
       this.#forwards.delete(forwarding)
+      forwarding.done = forwarding.giveUp = undefined
     }
   }
 
@@ -441,7 +449,7 @@ class RoutedProxy implements TunnelProxy {
     this.#healthChecks.close()
     for (const members of this.#resolvedMembers) members.stop()
     const cutAll = (): void => {
-      for (const giveUp of this.#forwards.values()) giveUp()
+      for (const { giveUp } of this.#forwards) giveUp?.()
       for (const { pending } of this.#handshakes) pending?.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }
@@ -450,7 +458,7 @@ class RoutedProxy implements TunnelProxy {
       const ends = Array.from(this.tunnels, tunnel => tunnel.ended)
       await Promise.allSettled([
         ...Array.from(this.#handshakes, ({ opening }) => opening),
-        ...this.#forwards.keys(),
+        ...Array.from(this.#forwards, ({ done }) => done),
         ...ends,
       ])
     }

@@ -60,6 +60,11 @@ function sinkOnDrain(this: Duplex & Pumped): void {
   this[INTO]?.resume()
 }
 
+/** Who hears of a source's FIN, before it is passed on. */
+export interface PumpOwner {
+  ended(source: Duplex): void
+}
+
 /**
  * Moves bytes from one socket to another until the source's FIN, which it passes on. The source is read only while the
  * sink takes what it gets, so no more than their buffers hold waits in between. httpd:
@@ -72,14 +77,15 @@ export class Pump {
   activeAt: number = performance.now()
   readonly #source: Duplex & Pumped
   readonly #sink: Duplex & Pumped
-  readonly #paused: PausedProbe
+  readonly #owner: PumpOwner | undefined
+  #paused: PausedProbe | undefined
   #stopped = false
 
   /** @param first bytes that were received before the pump, in order */
-  constructor(source: Duplex, sink: Duplex, first: readonly Buffer[]) {
+  constructor(source: Duplex, sink: Duplex, first: readonly Buffer[], owner?: PumpOwner) {
     this.#source = source
     this.#sink = sink
-    this.#paused = new PausedProbe(source)
+    this.#owner = owner
     this.#source[FROM] = this
     this.#sink[INTO] = this
     source.on('end', sourceOnEnd)
@@ -103,6 +109,7 @@ export class Pump {
     // A write as long as the high-water mark is `full` even if the kernel took it at once.
     if (full && held) {
       this.#source.pause()
+      this.#paused ??= new PausedProbe(this.#source)
       this.#paused.start()
     }
     return held
@@ -113,12 +120,13 @@ export class Pump {
   }
 
   end(): void {
+    this.#owner?.ended(this.#source)
     this.#sink.end()
   }
 
   /** Stops, and leaves what was received where it is. */
   stop(): void {
-    this.#paused.stop()
+    this.#paused?.stop()
     this.#stopped = true
     this.#source.off('data', sourceOnData)
     this.#source.off('end', sourceOnEnd)

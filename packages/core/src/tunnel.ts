@@ -69,6 +69,8 @@ const FLUSH_TIMEOUT = 500
 const HAND_OVER_RETRY = 20
 const MAX_HAND_OVER_RETRY = 10_000
 
+const OVER: Engine = { bytesFromClient: 0, bytesFromBackend: 0, idle: 0, end: () => {}, cut: () => {} }
+
 let lastId = 0
 
 /**
@@ -243,5 +245,13 @@ export class Tunnel {
       duration: performance.now() - this.#startedAt,
       error: this.#error,
     })
+    if (this.#engine instanceof JsEngine) this.#letGo()
+  }
+
+  /** Whoever still knows of the tunnel need not keep its sockets. */
+  #letGo(): void {
+    this.#movedFromClient = this.bytesFromClient
+    this.#movedFromBackend = this.bytesFromBackend
+    this.#engine = OVER
   }
 }
