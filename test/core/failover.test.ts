@@ -91,6 +91,35 @@ test('fails over from a member whose certificate is wrong', async t => {
   assert.equal(liar.seen.length, 0)
 })
 
+const NEVER_ANSWERS = 'gone.test'
+const slowness: [what: string, times: Partial<MemberOptions>][] = [
+  ['connectTimeout', { connectTimeout: 100 }],
+  ['a handshakeTimeout that is shorter', { connectTimeout: 5_000, handshakeTimeout: 100 }],
+  ['both, which are the same where httpd is told of one', { connectTimeout: 100, handshakeTimeout: 100 }],
+]
+for (const [what, times] of slowness) {
+  test(`fails over from a member that is not reached, or silent in TLS, in ${what}`, async t => {
+    const mute = await backendOf(t, connection => connection.readAll().then(() => connection.end()))
+    for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
+      const backend = await backendOf(t, echo())
+      const shop = await backendOf(t, answer({ body: 'taken' }))
+      const to = (address: string): WsTunnelOptions['balancers'] => ({
+        b: { members: [{ url, ...times }, { url: `ws://${address}/` }] },
+      })
+      const target = 'balancer://b/'
+      const tunnels = await startGateway(t, { target, lookup: () => {}, balancers: to(backend.address) })
+      const { client } = await openTunnel(tunnels.port, '/')
+      client.destroy()
+      const plain = await startGateway(t, { target, lookup: () => {}, balancers: to(shop.address) })
+      const body = 'x'.repeat(100_000)
+      const poster = await ask(t, plain.port, plainRequest('/', { method: 'POST', body }))
+      assert.equal((await poster.answer()).statusCode, 200)
+      assert.deepEqual([backend.seen.length, shop.seen.length, mute.seen.length], [1, 1, 0])
+      for (const { proxy } of [tunnels, plain]) assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
+    }
+  })
+}
+
 test('asks nobody else once a member has the request', async t => {
   const mute = await backendOf(t, async connection => {
     await connection.request()

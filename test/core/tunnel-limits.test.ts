@@ -101,7 +101,7 @@ const noAnswer: [what: string, options: Partial<WsTunnelOptions>, code: string][
   [
     'such a lookup without connectTimeout',
     { lookup: () => {}, connectTimeout: 0, handshakeTimeout: 100 },
-    'WST_ERR_HANDSHAKE_TIMEOUT',
+    'WST_ERR_CONNECT_TIMEOUT',
   ],
 ]
 

@@ -31,23 +31,26 @@ export function watchRequest(
   onInterim: (answer: InterimAnswer) => void,
   onFailure: (error: WsTunnelError) => void,
 ): { progress: () => void } {
-  const give = (code: WsTunnelErrorCode, ms: number): NodeJS.Timeout | undefined =>
-    ms === 0
-      ? undefined
-      : setTimeout(() => request.destroy(new WsTunnelError(code, { detail: `${ms} ms` })), Math.max(0, ms - spent))
+  let connected = false
+  const give = (ms: number): NodeJS.Timeout | undefined =>
+    ms === 0 ? undefined : setTimeout(() => request.destroy(late(connected, ms)), Math.max(0, ms - spent))
 
-  const answerTimer = give('WST_ERR_HANDSHAKE_TIMEOUT', handshakeTimeout)
+  const answerTimer = give(handshakeTimeout)
   let connectTimer: NodeJS.Timeout | undefined
-  const connected = (): void => clearTimeout(connectTimer)
+  const socketOnConnect = (): void => {
+    connected = true
+    clearTimeout(connectTimer)
+  }
   const settled = (): void => {
     clearTimeout(answerTimer)
-    connected()
+    clearTimeout(connectTimer)
   }
 
   const watchSocket = (socket: Socket): void => {
-    if (!socket.connecting) return
-    connectTimer = give('WST_ERR_CONNECT_TIMEOUT', connectTimeout)
-    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', connected)
+    if (socket.connecting) {
+      connectTimer = give(connectTimeout)
+      socket.once('encrypted' in socket ? 'secureConnect' : 'connect', socketOnConnect)
+    } else socketOnConnect()
   }
   if (request.socket) watchSocket(request.socket)
   else request.on('socket', watchSocket)
@@ -82,6 +85,12 @@ export function watchRequest(
   // Before the listener of whoever made the request: what it does must find the failure named.
   request.prependListener('error', error => fail(backendError(error)))
   return { progress: () => void answerTimer?.refresh() }
+}
+
+/** A time is over: one in which nothing of the request could be sent is another failure than one without an answer. */
+export function late(connected: boolean, ms: number): WsTunnelError {
+  const code = connected ? 'WST_ERR_HANDSHAKE_TIMEOUT' : 'WST_ERR_CONNECT_TIMEOUT'
+  return new WsTunnelError(code, { detail: `${ms} ms` })
 }
 
 const CONNECT_CODES = new Set([

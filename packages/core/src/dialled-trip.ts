@@ -2,8 +2,7 @@ import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
 import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { type AnswerHead, readSwitch } from './answer-head.ts'
-import { backendError, type Limits } from './backend-request.ts'
-import { WsTunnelError, type WsTunnelErrorCode } from './errors.ts'
+import { backendError, type Limits, late } from './backend-request.ts'
 import { NativeDial } from './native-dial.ts'
 import { descriptor, openDoor } from './native-door.ts'
 import { type Ask, requestHead } from './request-head.ts'
@@ -63,12 +62,10 @@ function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher
   return new Promise((resolve, reject) => {
     let asking: NativeDial | undefined
     let over = false
-    const timers = [
-      give('WST_ERR_HANDSHAKE_TIMEOUT', limits.handshakeTimeout, () => true),
-      give('WST_ERR_CONNECT_TIMEOUT', limits.connectTimeout, () => asking?.connected !== true),
-    ]
-    function give(code: WsTunnelErrorCode, ms: number, due: () => boolean): NodeJS.Timeout | undefined {
-      return ms === 0 ? undefined : setTimeout(() => due() && fail(new WsTunnelError(code, { detail: `${ms} ms` })), ms)
+    const connected = (): boolean => asking?.connected === true
+    const timers = [give(limits.handshakeTimeout, () => true), give(limits.connectTimeout, () => !connected())]
+    function give(ms: number, due: () => boolean): NodeJS.Timeout | undefined {
+      return ms === 0 ? undefined : setTimeout(() => due() && fail(late(connected(), ms)), ms)
     }
     function settle(dialled: Dialled): void {
       over = true

@@ -2,8 +2,8 @@ import { type Socket, connect as tcpConnect } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { connect as tlsConnect } from 'node:tls'
 import { maySwitch, readSwitch } from './answer-head.ts'
-import { backendError, type InterimAnswer, type Limits } from './backend-request.ts'
-import { WsTunnelError } from './errors.ts'
+import { backendError, type InterimAnswer, type Limits, late } from './backend-request.ts'
+import type { WsTunnelError } from './errors.ts'
 import { type Ask, requestHead } from './request-head.ts'
 import { type Answer, asked, roundTrip } from './round-trip.ts'
 import type { Worker } from './worker.ts'
@@ -50,6 +50,7 @@ class SocketTrip {
   readonly #leaveToNode: (socket: Socket, spent: number) => Promise<Answer>
   readonly #startedAt = performance.now()
   #socket: Socket | undefined
+  #connected = false
   #received: Buffer | undefined
   #connectTimer: NodeJS.Timeout | undefined
   #answerTimer: NodeJS.Timeout | undefined
@@ -72,8 +73,8 @@ class SocketTrip {
     const socket = origin.secure ? tlsConnect(socketOptions) : tcpConnect(socketOptions)
     this.#socket = socket
     const { connectTimeout, handshakeTimeout } = this.#limits
-    if (connectTimeout > 0) this.#connectTimer = setTimeout(this.#onConnectTimeout, connectTimeout)
-    if (handshakeTimeout > 0) this.#answerTimer = setTimeout(this.#onAnswerTimeout, handshakeTimeout)
+    if (connectTimeout > 0) this.#connectTimer = setTimeout(this.#onLate, connectTimeout, connectTimeout)
+    if (handshakeTimeout > 0) this.#answerTimer = setTimeout(this.#onLate, handshakeTimeout, handshakeTimeout)
     socket.on(origin.secure ? 'secureConnect' : 'connect', this.#socketOnConnect)
     socket.on('data', this.#socketOnData)
     socket.on('end', this.#socketOnGone)
@@ -106,13 +107,10 @@ class SocketTrip {
     return socket
   }
 
-  readonly #onConnectTimeout = (): void =>
-    this.destroy(new WsTunnelError('WST_ERR_CONNECT_TIMEOUT', { detail: `${this.#limits.connectTimeout} ms` }))
-
-  readonly #onAnswerTimeout = (): void =>
-    this.destroy(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT', { detail: `${this.#limits.handshakeTimeout} ms` }))
+  readonly #onLate = (ms: number): void => this.destroy(late(this.#connected, ms))
 
   readonly #socketOnConnect = (): void => {
+    this.#connected = true
     clearTimeout(this.#connectTimer)
     this.#socket?.write(this.#head, 'latin1')
   }
