@@ -244,6 +244,25 @@ test('asks a function of the user, which is given the usable members', () => {
   assert.throws(() => elect(wrong), { code: 'WST_ERR_CALLBACK' })
 })
 
+test('gives a function of the user those alone who come into question, and asks it for nobody', () => {
+  const asked: string[] = []
+  const firstOf = (members: Partial<MemberOptions>[]): string =>
+    sequence(
+      balancerOf(members, {
+        lbMethod: given => {
+          asked.push(given.map(nameOf).join(''))
+          return given.at(-1)
+        },
+      }),
+      1,
+    )
+  firstOf([{}, {}, { status: 'H' }, { status: 'R' }, { lbSet: 1 }])
+  firstOf([{ status: 'D' }, {}, { status: 'H' }, { status: 'R' }])
+  firstOf([{ status: 'D' }, { lbSet: 1 }, { status: 'H' }])
+  assert.throws(() => firstOf([{ status: 'D' }]), { code: 'WST_ERR_NO_MEMBER' })
+  assert.deepEqual(asked, ['ab', 'bd', 'c'])
+})
+
 const COOKIE = { stickySession: 'SID|sid' } as const
 const sessions: [
   what: string,

@@ -98,10 +98,10 @@ export interface SessionCookieOptions {
  */
 export type HashOptions = { hash: 'client' | 'path' } | { hash: 'header' | 'cookie'; name: string }
 
-/** How a balancer chooses (lbmethod=): a method of mod_proxy_balancer, the member with the fewest tunnels, a hash, or a function that gives one of the usable members. */
+/** How a balancer chooses (lbmethod=): a method of mod_proxy_balancer, the member with the fewest tunnels, a hash, or a function. */
 export type LbMethod = 'byrequests' | 'bytraffic' | 'bybusyness' | 'leasttunnels' | HashOptions | LbFunction
 
-/** Gives one of the usable members, or `undefined` where none will do; a throw answers 500. */
+/** Gives one of those that come into question (usable, of the lowest set that has any, standbys alone where nobody else is), or `undefined` where none will do; a throw answers 500. */
 export type LbFunction = (members: readonly Member[], req: IncomingMessage) => Member | undefined
 
 /** A named set of backends (`<Proxy balancer://name>`). */

@@ -39,6 +39,18 @@ const open = (member: Member, refusals: Refusals): boolean => {
   return member.usable && refusal !== 'silent' && !(refusal === 'full' && member.places.full)
 }
 
+function chosenBy(choose: LbFunction, req: IncomingMessage, candidates: readonly Member[]): Member | undefined {
+  let chosen: Member | undefined
+  try {
+    chosen = choose(candidates, req)
+  } catch (cause) {
+    throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `lbMethod threw ${String(cause)}`, cause })
+  }
+  if (chosen !== undefined && !candidates.includes(chosen))
+    throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'lbMethod gave what is none of the members it was given' })
+  return chosen
+}
+
 /** A named set of backends (`<Proxy balancer://name>`). */
 export class Balancer {
   readonly name: string
@@ -237,20 +249,26 @@ export class Balancer {
     return undefined
   }
 
-  /**
-   * Sets in their order; spares stand in for members of their set that cannot be asked, standbys for a set in which nobody
-   * can. httpd: proxy_balancer_get_best_worker.
-   */
   #best(req: IncomingMessage, url: string, refusals: Refusals): Member | undefined {
     const { lbMethod } = this.#settings
-    if (typeof lbMethod === 'function') return this.#chosenBy(lbMethod, req, refusals)
+    const candidates = this.#candidates(refusals)
+    if (candidates.length === 0) return undefined
+    if (typeof lbMethod === 'function') return chosenBy(lbMethod, req, candidates)
     const method = this.#comparison(lbMethod, req, url)
     let best: Member | undefined
-    const compete = (member: Member): void => {
-      if (method.isBetter(member, best)) best = member
-    }
+    for (const member of candidates) if (method.isBetter(member, best)) best = member
+    if (best !== undefined) method.chosen(best)
+    return best
+  }
+
+  /**
+   * Who comes into question, of the first set in which somebody does: spares stand in for members that cannot be asked, and
+   * standbys where nobody else can. httpd: proxy_balancer_get_best_worker.
+   */
+  #candidates(refusals: Refusals): readonly Member[] {
     for (const set of this.#sets()) {
       let missing = 0
+      const regulars: Member[] = []
       const spares: Member[] = []
       const standbys: Member[] = []
       for (const member of set) {
@@ -263,15 +281,14 @@ export class Balancer {
         if (open(member, refusals)) {
           if (member.is('R')) spares.push(member)
           else if (member.is('H')) standbys.push(member)
-          else compete(member)
+          else regulars.push(member)
         } else if (regular) missing++
       }
-      for (const spare of spares.slice(0, missing)) compete(spare)
-      if (best === undefined) for (const standby of standbys) compete(standby)
-      if (best !== undefined) break
+      const first = [...regulars, ...spares.slice(0, missing)]
+      if (first.length > 0) return first
+      if (standbys.length > 0) return standbys
     }
-    if (best !== undefined) method.chosen(best)
-    return best
+    return []
   }
 
   #comparison(lbMethod: Exclude<LbMethod, LbFunction>, req: IncomingMessage, url: string): Comparison {
@@ -283,20 +300,6 @@ export class Balancer {
   #sets(): Member[][] {
     const sets = Map.groupBy(this.#members, ({ lbSet }) => lbSet)
     return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
-  }
-
-  #chosenBy(choose: LbFunction, req: IncomingMessage, refusals: Refusals): Member | undefined {
-    for (const member of this.#members) member.recover()
-    const usable = this.#members.filter(member => member.welcome && open(member, refusals))
-    let chosen: Member | undefined
-    try {
-      chosen = choose(usable, req)
-    } catch (cause) {
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `lbMethod threw ${String(cause)}`, cause })
-    }
-    if (chosen !== undefined && !usable.includes(chosen))
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'lbMethod gave what is none of the members it was given' })
-    return chosen
   }
 
   #wait(req: IncomingMessage, url: string, refusals: Refusals): Promise<Member> {

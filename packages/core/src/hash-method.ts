@@ -22,7 +22,7 @@ export function hashKey(by: HashOptions, req: IncomingMessage, url: string, trus
     case 'path':
       return url.replace(/\?.*$/s, '')
     case 'cookie':
-      return cookieValue(headerValue(req, 'cookie'), by.name) || undefined || undefined
+      return cookieValue(headerValue(req, 'cookie'), by.name) || undefined
     case 'header':
       return headerValue(req, by.name) || undefined
   }
