@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import type { WsTunnelOptions } from '@ws-tunnel/core'
+import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
 import {
   answer,
@@ -20,9 +21,9 @@ import {
   switchingHead,
 } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
-import { closedPort, eventually, openHandles } from '../support/gate.ts'
+import { closedPort, eventually, openHandles, socketPath } from '../support/gate.ts'
 import { native } from '../support/pump.ts'
-import { type Gateway, startGateway } from './gateway.ts'
+import { appOf, closeAfter, type Gateway, listening, startGateway } from './gateway.ts'
 import { seeded } from './stage.ts'
 
 async function backendOf(t: TestContext, script: Script): Promise<Backend> {
@@ -132,6 +133,32 @@ test('lets pass what the backend sends with its 101 and what the client sends ah
   assert.deepEqual(await connection.readExact(256), early)
   const [tunnel] = gateway.opened
   assert.deepEqual([tunnel?.bytesFromBackend, tunnel?.bytesFromClient, tunnel?.offloaded], [256, 256, true])
+})
+
+test('lets pass what a client sends ahead that does not read yet', native, async t => {
+  const backend = await backendOf(t, record())
+  const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
+  const app = appOf(proxy)
+  const sent = Promise.withResolvers<void>()
+  // More than leaves room for what epoll calls writable, less than the socket takes.
+  const server = createServer((_req, res) => res.end(Buffer.alloc(120_000)).on('finish', sent.resolve))
+  closeAfter(t, server)
+  t.after(() => proxy.close())
+  listenForUpgrades(server, app)
+  const { path, remove } = await socketPath()
+  t.after(remove)
+  await listening(server, path)
+  const client = await connect(0, { path })
+  t.after(() => client.destroy())
+  client.socket.pause()
+  client.send(plainRequest('/'))
+  await sent.promise
+  client.send(`${upgradeRequest('/')}early`)
+  assert.equal((await (await backend.connection()).readExact(5)).toString(), 'early')
+  assert.deepEqual(
+    Array.from(proxy.tunnels, ({ offloaded }) => offloaded),
+    [true],
+  )
 })
 
 const FAILURES: Record<string, [script: Script, code: string]> = {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { fstatSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
@@ -243,6 +244,51 @@ test('is no error where the addon is missing', () => {
     { cwd: new URL('.', import.meta.url), env: { ...process.env, '@WS_TUNNEL/NATIVE_PREBUILD': tmpdir() } },
   )
   assert.deepEqual([status, String(stdout), String(stderr)], [0, 'undefined true\n', ''])
+})
+
+/** How many of this process's epoll sets look at the connection. */
+function watchers(fd: number): number {
+  const inode = `ino:${fstatSync(fd).ino.toString(16)} `
+  const sets = readdirSync('/proc/self/fdinfo').filter(each => {
+    try {
+      return readFileSync(`/proc/self/fdinfo/${each}`, 'utf8').includes(inode)
+    } catch {
+      return false
+    }
+  })
+  return sets.length
+}
+
+test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
+  const door = addon
+  assert.ok(door)
+  const { open } = await stage(t, echo(), offload)
+  // Somebody listens from here on.
+  await open()
+  const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
+  t.after(() => void server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const pair = async (): Promise<{ client: Socket; fd: number }> => {
+    const client = connectTcp(port, '127.0.0.1')
+    const [socket] = (await once(server, 'connection')) as [Socket & { _handle: { fd: number } }]
+    t.after(() => {
+      client.destroy()
+      socket.destroy()
+    })
+    return { client, fd: socket._handle.fd }
+  }
+  const one = await pair()
+  const two = await pair()
+  const nothing = Buffer.alloc(0)
+  const slot = door.adopt(one.fd, two.fd, nothing, nothing, 0)
+  await eventually(() => assert.deepEqual([watchers(one.fd), watchers(two.fd)], [1, 1]))
+  door.cut(slot)
+  await eventually(() => assert.throws(() => door.idle(slot), RangeError))
+  assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
+  // Of a tunnel whose memory is given back.
+  one.client.write('late')
+  two.client.write('late')
 })
 
 test('refuses what is no tunnel, without harm', native, () => {

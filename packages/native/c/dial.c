@@ -34,7 +34,7 @@ void dial_free(struct dial *d) {
 
 int dial_take_back(struct tunnel *t) {
   int fd = t->end[BACKEND].fd;
-  epoll_ctl(t->pump->epoll, EPOLL_CTL_DEL, fd, NULL);
+  pump_unwatch(t->pump, &t->end[BACKEND]);
   t->end[BACKEND].fd = -1;
   return fd;
 }

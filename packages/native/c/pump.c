@@ -99,6 +99,8 @@ bool pump_watch(struct pump *p, struct end *e) {
   return epoll_ctl(p->epoll, EPOLL_CTL_ADD, e->fd, &event) == 0;
 }
 
+void pump_unwatch(struct pump *p, struct end *e) { epoll_ctl(p->epoll, EPOLL_CTL_DEL, e->fd, NULL); }
+
 /* Watches an end that has come to the tunnel. */
 static bool meet(struct pump *p, struct tunnel *t, int i) {
   if (pump_watch(p, &t->end[i])) return true;
@@ -114,14 +116,14 @@ static void add(struct pump *p, struct tunnel *t) {
   if (meet(p, t, CLIENT)) meet(p, t, BACKEND);
 }
 
-/* The client of a tunnel whose backend was dialled; what epoll has to say of the client is what sets the tunnel going. */
+/* The client of a tunnel whose backend was dialled. Of neither end epoll need say anything now: there may be no room and no byte. */
 static void join(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
   dial_free(t->dial);
   t->dial = NULL;
-  t->end[BACKEND].readable = true;
+  t->end[BACKEND].readable = t->end[CLIENT].writable = true;
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  meet(p, t, CLIENT);
+  if (meet(p, t, CLIENT)) tunnel_run(p, t);
 }
 
 static struct tunnel *take_commands(struct pump *p, bool *stopping) {

@@ -55,6 +55,9 @@ void pump_tell(struct tunnel *tunnel, unsigned what);
 /* Has events of the end told from now on. @returns whether that is possible; errno says why not. */
 bool pump_watch(struct pump *pump, struct end *end);
 
+/* To be done before its descriptor is closed: epoll goes on by itself while another process has the connection, too. */
+void pump_unwatch(struct pump *pump, struct end *end);
+
 /* Runs the tunnel once more after all others had their turn. */
 void pump_again(struct pump *pump, struct tunnel *tunnel);
 

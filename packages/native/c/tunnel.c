@@ -247,9 +247,11 @@ static void close_all(struct tunnel *t) {
 }
 
 void tunnel_cut(struct pump *p, struct tunnel *t) {
-  (void)p;
   if (t->closed) return;
   t->closed = true;
+  for (int i = 0; i < ENDS; i++) {
+    if (t->end[i].fd >= 0) pump_unwatch(p, &t->end[i]);
+  }
   close_all(t);
   pump_tell(t, TOLD_CLOSED);
 }
