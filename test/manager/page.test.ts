@@ -132,12 +132,14 @@ suite(
       const sending = setInterval(() => {
         for (const client of clients) client.send('x'.repeat(Math.random() * 20_000))
       }, 100)
+      afterEachOne.unshift(async () => clearInterval(sending))
       await page.waitForFunction(() => document.querySelectorAll('.uplot canvas').length === 7)
       await page.locator('figure', { hasText: 'From clients' }).locator('strong', { hasText: 'KB/s' }).waitFor()
       const routes = await page.locator('#routes tr').allTextContents()
       assert.match(routes[0] ?? '', /^0\/offback to the app00/)
       assert.match(routes[2] ?? '', /^2\/chatws:.*\/33 of 9/)
-      assert.match((await row(ids()[3]).textContent()) ?? '', /127\.0\.0\.1\/chat\/lobby\?…/)
+      assert.match((await row(ids()[3]).textContent()) ?? '', /127\.0\.0\.1\/chat\/lobby\?…2127/)
+      assert.match((await row(ids()[2]).textContent()) ?? '', /\/feed\/421ws:.*\/two/)
 
       const paper = new Set<string>()
       for (const colorScheme of ['light', 'dark'] as const) {
@@ -149,7 +151,6 @@ suite(
         }
         paper.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor))
       }
-      clearInterval(sending)
       assert.equal(paper.size, 2)
       assert.deepEqual([complaints, foreign], [[], []])
     })

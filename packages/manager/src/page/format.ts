@@ -20,6 +20,10 @@ export function duration(ms: number): string {
   return `${Math.floor(h / 24)} d ${h % 24} h`
 }
 
+/** Of a route: its number, behind the name of its proxy where there are several. */
+export const routeName = (proxy: string, index: number, several: boolean): string =>
+  several ? `${proxy} ${index}` : String(index)
+
 export const count = (value: number): string => value.toLocaleString('en')
 
 /** `1 tunnel`, `2 tunnels`. */

@@ -55,7 +55,7 @@ function show({ title, host, pid, fleet, proxies, tunnels: list }: State): void 
   showFleet(fleet)
   balancers.show(proxies)
   routes.show(proxies)
-  tunnels.show(list)
+  tunnels.show(list, proxies.length > 1)
 }
 
 /** `10 tunnels opened, 3 ended (2 finished, 1 idle), 1 failed (1 WST_ERR_CONNECT), 2 KB from clients, ...`. */

@@ -1,9 +1,11 @@
 import { byId, cell, type Part, Parts, row, setText } from './dom.ts'
-import { bytes, count } from './format.ts'
+import { bytes, count, routeName } from './format.ts'
 import type { ProxyView, RouteView } from './types.ts'
 
 interface Row {
   proxy: string
+  /** There are other proxies. */
+  several: boolean
   route: RouteView
 }
 
@@ -13,7 +15,7 @@ export class Routes {
 
   show(proxies: readonly ProxyView[]): void {
     this.#rows.show(
-      proxies.flatMap(({ name, routes }) => routes.map(route => ({ proxy: proxies.length > 1 ? name : '', route }))),
+      proxies.flatMap(({ name, routes }) => routes.map(route => ({ proxy: name, several: proxies.length > 1, route }))),
     )
   }
 }
@@ -30,9 +32,9 @@ function createRow(): Part<Row> {
   const numbers = ['Requests', 'Open', 'From clients', 'From backends'].map(label => cell(label, 'number'))
   return {
     node: row(place, path, target, ...numbers),
-    update({ proxy, route }) {
+    update({ proxy, several, route }) {
       const { index, hits, open, maxTunnels, bytesFromClient, bytesFromBackend } = route
-      setText(place, proxy === '' ? String(index) : `${proxy} ${index}`)
+      setText(place, routeName(proxy, index, several))
       setText(path, route.path)
       setText(target, targetText(route))
       const texts = [

@@ -8,10 +8,18 @@ import type { TunnelView } from './types.ts'
 export type Act = (action: string, body: object) => Promise<void>
 
 /** One open tunnel. */
-export class TunnelRow implements Part<TunnelView> {
+export interface TunnelItem {
+  tunnel: TunnelView
+  /** As the table of routes has it. */
+  route: string
+}
+
+/** Its row. */
+export class TunnelRow implements Part<TunnelItem> {
   readonly node: HTMLElement
   readonly #client = cell('Client', 'code')
   readonly #path = cell('Path', 'code')
+  readonly #route = cell('Route', 'number')
   readonly #member = cell('Member', 'code')
   readonly #age = cell('Age', 'number')
   readonly #idle = cell('Idle', 'number')
@@ -21,7 +29,7 @@ export class TunnelRow implements Part<TunnelView> {
   readonly #drain: HTMLButtonElement
   #tunnel: TunnelView
 
-  constructor(tunnel: TunnelView, act: Act) {
+  constructor({ tunnel }: TunnelItem, act: Act) {
     this.#tunnel = tunnel
     const { proxy, id } = tunnel
     const name = cell('Tunnel')
@@ -36,13 +44,14 @@ export class TunnelRow implements Part<TunnelView> {
     const actions = cell('', 'actions')
     actions.append(this.#drain, close)
     const numbers = [this.#age, this.#idle, this.#up, this.#down]
-    this.node = row(name, this.#client, this.#path, this.#member, ...numbers, actions)
+    this.node = row(name, this.#client, this.#path, this.#route, this.#member, ...numbers, actions)
   }
 
-  update(tunnel: TunnelView): void {
+  update({ tunnel, route }: TunnelItem): void {
     this.#tunnel = tunnel
     setText(this.#client, tunnel.client)
     setText(this.#path, tunnel.url)
+    setText(this.#route, route)
     setText(this.#member, tunnel.member)
     setText(this.#up, bytes(tunnel.bytesFromClient))
     setText(this.#down, bytes(tunnel.bytesFromBackend))

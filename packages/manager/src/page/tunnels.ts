@@ -1,7 +1,7 @@
 import { confirmed } from './confirm.ts'
 import { byId, Parts, setText } from './dom.ts'
-import { count, plural } from './format.ts'
-import { type Act, TunnelRow } from './tunnel-row.ts'
+import { count, plural, routeName } from './format.ts'
+import { type Act, type TunnelItem, TunnelRow } from './tunnel-row.ts'
 import type { TunnelList, TunnelView } from './types.ts'
 
 /** ms without typing after which the search is sent. */
@@ -10,7 +10,7 @@ const TYPING = 300
 /** The open tunnels, with what can be done to them. */
 export class Tunnels {
   readonly #act: Act
-  readonly #rows: Parts<TunnelView, TunnelRow>
+  readonly #rows: Parts<TunnelItem, TunnelRow>
   readonly #search = byId<HTMLInputElement>('search')
   #list: TunnelView[] = []
 
@@ -18,8 +18,8 @@ export class Tunnels {
     this.#act = act
     this.#rows = new Parts(
       byId('tunnel-list'),
-      ({ proxy, id }) => `${proxy} ${id}`,
-      tunnel => new TunnelRow(tunnel, act),
+      ({ tunnel: { proxy, id } }) => `${proxy} ${id}`,
+      item => new TunnelRow(item, act),
     )
     let typing = 0
     this.#search.addEventListener('input', () => {
@@ -37,9 +37,10 @@ export class Tunnels {
     }, 1_000)
   }
 
-  show({ total, found, list }: TunnelList): void {
+  /** @param several there are tunnels of several proxies. */
+  show({ total, found, list }: TunnelList, several: boolean): void {
     this.#list = list
-    this.#rows.show(list)
+    this.#rows.show(list.map(tunnel => ({ tunnel, route: routeName(tunnel.proxy, tunnel.route, several) })))
     const all = found === list.length && this.#searched === ''
     setText(byId('count'), all ? count(total) : `${count(list.length)} of ${count(total)}`)
     const none = byId('none')
