@@ -142,8 +142,8 @@ test('lets pass what a client sends ahead that does not read yet', native, async
   const sent = Promise.withResolvers<void>()
   // More than leaves room for what epoll calls writable, less than the socket takes.
   const server = createServer((_req, res) => res.end(Buffer.alloc(120_000)).on('finish', sent.resolve))
-  closeAfter(t, server)
   t.after(() => proxy.close())
+  closeAfter(t, server)
   listenForUpgrades(server, app)
   const { path, remove } = await socketPath()
   t.after(remove)
