@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { tripError } from '../../packages/core/src/backend-request.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
 /** Every code and the status it answers with: users match on these, so a change here is a breaking one. */
@@ -54,4 +55,23 @@ test('carries detail, cause and header fields', () => {
   assert.equal(error.cause, cause)
   assert.deepEqual(error.headers, { 'Retry-After': '1' })
   assert.deepEqual(new WsTunnelError('WST_ERR_CONNECT').headers, {})
+})
+
+const named: [code: string, syscall: string | undefined, connected: boolean, secure: boolean, name: string][] = [
+  ['ETIMEDOUT', 'connect', false, false, 'WST_ERR_CONNECT_TIMEOUT'],
+  ['ETIMEDOUT', 'read', true, false, 'WST_ERR_NO_ANSWER'],
+  ['EHOSTUNREACH', 'connect', false, false, 'WST_ERR_CONNECT'],
+  ['EHOSTUNREACH', 'read', true, false, 'WST_ERR_NO_ANSWER'],
+  ['ECONNRESET', 'read', false, true, 'WST_ERR_TLS'],
+  ['ECONNRESET', 'read', true, true, 'WST_ERR_NO_ANSWER'],
+  ['ECONNRESET', undefined, false, true, 'WST_ERR_TLS'],
+  ['CERT_HAS_EXPIRED', undefined, false, true, 'WST_ERR_TLS'],
+  ['HPE_INVALID_CONSTANT', undefined, true, false, 'WST_ERR_BAD_ANSWER'],
+]
+
+test('names an error of the network by whether there was a connection to send the request on', () => {
+  for (const [code, syscall, connected, secure, name] of named) {
+    const error = Object.assign(new Error(code), { code, ...(syscall && { syscall }) })
+    assert.equal(tripError(error, connected, secure).code, name, `${code} ${syscall} ${connected} ${secure}`)
+  }
 })

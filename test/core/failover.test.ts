@@ -120,6 +120,30 @@ for (const [what, times] of slowness) {
   })
 }
 
+const broken: [how: string, script: Script][] = [
+  ['ends', connection => connection.end()],
+  ['ends after its first message', connection => connection.readExact(10).then(() => connection.end())],
+  ['is reset after its first message', connection => connection.readExact(10).then(() => connection.reset())],
+  ['is no TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
+]
+for (const [how, script] of broken) {
+  test(`fails over from a member whose TLS handshake ${how}`, async t => {
+    const bad = await backendOf(t, script)
+    const good = await backendOf(t, answer({ body: 'taken' }))
+    for (const request of [
+      upgradeRequest('/'),
+      plainRequest('/'),
+      plainRequest('/', { method: 'POST', body: 'once' }),
+    ]) {
+      const members = [{ url: `wss://${bad.address}/` }, { url: `ws://${good.address}/` }]
+      const gateway = await startGateway(t, balanced(members))
+      assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 200)
+      assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
+    }
+    assert.equal(good.seen.length, 3)
+  })
+}
+
 test('asks nobody else once a member has the request', async t => {
   const mute = await backendOf(t, async connection => {
     await connection.request()

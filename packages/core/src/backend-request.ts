@@ -83,7 +83,7 @@ export function watchRequest(
     if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
   })
   // Before the listener of whoever made the request: what it does must find the failure named.
-  request.prependListener('error', error => fail(backendError(error)))
+  request.prependListener('error', error => fail(tripError(error, connected, request.protocol === 'https:')))
   return { progress: () => void answerTimer?.refresh() }
 }
 
@@ -107,18 +107,38 @@ const CONNECT_CODES = new Set([
   'EAGAIN',
 ])
 
-/** Node's error as one of ours. */
-export function backendError(error: Error & { code?: string; syscall?: string }): WsTunnelError {
-  if (error instanceof WsTunnelError) return error
-  const make = (code: WsTunnelErrorCode): WsTunnelError =>
-    new WsTunnelError(code, { detail: error.code ?? error.message, cause: error })
-  const { code = '', syscall } = error
-  if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return make('WST_ERR_DNS')
-  if (code === 'ETIMEDOUT') return make('WST_ERR_CONNECT_TIMEOUT')
-  if (syscall === 'connect' || CONNECT_CODES.has(code)) return make('WST_ERR_CONNECT')
-  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return make('WST_ERR_BAD_ANSWER')
-  if (code === 'ECONNRESET' || code === 'EPIPE') return make('WST_ERR_NO_ANSWER')
+type NodeError = Error & { code?: string; syscall?: string }
+
+function codeOf({ code = '', syscall }: NodeError): WsTunnelErrorCode {
+  if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return 'WST_ERR_DNS'
+  if (code === 'ETIMEDOUT') return 'WST_ERR_CONNECT_TIMEOUT'
+  if (syscall === 'connect' || CONNECT_CODES.has(code)) return 'WST_ERR_CONNECT'
+  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_ANSWER'
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_ANSWER'
   if (/^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|ERR_OSSL|INVALID_)/.test(code))
-    return make('WST_ERR_TLS')
-  return make('WST_ERR_NO_ANSWER')
+    return 'WST_ERR_TLS'
+  return 'WST_ERR_NO_ANSWER'
+}
+
+const named = (error: NodeError, code: WsTunnelErrorCode): WsTunnelError =>
+  new WsTunnelError(code, { detail: error.code ?? error.message, cause: error })
+
+/** Node's error as one of ours. */
+export function backendError(error: NodeError): WsTunnelError {
+  return error instanceof WsTunnelError ? error : named(error, codeOf(error))
+}
+
+/**
+ * Node's error of a request as one of ours: whether another backend may have the request depends on it.
+ *
+ * @param connected TCP and TLS stood: the request was sent, and the network may say of it what it says of a connection
+ * @param secure before that it was TLS which broke off
+ */
+export function tripError(error: NodeError, connected: boolean, secure: boolean): WsTunnelError {
+  if (error instanceof WsTunnelError) return error
+  const code = codeOf(error)
+  if (connected && (code === 'WST_ERR_CONNECT' || code === 'WST_ERR_CONNECT_TIMEOUT'))
+    return named(error, 'WST_ERR_NO_ANSWER')
+  if (!connected && secure && code === 'WST_ERR_NO_ANSWER') return named(error, 'WST_ERR_TLS')
+  return named(error, code)
 }

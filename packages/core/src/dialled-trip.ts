@@ -2,7 +2,7 @@ import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
 import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { type AnswerHead, readSwitch } from './answer-head.ts'
-import { backendError, type Limits, late } from './backend-request.ts'
+import { backendError, type Limits, late, tripError } from './backend-request.ts'
 import { NativeDial } from './native-dial.ts'
 import { descriptor, openDoor } from './native-door.ts'
 import { type Ask, requestHead } from './request-head.ts'
@@ -93,7 +93,7 @@ function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher
                 if (read === undefined) settle({ socket: answered.takeBack(0) })
                 else settle({ switched: true, response: read.head, dial: answered, headSize: read.size })
               },
-              onFailed: error => fail(backendError(error)),
+              onFailed: error => fail(tripError(error, error.syscall !== 'connect', false)),
             })
       if (asking === undefined) settle({ lookup })
     }

@@ -2,7 +2,7 @@ import { type Socket, connect as tcpConnect } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { connect as tlsConnect } from 'node:tls'
 import { maySwitch, readSwitch } from './answer-head.ts'
-import { backendError, type InterimAnswer, type Limits, late } from './backend-request.ts'
+import { backendError, type InterimAnswer, type Limits, late, tripError } from './backend-request.ts'
 import type { WsTunnelError } from './errors.ts'
 import { type Ask, requestHead } from './request-head.ts'
 import { type Answer, asked, roundTrip } from './round-trip.ts'
@@ -87,7 +87,7 @@ class SocketTrip {
     const socket = this.#over()
     if (socket === undefined) return
     socket.destroy()
-    this.#reject(backendError(error))
+    this.#reject(tripError(error, this.#connected, 'encrypted' in socket))
   }
 
   /** From here on nothing that the socket does is heard. @returns the socket, the first time. */
