@@ -240,6 +240,11 @@ const wrongInside: [options: object, message: RegExp][] = [
   ],
   [{ passReverse: { '/a': 1 } }, /`routes\[0\]\.passReverse\["\/a"\]` to be a string, got 1/],
   [{ passReverseCookiePath: { '/a': null } }, /`routes\[0\]\.passReverseCookiePath\["\/a"\]` to be a string, got null/],
+  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be left out, .* got "\/other\.sock"/],
+  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be left out/],
+  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be left out/],
+  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be left out/],
+  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be left out, .* got a function/],
   [{ target: undefined }, /`routes\[0\]\.target` to be given, got undefined/],
 ]
 

@@ -154,7 +154,10 @@ export interface RouteDefaults {
   passReverseCookiePath?: Record<string, string>
   /** Set-Cookie `Domain`: internal prefix -> public domain (ProxyPassReverseCookieDomain). @default {} */
   passReverseCookieDomain?: Record<string, string>
-  /** Every option of `tls.connect` for `wss:` and `https:` targets (SSLProxy*). `servername` is the target's host unless given. @default {} */
+  /**
+   * Options of `tls.connect` for `wss:` and `https:` targets (SSLProxy*), all but those that say where to connect. `servername` is the
+   * target's host unless given. @default {}
+   */
   tls?: ConnectionOptions
   /** Name lookup of `net.connect`, for instance to refuse address ranges. @default dns.lookup */
   lookup?: LookupFunction
@@ -402,6 +405,17 @@ const condition: Check = (where, value) => {
   } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
 }
 
+/** Upgrades and plain requests would not go by these alike. */
+const ELSEWHERE = ['host', 'port', 'path', 'socket', 'lookup']
+
+const tls: Check = (where, value) => {
+  record(where, value)
+  const given = value as Record<string, unknown>
+  const told = ELSEWHERE.find(name => given[name] !== undefined)
+  if (told !== undefined)
+    throw wrong(`${where}.${told}`, 'left out, for the target and `lookup` say where to connect', given[told])
+}
+
 const threads: Check = (where, value) => {
   if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > 64) {
     throw wrong(where, 'a whole number from 1 to 64', value)
@@ -444,7 +458,7 @@ const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   passReverse,
   passReverseCookiePath: textMap,
   passReverseCookieDomain: textMap,
-  tls: record,
+  tls,
   lookup: callback,
 }
 
