@@ -147,6 +147,10 @@ suite(
         for (const width of [1280, 390]) {
           await page.setViewportSize({ width, height: 844 })
           assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width)
+          const indents = await page.evaluate(() =>
+            Array.from(document.querySelectorAll('#balancers td'), cell => getComputedStyle(cell).paddingLeft),
+          )
+          assert.equal(new Set(indents).size, 1, `cells of members begin at one edge, not at ${indents}`)
           await page.screenshot({ path: join(PICTURES, `${colorScheme}-${width}.png`), fullPage: true })
         }
         paper.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor))
