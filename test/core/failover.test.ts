@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server } from 'node:net'
+import { duplexPair } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { TLSSocket } from 'node:tls'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
 import { answer, type Backend, echo, raw, type Script, silent, startBackend } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
-import { wrongName } from '../support/tls.ts'
-import { startGateway } from './gateway.ts'
+import { ca, server as trusted, wrongName } from '../support/tls.ts'
+import { closeAfter, listening, startGateway } from './gateway.ts'
 
 async function backendOf(t: TestContext, script: Script): Promise<Backend> {
   const backend = await startBackend(script)
@@ -143,6 +147,42 @@ for (const [how, script] of broken) {
     assert.equal(good.seen.length, 3)
   })
 }
+
+/** A backend whose TLS breaks when it has heard `last`. */
+async function breakingTls(t: TestContext, last: string): Promise<string> {
+  const server = createServer(socket => {
+    const [encrypted, ours] = duplexPair()
+    socket.on('error', () => {})
+    socket.pipe(ours).pipe(socket)
+    let heard = ''
+    new TLSSocket(encrypted, { isServer: true, ...trusted })
+      .on('error', () => {})
+      .on('data', chunk => {
+        heard += chunk
+        if (heard.includes(last)) socket.write('no record of TLS')
+      })
+  })
+  closeAfter(t, server as never)
+  return `127.0.0.1:${await listening(server as never)}`
+}
+
+test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {
+  const bad = await breakingTls(t, 'once')
+  const good = await backendOf(t, answer({ body: 'taken' }))
+  const proxy = createTunnelProxy({
+    ...balanced([{ url: `ws://${await deadAddress()}/` }, { url: `wss://${bad}/` }, { url: `ws://${good.address}/` }]),
+    tls: { ca },
+  })
+  t.after(() => proxy.close({ drainTimeout: 0 }))
+  const app = createHttpServer(async (req, res) => {
+    proxy.handle(req, res, { body: await text(req) }).catch(error => res.writeHead(error.statusCode).end())
+  })
+  closeAfter(t, app)
+  const post = plainRequest('/', { method: 'POST', body: 'once' })
+  assert.equal((await (await ask(t, await listening(app), post)).answer()).statusCode, 502)
+  const states = proxy.balancers.get('b')?.members.map(({ status }) => status)
+  assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
+})
 
 test('asks nobody else once a member has the request', async t => {
   const mute = await backendOf(t, async connection => {

@@ -19,6 +19,8 @@ export interface Forward {
   /** A body that middleware has parsed already (`req.body`). */
   readonly body: unknown
   readonly onInterim: (answer: InterimAnswer) => void
+  /** The worker is given a body that middleware has parsed. */
+  readonly onParsedBody: () => void
   readonly onAnswer: (response: IncomingMessage) => Promise<void>
 }
 
@@ -210,7 +212,7 @@ function middlewareOf(worker: Worker): RequestHandler {
 const attemptOf = (view: unknown): Attempt => (view as RequestView).attempt
 
 function send(request: ClientRequest, attempt: Attempt): void {
-  const { path, headers, limits, parsed, body, onInterim, started, settle } = attempt
+  const { path, headers, limits, parsed, body, onInterim, onParsedBody, started, settle } = attempt
   started(request)
   for (const name of request.getHeaderNames()) request.removeHeader(name)
   for (const [name, value] of headers) request.appendHeader(name, value)
@@ -234,7 +236,10 @@ function send(request: ClientRequest, attempt: Attempt): void {
   // A body may be long in coming; the backend should know of the request before.
   if (hasBody) {
     request.flushHeaders()
-    whenConnected(request, () => body.on('data', watch.progress))
+    whenConnected(request, () => {
+      if (parsed !== undefined) onParsedBody()
+      body.on('data', watch.progress)
+    })
   }
 }
 

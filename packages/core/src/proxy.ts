@@ -234,8 +234,8 @@ class RoutedProxy implements TunnelProxy {
       await answerLocally(res, routing)
       return true
     }
-    // A body that has begun cannot be sent again; one that a parser has read can.
     const unread = !req.readableDidRead
+    let parsedBodySent = false
     try {
       await askInTurn(this, req, routing, {
         ask: async destination => {
@@ -248,13 +248,19 @@ class RoutedProxy implements TunnelProxy {
               limits: destination.settings,
               body,
               onInterim: answer => relayInterim(res, answer, rewriting.interimAnswer(answer.rawHeaders)),
+              onParsedBody: () => {
+                parsedBodySent = true
+              },
               onAnswer: response => relayAnswer(response, res, rewriting, destination),
             })
           } finally {
             leave()
           }
         },
-        body: () => ({ begun: unread && req.readableDidRead, whole: !announcesBody(req) || req.complete }),
+        body: () => ({
+          begun: unread ? req.readableDidRead : parsedBodySent,
+          whole: !announcesBody(req) || req.complete,
+        }),
       })
     } finally {
       discardRest(req)
