@@ -331,6 +331,22 @@ test('looks names up as Node does, and leaves one with several addresses to Node
   assert.deepEqual(asked, Array(3).fill(['chat.test', true]))
 })
 
+test('takes the first answer of a lookup that gives two', native, async t => {
+  const backend = await backendOf(t, echo())
+  const lookup: LookupFunction = (_host, _options, done) => {
+    const answer = (address: string): void => done(null, [{ address, family: 4 }] as never)
+    answer('127.0.0.1')
+    answer('127.0.0.2')
+  }
+  for (const gateway of await both(t, { target: `ws://chat.test:${backend.port}/`, lookup })) {
+    const client = await ask(t, gateway)
+    assert.equal((await client.answer()).statusCode, 101)
+    client.send('hello')
+    assert.equal((await client.readExact(5)).toString(), 'hello')
+  }
+  assert.equal(backend.connections.length, 2)
+})
+
 test('reaches IPv6', native, async t => {
   const backend = await startBackend(echo(), { host: '::1' }).catch(() => undefined)
   if (backend === undefined) return t.skip('no IPv6')

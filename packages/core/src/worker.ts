@@ -59,9 +59,15 @@ export class Worker {
   }
 }
 
-/** Node's net takes a list without addresses for granted to hold one, and a throw for its own. */
+/** Node's net takes a list without addresses for granted to hold one, a throw for its own, and a second answer for one more. */
 function guarded(lookup: LookupFunction): LookupFunction {
-  return (host, options, done) => {
+  return (host, options, tell) => {
+    let told = false
+    const done: typeof tell = (...answer) => {
+      if (told) return
+      told = true
+      tell(...answer)
+    }
     const refuse = (cause?: unknown): void => {
       const message = `no address for ${host}`
       done(Object.assign(new Error(message, { cause }), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), '', 4)
