@@ -144,9 +144,14 @@ suite(
       const paper = new Set<string>()
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme })
-        for (const width of [1280, 390]) {
+        for (const width of [1280, 1201, 1200, 390]) {
           await page.setViewportSize({ width, height: 844 })
           assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width)
+          const [widest, room] = await page.evaluate(() => [
+            Math.max(...Array.from(document.querySelectorAll('table'), table => table.offsetWidth)),
+            (document.querySelector('#charts') as HTMLElement).offsetWidth,
+          ])
+          assert.equal(widest, room, `no table is wider than the page has room for at ${width}`)
           const indents = await page.evaluate(() =>
             Array.from(document.querySelectorAll('#balancers td'), cell => getComputedStyle(cell).paddingLeft),
           )
