@@ -58,6 +58,7 @@ export function contestants(): Contestant[] {
     nodeProxy('http-proxy-3', true, manifest('http-proxy-3').version),
     nodeProxy('@fastify/http-proxy', true, manifest('@fastify/http-proxy').version, 'fastify-http-proxy'),
     nodeProxy('pipe()', false, '', 'pipe'),
+    { ...nodeProxy('undici on Express', false, manifest('undici').version, 'undici'), serves: http },
     ...['http-proxy-middleware', 'httpxy', 'http-proxy-3'].map(name => ({
       ...nodeProxy(name, true, manifest(name).version, name, ['keep-alive']),
       name: `${name} keep-alive`,

@@ -77,9 +77,9 @@ export function watchRequest(
       request.destroy(error)
     }
   })
-  request.once('response', requestOnAnswer)
-  request.once('upgrade', requestOnAnswer)
-  request.once('close', () => {
+  request.on('response', requestOnAnswer)
+  request.on('upgrade', requestOnAnswer)
+  request.on('close', () => {
     if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
   })
   // Before the listener of whoever made the request: what it does must find the failure named.

@@ -27,7 +27,8 @@ export interface Forward {
 /** A forward under way. */
 interface Attempt extends Forward {
   readonly parsed: ParsedBody | undefined
-  readonly body: Readable
+  /** Where the body comes from, if one is announced. */
+  readonly source: Readable | undefined
   readonly started: (request: ClientRequest) => void
   readonly settle: (error?: Error) => void
 }
@@ -60,6 +61,7 @@ export async function forward(req: IncomingMessage, res: ServerResponse, order: 
 
 /** An answer may come before the body has: what is left of it must not stand before the next request. */
 export function discardRest(req: IncomingMessage): void {
+  if (!announcesBody(req)) return
   req.unpipe()
   if (!req.readableEnded) req.resume()
 }
@@ -86,8 +88,7 @@ function attempt(
     const started = (sent: ClientRequest): void => {
       request = sent
     }
-    const body = order.parsed === undefined ? req : Readable.from([order.parsed.bytes])
-    const view = new RequestView(req, { ...order, body, started, settle })
+    const view = new RequestView(req, { ...order, source: bodyOf(req, order.parsed), started, settle })
     const answer = new AnswerView(res, () => {
       settle()
       request?.destroy()
@@ -117,16 +118,18 @@ class RequestView {
 
   on(event: string, listener: (...args: unknown[]) => void): unknown {
     this.#heard.push([event, listener])
-    return this.attempt.body.on(event, listener)
+    return this.attempt.source?.on(event, listener)
   }
 
   /** The attempt has failed, and another may hear of the same request. */
   leave(): void {
-    for (const [event, listener] of this.#heard) this.attempt.body.off(event, listener)
+    for (const [event, listener] of this.#heard) this.attempt.source?.off(event, listener)
   }
 
   pipe(sink: ClientRequest): void {
-    whenConnected(sink, () => this.attempt.body.pipe(sink))
+    const { source } = this.attempt
+    if (source === undefined) sink.end()
+    else whenConnected(sink, () => source.pipe(sink))
   }
 }
 
@@ -139,7 +142,7 @@ class AnswerView extends EventEmitter {
     super()
     this.#res = res
     this.#whenGone = whenGone
-    res.once('close', this.#resOnClose).once('error', this.#resOnError)
+    res.on('close', this.#resOnClose).on('error', this.#resOnError)
   }
 
   readonly #resOnClose = (): void => {
@@ -212,7 +215,7 @@ function middlewareOf(worker: Worker): RequestHandler {
 const attemptOf = (view: unknown): Attempt => (view as RequestView).attempt
 
 function send(request: ClientRequest, attempt: Attempt): void {
-  const { path, headers, limits, parsed, body, onInterim, onParsedBody, started, settle } = attempt
+  const { path, headers, limits, parsed, source, onInterim, onParsedBody, started, settle } = attempt
   started(request)
   for (const name of request.getHeaderNames()) request.removeHeader(name)
   for (const [name, value] of headers) request.appendHeader(name, value)
@@ -222,7 +225,7 @@ function send(request: ClientRequest, attempt: Attempt): void {
     request.setHeader('Content-Length', parsed.bytes.length)
   }
   request.path = path
-  request.once('upgrade', (_response, socket) => {
+  request.on('upgrade', (_response, socket) => {
     socket.on('error', () => {})
     socket.destroy()
     settle(new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' }))
@@ -238,7 +241,7 @@ function send(request: ClientRequest, attempt: Attempt): void {
     request.flushHeaders()
     whenConnected(request, () => {
       if (parsed !== undefined) onParsedBody()
-      body.on('data', watch.progress)
+      source?.on('data', watch.progress)
     })
   }
 }
@@ -263,6 +266,11 @@ interface ParsedBody {
   readonly bytes: Buffer
   /** Not the bytes the client sent: its Content-Encoding is undone. */
   readonly rewritten: boolean
+}
+
+function bodyOf(req: IncomingMessage, parsed: ParsedBody | undefined): Readable | undefined {
+  if (parsed !== undefined) return Readable.from([parsed.bytes])
+  return announcesBody(req) ? req : undefined
 }
 
 /** JSON and forms are written anew; what cannot be is refused rather than forwarded without its body. */

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { checkMemberChanges, type MemberChanges, type MemberSettings } from './balancer-options.ts'
 import type { HealthCheckSettings } from './health-options.ts'
+import { LinkedSet } from './linked-set.ts'
 import { NamedWorker } from './named-worker.ts'
 import type { RouteSettings } from './options.ts'
 import type { Leave, Places, WhenAborted } from './places.ts'
@@ -68,7 +69,7 @@ export class Member {
   /** On a clock that nobody sets back: it would stay out for as long. */
   #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
-  readonly #tunnels = new Set<Tunnel>()
+  readonly #tunnels = new LinkedSet<Tunnel>()
   readonly #whenIdle: (() => void)[] = []
   /** Balance of what it got and what is its due. httpd: `lbstatus`. */
   lbStatus = 0

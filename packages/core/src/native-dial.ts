@@ -58,7 +58,7 @@ export class NativeDial implements Ear {
     this.#where = where
     this.#questionSize = questionSize
     this.#listener = listener
-    door.ears.set(slot, this)
+    door.ears[slot] = this
   }
 
   /** Whether the backend has accepted; to be asked while there is no answer. */
@@ -84,7 +84,7 @@ export class NativeDial implements Ear {
     } catch {
       return false
     }
-    this.door.ears.set(this.slot, ear)
+    this.door.ears[this.slot] = ear
     this.#open = false
     return true
   }
@@ -107,7 +107,7 @@ export class NativeDial implements Ear {
     const { told: bits, ears } = this.door
     if (told & bits.closed) {
       this.#open = false
-      ears.delete(this.slot)
+      ears[this.slot] = undefined
     }
     const listener = this.#listener
     if (listener === undefined) return

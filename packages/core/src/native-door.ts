@@ -19,7 +19,8 @@ export interface Ear {
 export interface Door {
   readonly addon: Addon
   readonly told: typeof import('@ws-tunnel/native').TOLD
-  readonly ears: Map<number, Ear>
+  /** By slot; slots are used again. In a Map, what was deleted would live on in an outgrown table to the next full collection. */
+  readonly ears: (Ear | undefined)[]
 }
 
 let door: Door | null | undefined
@@ -35,8 +36,8 @@ function load(): Door | null {
   try {
     const { addon, TOLD } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
     if (addon === undefined) return null
-    const ears = new Map<number, Ear>()
-    addon.listen((slot, ...message) => ears.get(slot)?.hear(...message))
+    const ears: (Ear | undefined)[] = []
+    addon.listen((slot, ...message) => ears[slot]?.hear(...message))
     return { addon, told: TOLD, ears }
   } catch {
     return null

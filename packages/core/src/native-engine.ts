@@ -62,7 +62,7 @@ export function offload(ends: TunnelEnds, threads: number, listener: EngineListe
     return ends
   }
   const engine = new NativeEngine(door, slot, listener)
-  door.ears.set(slot, engine)
+  door.ears[slot] = engine
   engine.take(client, clientHead, detach)
   backend.destroy()
   return engine
@@ -135,7 +135,7 @@ export class NativeEngine implements Engine, Ear {
       this.#open = false
       this.#bytesFromClient = fromClient
       this.#bytesFromBackend = fromBackend
-      ears.delete(this.#slot)
+      ears[this.#slot] = undefined
     }
     if (told & bits.clientFin) this.#listener.onFin('client')
     if (told & bits.backendFin) this.#listener.onFin('backend')
@@ -143,6 +143,7 @@ export class NativeEngine implements Engine, Ear {
     if (told & bits.backendBroken) this.#listener.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) return
     for (const leave of this.#left) leave()
+    this.#left = []
     this.#listener.onClosed()
   }
 }

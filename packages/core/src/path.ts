@@ -30,7 +30,7 @@ export class RequestUrl {
 
   /** @param rewritten the path is this text, already decoded; that of `url` is its canonical form. */
   constructor(url: string, rewritten?: string) {
-    const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
+    const absolute = url.startsWith('/') ? null : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url
     const mark = originForm.indexOf('?')
     const path = mark === -1 ? originForm : originForm.slice(0, mark)

@@ -9,6 +9,7 @@ import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { headerValue } from './headers.ts'
 import { HealthChecks } from './health.ts'
+import { LinkedSet } from './linked-set.ts'
 import { listenImplicitly } from './listener.ts'
 import type { HealthMessage, Member, MemberMessage } from './member.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
@@ -97,19 +98,16 @@ interface Exchange {
   readonly startedAt: number
 }
 
-/**
- * An upgrade under way. Empty afterwards: a Set that grows anew leaves its old table behind, which keeps what was in it from being
- * collected with the young, and so does the next table with that.
- */
+/** An upgrade under way; empty afterwards, for who is old and dead must lead to nobody (see {@link LinkedSet}). */
 interface Handshake {
   pending: PendingUpgrade | undefined
   opening: Promise<unknown> | undefined
 }
 
-/** A plain request under way, with what gives it up; empty afterwards, as a {@link Handshake} is. */
+/** A plain request under way, with what gives it up. */
 interface Forwarding {
-  done: Promise<boolean> | undefined
-  giveUp: (() => void) | undefined
+  readonly done: Promise<boolean>
+  readonly giveUp: () => void
 }
 
 const channels = {
@@ -131,9 +129,9 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
 class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
-  readonly #tunnels = new Set<Tunnel>()
-  readonly #handshakes = new Set<Handshake>()
-  readonly #forwards = new Set<Forwarding>()
+  readonly #tunnels = new LinkedSet<Tunnel>()
+  readonly #handshakes = new LinkedSet<Handshake>()
+  readonly #forwards = new LinkedSet<Forwarding>()
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   readonly #healthChecks: HealthChecks
@@ -203,22 +201,25 @@ class RoutedProxy implements TunnelProxy {
     }
   }
 
-  async #untilCut(res: ServerResponse, forward: Promise<boolean>): Promise<boolean> {
-    const { promise, reject } = Promise.withResolvers<never>()
+  /** Settles with the request, or when it is given up. */
+  #untilCut(res: ServerResponse, forward: Promise<boolean>): Promise<boolean> {
+    const { promise: done, resolve, reject } = Promise.withResolvers<boolean>()
+    const failed = (error: unknown): void => {
+      this.#forwards.delete(forwarding)
+      reject(error)
+    }
     const giveUp = (): void => {
       // The request to the backend ends with the answer, be it the app's.
       if (res.headersSent) cut(res)
-      else reject(new WsTunnelError('WST_ERR_CLOSING'))
+      else failed(new WsTunnelError('WST_ERR_CLOSING'))
     }
-    const done = Promise.race([forward, promise])
     const forwarding: Forwarding = { done, giveUp }
     this.#forwards.add(forwarding)
-    try {
-      return await done
-    } finally {
+    forward.then(taken => {
       this.#forwards.delete(forwarding)
-      forwarding.done = forwarding.giveUp = undefined
-    }
+      resolve(taken)
+    }, failed)
+    return done
   }
 
   async #forward(
@@ -455,7 +456,7 @@ class RoutedProxy implements TunnelProxy {
     this.#healthChecks.close()
     for (const members of this.#resolvedMembers) members.stop()
     const cutAll = (): void => {
-      for (const { giveUp } of this.#forwards) giveUp?.()
+      for (const { giveUp } of this.#forwards) giveUp()
       for (const { pending } of this.#handshakes) pending?.abort(new WsTunnelError('WST_ERR_CLOSING'))
       for (const tunnel of this.tunnels) void tunnel.close('shutdown')
     }

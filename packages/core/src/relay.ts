@@ -25,7 +25,7 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
     response.prependListener('close', () => {
       if (!response.complete) cut(res)
     })
-    res.once('close', () => {
+    res.on('close', () => {
       response.destroy()
       resolve()
     })

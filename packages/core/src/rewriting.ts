@@ -154,5 +154,6 @@ function ofMembers(from: string, to: string, elected: Elected | undefined): [str
 
 /** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */
 export function clientAddress(req: IncomingMessage): string {
-  return (req.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '')
+  const { remoteAddress = '' } = req.socket
+  return remoteAddress.startsWith('::') ? remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '') : remoteAddress
 }

@@ -1,3 +1,4 @@
+import { LinkedSet } from './linked-set.ts'
 import type { Tunnel } from './tunnel.ts'
 
 /** Bytes of so many tunnels are added up whenever they are asked for. */
@@ -6,9 +7,16 @@ const FEW = 100
 /** Of more of them no more often than this, ms: a balancer may ask for each election. */
 const INTERVAL = 50
 
+/** An open tunnel, and what of its bytes is counted. */
+interface Followed {
+  readonly tunnel: Tunnel
+  sent: number
+  received: number
+}
+
 /** Bytes that passed through one backend: those of open tunnels, too. */
 export class Traffic {
-  readonly #seen = new Map<Tunnel, readonly [sent: number, received: number]>()
+  readonly #open = new LinkedSet<Followed>()
   #sent = 0
   #received = 0
   #lookedAt = 0
@@ -30,24 +38,25 @@ export class Traffic {
 
   /** Counts a tunnel's bytes while it is open, and to its end. */
   async follow(tunnel: Tunnel): Promise<void> {
-    this.#seen.set(tunnel, [0, 0])
-    this.#note(tunnel, await tunnel.ended)
-    this.#seen.delete(tunnel)
+    const followed: Followed = { tunnel, sent: 0, received: 0 }
+    this.#open.add(followed)
+    this.#note(followed, await tunnel.ended)
+    this.#open.delete(followed)
   }
 
   #look(): void {
     const now = performance.now()
-    if (this.#seen.size > FEW && now - this.#lookedAt < INTERVAL) return
+    if (this.#open.size > FEW && now - this.#lookedAt < INTERVAL) return
     this.#lookedAt = now
-    for (const tunnel of this.#seen.keys()) this.#note(tunnel, tunnel)
+    for (const followed of this.#open) this.#note(followed, followed.tunnel)
   }
 
   #note(
-    tunnel: Tunnel,
+    followed: Followed,
     { bytesFromClient, bytesFromBackend }: Pick<Tunnel, 'bytesFromClient' | 'bytesFromBackend'>,
   ): void {
-    const [sent, received] = this.#seen.get(tunnel) ?? [0, 0]
-    this.add(bytesFromClient - sent, bytesFromBackend - received)
-    this.#seen.set(tunnel, [bytesFromClient, bytesFromBackend])
+    this.add(bytesFromClient - followed.sent, bytesFromBackend - followed.received)
+    followed.sent = bytesFromClient
+    followed.received = bytesFromBackend
   }
 }

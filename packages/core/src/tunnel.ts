@@ -94,6 +94,7 @@ export class Tunnel {
   readonly #resolveEnd: (end: TunnelEnd) => void
   readonly #startedAt = performance.now()
   #engine: Engine
+  #offloaded = false
   /** Bytes that an engine before this one has moved. */
   #movedFromClient = 0
   #movedFromBackend = 0
@@ -121,6 +122,7 @@ export class Tunnel {
     const ends = 'dial' in given ? join(given, this.#listener) : given
     if (ends instanceof NativeEngine) {
       this.#engine = ends
+      this.#offloaded = true
       this.#limit()
       return
     }
@@ -128,7 +130,10 @@ export class Tunnel {
     const at = leaves && limits.asyncDelay === 0 && isReady(ends) ? this.#offload(withUnread(ends)) : ends
     this.#engine = at instanceof NativeEngine ? at : new JsEngine(at, this.#listener)
     this.#limit()
-    if (!(this.#engine instanceof JsEngine)) return
+    if (!(this.#engine instanceof JsEngine)) {
+      this.#offloaded = true
+      return
+    }
     if (leaves && at === ends) this.#handOverIn(ends, limits.asyncDelay === 0 ? HAND_OVER_RETRY : limits.asyncDelay)
     this.#engine.start(at as TunnelEnds)
   }
@@ -146,9 +151,9 @@ export class Tunnel {
     return this.#engine.idle
   }
 
-  /** Whether its bytes are moved outside of JavaScript now (ProxyWebsocketAsync). */
+  /** Whether its bytes are moved outside of JavaScript now, or were to its end (ProxyWebsocketAsync). */
   get offloaded(): boolean {
-    return this.#engine instanceof NativeEngine
+    return this.#offloaded
   }
 
   /** Ends both sides: what was received is delivered, then FIN. Resolves to the end. */
@@ -196,6 +201,7 @@ export class Tunnel {
     this.#movedFromClient += engine.bytesFromClient
     this.#movedFromBackend += engine.bytesFromBackend
     this.#engine = at
+    this.#offloaded = true
   }
 
   readonly #listener: EngineListener = {
@@ -245,10 +251,10 @@ export class Tunnel {
       duration: performance.now() - this.#startedAt,
       error: this.#error,
     })
-    if (this.#engine instanceof JsEngine) this.#letGo()
+    this.#letGo()
   }
 
-  /** Whoever still knows of the tunnel need not keep its sockets. */
+  /** Whoever still knows of the tunnel need not keep its sockets, nor what listens to them. */
   #letGo(): void {
     this.#movedFromClient = this.bytesFromClient
     this.#movedFromBackend = this.bytesFromBackend

@@ -7,10 +7,13 @@ export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>
 /** One proxy, a list of them, which may grow and shrink, or several by name. */
 export type Proxies = ManagedProxy | Iterable<ManagedProxy> | Readonly<Record<string, ManagedProxy>>
 
+const isSet = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'size' in value && Symbol.iterator in value
+
 const isProxy = (value: unknown): value is ManagedProxy =>
   (typeof value === 'object' || typeof value === 'function') &&
   value !== null &&
-  (value as ManagedProxy).tunnels instanceof Set &&
+  isSet((value as ManagedProxy).tunnels) &&
   Array.isArray((value as ManagedProxy).routes) &&
   (value as ManagedProxy).balancers instanceof Map
 
