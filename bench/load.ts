@@ -56,15 +56,18 @@ export class Load {
   }
 
   /** Opens the tunnels through the proxy; resolves to the seconds it took. */
-  async open(workload: string, port: number, tunnels: number, warm: number, window: number): Promise<number> {
-    this.#child.stdin?.write(`run ${workload} ${port} ${tunnels} ${warm} ${window}\n`)
+  async open(workload: string, port: number, tunnels: number): Promise<number> {
+    this.#child.stdin?.write(`run ${workload} ${port} ${tunnels}\n`)
     return Number((await next(this.#lines)).split(' ')[1])
   }
 
-  /** Warms up and measures. */
-  async measure(pids: readonly number[]): Promise<Done> {
-    this.#child.stdin?.write(`go ${pids.join(' ')}\n`)
-    return JSON.parse((await next(this.#lines)).replace('done ', ''))
+  /** Warms up and measures, for so many ms each; before and after, all stands still. */
+  async measure(pids: readonly number[], warm: number, window: number): Promise<Done> {
+    this.#child.kill('SIGCONT')
+    this.#child.stdin?.write(`go ${warm} ${window} ${pids.join(' ')}\n`)
+    const line = await next(this.#lines)
+    this.#child.kill('SIGSTOP')
+    return JSON.parse(line.replace('done ', ''))
   }
 
   close(): Promise<void> {

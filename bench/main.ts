@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { chart } from './chart.ts'
-import { type Contestant, contestants } from './contestants.ts'
+import { contestants } from './contestants.ts'
 import { buildLoad } from './load.ts'
 import { describeMachine } from './machine.ts'
 import { PINNED } from './processes.ts'
 import { document, type Results, summary, table } from './report.ts'
-import { run, type Sample, WORKLOADS } from './workloads.ts'
+import { round, type Sample, WORKLOADS } from './workloads.ts'
 
 const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--write]
 
@@ -49,16 +49,14 @@ async function main(): Promise<void> {
 
   buildLoad()
   const times = values.quick
-    ? { warm: 200, warmHttp: 500, window: 300, settle: 200, stall: 500 }
-    : { warm: 400, warmHttp: 1500, window: 800, settle: 1000, stall: 1500 }
+    ? { warm: 200, warmHttp: 500, window: 300, slices: 1, sliceWarm: 30, slice: 200, settle: 200, stall: 500 }
+    : { warm: 400, warmHttp: 5000, window: 800, slices: 4, sliceWarm: 50, slice: 250, settle: 1000, stall: 1500 }
   const samples: Sample[] = []
-  for (let round = 0; round < rounds; round++) {
+  for (let i = 0; i < rounds; i++) {
     for (const workload of chosen(WORKLOADS)) {
       const order = chosen(installed).filter(({ serves }) => serves?.(workload.name) ?? true)
-      for (const contestant of round % 2 === 0 ? order : order.toReversed()) {
-        process.stderr.write(`${round + 1}/${rounds} ${workload.name} ${contestant.name}\n`)
-        samples.push(...(await attempt(workload, contestant, times)))
-      }
+      const note = (text: string): void => void process.stderr.write(`${i + 1}/${rounds} ${workload.name} ${text}\n`)
+      samples.push(...(await round(workload, i % 2 === 0 ? order : order.toReversed(), times, note)))
     }
   }
   const results: Results = {
@@ -75,26 +73,6 @@ async function main(): Promise<void> {
   if (values.write) write(results)
 }
 
-/** A contestant that fails says so in its row and stops nobody else. */
-async function attempt(
-  workload: (typeof WORKLOADS)[number],
-  contestant: Contestant,
-  times: Results['times'],
-): Promise<Sample[]> {
-  try {
-    return await run(workload, contestant, times)
-  } catch (error) {
-    return workload.measures.map(({ name: measure }) => ({
-      measure,
-      contestant: contestant.name,
-      figure: undefined,
-      rate: 0,
-      load: 0,
-      error: (error as Error).message,
-    }))
-  }
-}
-
 function write(results: Results): void {
   const docs = fileURLToPath(new URL('../docs', import.meta.url))
   const charts = join(docs, 'benchmarks')
@@ -102,10 +80,10 @@ function write(results: Results): void {
   writeFileSync(join(charts, 'results.json'), `${JSON.stringify(results, undefined, 1)}\n`)
   writeFileSync(join(docs, 'benchmarks.md'), document(results))
   const readme = join(docs, '../README.md')
-  const between = /(?<=<!-- benchmarks -->\n).*?(?=\n<!-- end -->)/s
+  const between = /(?<=<!-- benchmarks -->\n).*?(?=<!-- end -->)/s
   writeFileSync(
     readme,
-    readFileSync(readme, 'utf8').replace(between, () => summary(results)),
+    readFileSync(readme, 'utf8').replace(between, () => `${summary(results)}\n`),
   )
   for (const measure of WORKLOADS.flatMap(workload => workload.measures)) {
     writeFileSync(join(charts, `${measure.name}.svg`), chart(measure, results))

@@ -124,11 +124,13 @@ export function document(results: Results): string {
 Written by \`npm run bench -- --write\` on ${date}: ${machine}.${missing.length > 0 ? ` Not installed: ${missing.join(', ')}.` : ''}
 
 The figure is the CPU time (user and system, all processes of the proxy) of one operation, of which less is better: the
-least of ${rounds} interleaved rounds, forward and backward in turn, with the median beside it. The columns with × say how
+least of all turns, with the median beside it. In each of ${rounds} rounds every contestant is a fresh process, and all of them
+stand ready; ${times.slices} times, forward and backward, each has its turn while the others stand still. So whatever the machine does
+besides, it does to all. The columns with × say how
 many times our own figure a rival needs: above 1 it costs more than we do. Throughput stands behind it with its spread,
 since it depends on what else the machine does.
 
-- Every run is a fresh process of the proxy and of the load generator, ${times.warm} ms of warm-up (connect and HTTP ${times.warmHttp}), ${times.window} ms measured${pinned ? '; the proxy has one core, the load generator with its backend the other' : '; the processes are not pinned to cores'}.
+- Proxy and load generator warm up for ${times.warm} ms (connect and HTTP ${times.warmHttp}), and for ${times.sliceWarm} ms at each turn, which is ${times.slice} ms long. Memory, delay and the stalled reader are looked at once a round${pinned ? '; the proxy has one core, the load generator with its backend the other' : '; the processes are not pinned to cores'}.
 - The load generator and the backend are one small C program (\`bench/load\`). It compares every payload of ping-pong, echo
   and connect with what was sent; bulk one way is counted where it arrives.
 - Every proxy runs in one process (httpd: in as many as it takes for a thread per tunnel), without logs; those of Node are

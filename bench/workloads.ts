@@ -1,4 +1,4 @@
-import type { Contestant } from './contestants.ts'
+import type { Contestant, Running } from './contestants.ts'
 import { type Done, Load } from './load.ts'
 import { memory } from './processes.ts'
 
@@ -38,6 +38,10 @@ export interface Times {
   /** The same for connect and HTTP: so much more code to compile. */
   readonly warmHttp: number
   readonly window: number
+  /** How often each contestant has its turn in a round, and how long that is. */
+  readonly slices: number
+  readonly sliceWarm: number
+  readonly slice: number
   /** Before memory is read. */
   readonly settle: number
   readonly stall: number
@@ -136,53 +140,134 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ]
 
-/** Runs a workload once on a fresh process of the contestant, against a fresh backend. */
-export async function run(workload: Workload, contestant: Contestant, times: Times): Promise<Sample[]> {
-  const load = await Load.start()
-  try {
-    const proxy = await contestant.start(load.port)
+/** A fresh process of a contestant with its load. */
+class Standing {
+  readonly #workload: Workload
+  readonly contestant: Contestant
+  readonly #load: Load
+  readonly #proxy: Running
+
+  private constructor(workload: Workload, contestant: Contestant, load: Load, proxy: Running) {
+    this.#workload = workload
+    this.contestant = contestant
+    this.#load = load
+    this.#proxy = proxy
+  }
+
+  static async start(workload: Workload, contestant: Contestant): Promise<Standing> {
+    const load = await Load.start()
     try {
-      const many = workload.tunnels === 5000
-      const before = memory(proxy.pids)
-      const warm = workload.tunnels === 0 ? times.warmHttp : times.warm
-      const opening = await load.open(workload.load, proxy.port, workload.tunnels, warm, times.window)
-      if (many || workload.load === 'stall') await sleep(many ? times.settle : times.stall)
-      const grown = memory(proxy.pids) - before
-      if (many) proxy.delay?.watch()
-      const done = await load.measure(proxy.pids)
-      const sample = (measure: string, figure: number, rate: number): Sample => ({
-        measure,
-        contestant: contestant.name,
-        figure: proxy.pids.length > 0 && Number.isFinite(figure) ? figure : undefined,
-        rate,
-        load: done.load / done.seconds,
-        error: done.errors > 0 ? done.error : '',
-      })
-      const samples = workload.measures
-        .filter(({ name }) => name !== 'idle' && name !== 'delay')
-        .map(({ name }) => sample(name, ...figureOf(workload, done, grown)))
-      if (many) {
-        samples.push(sample('idle', grown / workload.tunnels, workload.tunnels / opening))
-        const delay = await proxy.delay?.report()
-        if (delay !== undefined) samples.push(sample('delay', delay.p99, delay.p50))
-      }
-      return samples
-    } finally {
-      await proxy.close()
+      return new Standing(workload, contestant, load, await contestant.start(load.port))
+    } catch (error) {
+      await load.close()
+      throw error
     }
-  } finally {
-    await load.close()
+  }
+
+  /** Opens the tunnels, warms up, and measures what a first look tells. */
+  async prepare(times: Times): Promise<Sample[]> {
+    const { load, tunnels, measures } = this.#workload
+    const many = tunnels === 5000
+    const before = memory(this.#proxy.pids)
+    const opening = await this.#load.open(load, this.#proxy.port, tunnels)
+    if (many || load === 'stall') await sleep(many ? times.settle : times.stall)
+    const grown = memory(this.#proxy.pids) - before
+    if (load === 'stall') {
+      const done = await this.#measure(times.warm, times.window)
+      return measures.map(({ name }) => this.#sample(name, done, grown, done.bytes / done.seconds / 1e6))
+    }
+    if (!many) {
+      await this.#measure(tunnels === 0 ? times.warmHttp : times.warm, times.slice)
+      return []
+    }
+    this.#proxy.delay?.watch()
+    const done = await this.#measure(times.warm, times.window)
+    const delay = await this.#proxy.delay?.report()
+    return [
+      this.#sample('idle', done, grown / tunnels, tunnels / opening),
+      ...(delay === undefined ? [] : [this.#sample('delay', done, delay.p99, delay.p50)]),
+    ]
+  }
+
+  async slice(times: Times): Promise<Sample> {
+    const done = await this.#measure(times.sliceWarm, times.slice)
+    const { operations, bytes, cpu, seconds } = done
+    const { name } = this.#workload.measures[0] as Measure
+    if (operations > 0) return this.#sample(name, done, (cpu / operations) * 1e6, operations / seconds)
+    return this.#sample(name, done, bytes === 0 ? Number.NaN : (cpu / bytes) * 1e12, bytes / seconds / 1e6)
+  }
+
+  #measure(warm: number, window: number): Promise<Done> {
+    return this.#load.measure(this.#proxy.pids, warm, window)
+  }
+
+  #sample(measure: string, { load, seconds, errors, error }: Done, figure: number, rate: number): Sample {
+    return {
+      measure,
+      contestant: this.contestant.name,
+      figure: this.#proxy.pids.length > 0 && Number.isFinite(figure) ? figure : undefined,
+      rate,
+      load: load / seconds,
+      error: errors > 0 ? error : '',
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#proxy.close()
+    await this.#load.close()
   }
 }
 
-function figureOf(
-  { load }: Workload,
-  { operations, bytes, cpu, seconds }: Done,
-  grown: number,
-): [figure: number, rate: number] {
-  if (load === 'stall') return [grown, bytes / seconds / 1e6]
-  if (operations > 0) return [(cpu / operations) * 1e6, operations / seconds]
-  return [bytes === 0 ? Number.NaN : (cpu / bytes) * 1e12, bytes / seconds / 1e6]
+/**
+ * One round of a workload: a fresh process of each contestant, then slices in turn, forward and backward, so that whatever the
+ * machine does besides, it does to all of them. Only one is under load at a time. A contestant that fails says so in its row
+ * and stops nobody else.
+ */
+export async function round(
+  workload: Workload,
+  contestants: readonly Contestant[],
+  times: Times,
+  note: (text: string) => void,
+): Promise<Sample[]> {
+  const samples: Sample[] = []
+  const standing: Standing[] = []
+  const attempt = async (contestant: Contestant, what: () => Promise<void>): Promise<boolean> => {
+    note(contestant.name)
+    try {
+      await what()
+      return true
+    } catch (error) {
+      const { message } = error as Error
+      for (const { name: measure } of workload.measures)
+        samples.push({ measure, contestant: contestant.name, figure: undefined, rate: 0, load: 0, error: message })
+      return false
+    }
+  }
+  try {
+    for (const contestant of contestants) {
+      await attempt(contestant, async () => {
+        const one = await Standing.start(workload, contestant)
+        try {
+          samples.push(...(await one.prepare(times)))
+          standing.push(one)
+        } catch (error) {
+          await one.close()
+          throw error
+        }
+      })
+    }
+    const failed = new Set<Standing>()
+    for (let i = 0; workload.load !== 'stall' && i < times.slices; i++) {
+      for (const one of i % 2 === 0 ? standing : standing.toReversed()) {
+        if (failed.has(one)) continue
+        const took = await attempt(one.contestant, async () => void samples.push(await one.slice(times)))
+        if (!took) failed.add(one)
+      }
+    }
+  } finally {
+    await Promise.all(standing.map(one => one.close()))
+  }
+  return samples
 }
 
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

@@ -2,9 +2,9 @@
  * Load generator and backend of the benchmark, in one process and one thread: both stand on the same core, away from the
  * proxy, and what has arrived is counted where it arrives.
  *
- *   load                                         prints `backend PORT`, then reads lines from stdin:
- *   run WORKLOAD PORT TUNNELS WARM_MS WINDOW_MS  opens the tunnels through the proxy at PORT, prints `open SECONDS`
- *   go PID...                                    warms up, measures, prints `done {json}`, and exits
+ *   load                          prints `backend PORT`, then reads lines from stdin:
+ *   run WORKLOAD PORT TUNNELS     opens the tunnels through the proxy at PORT, prints `open SECONDS`
+ *   go WARM_MS WINDOW_MS PID...   warms up, measures, prints `done {json}`, and goes on until the next `go`
  *
  * WORKLOAD: pingpong, up, down, echo, connect, http, stall. The CPU time is that of the PIDs inside the window.
  */
@@ -402,24 +402,26 @@ static void command(void) {
   if (end == NULL) return;
   *end = 0;
   char name[20];
-  int warm_ms, window_ms;
-  if (sscanf(text, "run %19s %d %d %d %d", name, &proxy_port, &wanted, &warm_ms, &window_ms) == 5) {
+  if (sscanf(text, "run %19s %d %d", name, &proxy_port, &wanted) == 3) {
     int found = 0;
     for (int i = 0; i < WORKLOADS; i++) if (strcmp(names[i], name) == 0) workload = (enum workload)i, found = 1;
     if (!found) exit(2);
-    warm = warm_ms / 1e3;
-    window = window_ms / 1e3;
     clients = calloc((size_t)wanted + 1, sizeof(struct conn *));
     if (clients == NULL) fail("calloc");
     open_start = now();
     begin(OPENING);
     if (workload == CONNECT || workload == HTTP) wanted = 0;
   } else if (strncmp(text, "go", 2) == 0) {
+    static int started;
     char *at = text + 2;
+    warm = (double)strtol(at, &at, 10) / 1e3;
+    window = (double)strtol(at, &at, 10) / 1e3;
+    pid_count = 0;
     for (long pid = strtol(at, &at, 10); pid > 0 && pid_count < 4096; pid = strtol(at, &at, 10)) pids[pid_count++] = (pid_t)pid;
-    if (workload == CONNECT) for (int i = 0; i < CONNECTS_AT_ONCE; i++) new_client();
-    if (workload == HTTP) for (int i = 0; i < 64; i++) new_client();
-    for (int i = 0; i < opened; i++) if (workload != CONNECT && client_start(clients[i]) != 0) note_error("start", "", 0);
+    if (workload == CONNECT && !started) for (int i = 0; i < CONNECTS_AT_ONCE; i++) new_client();
+    if (workload == HTTP && !started) for (int i = 0; i < 64; i++) new_client();
+    for (int i = 0; i < opened && !started; i++) if (workload != CONNECT && client_start(clients[i]) != 0) note_error("start", "", 0);
+    started = 1;
     begin(WARMING);
   }
   have = 0;
@@ -462,7 +464,7 @@ static void advance(void) {
     printf("done {\"operations\":%llu,\"bytes\":%llu,\"seconds\":%.6f,\"cpu\":%.6f,\"load\":%.6f,\"errors\":%llu,\"error\":\"%s\"}\n",
            (unsigned long long)operations, (unsigned long long)bytes, seconds, proxy_cpu() - cpu, cpu_of(getpid()) - load,
            (unsigned long long)errors, first_error);
-    exit(0);
+    phase = OPENED;
   }
 }
 

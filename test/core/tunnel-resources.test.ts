@@ -31,6 +31,12 @@ async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: bo
       const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage]
       return usage
     },
+    /** Bytes in the old space, of which no collection was asked for. */
+    old: async (): Promise<number> => {
+      child.send('old')
+      const [bytes] = (await once(child, 'message')) as [number]
+      return bytes
+    },
   }
 }
 
@@ -161,4 +167,24 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
   assert.deepEqual(listeners(), heard)
   assert.deepEqual([gateway.opened.length, gateway.ends.length], [2_100, 2_100])
   assert.equal(new Set(gateway.ends.map(({ tunnel }) => tunnel)).size, 2_100)
+})
+
+test('lets what a tunnel leaves behind be collected with the young', async t => {
+  const backend = await startBackend(switching({ after: connection => connection.end() }))
+  t.after(backend.close)
+  const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
+  const run = async (tunnels: number): Promise<void> => {
+    const one = async (): Promise<void> => {
+      const { client } = await openTunnel(gateway.port, '/')
+      client.end()
+      await client.closed
+    }
+    for (let left = tunnels; left > 0; left -= 40) await Promise.all(Array.from({ length: 40 }, one))
+  }
+  await run(2_000)
+  const before = await gateway.old()
+  await run(4_000)
+  const each = ((await gateway.old()) - before) / 4_000
+  t.diagnostic(`${each} bytes of the old space for each`)
+  assert.ok(each < 1_600, `${each} bytes of each tunnel live to the next full collection`)
 })

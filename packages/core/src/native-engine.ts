@@ -89,6 +89,7 @@ export class NativeEngine implements Engine, Ear {
   readonly #slot: number
   readonly #listener: EngineListener
   #left: readonly (() => void)[] = []
+  #carried: Carried | undefined
   #open = true
   #bytesFromClient = 0
   #bytesFromBackend = 0
@@ -103,7 +104,7 @@ export class NativeEngine implements Engine, Ear {
   take(client: Socket, received: readonly Buffer[], detach: TunnelEnds['detach']): void {
     // Node forgets the address of a connection with its descriptor, unless it was asked for; loggers ask at the end.
     void client.remoteAddress
-    keepCounts(client, this, received)
+    this.#carried = keepCounts(client, this, received)
     this.#left = [keepPlace(client), ...(detach === undefined ? [] : [detach()])]
     client.destroy()
   }
@@ -144,7 +145,15 @@ export class NativeEngine implements Engine, Ear {
     if (this.#open) return
     for (const leave of this.#left) leave()
     this.#left = []
+    this.#letGo()
     this.#listener.onClosed()
+  }
+
+  /** The socket may outlive the tunnel, held by Node's pool of parsers: it must not hold all of it. */
+  #letGo(): void {
+    if (this.#carried === undefined) return
+    this.#carried.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }
+    this.#carried = undefined
   }
 }
 
@@ -166,8 +175,15 @@ function placeAt(server: NonNullable<Innards['_server']>): () => void {
 
 const CARRIED = Symbol('carried')
 
+/** What a connection carried, without what its engine moves now. */
+interface Carried {
+  engine: Pick<Engine, 'bytesFromClient' | 'bytesFromBackend'>
+  readonly read: number
+  readonly written: number
+}
+
 /** A client's socket that tells of an engine. */
-type Telling = Socket & { [CARRIED]: { engine: Engine; read: number; written: number } }
+type Telling = Socket & { [CARRIED]: Carried }
 
 /** The same for each socket, so that V8 need not make a class of its own for every one. */
 const COUNTS = {
@@ -186,8 +202,10 @@ const COUNTS = {
 }
 
 /** The client's socket goes on to tell what its connection carried, to who logs that at the end. */
-function keepCounts(client: Socket, engine: Engine, received: readonly Buffer[]): void {
+function keepCounts(client: Socket, engine: Engine, received: readonly Buffer[]): Carried {
   const read = client.bytesRead - received.reduce((bytes, { length }) => bytes + length, 0)
-  ;(client as Telling)[CARRIED] = { engine, read, written: client.bytesWritten }
+  const carried: Carried = { engine, read, written: client.bytesWritten }
+  ;(client as Telling)[CARRIED] = carried
   Object.defineProperties(client, COUNTS)
+  return carried
 }
