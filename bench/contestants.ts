@@ -64,10 +64,14 @@ export function contestants(): Contestant[] {
       name: `${name} keep-alive`,
       serves: http,
     })),
-    server('nginx', nginxVersion, ['nginx', '-c'], (port, backend, folder) => nginx(port, backend, folder, '')),
+    server('nginx', nginxVersion, ['nginx', '-c'], (port, backend, folder) => nginx(port, backend, folder, ''), 2),
     {
-      ...server('nginx 64k buffers', nginxVersion, ['nginx', '-c'], (port, backend, folder) =>
-        nginx(port, backend, folder, '64k'),
+      ...server(
+        'nginx 64k buffers',
+        nginxVersion,
+        ['nginx', '-c'],
+        (port, backend, folder) => nginx(port, backend, folder, '64k'),
+        2,
       ),
       serves: workload => !http(workload),
     },

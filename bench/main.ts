@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   buildLoad()
   const times = values.quick
     ? { warm: 200, warmHttp: 500, window: 300, slices: 1, sliceWarm: 30, slice: 200, settle: 200, stall: 500 }
-    : { warm: 400, warmHttp: 5000, window: 800, slices: 4, sliceWarm: 50, slice: 250, settle: 1000, stall: 1500 }
+    : { warm: 400, warmHttp: 4000, window: 800, slices: 2, sliceWarm: 50, slice: 300, settle: 1000, stall: 1500 }
   const samples: Sample[] = []
   for (let i = 0; i < rounds; i++) {
     for (const workload of chosen(WORKLOADS)) {

@@ -125,10 +125,9 @@ Written by \`npm run bench -- --write\` on ${date}: ${machine}.${missing.length 
 
 The figure is the CPU time (user and system, all processes of the proxy) of one operation, of which less is better: the
 least of all turns, with the median beside it. In each of ${rounds} rounds every contestant is a fresh process, and all of them
-stand ready; ${times.slices} times, forward and backward, each has its turn while the others stand still. So whatever the machine does
-besides, it does to all. The columns with × say how
-many times our own figure a rival needs: above 1 it costs more than we do. Throughput stands behind it with its spread,
-since it depends on what else the machine does.
+stand ready; ${times.slices} times, forward and backward, each has its turn while the others stand still. So whatever the machine
+does besides, it does to all. The columns with × say how many times our own figure a rival needs: above 1 it costs more
+than we do. Throughput stands behind it with its spread, since it depends on what else the machine does.
 
 - Proxy and load generator warm up for ${times.warm} ms (connect and HTTP ${times.warmHttp}), and for ${times.sliceWarm} ms at each turn, which is ${times.slice} ms long. Memory, delay and the stalled reader are looked at once a round${pinned ? '; the proxy has one core, the load generator with its backend the other' : '; the processes are not pinned to cores'}.
 - The load generator and the backend are one small C program (\`bench/load\`). It compares every payload of ping-pong, echo

@@ -193,8 +193,10 @@ class Standing {
     const done = await this.#measure(times.sliceWarm, times.slice)
     const { operations, bytes, cpu, seconds } = done
     const { name } = this.#workload.measures[0] as Measure
-    if (operations > 0) return this.#sample(name, done, (cpu / operations) * 1e6, operations / seconds)
-    return this.#sample(name, done, bytes === 0 ? Number.NaN : (cpu / bytes) * 1e12, bytes / seconds / 1e6)
+    // No CPU time at all is that of a process that was not there yet when the proxy's were looked for.
+    const per = (count: number): number => (count === 0 || cpu === 0 ? Number.NaN : cpu / count)
+    if (operations > 0) return this.#sample(name, done, per(operations) * 1e6, operations / seconds)
+    return this.#sample(name, done, per(bytes) * 1e12, bytes / seconds / 1e6)
   }
 
   #measure(warm: number, window: number): Promise<Done> {
