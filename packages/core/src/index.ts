@@ -13,6 +13,7 @@ export {
   type StickySessionOptions,
   type WorkerOptions,
 } from './balancer-options.ts'
+export type { DiagnosticsMessages } from './diagnostics.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export {
   type ExplainedBackend,
@@ -43,7 +44,7 @@ export type {
   TrustProxy,
   WsTunnelOptions,
 } from './options.ts'
-export { createTunnelProxy, type DiagnosticsMessages, type HandleContext, type TunnelProxy } from './proxy.ts'
+export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy.ts'
 export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './resolve-options.ts'
 export type { ResolveMessage } from './resolved-members.ts'
 export type { RouteStatus } from './route.ts'

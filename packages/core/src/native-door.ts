@@ -19,7 +19,7 @@ export interface Ear {
 export interface Door {
   readonly addon: Addon
   readonly told: typeof import('@ws-tunnel/native').TOLD
-  /** By slot; slots are used again. In a Map, what was deleted would live on in an outgrown table to the next full collection. */
+  /** By slot; slots are used again. A Map kept what had left it longer, as a Set does (see `LinkedSet`). */
   readonly ears: (Ear | undefined)[]
 }
 

@@ -149,7 +149,7 @@ export class NativeEngine implements Engine, Ear {
     this.#listener.onClosed()
   }
 
-  /** The socket may outlive the tunnel, held by Node's pool of parsers: it must not hold all of it. */
+  /** Who holds the socket yet need not hold all of the tunnel. */
   #letGo(): void {
     if (this.#carried === undefined) return
     this.#carried.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }

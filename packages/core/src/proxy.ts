@@ -1,28 +1,28 @@
-import { channel } from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Balancer } from './balancer.ts'
 import { MAX_DELAY } from './checks.ts'
-import type { BodySent, Destination } from './destination.ts'
+import type { Destination } from './destination.ts'
+import { channels, type DiagnosticsMessages } from './diagnostics.ts'
 import { type DialledSwitch, dialledTrip, mayDial } from './dialled-trip.ts'
 import { WsTunnelError } from './errors.ts'
+import { askInTurn } from './failover.ts'
 import { discardRest, forward } from './forward.ts'
 import { checkOrigin, checkRequest, checkSwitch, requestedUpgrade } from './handshake.ts'
 import { headerValue } from './headers.ts'
 import { HealthChecks } from './health.ts'
 import { LinkedSet } from './linked-set.ts'
 import { listenImplicitly } from './listener.ts'
-import type { HealthMessage, Member, MemberMessage } from './member.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from './options.ts'
 import { RequestUrl } from './path.ts'
 import { PendingUpgrade } from './pending-upgrade.ts'
-import { cut, relay, relayInterim } from './relay.ts'
-import { ResolvedMembers, type ResolveMessage } from './resolved-members.ts'
+import { answerLocally, cut, relayAnswer, relayInterim } from './relay.ts'
+import { ResolvedMembers } from './resolved-members.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
 import { type Answer, roundTrip } from './round-trip.ts'
 import { LocalDestination, type RouteStatus, type Routing, settingsFor } from './route.ts'
 import { type Match, RouteTable } from './route-table.ts'
 import { socketTrip } from './socket-trip.ts'
-import { Tunnel, type TunnelEnd } from './tunnel.ts'
+import { Tunnel } from './tunnel.ts'
 import { allowedToken, announcesBody, connectionUpgrade } from './upgrade.ts'
 
 /** What a framework knows of a request beside `(req, res)`. */
@@ -59,33 +59,6 @@ export interface TunnelProxy {
   readonly balancers: ReadonlyMap<string, Balancer>
 }
 
-/**
- * What `node:diagnostics_channel` carries, by channel. `proxy` is the one it happened in: middleware made of it has the same
- * `tunnels`.
- */
-export interface DiagnosticsMessages {
-  /** A tunnel has opened for this request. */
-  'ws-tunnel:open': { readonly tunnel: Tunnel; readonly req: IncomingMessage; readonly proxy: TunnelProxy }
-  /** It has ended. */
-  'ws-tunnel:close': { readonly tunnel: Tunnel; readonly end: TunnelEnd; readonly proxy: TunnelProxy }
-  /** A failure before the 101. */
-  'ws-tunnel:error': { readonly error: WsTunnelError; readonly req: IncomingMessage; readonly proxy: TunnelProxy }
-  /** A member of a balancer failed before it had anything of the request's body, and another is asked. */
-  'ws-tunnel:failover': {
-    readonly error: WsTunnelError
-    readonly req: IncomingMessage
-    readonly from: Member
-    readonly to: Member
-    readonly proxy: TunnelProxy
-  }
-  /** The state of a member of a balancer has changed. */
-  'ws-tunnel:member': MemberMessage
-  /** A member of a balancer was checked. */
-  'ws-tunnel:health': HealthMessage
-  /** A name that stands for members of a balancer was asked for. */
-  'ws-tunnel:resolve': ResolveMessage
-}
-
 /** One request that a route matched. */
 interface Exchange {
   readonly req: IncomingMessage
@@ -108,13 +81,6 @@ interface Handshake {
 interface Forwarding {
   readonly done: Promise<boolean>
   readonly giveUp: () => void
-}
-
-const channels = {
-  open: channel('ws-tunnel:open'),
-  close: channel('ws-tunnel:close'),
-  error: channel('ws-tunnel:error'),
-  failover: channel('ws-tunnel:failover'),
 }
 
 /**
@@ -479,81 +445,11 @@ class RoutedProxy implements TunnelProxy {
   }
 }
 
-interface Asking<T> {
-  readonly ask: (destination: Destination) => Promise<T>
-  /** What of the body is sent by now. */
-  readonly body?: () => BodySent
-  /** Waits for the next destination, or rejects earlier. */
-  readonly patiently?: (next: Promise<Destination>) => Promise<Destination>
-}
-
-/** Asks the destination, and after a failure the one that is next. httpd: proxy_handler. */
-async function askInTurn<T>(
-  proxy: TunnelProxy,
-  req: IncomingMessage,
-  first: Destination,
-  { ask, body, patiently = next => next }: Asking<T>,
-): Promise<T> {
-  for (let destination = first; ; ) {
-    try {
-      return await ask(destination)
-    } catch (error) {
-      const found = destination.elected?.next(error, body?.())
-      const next = found instanceof Promise ? await patiently(found) : found
-      if (next === undefined) throw error
-      if (channels.failover.hasSubscribers)
-        channels.failover.publish({
-          req,
-          error: error as WsTunnelError,
-          from: destination.elected?.member as Member,
-          to: next.elected?.member as Member,
-          proxy,
-        } satisfies DiagnosticsMessages['ws-tunnel:failover'])
-      destination = next
-    }
-  }
-}
-
 const both =
   (...calls: (() => void)[]): (() => void) =>
   () => {
     for (const call of calls) call()
   }
-
-async function relayAnswer(
-  response: IncomingMessage,
-  res: ServerResponse,
-  rewriting: Rewriting,
-  destination: Destination,
-): Promise<void> {
-  destination.elected?.answered(response)
-  checkStatus(response, destination.settings.errorOverride)
-  await relay(response, res, () => rewriting.plainAnswer(response, destination))
-}
-
-/** @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for an answer that the app is to give instead (ProxyErrorOverride). */
-function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
-  const { statusCode = 502, headers } = response
-  if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return
-  response.destroy()
-  const { 'www-authenticate': challenge } = headers
-  const keeps = statusCode === 401 && challenge !== undefined
-  throw new WsTunnelError('WST_ERR_BACKEND_STATUS', {
-    statusCode,
-    detail: `status ${statusCode}`,
-    ...(keeps && { headers: { 'WWW-Authenticate': challenge } }),
-  })
-}
-
-/** Resolves when the answer is sent or the client has left; what earlier middleware put on `res` goes with it. */
-async function answerLocally(res: ServerResponse, { status, location }: LocalDestination): Promise<void> {
-  res.statusCode = status
-  if (location !== undefined) res.setHeader('Location', location)
-  if (res.req.httpVersionMajor === 1) res.setHeader('Content-Length', 0)
-  const sent = new Promise<void>(resolve => res.once('close', resolve))
-  res.end()
-  if (!res.closed) await sent
-}
 
 /** An observer that throws or rejects must not stop what it observes; the process hears of it as a warning. */
 function observe(call: () => unknown): void {

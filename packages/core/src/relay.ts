@@ -1,15 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import type { InterimAnswer } from './backend-request.ts'
+import type { Destination } from './destination.ts'
 import { WsTunnelError } from './errors.ts'
 import type { HeaderList } from './headers.ts'
+import type { Rewriting } from './rewriting.ts'
+import type { LocalDestination } from './route.ts'
 import { writeHead } from './write-head.ts'
 
 /**
  * Copies a worker's HTTP answer to the client, whole. Resolves when it is sent or the client has left; an answer that
  * breaks off cuts the client's connection, so that nobody takes it for complete.
  */
-export async function relay(response: IncomingMessage, res: ServerResponse, headers: () => HeaderList): Promise<void> {
+async function relay(response: IncomingMessage, res: ServerResponse, headers: () => HeaderList): Promise<void> {
   const { statusCode = 502, statusMessage } = response
   try {
     if (statusCode < 200)
@@ -53,4 +56,40 @@ export function relayInterim(
   if (res.headersSent || socket === null || !socket.writable || req.httpVersion !== '1.1') return
   const lines = Array.from(headers, ([name, value]) => `${name}: ${value}\r\n`)
   socket.write(`HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`, 'latin1')
+}
+
+/** Relays what a backend has answered, unless the app is to answer in its place. */
+export async function relayAnswer(
+  response: IncomingMessage,
+  res: ServerResponse,
+  rewriting: Rewriting,
+  destination: Destination,
+): Promise<void> {
+  destination.elected?.answered(response)
+  checkStatus(response, destination.settings.errorOverride)
+  await relay(response, res, () => rewriting.plainAnswer(response, destination))
+}
+
+/** @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for an answer that the app is to give instead (ProxyErrorOverride). */
+function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
+  const { statusCode = 502, headers } = response
+  if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return
+  response.destroy()
+  const { 'www-authenticate': challenge } = headers
+  const keeps = statusCode === 401 && challenge !== undefined
+  throw new WsTunnelError('WST_ERR_BACKEND_STATUS', {
+    statusCode,
+    detail: `status ${statusCode}`,
+    ...(keeps && { headers: { 'WWW-Authenticate': challenge } }),
+  })
+}
+
+/** Resolves when the answer is sent or the client has left; what earlier middleware put on `res` goes with it. */
+export async function answerLocally(res: ServerResponse, { status, location }: LocalDestination): Promise<void> {
+  res.statusCode = status
+  if (location !== undefined) res.setHeader('Location', location)
+  if (res.req.httpVersionMajor === 1) res.setHeader('Content-Length', 0)
+  const sent = new Promise<void>(resolve => res.once('close', resolve))
+  res.end()
+  if (!res.closed) await sent
 }
