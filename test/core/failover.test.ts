@@ -278,7 +278,7 @@ for (const [how, script, plainStatus, letters] of [
 
 test('asks each member once for an upgrade that none answers', async t => {
   const mutes = [await backendOf(t, silent()), await backendOf(t, silent())]
-  const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 50 }))
+  const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
   const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
   assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.deepEqual(
