@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { tripError } from '../../packages/core/src/backend-request.ts'
+import { tripError } from '../../packages/core/src/backend/request-limits.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
 /** Every code and the status it answers with: users match on these, so a change here is a breaking one. */

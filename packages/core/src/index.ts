@@ -1,4 +1,4 @@
-export type { Balancer } from './balancer.ts'
+export type { Balancer } from './balancer/balancer.ts'
 export {
   type BalancerChoice,
   type BalancerOptions,
@@ -12,8 +12,8 @@ export {
   type SessionCookieOptions,
   type StickySessionOptions,
   type WorkerOptions,
-} from './balancer-options.ts'
-export type { DiagnosticsMessages } from './diagnostics.ts'
+} from './options/balancer-options.ts'
+export type { DiagnosticsMessages } from './proxy/diagnostics.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export {
   type ExplainedBackend,
@@ -22,11 +22,11 @@ export {
   type ExplainRequest,
   type Explanation,
   explain,
-} from './explain.ts'
-export type { HeaderList } from './headers.ts'
-export type { HealthAnswer, HealthCheckOptions, HealthMethod } from './health-options.ts'
-export { type ListenOptions, listenForUpgrades } from './listener.ts'
-export type { Health, HealthMessage, Member, MemberMessage } from './member.ts'
+} from './proxy/explain.ts'
+export type { HeaderList } from './http/header-list.ts'
+export type { HealthAnswer, HealthCheckOptions, HealthMethod } from './options/health-options.ts'
+export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
+export type { Health, HealthMessage, Member, MemberMessage } from './balancer/balancer-member.ts'
 export type {
   CommonOptions,
   Condition,
@@ -43,10 +43,10 @@ export type {
   TargetResult,
   TrustProxy,
   WsTunnelOptions,
-} from './options.ts'
-export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy.ts'
-export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './resolve-options.ts'
-export type { ResolveMessage } from './resolved-members.ts'
-export type { RouteStatus } from './route.ts'
-export type { Captures } from './target.ts'
-export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel.ts'
+} from './options/options.ts'
+export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
+export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './options/resolve-options.ts'
+export type { ResolveMessage } from './balancer/discovered-members.ts'
+export type { RouteStatus } from './routing/route.ts'
+export type { Captures } from './backend/target.ts'
+export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'

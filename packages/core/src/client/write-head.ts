@@ -1,0 +1,54 @@
+import type { ServerResponse } from 'node:http'
+import { WsTunnelError } from '../errors.ts'
+import { HeaderList } from '../http/header-list.ts'
+
+/**
+ * `writeHead` with a raw list. What middleware has set stays; of a field that both have, the answer's counts, but
+ * cookies add up.
+ */
+export function writeHead(
+  res: ServerResponse,
+  statusCode: number,
+  reason: string | undefined,
+  headers: HeaderList,
+): void {
+  const list = withOwnCookies(res, headers)
+  res.sendDate = statusCode >= 200 && !headers.has('date')
+  try {
+    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(joined(list)))
+    else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
+    else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
+  } catch (cause) {
+    // The app's error handler writes its own head on this `res`.
+    for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
+    res.statusMessage = ''
+    throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
+  }
+}
+
+function withOwnCookies(res: ServerResponse, headers: HeaderList): HeaderList {
+  const cookies = res.getHeader('set-cookie')
+  if (cookies === undefined) return headers
+  const list = new HeaderList()
+  for (const cookie of Array.isArray(cookies) ? cookies : [String(cookies)]) list.append('Set-Cookie', cookie)
+  for (const [name, value] of headers) list.append(name, value)
+  return list
+}
+
+/** Middleware that wraps `writeHead` (on-headers, and express-session by it) may not know raw lists: it finds the fields set. */
+function writeWrappedHead(res: ServerResponse, statusCode: number, reason: string | undefined, list: HeaderList): void {
+  for (const [name] of list) res.removeHeader(name)
+  for (const [name, value] of list) res.appendHeader(name, value)
+  res.writeHead(statusCode, reason ?? '')
+}
+
+/** One value per field, as HTTP/2 wants it; cookies stay apart. */
+function joined(headers: HeaderList): Map<string, string | string[]> {
+  const fields = new Map<string, string | string[]>()
+  for (const [name] of headers) {
+    const lower = name.toLowerCase()
+    const values = headers.getAll(name)
+    fields.set(lower, lower === 'set-cookie' ? values : values.join(', '))
+  }
+  return fields
+}

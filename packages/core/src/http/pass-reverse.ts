@@ -1,0 +1,70 @@
+import type { HeaderList } from './header-list.ts'
+
+/** What is rewritten in answers, and for which public address. */
+export interface ReverseMapping {
+  /** Backend URL prefix (or path) -> public path or URL, in order (ProxyPassReverse). */
+  readonly locations: readonly (readonly [from: string, to: string])[]
+  readonly cookiePaths: readonly (readonly [from: string, to: string])[]
+  readonly cookieDomains: readonly (readonly [from: string, to: string])[]
+  /** `http://host` the client used; a public path becomes absolute with it. `''` where the client named no host. */
+  readonly publicOrigin: string
+}
+
+/** httpd: process_proxy_header. */
+const LOCATION_FIELDS: ReadonlySet<string> = new Set(['location', 'content-location', 'uri', 'destination'])
+
+/** Whether an answer has any of the fields that {@link passReverse} rewrites. */
+export function hasReversible(headers: HeaderList): boolean {
+  for (const [name] of headers) {
+    const lower = name.toLowerCase()
+    if (lower === 'set-cookie' || LOCATION_FIELDS.has(lower)) return true
+  }
+  return false
+}
+
+/** Rewrites the four URL fields and Set-Cookie of an answer. */
+export function passReverse(headers: HeaderList, mapping: ReverseMapping): HeaderList {
+  const { locations, cookiePaths, cookieDomains } = mapping
+  if (locations.length + cookiePaths.length + cookieDomains.length === 0) return headers
+  return headers.map((name, value) => {
+    if (LOCATION_FIELDS.has(name)) return reverseLocation(value, mapping)
+    if (name === 'set-cookie') return reverseCookie(value, mapping)
+    return value
+  })
+}
+
+/**
+ * The first mapping whose text the value begins with, compared without case and without a segment boundary; one that
+ * begins with a slash is compared with what follows `scheme://host`. httpd: ap_proxy_location_reverse_map.
+ */
+function reverseLocation(value: string, { locations, publicOrigin }: ReverseMapping): string {
+  for (const [from, to] of locations) {
+    const subject = from.startsWith('/') ? value.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '') : value
+    if (!subject.toLowerCase().startsWith(from.toLowerCase())) continue
+    const mapped = to + subject.slice(from.length)
+    return mapped === '' || mapped.startsWith('/') ? publicOrigin + mapped : mapped
+  }
+  return value
+}
+
+/** httpd: ap_proxy_cookie_reverse_map. The whole attribute value is replaced. */
+function reverseCookie(value: string, { cookiePaths, cookieDomains }: ReverseMapping): string {
+  const attributes = value.split(';')
+  replaceLast(attributes, /^\s*path=/i, text => cookiePaths.find(([from]) => text.startsWith(from))?.[1])
+  replaceLast(
+    attributes,
+    /^\s*domain=/i,
+    text => cookieDomains.find(([from]) => text.toLowerCase().startsWith(from.toLowerCase()))?.[1],
+  )
+  return attributes.join(';')
+}
+
+/** Of several attributes of one name the last counts (RFC 6265 5.3). */
+function replaceLast(attributes: string[], name: RegExp, change: (value: string) => string | undefined): void {
+  const at = attributes.findLastIndex((attribute, i) => i > 0 && name.test(attribute))
+  if (at === -1) return
+  const attribute = attributes[at] as string
+  const label = (name.exec(attribute) as RegExpExecArray)[0]
+  const changed = change(attribute.slice(label.length))
+  if (changed !== undefined) attributes[at] = label + changed
+}

@@ -1,0 +1,159 @@
+import type { IncomingMessage } from 'node:http'
+import type { AnswerHead } from '../http/response-head.ts'
+import type { Destination, Elected } from '../routing/destination.ts'
+import {
+  addVia,
+  editHeaders,
+  endToEndHeaders,
+  type Forwarding,
+  type HeaderList,
+  headerLines,
+  headerValue,
+  listMembers,
+  removeHopByHop,
+  requestHeaders,
+} from '../http/header-list.ts'
+import type { RouteSettings, Settings } from '../options/options.ts'
+import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
+import { allowedToken, announcesBody } from '../http/upgrade.ts'
+
+/** The header lists of one request on one route: to the worker, and back to the client. */
+export class Rewriting {
+  readonly #req: IncomingMessage
+  readonly #route: RouteSettings
+  readonly #settings: Settings
+  readonly #mount: string
+  readonly #encrypted: boolean
+  readonly #clientAddress: string
+  readonly #host: string
+
+  constructor(req: IncomingMessage, route: RouteSettings, settings: Settings, mount: string) {
+    this.#req = req
+    this.#route = route
+    this.#settings = settings
+    this.#mount = mount
+    this.#encrypted = 'encrypted' in req.socket
+    this.#clientAddress = clientAddress(req)
+    this.#host = headerLines(req, req.httpVersionMajor > 1 ? ':authority' : 'host')[0] ?? ''
+  }
+
+  /** For an upgrade: end-to-end fields, then exactly `Connection: Upgrade` and the one token. */
+  upgradeRequest(destination: Destination, token: string): HeaderList {
+    const headers = this.#request(destination).unset('content-length')
+    return headers.append('Connection', 'Upgrade').append('Upgrade', token)
+  }
+
+  /**
+   * For plain HTTP: end-to-end fields and the framing of the body, which no edit may take away: a body without framing
+   * would be the backend's next request.
+   */
+  plainRequest(destination: Destination): HeaderList {
+    const headers = this.#request(destination).unset('content-length')
+    const { 'content-length': length } = this.#req.headers
+    if (length !== undefined) return headers.append('Content-Length', length)
+    return announcesBody(this.#req) ? headers.append('Transfer-Encoding', 'chunked') : headers
+  }
+
+  #request(destination: Destination): HeaderList {
+    const headers = requestHeaders(this.#req, this.#forwarding(destination))
+    const { requestHeaders: editing } = this.#route
+    return editing === undefined
+      ? headers
+      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+  }
+
+  #forwarding({ worker }: Destination): Forwarding {
+    const { preserveHost, addHeaders, via } = this.#route
+    return {
+      clientAddress: this.#clientAddress,
+      encrypted: this.#encrypted,
+      host: this.#host,
+      targetHost: worker.origin.authority,
+      trusted: this.#settings.trusts(this.#clientAddress, 0),
+      appends: this.#settings.appends,
+      serverName: this.#settings.serverName,
+      httpVersion: this.#req.httpVersion,
+      addHeaders,
+      preserveHost,
+      via,
+    }
+  }
+
+  /** For a 101: the backend's end-to-end fields without framing, and its own spelling of the token. */
+  switchAnswer(response: AnswerHead, destination: Destination): HeaderList {
+    const token = headerValue(response, 'upgrade')
+    const headers = this.#answer(response, destination).unset('content-length')
+    return headers.append('Connection', 'Upgrade').append('Upgrade', token)
+  }
+
+  /** For an ordinary answer. A 426 keeps its Upgrade if the route would let that token through (RFC 9110 15.5.22). */
+  plainAnswer(response: IncomingMessage, destination: Destination): HeaderList {
+    const headers = this.#answer(response, destination)
+    if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers
+    const token = allowedToken(destination.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
+    return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
+  }
+
+  #answer(response: AnswerHead, destination: Destination): HeaderList {
+    const headers = endToEndHeaders(response)
+    if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
+    if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(destination))
+    addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
+    const cookie = this.#sessionCookie(destination.elected)
+    if (cookie !== undefined) headers.append('Set-Cookie', cookie)
+    const { responseHeaders: editing } = this.#route
+    return editing === undefined
+      ? headers
+      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+  }
+
+  #sessionCookie(elected: Elected | undefined): string | undefined {
+    return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
+  }
+
+  interimAnswer(rawHeaders: readonly string[]): HeaderList {
+    return endToEndHeaders({ rawHeaders })
+  }
+
+  #reverseMapping({ worker, template, elected }: Destination): ReverseMapping {
+    const { passReverse: locations, passReverseCookiePath, passReverseCookieDomain, path } = this.#route
+    const own = (): [string, string][] => {
+      const base = template.path.every(part => typeof part === 'string') ? template.path.join('') : ''
+      const prefix = typeof path === 'string' ? path : ''
+      const from = `${worker.origin.secure ? 'https' : 'http'}://${worker.origin.authority}${base}`
+      return [[from.replace(/\/$/, ''), (this.#mount + prefix).replace(/\/+$/, '')]]
+    }
+    return {
+      locations:
+        locations === true
+          ? own()
+          : locations === false
+            ? []
+            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, elected)),
+      cookiePaths: Object.entries(passReverseCookiePath),
+      cookieDomains: Object.entries(passReverseCookieDomain),
+      publicOrigin: this.#host === '' ? '' : `${this.#publicScheme()}://${this.#host}`,
+    }
+  }
+
+  #publicScheme(): string {
+    const forwarded = headerValue(this.#req, 'x-forwarded-proto').split(',')[0]?.trim().toLowerCase()
+    const known = forwarded === 'http' || forwarded === 'https' ? forwarded : undefined
+    const own = this.#encrypted ? 'https' : 'http'
+    return !this.#settings.appends && this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
+  }
+}
+
+/** `balancer://name/path` stands for that path on each of its members. httpd: ap_proxy_location_reverse_map. */
+function ofMembers(from: string, to: string, elected: Elected | undefined): [string, string][] {
+  const [, name, path = ''] = /^balancer:\/\/([^/]+)(.*)$/s.exec(from) ?? []
+  if (name === undefined) return [[from, to]]
+  if (elected?.balancer.name !== name) return []
+  return elected.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
+}
+
+/** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */
+export function clientAddress(req: IncomingMessage): string {
+  const { remoteAddress = '' } = req.socket
+  return remoteAddress.startsWith('::') ? remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '') : remoteAddress
+}

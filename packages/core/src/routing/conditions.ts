@@ -1,0 +1,92 @@
+import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from '../errors.ts'
+import { headerValue } from '../http/header-list.ts'
+import type { Condition } from '../options/options.ts'
+import { bytesToText } from '../http/path.ts'
+
+/** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
+export type ConditionGroups = readonly (string | undefined)[]
+
+/** A list of conditions as one question: the groups if all hold, else `null`, and `onMiss` hears which does not. */
+export type ConditionTest = (
+  req: IncomingMessage,
+  url: UrlTexts,
+  onMiss?: (index: number) => void,
+) => ConditionGroups | null
+
+/** What conditions see of the request target. */
+export interface UrlTexts {
+  /** Decoded, as routes match it. */
+  readonly path: string
+  /** As the client wrote it, without `?`. */
+  readonly query: string
+}
+
+/** Without the flags that make `exec` remember where it was. */
+export function stateless(pattern: RegExp): RegExp {
+  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+}
+
+/**
+ * RewriteCond: all must hold, in order; `any` is [OR] and stops at the first that holds. As in httpd a later condition
+ * that captures nothing empties `%1`, and a negated one leaves the groups alone.
+ */
+export function compileConditions(conditions: readonly Condition[]): ConditionTest {
+  const tests = conditions.map(compileCondition)
+  return (req, url, onMiss) => {
+    let groups: ConditionGroups = []
+    for (const [i, test] of tests.entries()) {
+      const found = test(req, url)
+      if (found === null) {
+        onMiss?.(i)
+        return null
+      }
+      if (found !== KEEP) groups = found
+    }
+    return groups
+  }
+}
+
+/** Says that a condition holds and leaves the groups of the one before. */
+const KEEP: ConditionGroups = Object.freeze([])
+
+function compileCondition(condition: Condition): ConditionTest {
+  if ('any' in condition) {
+    const tests = condition.any.map(compileCondition)
+    return (req, url) => {
+      for (const test of tests) {
+        const found = test(req, url)
+        if (found !== null) return found
+      }
+      return null
+    }
+  }
+  if ('test' in condition) {
+    const { test } = condition
+    return req => {
+      let held: unknown
+      try {
+        held = test(req)
+      } catch (cause) {
+        throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a condition threw ${String(cause)}`, cause })
+      }
+      // A promise would always hold.
+      if (held instanceof Promise) throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'a condition gave a promise' })
+      return held ? KEEP : null
+    }
+  }
+  const textOf = subjectOf(condition)
+  if ('not' in condition) {
+    const pattern = stateless(condition.not)
+    return (req, url) => (pattern.test(textOf(req, url)) ? null : KEEP)
+  }
+  const pattern = stateless(condition.matches)
+  return (req, url) => pattern.exec(textOf(req, url))
+}
+
+function subjectOf(
+  condition: Exclude<Condition, { any: unknown } | { test: unknown }>,
+): (req: IncomingMessage, url: UrlTexts) => string {
+  if ('header' in condition) return req => bytesToText(headerValue(req, condition.header))
+  return condition.url === 'path' ? (_, { path }) => path : (_, { query }) => bytesToText(query)
+}

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { Resolver } from 'node:dns/promises'
+import { type TestContext, test } from 'node:test'
+import type { BalancerOptions, Member, ResolveMessage, ResolveOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import { type Backend, type BackendOptions, echo, startBackend } from '../../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
+import { type NameServer, startNameServer } from '../../support/dns.ts'
+import { eventually } from '../../support/gate.ts'
+import * as certificates from '../../support/tls.ts'
+import { type Gateway, startGateway } from '../gateway.ts'
+
+interface Stage {
+  names: NameServer
+  resolver: Resolver
+  /** A backend at each address, all at one port. */
+  backends: Backend[]
+  port: number
+}
+
+async function stage(t: TestContext, hosts: string[], options: BackendOptions = {}): Promise<Stage> {
+  const names = await startNameServer()
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 })
+  resolver.setServers([names.address])
+  const backends: Backend[] = []
+  for (const host of hosts)
+    backends.push(await startBackend(echo(), { ...options, host, port: backends[0]?.port ?? 0 }))
+  t.after(async () => {
+    resolver.cancel()
+    await names.close()
+    for (const backend of backends) await backend.close()
+  })
+  return { names, resolver, backends, port: backends[0]?.port ?? 0 }
+}
+
+interface Resolved {
+  gateway: Gateway
+  members: () => readonly Member[]
+  /** URLs of the members, each with its letters. */
+  look: () => string[]
+  open: () => Promise<RawClient>
+}
+
+async function gatewayTo(
+  t: TestContext,
+  { resolver }: Stage,
+  url: string,
+  {
+    resolve = {},
+    balancer = {},
+    options = {},
+  }: {
+    resolve?: ResolveOptions
+    balancer?: Partial<BalancerOptions>
+    options?: Partial<WsTunnelOptions>
+  } = {},
+): Promise<Resolved> {
+  const members = [{ url, resolve: { interval: 100, type: 'A', resolver, ...resolve } as const }]
+  const gateway = await startGateway(t, {
+    balancers: { x: { members, ...balancer } },
+    target: 'balancer://x/',
+    ...options,
+  } as WsTunnelOptions)
+  const all = (): readonly Member[] => gateway.proxy.balancers.get('x')?.members ?? []
+  return {
+    gateway,
+    members: all,
+    look: () => all().map(({ url, status }) => `${url} ${status}`.trim()),
+    open: async () => {
+      const { client } = await openTunnel(gateway.port, '/x')
+      t.after(() => client.destroy())
+      return client
+    },
+  }
+}
+
+const ONE = '127.0.0.1'
+const TWO = '127.0.0.2'
+const THREE = '127.0.0.3'
+
+test('has a member for each address of a name, and asks it by that name', async t => {
+  const set = await stage(t, [ONE, TWO])
+  set.names.zones.set('chat.test', { A: [TWO, ONE] })
+  const { look, open, gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/base`)
+  // The first request waits for the first answer.
+  await open()
+  await open()
+  assert.deepEqual(look(), [`ws://${ONE}:${set.port}/base`, `ws://${TWO}:${set.port}/base`])
+  for (const backend of set.backends) {
+    const request = await backend.request()
+    assert.equal(request.path, '/base/x')
+    assert.equal(request.header('host'), `chat.test:${set.port}`)
+  }
+  const client = await connect(gateway.port)
+  t.after(() => client.destroy())
+  for (let i = 0; i < 2; i++) client.send(plainRequest('/plain'))
+  await Promise.all(set.backends.map(backend => backend.request(1)))
+})
+
+test('lets a new address join, and one that is gone drain and leave', async t => {
+  const set = await stage(t, [ONE, TWO, THREE])
+  const url = (host: string): string => `ws://${host}:${set.port}/`
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  const { look, open, members } = await gatewayTo(t, set, url('chat.test'))
+  const clients = [await open(), await open()]
+  const [, two] = members()
+  set.names.zones.set('chat.test', { A: [ONE, THREE] })
+  await eventually(() => assert.deepEqual(look(), [url(ONE), `${url(TWO)} DN`, url(THREE)]))
+  for (let i = 0; i < 4; i++) (await open()).destroy()
+  assert.equal(two?.elected, 1)
+  const old = clients[1] as RawClient
+  old.send('still here')
+  assert.equal((await old.readExact(10)).toString(), 'still here')
+  old.destroy()
+  await eventually(() => assert.deepEqual(look(), [url(ONE), url(THREE)]))
+})
+
+test('takes an address back that was gone for a while, as it was', async t => {
+  const set = await stage(t, [ONE, TWO])
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  const { open, members } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
+  await open()
+  await open()
+  const [, two] = members() as [Member, Member]
+  two.status = '+D'
+  set.names.zones.set('chat.test', { A: [ONE] })
+  await eventually(() => two.status === 'DN')
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  await eventually(() => two.status === 'D')
+  assert.equal(members()[1], two)
+})
+
+test('knows what it knew while there is no answer, and tells of it', async t => {
+  const set = await stage(t, [ONE])
+  const heard: ResolveMessage[] = []
+  const hear = (message: unknown): void => void heard.push(message as ResolveMessage)
+  subscribe('ws-tunnel:resolve', hear)
+  t.after(() => unsubscribe('ws-tunnel:resolve', hear))
+  set.names.zones.set('chat.test', { A: [ONE] })
+  const { look, open, gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { resolve: { timeout: 200 } })
+  const url = `ws://${ONE}:${set.port}/`
+  await eventually(() => look().length === 1)
+  for (const failure of ['SERVFAIL', 'silence', undefined] as const) {
+    heard.length = 0
+    if (failure === undefined) set.names.zones.delete('chat.test')
+    else set.names.zones.set('chat.test', { A: failure })
+    await eventually(() => heard.some(({ error }) => error !== undefined))
+    const { balancer, hostname, urls } = heard.find(({ error }) => error !== undefined) as ResolveMessage
+    assert.equal(balancer, gateway.proxy.balancers.get('x'))
+    assert.deepEqual([hostname, urls], ['chat.test', [url]])
+    ;(await open()).destroy()
+    assert.deepEqual(look(), [url])
+  }
+  heard.length = 0
+  set.names.zones.set('chat.test', { A: [ONE] })
+  await eventually(() => heard.some(({ error, urls }) => error === undefined && urls.length === 1))
+})
+
+test('answers 503 where nothing stands behind a name, and finds it when something does', async t => {
+  const set = await stage(t, [ONE])
+  const { gateway, open } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
+  await assert.rejects(openTunnel(gateway.port, '/'), /503 .*WST_ERR_NO_MEMBER/s)
+  set.names.zones.set('chat.test', { A: [ONE] })
+  await eventually(() => gateway.proxy.balancers.get('x')?.members.length === 1)
+  await open()
+})
+
+test('makes sets of priorities and factors of weights, and follows them', async t => {
+  const set = await stage(t, [ONE])
+  const service = (name: string, priority: number, weight: number): object => ({
+    name,
+    port: set.port,
+    priority,
+    weight,
+  })
+  const zone = (...services: object[]): void =>
+    void set.names.zones.set('_ws._tcp.chat.test', { SRV: services as never })
+  zone(service('a.test', 10, 20), service('b.test', 10, 50), service('c.test', 30, 0))
+  const { members } = await gatewayTo(t, set, 'ws://_ws._tcp.chat.test/base', { resolve: { type: 'SRV' } })
+  const settings = (): Record<string, number[]> =>
+    Object.fromEntries(members().map(({ url, lbSet, loadFactor }) => [url.slice(5, 11), [lbSet, loadFactor]]))
+  await eventually(() => assert.deepEqual(settings(), { 'a.test': [0, 1], 'b.test': [0, 2.5], 'c.test': [1, 1] }))
+  assert.equal(members().find(({ url }) => url === `ws://a.test:${set.port}/base`)?.template.origin.port, set.port)
+  const a = members().find(({ url }) => url.includes('a.test')) as Member
+  a.change({ loadFactor: 7 })
+  zone(service('a.test', 10, 20), service('b.test', 10, 20), service('c.test', 5, 0))
+  await eventually(() => assert.deepEqual(settings(), { 'a.test': [1, 7], 'b.test': [1, 1], 'c.test': [0, 1] }))
+})
+
+test('trusts a certificate for the name, not for the address', async t => {
+  const set = await stage(t, [TWO], { tls: certificates.server })
+  set.names.zones.set('localhost', { A: [TWO] })
+  set.names.zones.set('other.test', { A: [TWO] })
+  const options = { tls: { ca: certificates.ca } }
+  const good = await gatewayTo(t, set, `wss://localhost:${set.port}/`, { options })
+  const client = await good.open()
+  client.send('x')
+  assert.equal((await client.readExact(1)).toString(), 'x')
+  const bad = await gatewayTo(t, set, `wss://other.test:${set.port}/`, { options })
+  await assert.rejects(openTunnel(bad.gateway.port, '/'), /502 .*WST_ERR_TLS/s)
+})
+
+test('gives members names of their own for sessions, the same in every process', async t => {
+  const set = await stage(t, [ONE, TWO])
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  const routes: string[][] = []
+  for (let i = 0; i < 2; i++) {
+    const balancer = { stickySession: { cookie: 'ROUTE', set: true } }
+    const { members } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { balancer })
+    await eventually(() => members().length === 2)
+    routes.push(members().map(({ routeId = '' }) => routeId))
+  }
+  assert.deepEqual(routes[0], routes[1])
+  assert.equal(new Set(routes[0]).size, 2)
+})
+
+test('checks the health of members that have come', async t => {
+  const set = await stage(t, [ONE])
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  const balancer = { healthCheck: { method: 'TCP', interval: 100 } } as const
+  const { look } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { balancer })
+  await eventually(() => assert.deepEqual(look(), [`ws://${ONE}:${set.port}/`, `ws://${TWO}:${set.port}/ C`]))
+})
+
+test('does not ask for one back whom an operator has removed, unless it goes and comes', async t => {
+  const set = await stage(t, [ONE, TWO])
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  const { members, gateway, look } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
+  await eventually(() => members().length === 2)
+  const url = (host: string): string => `ws://${host}:${set.port}/`
+  gateway.proxy.balancers.get('x')?.remove(members()[1] as Member)
+  const { length } = set.names.asked
+  await eventually(() => set.names.asked.length >= length + 3)
+  assert.deepEqual(look(), [url(ONE)])
+  set.names.zones.set('chat.test', { A: [ONE] })
+  const before = set.names.asked.length
+  await eventually(() => set.names.asked.length >= before + 3)
+  set.names.zones.set('chat.test', { A: [ONE, TWO] })
+  await eventually(() => assert.deepEqual(look(), [url(ONE), url(TWO)]))
+})
+
+test('asks no more when the proxy is closed, and lets nobody wait', async t => {
+  const set = await stage(t, [ONE])
+  set.names.zones.set('chat.test', { A: 'silence' })
+  const { gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { resolve: { timeout: 60_000 } })
+  const waiting = openTunnel(gateway.port, '/')
+  await eventually(() => set.names.asked.length === 1)
+  await gateway.proxy.close({ drainTimeout: 0 })
+  await assert.rejects(waiting, /503/)
+  set.names.zones.set('chat.test', { A: [ONE] })
+  await new Promise(resolve => setTimeout(resolve, 300))
+  assert.equal(set.names.asked.length, 1)
+  assert.deepEqual(gateway.proxy.balancers.get('x')?.members, [])
+})

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { Resolver } from 'node:dns/promises'
+import { type TestContext, test } from 'node:test'
+import { NameQuestion } from '../../../packages/core/src/balancer/dns-lookup.ts'
+import { type NameResolver, type ResolveOptions, readResolve } from '../../../packages/core/src/options/resolve-options.ts'
+import { type NameServer, startNameServer } from '../../support/dns.ts'
+
+interface Stage {
+  server: NameServer
+  resolver: Resolver
+  ask: (options?: ResolveOptions) => Promise<string[]>
+}
+
+async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage> {
+  const server = await startNameServer()
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 })
+  resolver.setServers([server.address])
+  const questions = new Map<string, NameQuestion>()
+  t.after(async () => {
+    resolver.cancel()
+    await server.close()
+  })
+  const ask: Stage['ask'] = async options => {
+    const all = { resolver, ...shared, ...options }
+    const key = options?.resolver === undefined ? JSON.stringify(options) : String(questions.size)
+    const question = questions.get(key) ?? new NameQuestion(readResolve('m', 'ws://name.test/', all))
+    questions.set(key, question)
+    const backends = await question.ask()
+    return backends.map(({ address, port, priority, weight }) =>
+      port === undefined ? address : `${address}:${port} ${priority} ${weight}`,
+    )
+  }
+  return { server, resolver, ask }
+}
+
+test('asks a name server for addresses of both families, or of one', async t => {
+  const { server, ask } = await stage(t)
+  server.zones.set('name.test', { A: ['10.0.0.2', '10.0.0.1'], AAAA: ['2001:db8::2', '2001:db8::1'] })
+  assert.deepEqual(await ask(), ['10.0.0.1', '10.0.0.2', '2001:db8::1', '2001:db8::2'])
+  assert.deepEqual(server.asked.splice(0).toSorted(), ['A name.test', 'AAAA name.test'])
+  assert.deepEqual(await ask({ type: 'A' }), ['10.0.0.1', '10.0.0.2'])
+  assert.deepEqual(await ask({ type: 'AAAA' }), ['2001:db8::1', '2001:db8::2'])
+  assert.deepEqual(server.asked, ['A name.test', 'AAAA name.test'])
+})
+
+test('asks for services, with port, priority and weight', async t => {
+  const { server, ask } = await stage(t, { type: 'SRV' })
+  server.zones.set('name.test', {
+    SRV: [
+      { name: 'Pod-1.Test', port: 9001, priority: 10, weight: 5 },
+      { name: 'pod-2.test', port: 9002, priority: 20 },
+    ],
+  })
+  const found = await ask()
+  assert.deepEqual(found.toSorted(), ['pod-1.test:9001 10 5', 'pod-2.test:9002 20 0'])
+  server.zones.set('name.test', { SRV: [{ name: '', port: 0 }] })
+  await assert.rejects(ask(), /nothing stands behind name\.test/)
+})
+
+test('knows of a family what it knew, while nobody can say anything of it', async t => {
+  const { server, ask } = await stage(t)
+  server.zones.set('name.test', { A: ['10.0.0.1'], AAAA: ['2001:db8::1'] })
+  assert.deepEqual(await ask(), ['10.0.0.1', '2001:db8::1'])
+  server.zones.set('name.test', { A: ['10.0.0.2'], AAAA: 'SERVFAIL' })
+  assert.deepEqual(await ask(), ['10.0.0.2', '2001:db8::1'])
+  server.zones.set('name.test', { A: ['10.0.0.2'] })
+  assert.deepEqual(await ask(), ['10.0.0.2'])
+})
+
+test('says why there is no answer', async t => {
+  const { server, ask } = await stage(t, { timeout: 300 })
+  await assert.rejects(ask(), { code: 'ENOTFOUND' })
+  server.zones.set('name.test', {})
+  await assert.rejects(ask(), { code: 'ENODATA' })
+  server.zones.set('name.test', { A: 'SERVFAIL' })
+  await assert.rejects(ask(), { code: 'ESERVFAIL' })
+  server.zones.set('name.test', { A: 'silence', AAAA: 'silence' })
+  await assert.rejects(ask(), /^Error: no answer for name\.test in 300 ms$/)
+})
+
+const functions: [what: string, resolver: unknown, expected: string[] | RegExp][] = [
+  ['an answer', async () => [{ address: '10.0.0.1' }], ['10.0.0.1']],
+  ['an answer without promise', () => [{ address: '::1' }], ['::1']],
+  ['nothing', async () => [], /nothing stands behind/],
+  ['no list', async () => undefined, /TypeError/],
+  ['a throw', () => JSON.parse('{'), /SyntaxError/],
+  ['what never comes', () => new Promise(() => {}), /no answer for name\.test in 100 ms/],
+  ['a host', async () => [{ address: 'other.test' }], /is no backend: \{"address":"other\.test"\}/],
+  ['a path', async () => [{ address: '10.0.0.1/x' }], /is no backend/],
+  ['a user', async () => [{ address: 'a@10.0.0.1' }], /is no backend/],
+]
+
+test('asks a function, and takes no text for an address', async t => {
+  const { ask } = await stage(t)
+  for (const [what, resolver, expected] of functions) {
+    const asked = ask({ resolver: resolver as NameResolver, timeout: 100 })
+    if (Array.isArray(expected)) assert.deepEqual(await asked, expected, what)
+    else await assert.rejects(asked, error => expected.test(String(error)), what)
+  }
+})
+
+test('takes no service for one whose host or port is none', async t => {
+  const { ask } = await stage(t, { type: 'SRV' })
+  const wrongs = [
+    { address: 'pod.test' },
+    { address: 'pod.test', port: 0 },
+    { address: 'pod.test', port: 65_536 },
+    { address: 'pod.test/x', port: 80 },
+    { address: 'pod test', port: 80 },
+    { address: '', port: 80 },
+  ]
+  for (const backend of wrongs) await assert.rejects(ask({ resolver: async () => [backend] }), /is no backend/)
+})
+
+test('hears of no more than 256 backends', async t => {
+  const { ask } = await stage(t)
+  const many = Array.from({ length: 300 }, (_, i) => ({ address: `10.0.${i >> 8}.${i & 255}` }))
+  assert.equal((await ask({ resolver: async () => many })).length, 256)
+})

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { type TestContext, test } from 'node:test'
+import type { BalancerOptions, HealthCheckOptions, HealthMessage, Member, WsTunnelOptions } from '@ws-tunnel/core'
+import {
+  answer,
+  type Backend,
+  echo,
+  echoing,
+  type Script,
+  silent,
+  startBackend,
+  switchingHead,
+} from '../../support/backend.ts'
+import { openTunnel } from '../../support/client.ts'
+import { closedPort, eventually } from '../../support/gate.ts'
+import * as certificates from '../../support/tls.ts'
+import { type Gateway, startGateway } from '../gateway.ts'
+
+const QUICK = { method: 'GET', interval: 100, uri: '/up' } as const
+
+async function play(t: TestContext, script: Script): Promise<Backend> {
+  const backend = await startBackend(script)
+  t.after(backend.close)
+  return backend
+}
+
+interface Checked {
+  gateway: Gateway
+  members: readonly Member[]
+}
+
+async function gatewayTo(
+  t: TestContext,
+  urls: readonly string[],
+  balancer: Partial<BalancerOptions>,
+  options: Partial<WsTunnelOptions> = {},
+): Promise<Checked> {
+  const members = urls.map(url => ({ url, retry: 60_000 }))
+  const gateway = await startGateway(t, {
+    balancers: { x: { members, ...balancer } },
+    target: 'balancer://x/',
+    ...options,
+  } as WsTunnelOptions)
+  return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly Member[] }
+}
+
+/** Whether the member is well is what `well` says at the moment. */
+const wellOrNot =
+  (state: { well: boolean }): Script =>
+  async connection => {
+    const request = await connection.request()
+    const statusCode = state.well ? '200 Fine' : '503 Sorry'
+    if (request.header('upgrade') === undefined) connection.end(`HTTP/1.1 ${statusCode}\r\nContent-Length: 0\r\n\r\n`)
+  }
+
+test('takes a member out that fails its check, and brings it back when it passes', async t => {
+  const state = { well: false }
+  const sick = await play(t, wellOrNot(state))
+  const other = await play(t, echo())
+  const { gateway, members } = await gatewayTo(t, [`ws://${sick.address}/base`, `ws://${other.address}`], {
+    members: [{ url: `ws://${sick.address}/base`, healthCheck: QUICK }, { url: `ws://${other.address}` }],
+  })
+  const [member, unchecked] = members as [Member, Member]
+  await eventually(() => member.status === 'C')
+  assert.equal(member.usable, false)
+  assert.deepEqual([member.health?.ok, member.health?.detail], [false, 'status 503'])
+  for (let i = 0; i < 4; i++) (await openTunnel(gateway.port, '/')).client.destroy()
+  assert.deepEqual([member.elected, unchecked.elected], [0, 4])
+  state.well = true
+  await eventually(() => member.status === '')
+  assert.deepEqual([member.health?.ok, member.health?.detail], [true, 'status 200'])
+  assert.equal(unchecked.health, undefined)
+  assert.ok(sick.seen.every(({ startLine }) => startLine === 'GET /base/up HTTP/1.0'))
+})
+
+test('brings a member back that a request has put in error, long before its retry', async t => {
+  const backend = await play(t, answer())
+  const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
+  const [member] = members as [Member]
+  member.fail()
+  assert.equal(member.status, 'E')
+  await eventually(() => member.status === '')
+})
+
+test('counts passes and failures as httpd does', async t => {
+  const backend = await play(t, answer())
+  const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
+  const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
+  const [member] = members as [Member]
+  const states = Array.from('-+-++-+--++', sign => {
+    member.checked({ ok: sign === '+', detail: '', duration: 1 })
+    return member.status || '.'
+  })
+  // A pass does not take back the failure before it, nor a failure a pass.
+  assert.equal(states.join(''), '..CC...' + 'CCC.')
+  member.fail()
+  member.checked({ ok: false, detail: '', duration: 1 })
+  assert.equal(member.status, 'E')
+  for (let i = 0; i < 2; i++) member.checked({ ok: true, detail: '', duration: 1 })
+  assert.equal(member.status, '')
+})
+
+test('says when the last check was, how long it took, and since when all went alike', async t => {
+  const backend = await play(t, answer())
+  const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
+  const [member] = members as [Member]
+  assert.equal(member.health, undefined)
+  const first = await eventually(() => {
+    assert.ok(member.health)
+    return member.health
+  })
+  assert.ok(Math.abs(Date.now() - first.checkedAt) < 3_000)
+  assert.ok(first.duration > 0)
+  const later = await eventually(() => {
+    assert.ok(member.health !== first && member.health !== undefined)
+    return member.health
+  })
+  assert.equal(later.since, first.since)
+})
+
+test('publishes every check, and the change of state that it makes', async t => {
+  const heard: string[] = []
+  const hear = (message: unknown): void => {
+    const { member, health } = message as HealthMessage
+    if (member === sick) heard.push(`${health.ok} ${health.detail}`)
+  }
+  const changes: string[] = []
+  const hearChange = (message: unknown): void => {
+    const { member, after } = message as { member: Member; after: string }
+    if (member === sick) changes.push(after)
+  }
+  subscribe('ws-tunnel:health', hear)
+  subscribe('ws-tunnel:member', hearChange)
+  t.after(() => {
+    unsubscribe('ws-tunnel:health', hear)
+    unsubscribe('ws-tunnel:member', hearChange)
+  })
+  const backend = await play(t, answer({ statusCode: 500 }))
+  const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
+  const [sick] = members as [Member]
+  await eventually(() => heard.length >= 2)
+  assert.deepEqual(heard.slice(0, 2), ['false status 500', 'false status 500'])
+  assert.deepEqual(changes, ['C'])
+})
+
+test('checks no stopped member, and a disabled one all the same', async t => {
+  const stopped = await play(t, answer())
+  const disabled = await play(t, answer())
+  const { members } = await gatewayTo(t, [], {
+    healthCheck: QUICK,
+    members: [
+      { url: `ws://${stopped.address}`, status: 'S' },
+      { url: `ws://${disabled.address}`, status: 'D' },
+    ],
+  })
+  await eventually(() => disabled.seen.length >= 3)
+  assert.equal(stopped.seen.length, 0)
+  assert.equal(members[1]?.status, 'D')
+  ;(members[0] as Member).status = '-S'
+  await stopped.request()
+})
+
+test('begins with members that are added, and ends with those that are removed', async t => {
+  const backend = await play(t, silent())
+  const { gateway } = await gatewayTo(t, [], { healthCheck: { ...QUICK, timeout: 60_000 } })
+  const balancer = gateway.proxy.balancers.get('x')
+  const member = balancer?.add({ url: `ws://${backend.address}` }) as Member
+  const unchecked = balancer?.add({ url: `ws://127.0.0.1:${await closedPort()}`, healthCheck: false }) as Member
+  const { socket } = await backend.connection()
+  balancer?.remove(member)
+  await once(socket, 'end')
+  assert.equal(member.health, undefined)
+  assert.equal(unchecked.status, '')
+})
+
+test('ends every check when the proxy closes, and begins none', async t => {
+  const waiting = await play(t, silent())
+  const well = await play(t, answer())
+  const { gateway, members } = await gatewayTo(t, [`ws://${waiting.address}`, `ws://${well.address}`], {
+    healthCheck: { ...QUICK, timeout: 60_000 },
+  })
+  const { socket } = await waiting.connection()
+  await eventually(() => members[1]?.health?.ok === true)
+  const ended = once(socket, 'end')
+  await gateway.proxy.close({ drainTimeout: 0 })
+  await ended
+  const { length } = well.seen
+  const added = gateway.proxy.balancers.get('x')?.add({ url: `ws://127.0.0.1:${well.port}/late` })
+  await new Promise(resolve => setTimeout(resolve, 250))
+  assert.equal(well.seen.length, length)
+  assert.deepEqual([members[0]?.health, added?.health], [undefined, undefined])
+})
+
+/** All names are this machine's. */
+const here =
+  (heard: () => void): WsTunnelOptions['lookup'] =>
+  (_host, options, done) => {
+    heard()
+    if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }])
+    else done(null, '127.0.0.1', 4)
+  }
+
+test('asks a member once at a time, and not more than 16 of them', async t => {
+  let underWay = 0
+  let most = 0
+  const begin = (): void => {
+    most = Math.max(most, ++underWay)
+  }
+  const end = (): void => {
+    underWay--
+  }
+  subscribe('ws-tunnel:health', end)
+  t.after(() => unsubscribe('ws-tunnel:health', end))
+  // The first check of each comes within a second.
+  const allDue = new Promise(resolve => setTimeout(resolve, 1_200))
+  const backend = await play(t, async connection => {
+    await connection.request()
+    await allDue
+    connection.end('HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n')
+  })
+  const urls = Array.from({ length: 40 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
+  const healthCheck = { method: 'GET', interval: 30_000 } as const
+  const { members } = await gatewayTo(t, urls, { healthCheck }, { lookup: here(begin) })
+  await eventually(() => members.every(({ health }) => health !== undefined), 10_000)
+  assert.deepEqual(
+    members.map(({ health }) => health?.ok),
+    urls.map(() => true),
+  )
+  assert.equal(most, 16)
+  assert.equal(new Set(backend.seen.map(({ path }) => path)).size, backend.seen.length)
+})
+
+test('connects as the first route to the balancer does, by TLS too', async t => {
+  const backend = await startBackend(answer(), { tls: certificates.server })
+  t.after(backend.close)
+  const url = `wss://localhost:${backend.port}/`
+  const { members } = await gatewayTo(t, [url], { healthCheck: QUICK }, {
+    target: undefined,
+    routes: [
+      { path: '/no', target: 'ws://127.0.0.1:1/' },
+      { path: '/yes', target: 'Balancer://X/y', tls: { ca: certificates.ca } },
+    ],
+  } as never)
+  await eventually(() => members[0]?.health?.ok === true)
+  const beside = await gatewayTo(t, [url], { healthCheck: QUICK }, {
+    target: undefined,
+    routes: [{ target: () => 'balancer://x/' }],
+    tls: { ca: certificates.ca },
+  } as never)
+  await eventually(() => beside.members[0]?.health?.ok === true)
+  const blind = await gatewayTo(t, [url], { healthCheck: QUICK })
+  await eventually(() => /WST_ERR_TLS/.test(blind.members[0]?.health?.detail ?? ''))
+})
+
+test('lets a tunnel be whose member fails its checks, and refuses new ones', async t => {
+  let well = true
+  const backend = await play(t, async (connection, self) => {
+    const request = await connection.request()
+    if (request.header('upgrade') === undefined)
+      return connection.end(`HTTP/1.1 ${well ? 200 : 500} x\r\nContent-Length: 0\r\n\r\n`)
+    await connection.write(switchingHead(request))
+    await echoing(connection, self)
+  })
+  const { gateway, members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
+  const { client } = await openTunnel(gateway.port, '/')
+  t.after(() => client.destroy())
+  well = false
+  await eventually(() => members[0]?.status === 'C')
+  client.send('still here')
+  assert.equal((await client.readExact(10)).toString(), 'still here')
+  await assert.rejects(openTunnel(gateway.port, '/'), /503/)
+})
+
+test('spreads the checks that are due at once after the process was stopped for a while', async t => {
+  const backend = await play(t, answer())
+  const interval = 200
+  let begun = 0
+  const lookup = here(() => {
+    begun++
+  })
+  const urls = Array.from({ length: 20 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
+  const { members } = await gatewayTo(t, urls, { healthCheck: { method: 'TCP', interval } }, { lookup })
+  await eventually(() => members.every(({ health }) => health !== undefined))
+  const before = begun
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * interval)
+  // The timers that are overdue come before this one.
+  await new Promise(resolve => setTimeout(resolve, 1))
+  assert.ok(begun - before < 10, `${begun - before} of 20 began at once`)
+  await eventually(() => begun - before >= 20)
+})

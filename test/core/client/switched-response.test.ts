@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type TestContext, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
+import { echo, startBackend } from '../../support/backend.ts'
+import { openTunnel, type RawClient } from '../../support/client.ts'
+import { eventually } from '../../support/gate.ts'
+import { async } from '../../support/pump.ts'
+import { closeAfter, listening } from '../gateway.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+/** A gateway that looks at each request when its tunnel is open, and a tunnel through it. */
+async function tunnelOf(
+  t: TestContext,
+  look: (req: IncomingMessage, res: ServerResponse) => void,
+): Promise<{ client: RawClient }> {
+  const backend = await startBackend(echo())
+  t.after(backend.close)
+  const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0, async })
+  t.after(() => proxy.close())
+  const server = createServer()
+  closeAfter(t, server)
+  const opened = Promise.withResolvers<void>()
+  listenForUpgrades(server, async (req, res) => {
+    await proxy.handle(req, res)
+    setImmediate(() => {
+      look(req, res)
+      opened.resolve()
+    })
+  })
+  const { client } = await openTunnel(await listening(server), '/')
+  t.after(() => client.destroy())
+  await opened.promise
+  return { client }
+}
+
+for (const late of ['req', 'res'] as const) {
+  test(`closes ${late} for those who listen when the tunnel has long been open`, async t => {
+    let closed = 0
+    const { client } = await tunnelOf(t, (req, res) => {
+      const emitter = { req, res }[late]
+      emitter.once('close', () => closed++)
+    })
+    collectGarbage()
+    assert.equal((await client.send('still open').readExact(10)).toString(), 'still open')
+    assert.equal(closed, 0)
+    client.end()
+    await client.closed
+    await eventually(() => closed === 1)
+  })
+}
+
+test('holds neither request nor answer of an open tunnel to which nobody listens', async t => {
+  const held: WeakRef<object>[] = []
+  const { client } = await tunnelOf(t, (req, res) => held.push(new WeakRef(req), new WeakRef(res)))
+  await eventually(() => {
+    collectGarbage()
+    return held.every(reference => reference.deref() === undefined)
+  })
+  assert.equal(held.length, 2)
+  assert.equal((await client.send('open').readExact(4)).toString(), 'open')
+})

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decodePath, type EncodedSlashes, encodePath, prefixLength, RequestUrl } from '../../../packages/core/src/http/path.ts'
+
+const latin1 = (utf8: string): string => Buffer.from(utf8, 'utf8').toString('latin1')
+
+const requestTargets: [target: string, rawPath: string, query: string, authority: string | undefined][] = [
+  ['/a', '/a', '', undefined],
+  ['/a?', '/a', '?', undefined],
+  ['/a?x=1?y', '/a', '?x=1?y', undefined],
+  ['?x', '/', '?x', undefined],
+  ['', '/', '', undefined],
+  ['*', '*', '', undefined],
+  ['//x', '//x', '', undefined],
+  ['/http://h/', '/http://h/', '', undefined],
+  ['http://front.example:8080/abs?q', '/abs', '?q', 'front.example:8080'],
+  ['WSS://Front.example', '/', '', 'Front.example'],
+  ['http://front.example?q', '/', '?q', 'front.example'],
+]
+
+test('reads a request target into path, query and the authority of an absolute one', () => {
+  for (const [target, rawPath, query, authority] of requestTargets) {
+    const url = new RequestUrl(target)
+    assert.deepEqual([url.rawPath, url.query, url.authority], [rawPath, query, authority], target)
+  }
+})
+
+test('decodes a path once for each way of encoded slashes', () => {
+  const url = new RequestUrl('/a%2Fb')
+  assert.equal(url.path('keep'), url.path('keep'))
+  assert.deepEqual([url.path('keep').text, url.path('decode').text], ['/a%2Fb', '/a/b'])
+})
+
+const decoded: [raw: string, text: string][] = [
+  ['/', '/'],
+  ['/a', '/a'],
+  ['/a/', '/a/'],
+  ['/a//x', '/a/x'],
+  ['//x', '/x'],
+  ['///', '/'],
+  ['/a/./x', '/a/x'],
+  ['/a/.', '/a/'],
+  ['/a/..', '/'],
+  ['/a/../c', '/c'],
+  ['/a/b/../../c/', '/c/'],
+  ['/a/%2e%2E/c', '/c'],
+  ['/%61/./x', '/a/x'],
+  ['/a/..;/c', '/a/..;/c'],
+  ['/a/...', '/a/...'],
+  ['/a/.x/..y', '/a/.x/..y'],
+  ['/a/x%20y', '/a/x y'],
+  ['/a/x%3By', '/a/x;y'],
+  ['/a/x%3fy', '/a/x?y'],
+  ['/a/%25', '/a/%'],
+  ['/a/%252e%252e/c', '/a/%2e%2e/c'],
+  ['/a/%7eu', '/a/~u'],
+  ['/a/x%5Cy', '/a/x\\y'],
+  ['/a/%0ax', '/a/\nx'],
+  ['/a/x%23y', '/a/x#y'],
+  ['/a/%c3%a9', '/a/é'],
+  [latin1('/a/é'), '/a/é'],
+  ['/a/%F0%9F%98%80', '/a/😀'],
+  ['/a/%EF%BB%BFx', '/a/\ufeffx'],
+  ['*', '*'],
+]
+
+test('normalises and decodes as httpd does before it matches', () => {
+  for (const [raw, text] of decoded) assert.deepEqual(decodePath(raw, 'reject'), { text, fault: undefined }, raw)
+})
+
+const notUtf8 = ['/%ff', '/%80%bf', '/%c0%af', '/%ed%a0%80', '/%c3', '/%f4%90%80%80', '/%ffé%c3%a9%fe'].map(latin1)
+
+test('loses no byte of a path that is no UTF-8', () => {
+  for (const raw of notUtf8) {
+    const { text, fault } = decodePath(raw, 'reject')
+    assert.equal(fault, undefined)
+    const sent = encodePath(text, 'reject')
+    const bytes = (path: string): string =>
+      path.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    assert.equal(bytes(sent), bytes(raw), raw)
+    assert.match(sent, /^[\x21-\x7e]+$/)
+  }
+})
+
+const slashes: [raw: string, how: EncodedSlashes, text: string, sent: string][] = [
+  ['/a/x%2Fy', 'decode', '/a/x/y', '/a/x/y'],
+  ['/a/x%2f%2Fy', 'decode', '/a/x/y', '/a/x/y'],
+  ['/a/x%2F..%2Fy', 'decode', '/a/y', '/a/y'],
+  ['/a/x%2F%2e%2e%2Fy', 'decode', '/a/y', '/a/y'],
+  ['/a/x%252Fy', 'decode', '/a/x%2Fy', '/a/x%252Fy'],
+  ['/a/x%2fy', 'keep', '/a/x%2fy', '/a/x%2fy'],
+  ['/a/x%2F...%2Fy', 'keep', '/a/x%2F...%2Fy', '/a/x%2F...%2Fy'],
+  ['/a/x%252Fy', 'keep', '/a/x%252Fy', '/a/x%252Fy'],
+  ['/a/50%25%20x', 'keep', '/a/50%25 x', '/a/50%25%20x'],
+  ['/a/x%252Fy', 'reject', '/a/x%2Fy', '/a/x%252Fy'],
+]
+
+test('decodes or keeps encoded slashes as it is told, and never turns %252F into %2F', () => {
+  for (const [raw, how, text, sent] of slashes) {
+    const path = decodePath(raw, how)
+    assert.deepEqual(path, { text, fault: undefined }, `${raw} ${how}`)
+    assert.equal(encodePath(path.text, how), sent, `${raw} ${how}`)
+  }
+})
+
+const unmerged: [raw: string, text: string][] = [
+  ['/a//x', '/a//x'],
+  ['//a/x', '/a/x'],
+  ['/a//../x', '/a/x'],
+  ['/a///./x/', '/a///x/'],
+  ['/a/..//x', '//x'],
+]
+
+test('keeps runs of slashes where it is told to', () => {
+  for (const [raw, text] of unmerged)
+    assert.deepEqual(decodePath(raw, 'reject', false), { text, fault: undefined }, raw)
+})
+
+const faults: [raw: string, how: EncodedSlashes, code: string, statusCode: number][] = [
+  ['/a%2Fx', 'reject', 'WST_ERR_ENCODED_SLASH', 404],
+  ['/a%2fx', 'reject', 'WST_ERR_ENCODED_SLASH', 404],
+  ['/a%00', 'reject', 'WST_ERR_ENCODED_SLASH', 404],
+  ['/a%00', 'decode', 'WST_ERR_ENCODED_SLASH', 404],
+  ['/a%00', 'keep', 'WST_ERR_ENCODED_SLASH', 404],
+  ['/a/x%zzy', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/%', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/%4', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/%4%31', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/%u0041', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a#frag', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a b', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a\tb', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a\x7fb', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/..', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/../../c', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/../../a/x', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/%2e%2e/x', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%2F..%2Fy', 'keep', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%2f..', 'keep', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/..%5Cx', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a/x%5C..%5Cy', 'reject', 'WST_ERR_BAD_REQUEST', 400],
+  ['/a%2f..%2f..%2fx', 'decode', 'WST_ERR_BAD_REQUEST', 400],
+]
+
+test('names what makes a path unfit, without throwing', () => {
+  for (const [raw, how, code, statusCode] of faults) {
+    const { fault } = decodePath(raw, how)
+    assert.deepEqual([fault?.code, fault?.statusCode], [code, statusCode], `${JSON.stringify(raw)} ${how}`)
+  }
+})
+
+const encoded: [text: string, sent: string][] = [
+  ["/b/x:y@z&a=b$!*'(),;+~_-.", "/b/x:y@z&a=b$!*'(),;+~_-."],
+  ['/b/x y', '/b/x%20y'],
+  ['/b/[x]', '/b/%5Bx%5D'],
+  ['/b/x|y', '/b/x%7Cy'],
+  ['/b/"x"', '/b/%22x%22'],
+  ['/b/x\\y', '/b/x%5Cy'],
+  ['/b/x?y#z', '/b/x%3Fy%23z'],
+  ['/b/%', '/b/%25'],
+  ['/b/<>^`{}', '/b/%3C%3E%5E%60%7B%7D'],
+  ['/b/\n\x00\x7f', '/b/%0A%00%7F'],
+  ['/b/é', '/b/%C3%A9'],
+  ['/b/😀', '/b/%F0%9F%98%80'],
+  ['/b/\udcff\udc80', '/b/%FF%80'],
+]
+
+test("sends httpd's canonical form: all but unreserved and a few in upper-case escapes", () => {
+  for (const [text, sent] of encoded) assert.equal(encodePath(text, 'reject'), sent, text)
+})
+
+const prefixes: [prefix: string, path: string, length: number][] = [
+  ['/a', '/a', 2],
+  ['/a', '/a/', 2],
+  ['/a', '/a/x', 2],
+  ['/a', '/ax', -1],
+  ['/a', '/A', -1],
+  ['/a', '/', -1],
+  ['/a', '/a;p=1', -1],
+  ['/a', '/a;p=1/x', -1],
+  ['/a', '/a?x', -1],
+  ['/a/', '/a', -1],
+  ['/a/', '/a/', 3],
+  ['/a/', '/a/x', 3],
+  ['/a/', '/a//x', 4],
+  ['/', '/', 1],
+  ['/', '/x', 1],
+  ['//a//b', '/a/b/d', 4],
+  ['/a/b', '//a///b/d', 7],
+  ['/a b', '/a b/x', 4],
+  ['/a%20b', '/a b', -1],
+  ['/é', '/é/x', 2],
+  ['/a.b', '/axb', -1],
+]
+
+test('matches a prefix literally and on segment boundaries, a run of slashes like one', () => {
+  for (const [prefix, path, length] of prefixes)
+    assert.equal(prefixLength(path, prefix), length, `${prefix} on ${path}`)
+})

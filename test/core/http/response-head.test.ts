@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { Duplex } from 'node:stream'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { maySwitch, readSwitch } from '../../../packages/core/src/http/response-head.ts'
+
+const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n'
+
+test('reads the head of a 101, and says where it ends', () => {
+  const head = `HTTP/1.1 101 Switching Protocols\r\n${UPGRADE}X: \t a\xe9\xa0 \t\r\nX:b\r\nEmpty:\r\n\r\n`
+  assert.deepEqual(readSwitch(`${head}\x81\x05hello`), {
+    head: {
+      httpVersion: '1.1',
+      statusMessage: 'Switching Protocols',
+      rawHeaders: ['Upgrade', 'websocket', 'Connection', 'Upgrade', 'X', 'a\xe9\xa0', 'X', 'b', 'Empty', ''],
+    },
+    size: head.length,
+  })
+  assert.deepEqual(readSwitch('HTTP/1.1 101\r\n\r\n'), {
+    head: { httpVersion: '1.1', statusMessage: '', rawHeaders: [] },
+    size: 16,
+  })
+})
+
+const ODD: Record<string, string> = {
+  nothing: '',
+  'a head that is not whole': `HTTP/1.1 101 S\r\n${UPGRADE}`,
+  'a head that lacks a byte': `HTTP/1.1 101 S\r\n${UPGRADE}\r`,
+  'another status': 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+  'an interim answer': `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 S\r\n${UPGRADE}\r\n`,
+  'four digits': `HTTP/1.1 1010 S\r\n${UPGRADE}\r\n`,
+  'HTTP/1.0': `HTTP/1.0 101 S\r\n${UPGRADE}\r\n`,
+  'lower case': `http/1.1 101 S\r\n${UPGRADE}\r\n`,
+  'a line before': `\r\nHTTP/1.1 101 S\r\n${UPGRADE}\r\n`,
+  'bare LF': `HTTP/1.1 101 S\n${UPGRADE}\r\n\r\n`,
+  'a bare LF between fields': `HTTP/1.1 101 S\r\nA: b\n${UPGRADE}\r\n`,
+  'a bare CR': `HTTP/1.1 101 S\r\nA: b\rC: d\r\n${UPGRADE}\r\n`,
+  'a bare CR in the reason': `HTTP/1.1 101 S\rT\r\n${UPGRADE}\r\n`,
+  NUL: `HTTP/1.1 101 S\r\nA: b\0\r\n${UPGRADE}\r\n`,
+  'obs-fold': `HTTP/1.1 101 S\r\nA: b\r\n c\r\n${UPGRADE}\r\n`,
+  'a fold at the start': `HTTP/1.1 101 S\r\n A: b\r\n${UPGRADE}\r\n`,
+  'a line without colon': `HTTP/1.1 101 S\r\nnonsense\r\n${UPGRADE}\r\n`,
+  'a field without name': `HTTP/1.1 101 S\r\n: b\r\n${UPGRADE}\r\n`,
+  'a space before the colon': `HTTP/1.1 101 S\r\nA : b\r\n${UPGRADE}\r\n`,
+  'a length': `HTTP/1.1 101 S\r\nContent-Length: 0\r\n${UPGRADE}\r\n`,
+  chunks: `HTTP/1.1 101 S\r\ntransfer-encoding: chunked\r\n${UPGRADE}\r\n`,
+  'more fields than a switch has': `HTTP/1.1 101 S\r\n${'A: b\r\n'.repeat(101)}\r\n`,
+  'a head as long as Node allows': `HTTP/1.1 101 S\r\nA: ${'b'.repeat(17_000)}\r\n\r\n`,
+  'obs-text in the reason': 'HTTP/1.1 101 \xe9\r\n\r\n',
+}
+
+for (const [what, text] of Object.entries(ODD)) {
+  test(`leaves it to Node's parser: ${what}`, () => assert.equal(readSwitch(text), undefined))
+}
+
+test('takes no time that grows with the square of a head', () => {
+  for (const text of [
+    `HTTP/1.1 101 S\r\nA:${' '.repeat(15_000)}\x01\r\n\r\n`,
+    `HTTP/1.1 101 S\r\n${'A:'.repeat(7_000)}\x01\r\n\r\n`,
+  ])
+    assert.equal(readSwitch(text), undefined)
+})
+
+/** What Node's parser makes of an answer to an upgrade. */
+async function ofNode(text: string): Promise<{ message: IncomingMessage; rest: string } | undefined> {
+  const wire = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
+  const sent = request({
+    headers: ['Connection', 'Upgrade', 'Upgrade', 'websocket'],
+    setHost: false,
+    createConnection: () => wire,
+  } as never)
+  const outcome = Promise.race([
+    once(sent, 'upgrade').then(([message, , head]) => ({ message, rest: String(head.latin1Slice()) })),
+    once(sent, 'response').then(() => undefined),
+  ]).catch(() => undefined)
+  sent.end()
+  wire.push(Buffer.from(text, 'latin1'))
+  wire.push(null)
+  return outcome
+}
+
+const latin1 = fc.string({
+  unit: fc.integer({ min: 0, max: 255 }).map(code => String.fromCharCode(code)),
+  maxLength: 8,
+})
+const mostly = (usual: RegExp): fc.Arbitrary<string> =>
+  fc.oneof({ weight: 12, arbitrary: fc.stringMatching(usual) }, { weight: 1, arbitrary: latin1 })
+
+test("reads nothing otherwise than Node's parser", async () => {
+  let read = 0
+  await fc.assert(
+    fc.asyncProperty(
+      mostly(/^HTTP\/1\.1 101 [\x20-\x7e]{0,8}$/),
+      fc.array(fc.tuple(mostly(/^[!#$%&'*+.^_`|~\w-]{1,8}$/), mostly(/^:[\t ]{0,3}[\x20-\x7e]{0,8}[\t ]{0,3}$/)), {
+        maxLength: 5,
+      }),
+      fc.constantFrom('\r\n', '\r\n', '\r\n', '\n', '\r', '\r\n '),
+      latin1,
+      async (status, fields, end, rest) => {
+        const text = `${status}\r\n${UPGRADE}${fields.map(([name, value]) => `${name}${value}\r\n`).join('')}X: y${end}\r\n${rest}`
+        const ours = readSwitch(text)
+        if (ours === undefined) return
+        read++
+        const nodes = await ofNode(text)
+        assert.deepEqual(
+          [ours.head, text.slice(ours.size)],
+          [
+            {
+              httpVersion: nodes?.message.httpVersion,
+              statusMessage: nodes?.message.statusMessage,
+              rawHeaders: nodes?.message.rawHeaders,
+            },
+            nodes?.rest,
+          ],
+        )
+      },
+    ),
+    { numRuns: 500 },
+  )
+  assert.ok(read > 50, `${read} were read`)
+})
+
+test('waits for the rest of what may become a switch, and no longer than it may', () => {
+  const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX: a:b\xe9\r\nEmpty:\r\n\r\n'
+  for (let length = 0; length < head.length; length++)
+    assert.ok(maySwitch(head.slice(0, length)), JSON.stringify(head.slice(0, length)))
+  for (const text of [
+    head,
+    'HTTP/1.1 101 X\n',
+    'HTTP/1.1 101 X\nUpgrade: websocket\n\n',
+    'HTTP/1.1 101X',
+    'HTTP/1.1 1010',
+    'HTTP/1.1 101 X\r\nnonsense\r\n',
+    'HTTP/1.1 101 X\r\nA: b\r\n c: d\r\n',
+    'HTTP/1.1 101 X\r\nA: \0\r\n',
+    'HTTP/1.1 101 X\r\n\n',
+    'HTTP/1.1 101 X\r\rA',
+    'HTTP/1.1 200',
+    'HTTP/1.0',
+    'SSH',
+  ])
+    assert.ok(!maySwitch(text), JSON.stringify(text))
+  const long = `HTTP/1.1 101 X\r\n${'a: b\r\n'.repeat(2_500)}`
+  assert.ok(maySwitch(long))
+  assert.ok(!maySwitch(`${long}\0\r\n`))
+})

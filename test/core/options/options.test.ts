@@ -1,0 +1,452 @@
+import assert from 'node:assert/strict'
+import { hostname } from 'node:os'
+import { test } from 'node:test'
+import { WsTunnelError } from '../../../packages/core/src/errors.ts'
+import {
+  type RouteSettings,
+  resolveOptions,
+  type Settings,
+  type WsTunnelOptions,
+} from '../../../packages/core/src/options/options.ts'
+
+/** What users of plain JavaScript may write. */
+const read = (options: unknown): Settings => resolveOptions(options as WsTunnelOptions)
+
+const readOne = (route: object): RouteSettings => read({ target: 'ws://h/', ...route }).routes[0] as RouteSettings
+
+const messageOf = (options: unknown): string => {
+  try {
+    read(options)
+  } catch (error) {
+    assert.ok(error instanceof WsTunnelError, String(error))
+    assert.deepEqual([error.code, error.statusCode], ['WST_ERR_OPTION', 500])
+    return error.message
+  }
+  assert.fail(`was accepted: ${JSON.stringify(options)}`)
+}
+
+const noop = (): void => {}
+const DURATION = 'a number of ms from 0 to 2147483647'
+const wrongDurations: [value: unknown, got: string][] = [
+  ['60s', '"60s" (string)'],
+  [-1, '-1 (number)'],
+  [Number.NaN, 'NaN (number)'],
+  [Number.POSITIVE_INFINITY, 'Infinity (number)'],
+  [2 ** 31, '2147483648 (number)'],
+  [null, 'null'],
+  [1n, '1 (bigint)'],
+]
+const wrongBooleans: [value: unknown, got: string][] = [
+  ['true', '"true" (string)'],
+  [1, '1 (number)'],
+  [null, 'null'],
+]
+const wrongFunctions: [value: unknown, got: string][] = [
+  ['f', '"f" (string)'],
+  [{}, 'an object'],
+  [null, 'null'],
+]
+
+/** Of each option: what is expected of it, and wrong values with the words for them. */
+const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, got: string][]]> = {
+  target: [
+    'a URL, false or a function',
+    [
+      [true, 'true (boolean)'],
+      [80, '80 (number)'],
+      [new URL('ws://h/'), 'an object'],
+      [null, 'null'],
+    ],
+  ],
+  when: [
+    'a list of conditions',
+    [
+      [{ test: noop }, 'an object'],
+      ['x', '"x" (string)'],
+    ],
+  ],
+  upgrade: [
+    "an upgrade token, a list of them, 'ANY' or 'NONE'",
+    [
+      [[], 'an array of 0'],
+      [true, 'true (boolean)'],
+      [null, 'null'],
+    ],
+  ],
+  fallback: ['true or false', wrongBooleans],
+  join: ["'slash' or 'concat'", [['both', '"both" (string)']]],
+  encodedSlashes: [
+    "'reject' or 'decode' or 'keep'",
+    [
+      ['on', '"on" (string)'],
+      [true, 'true (boolean)'],
+    ],
+  ],
+  mergeSlashes: ['true or false', wrongBooleans],
+  query: ["'append' or 'replace' or 'drop'", [['keep', '"keep" (string)']]],
+  nocanon: ['true or false', wrongBooleans],
+  connectTimeout: [DURATION, wrongDurations],
+  handshakeTimeout: [DURATION, wrongDurations],
+  idleTimeout: [DURATION, wrongDurations],
+  halfOpenTimeout: [DURATION, wrongDurations],
+  maxLifetime: [DURATION, wrongDurations],
+  maxTunnels: [
+    'a whole number >= 0',
+    [
+      [1.5, '1.5 (number)'],
+      [-1, '-1 (number)'],
+      ['5', '"5" (string)'],
+      [Number.POSITIVE_INFINITY, 'Infinity (number)'],
+    ],
+  ],
+  keepAlive: [DURATION, [...wrongDurations, [true, 'true (boolean)']]],
+  async: ['true or false', wrongBooleans],
+  asyncDelay: [DURATION, wrongDurations],
+  threads: [
+    'a whole number from 1 to 64',
+    [
+      [0, '0 (number)'],
+      [65, '65 (number)'],
+      [1.5, '1.5 (number)'],
+    ],
+  ],
+  strictHandshake: ['true or false', wrongBooleans],
+  allowedOrigins: ['a list of origins', [['https://app.example', '"https://app.example" (string)']]],
+  preserveHost: ['true or false', wrongBooleans],
+  via: ["'off' or 'on' or 'full' or 'block'", [[true, 'true (boolean)']]],
+  addHeaders: ['true or false', wrongBooleans],
+  requestHeaders: [
+    '{ set, append, unset } or a function',
+    [
+      [['a'], 'an array of 1'],
+      ['a: b', '"a: b" (string)'],
+    ],
+  ],
+  responseHeaders: ['{ set, append, unset } or a function', [[/x/, 'an object']]],
+  passReverse: [
+    'an object',
+    [
+      ['/a', '"/a" (string)'],
+      [['/a', '/b'], 'an array of 2'],
+    ],
+  ],
+  passReverseCookiePath: ['an object', [[true, 'true (boolean)']]],
+  passReverseCookieDomain: ['an object', [['a', '"a" (string)']]],
+  tls: [
+    'an object',
+    [
+      [true, 'true (boolean)'],
+      [[], 'an array of 0'],
+    ],
+  ],
+  lookup: ['a function', wrongFunctions],
+}
+
+const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
+  trustProxy: [
+    "a boolean, a number of hops, addresses, 'append' or a function (Express's `trust proxy`)",
+    [
+      [{}, 'an object'],
+      [null, 'null'],
+    ],
+  ],
+  serverName: [
+    'a host name',
+    [
+      ['a b', '"a b" (string)'],
+      ['a\r\nb', '"a\\r\\nb" (string)'],
+      ['', '"" (string)'],
+      [1, '1 (number)'],
+    ],
+  ],
+  only: [
+    'a path prefix, a list of them, or a function',
+    [
+      ['chat', '"chat" (string)'],
+      [['/a', 'b'], 'an array of 2'],
+      [/x/, 'an object'],
+    ],
+  ],
+  drainTimeout: [DURATION, wrongDurations],
+  onOpen: ['a function', wrongFunctions],
+  onClose: ['a function', wrongFunctions],
+  onError: ['a function', wrongFunctions],
+}
+
+test('names the option, what it expects and what came, for each option there is', () => {
+  const says = (name: string, expected: string, got: string): string =>
+    `WST_ERR_OPTION: An option is wrong: Expected \`${name}\` to be ${expected}, got ${got}`
+  for (const [name, [expected, wrong]] of Object.entries(ROUTE_OPTIONS)) {
+    for (const [value, got] of wrong) {
+      assert.equal(messageOf({ target: 'ws://h/', [name]: value }), says(name, expected, got))
+      const routes = [{ target: 'ws://h/' }, { target: 'ws://h/', [name]: value }]
+      assert.equal(messageOf({ routes }), says(`routes[1].${name}`, expected, got))
+      if (name === 'target' || name === 'when') continue
+      assert.equal(messageOf({ [name]: value, routes: [{ target: 'ws://h/' }] }), says(name, expected, got))
+    }
+  }
+  for (const [name, [expected, wrong]] of Object.entries(COMMON_OPTIONS)) {
+    for (const [value, got] of wrong) {
+      assert.equal(messageOf({ target: 'ws://h/', [name]: value }), says(name, expected, got))
+    }
+  }
+})
+
+const wrongInside: [options: object, message: RegExp][] = [
+  [{ path: 'x' }, /`routes\[0\]\.path` to be a path that begins with "\/", or a RegExp, got "x" \(string\)/],
+  [{ path: '' }, /`routes\[0\]\.path`/],
+  [{ path: null }, /`routes\[0\]\.path`.*got null/],
+  [
+    { when: [null] },
+    /`routes\[0\]\.when\[0\]` to be \{ header, matches \}, \{ header, not \}, \{ url, matches \}, \{ url, not \}, \{ test \} or \{ any \}, got null/,
+  ],
+  [{ when: [noop] }, /`routes\[0\]\.when\[0\]`.*got a function/],
+  [{ when: [{}] }, /`routes\[0\]\.when\[0\]`.*with those keys only/],
+  [{ when: [{ url: 'host', matches: /x/ }] }, /`routes\[0\]\.when\[0\]\.url` to be 'path' or 'query', got "host"/],
+  [{ when: [{ url: 'path', not: 'x' }] }, /`routes\[0\]\.when\[0\]\.not` to be a RegExp, got "x"/],
+  [{ when: [{ url: 'path', header: 'a', not: /x/ }] }, /`routes\[0\]\.when\[0\]`.*with those keys only/],
+  [{ when: [{ header: 'a' }] }, /`routes\[0\]\.when\[0\]`.*with those keys only/],
+  [{ when: [{ header: 'a', matches: /x/, not: /y/ }] }, /`routes\[0\]\.when\[0\]`.*with those keys only/],
+  [{ when: [{ header: 'a b', matches: /x/ }] }, /`routes\[0\]\.when\[0\]\.header` to be a header name, got "a b"/],
+  [{ when: [{ header: 'a', matches: 'x' }] }, /`routes\[0\]\.when\[0\]\.matches` to be a RegExp, got "x" \(string\)/],
+  [{ when: [{ header: 'a', not: 'x' }] }, /`routes\[0\]\.when\[0\]\.not` to be a RegExp/],
+  [{ when: [{ test: true }] }, /`routes\[0\]\.when\[0\]\.test` to be a function, got true/],
+  [{ when: [{ any: {} }] }, /`routes\[0\]\.when\[0\]\.any` to be a list of conditions, got an object/],
+  [
+    { when: [{ any: [{ test: noop }, { test: 1 }] }] },
+    /`routes\[0\]\.when\[0\]\.any\[1\]\.test` to be a function, got 1/,
+  ],
+  [{ upgrade: 'web socket' }, /`routes\[0\]\.upgrade` to be made of upgrade tokens.*got "web socket"/],
+  [{ upgrade: ['a', 5] }, /`routes\[0\]\.upgrade` to be made of upgrade tokens.*got 5/],
+  [{ upgrade: 'a,b' }, /`routes\[0\]\.upgrade`/],
+  [{ upgrade: 'a\r\nb' }, /`routes\[0\]\.upgrade`/],
+  [{ upgrade: ['websocket', 'ANY'] }, /`routes\[0\]\.upgrade`.*'ANY' stands alone/],
+  [{ upgrade: ['none', 'websocket'] }, /`routes\[0\]\.upgrade`.*'none' stands alone/],
+  [{ allowedOrigins: ['app.example'] }, /`routes\[0\]\.allowedOrigins` to be made of origins.*got "app.example"/],
+  [{ allowedOrigins: ['https://app.example/'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: ['https://app.example:443'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: ['*'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: ['null'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: [5] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ requestHeaders: { set: ['a'] } }, /`routes\[0\]\.requestHeaders\.set` to be an object, got an array of 1/],
+  [{ requestHeaders: { set: { a: 1 } } }, /`routes\[0\]\.requestHeaders\.set\["a"\]` to be a string, got 1/],
+  [{ requestHeaders: { set: { 'a b': 'x' } } }, /`routes\[0\]\.requestHeaders\.set`: .*"a b"/],
+  [{ requestHeaders: { append: { a: 'x\r\ny' } } }, /`routes\[0\]\.requestHeaders\.append`: /],
+  [{ responseHeaders: { unset: 'a' } }, /`routes\[0\]\.responseHeaders\.unset` to be a list of header names, got "a"/],
+  [{ responseHeaders: { unset: ['a b'] } }, /`routes\[0\]\.responseHeaders\.unset`/],
+  [
+    { responseHeaders: { sets: {} } },
+    /Unknown option `routes\[0\]\.responseHeaders\.sets`; the nearest known one is `set`/,
+  ],
+  [{ passReverse: { '/a': 1 } }, /`routes\[0\]\.passReverse\["\/a"\]` to be a string, got 1/],
+  [{ passReverseCookiePath: { '/a': null } }, /`routes\[0\]\.passReverseCookiePath\["\/a"\]` to be a string, got null/],
+  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be left out, .* got "\/other\.sock"/],
+  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be left out/],
+  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be left out/],
+  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be left out/],
+  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be left out, .* got a function/],
+  [{ target: undefined }, /`routes\[0\]\.target` to be given, got undefined/],
+]
+
+test('looks inside: conditions, tokens, origins, header fields, maps', () => {
+  for (const [route, message] of wrongInside) {
+    assert.match(messageOf({ routes: [{ target: 'ws://h/', ...route }] }), message)
+  }
+})
+
+const shapes: [options: unknown, message: RegExp][] = [
+  [undefined, /`options` to be an object, got undefined/],
+  [null, /`options` to be an object, got null/],
+  ['ws://h/', /`options` to be an object, got "ws:\/\/h\/"/],
+  [[], /`options` to be an object, got an array of 0/],
+  [{}, /`target` to be given, got undefined/],
+  [{ fallback: true }, /`target` to be given/],
+  [{ routes: {} }, /`routes` to be a list of routes, got an object/],
+  [{ routes: null }, /`routes` to be a list of routes, got null/],
+  [{ routes: ['ws://h/'] }, /`routes\[0\]` to be a route: .*got "ws:/],
+  [{ routes: [{ target: 'ws://h/' }, undefined] }, /`routes\[1\]` to be a route/],
+  [{ routes: [{}] }, /`routes\[0\]\.target` to be given/],
+  [{ routes: [], target: 'ws://h/' }, /`target` cannot stand beside `routes`/],
+  [{ routes: [], path: '/' }, /`path` cannot stand beside `routes`/],
+  [{ routes: [], when: [] }, /`when` cannot stand beside `routes`/],
+  [{ target: 'ws://h/', path: '/a' }, /`path` belongs to a route: write `routes: \[\{ path, target \}\]`/],
+  [{ target: 'ws://h/', trustProxy: 'nonsense' }, /`trustProxy`: .*nonsense/],
+  [{ target: 'ws://h/', trustProxy: ['10.0.0.0/99'] }, /`trustProxy`: /],
+]
+
+test('says what is wrong with the shape of the whole', () => {
+  for (const [options, message] of shapes) assert.match(messageOf(options), message)
+})
+
+const unknown: [options: object, message: string][] = [
+  [{ targets: 'ws://h/' }, 'Unknown option `targets`; the nearest known one is `target`'],
+  [{ target: 'ws://h/', idleTimeOut: 1 }, 'Unknown option `idleTimeOut`; the nearest known one is `idleTimeout`'],
+  [{ target: 'ws://h/', onclose: noop }, 'Unknown option `onclose`; the nearest known one is `onClose`'],
+  [{ target: 'ws://h/', route: [] }, 'Unknown option `route`; the nearest known one is `routes`'],
+  [{ target: 'ws://h/', changeOrigin: true }, 'Unknown option `changeOrigin`; the nearest known one is '],
+  [{ routes: [{ target: 'ws://h/', Path: '/' }] }, 'Unknown option `routes[0].Path`; the nearest known one is `path`'],
+  [{ routes: [{ target: 'ws://h/', onOpen: noop }] }, 'Unknown option `routes[0].onOpen`; the nearest known one is '],
+  [JSON.parse('{"target":"ws://h/","__proto__":{}}'), 'Unknown option `__proto__`; the nearest known one is '],
+  [{ target: 'ws://h/', toString: noop }, 'Unknown option `toString`; the nearest known one is '],
+]
+
+test('refuses an unknown key and names the nearest known one', () => {
+  for (const [options, message] of unknown) {
+    const got = messageOf(options)
+    assert.ok(got.includes(message), `${got}\n${message}`)
+  }
+})
+
+test('takes the safe defaults', () => {
+  const { upgrade, when, ...rest } = readOne({})
+  assert.deepEqual(upgrade, { always: false, any: false, tokens: ['websocket'] })
+  assert.deepEqual(when, [])
+  assert.deepEqual(rest, {
+    name: undefined,
+    target: 'ws://h/',
+    path: '/',
+    fallback: true,
+    join: 'slash',
+    encodedSlashes: 'reject',
+    mapping: 'decoded',
+    mergeSlashes: true,
+    query: 'append',
+    nocanon: false,
+    connectTimeout: 5_000,
+    handshakeTimeout: 60_000,
+    idleTimeout: 0,
+    halfOpenTimeout: 30_000,
+    maxLifetime: 0,
+    maxTunnels: 0,
+    keepAlive: 30_000,
+    async: true,
+    asyncDelay: 0,
+    threads: 1,
+    strictHandshake: false,
+    allowedOrigins: undefined,
+    preserveHost: false,
+    via: 'off',
+    addHeaders: true,
+    requestHeaders: undefined,
+    responseHeaders: undefined,
+    errorOverride: false,
+    passReverse: false,
+    passReverseCookiePath: {},
+    passReverseCookieDomain: {},
+    tls: {},
+    lookup: undefined,
+  })
+  const { routes, defaults, trusts, onOpen, onClose, onError, ...common } = read({ target: false })
+  assert.deepEqual(routes, [defaults])
+  assert.deepEqual(common, {
+    rewrite: undefined,
+    workers: [],
+    balancers: {},
+    decoding: { encodedSlashes: 'reject', mergeSlashes: true },
+    appends: false,
+    serverName: hostname(),
+    only: undefined,
+    drainTimeout: 10_000,
+  })
+  assert.equal(trusts('127.0.0.1', 0), false)
+  for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)
+})
+
+test('takes undefined for "as by default", in every option', () => {
+  const names = [...Object.keys(ROUTE_OPTIONS), ...Object.keys(COMMON_OPTIONS)].filter(name => name !== 'target')
+  const options = Object.fromEntries(names.map(name => [name, undefined]))
+  assert.deepEqual(readOne(options), readOne({}))
+  assert.deepEqual(read({ ...options, path: undefined, routes: undefined, target: 'ws://h/' }).routes[0], readOne({}))
+  const beside = { ...options, path: undefined, when: undefined, target: undefined, routes: [{ target: 'ws://h/' }] }
+  assert.deepEqual(read(beside).routes[0], readOne({}))
+})
+
+test('takes what stands beside routes as the default of each of them', () => {
+  const { routes, defaults } = read({
+    idleTimeout: 5,
+    fallback: false,
+    upgrade: 'foo',
+    tls: { ca: 'x' },
+    routes: [{ target: 'ws://a/' }, { target: 'ws://b/', idleTimeout: 0, upgrade: ['WebSocket', 'Bar'] }],
+  })
+  const seen = routes.map(({ idleTimeout, fallback, upgrade, tls }) => [idleTimeout, fallback, upgrade.tokens, tls.ca])
+  assert.deepEqual(seen, [
+    [5, false, ['foo'], 'x'],
+    [0, false, ['websocket', 'bar'], 'x'],
+  ])
+  assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, 'x', false])
+})
+
+test('reads ANY and NONE in any case, alone or in a list of one, and false as none at all', () => {
+  assert.deepEqual(readOne({ upgrade: false }).upgrade, { always: false, any: false, tokens: [] })
+  const any = { always: false, any: true, tokens: [] }
+  const none = { always: true, any: false, tokens: [] }
+  for (const upgrade of ['ANY', 'any', ['Any']]) assert.deepEqual(readOne({ upgrade }).upgrade, any)
+  for (const upgrade of ['NONE', 'none', ['None']]) assert.deepEqual(readOne({ upgrade }).upgrade, none)
+})
+
+test("reads trustProxy as Express's `trust proxy`", () => {
+  const trusts = (trustProxy: unknown, address: string, hop = 0): boolean =>
+    read({ target: 'ws://h/', trustProxy }).trusts(address, hop)
+  const rows: [trustProxy: unknown, address: string, hop: number, yes: boolean][] = [
+    [true, '192.0.2.1', 5, true],
+    ['append', '192.0.2.1', 5, true],
+    [false, '127.0.0.1', 0, false],
+    [1, '192.0.2.1', 0, true],
+    [1, '192.0.2.1', 1, false],
+    [0, '192.0.2.1', 0, false],
+    ['loopback', '127.0.0.1', 0, true],
+    ['loopback', '::1', 0, true],
+    ['loopback', '192.0.2.1', 0, false],
+    ['10.0.0.0/8, 192.0.2.1', '10.9.8.7', 0, true],
+    ['10.0.0.0/8, 192.0.2.1', '192.0.2.1', 0, true],
+    [['uniquelocal', '192.0.2.1'], '192.0.2.2', 0, false],
+    [(address: string) => address.endsWith('.7'), '192.0.2.7', 0, true],
+  ]
+  for (const [trustProxy, address, hop, yes] of rows)
+    assert.equal(trusts(trustProxy, address, hop), yes, `${trustProxy} ${address}`)
+})
+
+test('compares origins without case', () => {
+  const { allowedOrigins } = readOne({
+    allowedOrigins: ['https://App.example', 'http://localhost:8080', 'http://[::1]:3000'],
+  })
+  assert.deepEqual([...(allowedOrigins ?? [])], ['https://app.example', 'http://localhost:8080', 'http://[::1]:3000'])
+})
+
+/** Reads alone are allowed: whatever is written to, or defined on, throws. */
+function deepFrozen<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFrozen(inner)
+  return value instanceof RegExp ? value : Object.freeze(value)
+}
+
+test("never touches the caller's object, a frozen one included", () => {
+  const make = (): WsTunnelOptions => ({
+    idleTimeout: 5,
+    upgrade: ['websocket'],
+    trustProxy: ['loopback'],
+    only: ['/a'],
+    requestHeaders: { set: { a: 'b' }, unset: ['c'] },
+    tls: { ca: ['x'] },
+    routes: [{ path: '/a', target: 'ws://h/', when: [{ any: [{ header: 'a', matches: /x/g }] }] }],
+  })
+  const options = make()
+  read(options)
+  assert.deepEqual(options, make())
+  read(deepFrozen(make()))
+})
+
+test('gives settings that cannot be changed, nor by a later change of what was given', () => {
+  const upgrade = ['websocket']
+  const allowedOrigins = ['https://app.example']
+  const routes = [{ target: 'ws://h/', upgrade, allowedOrigins }]
+  const settings = read({ routes })
+  upgrade.push('foo')
+  allowedOrigins.push('https://evil.example')
+  routes.push({ target: 'ws://evil/', upgrade, allowedOrigins })
+  assert.equal(settings.routes.length, 1)
+  const [route] = settings.routes
+  assert.ok(route)
+  assert.deepEqual([route.upgrade.tokens, [...(route.allowedOrigins ?? [])]], [['websocket'], ['https://app.example']])
+  for (const frozen of [settings, settings.routes, route]) assert.ok(Object.isFrozen(frozen))
+})

@@ -1,0 +1,430 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type Server } from 'node:net'
+import { duplexPair } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { TLSSocket } from 'node:tls'
+import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import { createTunnelProxy, explain } from '@ws-tunnel/core'
+import { answer, type Backend, echo, raw, type Script, silent, startBackend } from '../../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { eventually } from '../../support/gate.ts'
+import { ca, server as trusted, wrongName } from '../../support/tls.ts'
+import { closeAfter, listening, startGateway } from '../gateway.ts'
+
+async function backendOf(t: TestContext, script: Script): Promise<Backend> {
+  const backend = await startBackend(script)
+  t.after(backend.close)
+  return backend
+}
+
+/** An address where nobody listens. */
+async function deadAddress(): Promise<string> {
+  const server: Server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return `127.0.0.1:${port}`
+}
+
+/** The head of a request, with less of a body than it announces. */
+const unfinished = (begun: string): string => `POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 100\r\n\r\n${begun}`
+
+const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunnelOptions => ({
+  routes: [{ path: '/', target: 'balancer://b/' }],
+  balancers: { b: { members, ...more } },
+})
+
+async function ask(t: TestContext, port: number, request: string): Promise<RawClient> {
+  const client = await connect(port)
+  t.after(() => client.destroy())
+  return client.send(request)
+}
+
+test('opens a tunnel by the next member when one cannot be reached, without the client noticing', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const gateway = await startGateway(t, balanced([{ url: `ws://${dead}/` }, { url: `ws://${backend.address}/base` }]))
+  const messages: DiagnosticsMessages['ws-tunnel:failover'][] = []
+  const listener = (message: unknown): void => void messages.push(message as never)
+  subscribe('ws-tunnel:failover', listener)
+  t.after(() => unsubscribe('ws-tunnel:failover', listener))
+  const { client } = await openTunnel(gateway.port, '/room?x=1')
+  t.after(() => client.destroy())
+  client.send('hello')
+  assert.equal((await client.readExact(5)).toString(), 'hello')
+  const [a, b] = gateway.proxy.balancers.get('b')?.members ?? []
+  assert.ok(a && b)
+  assert.deepEqual([a.status, a.failures, a.busy, b.status, b.busy], ['E', 1, 0, '', 1])
+  assert.deepEqual([b.bytesSent, b.bytesReceived], [5, 5])
+  assert.deepEqual(
+    messages.map(({ error, from, to }) => [error.code, from.url, to.url]),
+    [['WST_ERR_CONNECT', a.url, b.url]],
+  )
+  assert.equal(gateway.opened[0]?.facts.member, b.url)
+  assert.match(backend.seen[0]?.startLine ?? '', /^GET \/base\/room\?x=1 /)
+  client.destroy()
+  await gateway.end()
+  assert.deepEqual([b.busy, b.tunnels.size, b.bytesSent], [0, 0, 5])
+})
+
+test('sends a body once, to the member that can be reached', async t => {
+  const backend = await backendOf(t, answer({ body: 'taken' }))
+  const dead = await deadAddress()
+  const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
+  const body = 'x'.repeat(300_000)
+  const client = await ask(t, port, plainRequest('/p', { method: 'POST', body }))
+  const { statusCode } = await client.answer()
+  assert.equal(statusCode, 200)
+  assert.equal(backend.seen.length, 1)
+})
+
+test('fails over from a member whose certificate is wrong', async t => {
+  const liar = await startBackend(echo(), { tls: wrongName })
+  t.after(liar.close)
+  const backend = await backendOf(t, echo())
+  const gateway = await startGateway(
+    t,
+    balanced([{ url: `wss://${liar.address}/` }, { url: `ws://${backend.address}/` }]),
+  )
+  const { client } = await openTunnel(gateway.port, '/')
+  client.destroy()
+  assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
+  assert.equal(liar.seen.length, 0)
+})
+
+const NEVER_ANSWERS = 'gone.test'
+const slowness: [what: string, times: Partial<MemberOptions>][] = [
+  ['connectTimeout', { connectTimeout: 100 }],
+  ['a handshakeTimeout that is shorter', { connectTimeout: 5_000, handshakeTimeout: 100 }],
+  ['both, which are the same where httpd is told of one', { connectTimeout: 100, handshakeTimeout: 100 }],
+]
+for (const [what, times] of slowness) {
+  test(`fails over from a member that is not reached, or silent in TLS, in ${what}`, async t => {
+    const mute = await backendOf(t, connection => connection.readAll().then(() => connection.end()))
+    for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
+      const backend = await backendOf(t, echo())
+      const shop = await backendOf(t, answer({ body: 'taken' }))
+      const to = (address: string): WsTunnelOptions['balancers'] => ({
+        b: { members: [{ url, ...times }, { url: `ws://${address}/` }] },
+      })
+      const target = 'balancer://b/'
+      const tunnels = await startGateway(t, { target, lookup: () => {}, balancers: to(backend.address) })
+      const { client } = await openTunnel(tunnels.port, '/')
+      client.destroy()
+      const plain = await startGateway(t, { target, lookup: () => {}, balancers: to(shop.address) })
+      const body = 'x'.repeat(100_000)
+      const poster = await ask(t, plain.port, plainRequest('/', { method: 'POST', body }))
+      assert.equal((await poster.answer()).statusCode, 200)
+      assert.deepEqual([backend.seen.length, shop.seen.length, mute.seen.length], [1, 1, 0])
+      for (const { proxy } of [tunnels, plain]) assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
+    }
+  })
+}
+
+const broken: [how: string, script: Script][] = [
+  ['ends', connection => connection.end()],
+  ['ends after its first message', connection => connection.readExact(10).then(() => connection.end())],
+  ['is reset after its first message', connection => connection.readExact(10).then(() => connection.reset())],
+  ['is no TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
+]
+for (const [how, script] of broken) {
+  test(`fails over from a member whose TLS handshake ${how}`, async t => {
+    const bad = await backendOf(t, script)
+    const good = await backendOf(t, answer({ body: 'taken' }))
+    for (const request of [
+      upgradeRequest('/'),
+      plainRequest('/'),
+      plainRequest('/', { method: 'POST', body: 'once' }),
+    ]) {
+      const members = [{ url: `wss://${bad.address}/` }, { url: `ws://${good.address}/` }]
+      const gateway = await startGateway(t, balanced(members))
+      assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 200)
+      assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
+    }
+    assert.equal(good.seen.length, 3)
+  })
+}
+
+/** A backend whose TLS breaks when it has heard `last`. */
+async function breakingTls(t: TestContext, last: string): Promise<string> {
+  const server = createServer(socket => {
+    const [encrypted, ours] = duplexPair()
+    socket.on('error', () => {})
+    socket.pipe(ours).pipe(socket)
+    let heard = ''
+    new TLSSocket(encrypted, { isServer: true, ...trusted })
+      .on('error', () => {})
+      .on('data', chunk => {
+        heard += chunk
+        if (heard.includes(last)) socket.write('no record of TLS')
+      })
+  })
+  closeAfter(t, server as never)
+  return `127.0.0.1:${await listening(server as never)}`
+}
+
+test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {
+  const bad = await breakingTls(t, 'once')
+  const good = await backendOf(t, answer({ body: 'taken' }))
+  const proxy = createTunnelProxy({
+    ...balanced([{ url: `ws://${await deadAddress()}/` }, { url: `wss://${bad}/` }, { url: `ws://${good.address}/` }]),
+    tls: { ca },
+  })
+  t.after(() => proxy.close({ drainTimeout: 0 }))
+  const app = createHttpServer(async (req, res) => {
+    proxy.handle(req, res, { body: await text(req) }).catch(error => res.writeHead(error.statusCode).end())
+  })
+  closeAfter(t, app)
+  const post = plainRequest('/', { method: 'POST', body: 'once' })
+  assert.equal((await (await ask(t, await listening(app), post)).answer()).statusCode, 502)
+  const states = proxy.balancers.get('b')?.members.map(({ status }) => status)
+  assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
+})
+
+test('asks nobody else once a member has the request', async t => {
+  const mute = await backendOf(t, async connection => {
+    await connection.request()
+    connection.reset()
+  })
+  const backend = await backendOf(t, echo())
+  const options = balanced([{ url: `ws://${mute.address}/` }, { url: `ws://${backend.address}/` }])
+  const { port, proxy } = await startGateway(t, options)
+  const client = await ask(t, port, upgradeRequest('/'))
+  assert.equal((await client.answer()).statusCode, 502)
+  assert.equal(backend.seen.length, 0)
+  assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
+})
+
+test('tries no more members than maxAttempts says', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
+  const { port, proxy } = await startGateway(t, balanced(members, { maxAttempts: 1 }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.deepEqual(
+    proxy.balancers.get('b')?.members.map(({ status }) => status),
+    ['E', 'E', ''],
+  )
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+})
+
+test('never takes a member out whose errors are ignored', async t => {
+  const backend = await backendOf(t, echo())
+  const dead = await deadAddress()
+  const members = [{ url: `ws://${dead}/`, status: 'I' }, { url: `ws://${backend.address}/` }]
+  const { port } = await startGateway(t, balanced(members))
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode)
+  assert.deepEqual(statuses, [503, 101, 503, 101])
+})
+
+test('delivers an answer that takes its member out, and asks others then', async t => {
+  const sick = await backendOf(t, answer({ statusCode: 503, body: 'sick' }))
+  const backend = await backendOf(t, answer({ body: 'well' }))
+  const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
+  const { port } = await startGateway(t, balanced(members, { failOnStatus: [503] }))
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, plainRequest('/'))).answer()).statusCode)
+  assert.deepEqual(statuses, [503, 200, 200, 200])
+})
+
+test('takes a member out that stays silent, where told so', async t => {
+  const mute = await backendOf(t, silent())
+  const backend = await backendOf(t, echo())
+  const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
+  const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
+  assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+})
+
+test('takes a member out that never answers a request with a body, but not for a client that never sends all of it', async t => {
+  const mute = await backendOf(t, silent())
+  const members = [{ url: `http://${mute.address}/`, handshakeTimeout: 100 }]
+  const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
+  const [member] = proxy.balancers.get('b')?.members ?? []
+  for (const begun of ['', 'half'])
+    assert.equal((await (await ask(t, port, unfinished(begun))).answer()).statusCode, 504)
+  assert.equal(member?.failures, 0)
+  assert.equal(
+    (await (await ask(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
+    504,
+  )
+  assert.equal(member?.failures, 1)
+})
+
+for (const [how, script, plainStatus, letters] of [
+  ['is silent', silent(), 504, 'E'],
+  ['breaks the connection', raw('', 'reset'), 502, ''],
+] as const) {
+  test(`asks the next member for an upgrade that one has and ${how}, where told so, and for nothing else`, async t => {
+    const mute = await backendOf(t, script)
+    const backend = await backendOf(t, echo())
+    const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
+    const options = balanced(members, { failoverUnanswered: true, failOnTimeout: true })
+    const { port, proxy } = await startGateway(t, options)
+    const { client } = await openTunnel(port, '/')
+    t.after(() => client.destroy())
+    assert.deepEqual([mute.seen.length, backend.seen.length], [1, 1])
+    assert.equal(proxy.balancers.get('b')?.members[0]?.status, letters)
+    const other = await startGateway(t, options)
+    assert.equal((await (await ask(t, other.port, plainRequest('/'))).answer()).statusCode, plainStatus)
+    assert.equal(backend.seen.length, 1)
+  })
+}
+
+test('asks each member once for an upgrade that none answers', async t => {
+  const mutes = [await backendOf(t, silent()), await backendOf(t, silent())]
+  const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
+  const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.deepEqual(
+    mutes.map(({ seen }) => seen.length),
+    [1, 1],
+  )
+})
+
+test('goes on with another member where one has as many tunnels as it may', async t => {
+  const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
+  const members = [
+    { url: `ws://${first.address}/`, maxTunnels: 1, loadFactor: 100 },
+    { url: `ws://${second.address}/`, maxTunnels: 1 },
+  ]
+  const { port, proxy } = await startGateway(t, balanced(members))
+  const clients = [await openTunnel(port, '/'), await openTunnel(port, '/')]
+  for (const { client } of clients) t.after(() => client.destroy())
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  const all = proxy.balancers.get('b')?.members ?? []
+  assert.deepEqual(
+    all.map(({ busy, status }) => [busy, status]),
+    [
+      [1, ''],
+      [1, ''],
+    ],
+  )
+})
+
+test('lets each member say which upgrades it takes, and how long it may be silent', async t => {
+  const backend = await backendOf(t, echo())
+  const plain = await backendOf(t, answer({ body: 'plain' }))
+  const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
+  const { port } = await startGateway(t, { ...balanced(members), upgrade: false } as WsTunnelOptions)
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) {
+    const client = await ask(t, port, upgradeRequest('/', { token: 'chat' }))
+    statuses.push((await client.answer()).statusCode)
+  }
+  assert.deepEqual(statuses, [101, 200, 101, 200])
+})
+
+test('explains which members would be asked, in order', async () => {
+  const members = [{ url: 'ws://a.test/x' }, { url: 'ws://b.test/' }]
+  const { outcome } = await explain(balanced(members), { url: '/y', headers: { host: 'h.test' } })
+  assert.ok(outcome.kind === 'http')
+  assert.deepEqual(outcome.backend.balancer, { name: 'b', members: ['ws://a.test/x', 'ws://b.test/'] })
+  assert.equal(outcome.backend.requestLine, 'GET /x/y HTTP/1.1')
+})
+
+test('names the balancer that is not there, and the member that is no URL', async () => {
+  const balancers = { b: { members: [{ url: 'ws://a.test/' }] } }
+  await assert.rejects(explain({ target: 'balancer://c/', balancers }, { url: '/' }), {
+    code: 'WST_ERR_OPTION',
+    message: /Expected `target` to name one of `balancers` \(balancer:\/\/b\), got balancer:\/\/c/,
+  })
+  for (const [member, message] of [
+    [{ url: 'nonsense' }, /`balancers.b.members\[0\].url`/],
+    [{}, /`balancers.b.members\[0\].url` to be given/],
+    [{ url: 'ws://a/', loadFactor: 0.5 }, /loadFactor` to be a number from 1 to 100/],
+    [{ url: 'ws://a/', status: 'X' }, /status` to be made of the letters/],
+    [{ url: 'ws://a/', lbset: 1 }, /Unknown option `balancers.b.members\[0\].lbset`.*`.*lbSet`/],
+  ] as const) {
+    await assert.rejects(explain(balanced([member as MemberOptions]), { url: '/' }), {
+      code: 'WST_ERR_OPTION',
+      message,
+    })
+  }
+})
+
+test('rewrites the Location of every member back to the public path', async t => {
+  const backend = await backendOf(t, connection =>
+    answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
+      connection,
+      undefined as never,
+    ),
+  )
+  const options: WsTunnelOptions = {
+    routes: [{ path: '/pub', target: 'balancer://b/', passReverse: { 'balancer://b': '/pub' } }],
+    balancers: { b: { members: [{ url: `http://${backend.address}/base` }] } },
+  }
+  const { port } = await startGateway(t, options)
+  const client = await ask(t, port, plainRequest('/pub/x', { host: 'h.test' }))
+  const head = await client.answer()
+  assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
+})
+
+test('wants names of balancers in lower case, as targets have them', () => {
+  const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
+  assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
+})
+
+test('asks the next member for no upgrade that it does not take', async t => {
+  const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
+  const backend = await backendOf(t, answer({ body: 'plain' }))
+  const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
+  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
+  assert.deepEqual(backend.seen[0]?.headers('upgrade'), [])
+  const eager = await backendOf(t, echo())
+  const rash = await startGateway(t, balanced([dead, { url: `ws://${eager.address}/`, upgrade: false }]))
+  assert.equal((await (await ask(t, rash.port, upgradeRequest('/'))).answer()).statusCode, 502)
+  const strict = await startGateway(t, {
+    ...balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]),
+    fallback: false,
+  })
+  assert.equal((await (await ask(t, strict.port, upgradeRequest('/'))).answer()).statusCode, 426)
+  assert.equal(backend.seen.length, 1)
+})
+
+const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+
+test("refuses a wrong Origin while its balancer waits, whose failure then is nobody's", async t => {
+  const gateway = await startGateway(t, {
+    routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
+    balancers: { b: { members: nobody, timeout: 50 } },
+  })
+  const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
+  assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 403)
+  // An unhandled rejection fails the test; it would come before this answer, which waited as long.
+  const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
+  assert.equal((await (await ask(t, gateway.port, other)).answer()).statusCode, 503)
+})
+
+test('elects nobody for a client that left while it waited', async t => {
+  const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
+  const client = await ask(t, gateway.port, upgradeRequest('/'))
+  const other = await ask(t, gateway.port, upgradeRequest('/'))
+  client.destroy()
+  await eventually(() => gateway.errors.length === 1)
+  const [member] = gateway.proxy.balancers.get('b')?.members ?? []
+  assert.ok(member)
+  member.status = '-D'
+  await other.answer()
+  assert.equal(member.elected, 1)
+})
+
+test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {
+  const backend = await backendOf(t, answer({ body: 'well' }))
+  const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
+  const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))
+  const gateway = await startGateway(t, balanced(members))
+  const warnings: Error[] = []
+  const listener = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listener)
+  t.after(() => process.off('warning', listener))
+  const client = await ask(t, gateway.port, plainRequest('/', { method: 'POST', body: 'x' }))
+  assert.equal((await client.body(await client.answer())).toString(), 'well')
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(warnings, [])
+})

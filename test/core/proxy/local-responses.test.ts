@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { explain, type Target } from '@ws-tunnel/core'
+import { connect, plainRequest, upgradeRequest } from '../../support/client.ts'
+import { startGateway } from '../gateway.ts'
+
+const away: Target = () => ({ status: 302, location: 'https://www.example/a?b' })
+
+for (const [what, request] of [
+  ['a plain request', plainRequest('/x', { headers: ['Connection: close'] })],
+  ['a request with a body', plainRequest('/x', { method: 'POST', body: 'ignored', headers: ['Connection: close'] })],
+  ['an upgrade, and closes the connection', upgradeRequest('/x')],
+] as const) {
+  test(`answers ${what} as the target function says`, async t => {
+    const gateway = await startGateway(t, { target: away })
+    const client = await connect(gateway.port)
+    t.after(() => client.destroy())
+    const text = (await client.send(request).readAll()).toString()
+    assert.match(text, /^HTTP\/1\.1 302 Found\r\n/)
+    assert.match(text, /\r\nlocation: https:\/\/www\.example\/a\?b\r\n/i)
+    assert.match(text, /\r\nconnection: close\r\n/i)
+    assert.match(text, /\r\n\r\n$/)
+    assert.deepEqual([gateway.errors, gateway.opened], [[], []])
+  })
+}
+
+test('keeps the connection of a plain request that the target function answered', async t => {
+  const { port } = await startGateway(t, { target: async () => ({ status: 410 }) })
+  const client = await connect(port)
+  t.after(() => client.destroy())
+  for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).answer()).statusCode, 410)
+})
+
+test('gives back the place of an upgrade that the target function answered', async t => {
+  const { port } = await startGateway(t, { target: away, maxTunnels: 1 })
+  for (let i = 0; i < 2; i++) {
+    const client = await connect(port)
+    t.after(() => client.destroy())
+    assert.equal((await client.send(upgradeRequest('/')).answer()).statusCode, 302)
+  }
+})
+
+for (const [what, result] of [
+  ['an interim status', { status: 101 }],
+  ['a success without content', { status: 204 }],
+  ['a status that is no number', { status: '302' }],
+  ['a location with a line break', { status: 302, location: 'https://x/\r\nSet-Cookie: a=b' }],
+  ['no status at all', { location: 'https://x/' }],
+] as const) {
+  test(`500s an answer of a target function with ${what}`, async t => {
+    const gateway = await startGateway(t, { target: (() => result) as never })
+    const client = await connect(gateway.port)
+    t.after(() => client.destroy())
+    const { statusCode } = await client.send(plainRequest('/')).answer()
+    assert.equal(statusCode, 500)
+    assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CALLBACK')
+  })
+}
+
+test('explains an answer of a target function', async () => {
+  const { outcome } = await explain({ target: away }, { url: '/x', headers: { host: 'h' } })
+  assert.deepEqual(outcome, { kind: 'answer', route: 0, status: 302, location: 'https://www.example/a?b' })
+})

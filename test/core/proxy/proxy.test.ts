@@ -1,0 +1,629 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  type ClientHttp2Session,
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  createSecureServer,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import { type TestContext, test } from 'node:test'
+import {
+  createTunnelProxy,
+  type DiagnosticsMessages,
+  listenForUpgrades,
+  type Tunnel,
+  type TunnelProxy,
+  type WsTunnelError,
+  type WsTunnelOptions,
+} from '@ws-tunnel/core'
+import { answer, type Backend, type BackendConnection, echo, type Script, startBackend } from '../../support/backend.ts'
+import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { eventually, within } from '../../support/gate.ts'
+import * as certificates from '../../support/tls.ts'
+import { appOf, closeAfter, listening, startGateway } from '../gateway.ts'
+
+async function backendOf(t: TestContext, script: Script): Promise<Backend> {
+  const backend = await startBackend(script)
+  t.after(backend.close)
+  return backend
+}
+
+async function clientOf(t: TestContext, port: number): Promise<RawClient> {
+  const client = await connect(port)
+  t.after(() => client.destroy())
+  return client
+}
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => void
+
+/** A node:http server with the handler for plain requests and upgrades. */
+async function serverOf(t: TestContext, handler: Handler): Promise<{ server: Server; port: number }> {
+  const server = createServer(handler)
+  closeAfter(t, server)
+  listenForUpgrades(server, handler)
+  return { server, port: await listening(server) }
+}
+
+const closedPortTarget = 'ws://127.0.0.1:1/'
+
+test('publishes what happens to node:diagnostics_channel', async t => {
+  const heard: [name: string, message: object][] = []
+  const hear = (message: unknown, name: string | symbol): void => void heard.push([String(name), message as object])
+  const names = ['ws-tunnel:open', 'ws-tunnel:close', 'ws-tunnel:error']
+  for (const name of names) subscribe(name, hear)
+  t.after(() => {
+    for (const name of names) unsubscribe(name, hear)
+  })
+  const backend = await backendOf(t, echo())
+  const observed: unknown[] = []
+  const gateway = await startGateway(t, {
+    routes: [
+      { path: '/ok', target: `ws://${backend.address}/` },
+      { path: '/bad', target: closedPortTarget },
+    ],
+    onError: (error, req) => observed.push({ error, req }),
+  })
+  const { client } = await openTunnel(gateway.port, '/ok')
+  client.end()
+  await gateway.end()
+  await (await clientOf(t, gateway.port)).send(upgradeRequest('/bad')).whole()
+  assert.deepEqual(
+    heard.map(([name]) => name),
+    names,
+  )
+  const [open, close, error] = heard.map(([, message]) => message) as [
+    DiagnosticsMessages['ws-tunnel:open'],
+    DiagnosticsMessages['ws-tunnel:close'],
+    DiagnosticsMessages['ws-tunnel:error'],
+  ]
+  assert.equal(open.tunnel, gateway.opened[0])
+  assert.equal(open.req.url, '/ok')
+  assert.ok(open.tunnel.facts.handshakeTime > 0)
+  const { proxy, ...closed } = close
+  assert.deepEqual(closed, gateway.ends[0])
+  assert.equal(proxy.tunnels, open.proxy.tunnels)
+  assert.equal(error.error.code, 'WST_ERR_CONNECT')
+  assert.equal(error.req.url, '/bad')
+  assert.equal(error.proxy, proxy)
+  assert.deepEqual([{ error: error.error, req: error.req }], observed)
+})
+
+test('says of each route what it is, how often it was taken, and what is open', async t => {
+  const backend = await backendOf(t, echo())
+  const target = `ws://${backend.address}/`
+  const gateway = await startGateway(t, {
+    routes: [
+      { path: '/no', target: false },
+      { path: /^\/a$/i, target, maxTunnels: 9 },
+      { path: '/', target: () => target },
+    ],
+  })
+  const look = (): unknown[] =>
+    gateway.proxy.routes.map(({ index, path, target, hits, open, maxTunnels }) => [
+      index,
+      path,
+      target,
+      hits,
+      open,
+      maxTunnels,
+    ])
+  assert.deepEqual(look(), [
+    [0, '/no', false, 0, 0, 0],
+    [1, '/^\\/a$/i', target, 0, 0, 9],
+    [2, '/', undefined, 0, 0, 0],
+  ])
+  const { client } = await openTunnel(gateway.port, '/A')
+  await (await clientOf(t, gateway.port)).send(upgradeRequest('/no')).whole()
+  assert.deepEqual(
+    gateway.proxy.routes.map(({ hits, open }) => [hits, open]),
+    [
+      [1, 0],
+      [1, 1],
+      [0, 0],
+    ],
+  )
+  client.end()
+  await gateway.end()
+  assert.deepEqual(
+    gateway.proxy.routes.map(({ hits, open }) => [hits, open]),
+    [
+      [1, 0],
+      [1, 0],
+      [0, 0],
+    ],
+  )
+})
+
+test('survives observers that throw or reject, and lets the process hear of it', async t => {
+  const warnings: Error[] = []
+  const hear = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', hear)
+  t.after(() => process.off('warning', hear))
+  const backend = await backendOf(t, echo())
+  const ways: ((what: string) => unknown)[] = [
+    what => {
+      throw new Error(`${what} threw`)
+    },
+    what => Promise.reject(new Error(`${what} rejected`)),
+    what => {
+      throw `${what} threw no error`
+    },
+  ]
+  for (const way of ways) {
+    const proxy = createTunnelProxy({
+      drainTimeout: 0,
+      routes: [
+        { path: '/ok', target: `ws://${backend.address}/` },
+        { path: '/bad', target: closedPortTarget },
+      ],
+      onOpen: () => way('onOpen') as never,
+      onClose: () => way('onClose') as never,
+      onError: () => way('onError') as never,
+    })
+    t.after(() => proxy.close())
+    const { port } = await serverOf(t, appOf(proxy))
+    const { client } = await openTunnel(port, '/ok')
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+    client.end()
+    await client.readAll()
+    await eventually(() => proxy.tunnels.size === 0)
+    const refused = await (await clientOf(t, port)).send(upgradeRequest('/bad')).whole()
+    assert.deepEqual([refused.statusCode, refused.body], [503, JSON.stringify({ code: 'WST_ERR_CONNECT' })])
+  }
+  const said = ['onOpen', 'onClose', 'onError'].flatMap(name =>
+    ['threw', 'rejected', 'threw no error'].map(what => `${name} ${what}`),
+  )
+  await eventually(() => assert.deepEqual(warnings.map(({ message }) => message).toSorted(), said.toSorted()))
+})
+
+test('tells onError of each failure, with the code the app gets, and of nothing else', async t => {
+  const told: [code: string, url: string | undefined][] = []
+  const backend = await backendOf(t, answer({ statusCode: 500 }))
+  const gateway = await startGateway(t, {
+    routes: [
+      { path: '/answered', target: `http://${backend.address}/` },
+      { path: '/refused', target: closedPortTarget },
+      {
+        path: '/thrown',
+        target: () => {
+          throw new Error('boom')
+        },
+      },
+      { path: '/slash', target: closedPortTarget },
+    ],
+    onError: ({ code }, { url }) => told.push([code, url]),
+  })
+  for (const path of ['/answered', '/refused', '/thrown', '/slash/%2F', '/nowhere']) {
+    await (await clientOf(t, gateway.port)).send(plainRequest(path)).whole()
+    await (await clientOf(t, gateway.port)).send(upgradeRequest(path)).whole()
+  }
+  const twice = (code: string, url: string): [string, string][] => [
+    [code, url],
+    [code, url],
+  ]
+  assert.deepEqual(told, [
+    ...twice('WST_ERR_CONNECT', '/refused'),
+    ...twice('WST_ERR_CALLBACK', '/thrown'),
+    ...twice('WST_ERR_ENCODED_SLASH', '/slash/%2F'),
+  ])
+  assert.deepEqual(
+    gateway.errors.map(error => (error as WsTunnelError).code),
+    told.map(([code]) => code),
+  )
+})
+
+test('leaves a request that no route takes untouched', async t => {
+  const proxy = createTunnelProxy({
+    routes: [
+      { path: '/a', target: closedPortTarget },
+      { path: '/b', target: () => false },
+      { path: '/c', target: false },
+    ],
+  })
+  t.after(() => proxy.close())
+  const { port } = await serverOf(t, async (req, res) => {
+    assert.equal(await proxy.handle(req, res), false)
+    assert.deepEqual([res.headersSent, res.getHeaderNames()], [false, []])
+    const chunks: Buffer[] = []
+    for await (const chunk of req) chunks.push(chunk as Buffer)
+    res.end(`own: ${Buffer.concat(chunks)}`)
+  })
+  for (const path of ['/nowhere', '/b', '/c']) {
+    const client = await clientOf(t, port)
+    assert.equal((await client.send(plainRequest(path, { method: 'POST', body: 'x=1' })).whole()).body, 'own: x=1')
+    assert.equal((await client.send(plainRequest(path)).whole()).body, 'own: ', 'the connection goes on')
+    assert.equal((await (await clientOf(t, port)).send(upgradeRequest(path)).whole()).body, 'own: ')
+  }
+})
+
+test('hands an upgrade that its target function gives back to the next tunnel, early bytes and all', async t => {
+  const backend = await backendOf(t, echo())
+  let decide = (): void => {}
+  const declining = createTunnelProxy({
+    target: () =>
+      new Promise<false>(resolve => {
+        decide = () => resolve(false)
+      }),
+  })
+  const serving = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
+  t.after(() => Promise.all([declining.close(), serving.close()]))
+  for (const listen of [true, false]) {
+    const server = createServer(async (req, res) => {
+      if (!(await declining.handle(req, res))) await serving.handle(req, res)
+    })
+    closeAfter(t, server)
+    if (listen) listenForUpgrades(server, (req, res) => void server.emit('request', req, res))
+    const client = await clientOf(t, await listening(server))
+    decide = () => {}
+    client.send(upgradeRequest('/') + (listen ? 'in the same packet, ' : ''))
+    const before = decide
+    await eventually(() => decide !== before)
+    const late = Buffer.alloc(500_000, 'while it waits ')
+    client.send(late)
+    decide()
+    assert.equal((await client.answer()).statusCode, 101)
+    const sent = Buffer.concat([Buffer.from(listen ? 'in the same packet, ' : ''), late])
+    assert.ok((await client.readExact(sent.length)).equals(sent))
+    client.end('bye')
+    assert.equal((await client.readAll()).toString(), 'bye')
+  }
+})
+
+test('takes the mount, the url below it and a parsed body from the caller', async t => {
+  const backend = await backendOf(t, answer({ body: (request, body) => `${request.path} ${body}` }))
+  const opened: Tunnel[] = []
+  const proxy = createTunnelProxy({
+    routes: [{ path: '/a', target: `http://${backend.address}/b`, passReverse: true }],
+    onOpen: tunnel => opened.push(tunnel),
+    drainTimeout: 0,
+  })
+  t.after(() => proxy.close())
+  const { port } = await serverOf(t, async (req, res) => {
+    let body: unknown
+    if (req.method === 'POST') {
+      const chunks: Buffer[] = []
+      for await (const chunk of req) chunks.push(chunk as Buffer)
+      body = JSON.parse(Buffer.concat(chunks).toString())
+    }
+    await proxy.handle(req, res, { mount: '/mount', url: req.url?.slice('/mount'.length), body })
+  })
+  const client = await clientOf(t, port)
+  const post = { method: 'POST', headers: ['Content-Type: application/json'], body: '{ "x": 1 }' }
+  assert.equal((await client.send(plainRequest('/mount/a/x?q', post)).whole()).body, '/b/x?q {"x":1}')
+  backend.play(echo())
+  const { client: tunnelled } = await openTunnel(port, '/mount/a/live?x')
+  t.after(() => tunnelled.destroy())
+  assert.equal(backend.seen.at(-1)?.path, '/b/live?x')
+  assert.equal(opened[0]?.facts.url, '/mount/a/live?x')
+})
+
+test('maps a Location below the mount', async t => {
+  const backend = await backendOf(t, async connection => {
+    await connection.request()
+    connection.end(
+      `HTTP/1.1 302 Found\r\nLocation: http://${connection.socket.localAddress}:${connection.socket.localPort}/b/new\r\nContent-Length: 0\r\n\r\n`,
+    )
+  })
+  const proxy = createTunnelProxy({
+    routes: [{ path: '/a', target: `http://${backend.address}/b`, passReverse: true }],
+  })
+  t.after(() => proxy.close())
+  const { port } = await serverOf(t, (req, res) => void proxy.handle(req, res, { mount: '/mount', url: '/a/old' }))
+  const moved = await (await clientOf(t, port)).send(plainRequest('/mount/a/old')).whole()
+  assert.equal(moved.header('location'), 'http://front.example/mount/a/new')
+})
+
+test('puts the header fields of a failure on the answer, whoever writes it', async t => {
+  const proxy = createTunnelProxy({ target: closedPortTarget, upgrade: ['foo', 'websocket'], fallback: false })
+  t.after(() => proxy.close())
+  const { port } = await serverOf(t, (req, res) => {
+    proxy.handle(req, res).catch((error: WsTunnelError) => res.writeHead(error.statusCode).end())
+  })
+  const refused = await (await clientOf(t, port)).send(upgradeRequest('/', { token: 'bar' })).whole()
+  assert.deepEqual([refused.statusCode, refused.header('upgrade')], [426, 'foo, websocket'])
+  assert.match(refused.header('connection') ?? '', /\bUpgrade\b/)
+})
+
+test('makes everything other middleware does to the response after the 101 a no-op', async t => {
+  const backend = await backendOf(t, echo())
+  const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
+  t.after(() => proxy.close())
+  let closed = 0
+  let response: ServerResponse | undefined
+  const { port } = await serverOf(t, async (req, res) => {
+    res.once('close', () => closed++)
+    assert.equal(await proxy.handle(req, res), true)
+    response = res
+    res.end('late end')
+    res.write('late write')
+    res.destroy()
+    req.socket.destroy()
+    assert.equal(res.headersSent, true)
+  })
+  const { client } = await openTunnel(port, '/')
+  await eventually(() => response !== undefined)
+  assert.equal((await client.send('still here').readExact(10)).toString(), 'still here')
+  assert.equal(closed, 0)
+  client.end()
+  assert.equal((await client.readAll()).length, 0)
+  await eventually(() => closed === 1)
+})
+
+test('serves the same proxy on several servers, and lists all its tunnels', async t => {
+  const backend = await backendOf(t, echo())
+  const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
+  t.after(() => proxy.close())
+  const { tunnels } = proxy
+  for (const n of [1, 2, 3]) {
+    const { port } = await serverOf(t, appOf(proxy))
+    const { client } = await openTunnel(port, `/${n}`)
+    t.after(() => client.destroy())
+    assert.equal(tunnels.size, n)
+  }
+  assert.deepEqual(
+    Array.from(tunnels, ({ facts }) => facts.url),
+    ['/1', '/2', '/3'],
+  )
+})
+
+const CLOSING = JSON.stringify({ code: 'WST_ERR_CLOSING' })
+
+test('503s plain requests and upgrades of its routes after close(), and leaves the rest to the app', async t => {
+  const gateway = await startGateway(t, { routes: [{ path: '/a', target: closedPortTarget }] })
+  await gateway.proxy.close()
+  const rows: [request: string, statusCode: number][] = [
+    [plainRequest('/a'), 503],
+    [upgradeRequest('/a'), 503],
+    [plainRequest('/b'), 404],
+    [upgradeRequest('/b'), 404],
+  ]
+  for (const [request, statusCode] of rows) {
+    const refused = await (await clientOf(t, gateway.port)).send(request).whole()
+    assert.equal(refused.statusCode, statusCode)
+    if (statusCode === 503) assert.equal(refused.body, CLOSING)
+  }
+})
+
+test('refuses an upgrade whose target becomes known after close()', async t => {
+  const backend = await backendOf(t, echo())
+  let decide: (() => void) | undefined
+  const gateway = await startGateway(t, {
+    target: () =>
+      new Promise(resolve => {
+        decide = () => resolve(`ws://${backend.address}/`)
+      }),
+  })
+  const client = await clientOf(t, gateway.port)
+  client.send(upgradeRequest('/'))
+  await eventually(() => decide !== undefined)
+  await within(2_000, 'close()', gateway.proxy.close())
+  decide?.()
+  const refused = await client.whole()
+  assert.deepEqual([refused.statusCode, refused.body], [503, CLOSING])
+  assert.deepEqual([gateway.proxy.tunnels.size, backend.connections.length], [0, 0])
+})
+
+test('dials no backend for a client that left while the target function thought', async t => {
+  const backend = await backendOf(t, echo())
+  let decide: (() => void) | undefined
+  const gateway = await startGateway(t, {
+    target: () =>
+      new Promise(resolve => {
+        decide = () => resolve(`ws://${backend.address}/`)
+      }),
+  })
+  const client = await clientOf(t, gateway.port)
+  client.send(upgradeRequest('/'))
+  await eventually(() => decide !== undefined)
+  client.reset()
+  await eventually(() => gateway.errors.length === 1)
+  decide?.()
+  assert.equal((gateway.errors[0] as WsTunnelError).code, 'WST_ERR_CLIENT_GONE')
+  const { client: next } = await (async () => {
+    const opening = openTunnel(gateway.port, '/')
+    const before = decide
+    await eventually(() => decide !== before)
+    decide?.()
+    return opening
+  })()
+  t.after(() => next.destroy())
+  assert.equal(backend.connections.length, 1)
+})
+
+test('lets a plain answer finish that was under way at close()', async t => {
+  let connection: BackendConnection | undefined
+  const backend = await backendOf(t, async own => {
+    await own.request()
+    await own.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234')
+    connection = own
+  })
+  const gateway = await startGateway(t, { target: `http://${backend.address}/` })
+  const client = await clientOf(t, gateway.port)
+  const head = await client.send(plainRequest('/')).answer()
+  await client.readExact(5)
+  const closed = gateway.proxy.close({ drainTimeout: 2_000 })
+  await (await clientOf(t, gateway.port)).send(plainRequest('/')).whole()
+  await connection?.write('56789')
+  assert.equal((await client.readExact(5)).toString(), '56789')
+  assert.equal(head.statusCode, 200)
+  await within(1_000, 'close()', closed)
+})
+
+test('leaves no idle connection to a backend open after close()', async t => {
+  const backend = await backendOf(t, answer())
+  const gateway = await startGateway(t, { target: `http://${backend.address}/` })
+  const client = await clientOf(t, gateway.port)
+  await client.send(plainRequest('/')).whole()
+  await client.send(plainRequest('/')).whole()
+  assert.equal(backend.connections.length, 1, 'the connection is kept alive')
+  await gateway.proxy.close()
+  await (await backend.connection()).readAll()
+})
+
+test('501s CONNECT, and goes on', async t => {
+  const gateway = await startGateway(t, { target: closedPortTarget })
+  const client = await clientOf(t, gateway.port)
+  const refused = await client
+    .send('CONNECT internal.example:443 HTTP/1.1\r\nHost: internal.example:443\r\n\r\n')
+    .whole()
+  assert.deepEqual([refused.statusCode, refused.header('connection')], [501, 'close'])
+  assert.equal((await client.readAll()).length, 0)
+  assert.equal((await (await clientOf(t, gateway.port)).send(plainRequest('/')).whole()).statusCode, 503)
+})
+
+interface Http2Answer {
+  headers: Record<string, unknown>
+  body: string
+}
+
+/** The gateway on a node:http2 server. */
+async function http2Gateway(
+  t: TestContext,
+  options: WsTunnelOptions,
+  secure = false,
+): Promise<{
+  port: number
+  session: ClientHttp2Session
+  errors: unknown[]
+  ask: (headers: OutgoingHttpHeaders, body?: string) => Promise<Http2Answer>
+}> {
+  const proxy: TunnelProxy = createTunnelProxy({ drainTimeout: 0, ...options })
+  const errors: unknown[] = []
+  const app = appOf(proxy, errors) as never
+  const settings = { enableConnectProtocol: true }
+  const server = (secure
+    ? createSecureServer({ ...certificates.server, allowHTTP1: true, settings }, app)
+    : createHttp2Server({ settings }, app)) as unknown as Server
+  listenForUpgrades(server, app)
+  closeAfter(t, server)
+  t.after(() => proxy.close())
+  const port = await listening(server)
+  const session = connectHttp2(`${secure ? 'https' : 'http'}://localhost:${port}`, { ca: certificates.ca })
+  t.after(() => session.destroy())
+  await once(session, 'remoteSettings')
+  const ask = async (headers: OutgoingHttpHeaders, body?: string): Promise<Http2Answer> => {
+    const stream = session.request(headers, { endStream: body === undefined })
+    if (body !== undefined) stream.end(body)
+    const [answered] = (await within(3_000, 'an answer', once(stream, 'response'))) as [Record<string, unknown>]
+    let text = ''
+    for await (const chunk of stream) text += chunk
+    return { headers: answered, body: text }
+  }
+  return { port, session, errors, ask }
+}
+
+test('proxies plain requests of HTTP/2', async t => {
+  const backend = await backendOf(
+    t,
+    answer({
+      statusCode: 203,
+      headers: ['X-Of: backend', 'Set-Cookie: a=1', 'Set-Cookie: b=2', 'Keep-Alive: timeout=5'],
+      body: ({ method, path }, body) => `${method} ${path} ${body}`,
+    }),
+  )
+  const { ask } = await http2Gateway(t, { routes: [{ path: '/a', target: `http://${backend.address}/b` }] }, true)
+  const got = await ask({ ':path': '/a/x?q=1', 'x-own': '1', te: 'trailers' })
+  assert.deepEqual(
+    [got.headers[':status'], got.headers['x-of'], got.headers['set-cookie']],
+    [203, 'backend', ['a=1', 'b=2']],
+  )
+  assert.equal(got.body, 'GET /b/x?q=1 ')
+  assert.ok(!('keep-alive' in got.headers))
+  const seen = await backend.request()
+  assert.equal(seen.httpVersion, '1.1')
+  assert.match(seen.header('x-forwarded-host') ?? '', /^localhost:\d+$/)
+  assert.deepEqual(
+    [seen.header('x-forwarded-proto'), seen.header('x-own'), seen.header('te')],
+    ['https', '1', undefined],
+  )
+  assert.ok(!seen.rawHeaders.some(([name]) => name.startsWith(':')))
+  assert.equal((await ask({ ':path': '/own' })).headers[':status'], 404)
+})
+
+for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH']) {
+  test(`frames the body of a ${method} that comes over HTTP/2`, async t => {
+    const backend = await backendOf(t, answer({ body: (_, body) => body.toString() }))
+    const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
+    const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
+    const got = await ask({ ':method': method, ':path': '/' }, smuggled)
+    if (method !== 'HEAD') assert.equal(got.body, smuggled)
+    // What comes after it on the same connection is heard by itself.
+    assert.equal((await ask({ ':path': '/next' })).headers[':status'], 200)
+    assert.deepEqual(
+      backend.seen.map(({ path }) => path),
+      ['/', '/next'],
+    )
+  })
+}
+
+test('frames a body whose Content-Length was edited away', async t => {
+  const backend = await backendOf(t, answer({ body: (_, body) => body.toString() }))
+  const gateway = await startGateway(t, {
+    target: `http://${backend.address}/`,
+    requestHeaders: { unset: ['Content-Length'] },
+  })
+  const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
+  for (const method of ['GET', 'DELETE', 'POST']) {
+    const client = await clientOf(t, gateway.port)
+    assert.equal((await client.send(plainRequest(`/${method}`, { method, body: smuggled })).whole()).body, smuggled)
+  }
+  assert.deepEqual(
+    backend.seen.map(({ path }) => path),
+    ['/GET', '/DELETE', '/POST'],
+  )
+})
+
+test('relays a 426 of the backend over HTTP/2, without the fields of a connection', async t => {
+  const backend = await backendOf(
+    t,
+    answer({ statusCode: 426, headers: ['Upgrade: websocket', 'Connection: Upgrade'], body: 'upgrade!' }),
+  )
+  const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
+  const got = await ask({ ':path': '/' })
+  assert.deepEqual([got.headers[':status'], got.body], [426, 'upgrade!'])
+  assert.ok(!('connection' in got.headers) && !('upgrade' in got.headers))
+})
+
+test('502s and 503s over HTTP/2 as over HTTP/1.1', async t => {
+  const { ask, errors } = await http2Gateway(t, { target: closedPortTarget })
+  assert.deepEqual(await ask({ ':path': '/' }).then(({ headers, body }) => [headers[':status'], body]), [
+    503,
+    '{"code":"WST_ERR_CONNECT"}',
+  ])
+  assert.equal(errors.length, 1)
+})
+
+for (const protocol of ['websocket', 'connect-udp']) {
+  test(`501s extended CONNECT for ${protocol}`, async t => {
+    const backend = await backendOf(t, echo())
+    const { ask } = await http2Gateway(t, { target: `ws://${backend.address}/` })
+    const got = await ask(
+      { ':method': 'CONNECT', ':protocol': protocol, ':path': '/', ':scheme': 'http', ':authority': 'localhost' },
+      '',
+    )
+    assert.equal(got.headers[':status'], 501)
+    assert.equal(backend.connections.length, 0)
+    assert.equal(
+      (await ask({ ':path': '/' })).headers[':status'],
+      502,
+      'the session goes on, and this backend speaks no HTTP',
+    )
+  })
+}
+
+test('501s plain CONNECT over HTTP/2', async t => {
+  const { ask } = await http2Gateway(t, { target: closedPortTarget })
+  assert.equal((await ask({ ':method': 'CONNECT', ':authority': 'internal.example:443' }, '')).headers[':status'], 501)
+})
+
+test('tunnels HTTP/1.1 upgrades on a server that speaks HTTP/2 too', async t => {
+  const backend = await backendOf(t, echo())
+  const { port } = await http2Gateway(t, { target: `ws://${backend.address}/` }, true)
+  const tls = { ca: certificates.ca, servername: 'localhost', ALPNProtocols: ['http/1.1'] }
+  const { client } = await openTunnel(port, '/', { tls })
+  client.end('hello')
+  assert.equal((await client.readAll()).toString(), 'hello')
+})

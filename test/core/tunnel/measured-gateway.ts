@@ -1,0 +1,25 @@
+import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { getHeapSpaceStatistics } from 'node:v8'
+import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
+import * as certificates from '../../support/tls.ts'
+import { appOf, listening } from '../gateway.ts'
+
+// A gateway with the options of the first argument, over TLS if the second says so; tells its port, then its memory whenever it
+// is asked: after a full collection, or what is in the old space as it is.
+const [, , options = '', wire] = process.argv
+const app = appOf(createTunnelProxy(JSON.parse(options) as WsTunnelOptions))
+const server = wire === 'tls' ? createTlsServer(certificates.server, app) : createServer(app)
+listenForUpgrades(server, app)
+
+process.on('message', what => {
+  if (what === 'old') {
+    const old = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')
+    process.send?.(old?.space_used_size)
+    return
+  }
+  globalThis.gc?.()
+  globalThis.gc?.()
+  process.send?.(process.memoryUsage())
+})
+process.send?.({ port: await listening(server) })

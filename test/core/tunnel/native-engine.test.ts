@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict'
+import { fork, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { fstatSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { type TestContext, test } from 'node:test'
+import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
+import { addon } from '@ws-tunnel/native'
+import { type Backend, echo, record, startBackend } from '../../support/backend.ts'
+import { openTunnel } from '../../support/client.ts'
+import { eventually } from '../../support/gate.ts'
+import { native } from '../../support/pump.ts'
+import { appOf, closeAfter, listening } from '../gateway.ts'
+import { receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
+
+const offload = { async: true }
+
+test('offloads what is plain on both sides, and leaves TLS in JavaScript', native, async t => {
+  const plain = await stage(t, echo(), offload)
+  assert.equal((await plain.open()).tunnel.offloaded, true)
+  const unix = await stage(t, echo(), { ...offload, front: 'unix', back: 'unix' })
+  assert.equal((await unix.open()).tunnel.offloaded, true)
+  const tls = await stage(t, echo(), { ...offload, back: 'TLS' })
+  assert.equal((await tls.open()).tunnel.offloaded, false)
+  const off = await stage(t, echo(), { async: false })
+  assert.equal((await off.open()).tunnel.offloaded, false)
+})
+
+/** A gateway whose app may look at each request before the tunnel. */
+async function watching(
+  t: TestContext,
+  look: (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void,
+): Promise<{
+  backend: Backend
+  port: number
+  proxy: ReturnType<typeof createTunnelProxy>
+  server: import('node:http').Server
+}> {
+  const backend = await startBackend(record())
+  t.after(backend.close)
+  const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
+  const handle = appOf(proxy)
+  const app: typeof handle = (req, res) => {
+    look(req, res)
+    handle(req, res)
+  }
+  const server = createServer(app)
+  t.after(() => proxy.close())
+  closeAfter(t, server)
+  listenForUpgrades(server, app)
+  return { backend, port: await listening(server), proxy, server }
+}
+
+test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, async t => {
+  const heard: string[] = []
+  const { backend, port, proxy } = await watching(t, req => {
+    req.socket.on('data', chunk => heard.push(String(chunk)))
+  })
+  const { client } = await openTunnel(port, '/')
+  client.send('for two')
+  assert.equal((await (await backend.connection()).readExact(7)).toString(), 'for two')
+  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), heard], [[false], ['for two']])
+  client.destroy()
+})
+
+test(
+  'closes request and answer when the tunnel ends and not before, with address and bytes still known',
+  native,
+  async t => {
+    const closes: unknown[] = []
+    let head = 0
+    const { backend, port, proxy } = await watching(t, (req, res) => {
+      head = req.socket.bytesRead
+      req.on('close', () => closes.push('request'))
+      res.on('close', () => closes.push(req.socket.remoteAddress, req.socket.bytesRead - head))
+    })
+    const { client } = await openTunnel(port, '/')
+    client.send('hello')
+    const connection = await backend.connection()
+    await connection.readExact(5)
+    assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), closes], [[true], []])
+    client.end()
+    connection.end()
+    await eventually(() => closes.length === 3)
+    assert.deepEqual(new Set(closes), new Set(['request', '127.0.0.1', 5]))
+  },
+)
+
+test('counts as a connection of its server until it has ended', native, async t => {
+  const { gateway, open } = await stage(t, record(), offload)
+  const { client, connection, tunnel } = await open()
+  assert.equal(tunnel.offloaded, true)
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) => gateway.server.getConnections((error, n) => (error ? reject(error) : resolve(n))))
+  assert.equal(await connections(), 1)
+  let closed = false
+  gateway.server.close(() => {
+    closed = true
+  })
+  client.send('still open')
+  await connection.readExact(10)
+  assert.deepEqual([closed, await connections()], [false, 1])
+  client.end()
+  connection.end()
+  await tunnel.ended
+  await eventually(() => closed)
+})
+
+test('leaves JavaScript after asyncDelay, in the middle of everything', native, async t => {
+  const { gateway, open } = await stage(t, record(), { ...offload, asyncDelay: 30 })
+  const seed = Math.floor(Math.random() * 2 ** 31)
+  t.diagnostic(`seed ${seed}`)
+  const all: Awaited<ReturnType<typeof open>>[] = []
+  while (all.length < 8) all.push(await open())
+  await Promise.all(
+    all.map(async ({ client, connection, tunnel }, i) => {
+      const [near, far] = [client.release(), connection.release()]
+      const [up, down] = [3_000_000, 2_000_000]
+      const sent = Promise.all([sendRandomly(near, up, seeded(seed + i)), sendRandomly(far, down, seeded(seed - i))])
+      const [gotUp, gotDown] = await Promise.all([receiveRandomly(far, seeded(i)), receiveRandomly(near, seeded(-i))])
+      const [sentUp, sentDown] = await sent
+      assert.deepEqual(gotUp, { digest: sentUp, bytes: up })
+      assert.deepEqual(gotDown, { digest: sentDown, bytes: down })
+      const { bytesFromClient, bytesFromBackend } = await tunnel.ended
+      assert.deepEqual([bytesFromClient, bytesFromBackend], [up, down])
+    }),
+  )
+  assert.ok(
+    gateway.opened.some(({ offloaded }) => offloaded),
+    'no tunnel left JavaScript',
+  )
+})
+
+test('hands a silent tunnel over after asyncDelay, and counts on', native, async t => {
+  const { open } = await stage(t, echo(), { ...offload, asyncDelay: 50 })
+  const { client, tunnel } = await open()
+  assert.equal((await client.send('before').readExact(6)).toString(), 'before')
+  assert.equal(tunnel.offloaded, false)
+  await eventually(() => tunnel.offloaded)
+  assert.equal((await client.send('after').readExact(5)).toString(), 'after')
+  assert.deepEqual([tunnel.bytesFromClient, tunnel.bytesFromBackend], [11, 11])
+  client.end()
+  await client.readAll()
+  const end = await tunnel.ended
+  assert.deepEqual([end.reason, end.bytesFromClient, tunnel.bytesFromClient], ['finished', 11, 11])
+})
+
+test('spreads tunnels over threads', native, async t => {
+  const threads = (): number => readdirSync('/proc/self/task').length
+  const { open } = await stage(t, echo(), { ...offload, threads: 5 })
+  const before = threads()
+  const clients: Awaited<ReturnType<typeof open>>[] = []
+  while (clients.length < 10) clients.push(await open())
+  assert.ok(threads() >= before + 4, `${before} threads, then ${threads()}`)
+  for (const { client } of clients) assert.equal((await client.send('echo').readExact(4)).toString(), 'echo')
+})
+
+test('leaves no descriptor of tunnels that ended in every way', native, async t => {
+  const { open } = await stage(t, record(), { ...offload, polite: true })
+  const bulk = Buffer.alloc(2_000_000)
+  const ways: ((one: Awaited<ReturnType<typeof open>>) => void)[] = [
+    ({ client, connection }) => {
+      client.end()
+      connection.end()
+    },
+    ({ client }) => client.reset(),
+    ({ connection }) => connection.reset(),
+    ({ tunnel }) => void tunnel.close(),
+    ({ client, connection }) => {
+      client.socket.pause()
+      connection.socket.write(bulk)
+      setImmediate(() => connection.reset())
+    },
+  ]
+  const round = async (): Promise<void> => {
+    for (const way of [...ways, ...ways]) {
+      const one = await open()
+      way(one)
+      await one.tunnel.ended
+      one.client.destroy()
+      one.connection.socket.destroy()
+      await Promise.all([one.client.closed, one.connection.closed])
+    }
+  }
+  const descriptors = (): number => readdirSync('/proc/self/fd').length
+  await round()
+  const first = descriptors()
+  await round()
+  await round()
+  await eventually(() => assert.equal(descriptors(), first))
+})
+
+/** A gateway in a process of its own. */
+async function child(t: TestContext, where: '' | 'worker') {
+  const backend = await startBackend(record())
+  t.after(backend.close)
+  const gateway = fork(new URL('offload-child.ts', import.meta.url), [String(backend.port), where], {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  })
+  t.after(() => void gateway.kill('SIGKILL'))
+  const [{ port }] = (await once(gateway, 'message')) as [{ port: number }]
+  const opened = once(gateway, 'message')
+  const { client } = await openTunnel(port, '/')
+  t.after(() => client.destroy())
+  assert.deepEqual((await opened)[0], { offloaded: true })
+  return { gateway, client, connection: await backend.connection() }
+}
+
+test('holds its process as long as it is open, and no longer', native, async t => {
+  const { gateway, client, connection } = await child(t, '')
+  client.send('alive')
+  await connection.readExact(5)
+  assert.equal(gateway.exitCode, null)
+  client.end()
+  await connection.readAll()
+  connection.end()
+  const [code] = await once(gateway, 'exit')
+  assert.equal(code, 0)
+})
+
+test('ends with the worker that it belongs to', native, async t => {
+  const { gateway, client, connection } = await child(t, 'worker')
+  client.send('alive')
+  await connection.readExact(5)
+  gateway.send('terminate')
+  await Promise.all([client.readAll(), connection.readAll()])
+  assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
+})
+
+test('is no error where the addon is missing', () => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `import { addon, unavailable } from '@ws-tunnel/native'
+       import { createTunnelProxy } from '@ws-tunnel/core'
+       createTunnelProxy({ target: 'ws://127.0.0.1:1/', async: true })
+       console.log(addon, unavailable instanceof Error)`,
+    ],
+    // Where node-gyp-build is told to look.
+    { cwd: new URL('.', import.meta.url), env: { ...process.env, '@WS_TUNNEL/NATIVE_PREBUILD': tmpdir() } },
+  )
+  assert.deepEqual([status, String(stdout), String(stderr)], [0, 'undefined true\n', ''])
+})
+
+/** How many of this process's epoll sets look at the connection. */
+function watchers(fd: number): number {
+  const inode = `ino:${fstatSync(fd).ino.toString(16)} `
+  const sets = readdirSync('/proc/self/fdinfo').filter(each => {
+    try {
+      return readFileSync(`/proc/self/fdinfo/${each}`, 'utf8').includes(inode)
+    } catch {
+      return false
+    }
+  })
+  return sets.length
+}
+
+test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
+  const door = addon
+  assert.ok(door)
+  const { open } = await stage(t, echo(), offload)
+  // Somebody listens from here on.
+  await open()
+  const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
+  t.after(() => void server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const pair = async (): Promise<{ client: Socket; fd: number }> => {
+    const client = connectTcp(port, '127.0.0.1')
+    const [socket] = (await once(server, 'connection')) as [Socket & { _handle: { fd: number } }]
+    t.after(() => {
+      client.destroy()
+      socket.destroy()
+    })
+    return { client, fd: socket._handle.fd }
+  }
+  const one = await pair()
+  const two = await pair()
+  const nothing = Buffer.alloc(0)
+  const slot = door.adopt(one.fd, two.fd, nothing, nothing, 0)
+  await eventually(() => assert.deepEqual([watchers(one.fd), watchers(two.fd)], [1, 1]))
+  door.cut(slot)
+  await eventually(() => assert.throws(() => door.idle(slot), RangeError))
+  assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
+  // Of a tunnel whose memory is given back.
+  one.client.write('late')
+  two.client.write('late')
+})
+
+test('refuses what is no tunnel, without harm', native, () => {
+  const door = addon
+  assert.ok(door)
+  const nothing = Buffer.alloc(0)
+  assert.throws(() => door.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
+  assert.throws(() => door.adopt(0, 0, nothing, nothing, 99), /no such thread/)
+  assert.throws(() => door.end(4_000_000_000), RangeError)
+  assert.throws(() => door.bytesFromClient('x' as unknown as number), RangeError)
+  assert.throws(() => (door.end as () => void)(), TypeError)
+  assert.throws(() => door.dial('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
+  assert.throws(() => door.connected(4_000_000_000), RangeError)
+})

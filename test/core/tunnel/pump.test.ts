@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { Pump } from '../../../packages/core/src/tunnel/pump.ts'
+import { eventually } from '../../support/gate.ts'
+import { Reader } from '../../support/reader.ts'
+
+/** Both ends of one TCP connection. */
+async function pair(t: TestContext): Promise<[Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const near = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+  const [far] = (await once(server, 'connection')) as [Socket]
+  server.close()
+  for (const socket of [near, far]) socket.on('error', () => {})
+  t.after(() => {
+    near.destroy()
+    far.destroy()
+  })
+  return [near, far]
+}
+
+/** No socket to the pump, which then reads as from any stream. */
+function anotherKind(socket: Socket): Duplex {
+  return new Duplex({
+    read() {},
+    write: (chunk, _encoding, done) => void socket.write(chunk, done),
+    final: done => void socket.end(done),
+  })
+}
+
+/** A pump between two connections, with what feeds it and what it feeds. */
+async function pumping(t: TestContext, first: Buffer[] = [], wrap: (socket: Socket) => Duplex = socket => socket) {
+  const [sender, source] = await pair(t)
+  const [socket, receiver] = await pair(t)
+  const sink = wrap(socket)
+  const running = new Pump(source, sink, first)
+  return { sender, source, sink, receiver, running }
+}
+
+test('moves what came before the pump first', async t => {
+  const { sender, receiver, running } = await pumping(t, [Buffer.from('early '), Buffer.alloc(0), Buffer.from('bird ')])
+  sender.end('worm')
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'early bird worm')
+  assert.equal(running.bytes, 15)
+})
+
+test('passes FIN on, and leaves the way back open', async t => {
+  const { sender, sink, source, receiver } = await pumping(t)
+  const reader = new Reader(receiver)
+  sender.end()
+  assert.equal((await reader.readAll()).length, 0)
+  assert.equal(sink.destroyed || source.destroyed, false)
+  receiver.write('back')
+  const [chunk] = (await once(sink, 'data')) as [Buffer]
+  assert.equal(chunk.toString(), 'back')
+})
+
+test('reads the source only while the sink takes what it gets', async t => {
+  const { sender, source, sink, receiver, running } = await pumping(t)
+  const bytes = randomBytes(24_000_000)
+  sender.write(bytes)
+  await eventually(() => sink.writableNeedDrain && source.isPaused())
+  const stalledAt = running.bytes
+  const held = sink.writableLength + source.readableLength
+  assert.ok(stalledAt < bytes.length, 'all was taken without a reader')
+  assert.ok(held <= 4 * 65_536, `${held} bytes are held`)
+  sender.end()
+  assert.ok((await new Reader(receiver).readAll()).equals(bytes))
+  assert.equal(running.bytes, bytes.length)
+})
+
+test('stops when it is flushed, and hands on what was received', async t => {
+  const { sender, source, sink, receiver, running } = await pumping(t, [], anotherKind)
+  const listeners = (stream: Duplex): number[] => ['data', 'end', 'drain'].map(name => stream.listenerCount(name))
+  source.pause()
+  sender.write('received')
+  await eventually(() => source.readableLength === 8)
+  running.flush()
+  assert.equal(running.bytes, 8)
+  sink.end()
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'received')
+  const [fresh] = await pair(t)
+  assert.deepEqual(listeners(source)[0], listeners(fresh)[0])
+  assert.deepEqual(listeners(sink)[2], 0)
+})
+
+test('hands on what a source had received when it was reset', async t => {
+  const { sender, source, sink, receiver, running } = await pumping(t, [], anotherKind)
+  source.pause()
+  sender.write('last words')
+  await eventually(() => source.readableLength === 10)
+  sender.resetAndDestroy()
+  await new Promise(resolve => source.once('close', resolve))
+  running.flush()
+  sink.end()
+  assert.equal((await new Reader(receiver).readAll()).toString(), 'last words')
+})
+
+for (const [kind, wrap] of [
+  ['a socket', (socket: Socket) => socket],
+  ['another stream', anotherKind],
+] as const) {
+  test(`keeps every byte and their order to ${kind}, in pieces of any size, to a reader that stops now and then`, async t => {
+    const { sender, receiver, running } = await pumping(t, [], wrap)
+    const bytes = randomBytes(12_000_000)
+    const sizes = [1, 64, 4_095, 4_097, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000]
+    const send = async (): Promise<void> => {
+      for (let at = 0, i = 0; at < bytes.length; i++) {
+        const piece = bytes.subarray(at, at + (sizes[i % sizes.length] as number))
+        at += piece.length
+        if (!sender.write(piece)) await once(sender, 'drain')
+        else await new Promise(setImmediate)
+      }
+      sender.end()
+    }
+    const received: Buffer[] = []
+    receiver.on('data', chunk => {
+      received.push(chunk)
+      if (received.length % 10 !== 0) return
+      receiver.pause()
+      setImmediate(() => receiver.resume())
+    })
+    await Promise.all([send(), once(receiver, 'end')])
+    assert.ok(Buffer.concat(received).equals(bytes))
+    assert.equal(running.bytes, bytes.length)
+  })
+}
+
+test('reads on after a flush, and keeps nothing', async t => {
+  const { sender, source, sink, receiver, running } = await pumping(t)
+  running.flush()
+  source.resume()
+  sender.end(randomBytes(200_000))
+  await once(source, 'end')
+  assert.equal(running.bytes, 0)
+  sink.end()
+  assert.equal((await new Reader(receiver).readAll()).length, 0)
+})
+
+test('drops what comes for a sink that is gone, and throws at nobody', async t => {
+  const { sender, sink, running } = await pumping(t)
+  sink.destroy()
+  sender.write('too late')
+  await eventually(() => running.bytes === 8)
+})

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Traffic } from '../../../packages/core/src/tunnel/traffic.ts'
+import type { Tunnel, TunnelEnd } from '../../../packages/core/src/tunnel/tunnel.ts'
+
+/** As much of a tunnel as is counted. */
+function moving(): Tunnel & { bytesFromClient: number; bytesFromBackend: number; end: () => void } {
+  const { promise: ended, resolve } = Promise.withResolvers<TunnelEnd>()
+  const tunnel = { bytesFromClient: 0, bytesFromBackend: 0, ended, end: () => resolve(tunnel as never) }
+  return tunnel as never
+}
+
+test('counts each byte of a tunnel once, while it is open and after', async () => {
+  const traffic = new Traffic()
+  traffic.add(1, 2)
+  const tunnel = moving()
+  const followed = traffic.follow(tunnel)
+  tunnel.bytesFromClient = 10
+  tunnel.bytesFromBackend = 20
+  assert.deepEqual([traffic.sent, traffic.received], [11, 22])
+  tunnel.bytesFromClient = 15
+  assert.deepEqual([traffic.sent, traffic.received], [16, 22])
+  tunnel.bytesFromClient = 16
+  tunnel.end()
+  await followed
+  assert.deepEqual([traffic.sent, traffic.received], [17, 22])
+})
+
+test('looks through many tunnels no more often than every 50 ms, and loses nothing', async t => {
+  let now = 1_000
+  t.mock.method(performance, 'now', () => now)
+  const traffic = new Traffic()
+  const tunnels = Array.from({ length: 500 }, moving)
+  const followed = tunnels.map(tunnel => traffic.follow(tunnel))
+  const move = (): void => {
+    for (const tunnel of tunnels) tunnel.bytesFromClient += 3
+  }
+  move()
+  assert.equal(traffic.sent, 1_500)
+  move()
+  now += 49
+  assert.equal(traffic.sent, 1_500)
+  tunnels[0]?.end()
+  await followed[0]
+  assert.equal(traffic.sent, 1_503, 'that of an ended one is known')
+  now += 1
+  assert.equal(traffic.sent, 3_000)
+  move()
+  for (const tunnel of tunnels) tunnel.end()
+  await Promise.all(followed)
+  assert.equal(traffic.sent, 4_500 - 3)
+})

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { Tunnel, WsTunnelOptions } from '@ws-tunnel/core'
+import { type BackendConnection, record, startBackend, switching } from '../../support/backend.ts'
+import { openTunnel, type RawClient } from '../../support/client.ts'
+import { eventually, openHandles, within } from '../../support/gate.ts'
+import { async } from '../../support/pump.ts'
+import * as certificates from '../../support/tls.ts'
+import { GIGABYTE, MAX_CHUNK, offer, polite, receiveRandomly, stage } from '../stage.ts'
+
+/** A gateway in its own process, so that nothing but it counts in its memory. */
+async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: boolean) {
+  const child: ChildProcess = fork(
+    new URL('measured-gateway.ts', import.meta.url),
+    [JSON.stringify(options), tls ? 'tls' : ''],
+    {
+      execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
+    },
+  )
+  t.after(() => {
+    child.kill('SIGKILL')
+  })
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  return {
+    port,
+    memory: async (): Promise<NodeJS.MemoryUsage> => {
+      child.send('memory')
+      const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage]
+      return usage
+    },
+    /** Bytes in the old space, of which no collection was asked for. */
+    old: async (): Promise<number> => {
+      child.send('old')
+      const [bytes] = (await once(child, 'message')) as [number]
+      return bytes
+    },
+  }
+}
+
+const stalls: [stalled: 'client' | 'backend', wire: 'TCP' | 'TLS'][] = [
+  ['client', 'TCP'],
+  ['backend', 'TCP'],
+  ['client', 'TLS'],
+  ['backend', 'TLS'],
+]
+
+for (const [stalled, wire] of stalls) {
+  test(`grows by no more than 4 MB while a gigabyte is offered to a ${stalled} that reads nothing, over ${wire}`, async t => {
+    const tls = wire === 'TLS'
+    const backend = await startBackend(switching({ after: () => {} }), tls ? { tls: certificates.server } : {})
+    t.after(backend.close)
+    const target = `${tls ? 'wss' : 'ws'}://localhost:${backend.port}/`
+    const gateway = await measuredGateway(t, { target, async, tls: { ca: certificates.ca } }, tls)
+    const open = async (n: number): Promise<[reader: Socket, sender: Socket]> => {
+      const { client } = await openTunnel(
+        gateway.port,
+        '/',
+        tls ? { tls: { ca: certificates.ca, servername: 'localhost' } } : {},
+      )
+      t.after(() => client.destroy())
+      const [near, far] = [client.release(), (await backend.connection(n)).release()]
+      return stalled === 'client' ? [near, far] : [far, near]
+    }
+
+    // The first bytes let the allocator and the compiler take what they need once.
+    for (let n = 0; n < 2; n++) {
+      const [reader, sender] = await open(n)
+      const all = receiveRandomly(reader, () => 1)
+      for (let left = 500; left > 0; left--) if (!sender.write(Buffer.alloc(MAX_CHUNK))) await once(sender, 'drain')
+      sender.end()
+      assert.equal((await all).bytes, 500 * MAX_CHUNK)
+      reader.end()
+    }
+    const before = await gateway.memory()
+    const [reader, sender] = await open(2)
+    reader.pause()
+    const taken = await within(20_000, 'backpressure', offer(sender))
+    const during = await gateway.memory()
+    assert.ok(taken < GIGABYTE / 4, `${taken} bytes were taken for a reader that reads nothing`)
+    const grown = (key: 'rss' | 'external' | 'arrayBuffers'): number => during[key] - before[key]
+    t.diagnostic(
+      `taken ${taken}, grown: rss ${grown('rss')}, external ${grown('external')}, arrayBuffers ${grown('arrayBuffers')}`,
+    )
+    for (const key of ['rss', 'external', 'arrayBuffers'] as const) {
+      assert.ok(grown(key) <= 4_000_000, `${key} grew by ${grown(key)}`)
+    }
+    const all = receiveRandomly(reader, () => 1)
+    sender.end()
+    assert.equal((await all).bytes, taken)
+  })
+}
+
+test('holds little of the heap for an idle tunnel, and gives it back', async t => {
+  const backend = await startBackend(switching({ after: () => {} }))
+  t.after(backend.close)
+  const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
+  const heapWith = async (tunnels: number): Promise<number> => {
+    const clients: RawClient[] = []
+    while (clients.length < tunnels) {
+      const some = await Promise.all(Array.from({ length: 50 }, () => openTunnel(gateway.port, '/')))
+      clients.push(...some.map(({ client }) => client))
+    }
+    const { heapUsed } = await gateway.memory()
+    for (const client of clients) client.end()
+    for (const connection of backend.connections) connection.release().resume().end()
+    await Promise.all(clients.map(({ closed }) => closed))
+    return heapUsed
+  }
+  await heapWith(1_000)
+  const [few, many, again] = [await heapWith(100), await heapWith(1_100), await heapWith(100)]
+  const each = (many - few) / 1_000
+  t.diagnostic(`${each} bytes for each, ${again - few} more than before with as many`)
+  // Two idle sockets of Node hold 2,000 by themselves.
+  assert.ok(each < (async ? 4_000 : 8_000), `${each} bytes`)
+  assert.ok(again - few < 500_000, `${again - few} bytes more than before`)
+})
+
+test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
+  const { gateway, backend } = await stage(t, record(), { idleTimeout: 60_000, maxLifetime: 120_000 })
+  const ways: ((client: RawClient, connection: BackendConnection, tunnel: Tunnel) => void)[] = [
+    client => client.end(),
+    (_, connection) => connection.end(),
+    client => client.reset(),
+    (_, connection) => connection.reset(),
+    client => client.destroy(),
+    (_, __, tunnel) => void tunnel.close(),
+    (client, connection) => {
+      client.end()
+      connection.reset()
+    },
+    (client, connection) => {
+      client.reset()
+      connection.reset()
+    },
+    (client, _, tunnel) => {
+      client.send('x')
+      void tunnel.close()
+    },
+  ]
+  const one = async (i: number): Promise<void> => {
+    const { client } = await openTunnel(gateway.port, `/${i}`)
+    const tunnel = gateway.opened.findLast(({ facts }) => facts.url === `/${i}`)
+    const connection = backend.connections.findLast(({ requests }) => requests[0]?.path === `/${i}`)
+    assert.ok(tunnel && connection)
+    polite({ client, connection })
+    ways[i % ways.length]?.(client, connection, tunnel)
+    await Promise.all([client.closed, connection.closed, tunnel.ended])
+  }
+  const run = async (from: number, to: number): Promise<void> => {
+    for (let at = from; at < to; at += 100) {
+      await Promise.all(Array.from({ length: Math.min(100, to - at) }, (_, i) => one(at + i)))
+    }
+    await eventually(() => new Promise<boolean>(resolve => gateway.server.getConnections((_, n) => resolve(n === 0))))
+    assert.equal(gateway.proxy.tunnels.size, 0)
+  }
+  const listeners = (): unknown[] =>
+    [gateway.server, backend.server, process].map(emitter =>
+      emitter.eventNames().map(name => [name, emitter.listenerCount(name as 'exit')]),
+    )
+  await run(0, 100)
+  const [handles, heard] = [openHandles(), listeners()]
+  await run(100, 2_100)
+  await eventually(() => assert.deepEqual(openHandles(), handles))
+  assert.deepEqual(listeners(), heard)
+  assert.deepEqual([gateway.opened.length, gateway.ends.length], [2_100, 2_100])
+  assert.equal(new Set(gateway.ends.map(({ tunnel }) => tunnel)).size, 2_100)
+})
+
+test('lets what a tunnel leaves behind be collected with the young', async t => {
+  const backend = await startBackend(switching({ after: connection => connection.end() }))
+  t.after(backend.close)
+  const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
+  const run = async (tunnels: number): Promise<void> => {
+    const one = async (): Promise<void> => {
+      const { client } = await openTunnel(gateway.port, '/')
+      client.end()
+      await client.closed
+    }
+    for (let left = tunnels; left > 0; left -= 40) await Promise.all(Array.from({ length: 40 }, one))
+  }
+  await run(2_000)
+  const before = await gateway.old()
+  await run(4_000)
+  const each = ((await gateway.old()) - before) / 4_000
+  t.diagnostic(`${each} bytes of the old space for each`)
+  assert.ok(each < 1_600, `${each} bytes of each tunnel live to the next full collection`)
+})

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { type AddressInfo, connect as connectTcp, createServer, Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { type Backend, echo, record, startBackend, switching } from '../../support/backend.ts'
+import { connect, openTunnel, upgradeRequest } from '../../support/client.ts'
+import { eventually, within } from '../../support/gate.ts'
+import { async } from '../../support/pump.ts'
+import * as certificates from '../../support/tls.ts'
+import { type Gateway, startGateway } from '../gateway.ts'
+import { ended, offer, receiveRandomly, seeded, sendRandomly, stage, WIRES } from '../stage.ts'
+
+for (const [front, back] of WIRES) {
+  test(`carries both directions byte for byte, both full at once, from ${front} to ${back}`, async t => {
+    const { gateway, open } = await stage(t, record(), { front, back })
+    const seed = Math.floor(Math.random() * 2 ** 31)
+    t.diagnostic(`seed ${seed}`)
+    const { client, connection } = await open()
+    const [near, far] = [client.release(), connection.release()]
+    const [up, down] = [3_000_000, 4_000_000]
+    const [sentUp, sentDown, gotUp, gotDown] = await Promise.all([
+      sendRandomly(near, up, seeded(seed)),
+      sendRandomly(far, down, seeded(seed + 1)),
+      receiveRandomly(far, seeded(seed + 2)),
+      receiveRandomly(near, seeded(seed + 3)),
+    ])
+    assert.deepEqual(gotUp, { digest: sentUp, bytes: up })
+    assert.deepEqual(gotDown, { digest: sentDown, bytes: down })
+    const { reason, bytesFromClient, bytesFromBackend, error } = await gateway.end()
+    assert.deepEqual([reason, bytesFromClient, bytesFromBackend, error], ['finished', up, down, undefined])
+  })
+}
+
+test('carries what came in the same packet as the heads, both ways, before all else', async t => {
+  const { gateway, backend } = await stage(t, echo({ early: 'glued to the 101, ' }))
+  const client = await connect(gateway.port)
+  t.after(() => client.destroy())
+  client.send(`${upgradeRequest('/')}glued to the request, `)
+  await backend.connection()
+  assert.equal((await client.answer()).statusCode, 101)
+  client.end('and more')
+  assert.equal((await client.readAll()).toString(), 'glued to the 101, glued to the request, and more')
+  const { bytesFromClient, bytesFromBackend } = await gateway.end()
+  assert.deepEqual([bytesFromClient, bytesFromBackend], [30, 48])
+})
+
+for (const [front, back] of WIRES) {
+  for (const first of ['client', 'backend'] as const) {
+    test(`passes the FIN of the ${first} on and lets the other direction live, from ${front} to ${back}`, async t => {
+      const { gateway, open } = await stage(t, record(), { front, back })
+      const [gone, stays] = ended(await open(), first)
+      gone.end('last words')
+      assert.equal((await stays.readAll()).toString(), 'last words')
+      const after = Buffer.alloc(300_000, 'after the FIN ')
+      stays.socket.write(after)
+      assert.ok((await gone.readExact(after.length)).equals(after))
+      assert.equal(gateway.ends.length, 0)
+      stays.end('and bye')
+      assert.equal((await gone.readAll()).toString(), 'and bye')
+      const end = await gateway.end()
+      const [fromGone, fromStays] =
+        first === 'client' ? [end.bytesFromClient, end.bytesFromBackend] : [end.bytesFromBackend, end.bytesFromClient]
+      assert.deepEqual([end.reason, fromGone, fromStays], ['finished', 10, 300_007])
+    })
+  }
+}
+
+for (const first of ['client', 'backend'] as const) {
+  test(`lets the ${first} close at once, and still hears the other out`, async t => {
+    const { gateway, open } = await stage(t, record())
+    const [gone, stays] = ended(await open(), first)
+    gone.end()
+    await stays.readAll()
+    stays.end()
+    assert.equal((await gone.readAll()).length, 0)
+    assert.equal((await gateway.end()).reason, 'finished')
+  })
+
+  test(`takes a FIN of the ${first} in the same packet as its head`, async t => {
+    const { gateway, backend } = await stage(
+      t,
+      switching({
+        early: first === 'backend' ? 'bye' : '',
+        after: connection => {
+          if (first === 'backend') connection.end()
+        },
+      }),
+    )
+    if (first === 'backend') {
+      const { client } = await openTunnel(gateway.port, '/')
+      t.after(() => client.destroy())
+      assert.equal((await client.readAll()).toString(), 'bye')
+      client.end('hello')
+      assert.equal((await (await backend.connection()).readAll()).toString(), 'hello')
+      assert.equal((await gateway.end()).reason, 'finished')
+    } else {
+      // A client that sends its FIN before the 101 has left: nobody is there to read the answer to the end.
+      const client = await connect(gateway.port)
+      client.end(upgradeRequest('/'))
+      await eventually(() => gateway.errors.length === 1)
+      assert.match(String(gateway.errors[0]), /WST_ERR_CLIENT_GONE/)
+      assert.equal(gateway.opened.length, 0)
+    }
+  })
+}
+
+/** A TCP hop that can break off with RST: a TLS socket has no way to. */
+async function breakable(
+  t: TestContext,
+  port: number,
+): Promise<{ port: number; reset: (side: 'from' | 'to') => void }> {
+  const hops: Record<'from' | 'to', Socket>[] = []
+  const server = createServer({ allowHalfOpen: true }, from => {
+    const to = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true })
+    hops.push({ from, to })
+    for (const socket of [from, to]) socket.on('error', () => {})
+    from.pipe(to)
+    to.pipe(from)
+  })
+  t.after(() => {
+    server.close()
+    for (const { from, to } of hops) {
+      from.destroy()
+      to.destroy()
+    }
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return { port: (server.address() as AddressInfo).port, reset: side => hops.at(-1)?.[side].resetAndDestroy() }
+}
+
+for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
+  for (const first of ['client', 'backend'] as const) {
+    test(`delivers what the ${first} sent before its RST, then FIN within a second, from ${front} to ${back}`, async t => {
+      const backend = await startBackend(record(), back === 'TLS' ? { tls: certificates.server } : {})
+      t.after(backend.close)
+      const behind = await breakable(t, backend.port)
+      const gateway = await startGateway(
+        t,
+        { target: `${back === 'TLS' ? 'wss' : 'ws'}://localhost:${behind.port}/`, tls: { ca: certificates.ca } },
+        front === 'TLS' ? { tls: certificates.server } : {},
+      )
+      const before = await breakable(t, gateway.port)
+      const { client } = await openTunnel(
+        before.port,
+        '/',
+        front === 'TLS' ? { tls: { ca: certificates.ca, servername: 'localhost' } } : {},
+      )
+      t.after(() => client.destroy())
+      const connection = await backend.connection()
+      const [gone, stays] = ended({ client, connection }, first)
+      const words = Buffer.alloc(200_000, 'last words ')
+      gone.socket.write(words)
+      const [tunnel] = gateway.opened
+      await eventually(() => tunnel?.[first === 'client' ? 'bytesFromClient' : 'bytesFromBackend'] === words.length)
+      if (first === 'client') before.reset('to')
+      else behind.reset('from')
+      assert.ok((await within(1_000, 'FIN', stays.readAll())).equals(words))
+      assert.equal(stays.error, undefined, 'RST was passed on')
+      // The other side answers the FIN with its own, as a well-behaved one does.
+      stays.end()
+      const end = await within(1_000, 'the end', gateway.end())
+      assert.equal(end.reason, `${first}-error`)
+      assert.equal((end.error as NodeJS.ErrnoException).code, 'ECONNRESET')
+    })
+  }
+}
+
+for (const first of ['client', 'backend'] as const) {
+  test(`delivers to a slow reader what came before the RST of the ${first}`, async t => {
+    const { open } = await stage(t, record())
+    const one = await open()
+    const [gone, stays] = ended(one, first)
+    stays.socket.pause()
+    const words = Buffer.alloc(1_000_000, 'last words ')
+    gone.socket.write(words)
+    await eventually(() => one.tunnel[first === 'client' ? 'bytesFromClient' : 'bytesFromBackend'] === words.length)
+    gone.reset()
+    stays.socket.resume()
+    assert.ok((await stays.readAll()).equals(words))
+  })
+
+  test(`ends within two seconds on a RST of the ${first} that comes while the other side reads nothing`, async t => {
+    const { gateway, open } = await stage(t, record())
+    const [gone, stays] = ended(await open(), first)
+    stays.socket.pause()
+    await offer(gone.socket)
+    gone.reset()
+    const { reason } = await within(2_000, 'the end', gateway.end())
+    assert.equal(reason, `${first}-error`)
+  })
+
+  test(`ends on a socket of the ${first} that is destroyed without FIN being awaited`, async t => {
+    const { gateway, open } = await stage(t, record())
+    const [gone, stays] = ended(await open(), first)
+    gone.socket.destroy()
+    assert.equal((await within(1_000, 'FIN', stays.readAll())).length, 0)
+    stays.end()
+    await gateway.end()
+  })
+}
+
+test('ends a tunnel by its own close(), once, delivering what was received', async t => {
+  const { gateway, open } = await stage(t, record())
+  const { client, connection, tunnel } = await open()
+  client.send('from the client')
+  await connection.write('from the backend')
+  await eventually(() => tunnel.bytesFromClient === 15 && tunnel.bytesFromBackend === 16)
+  const [first, second] = await Promise.all([tunnel.close(), tunnel.close('shutdown')])
+  assert.equal(first, second)
+  assert.equal(first.reason, 'closed')
+  assert.equal((await client.readAll()).toString(), 'from the backend')
+  assert.equal((await connection.readAll()).toString(), 'from the client')
+  assert.equal(await tunnel.ended, first)
+  assert.deepEqual(
+    gateway.ends.map(({ end }) => end),
+    [first],
+  )
+})
+
+for (const stalled of ['client', 'backend'] as const) {
+  test(`delivers to a ${stalled} that reads again what was received and not yet moved at close()`, async t => {
+    const { gateway, open } = await stage(t, record())
+    const one = await open()
+    const [reader, sender] = ended(one, stalled)
+    const key = stalled === 'client' ? 'bytesFromBackend' : 'bytesFromClient'
+    const socket = reader.release()
+    await offer(sender.socket)
+    const moved = one.tunnel[key]
+    const closed = one.tunnel.close()
+    const { bytes } = await receiveRandomly(socket, () => 1)
+    socket.end()
+    const end = await closed
+    assert.equal(bytes, end[key])
+    assert.ok(moved > 0 && bytes >= moved, 'nothing was waiting')
+    assert.equal(end, await gateway.end())
+  })
+}
+
+test('cuts an end that does not hear its FIN, within a second', async t => {
+  const { gateway, open } = await stage(t, record())
+  const { client, connection, tunnel } = await open()
+  client.socket.pause()
+  connection.socket.pause()
+  const { reason } = await within(1_500, 'the end', tunnel.close())
+  assert.equal(reason, 'closed')
+  assert.equal(gateway.proxy.tunnels.size, 0)
+})
+
+test('tells what is known of a tunnel while it is open', async t => {
+  const { gateway, backend } = await stage(t, echo({ token: 'WEBSOCKET' }))
+  const before = Date.now()
+  const { client } = await openTunnel(gateway.port, '/room?x=1', { token: 'WebSocket' })
+  t.after(() => client.destroy())
+  const [tunnel] = gateway.proxy.tunnels
+  assert.ok(tunnel)
+  assert.equal(tunnel.offloaded, async)
+  const { handshakeTime, ...facts } = tunnel.facts
+  assert.ok(handshakeTime > 0 && handshakeTime < 60_000)
+  assert.deepEqual(facts, {
+    clientAddress: '127.0.0.1',
+    url: '/room?x=1',
+    route: 0,
+    target: backend.address,
+    member: undefined,
+    protocol: 'WebSocket',
+  })
+  assert.ok(tunnel.openedAt >= before && tunnel.openedAt <= Date.now())
+  client.send('12345')
+  await client.readExact(5)
+  assert.deepEqual([tunnel.bytesFromClient, tunnel.bytesFromBackend], [5, 5])
+  assert.ok(tunnel.idle >= 0 && tunnel.idle < 60_000)
+})
+
+test('turns TCP keep-alive and no-delay on at both ends', async t => {
+  const spies = {
+    setNoDelay: t.mock.method(Socket.prototype, 'setNoDelay'),
+    setKeepAlive: t.mock.method(Socket.prototype, 'setKeepAlive'),
+  }
+  const { gateway, backend, open } = await stage(t, echo(), { keepAlive: 12_345, async: false })
+  await open()
+  const last = (name: keyof typeof spies, is: (socket: Socket) => boolean): unknown[] | undefined =>
+    spies[name].mock.calls.findLast(call => is(call.this as unknown as Socket))?.arguments
+  const ends: ((socket: Socket) => boolean)[] = [
+    ({ localPort }) => localPort === gateway.port,
+    ({ remotePort }) => remotePort === backend.port,
+  ]
+  for (const is of ends) {
+    assert.deepEqual(last('setNoDelay', is), [true])
+    assert.deepEqual(last('setKeepAlive', is), [true, 12_345])
+  }
+})
+
+test('arms keep-alive in the kernel, and leaves it off for 0', { skip: !existsSync('/proc/net/tcp') }, async t => {
+  /** Kind of the timer that runs for the gateway's ends: 2 is keep-alive. */
+  const timers = (gateway: Gateway, backend: Backend): string[] => {
+    const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
+    return readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .map(line => line.trim().split(/\s+/))
+      .filter(
+        ([, local = '', remote = '', state]) =>
+          state === '01' && (local.endsWith(`:${hex(gateway.port)}`) || remote.endsWith(`:${hex(backend.port)}`)),
+      )
+      .map(([, , , , , timer = '']) => timer.slice(0, 2))
+  }
+  const on = await stage(t, echo(), { keepAlive: 30_000 })
+  await on.open()
+  await eventually(() => assert.deepEqual(timers(on.gateway, on.backend), ['02', '02']))
+  const off = await stage(t, echo(), { keepAlive: 0 })
+  await off.open()
+  await eventually(() => assert.deepEqual(timers(off.gateway, off.backend), ['00', '00']))
+})

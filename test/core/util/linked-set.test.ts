@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inspect } from 'node:util'
+import fc from 'fast-check'
+import { LinkedSet } from '../../../packages/core/dist/linked-set.js'
+
+interface Item {
+  readonly name: number
+}
+
+const items: readonly Item[] = Array.from({ length: 8 }, (_, name) => ({ name }))
+
+test('holds the same as a Set in the same order, whatever comes and goes', () => {
+  const steps = fc.array(fc.tuple(fc.boolean(), fc.constantFrom(...items)), { maxLength: 60 })
+  fc.assert(
+    fc.property(steps, list => {
+      const ours = new LinkedSet<Item>()
+      const set = new Set<Item>()
+      for (const [comes, item] of list) {
+        if (comes) {
+          ours.add(item)
+          set.add(item)
+        } else assert.equal(ours.delete(item), set.delete(item))
+        assert.equal(ours.size, set.size)
+        assert.deepEqual([...ours], [...set])
+        for (const each of items) assert.equal(ours.has(each), set.has(each))
+      }
+    }),
+  )
+})
+
+test('passes over what goes while it is walked through', () => {
+  const [a, b, c] = items as [Item, Item, Item]
+  const set = new LinkedSet<Item>().add(a).add(b).add(c)
+  const met: Item[] = []
+  for (const item of set) {
+    met.push(item)
+    if (item === a) set.delete(b)
+  }
+  assert.deepEqual(met, [a, c])
+})
+
+test('lets an object be in several sets at a time, and shows nothing of it on the object', () => {
+  const item = { name: 1 }
+  const [one, two] = [new LinkedSet<Item>().add(item), new LinkedSet<Item>().add(item)]
+  one.delete(item)
+  assert.deepEqual([one.has(item), two.has(item)], [false, true])
+  assert.deepEqual([inspect(item), inspect(two)], ['{ name: 1 }', 'Set(1) { { name: 1 } }'])
+})
+
+test('has what a Set has', () => {
+  const [a, b] = items as [Item, Item]
+  const set = new LinkedSet<Item>().add(a)
+  const heard: unknown[] = []
+  set.forEach((...given) => {
+    heard.push(given)
+  })
+  assert.deepEqual([[...set.keys()], [...set.entries()], heard], [[a], [[a, a]], [[a, a, set]]])
+  const newer = set as unknown as { union(other: Set<Item>): Set<Item>; isSubsetOf(other: Set<Item>): boolean }
+  assert.deepEqual(newer.union(new Set([b])), new Set([a, b]))
+  assert.equal(newer.isSubsetOf(new Set([a, b])), true)
+})
