@@ -1,4 +1,10 @@
+export type { Captures } from './backend/target.ts'
 export type { Balancer } from './balancer/balancer.ts'
+export type { Health, HealthMessage, Member, MemberMessage } from './balancer/balancer-member.ts'
+export type { ResolveMessage } from './balancer/discovered-members.ts'
+export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
+export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
+export type { HeaderList } from './http/header-list.ts'
 export {
   type BalancerChoice,
   type BalancerOptions,
@@ -13,20 +19,7 @@ export {
   type StickySessionOptions,
   type WorkerOptions,
 } from './options/balancer-options.ts'
-export type { DiagnosticsMessages } from './proxy/diagnostics.ts'
-export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
-export {
-  type ExplainedBackend,
-  type ExplainedOutcome,
-  type ExplainedRoute,
-  type ExplainRequest,
-  type Explanation,
-  explain,
-} from './proxy/explain.ts'
-export type { HeaderList } from './http/header-list.ts'
 export type { HealthAnswer, HealthCheckOptions, HealthMethod } from './options/health-options.ts'
-export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
-export type { Health, HealthMessage, Member, MemberMessage } from './balancer/balancer-member.ts'
 export type {
   CommonOptions,
   Condition,
@@ -44,9 +37,16 @@ export type {
   TrustProxy,
   WsTunnelOptions,
 } from './options/options.ts'
-export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
 export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './options/resolve-options.ts'
-export type { ResolveMessage } from './balancer/discovered-members.ts'
+export type { DiagnosticsMessages } from './proxy/diagnostics.ts'
+export {
+  type ExplainedBackend,
+  type ExplainedOutcome,
+  type ExplainedRoute,
+  type ExplainRequest,
+  type Explanation,
+  explain,
+} from './proxy/explain.ts'
+export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
 export type { RouteStatus } from './routing/route.ts'
-export type { Captures } from './backend/target.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'

@@ -432,7 +432,7 @@ test('comes to a clean end whoever leaves when', native, async t => {
 
 test('ends with the worker that it belongs to, also before there is an answer', native, async t => {
   const backend = await backendOf(t, silent())
-  const gateway = fork(new URL('offload-child.ts', import.meta.url), [String(backend.port), 'worker'], {
+  const gateway = fork(new URL('../tunnel/offload-child.ts', import.meta.url), [String(backend.port), 'worker'], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
   t.after(() => void gateway.kill('SIGKILL'))

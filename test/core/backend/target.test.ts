@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import {
   buildPath,
   type Captures,
@@ -9,6 +8,7 @@ import {
   type TargetOrigin,
   type TemplateScope,
 } from '../../../packages/core/src/backend/target.ts'
+import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 
 const PLAIN: TemplateScope = { groups: false, params: [] }
 const REGEXP: TemplateScope = { groups: true, params: [] }

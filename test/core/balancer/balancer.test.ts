@@ -3,13 +3,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { Balancer } from '../../../packages/core/src/balancer/balancer.ts'
+import type { Member, MemberMessage } from '../../../packages/core/src/balancer/balancer-member.ts'
 import type {
   BalancerOptions,
   BalancerSettings,
   MemberOptions,
   SessionCookieOptions,
 } from '../../../packages/core/src/options/balancer-options.ts'
-import type { Member, MemberMessage } from '../../../packages/core/src/balancer/balancer-member.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import { requestOf } from '../request.ts'
 

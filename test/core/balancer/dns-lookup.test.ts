@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { Resolver } from 'node:dns/promises'
 import { type TestContext, test } from 'node:test'
 import { NameQuestion } from '../../../packages/core/src/balancer/dns-lookup.ts'
-import { type NameResolver, type ResolveOptions, readResolve } from '../../../packages/core/src/options/resolve-options.ts'
+import {
+  type NameResolver,
+  type ResolveOptions,
+  readResolve,
+} from '../../../packages/core/src/options/resolve-options.ts'
 import { type NameServer, startNameServer } from '../../support/dns.ts'
 
 interface Stage {

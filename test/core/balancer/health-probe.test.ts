@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
-import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
-import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { Worker, type WorkerSettings } from '../../../packages/core/src/backend/worker.ts'
+import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
+import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
 import {
   answer,
   type Backend,

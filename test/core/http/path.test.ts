@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { decodePath, type EncodedSlashes, encodePath, prefixLength, RequestUrl } from '../../../packages/core/src/http/path.ts'
+import {
+  decodePath,
+  type EncodedSlashes,
+  encodePath,
+  prefixLength,
+  RequestUrl,
+} from '../../../packages/core/src/http/path.ts'
 
 const latin1 = (utf8: string): string => Buffer.from(utf8, 'utf8').toString('latin1')
 

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { UpgradeSetting } from '../../../packages/core/src/options/checks.ts'
-import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import {
   allowedToken,
   canSwitch,
@@ -11,6 +9,8 @@ import {
   methodFits,
   upgradeTokens,
 } from '../../../packages/core/src/http/upgrade.ts'
+import type { UpgradeSetting } from '../../../packages/core/src/options/checks.ts'
+import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import { type RequestShape, requestOf } from '../request.ts'
 
 const asked: [lines: string[], tokens: string[]][] = [

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Captures } from '../../../packages/core/src/backend/target.ts'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
-import { type RouteOptions, resolveOptions, type Target } from '../../../packages/core/src/options/options.ts'
 import { RequestUrl } from '../../../packages/core/src/http/path.ts'
+import { type RouteOptions, resolveOptions, type Target } from '../../../packages/core/src/options/options.ts'
 import type { Routing } from '../../../packages/core/src/routing/route.ts'
 import { type Match, RouteTable } from '../../../packages/core/src/routing/route-table.ts'
-import type { Captures } from '../../../packages/core/src/backend/target.ts'
 import { requestOf } from '../request.ts'
 
 const WS = ['Connection: Upgrade', 'Upgrade: websocket']

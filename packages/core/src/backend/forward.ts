@@ -3,10 +3,10 @@ import { type ClientRequest, type IncomingMessage, METHODS, type ServerResponse 
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middleware'
-import { backendError, type InterimAnswer, type Limits, watchRequest } from './request-limits.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { announcesBody } from '../http/upgrade.ts'
+import { backendError, type InterimAnswer, type Limits, watchRequest } from './request-limits.ts'
 import type { Worker } from './worker.ts'
 
 /** One plain request for a worker, and what to do with its answer. */

@@ -1,9 +1,9 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Ask } from '../http/request-head.ts'
 import type { AnswerHead } from '../http/response-head.ts'
 import { backendError, type InterimAnswer, type Limits, watchRequest } from './request-limits.ts'
-import type { Ask } from '../http/request-head.ts'
 import type { ConnectOptions, Worker } from './worker.ts'
 
 /** What a worker replied: the switch with its socket and the bytes glued to the 101, or an ordinary HTTP answer. */

@@ -1,10 +1,10 @@
 import { type Socket, connect as tcpConnect } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { connect as tlsConnect } from 'node:tls'
-import { maySwitch, readSwitch } from '../http/response-head.ts'
-import { backendError, type InterimAnswer, type Limits, late, tripError } from './request-limits.ts'
 import type { WsTunnelError } from '../errors.ts'
 import { type Ask, requestHead } from '../http/request-head.ts'
+import { maySwitch, readSwitch } from '../http/response-head.ts'
+import { backendError, type InterimAnswer, type Limits, late, tripError } from './request-limits.ts'
 import { type Answer, asked, roundTrip } from './round-trip.ts'
 import type { Worker } from './worker.ts'
 

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
-import type { ConditionGroups } from '../routing/conditions.ts'
 import { WsTunnelError } from '../errors.ts'
 import { type EncodedSlashes, encodePath, encodeQueryPart } from '../http/path.ts'
+import type { ConditionGroups } from '../routing/conditions.ts'
 
 /** What a route's path and conditions captured. */
 export interface Captures {

@@ -1,13 +1,13 @@
 import { channel } from 'node:diagnostics_channel'
+import { NamedWorker } from '../backend/named-worker.ts'
+import { parseTarget, type TargetTemplate } from '../backend/target.ts'
 import { checkMemberChanges, type MemberChanges, type MemberSettings } from '../options/balancer-options.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
-import { LinkedSet } from '../util/linked-set.ts'
-import { NamedWorker } from '../backend/named-worker.ts'
 import type { RouteSettings } from '../options/options.ts'
-import type { Leave, Places, WhenAborted } from '../util/slots.ts'
-import { parseTarget, type TargetTemplate } from '../backend/target.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
+import { LinkedSet } from '../util/linked-set.ts'
+import type { Leave, Places, WhenAborted } from '../util/slots.ts'
 
 /** What has changed of a member, as the channel `ws-tunnel:member` tells it. */
 export interface MemberMessage {

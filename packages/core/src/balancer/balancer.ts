@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { WsTunnelError } from '../errors.ts'
 import {
   type BalancerChoice,
   type BalancerSettings,
@@ -13,10 +14,9 @@ import {
   type StickySettings,
 } from '../options/balancer-options.ts'
 import { wrong } from '../options/checks.ts'
-import { WsTunnelError } from '../errors.ts'
+import { Member } from './balancer-member.ts'
 import { hashing, hashKey, type Trusts } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
-import { Member } from './balancer-member.ts'
 import { sessionCookie, sessionOf } from './sticky-sessions.ts'
 
 /** How often a request that waits looks for a usable member. httpd: find_best_worker. */

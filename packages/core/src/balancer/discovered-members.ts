@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
-import type { Balancer } from './balancer.ts'
 import type { NamedMembers } from '../options/balancer-options.ts'
+import type { ResolvedBackend } from '../options/resolve-options.ts'
+import type { Balancer } from './balancer.ts'
 import type { Member } from './balancer-member.ts'
 import { NameQuestion } from './dns-lookup.ts'
-import type { ResolvedBackend } from '../options/resolve-options.ts'
 
 /** A name of members was asked for, as the channel `ws-tunnel:resolve` tells it. */
 export interface ResolveMessage {

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import proxyAddress from 'proxy-addr'
-import type { HashOptions } from '../options/balancer-options.ts'
 import { headerValue } from '../http/header-list.ts'
-import type { Comparison } from './lb-methods.ts'
+import type { HashOptions } from '../options/balancer-options.ts'
 import type { Member } from './balancer-member.ts'
+import type { Comparison } from './lb-methods.ts'
 import { cookieValue } from './sticky-sessions.ts'
 
 /** Which peers may say for whom they speak. */

@@ -1,9 +1,9 @@
-import type { Balancer } from './balancer.ts'
-import type { HealthCheckSettings } from '../options/health-options.ts'
-import { probe } from './health-probe.ts'
-import type { Member } from './balancer-member.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
 import { Worker } from '../backend/worker.ts'
+import type { HealthCheckSettings } from '../options/health-options.ts'
+import type { RouteSettings, Settings } from '../options/options.ts'
+import type { Balancer } from './balancer.ts'
+import type { Member } from './balancer-member.ts'
+import { probe } from './health-probe.ts'
 
 /** Checks under way at a time. httpd: HC_THREADPOOL_SIZE. */
 const MAX_CHECKS = 16

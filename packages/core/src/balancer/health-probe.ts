@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { backendError, type Limits } from '../backend/request-limits.ts'
-import { show } from '../options/checks.ts'
-import { checkSwitch } from '../client/request-checks.ts'
-import type { HealthCheckSettings } from '../options/health-options.ts'
-import type { Ask } from '../http/request-head.ts'
 import { type Answer, roundTrip } from '../backend/round-trip.ts'
 import type { Worker } from '../backend/worker.ts'
+import { checkSwitch } from '../client/request-checks.ts'
+import type { Ask } from '../http/request-head.ts'
+import { show } from '../options/checks.ts'
+import type { HealthCheckSettings } from '../options/health-options.ts'
 
 /** Bytes of a body that a check looks at. */
 const MAX_BODY = 65_536

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import type { RequestSession, StickySettings } from '../options/balancer-options.ts'
 import { headerValue } from '../http/header-list.ts'
+import type { RequestSession, StickySettings } from '../options/balancer-options.ts'
 
 /**
  * The `routeId` that a request names: the parameter in path or query first, then the cookie. httpd: find_session_route.

@@ -1,8 +1,8 @@
 import { type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Only } from '../options/options.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import { hasBody, looksLikeUpgrade } from '../http/upgrade.ts'
+import type { Only } from '../options/options.ts'
 
 /** What an `upgrade` event brought beside the request. */
 export interface ArrivedUpgrade {

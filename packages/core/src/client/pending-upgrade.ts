@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { TunnelEnds } from '../tunnel/engine.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
-import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
+import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
 import { SwitchedAnswer } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import type { InterimAnswer } from '../backend/request-limits.ts'
-import type { Destination } from '../routing/destination.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import type { Rewriting } from '../proxy/rewriting.ts'
+import type { Destination } from '../routing/destination.ts'
 import type { LocalDestination } from '../routing/route.ts'
 import { writeHead } from './write-head.ts'
 

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AnswerHead } from '../http/response-head.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue, listMembers } from '../http/header-list.ts'
-import type { RouteSettings } from '../options/options.ts'
+import type { AnswerHead } from '../http/response-head.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, namesUpgrade, upgradeTokens } from '../http/upgrade.ts'
+import type { RouteSettings } from '../options/options.ts'
 
 /**
  * Whether the request is an upgrade on this route: the token for the backend in the client's spelling, or `undefined`

@@ -1,6 +1,6 @@
 import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
-import type { BalancerChoice } from '../options/balancer-options.ts'
 import { WsTunnelError } from '../errors.ts'
+import type { BalancerChoice } from '../options/balancer-options.ts'
 import type { HeaderEditing } from '../options/options.ts'
 
 /** Whether a name is the one given in lower case; most differ in length already. */

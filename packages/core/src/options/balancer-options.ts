@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Member } from '../balancer/balancer-member.ts'
 import {
   boolean,
   type Check,
@@ -21,7 +22,6 @@ import {
   memberHealthCheck,
   readHealthCheck,
 } from './health-options.ts'
-import type { Member } from '../balancer/balancer-member.ts'
 import type { RouteDefaults, RouteSettings } from './options.ts'
 import { type ResolveOptions, type ResolveSettings, readResolve, resolveOption } from './resolve-options.ts'
 

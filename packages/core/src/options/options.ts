@@ -3,6 +3,10 @@ import type { LookupFunction } from 'node:net'
 import { hostname } from 'node:os'
 import type { ConnectionOptions } from 'node:tls'
 import { compile as compileTrust } from 'proxy-addr'
+import type { Captures } from '../backend/target.ts'
+import { WsTunnelError } from '../errors.ts'
+import type { HeaderList } from '../http/header-list.ts'
+import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import {
   type BalancerChoice,
   type BalancerOptions,
@@ -32,10 +36,6 @@ import {
   upgrade,
   wrong,
 } from './checks.ts'
-import { WsTunnelError } from '../errors.ts'
-import type { HeaderList } from '../http/header-list.ts'
-import type { Captures } from '../backend/target.ts'
-import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 
 /**
  * Where a route sends its requests: a URL (`ws:`, `wss:`, `http:`, `https:`, or `unix:/path.sock|ws://name/`), `false` to

@@ -1,10 +1,10 @@
 import { channel } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
-import type { WsTunnelError } from '../errors.ts'
 import type { HealthMessage, Member, MemberMessage } from '../balancer/balancer-member.ts'
-import type { TunnelProxy } from './proxy.ts'
 import type { ResolveMessage } from '../balancer/discovered-members.ts'
+import type { WsTunnelError } from '../errors.ts'
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
+import type { TunnelProxy } from './proxy.ts'
 
 /**
  * What `node:diagnostics_channel` carries, by channel. `proxy` is the one it happened in: middleware made of it has the same

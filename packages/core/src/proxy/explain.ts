@@ -1,16 +1,16 @@
 import { IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Socket } from 'node:net'
-import type { Destination } from '../routing/destination.ts'
-import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import type { Captures } from '../backend/target.ts'
 import { checkOrigin, checkRequest, requestedUpgrade } from '../client/request-checks.ts'
+import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
-import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from '../options/options.ts'
 import { RequestUrl } from '../http/path.ts'
-import { Rewriting } from './rewriting.ts'
+import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
+import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from '../options/options.ts'
+import type { Destination } from '../routing/destination.ts'
 import { LocalDestination, type Miss, type Route, settingsFor } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
-import type { Captures } from '../backend/target.ts'
-import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
+import { Rewriting } from './rewriting.ts'
 
 /** A request that was not sent. */
 export interface ExplainRequest {

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import type { Member } from '../balancer/balancer-member.ts'
+import type { WsTunnelError } from '../errors.ts'
 import type { BodySent, Destination } from '../routing/destination.ts'
 import { channels, type DiagnosticsMessages } from './diagnostics.ts'
-import type { WsTunnelError } from '../errors.ts'
-import type { Member } from '../balancer/balancer-member.ts'
 import type { TunnelProxy } from './proxy.ts'
 
 interface Asking<T> {

@@ -1,6 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import type { AnswerHead } from '../http/response-head.ts'
-import type { Destination, Elected } from '../routing/destination.ts'
 import {
   addVia,
   editHeaders,
@@ -13,9 +11,11 @@ import {
   removeHopByHop,
   requestHeaders,
 } from '../http/header-list.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
+import type { AnswerHead } from '../http/response-head.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
+import type { RouteSettings, Settings } from '../options/options.ts'
+import type { Destination, Elected } from '../routing/destination.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
 export class Rewriting {

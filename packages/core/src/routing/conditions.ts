@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
-import type { Condition } from '../options/options.ts'
 import { bytesToText } from '../http/path.ts'
+import type { Condition } from '../options/options.ts'
 
 /** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
 export type ConditionGroups = readonly (string | undefined)[]

@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Balancer } from '../balancer/balancer.ts'
-import type { BalancerChoice } from '../options/balancer-options.ts'
-import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
-import type { Member } from '../balancer/balancer-member.ts'
 import type { WorkerTable } from '../backend/named-worker.ts'
-import type { RouteSettings } from '../options/options.ts'
-import type { Leave, WhenAborted } from '../util/slots.ts'
 import { type TargetTemplate, urlOf } from '../backend/target.ts'
 import { Worker } from '../backend/worker.ts'
+import type { Balancer } from '../balancer/balancer.ts'
+import type { Member } from '../balancer/balancer-member.ts'
+import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import type { BalancerChoice } from '../options/balancer-options.ts'
+import type { RouteSettings } from '../options/options.ts'
+import type { Leave, WhenAborted } from '../util/slots.ts'
 
 /** Where one request goes: the worker, and the very bytes of the request target. */
 export interface Destination {

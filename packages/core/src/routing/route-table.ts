@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http'
+import { WorkerTable } from '../backend/named-worker.ts'
+import type { Captures } from '../backend/target.ts'
 import { Balancer } from '../balancer/balancer.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
-import { WorkerTable } from '../backend/named-worker.ts'
-import type { Settings } from '../options/options.ts'
 import { encodePath, RequestUrl } from '../http/path.ts'
+import type { Settings } from '../options/options.ts'
 import { checkLength, type Miss, Route, type RouteStatus, type Routing } from './route.ts'
-import type { Captures } from '../backend/target.ts'
 
 /** A route that a request matched, and what it captured. */
 export interface Match {

@@ -1,12 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
+import {
+  buildPath,
+  type Captures,
+  exactPath,
+  parseTarget,
+  type TargetTemplate,
+  type TemplateScope,
+} from '../backend/target.ts'
+import { WsTunnelError } from '../errors.ts'
+import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from '../http/path.ts'
+import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from '../options/options.ts'
+import { type Leave, Places } from '../util/slots.ts'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
 import { type Backends, type Destination, Destinations } from './destination.ts'
-import { WsTunnelError } from '../errors.ts'
-import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from '../options/options.ts'
-import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from '../http/path.ts'
-import { type Leave, Places } from '../util/slots.ts'
-import { buildPath, type Captures, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from '../backend/target.ts'
 
 /** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
 const MAX_MATCHED_PATH = 8_192

@@ -9,7 +9,7 @@ interface Link<T> {
 
 /**
  * A Set of objects that come and go by the thousand, in the order in which they came. With a Set of V8 in its
- * place, part of what had left it lived to the next full collection, 1 KB of each tunnel (test/core/tunnel-resources.test.ts).
+ * place, part of what had left it lived to the next full collection, 1 KB of each tunnel (test/core/tunnel/tunnel-resources.test.ts).
  */
 export class LinkedSet<T extends object> implements ReadonlySet<T> {
   /** Under which an object knows its place. */

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { test } from 'node:test'
+import { onAbort, unlessAborted } from '../../../packages/core/src/util/abort.ts'
+
+const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
+
+test('calls a listener once, with the reason', () => {
+  const controller = new AbortController()
+  const reasons: unknown[] = []
+  onAbort(controller.signal, reason => reasons.push(reason))
+  const reason = new Error('over')
+  controller.abort(reason)
+  controller.abort(new Error('again'))
+  assert.deepEqual(reasons, [reason])
+})
+
+test('calls a listener at once on a signal that is aborted already', () => {
+  const reason = new Error('over')
+  const reasons: unknown[] = []
+  onAbort(AbortSignal.abort(reason), reason => reasons.push(reason))
+  assert.deepEqual(reasons, [reason])
+})
+
+test('does not call a listener that was removed', () => {
+  const controller = new AbortController()
+  let called = false
+  const stop = onAbort(controller.signal, () => {
+    called = true
+  })
+  stop()
+  assert.equal(listeners(controller.signal), 0)
+  controller.abort()
+  assert.equal(called, false)
+})
+
+test('gives a value, and that of a promise, and leaves no listener behind', async () => {
+  const { signal } = new AbortController()
+  assert.equal(await unlessAborted(signal, 1), 1)
+  assert.equal(await unlessAborted(signal, Promise.resolve(2)), 2)
+  await assert.rejects(unlessAborted(signal, Promise.reject(new Error('failed'))), { message: 'failed' })
+  assert.equal(listeners(signal), 0)
+})
+
+test('rejects with the reason if the signal is aborted before the promise settles', async () => {
+  const controller = new AbortController()
+  const { promise, reject } = Promise.withResolvers<number>()
+  const waiting = unlessAborted(controller.signal, promise)
+  const reason = new Error('over')
+  controller.abort(reason)
+  await assert.rejects(waiting, reason)
+  // A late rejection has no one to handle it but the race; it must not reach the process.
+  reject(new Error('late'))
+  await assert.rejects(unlessAborted(controller.signal, 1), reason)
+})
