@@ -43,10 +43,11 @@ export {
   type ExplainedBackend,
   type ExplainedOutcome,
   type ExplainedRoute,
-  type ExplainRequest,
   type Explanation,
   explain,
 } from './proxy/explain.ts'
-export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
+export type { ExplainRequest } from './proxy/explain-request.ts'
+export { createTunnelProxy } from './proxy/proxy.ts'
+export type { HandleContext, TunnelProxy } from './proxy/types.ts'
 export type { RouteStatus } from './routing/route.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'

@@ -7,13 +7,13 @@ export class NamedWorker {
   readonly url: string
   readonly #over: Partial<RouteSettings>
   /** For tunnels; all routes share them. */
-  readonly places: Places
+  readonly slots: Places
   readonly #effective = new WeakMap<RouteSettings, RouteSettings>()
 
   constructor({ url, over, maxTunnels, acquireTimeout }: WorkerSettings) {
     this.url = url
     this.#over = over
-    this.places = new Places(maxTunnels, acquireTimeout, url)
+    this.slots = new Places(maxTunnels, acquireTimeout, url)
   }
 
   /** The route's settings with its own over them. */

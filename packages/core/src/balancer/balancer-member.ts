@@ -7,7 +7,7 @@ import type { RouteSettings } from '../options/options.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
-import type { Leave, Places, WhenAborted } from '../util/slots.ts'
+import type { Leave, Places } from '../util/slots.ts'
 
 /** What has changed of a member, as the channel `ws-tunnel:member` tells it. */
 export interface MemberMessage {
@@ -220,7 +220,7 @@ export class Member {
 
   /** Its places for tunnels. */
   get places(): Places {
-    return this.#worker.places
+    return this.#worker.slots
   }
 
   /** It is busy until the function that is given back is called. */
@@ -246,8 +246,8 @@ export class Member {
    * @returns a promise only where it waits for a place.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enterTunnel(whenAborted: WhenAborted): Leave | Promise<Leave> {
-    const place = this.places.take(whenAborted)
+  enterTunnel(signal: AbortSignal): Leave | Promise<Leave> {
+    const place = this.places.acquire(signal)
     const leave = this.enter()
     const both = (giveBack: Leave): Leave => {
       return () => {

@@ -14,6 +14,7 @@ import {
   type StickySettings,
 } from '../options/balancer-options.ts'
 import { wrong } from '../options/checks.ts'
+import { onAbort } from '../util/abort.ts'
 import { Member } from './balancer-member.ts'
 import { hashing, hashKey, type Trusts } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
@@ -174,12 +175,16 @@ export class Balancer {
    * @returns a promise only where nobody is usable and the balancer waits, or nobody is there yet.
    * @throws {WsTunnelError} `WST_ERR_NO_MEMBER`
    */
-  elect(req: IncomingMessage, url: string, refusals: Refusals = NOBODY): Member | Promise<Member> {
+  select(
+    req: IncomingMessage,
+    url: string,
+    { excluded: refusals = NOBODY, signal }: { excluded?: Refusals; signal: AbortSignal },
+  ): Member | Promise<Member> {
     if (this.#members.length === 0 && this.#expected !== undefined)
-      return this.#expected.then(() => this.elect(req, url, refusals))
+      return this.#expected.then(() => this.select(req, url, { excluded: refusals, signal }))
     this.#forceRecovery()
     const member =
-      this.#ofSession(req, url, refusals) ?? this.#best(req, url, refusals) ?? this.#wait(req, url, refusals)
+      this.#ofSession(req, url, refusals) ?? this.#best(req, url, refusals) ?? this.#wait(req, url, refusals, signal)
     if (member instanceof Promise) return member
     member.elected++
     return member
@@ -302,13 +307,13 @@ export class Balancer {
     return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
   }
 
-  #wait(req: IncomingMessage, url: string, refusals: Refusals): Promise<Member> {
+  #wait(req: IncomingMessage, url: string, refusals: Refusals, signal: AbortSignal): Promise<Member> {
     const { timeout } = this.#settings
     const nobody = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
     if (timeout === 0) throw nobody
     if (this.#closed) throw new WsTunnelError('WST_ERR_CLOSING')
     const wait = new AbortController()
-    const clientOnGone = (): void => wait.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
+    const stop = onAbort(signal, reason => wait.abort(reason))
     const look = async (): Promise<Member> => {
       const until = performance.now() + timeout
       while (performance.now() < until) {
@@ -323,9 +328,8 @@ export class Balancer {
       throw nobody
     }
     this.#waits.add(wait)
-    req.socket.once('close', clientOnGone)
     return look().finally(() => {
-      req.socket.off('close', clientOnGone)
+      stop()
       this.#waits.delete(wait)
     })
   }

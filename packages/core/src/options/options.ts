@@ -220,11 +220,11 @@ export interface CommonOptions {
   /** How long `close()` lets open tunnels go on, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
   /** Called with each tunnel when it opens. */
-  onOpen?: (tunnel: Tunnel) => void
+  onOpen?: (message: any) => void
   /** Called once per tunnel when it has ended. */
-  onClose?: (tunnel: Tunnel, end: TunnelEnd) => void
+  onClose?: (message: any) => void
   /** Called with every failure before the 101, beside the app's error handler. */
-  onError?: (error: WsTunnelError, req: IncomingMessage) => void
+  onError?: (message: any) => void
 }
 
 /** Either one `target` for the whole mount point, or a list of `routes`. */
@@ -267,9 +267,9 @@ export interface Settings {
   readonly serverName: string
   readonly only: Only | undefined
   readonly drainTimeout: number
-  readonly onOpen: (tunnel: Tunnel) => void
-  readonly onClose: (tunnel: Tunnel, end: TunnelEnd) => void
-  readonly onError: (error: WsTunnelError, req: IncomingMessage) => void
+  readonly onOpen: (message: any) => void
+  readonly onClose: (message: any) => void
+  readonly onError: (message: any) => void
 }
 
 const ROUTE_DEFAULTS: Required<

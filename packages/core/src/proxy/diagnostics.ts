@@ -1,10 +1,10 @@
-import { channel } from 'node:diagnostics_channel'
+import { type Channel, channel } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import type { HealthMessage, Member, MemberMessage } from '../balancer/balancer-member.ts'
 import type { ResolveMessage } from '../balancer/discovered-members.ts'
 import type { WsTunnelError } from '../errors.ts'
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
-import type { TunnelProxy } from './proxy.ts'
+import type { TunnelProxy } from './types.ts'
 
 /**
  * What `node:diagnostics_channel` carries, by channel. `proxy` is the one it happened in: middleware made of it has the same
@@ -33,10 +33,25 @@ export interface DiagnosticsMessages {
   'ws-tunnel:resolve': ResolveMessage
 }
 
-/** Those of a proxy; its members tell of themselves. */
+/** The channels that a proxy publishes on. Members publish on theirs. */
 export const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
   error: channel('ws-tunnel:error'),
   failover: channel('ws-tunnel:failover'),
+}
+
+/** Gives a message to the subscribers of a channel and to the callback of the options. */
+export function notify<M>(to: Channel, callback: (message: M) => unknown, message: M): void {
+  if (to.hasSubscribers) to.publish(message)
+  try {
+    Promise.resolve(callback(message)).catch(warn)
+  } catch (error) {
+    warn(error)
+  }
+}
+
+/** A callback that throws or rejects must not stop what it observes. The process gets a warning. */
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error), 'WsTunnelWarning')
 }

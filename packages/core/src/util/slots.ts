@@ -1,4 +1,5 @@
 import { WsTunnelError } from '../errors.ts'
+import { onAbort } from './abort.ts'
 
 /** Tells when whoever waits has given up. */
 export type WhenAborted = (callback: (error: WsTunnelError) => void) => void
@@ -44,7 +45,7 @@ export class Places {
    * @returns a promise only where none is free and there is patience.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  take(whenAborted: WhenAborted): Leave | Promise<Leave> {
+  acquire(signal: AbortSignal): Leave | Promise<Leave> {
     if (!this.full || this.#patience === 0) return this.takeNow()
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {
@@ -63,7 +64,7 @@ export class Places {
       }
       const timer = setTimeout(() => giveUp(this.#limit()), this.#patience)
       this.#waiting.add(waiting)
-      whenAborted(giveUp)
+      onAbort(signal, error => giveUp(error as WsTunnelError))
     })
   }
 
