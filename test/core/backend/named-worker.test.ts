@@ -4,7 +4,7 @@ import { explain, type WsTunnelOptions } from '@ws-tunnel/core'
 import { WorkerTable } from '../../../packages/core/src/backend/named-worker.ts'
 
 const table = (...urls: string[]): WorkerTable =>
-  new WorkerTable(urls.map(url => ({ url, over: {}, maxTunnels: 0, acquireTimeout: 0 })))
+  new WorkerTable(urls.map(url => ({ url, overrides: {}, maxTunnels: 0, acquireTimeout: 0 })))
 
 const rows: [what: string, names: string[], url: string, found: string | undefined][] = [
   ['a URL begins with its name', ['ws://h/a'], 'ws://h/a/b', 'ws://h/a'],

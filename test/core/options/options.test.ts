@@ -2,14 +2,10 @@ import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
-import {
-  type RouteSettings,
-  resolveOptions,
-  type Settings,
-  type WsTunnelOptions,
-} from '../../../packages/core/src/options/options.ts'
+import { resolveOptions, type Settings, type WsTunnelOptions } from '../../../packages/core/src/options/options.ts'
+import type { RouteSettings } from '../../../packages/core/src/options/route-options.ts'
 
-/** What users of plain JavaScript may write. */
+/** Reads options that are not type-checked, as in plain JavaScript. */
 const read = (options: unknown): Settings => resolveOptions(options as WsTunnelOptions)
 
 const readOne = (route: object): RouteSettings => read({ target: 'ws://h/', ...route }).routes[0] as RouteSettings
@@ -173,7 +169,7 @@ const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
   onError: ['a function', wrongFunctions],
 }
 
-test('names the option, what it expects and what came, for each option there is', () => {
+test('names the option, what it expects and what it got, for every option', () => {
   const says = (name: string, expected: string, got: string): string =>
     `WST_ERR_OPTION: An option is wrong: Expected \`${name}\` to be ${expected}, got ${got}`
   for (const [name, [expected, wrong]] of Object.entries(ROUTE_OPTIONS)) {
@@ -240,15 +236,15 @@ const wrongInside: [options: object, message: RegExp][] = [
   ],
   [{ passReverse: { '/a': 1 } }, /`routes\[0\]\.passReverse\["\/a"\]` to be a string, got 1/],
   [{ passReverseCookiePath: { '/a': null } }, /`routes\[0\]\.passReverseCookiePath\["\/a"\]` to be a string, got null/],
-  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be left out, .* got "\/other\.sock"/],
-  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be left out/],
-  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be left out/],
-  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be left out/],
-  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be left out, .* got a function/],
+  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be absent, .* got "\/other\.sock"/],
+  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be absent/],
+  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be absent/],
+  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be absent/],
+  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be absent, .* got a function/],
   [{ target: undefined }, /`routes\[0\]\.target` to be given, got undefined/],
 ]
 
-test('looks inside: conditions, tokens, origins, header fields, maps', () => {
+test('checks the parts of an option: conditions, tokens, origins, header fields, maps', () => {
   for (const [route, message] of wrongInside) {
     assert.match(messageOf({ routes: [{ target: 'ws://h/', ...route }] }), message)
   }
@@ -266,15 +262,15 @@ const shapes: [options: unknown, message: RegExp][] = [
   [{ routes: ['ws://h/'] }, /`routes\[0\]` to be a route: .*got "ws:/],
   [{ routes: [{ target: 'ws://h/' }, undefined] }, /`routes\[1\]` to be a route/],
   [{ routes: [{}] }, /`routes\[0\]\.target` to be given/],
-  [{ routes: [], target: 'ws://h/' }, /`target` cannot stand beside `routes`/],
-  [{ routes: [], path: '/' }, /`path` cannot stand beside `routes`/],
-  [{ routes: [], when: [] }, /`when` cannot stand beside `routes`/],
+  [{ routes: [], target: 'ws://h/' }, /`target` belongs to a route: move it into one of `routes`/],
+  [{ routes: [], path: '/' }, /`path` belongs to a route: move it/],
+  [{ routes: [], when: [] }, /`when` belongs to a route: move it/],
   [{ target: 'ws://h/', path: '/a' }, /`path` belongs to a route: write `routes: \[\{ path, target \}\]`/],
   [{ target: 'ws://h/', trustProxy: 'nonsense' }, /`trustProxy`: .*nonsense/],
   [{ target: 'ws://h/', trustProxy: ['10.0.0.0/99'] }, /`trustProxy`: /],
 ]
 
-test('says what is wrong with the shape of the whole', () => {
+test('names what is wrong with the options as a whole', () => {
   for (const [options, message] of shapes) assert.match(messageOf(options), message)
 })
 
@@ -297,7 +293,7 @@ test('refuses an unknown key and names the nearest known one', () => {
   }
 })
 
-test('takes the safe defaults', () => {
+test('has safe defaults', () => {
   const { upgrade, when, ...rest } = readOne({})
   assert.deepEqual(upgrade, { always: false, any: false, tokens: ['websocket'] })
   assert.deepEqual(when, [])
@@ -352,7 +348,7 @@ test('takes the safe defaults', () => {
   for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)
 })
 
-test('takes undefined for "as by default", in every option', () => {
+test('treats undefined as absent, for every option', () => {
   const names = [...Object.keys(ROUTE_OPTIONS), ...Object.keys(COMMON_OPTIONS)].filter(name => name !== 'target')
   const options = Object.fromEntries(names.map(name => [name, undefined]))
   assert.deepEqual(readOne(options), readOne({}))
@@ -361,7 +357,7 @@ test('takes undefined for "as by default", in every option', () => {
   assert.deepEqual(read(beside).routes[0], readOne({}))
 })
 
-test('takes what stands beside routes as the default of each of them', () => {
+test('uses the options beside routes as the defaults of each route', () => {
   const { routes, defaults } = read({
     idleTimeout: 5,
     fallback: false,
@@ -377,7 +373,7 @@ test('takes what stands beside routes as the default of each of them', () => {
   assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, 'x', false])
 })
 
-test('reads ANY and NONE in any case, alone or in a list of one, and false as none at all', () => {
+test('reads ANY and NONE in any case, alone or in a list of one, and false as no token', () => {
   assert.deepEqual(readOne({ upgrade: false }).upgrade, { always: false, any: false, tokens: [] })
   const any = { always: false, any: true, tokens: [] }
   const none = { always: true, any: false, tokens: [] }
@@ -407,20 +403,20 @@ test("reads trustProxy as Express's `trust proxy`", () => {
     assert.equal(trusts(trustProxy, address, hop), yes, `${trustProxy} ${address}`)
 })
 
-test('compares origins without case', () => {
+test('compares origins without regard to case', () => {
   const { allowedOrigins } = readOne({
     allowedOrigins: ['https://App.example', 'http://localhost:8080', 'http://[::1]:3000'],
   })
   assert.deepEqual([...(allowedOrigins ?? [])], ['https://app.example', 'http://localhost:8080', 'http://[::1]:3000'])
 })
 
-/** Reads alone are allowed: whatever is written to, or defined on, throws. */
+/** Freezes the value and everything in it, so that a write throws. */
 function deepFrozen<T extends object>(value: T): T {
   for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFrozen(inner)
   return value instanceof RegExp ? value : Object.freeze(value)
 }
 
-test("never touches the caller's object, a frozen one included", () => {
+test("does not change the caller's object, and accepts a frozen one", () => {
   const make = (): WsTunnelOptions => ({
     idleTimeout: 5,
     upgrade: ['websocket'],
@@ -436,7 +432,7 @@ test("never touches the caller's object, a frozen one included", () => {
   read(deepFrozen(make()))
 })
 
-test('gives settings that cannot be changed, nor by a later change of what was given', () => {
+test('returns frozen settings that a later change of the options does not affect', () => {
   const upgrade = ['websocket']
   const allowedOrigins = ['https://app.example']
   const routes = [{ target: 'ws://h/', upgrade, allowedOrigins }]

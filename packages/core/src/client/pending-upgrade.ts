@@ -19,6 +19,7 @@ export class PendingUpgrade {
   readonly #unwire: (() => void) | undefined
   readonly #paused: PausedProbe
   readonly #aborted = Promise.withResolvers<never>()
+  readonly #controller = new AbortController()
   #abortedBy: WsTunnelError | undefined
   #early: Buffer[] = []
   #earlyBytes = 0
@@ -60,6 +61,12 @@ export class PendingUpgrade {
   abort(error: WsTunnelError): void {
     this.#abortedBy ??= error
     this.#aborted.reject(this.#abortedBy)
+    this.#controller.abort(this.#abortedBy)
+  }
+
+  /** Aborted, with the reason, when the upgrade is aborted. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
   }
 
   /** Waits for something, but no longer than the client does. */

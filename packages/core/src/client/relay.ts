@@ -65,7 +65,7 @@ export async function relayAnswer(
   rewriting: Rewriting,
   destination: Destination,
 ): Promise<void> {
-  destination.elected?.answered(response)
+  destination.selection?.answered(response)
   checkStatus(response, destination.settings.errorOverride)
   await relay(response, res, () => rewriting.plainAnswer(response, destination))
 }

@@ -4,7 +4,7 @@ import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue, listMembers } from '../http/header-list.ts'
 import type { AnswerHead } from '../http/response-head.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, namesUpgrade, upgradeTokens } from '../http/upgrade.ts'
-import type { RouteSettings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
 
 /**
  * Whether the request is an upgrade on this route: the token for the backend in the client's spelling, or `undefined`

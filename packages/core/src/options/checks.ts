@@ -1,12 +1,8 @@
 import { WsTunnelError } from '../errors.ts'
+import { UPGRADE_TOKEN } from '../http/upgrade.ts'
 
 /** Longest delay a Node timer can count; longer ones would fire at once. */
 export const MAX_DELAY: number = 2 ** 31 - 1
-
-/** A header name (RFC 9110 5.1). */
-export const TCHAR: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-/** A protocol, or a protocol and its version (RFC 9110 7.8). */
-export const UPGRADE_TOKEN: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
 
 /** A value as an error message shows it. */
 export function show(value: unknown): string {
@@ -61,16 +57,6 @@ export const textMap: Check = (where, value) => {
     if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
   }
 }
-/** The `upgrade` option, read. */
-export interface UpgradeSetting {
-  /** NONE: the check is omitted and the tunnel always happens. */
-  readonly always: boolean
-  /** ANY: whatever token the client asks for. */
-  readonly any: boolean
-  /** Tokens allowed by name, lower-case. */
-  readonly tokens: readonly string[]
-}
-
 export const upgrade: Check = (where, value) => {
   if (value === false) return
   const tokens = typeof value === 'string' ? [value] : value
@@ -86,15 +72,6 @@ export const upgrade: Check = (where, value) => {
     }
   }
 }
-/** The option whose check `upgrade` is. */
-export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
-  if (value === false) return { always: false, any: false, tokens: [] }
-  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
-  const always = tokens[0] === 'none'
-  const any = tokens[0] === 'any'
-  return { always, any, tokens: always || any ? [] : tokens }
-}
-
 /** How many single-letter edits turn one word into the other. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
@@ -128,4 +105,13 @@ export function checked(where: string, options: object, checks: Record<string, C
     present[key] = value
   }
   return present
+}
+
+/** The options, with the default of each one that is absent or `undefined`. */
+export function withDefaults<Defaults extends object, Options extends object>(
+  defaults: Defaults,
+  options: Options,
+): Options & { [Key in keyof Defaults & keyof Options]-?: Exclude<Options[Key], undefined> } {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  return { ...defaults, ...given } as never
 }

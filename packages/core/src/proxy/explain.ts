@@ -1,12 +1,13 @@
 import { IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Socket } from 'node:net'
-import type { Captures } from '../backend/target.ts'
 import { checkOrigin, checkRequest, requestedUpgrade } from '../client/request-checks.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { RequestUrl } from '../http/path.ts'
+import { TOKEN } from '../http/token.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
-import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from '../options/options.ts'
+import { resolveOptions, type WsTunnelOptions } from '../options/options.ts'
+import type { Captures, Condition, Target } from '../options/route-options.ts'
 import type { Destination } from '../routing/destination.ts'
 import { LocalDestination, type Miss, type Route, settingsFor } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
@@ -230,8 +231,8 @@ async function backendOf(
     port,
     socketPath,
     tls: secure,
-    balancer: destination.elected && {
-      name: destination.elected.balancer.name,
+    balancer: destination.selection && {
+      name: destination.selection.balancer.name,
       members: await candidates(destination),
     },
     requestLine: `${req.method} ${destination.path} HTTP/1.1`,
@@ -243,9 +244,9 @@ async function backendOf(
 async function candidates(first: Destination): Promise<string[]> {
   const urls: string[] = []
   try {
-    for (let next: Destination | undefined = first; next?.elected !== undefined; ) {
-      urls.push(next.elected.member.url)
-      next = await next.elected.next(new WsTunnelError('WST_ERR_CONNECT'))
+    for (let next: Destination | undefined = first; next?.selection !== undefined; ) {
+      urls.push(next.selection.member.url)
+      next = await next.selection.next(new WsTunnelError('WST_ERR_CONNECT'))
     }
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
@@ -271,8 +272,7 @@ function requestOf({
   encrypted = false,
   httpVersion = '1.1',
 }: ExplainRequest): IncomingMessage {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
-    throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
+  if (!TOKEN.test(method)) throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
   if (!/^[^\0-\x20\x7f]+$/.test(url)) throw new TypeError('Expected `url` to be a request target without spaces')
   const socket = new Socket()
   Object.defineProperty(socket, 'remoteAddress', { value: remoteAddress })

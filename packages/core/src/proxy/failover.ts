@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import type { Member } from '../balancer/balancer-member.ts'
 import type { WsTunnelError } from '../errors.ts'
+import type { Member } from '../options/balancer-options.ts'
+import type { DiagnosticsMessages } from '../options/events.ts'
+import type { TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { BodySent, Destination } from '../routing/destination.ts'
-import { channels, type DiagnosticsMessages } from './diagnostics.ts'
-import type { TunnelProxy } from './proxy.ts'
+import { channels } from './diagnostics.ts'
 
 interface Asking<T> {
   readonly ask: (destination: Destination) => Promise<T>
@@ -24,15 +25,15 @@ export async function askInTurn<T>(
     try {
       return await ask(destination)
     } catch (error) {
-      const found = destination.elected?.next(error, body?.())
+      const found = destination.selection?.next(error, body?.())
       const next = found instanceof Promise ? await patiently(found) : found
       if (next === undefined) throw error
       if (channels.failover.hasSubscribers)
         channels.failover.publish({
           req,
           error: error as WsTunnelError,
-          from: destination.elected?.member as Member,
-          to: next.elected?.member as Member,
+          from: destination.selection?.member as Member,
+          to: next.selection?.member as Member,
           proxy,
         } satisfies DiagnosticsMessages['ws-tunnel:failover'])
       destination = next

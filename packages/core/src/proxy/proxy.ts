@@ -3,8 +3,7 @@ import { discardRest, forward } from '../backend/forward.ts'
 import { type DialledSwitch, dialledTrip, mayDial } from '../backend/native-trip.ts'
 import { type Answer, roundTrip } from '../backend/round-trip.ts'
 import { socketTrip } from '../backend/socket-trip.ts'
-import type { Balancer } from '../balancer/balancer.ts'
-import { ResolvedMembers } from '../balancer/discovered-members.ts'
+import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { listenImplicitly } from '../client/listener.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
@@ -14,50 +13,19 @@ import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
 import { RequestUrl } from '../http/path.ts'
 import { allowedToken, announcesBody, connectionUpgrade } from '../http/upgrade.ts'
+import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
+import type { CloseMessage, ErrorMessage, OpenMessage } from '../options/events.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
+import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Destination } from '../routing/destination.ts'
-import { LocalDestination, type RouteStatus, type Routing, settingsFor } from '../routing/route.ts'
+import { LocalDestination, type Routing, settingsFor } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
 import { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
-import { channels, type DiagnosticsMessages } from './diagnostics.ts'
+import { channels } from './diagnostics.ts'
 import { askInTurn } from './failover.ts'
 import { clientAddress, Rewriting } from './rewriting.ts'
-
-/** What a framework knows of a request beside `(req, res)`. */
-export interface HandleContext {
-  /** The path the request was mounted under, already taken off `url`. @default '' */
-  mount?: string
-  /** The request target below the mount. @default req.url */
-  url?: string
-  /** A body that middleware has parsed. */
-  body?: unknown
-  /** Listen for upgrades on the server the request came from, if nobody has yet. @default true */
-  listen?: boolean
-}
-
-/** Options, made ready to serve. */
-export interface TunnelProxy {
-  /**
-   * Serves one request if a route matches it. Resolves at the switch, or when the answer is sent, to whether it took the
-   * request; `false` leaves it to the app, with its early bytes.
-   *
-   * @throws {WsTunnelError} every failure before the 101, by code; nothing was answered then.
-   */
-  handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
-  /**
-   * New requests get 503; open tunnels, and requests under way, may go on for `drainTimeout` ms (default: the option) and
-   * are then ended. Resolves when all have ended.
-   */
-  close(options?: { drainTimeout?: number }): Promise<void>
-  /** The open tunnels. */
-  readonly tunnels: ReadonlySet<Tunnel>
-  /** The routes in order, with their hits. */
-  readonly routes: readonly RouteStatus[]
-  /** The balancers by name, with their members: states to read, and to change. */
-  readonly balancers: ReadonlyMap<string, Balancer>
-}
 
 /** One request that a route matched. */
 interface Exchange {
@@ -101,15 +69,15 @@ class RoutedProxy implements TunnelProxy {
   readonly #servers = new WeakMap<Server, () => void>()
   readonly #listening = new Set<WeakRef<Server>>()
   readonly #healthChecks: HealthChecks
-  readonly #resolvedMembers: readonly ResolvedMembers[]
+  readonly #discoveredMembers: readonly DiscoveredMembers[]
   #closing = false
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     this.#routes = new RouteTable(settings, single)
     this.#healthChecks = new HealthChecks(settings, this.#routes.balancers)
-    this.#resolvedMembers = Array.from(this.#routes.balancers.values(), balancer =>
-      balancer.named.map(named => new ResolvedMembers(balancer, named)),
+    this.#discoveredMembers = Array.from(this.#routes.balancers.values(), balancer =>
+      balancer.named.map(named => new DiscoveredMembers(balancer, named)),
     ).flat()
   }
 
@@ -284,7 +252,7 @@ class RoutedProxy implements TunnelProxy {
       leave = both(leave, leaveBackend)
       if (answer.switched) {
         const tunnel = this.#switch(exchange, pending, destination, asked, answer)
-        void destination.elected?.member.carry(tunnel)
+        void destination.selection?.member.carry(tunnel)
         this.#keep(tunnel, leave)
         this.#opened(tunnel, req)
         return true
@@ -314,7 +282,7 @@ class RoutedProxy implements TunnelProxy {
     const { settings } = destination
     // It may be another than the one by which the request became an upgrade.
     const asked = allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings)
-    const place = destination.enterTunnel(callback => pending.whenAborted(callback))
+    const place = destination.enterTunnel(pending.signal)
     const leave = place instanceof Promise ? await place : place
     try {
       const headers =
@@ -358,7 +326,7 @@ class RoutedProxy implements TunnelProxy {
         route: match.route.index,
         target:
           destination.worker.origin.socketPath ?? `${destination.worker.origin.host}:${destination.worker.origin.port}`,
-        member: destination.elected?.member.url,
+        member: destination.selection?.member.url,
         protocol: token,
         handshakeTime: performance.now() - startedAt,
       }
@@ -375,9 +343,9 @@ class RoutedProxy implements TunnelProxy {
   }
 
   #opened(tunnel: Tunnel, req: IncomingMessage): void {
-    if (channels.open.hasSubscribers)
-      channels.open.publish({ tunnel, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:open'])
-    observe(() => this.#settings.onOpen(tunnel))
+    const message: OpenMessage = { tunnel, req, proxy: this }
+    channels.open.publish(message)
+    observe(() => this.#settings.onOpen(message))
   }
 
   /** Until it ends. Must not know the request: it would keep it in memory as long as the tunnel is open. */
@@ -386,9 +354,9 @@ class RoutedProxy implements TunnelProxy {
     void tunnel.ended.then(end => {
       this.#tunnels.delete(tunnel)
       leave()
-      if (channels.close.hasSubscribers)
-        channels.close.publish({ tunnel, end, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:close'])
-      observe(() => this.#settings.onClose(tunnel, end))
+      const message: CloseMessage = { tunnel, end, proxy: this }
+      channels.close.publish(message)
+      observe(() => this.#settings.onClose(message))
     })
   }
 
@@ -399,9 +367,9 @@ class RoutedProxy implements TunnelProxy {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
       if (error.statusCode === 400) res.shouldKeepAlive = false
     }
-    if (channels.error.hasSubscribers)
-      channels.error.publish({ error, req, proxy: this } satisfies DiagnosticsMessages['ws-tunnel:error'])
-    observe(() => this.#settings.onError(error, req))
+    const message: ErrorMessage = { error, req, proxy: this }
+    channels.error.publish(message)
+    observe(() => this.#settings.onError(message))
     return error
   }
 
@@ -420,7 +388,7 @@ class RoutedProxy implements TunnelProxy {
   } = {}): Promise<void> => {
     this.#closing = true
     this.#healthChecks.close()
-    for (const members of this.#resolvedMembers) members.stop()
+    for (const members of this.#discoveredMembers) members.stop()
     const cutAll = (): void => {
       for (const { giveUp } of this.#forwards) giveUp()
       for (const { pending } of this.#handshakes) pending?.abort(new WsTunnelError('WST_ERR_CLOSING'))

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import {
   addVia,
-  editHeaders,
   endToEndHeaders,
   type Forwarding,
   type HeaderList,
@@ -14,8 +13,10 @@ import {
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
 import type { AnswerHead } from '../http/response-head.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
-import type { Destination, Elected } from '../routing/destination.ts'
+import type { Settings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { Destination, Selection } from '../routing/destination.ts'
+import { editHeaders } from './edit-headers.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
 export class Rewriting {
@@ -59,7 +60,7 @@ export class Rewriting {
     const { requestHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: destination.selection?.choice }))
   }
 
   #forwarding({ worker }: Destination): Forwarding {
@@ -99,23 +100,23 @@ export class Rewriting {
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
     if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(destination))
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
-    const cookie = this.#sessionCookie(destination.elected)
+    const cookie = this.#sessionCookie(destination.selection)
     if (cookie !== undefined) headers.append('Set-Cookie', cookie)
     const { responseHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: destination.selection?.choice }))
   }
 
-  #sessionCookie(elected: Elected | undefined): string | undefined {
-    return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
+  #sessionCookie(selection: Selection | undefined): string | undefined {
+    return selection?.balancer.cookie(selection.choice, this.#publicScheme() === 'https')
   }
 
   interimAnswer(rawHeaders: readonly string[]): HeaderList {
     return endToEndHeaders({ rawHeaders })
   }
 
-  #reverseMapping({ worker, template, elected }: Destination): ReverseMapping {
+  #reverseMapping({ worker, template, selection }: Destination): ReverseMapping {
     const { passReverse: locations, passReverseCookiePath, passReverseCookieDomain, path } = this.#route
     const own = (): [string, string][] => {
       const base = template.path.every(part => typeof part === 'string') ? template.path.join('') : ''
@@ -129,7 +130,7 @@ export class Rewriting {
           ? own()
           : locations === false
             ? []
-            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, elected)),
+            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, selection)),
       cookiePaths: Object.entries(passReverseCookiePath),
       cookieDomains: Object.entries(passReverseCookieDomain),
       publicOrigin: this.#host === '' ? '' : `${this.#publicScheme()}://${this.#host}`,
@@ -145,11 +146,11 @@ export class Rewriting {
 }
 
 /** `balancer://name/path` stands for that path on each of its members. httpd: ap_proxy_location_reverse_map. */
-function ofMembers(from: string, to: string, elected: Elected | undefined): [string, string][] {
+function ofMembers(from: string, to: string, selection: Selection | undefined): [string, string][] {
   const [, name, path = ''] = /^balancer:\/\/([^/]+)(.*)$/s.exec(from) ?? []
   if (name === undefined) return [[from, to]]
-  if (elected?.balancer.name !== name) return []
-  return elected.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
+  if (selection?.balancer.name !== name) return []
+  return selection.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
 }
 
 /** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */

@@ -3,12 +3,12 @@ import type { Socket } from 'node:net'
 import type { WorkerTable } from '../backend/named-worker.ts'
 import { type TargetTemplate, urlOf } from '../backend/target.ts'
 import { Worker } from '../backend/worker.ts'
-import type { Balancer } from '../balancer/balancer.ts'
-import type { Member } from '../balancer/balancer-member.ts'
+import type { BalancerMember } from '../balancer/balancer-member.ts'
+import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { BalancerChoice } from '../options/balancer-options.ts'
-import type { RouteSettings } from '../options/options.ts'
-import type { Leave, WhenAborted } from '../util/slots.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { Release } from '../util/slots.ts'
 
 /** Where one request goes: the worker, and the very bytes of the request target. */
 export interface Destination {
@@ -19,16 +19,16 @@ export interface Destination {
   /** The route's settings, with what the backend says of itself over them. */
   readonly settings: RouteSettings
   /** A plain request begins; what it gives back is called at its end. */
-  readonly enter: () => Leave
+  readonly enter: () => Release
   /**
    * An upgrade begins, and takes one of the backend's places.
    *
    * @returns a promise only where it waits for a place.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly enterTunnel: (whenAborted: WhenAborted) => Leave | Promise<Leave>
+  readonly enterTunnel: (signal: AbortSignal) => Release | Promise<Release>
   /** One of a balancer's. */
-  readonly elected: Elected | undefined
+  readonly selection: Selection | undefined
 }
 
 /** What of a request's body a backend has when it fails. */
@@ -40,9 +40,9 @@ export interface BodySent {
 }
 
 /** A member that was chosen for one request. */
-export interface Elected {
-  readonly balancer: Balancer
-  readonly member: Member
+export interface Selection {
+  readonly balancer: LoadBalancer
+  readonly member: BalancerMember
   readonly choice: BalancerChoice
   /**
    * Hears of a failure.
@@ -70,7 +70,7 @@ const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HAN
 /** What all routes of a proxy share. */
 export interface Backends {
   readonly workers: WorkerTable
-  readonly balancers: ReadonlyMap<string, Balancer>
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
 }
 
 /** Backends that one route may have at a time. */
@@ -78,12 +78,12 @@ const MAX_WORKERS = 1_000
 
 const NO_BODY: BodySent = { begun: false, whole: true }
 
-const noPlace: Leave = () => {}
+const noSlot: Release = () => {}
 
 /** Bytes of a connection that were counted already: a kept-alive one carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
 
-function countTraffic(member: Member, response: IncomingMessage): void {
+function countTraffic(member: BalancerMember, response: IncomingMessage): void {
   const { socket } = response
   response.once('close', () => {
     const before = counted.get(socket) ?? { sent: 0, received: 0 }
@@ -91,6 +91,21 @@ function countTraffic(member: Member, response: IncomingMessage): void {
     counted.set(socket, now)
     member.count(now.sent - before.sent, now.received - before.received)
   })
+}
+
+/** One signal per connection, because a listener per request would pile up on a kept-alive one. */
+const clientSignals = new WeakMap<Socket, AbortSignal>()
+
+/** Aborted when the client's connection closes. */
+function clientSignal(socket: Socket): AbortSignal {
+  let signal = clientSignals.get(socket)
+  if (signal === undefined) {
+    const controller = new AbortController()
+    socket.once('close', () => controller.abort(new WsTunnelError('WST_ERR_CLIENT_GONE')))
+    signal = controller.signal
+    clientSignals.set(socket, signal)
+  }
+  return signal
 }
 
 /** Makes destinations of what a route's target says. */
@@ -118,7 +133,7 @@ export class Destinations {
   of(template: TargetTemplate, path: string, req: IncomingMessage): Destination | Promise<Destination> {
     const balancer =
       template.origin.scheme === 'balancer' ? this.#backends.balancers.get(template.origin.host) : undefined
-    if (balancer !== undefined) return this.#elect(balancer, template, path, req, 1, new Map())
+    if (balancer !== undefined) return this.#select(balancer, template, path, req, 1, new Map())
     const { workers } = this.#backends
     const named = workers.empty ? undefined : workers.find(urlOf(template.origin, path))
     const settings = named?.settings(this.#settings) ?? this.#settings
@@ -127,22 +142,22 @@ export class Destinations {
       path,
       template,
       settings,
-      enter: () => noPlace,
-      enterTunnel: whenAborted => named?.places.take(whenAborted) ?? noPlace,
-      elected: undefined,
+      enter: () => noSlot,
+      enterTunnel: signal => named?.slots.acquire(signal) ?? noSlot,
+      selection: undefined,
     }
   }
 
-  #elect(
-    balancer: Balancer,
+  #select(
+    balancer: LoadBalancer,
     template: TargetTemplate,
     path: string,
     req: IncomingMessage,
     attempt: number,
-    refusals: Map<Member, 'full' | 'silent'>,
+    excluded: Map<BalancerMember, 'full' | 'silent'>,
   ): Destination | Promise<Destination> {
     const next = (
-      member: Member,
+      member: BalancerMember,
       failure: unknown,
       body?: BodySent,
     ): Destination | Promise<Destination> | undefined => {
@@ -153,13 +168,13 @@ export class Destinations {
       const repeatable = balancer.failoverUnanswered && body === undefined && req.method === 'GET'
       const unanswered = repeatable && UNANSWERED.has(code)
       if (begun || !(FAILS_OVER.has(code) || unanswered)) return undefined
-      if (unanswered) refusals.set(member, 'silent')
-      else if (code === 'WST_ERR_TUNNEL_LIMIT') refusals.set(member, 'full')
+      if (unanswered) excluded.set(member, 'silent')
+      else if (code === 'WST_ERR_TUNNEL_LIMIT') excluded.set(member, 'full')
       else member.fail()
-      if (attempt >= balancer.attempts || (member.usable && !refusals.has(member))) return undefined
-      return this.#elect(balancer, template, path, req, attempt + 1, refusals)
+      if (attempt >= balancer.attempts || (member.usable && !excluded.has(member))) return undefined
+      return this.#select(balancer, template, path, req, attempt + 1, excluded)
     }
-    const candidate = (member: Member): Destination => {
+    const candidate = (member: BalancerMember): Destination => {
       const settings = member.settings(this.#settings)
       const own = member.template.path.join('')
       const base = this.#settings.join === 'slash' ? own.replace(/\/$/, '') : own
@@ -169,8 +184,8 @@ export class Destinations {
         template: { ...member.template, path: [base, ...template.path] },
         settings,
         enter: () => member.enter(),
-        enterTunnel: whenAborted => member.enterTunnel(whenAborted),
-        elected: {
+        enterTunnel: signal => member.enterTunnel(signal),
+        selection: {
           balancer,
           member,
           choice: { balancer: balancer.name, member, session: balancer.session(req, path) },
@@ -182,8 +197,8 @@ export class Destinations {
         },
       }
     }
-    const elected = balancer.elect(req, path, refusals)
-    return elected instanceof Promise ? elected.then(candidate) : candidate(elected)
+    const selected = balancer.select(req, path, { excluded, signal: clientSignal(req.socket) })
+    return selected instanceof Promise ? selected.then(candidate) : candidate(selected)
   }
 
   /** Many URLs may name one backend; its pool is one. */

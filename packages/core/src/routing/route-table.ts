@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import { WorkerTable } from '../backend/named-worker.ts'
-import type { Captures } from '../backend/target.ts'
-import { Balancer } from '../balancer/balancer.ts'
+import { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
 import { encodePath, RequestUrl } from '../http/path.ts'
 import type { Settings } from '../options/options.ts'
-import { checkLength, type Miss, Route, type RouteStatus, type Routing } from './route.ts'
+import type { Captures } from '../options/route-options.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { checkLength, type Miss, Route, type Routing } from './route.ts'
 
 /** A route that a request matched, and what it captured. */
 export interface Match {
@@ -22,13 +23,13 @@ export interface Match {
 export class RouteTable {
   readonly #routes: readonly Route[]
   readonly #settings: Settings
-  readonly balancers: ReadonlyMap<string, Balancer>
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     const named = Object.entries(settings.balancers)
     const trusts: Settings['trusts'] = (address, hop) => !settings.appends && settings.trusts(address, hop)
-    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer, trusts)]))
+    this.balancers = new Map(named.map(([name, balancer]) => [name, new LoadBalancer(name, balancer, trusts)]))
     const backends = { workers: new WorkerTable(settings.workers), balancers: this.balancers }
     this.#routes = settings.routes.map((route, i) => new Route(route, i, single ? '' : `routes[${i}].`, backends))
   }

@@ -1,17 +1,18 @@
 import type { IncomingMessage } from 'node:http'
 import { type Key, pathToRegexp } from 'path-to-regexp'
-import {
-  buildPath,
-  type Captures,
-  exactPath,
-  parseTarget,
-  type TargetTemplate,
-  type TemplateScope,
-} from '../backend/target.ts'
+import { buildPath, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from '../http/path.ts'
-import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from '../options/options.ts'
-import { type Leave, Places } from '../util/slots.ts'
+import type {
+  Captures,
+  Condition,
+  ExactTarget,
+  LocalAnswer,
+  RouteSettings,
+  TargetResult,
+} from '../options/route-options.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { type Release, Slots } from '../util/slots.ts'
 import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
 import { type Backends, type Destination, Destinations } from './destination.ts'
 
@@ -68,30 +69,12 @@ type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 
-/** A route as it is seen at work. */
-export interface RouteStatus {
-  /** Its place in the list, for messages and metrics. */
-  readonly index: number
-  /** As its option says. */
-  readonly name: string | undefined
-  /** The path as it was written; a RegExp between slashes. */
-  readonly path: string
-  /** The target as it was written; `undefined` where a function gives it, `false` hands requests back to the app. */
-  readonly target: string | false | undefined
-  /** Requests it took, upgrades and others. */
-  readonly hits: number
-  /** Upgrades under way, and open tunnels. */
-  readonly open: number
-  /** Most tunnels at a time; 0 is no limit. */
-  readonly maxTunnels: number
-}
-
 /** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
 export class Route implements RouteStatus {
   readonly settings: RouteSettings
   readonly index: number
   #hits = 0
-  readonly #places: Places
+  readonly #slots: Slots
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
@@ -103,7 +86,7 @@ export class Route implements RouteStatus {
   constructor(settings: RouteSettings, index: number, where: string, backends: Backends) {
     this.settings = settings
     this.index = index
-    this.#places = new Places(settings.maxTunnels, 0, 'the route')
+    this.#slots = new Slots(settings.maxTunnels, 0, 'the route')
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
@@ -132,7 +115,7 @@ export class Route implements RouteStatus {
   }
 
   get open(): number {
-    return this.#places.taken
+    return this.#slots.inUse
   }
 
   get maxTunnels(): number {
@@ -183,8 +166,8 @@ export class Route implements RouteStatus {
    *
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enter(): Leave {
-    return this.#places.takeNow()
+  enter(): Release {
+    return this.#slots.acquireNow()
   }
 
   /** Closes the idle connections of its workers. */
