@@ -18,6 +18,7 @@ export type {
   SessionCookieOptions,
   StickySessionOptions,
 } from './options/balancer-options.ts'
+export { MAX_DELAY } from './options/checks.ts'
 export type {
   CloseMessage,
   DiagnosticsMessages,
@@ -48,6 +49,7 @@ export type {
   TargetResult,
 } from './options/route-options.ts'
 export type { HandleContext, RouteStatus, TunnelProxy } from './options/tunnel-proxy.ts'
+export { checkOptions } from './proxy/check-options.ts'
 export {
   type ExplainedBackend,
   type ExplainedOutcome,

@@ -20,7 +20,8 @@ export class DnsLookup {
 
   constructor(settings: ResolveSettings) {
     this.#settings = settings
-    this.#own = settings.resolver === undefined ? new Resolver({ timeout: settings.timeout, tries: 1 }) : undefined
+    this.#own =
+      settings.resolver === undefined ? new Resolver({ timeout: Math.ceil(settings.timeout), tries: 1 }) : undefined
     this.#resolver = settings.resolver ?? (this.#own as Resolver)
   }
 
