@@ -41,7 +41,7 @@ const wrongs: [shared: unknown, own: unknown, message: RegExp][] = [
   [{}, undefined, /`balancers\.x\.healthCheck\.method` to be given/],
   [undefined, {}, /`balancers\.x\.members\[0\]\.healthCheck\.method` to be given/],
   [{ method: 'PING' }, undefined, /healthCheck\.method` to be 'TCP' or .*got "PING"/],
-  [{ method: 'TCP', intervall: 1 }, undefined, /Unknown option.*nearest known one is `interval`/],
+  [{ method: 'TCP', intervall: 1 }, undefined, /Unknown option.*did you mean `interval`\?/],
   [{ method: 'TCP', interval: 99 }, undefined, /healthCheck\.interval` to be at least 100 ms, got 99/],
   [{ method: 'TCP', timeout: 0 }, undefined, /healthCheck\.timeout` to be more than 0 ms/],
   [{ method: 'TCP', passes: 0 }, undefined, /healthCheck\.passes` to be a whole number >= 1/],

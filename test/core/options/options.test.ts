@@ -106,6 +106,14 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
       [1.5, '1.5 (number)'],
     ],
   ],
+  offload: [
+    'true, false or { delay, threads }',
+    [
+      ['yes', '"yes" (string)'],
+      [1, '1 (number)'],
+      [null, 'null'],
+    ],
+  ],
   strictHandshake: ['true or false', wrongBooleans],
   allowedOrigins: ['a list of origins', [['https://app.example', '"https://app.example" (string)']]],
   preserveHost: ['true or false', wrongBooleans],
@@ -216,8 +224,8 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ upgrade: ['a', 5] }, /`routes\[0\]\.upgrade` to be made of upgrade tokens.*got 5/],
   [{ upgrade: 'a,b' }, /`routes\[0\]\.upgrade`/],
   [{ upgrade: 'a\r\nb' }, /`routes\[0\]\.upgrade`/],
-  [{ upgrade: ['websocket', 'ANY'] }, /`routes\[0\]\.upgrade`.*'ANY' stands alone/],
-  [{ upgrade: ['none', 'websocket'] }, /`routes\[0\]\.upgrade`.*'none' stands alone/],
+  [{ upgrade: ['websocket', 'ANY'] }, /`routes\[0\]\.upgrade`.*without 'ANY', which must be the only value/],
+  [{ upgrade: ['none', 'websocket'] }, /`routes\[0\]\.upgrade`.*without 'none', which must be the only value/],
   [{ allowedOrigins: ['app.example'] }, /`routes\[0\]\.allowedOrigins` to be made of origins.*got "app.example"/],
   [{ allowedOrigins: ['https://app.example/'] }, /`routes\[0\]\.allowedOrigins`/],
   [{ allowedOrigins: ['https://app.example:443'] }, /`routes\[0\]\.allowedOrigins`/],
@@ -230,10 +238,7 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ requestHeaders: { append: { a: 'x\r\ny' } } }, /`routes\[0\]\.requestHeaders\.append`: /],
   [{ responseHeaders: { unset: 'a' } }, /`routes\[0\]\.responseHeaders\.unset` to be a list of header names, got "a"/],
   [{ responseHeaders: { unset: ['a b'] } }, /`routes\[0\]\.responseHeaders\.unset`/],
-  [
-    { responseHeaders: { sets: {} } },
-    /Unknown option `routes\[0\]\.responseHeaders\.sets`; the nearest known one is `set`/,
-  ],
+  [{ responseHeaders: { sets: {} } }, /Unknown option `routes\[0\]\.responseHeaders\.sets`; did you mean `set`\?/],
   [{ passReverse: { '/a': 1 } }, /`routes\[0\]\.passReverse\["\/a"\]` to be a string, got 1/],
   [{ passReverseCookiePath: { '/a': null } }, /`routes\[0\]\.passReverseCookiePath\["\/a"\]` to be a string, got null/],
   [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be absent, .* got "\/other\.sock"/],
@@ -241,6 +246,9 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be absent/],
   [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be absent/],
   [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be absent, .* got a function/],
+  [{ offload: { delay: -1 } }, /`routes\[0\]\.offload\.delay` to be a number of ms/],
+  [{ offload: { threads: 65 } }, /`routes\[0\]\.offload\.threads` to be a whole number from 1 to 64, got 65/],
+  [{ offload: { thread: 2 } }, /Unknown option `routes\[0\]\.offload\.thread`; did you mean `threads`\?/],
   [{ target: undefined }, /`routes\[0\]\.target` to be given, got undefined/],
 ]
 
@@ -275,21 +283,66 @@ test('names what is wrong with the options as a whole', () => {
 })
 
 const unknown: [options: object, message: string][] = [
-  [{ targets: 'ws://h/' }, 'Unknown option `targets`; the nearest known one is `target`'],
-  [{ target: 'ws://h/', idleTimeOut: 1 }, 'Unknown option `idleTimeOut`; the nearest known one is `idleTimeout`'],
-  [{ target: 'ws://h/', onclose: noop }, 'Unknown option `onclose`; the nearest known one is `onClose`'],
-  [{ target: 'ws://h/', route: [] }, 'Unknown option `route`; the nearest known one is `routes`'],
-  [{ target: 'ws://h/', changeOrigin: true }, 'Unknown option `changeOrigin`; the nearest known one is '],
-  [{ routes: [{ target: 'ws://h/', Path: '/' }] }, 'Unknown option `routes[0].Path`; the nearest known one is `path`'],
-  [{ routes: [{ target: 'ws://h/', onOpen: noop }] }, 'Unknown option `routes[0].onOpen`; the nearest known one is '],
-  [JSON.parse('{"target":"ws://h/","__proto__":{}}'), 'Unknown option `__proto__`; the nearest known one is '],
-  [{ target: 'ws://h/', toString: noop }, 'Unknown option `toString`; the nearest known one is '],
+  [{ targets: 'ws://h/' }, 'Unknown option `targets`; did you mean `target`?'],
+  [{ target: 'ws://h/', idleTimeOut: 1 }, 'Unknown option `idleTimeOut`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', idelTimeout: 1 }, 'Unknown option `idelTimeout`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', IDLETIMEOUT: 1 }, 'Unknown option `IDLETIMEOUT`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', onclose: noop }, 'Unknown option `onclose`; did you mean `onClose`?'],
+  [{ target: 'ws://h/', route: [] }, 'Unknown option `route`; did you mean `routes`?'],
+  [{ routes: [{ target: 'ws://h/', Path: '/' }] }, 'Unknown option `routes[0].Path`; did you mean `path`?'],
 ]
 
-test('refuses an unknown key and names the nearest known one', () => {
-  for (const [options, message] of unknown) {
-    const got = messageOf(options)
-    assert.ok(got.includes(message), `${got}\n${message}`)
+test('refuses an unknown option and suggests the nearest one', () => {
+  for (const [options, message] of unknown)
+    assert.equal(messageOf(options), `WST_ERR_OPTION: An option is wrong: ${message}`)
+})
+
+test('suggests nothing if no option is near', () => {
+  for (const [name, options] of [
+    ['changeOrigin', { target: 'ws://h/', changeOrigin: true }],
+    ['ws', { target: 'ws://h/', ws: true }],
+    ['routes[0].onOpen', { routes: [{ target: 'ws://h/', onOpen: noop }] }],
+    ['__proto__', JSON.parse('{"target":"ws://h/","__proto__":{}}')],
+    ['toString', { target: 'ws://h/', toString: noop }],
+  ] as const)
+    assert.equal(messageOf(options), `WST_ERR_OPTION: An option is wrong: Unknown option \`${name}\``)
+})
+
+const offloads: [options: object, async: boolean, delay: number, threads: number][] = [
+  [{}, true, 0, 1],
+  [{ offload: true }, true, 0, 1],
+  [{ offload: false }, false, 0, 1],
+  [{ offload: {} }, true, 0, 1],
+  [{ offload: { delay: 50 } }, true, 50, 1],
+  [{ offload: { delay: 50, threads: 4 } }, true, 50, 4],
+  [{ async: false, asyncDelay: 50, threads: 4 }, false, 50, 4],
+  [{ offload: undefined, asyncDelay: 50 }, true, 50, 1],
+]
+
+test('reads `offload` as another name of async, asyncDelay and threads', () => {
+  const settingsOf = ({ async, asyncDelay, threads }: RouteSettings): unknown[] => [async, asyncDelay, threads]
+  for (const [options, ...expected] of offloads) assert.deepEqual(settingsOf(readOne(options)), expected)
+  const { routes } = read({
+    offload: { threads: 4 },
+    routes: [{ offload: false }, { offload: { delay: 5 } }, { asyncDelay: 7 }].map(own => ({
+      target: 'ws://h/',
+      ...own,
+    })),
+  })
+  assert.deepEqual(routes.map(settingsOf), [
+    [false, 0, 4],
+    [true, 5, 4],
+    [true, 7, 4],
+  ])
+})
+
+test('refuses `offload` beside the names that it replaces', () => {
+  for (const name of ['async', 'asyncDelay', 'threads']) {
+    const value = name === 'async' ? true : 1
+    const beside = `\`offload\` and \`${name}\` are two names of one setting: write one of them`
+    assert.ok(messageOf({ target: 'ws://h/', offload: true, [name]: value }).endsWith(beside))
+    const own = `\`routes[0].offload\` and \`routes[0].${name}\` are two names of one setting: write one of them`
+    assert.ok(messageOf({ routes: [{ target: 'ws://h/', offload: {}, [name]: value }] }).endsWith(own))
   }
 })
 
