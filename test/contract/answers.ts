@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ErrorMessage } from '@ws-tunnel/core'
 import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
@@ -373,8 +374,7 @@ export const answersTheme: Theme = start => {
   test('tells onError of every failure, with the request', async t => {
     const told: string[] = []
     const port = await closedPort()
-    const onError = (error: { code: string }, req: { method?: string }): unknown =>
-      told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
     const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await w.refused('/')
     await w.get('/', { method: 'DELETE' })

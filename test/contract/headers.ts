@@ -192,8 +192,8 @@ export const headersTheme: Theme = start => {
 
   test('edits with functions that read the request', async t => {
     const w = await world(t, start, echo(), {
-      requestHeaders: (headers, req) => headers.set('X-Path', String(req.url)),
-      responseHeaders: (headers, req) => headers.append('X-Method', String(req.method)),
+      requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
+      responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
     const head = await (await w.upgrade('/x')).answer()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')

@@ -128,8 +128,8 @@ export const tunnelsTheme: Theme = start => {
   test('tells of each tunnel once, with its reason, bytes and duration', async t => {
     const told: string[] = []
     const w = await world(t, start, echo(), {
-      onOpen: ({ id }) => told.push(`open ${id}`),
-      onClose: ({ id }, { reason }) => told.push(`${reason} ${id}`),
+      onOpen: ({ tunnel }) => told.push(`open ${tunnel.id}`),
+      onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
     })
     const { client, tunnel } = await openOne(w)
     assert.match(tunnel.facts.target, new RegExp(w.backend.address))

@@ -90,13 +90,13 @@ export async function startGateway(
     drainTimeout: 0,
     async,
     ...options,
-    onOpen: tunnel => {
-      opened.push(tunnel)
-      options.onOpen?.(tunnel)
+    onOpen: message => {
+      opened.push(message.tunnel)
+      options.onOpen?.(message)
     },
-    onClose: (tunnel, end) => {
-      ends.push({ tunnel, end })
-      options.onClose?.(tunnel, end)
+    onClose: message => {
+      ends.push({ tunnel: message.tunnel, end: message.end })
+      options.onClose?.(message)
     },
   })
   const app = appOf(proxy, errors)

@@ -72,14 +72,14 @@ function watched(options: WsTunnelOptions, { tunnels, ends }: Watch): WsTunnelOp
     drainTimeout: 0,
     async,
     ...options,
-    onOpen: tunnel => {
-      tunnels.add(tunnel)
-      options.onOpen?.(tunnel)
+    onOpen: message => {
+      tunnels.add(message.tunnel)
+      options.onOpen?.(message)
     },
-    onClose: (tunnel, end) => {
-      tunnels.delete(tunnel)
-      ends.push({ tunnel, end })
-      options.onClose?.(tunnel, end)
+    onClose: message => {
+      tunnels.delete(message.tunnel)
+      ends.push({ tunnel: message.tunnel, end: message.end })
+      options.onClose?.(message)
     },
   }
 }

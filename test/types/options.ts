@@ -95,7 +95,10 @@ route({ target: false, allowedOrigins: 'https://app.example' })
 
 // Header fields.
 route({ target: false, requestHeaders: { set: { 'X-A': '1' }, append: { 'X-B': '2' }, unset: ['X-C'] } })
-route({ target: false, responseHeaders: (headers, req) => void headers.set('X-Url', req.url ?? '').unset('Server') })
+route({
+  target: false,
+  responseHeaders: (headers, { req }) => void headers.set('X-Url', req.url ?? '').unset('Server'),
+})
 // @ts-expect-error a value is text
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
@@ -122,10 +125,10 @@ accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gat
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
   target: false,
-  onOpen: tunnel => tunnel.facts.url.length,
-  onClose: (tunnel, { reason, bytesFromClient, error }) =>
-    void [tunnel.id + bytesFromClient, reason === 'idle', error?.message],
-  onError: (error, req) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
+  onOpen: ({ tunnel, req, proxy }) => void [tunnel.facts.url.length, req.url, proxy.tunnels.size],
+  onClose: ({ tunnel, end: { reason, bytesFromClient, error }, proxy }) =>
+    void [tunnel.id + bytesFromClient, reason === 'idle', error?.message, proxy.tunnels.size],
+  onError: ({ error, req }) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
 })
 const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
@@ -134,9 +137,9 @@ accept({ target: false, only: /^\/a/ })
 // @ts-expect-error as Express: no object
 accept({ target: false, trustProxy: {} })
 // @ts-expect-error there is no such reason
-accept({ target: false, onClose: (_, { reason }) => void (reason === 'timeout') })
+accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
 // @ts-expect-error there is no such code
-accept({ target: false, onError: error => void (error.code === 'ECONNREFUSED') })
+accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
 // Health checks, and names of members.
 const members = [

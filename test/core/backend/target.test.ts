@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   buildPath,
-  type Captures,
   type Joining,
   parseTarget,
   type TargetOrigin,
   type TemplateScope,
 } from '../../../packages/core/src/backend/target.ts'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
+import type { Captures } from '../../../packages/core/src/options/route-options.ts'
 
 const PLAIN: TemplateScope = { groups: false, params: [] }
 const REGEXP: TemplateScope = { groups: true, params: [] }

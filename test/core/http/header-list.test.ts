@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import {
   addVia,
-  editHeaders,
   type Forwarding,
   HeaderList,
   headerLines,
@@ -12,7 +11,8 @@ import {
   removeHopByHop,
   requestHeaders,
 } from '../../../packages/core/src/http/header-list.ts'
-import type { HeaderEditing } from '../../../packages/core/src/options/options.ts'
+import type { HeaderEditing } from '../../../packages/core/src/options/route-options.ts'
+import { editHeaders } from '../../../packages/core/src/proxy/edit-headers.ts'
 import { requestOf } from '../request.ts'
 
 const listOf = (...lines: string[]): HeaderList => HeaderList.from(requestOf(lines).rawHeaders)
@@ -240,14 +240,14 @@ test('adds Via to an answer as to a request', () => {
 
 test('edits by unset, set and append, in that order, or by a function', () => {
   const edit = (editing: HeaderEditing | undefined): string[] =>
-    linesOf(editHeaders(listOf('A: 1', 'B: 2', 'a: 3'), editing, requestOf(['Host: h'])))
+    linesOf(editHeaders(listOf('A: 1', 'B: 2', 'a: 3'), editing, { req: requestOf(['Host: h']), choice: undefined }))
   assert.deepEqual(edit(undefined), ['A: 1', 'B: 2', 'a: 3'])
   assert.deepEqual(edit({ set: { A: 'x' } }), ['A: x', 'B: 2'])
   assert.deepEqual(edit({ append: { a: 'x', C: 'y' } }), ['A: 1', 'B: 2', 'a: 3', 'a: x', 'C: y'])
   assert.deepEqual(edit({ unset: ['a', 'missing'] }), ['B: 2'])
   assert.deepEqual(edit({ append: { A: 'z' }, set: { a: 'y', b: 'w' }, unset: ['A'] }), ['b: w', 'a: y', 'A: z'])
   assert.deepEqual(
-    edit((headers, req) => void headers.set('Host-Was', req.headers.host ?? '')),
+    edit((headers, { req }) => void headers.set('Host-Was', req.headers.host ?? '')),
     ['A: 1', 'B: 2', 'a: 3', 'Host-Was: h'],
   )
 })
@@ -257,7 +257,10 @@ test('500s what an editing function throws', () => {
   const editing: HeaderEditing = () => {
     throw boom
   }
-  assert.throws(() => editHeaders(listOf(), editing, requestOf([])), { code: 'WST_ERR_CALLBACK', cause: boom })
+  assert.throws(() => editHeaders(listOf(), editing, { req: requestOf([]), choice: undefined }), {
+    code: 'WST_ERR_CALLBACK',
+    cause: boom,
+  })
 })
 
 interface Vector {

@@ -7,9 +7,9 @@ import {
   hasBody,
   looksLikeUpgrade,
   methodFits,
+  type UpgradeSetting,
   upgradeTokens,
 } from '../../../packages/core/src/http/upgrade.ts'
-import type { UpgradeSetting } from '../../../packages/core/src/options/checks.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import { type RequestShape, requestOf } from '../request.ts'
 

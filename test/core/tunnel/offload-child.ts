@@ -12,7 +12,7 @@ const tell = (message: unknown): void =>
 async function serve(target: string): Promise<void> {
   const proxy = createTunnelProxy({
     target,
-    onOpen: tunnel => {
+    onOpen: ({ tunnel }) => {
       tell({ offloaded: tunnel.offloaded })
       server.close()
       if (isMainThread) process.disconnect?.()

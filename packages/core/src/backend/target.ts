@@ -1,19 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import { type EncodedSlashes, encodePath, encodeQueryPart } from '../http/path.ts'
-import type { ConditionGroups } from '../routing/conditions.ts'
-
-/** What a route's path and conditions captured. */
-export interface Captures {
-  /** `$0`-`$9` of a RegExp path. */
-  readonly groups: readonly (string | undefined)[]
-  /** `:name`s of a pattern. */
-  readonly params: Readonly<Record<string, string>>
-  /** `%0`-`%9` of the last condition that matched. */
-  readonly conditionGroups: ConditionGroups
-  /** The path from where the prefix or pattern ended; the whole path for a RegExp. */
-  readonly rest: string
-}
+import type { Captures } from '../options/route-options.ts'
 
 /** Scheme, host and port of a backend, from fixed text only. */
 export interface TargetOrigin {

@@ -3,7 +3,7 @@ import { constants, type Http2ServerResponse } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import type { InterimResponse } from '../http/response-head.ts'
-import type { LocalAnswer } from '../options/options.ts'
+import type { LocalAnswer } from '../options/route-options.ts'
 import { writeHead } from './write-head.ts'
 
 /**

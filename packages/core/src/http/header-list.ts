@@ -1,7 +1,4 @@
-import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
-import { WsTunnelError } from '../errors.ts'
-import type { BalancerChoice } from '../options/balancer-options.ts'
-import type { HeaderEditing } from '../options/options.ts'
+import type { IncomingMessage } from 'node:http'
 
 /** Whether a name is the one given in lower case; most differ in length already. */
 const isNamed = (name: string, lower: string): boolean => name.length === lower.length && name.toLowerCase() === lower
@@ -229,31 +226,4 @@ export function addVia(
   const mine = `${httpVersion} ${serverName}${via === 'full' ? ' (ws-tunnel)' : ''}`
   const before = headers.get('via')
   return headers.set('Via', before === undefined ? mine : `${before}, ${mine}`)
-}
-
-/** Applies `requestHeaders` or `responseHeaders`; a function that throws answers 500. */
-export function editHeaders(
-  headers: HeaderList,
-  editing: HeaderEditing | undefined,
-  req: IncomingMessage,
-  choice?: BalancerChoice,
-): HeaderList {
-  if (editing === undefined) return headers
-  if (typeof editing === 'function') {
-    try {
-      editing(headers, req, choice)
-      for (const [name, value] of headers) {
-        validateHeaderName(name)
-        validateHeaderValue(name, value)
-      }
-    } catch (cause) {
-      if (cause instanceof WsTunnelError) throw cause
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a header function: ${String(cause)}`, cause })
-    }
-    return headers
-  }
-  for (const name of editing.unset ?? []) headers.unset(name)
-  for (const [name, value] of Object.entries(editing.set ?? {})) headers.set(name, value)
-  for (const [name, value] of Object.entries(editing.append ?? {})) headers.append(name, value)
-  return headers
 }

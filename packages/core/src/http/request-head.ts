@@ -1,3 +1,5 @@
+import { TOKEN } from './token.ts'
+
 /** A request without body, for a backend. */
 export interface Ask {
   readonly method: string
@@ -8,7 +10,6 @@ export interface Ask {
 }
 
 const TARGET = /^[\x21-\xff]+$/
-const NAME = /^[!#$%&'*+.^_`|~\w-]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /**
@@ -21,7 +22,7 @@ export function requestHead({ method, path, headers }: Ask): string | undefined 
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
-    if (!NAME.test(name) || !VALUE.test(value)) return undefined
+    if (!TOKEN.test(name) || !VALUE.test(value)) return undefined
     connection ||= name.length === 10 && name.toLowerCase() === 'connection'
     head += `${name}: ${value}\r\n`
   }

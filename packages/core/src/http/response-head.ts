@@ -1,5 +1,6 @@
 import { maxHeaderSize } from 'node:http'
 import type { MessageHead } from './header-list.ts'
+import { TCHAR } from './token.ts'
 
 /** The head of an answer, by what counts of it. */
 export interface AnswerHead extends MessageHead {
@@ -21,9 +22,10 @@ const MAX_FIELDS = 100
 const SWITCH = /^HTTP\/1\.1 101(?: ([\x20-\x7e]*))?\r\n/
 const SWITCH_BEGINS = 'HTTP/1.1 101'
 /** Lines that are whole so far, and the one that is on its way. */
-const BEGINNING =
-  /^HTTP\/1\.1 101(?: [\x20-\x7e]*)?(?:\r\n[!#$%&'*+.^_`|~\w-]+:[\t\x20-\x7e\x80-\xff]*)*(?:\r\n[^\r\n]*)?\r?$/
-const FIELD = /^([!#$%&'*+.^_`|~\w-]+):([\t\x20-\x7e\x80-\xff]*)$/
+const BEGINNING = new RegExp(
+  `^HTTP/1\\.1 101(?: [\\x20-\\x7e]*)?(?:\\r\\n[${TCHAR}]+:[\\t\\x20-\\x7e\\x80-\\xff]*)*(?:\\r\\n[^\\r\\n]*)?\\r?$`,
+)
+const FIELD = new RegExp(`^([${TCHAR}]+):([\\t\\x20-\\x7e\\x80-\\xff]*)$`)
 
 /**
  * Reads the head of a 101 (RFC 9112 4, 5), as latin1. What is not wholly there, or in the least out of the ordinary, gives

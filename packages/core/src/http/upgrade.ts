@@ -1,8 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import type { UpgradeSetting } from '../options/checks.ts'
-import { UPGRADE_TOKEN } from '../options/checks.ts'
 import { headerLines, listMembers } from './header-list.ts'
+import { TCHAR } from './token.ts'
+
+/** A protocol, or a protocol and its version (RFC 9110 7.8). */
+export const UPGRADE_TOKEN = new RegExp(`^[${TCHAR}]+(?:/[${TCHAR}]+)?$`)
+
+/** The `upgrade` option as it is applied to a request. */
+export interface UpgradeSetting {
+  /** NONE: every request is an upgrade. */
+  readonly always: boolean
+  /** ANY: any token that the client requests. */
+  readonly any: boolean
+  /** Tokens that are allowed by name, in lower case. */
+  readonly tokens: readonly string[]
+}
 
 /** The protocols a client asks for, in its order and spelling (RFC 9110 7.8). */
 export function upgradeTokens(req: IncomingMessage): string[] {

@@ -1,5 +1,6 @@
 import { IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
 import { Socket } from 'node:net'
+import { TOKEN } from '../http/token.ts'
 
 /** A request that was not sent. */
 export interface ExplainRequest {
@@ -36,8 +37,7 @@ export function fakeRequest({
   encrypted = false,
   httpVersion = '1.1',
 }: ExplainRequest): IncomingMessage {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
-    throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
+  if (!TOKEN.test(method)) throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
   if (!/^[^\0-\x20\x7f]+$/.test(url)) throw new TypeError('Expected `url` to be a request target without spaces')
   const socket = new Socket()
   Object.defineProperty(socket, 'remoteAddress', { value: remoteAddress })

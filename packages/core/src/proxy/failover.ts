@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { WsTunnelError } from '../errors.ts'
+import type { FailoverMessage } from '../options/events.ts'
+import type { TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate, Candidates } from '../routing/candidates.ts'
 import { unlessAborted } from '../util/abort.ts'
-import { channels, type DiagnosticsMessages } from './diagnostics.ts'
+import { channels } from './diagnostics.ts'
 import type { Exchange } from './exchange.ts'
-import type { TunnelProxy } from './types.ts'
 
 /**
  * Sends the request to one candidate after the other, until one responds or a failure is final. httpd: proxy_handler.
@@ -43,5 +44,5 @@ function publish(
     from: from.member,
     to: to.member,
     proxy,
-  } satisfies DiagnosticsMessages['ws-tunnel:failover'])
+  } satisfies FailoverMessage)
 }

@@ -1,16 +1,16 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { NativeSwitched } from '../backend/native-round-trip.ts'
 import type { Switched } from '../backend/node-round-trip.ts'
-import type { Balancer } from '../balancer/balancer.ts'
-import { ResolvedMembers } from '../balancer/discovered-members.ts'
+import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { ImplicitListeners } from '../client/implicit-listeners.ts'
 import { respond } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
 import { RequestUrl } from '../http/path.ts'
+import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
-import type { RouteStatus } from '../routing/route.ts'
+import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -21,7 +21,6 @@ import { withFailover } from './failover.ts'
 import { relayResponse } from './relay-response.ts'
 import { type Reply, roundTrip } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
-import type { HandleContext, TunnelProxy } from './types.ts'
 
 /**
  * Reads the options and makes a proxy of them.
@@ -39,7 +38,7 @@ class RoutedProxy implements TunnelProxy {
   readonly #tunnels = new LinkedSet<Tunnel>()
   readonly #listeners = new ImplicitListeners()
   readonly #healthChecks: HealthChecks
-  readonly #discoveredMembers: readonly ResolvedMembers[]
+  readonly #discoveredMembers: readonly DiscoveredMembers[]
   readonly #onIdle: (() => void)[] = []
   #isClosing = false
 
@@ -48,7 +47,7 @@ class RoutedProxy implements TunnelProxy {
     this.#routes = new RouteTable(settings, single)
     this.#healthChecks = new HealthChecks(settings, this.#routes.balancers)
     this.#discoveredMembers = Array.from(this.#routes.balancers.values(), balancer =>
-      balancer.named.map(named => new ResolvedMembers(balancer, named)),
+      balancer.named.map(named => new DiscoveredMembers(balancer, named)),
     ).flat()
   }
 

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import {
   addVia,
-  editHeaders,
   endToEndHeaders,
   type Forwarding,
   type HeaderList,
@@ -14,8 +13,10 @@ import {
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
 import type { AnswerHead } from '../http/response-head.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
+import type { Settings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Selection } from '../routing/candidates.ts'
+import { editHeaders } from './edit-headers.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
 export class Rewriting {
@@ -59,7 +60,7 @@ export class Rewriting {
     const { requestHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, candidate.selection?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
   }
 
   #forwarding({ worker }: Candidate): Forwarding {
@@ -104,7 +105,7 @@ export class Rewriting {
     const { responseHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, candidate.selection?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
   }
 
   #sessionCookie(selection: Selection | undefined): string | undefined {

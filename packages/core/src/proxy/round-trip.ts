@@ -6,7 +6,7 @@ import { socketRoundTrip } from '../backend/socket-round-trip.ts'
 import { relayInterim } from '../client/relay.ts'
 import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
-import type { Leave } from '../util/slots.ts'
+import type { Release } from '../util/slots.ts'
 import { requestedUpgrade } from './decide.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -26,7 +26,7 @@ export type Reply = (Switched | NativeSwitched | NotSwitched) & {
 export async function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
   const { token } = exchange
   const acquired = token === undefined ? candidate.enter() : candidate.acquire(exchange.signal)
-  const release: Leave = acquired instanceof Promise ? await acquired : acquired
+  const release: Release = acquired instanceof Promise ? await acquired : acquired
   try {
     // A backend may allow another token than the one that made the request an upgrade.
     const sent = token && tokenFor(candidate, exchange.req, token)

@@ -3,17 +3,17 @@ import type { Socket } from 'node:net'
 import type { WorkerTable } from '../backend/named-worker.ts'
 import { type TargetTemplate, urlOf } from '../backend/target.ts'
 import { Worker } from '../backend/worker.ts'
-import type { Balancer } from '../balancer/balancer.ts'
-import type { Member } from '../balancer/balancer-member.ts'
+import type { BalancerMember } from '../balancer/balancer-member.ts'
+import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { BalancerChoice } from '../options/balancer-options.ts'
-import type { RouteSettings } from '../options/options.ts'
-import type { Leave } from '../util/slots.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { Release } from '../util/slots.ts'
 
 /** A member that a balancer selected for one request. */
 export interface Selection {
-  readonly balancer: Balancer
-  readonly member: Member
+  readonly balancer: LoadBalancer
+  readonly member: BalancerMember
   /** The selection as header functions see it. */
   readonly choice: BalancerChoice
 }
@@ -30,14 +30,14 @@ export interface Candidate {
   /** `undefined` if the target names the backend itself. */
   readonly selection: Selection | undefined
   /** Counts a plain request. @returns the function to call at its end. */
-  readonly enter: () => Leave
+  readonly enter: () => Release
   /**
    * Counts an upgrade and acquires one of the backend's slots for tunnels.
    *
    * @returns the function that releases it; a promise only if the upgrade waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly acquire: (signal: AbortSignal) => Leave | Promise<Leave>
+  readonly acquire: (signal: AbortSignal) => Release | Promise<Release>
 }
 
 /** The backends for one request, in the order in which they are tried. */
@@ -76,13 +76,13 @@ const NO_BODY: BodySent = { begun: false, whole: true }
 /** The workers and balancers that all routes of a proxy share. */
 export interface Backends {
   readonly workers: WorkerTable
-  readonly balancers: ReadonlyMap<string, Balancer>
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
 }
 
 /** Backends that one route may have at a time. */
 const MAX_WORKERS = 1_000
 
-const noRelease: Leave = () => {}
+const noRelease: Release = () => {}
 const noNext = (): undefined => undefined
 
 /** The workers of one route, and the candidates that its target gives. */
@@ -116,7 +116,7 @@ export class RouteWorkers {
     const { scheme, host } = template.origin
     const balancer = scheme === 'balancer' ? this.#backends.balancers.get(host) : undefined
     if (balancer === undefined) return { first: this.#named(template, path), next: noNext }
-    const select = (member: Member): Candidate => this.#ofMember(balancer, member, template, path, req)
+    const select = (member: BalancerMember): Candidate => this.#ofMember(balancer, member, template, path, req)
     return new BalancerCandidates(balancer, req, path, signal, select).start()
   }
 
@@ -137,8 +137,8 @@ export class RouteWorkers {
   }
 
   #ofMember(
-    balancer: Balancer,
-    member: Member,
+    balancer: LoadBalancer,
+    member: BalancerMember,
     template: TargetTemplate,
     path: string,
     req: IncomingMessage,
@@ -185,23 +185,23 @@ export class RouteWorkers {
 
 /** The members that a balancer selects for one request, one after the other. */
 class BalancerCandidates implements Candidates {
-  readonly #balancer: Balancer
+  readonly #balancer: LoadBalancer
   readonly #req: IncomingMessage
   readonly #path: string
   readonly #signal: AbortSignal
-  readonly #candidateOf: (member: Member) => Candidate
+  readonly #candidateOf: (member: BalancerMember) => Candidate
   /** Members already tried, and why. A full member may be tried again, a silent one may not. */
-  readonly #excluded = new Map<Member, 'full' | 'silent'>()
+  readonly #excluded = new Map<BalancerMember, 'full' | 'silent'>()
   #attempts = 0
   #first: Candidate | undefined
-  #last: Member | undefined
+  #last: BalancerMember | undefined
 
   constructor(
-    balancer: Balancer,
+    balancer: LoadBalancer,
     req: IncomingMessage,
     path: string,
     signal: AbortSignal,
-    candidateOf: (member: Member) => Candidate,
+    candidateOf: (member: BalancerMember) => Candidate,
   ) {
     this.#balancer = balancer
     this.#req = req
@@ -232,7 +232,7 @@ class BalancerCandidates implements Candidates {
     return selected instanceof Promise ? selected.then(this.#begin) : this.#begin(selected)
   }
 
-  readonly #begin = (member: Member): Candidate => {
+  readonly #begin = (member: BalancerMember): Candidate => {
     this.#last = member
     return this.#candidateOf(member)
   }

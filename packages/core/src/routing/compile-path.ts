@@ -1,8 +1,8 @@
 import { type Key, pathToRegexp } from 'path-to-regexp'
-import type { Captures, TemplateScope } from '../backend/target.ts'
+import type { TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import { prefixLength, servletPrefixLength } from '../http/path.ts'
-import type { RouteSettings } from '../options/options.ts'
+import type { Captures, RouteSettings } from '../options/route-options.ts'
 import { stateless } from './conditions.ts'
 
 /** Matches the path alone; `null` is no match. */

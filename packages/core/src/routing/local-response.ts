@@ -1,5 +1,5 @@
 import { WsTunnelError } from '../errors.ts'
-import type { LocalAnswer } from '../options/options.ts'
+import type { LocalAnswer } from '../options/route-options.ts'
 
 /**
  * Checks the response that a target function returned.

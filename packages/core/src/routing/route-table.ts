@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import { WorkerTable } from '../backend/named-worker.ts'
-import { Balancer } from '../balancer/balancer.ts'
+import { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
 import { encodePath, RequestUrl } from '../http/path.ts'
 import type { Settings } from '../options/options.ts'
-import { checkLength, type MatchedRequest, type Miss, Route, type RouteStatus } from './route.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { checkLength, type MatchedRequest, type Miss, Route } from './route.ts'
 
 /** A request and the route that it matched. */
 export interface Match extends MatchedRequest {
@@ -16,13 +17,13 @@ export interface Match extends MatchedRequest {
 export class RouteTable {
   readonly #routes: readonly Route[]
   readonly #settings: Settings
-  readonly balancers: ReadonlyMap<string, Balancer>
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     const named = Object.entries(settings.balancers)
     const trusts: Settings['trusts'] = (address, hop) => !settings.appends && settings.trusts(address, hop)
-    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer, trusts)]))
+    this.balancers = new Map(named.map(([name, balancer]) => [name, new LoadBalancer(name, balancer, trusts)]))
     const backends = { workers: new WorkerTable(settings.workers), balancers: this.balancers }
     this.#routes = settings.routes.map((route, i) => new Route(route, i, single ? '' : `routes[${i}].`, backends))
   }

@@ -1,16 +1,17 @@
 import type { IncomingMessage } from 'node:http'
-import {
-  buildPath,
-  type Captures,
-  exactPath,
-  parseTarget,
-  type TargetTemplate,
-  type TemplateScope,
-} from '../backend/target.ts'
+import { buildPath, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { DecodedPath, RequestUrl } from '../http/path.ts'
-import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from '../options/options.ts'
-import { type Leave, Places } from '../util/slots.ts'
+import type {
+  Captures,
+  Condition,
+  ExactTarget,
+  LocalAnswer,
+  RouteSettings,
+  TargetResult,
+} from '../options/route-options.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
 import { compilePath, type PathTest } from './compile-path.ts'
 import { type ConditionTest, compileConditions } from './conditions.ts'
@@ -52,30 +53,12 @@ export interface MatchedRequest {
 const searchesPath = (condition: Condition): boolean =>
   'any' in condition ? condition.any.some(searchesPath) : 'url' in condition && condition.url === 'path'
 
-/** One route of a running proxy. */
-export interface RouteStatus {
-  /** Index in the list of routes, for messages and metrics. */
-  readonly index: number
-  /** The option `name`. */
-  readonly name: string | undefined
-  /** The path as it was written; a RegExp between slashes. */
-  readonly path: string
-  /** The target as it was written; `undefined` for a function, `false` if the route hands requests back to the app. */
-  readonly target: string | false | undefined
-  /** Requests that it matched, upgrades and others. */
-  readonly hits: number
-  /** Open tunnels, and upgrades under way. */
-  readonly open: number
-  /** Most tunnels at a time; 0 is no limit. */
-  readonly maxTunnels: number
-}
-
 /** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
 export class Route implements RouteStatus {
   readonly settings: RouteSettings
   readonly index: number
   #hits = 0
-  readonly #slots: Places
+  readonly #slots: Slots
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
@@ -87,7 +70,7 @@ export class Route implements RouteStatus {
   constructor(settings: RouteSettings, index: number, where: string, backends: Backends) {
     this.settings = settings
     this.index = index
-    this.#slots = new Places(settings.maxTunnels, 0, 'the route')
+    this.#slots = new Slots(settings.maxTunnels, 0, 'the route')
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
@@ -116,7 +99,7 @@ export class Route implements RouteStatus {
   }
 
   get open(): number {
-    return this.#slots.taken
+    return this.#slots.inUse
   }
 
   get maxTunnels(): number {
@@ -172,8 +155,8 @@ export class Route implements RouteStatus {
    *
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  acquire(): Leave {
-    return this.#slots.takeNow()
+  acquire(): Release {
+    return this.#slots.acquireNow()
   }
 
   /** Closes the idle connections of its workers. */
