@@ -94,16 +94,16 @@ export const answersTheme: Theme = start => {
   })
 
   const broken: [what: string, script: Script, code: string][] = [
-    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_ANSWER'],
-    ['FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-    ['RST', raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
-    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head without end', endless, 'WST_ERR_BAD_ANSWER'],
+    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_RESPONSE'],
+    ['FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+    ['RST', raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
+    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head without end', endless, 'WST_ERR_BAD_RESPONSE'],
     [
       'eleven interim answers',
       raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
-      'WST_ERR_BAD_ANSWER',
+      'WST_ERR_BAD_RESPONSE',
     ],
   ]
   const brokenSwitches: typeof broken = [
@@ -112,8 +112,8 @@ export const answersTheme: Theme = start => {
       raw('HTTP/1.0 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n', 'keep'),
       'WST_ERR_BAD_SWITCH',
     ],
-    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_ANSWER'],
+    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_RESPONSE'],
   ]
   for (const [what, script, code] of [...broken, ...brokenSwitches]) {
     test(`502s ${what} in answer to an upgrade`, async t => {

@@ -165,9 +165,9 @@ for (const [what, script] of endless) {
 }
 
 const broken: [what: string, script: Script, code: string][] = [
-  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_ANSWER'],
-  ['nothing but FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_ANSWER'],
+  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_RESPONSE'],
+  ['nothing but FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_RESPONSE'],
 ]
 
 for (const [what, script, code] of broken) {

@@ -233,7 +233,7 @@ function send(request: ClientRequest, attempt: Attempt): void {
   const idempotent = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS'
   const hasBody = request.hasHeader('content-length') || request.hasHeader('transfer-encoding')
   const watch = watchRequest(request, limits, onInterim, error => {
-    const stale = request.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_ANSWER'
+    const stale = request.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_RESPONSE'
     settle(stale ? new StaleConnection() : error)
   })
   // A body may be long in coming; the backend should know of the request before.

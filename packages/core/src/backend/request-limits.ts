@@ -70,7 +70,7 @@ export function watchRequest(
     if (++interim <= MAX_INTERIM_ANSWERS) onInterim(info)
     else {
       // What stands behind it in the same packet is still parsed: the failure must be known before an answer is.
-      const error = new WsTunnelError('WST_ERR_BAD_ANSWER', {
+      const error = new WsTunnelError('WST_ERR_BAD_RESPONSE', {
         detail: `more than ${MAX_INTERIM_ANSWERS} interim answers`,
       })
       fail(error)
@@ -80,7 +80,7 @@ export function watchRequest(
   request.on('response', requestOnAnswer)
   request.on('upgrade', requestOnAnswer)
   request.on('close', () => {
-    if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
+    if (!answered) fail(new WsTunnelError('WST_ERR_NO_RESPONSE'))
   })
   // Before the listener of whoever made the request: what it does must find the failure named.
   request.prependListener('error', error => fail(tripError(error, connected, request.protocol === 'https:')))
@@ -113,11 +113,11 @@ function codeOf({ code = '', syscall }: NodeError): WsTunnelErrorCode {
   if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return 'WST_ERR_DNS'
   if (code === 'ETIMEDOUT') return 'WST_ERR_CONNECT_TIMEOUT'
   if (syscall === 'connect' || CONNECT_CODES.has(code)) return 'WST_ERR_CONNECT'
-  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_ANSWER'
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_ANSWER'
+  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_RESPONSE'
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_RESPONSE'
   if (/^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|ERR_OSSL|INVALID_)/.test(code))
     return 'WST_ERR_TLS'
-  return 'WST_ERR_NO_ANSWER'
+  return 'WST_ERR_NO_RESPONSE'
 }
 
 const named = (error: NodeError, code: WsTunnelErrorCode): WsTunnelError =>
@@ -138,7 +138,7 @@ export function tripError(error: NodeError, connected: boolean, secure: boolean)
   if (error instanceof WsTunnelError) return error
   const code = codeOf(error)
   if (connected && (code === 'WST_ERR_CONNECT' || code === 'WST_ERR_CONNECT_TIMEOUT'))
-    return named(error, 'WST_ERR_NO_ANSWER')
-  if (!connected && secure && code === 'WST_ERR_NO_ANSWER') return named(error, 'WST_ERR_TLS')
+    return named(error, 'WST_ERR_NO_RESPONSE')
+  if (!connected && secure && code === 'WST_ERR_NO_RESPONSE') return named(error, 'WST_ERR_TLS')
   return named(error, code)
 }

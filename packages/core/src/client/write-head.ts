@@ -22,7 +22,7 @@ export function writeHead(
     // The app's error handler writes its own head on this `res`.
     for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
     res.statusMessage = ''
-    throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
+    throw new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: (cause as Error).message, cause })
   }
 }
 

@@ -65,7 +65,7 @@ const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
 ])
 
 /** Failures after which nobody knows what the backend made of the request. */
-const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_ANSWER'])
+const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_RESPONSE'])
 
 /** What all routes of a proxy share. */
 export interface Backends {
