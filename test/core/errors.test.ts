@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { tripError } from '../../packages/core/src/backend/request-limits.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
-/** Every code and the status it answers with: users match on these, so a change here is a breaking one. */
+/** The status of every code. Users match on both, so a change here is a breaking change. */
 const STATUS: Record<WsTunnelErrorCode, number> = {
   WST_ERR_OPTION: 500,
   WST_ERR_BAD_REQUEST: 400,
@@ -32,7 +32,7 @@ const STATUS: Record<WsTunnelErrorCode, number> = {
 }
 const codes = Object.entries(STATUS) as [WsTunnelErrorCode, number][]
 
-test('gives every code its status, under both names that frameworks read', () => {
+test('has the status of its code under both names that frameworks read', () => {
   for (const [code, statusCode] of codes) {
     const error = new WsTunnelError(code)
     assert.ok(error instanceof Error)
@@ -44,7 +44,7 @@ test('gives every code its status, under both names that frameworks read', () =>
   }
 })
 
-test('shows the client its own mistakes, and nothing of what failed behind', () => {
+test('exposes only the messages that are about the client, never those about the backend', () => {
   for (const [code, statusCode] of codes) assert.equal(new WsTunnelError(code).expose, statusCode < 500, code)
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
-import { Worker, type WorkerSettings } from '../../../packages/core/src/backend/worker.ts'
+import { type ConnectSettings, Worker } from '../../../packages/core/src/backend/worker.ts'
 import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
 import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
 import {
@@ -24,7 +24,7 @@ async function play(t: TestContext, script: Script, options?: Parameters<typeof 
   return backend
 }
 
-function order(url: string, check: HealthCheckOptions, settings: Partial<WorkerSettings> = {}, path = '/'): Probe {
+function order(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
   const { origin } = parseTarget(url, { groups: false, params: [] })
   const all = { timeout: 2_000, interval: 30_000, passes: 1, fails: 1, uri: '', expect: undefined, ...check }
   const worker = new Worker(origin, { tls: {}, lookup: undefined, keepAlive: 0, ...settings })
@@ -200,11 +200,11 @@ test('reaches a unix socket', async t => {
 
 test('looks names up as tunnels do', async t => {
   const backend = await play(t, answer())
-  const lookup: WorkerSettings['lookup'] = (_host, options, done) =>
+  const lookup: ConnectSettings['lookup'] = (_host, options, done) =>
     options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
   for (const method of ['TCP', 'GET'] as const)
     assert.match(await ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup })), /connected|status 200/)
-  const nobody: WorkerSettings['lookup'] = (_host, _options, done) => done(null, [])
+  const nobody: ConnectSettings['lookup'] = (_host, _options, done) => done(null, [])
   for (const method of ['TCP', 'GET'] as const)
     await assert.rejects(ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup: nobody })), {
       code: 'WST_ERR_DNS',
