@@ -50,3 +50,4 @@ export {
 export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
 export type { RouteStatus } from './routing/route.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'
+export { plainAddress } from './util/plain-address.ts'

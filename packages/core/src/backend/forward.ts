@@ -5,8 +5,9 @@ import { Readable } from 'node:stream'
 import { createProxyMiddleware, type RequestHandler } from 'http-proxy-middleware'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
+import type { InterimResponse } from '../http/response-head.ts'
 import { announcesBody } from '../http/upgrade.ts'
-import { backendError, type InterimAnswer, type Limits, watchRequest } from './request-limits.ts'
+import { backendError, type Limits, watchRequest } from './request-limits.ts'
 import type { Worker } from './worker.ts'
 
 /** One plain request for a worker, and what to do with its answer. */
@@ -18,7 +19,7 @@ export interface Forward {
   readonly limits: Limits
   /** A body that middleware has parsed already (`req.body`). */
   readonly body: unknown
-  readonly onInterim: (answer: InterimAnswer) => void
+  readonly onInterim: (answer: InterimResponse) => void
   /** The worker is given a body that middleware has parsed. */
   readonly onParsedBody: () => void
   readonly onAnswer: (response: IncomingMessage) => Promise<void>

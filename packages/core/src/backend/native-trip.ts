@@ -1,8 +1,8 @@
 import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
 import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { type Ask, requestHead } from '../http/request-head.ts'
-import { type AnswerHead, readSwitch } from '../http/response-head.ts'
+import { type RequestHead, requestHead } from '../http/request-head.ts'
+import { type ResponseHead, readSwitch } from '../http/response-head.ts'
 import { descriptor, openDoor } from '../tunnel/native-addon.ts'
 import { NativeDial } from '../tunnel/native-connect.ts'
 import { backendError, type Limits, late, tripError } from './request-limits.ts'
@@ -21,7 +21,7 @@ export interface DialLimits extends Limits {
 /** A switch whose backend is a thread's. */
 export interface DialledSwitch {
   readonly switched: true
-  readonly response: AnswerHead
+  readonly response: ResponseHead
   readonly dial: NativeDial
   /** Bytes of its answer that are the head. */
   readonly headSize: number
@@ -45,7 +45,7 @@ export function mayDial(worker: Worker, client: Socket | undefined, { async, asy
  */
 export async function dialledTrip(
   worker: Worker,
-  ask: Ask,
+  ask: RequestHead,
   limits: DialLimits,
   watcher: TripWatcher,
 ): Promise<Answer | DialledSwitch> {
@@ -58,7 +58,7 @@ export async function dialledTrip(
   return roundTrip(worker, ask, left, watcher, { ...worker.connectOptions, ...(lookup && { lookup }) })
 }
 
-function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher): Promise<Dialled> {
+function dial(worker: Worker, ask: RequestHead, limits: DialLimits, watcher: TripWatcher): Promise<Dialled> {
   return new Promise((resolve, reject) => {
     let asking: NativeDial | undefined
     let over = false

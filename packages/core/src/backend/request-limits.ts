@@ -1,6 +1,7 @@
 import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import type { InterimResponse } from '../http/response-head.ts'
 
 /** Interim answers accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
 const MAX_INTERIM_ANSWERS = 10
@@ -13,13 +14,6 @@ export interface Limits {
   readonly spent?: number
 }
 
-/** An interim answer (1xx) on its way. */
-export interface InterimAnswer {
-  readonly statusCode: number
-  readonly statusMessage: string
-  readonly rawHeaders: string[]
-}
-
 /**
  * Puts the time limits on a request, hands on its interim answers and names its failure. Upgrades and plain HTTP share it.
  *
@@ -28,7 +22,7 @@ export interface InterimAnswer {
 export function watchRequest(
   request: ClientRequest,
   { connectTimeout, handshakeTimeout, spent = 0 }: Limits,
-  onInterim: (answer: InterimAnswer) => void,
+  onInterim: (answer: InterimResponse) => void,
   onFailure: (error: WsTunnelError) => void,
 ): { progress: () => void } {
   let connected = false

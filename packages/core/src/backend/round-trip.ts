@@ -1,19 +1,19 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
-import type { Ask } from '../http/request-head.ts'
-import type { AnswerHead } from '../http/response-head.ts'
-import { backendError, type InterimAnswer, type Limits, watchRequest } from './request-limits.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
+import { backendError, type Limits, watchRequest } from './request-limits.ts'
 import type { ConnectOptions, Worker } from './worker.ts'
 
 /** What a worker replied: the switch with its socket and the bytes glued to the 101, or an ordinary HTTP answer. */
 export type Answer =
-  | { readonly switched: true; readonly response: AnswerHead; readonly socket: Socket; readonly head: Buffer }
+  | { readonly switched: true; readonly response: ResponseHead; readonly socket: Socket; readonly head: Buffer }
   | { readonly switched: false; readonly response: IncomingMessage }
 
 /** Who wants to hear of a round trip before it ends. */
 export interface Watcher {
-  interim(answer: InterimAnswer): void
+  interim(answer: InterimResponse): void
   /** Given the request, to destroy it with the reason. */
   started(request: ClientRequest): void
 }
@@ -29,7 +29,7 @@ const ignore = (): void => {}
  */
 export function roundTrip(
   worker: Worker,
-  { method, path, headers }: Ask,
+  { method, path, headers }: RequestHead,
   limits: Limits,
   watcher: Watcher,
   connection: ConnectOptions | (() => Socket) = worker.connectOptions,

@@ -2,15 +2,15 @@ import { type Socket, connect as tcpConnect } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { connect as tlsConnect } from 'node:tls'
 import type { WsTunnelError } from '../errors.ts'
-import { type Ask, requestHead } from '../http/request-head.ts'
-import { maySwitch, readSwitch } from '../http/response-head.ts'
-import { backendError, type InterimAnswer, type Limits, late, tripError } from './request-limits.ts'
+import { type RequestHead, requestHead } from '../http/request-head.ts'
+import { type InterimResponse, maySwitch, readSwitch } from '../http/response-head.ts'
+import { backendError, type Limits, late, tripError } from './request-limits.ts'
 import { type Answer, asked, roundTrip } from './round-trip.ts'
 import type { Worker } from './worker.ts'
 
 /** Who wants to hear of a trip before it ends. */
 export interface TripWatcher {
-  interim(answer: InterimAnswer): void
+  interim(answer: InterimResponse): void
   /** Given what to destroy with the reason, to give the trip up; for each part of it. */
   started(trip: { destroy(error: Error): void }): void
 }
@@ -21,7 +21,7 @@ export interface TripWatcher {
  *
  * @throws {WsTunnelError} 502, 503 or 504 by what went wrong.
  */
-export function socketTrip(worker: Worker, ask: Ask, limits: Limits, watcher: TripWatcher): Promise<Answer> {
+export function socketTrip(worker: Worker, ask: RequestHead, limits: Limits, watcher: TripWatcher): Promise<Answer> {
   const head = requestHead(ask)
   if (head === undefined) return roundTrip(worker, ask, limits, watcher)
   return new Promise((resolve, reject) => {

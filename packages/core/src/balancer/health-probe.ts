@@ -5,8 +5,8 @@ import { connect, type Socket } from 'node:net'
 import { backendError, type Limits } from '../backend/request-limits.ts'
 import { type Answer, roundTrip } from '../backend/round-trip.ts'
 import type { Worker } from '../backend/worker.ts'
-import { checkSwitch } from '../client/request-checks.ts'
-import type { Ask } from '../http/request-head.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import { checkSwitch } from '../http/upgrade.ts'
 import { show } from '../options/checks.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 
@@ -156,7 +156,13 @@ function sayGoodbye(socket: Socket, signal: AbortSignal): Promise<void> {
   })
 }
 
-function send(worker: Worker, ask: Ask, limits: Limits, signal: AbortSignal, inHttp10: boolean): Promise<Answer> {
+function send(
+  worker: Worker,
+  ask: RequestHead,
+  limits: Limits,
+  signal: AbortSignal,
+  inHttp10: boolean,
+): Promise<Answer> {
   let request: ClientRequest | undefined
   const abort = (): void => void request?.destroy(signal.reason as Error)
   signal.addEventListener('abort', abort, { once: true })

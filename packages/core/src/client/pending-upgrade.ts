@@ -5,7 +5,7 @@ import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
-import { SwitchedAnswer } from './switched-response.ts'
+import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 
 /** Most bytes a client may send ahead of the 101 before its socket is read no further. */
@@ -121,7 +121,7 @@ export class PendingUpgrade {
   #takeFromAnswer(unwire: () => void): TunnelEnds['detach'] {
     this.#res.detachSocket(this.socket)
     unwire()
-    const { close } = new SwitchedAnswer(this.#res)
+    const { close } = new SwitchedResponse(this.#res)
     this.socket.on('close', close)
     return detacher(this.socket, close)
   }

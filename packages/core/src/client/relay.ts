@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
-import type { InterimAnswer } from '../backend/request-limits.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
+import type { InterimResponse } from '../http/response-head.ts'
 import type { Rewriting } from '../proxy/rewriting.ts'
 import type { Destination } from '../routing/destination.ts'
 import type { LocalDestination } from '../routing/route.ts'
@@ -49,7 +49,7 @@ export function cut(res: ServerResponse): void {
  */
 export function relayInterim(
   res: ServerResponse,
-  { statusCode, statusMessage }: InterimAnswer,
+  { statusCode, statusMessage }: InterimResponse,
   headers: HeaderList,
 ): void {
   const { socket, req } = res

@@ -1,12 +1,11 @@
 import { WsTunnelError } from '../errors.ts'
+import { UPGRADE_TOKEN } from '../http/token.ts'
+
+export { TOKEN as TCHAR } from '../http/token.ts'
+export { readUpgrade, type UpgradeSetting } from '../http/upgrade.ts'
 
 /** Longest delay a Node timer can count; longer ones would fire at once. */
 export const MAX_DELAY: number = 2 ** 31 - 1
-
-/** A header name (RFC 9110 5.1). */
-export const TCHAR: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-/** A protocol, or a protocol and its version (RFC 9110 7.8). */
-export const UPGRADE_TOKEN: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
 
 /** A value as an error message shows it. */
 export function show(value: unknown): string {
@@ -61,15 +60,6 @@ export const textMap: Check = (where, value) => {
     if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
   }
 }
-/** The `upgrade` option, read. */
-export interface UpgradeSetting {
-  /** NONE: the check is omitted and the tunnel always happens. */
-  readonly always: boolean
-  /** ANY: whatever token the client asks for. */
-  readonly any: boolean
-  /** Tokens allowed by name, lower-case. */
-  readonly tokens: readonly string[]
-}
 
 export const upgrade: Check = (where, value) => {
   if (value === false) return
@@ -85,14 +75,6 @@ export const upgrade: Check = (where, value) => {
       throw wrong(where, `a list of plain tokens ('${token}' stands alone)`, value)
     }
   }
-}
-/** The option whose check `upgrade` is. */
-export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
-  if (value === false) return { always: false, any: false, tokens: [] }
-  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
-  const always = tokens[0] === 'none'
-  const any = tokens[0] === 'any'
-  return { always, any, tokens: always || any ? [] : tokens }
 }
 
 /** How many single-letter edits turn one word into the other. */

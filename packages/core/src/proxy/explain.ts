@@ -1,10 +1,11 @@
-import { IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
-import { Socket } from 'node:net'
+import { type IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Captures } from '../backend/target.ts'
 import { checkOrigin, checkRequest, requestedUpgrade } from '../client/request-checks.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { RequestUrl } from '../http/path.ts'
+import { simulatedRequest } from '../http/simulated-request.ts'
+import { TOKEN } from '../http/token.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
 import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from '../options/options.ts'
 import type { Destination } from '../routing/destination.ts'
@@ -256,13 +257,7 @@ async function candidates(first: Destination): Promise<string[]> {
 const pairs = (raw: readonly string[]): [string, string][] =>
   Array.from({ length: raw.length / 2 }, (_, i) => [raw[2 * i] as string, raw[2 * i + 1] as string])
 
-/** Fields of which Node keeps the first line only. */
-const SINGLE = new Set(
-  `age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since
-  last-modified location max-forwards proxy-authorization referer retry-after server user-agent`.split(/\s+/),
-)
-
-/** A request as Node's parser leaves it. */
+/** @throws {TypeError} if the request could not have arrived: a wrong method, URL or header field. */
 function requestOf({
   method = 'GET',
   url,
@@ -271,29 +266,17 @@ function requestOf({
   encrypted = false,
   httpVersion = '1.1',
 }: ExplainRequest): IncomingMessage {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
-    throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
+  if (!TOKEN.test(method)) throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
   if (!/^[^\0-\x20\x7f]+$/.test(url)) throw new TypeError('Expected `url` to be a request target without spaces')
-  const socket = new Socket()
-  Object.defineProperty(socket, 'remoteAddress', { value: remoteAddress })
-  if (encrypted) Object.defineProperty(socket, 'encrypted', { value: true })
-  const req = new IncomingMessage(socket)
-  const [major, minor] = httpVersion.split('.').map(Number)
-  Object.assign(req, { method, url, httpVersion, httpVersionMajor: major, httpVersionMinor: minor })
-  const fields = isPairs(headers) ? headers : Object.entries(headers)
-  for (const [name, values] of fields) {
+  const rawHeaders: string[] = []
+  for (const [name, values] of isPairs(headers) ? headers : Object.entries(headers)) {
     for (const value of [values].flat()) {
       validateHeaderName(name)
       validateHeaderValue(name, value)
-      req.rawHeaders.push(name, value)
-      const lower = name.toLowerCase()
-      const before = req.headers[lower]
-      if (lower === 'set-cookie') req.headers[lower] = [...(req.headers[lower] ?? []), value]
-      else if (before === undefined) req.headers[lower] = value
-      else if (!SINGLE.has(lower)) req.headers[lower] = `${before}${lower === 'cookie' ? '; ' : ', '}${value}`
+      rawHeaders.push(name, value)
     }
   }
-  return req
+  return simulatedRequest({ method, url, httpVersion, rawHeaders, remoteAddress, encrypted })
 }
 
 const isPairs = (headers: object): headers is readonly (readonly [string, string])[] => Array.isArray(headers)

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
-import { bytesToText } from '../http/path.ts'
+import { bytesToText } from '../http/percent-encoding.ts'
 import type { Condition } from '../options/options.ts'
 
 /** `%0`-`%9`: the groups of the last condition that matched; none if it captured nothing. */
