@@ -11,7 +11,7 @@ import {
 } from '../../../packages/core/src/http/upgrade.ts'
 import type { UpgradeSetting } from '../../../packages/core/src/options/checks.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
-import { type RequestShape, requestOf } from '../request.ts'
+import { type RequestShape, requestOf } from '../../support/request.ts'
 
 const asked: [lines: string[], tokens: string[]][] = [
   [[], []],

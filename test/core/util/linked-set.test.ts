@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { LinkedSet } from '../../../packages/core/dist/linked-set.js'
+import { LinkedSet } from '../../../packages/core/src/util/linked-set.ts'
 
 interface Item {
   readonly name: number
