@@ -7,10 +7,11 @@ import websocket from '@fastify/websocket'
 import plugin, { tunnelProxies, type WsTunnelError, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
-import { answer, type Backend, echo, record, type Script, startBackend } from '../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { answer, type Backend, echo, record, type Script } from '../support/backend.ts'
+import { plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { startFastify } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
-import { startFastify } from '../support/start.ts'
+import { connectTunnel, sendRequest, startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
 import { assertHttp2 } from './http2.ts'
 
@@ -23,18 +24,13 @@ interface App {
   port: number
   listen: () => Promise<void>
   upgrade: (path: string, headers?: Record<string, string>) => Promise<RawClient>
-  ask: (text: string) => Promise<{ statusCode: number; body: string }>
+  request: (text: string) => Promise<{ statusCode: number; body: string }>
 }
 
 async function fastifyApp(t: TestContext, script: Script = echo(), options: object = {}): Promise<App> {
-  const backend = await startBackend(script)
-  t.after(() => backend.close())
+  const backend = await startBackend(t, script)
   const app = fastify({ forceCloseConnections: true, ...options }) as unknown as FastifyInstance
-  const clients: RawClient[] = []
-  t.after(() => {
-    for (const client of clients) client.destroy()
-    return app.close()
-  })
+  t.after(() => app.close())
   const self: App = {
     app,
     backend,
@@ -43,16 +39,8 @@ async function fastifyApp(t: TestContext, script: Script = echo(), options: obje
       await app.listen({ port: 0, host: '127.0.0.1' })
       self.port = (app.server.address() as AddressInfo).port
     },
-    upgrade: async (path, headers = {}) => {
-      const client = await connect(self.port)
-      clients.push(client)
-      return client.send(upgradeRequest(path, { headers }))
-    },
-    ask: async text => {
-      const client = await connect(self.port)
-      clients.push(client)
-      return client.send(text).whole()
-    },
+    upgrade: (path, headers = {}) => sendRequest(t, self, upgradeRequest(path, { headers })),
+    request: async text => (await sendRequest(t, self, text)).whole(),
   }
   return self
 }
@@ -90,7 +78,7 @@ describe('Fastify 5: the plugin', () => {
 
   for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
     test(`lets a hook (${hook}) refuse an upgrade, by reply or by error, before the backend is connected`, async t => {
-      const { app, backend, listen, upgrade, ask } = await fastifyApp(t)
+      const { app, backend, listen, upgrade, request } = await fastifyApp(t)
       app.addHook(hook as 'onRequest', async (request, reply) => {
         if (request.headers['x-user'] === undefined)
           return reply.code(401).header('X-Why', 'no user').send({ login: '/login' })
@@ -103,7 +91,7 @@ describe('Fastify 5: the plugin', () => {
       const refused = await (await upgrade('/')).whole()
       assert.equal(`${refused.statusCode} ${refused.header('x-why')} ${refused.body}`, '401 no user {"login":"/login"}')
       assert.equal((await (await upgrade('/', { 'X-User': 'mallory' })).whole()).statusCode, 403)
-      assert.equal((await ask(plainRequest('/'))).statusCode, 401)
+      assert.equal((await request(plainRequest('/'))).statusCode, 401)
       assert.equal(backend.connections.length, 0)
       const switched = await (await upgrade('/', { 'X-User': 'alice' })).answer()
       assert.equal(`${switched.statusCode} ${switched.header('x-hook')}`, `101 ${hook}`)
@@ -133,7 +121,7 @@ describe('Fastify 5: the plugin', () => {
   })
 
   test('selects by constraints between registrations at one prefix', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: request => request.path }))
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: request => request.path }))
     for (const host of ['one.example', 'two.example']) {
       app.register(wsTunnelPlugin, {
         prefix: '/chat',
@@ -143,8 +131,8 @@ describe('Fastify 5: the plugin', () => {
     }
     await listen()
     for (const host of ['one.example', 'two.example'])
-      assert.equal((await ask(plainRequest('/chat/x', { host }))).body, `/${host}/x`)
-    assert.equal((await ask(plainRequest('/chat/x', { host: 'three.example' }))).statusCode, 404)
+      assert.equal((await request(plainRequest('/chat/x', { host }))).body, `/${host}/x`)
+    assert.equal((await request(plainRequest('/chat/x', { host: 'three.example' }))).statusCode, 404)
   })
 
   test('refuses a second registration at one prefix, and names `routes` in the error', async () => {
@@ -170,7 +158,7 @@ describe('Fastify 5: the plugin', () => {
   })
 
   test('passes a request that no route matches to the not-found handler of its scope', async t => {
-    const { app, backend, listen, upgrade, ask } = await fastifyApp(t)
+    const { app, backend, listen, upgrade, request } = await fastifyApp(t)
     app.setNotFoundHandler((_request, reply) => reply.code(404).send('root'))
     app.register(
       async scope => {
@@ -181,18 +169,18 @@ describe('Fastify 5: the plugin', () => {
     )
     await listen()
     assert.equal((await (await upgrade('/scope/x')).whole()).body, 'scope /scope/x')
-    assert.equal((await ask(plainRequest('/scope/x'))).body, 'scope /scope/x')
-    assert.equal((await ask(plainRequest('/x'))).body, 'root')
+    assert.equal((await request(plainRequest('/scope/x'))).body, 'scope /scope/x')
+    assert.equal((await request(plainRequest('/x'))).body, 'root')
   })
 
   test('does not change the content-type parsers of the app', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
     app.post('/own', async request => ({ parsed: request.body }))
     app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}` })
     await listen()
     const post = { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a": 1}' }
-    assert.equal((await ask(plainRequest('/own', post))).body, '{"parsed":{"a":1}}')
-    assert.equal((await ask(plainRequest('/live', post))).body, '{"a": 1}')
+    assert.equal((await request(plainRequest('/own', post))).body, '{"parsed":{"a":1}}')
+    assert.equal((await request(plainRequest('/live', post))).body, '{"a": 1}')
   })
 
   test('reports failures as Fastify does, with the code', async t => {
@@ -220,9 +208,8 @@ describe('Fastify 5: the plugin', () => {
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
     await app.listen({ port: 0, host: 'localhost' })
     for (const { address, port } of app.addresses() as AddressInfo[]) {
-      const { client } = await openTunnel(port, '/', { host: address })
+      const client = await connectTunnel(t, port, '/', {}, { host: address })
       assert.equal((await client.send('hello').readExact(5)).toString(), 'hello', address)
-      client.destroy()
     }
     assert.equal(app.server.listenerCount('upgrade'), 1)
   })
@@ -325,20 +312,20 @@ describe('Fastify 5: the handler of one route', () => {
   })
 
   test('serves HTTP from one route, with the body that Fastify has parsed', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
     app.route({
       method: ['GET', 'POST'],
       url: '/live',
       handler: wsTunnelHandler({ target: `ws://${backend.address}` }),
     })
     await listen()
-    assert.equal((await ask(plainRequest('/live'))).statusCode, 200)
+    assert.equal((await request(plainRequest('/live'))).statusCode, 200)
     for (const [type, body] of [
       ['application/json', '{"a":1}'],
       ['text/plain', 'some text'],
     ] as const) {
       assert.equal(
-        (await ask(plainRequest('/live', { method: 'POST', headers: [`Content-Type: ${type}`], body }))).body,
+        (await request(plainRequest('/live', { method: 'POST', headers: [`Content-Type: ${type}`], body }))).body,
         body,
       )
     }

@@ -11,7 +11,7 @@ import type {
   SessionCookieOptions,
 } from '../../../packages/core/src/options/balancer-options.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const NAMES = [...'abcdefgh']
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { addVia, type Forwarding, requestHeaders } from '../../../packages/core/src/http/forwarded.ts'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const listOf = (...lines: string[]): HeaderList => HeaderList.from(requestOf(lines).rawHeaders)
 const linesOf = (list: HeaderList): string[] => Array.from(list, ([name, value]) => `${name}: ${value}`)

@@ -7,7 +7,7 @@ import {
   listMembers,
   removeHopByHop,
 } from '../../../packages/core/src/http/header-list.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const listOf = (...lines: string[]): HeaderList => HeaderList.from(requestOf(lines).rawHeaders)
 const linesOf = (list: HeaderList): string[] => Array.from(list, ([name, value]) => `${name}: ${value}`)

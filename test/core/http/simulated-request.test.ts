@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { simulatedRequest } from '../../../packages/core/src/http/simulated-request.ts'
-import { connect } from '../../support/client.ts'
-import { closeAfter, listening } from '../gateway.ts'
+import { sendRequest } from '../../support/harness.ts'
+import { startServer } from '../../support/server.ts'
 
 const LINES = [
   'Host: one',
@@ -23,12 +23,10 @@ const LINES = [
 ]
 
 test("has the same properties as a request of Node's parser", async t => {
-  const server = createServer((_req, res) => res.end())
-  closeAfter(t, server)
-  const client = await connect(await listening(server))
-  t.after(() => client.destroy())
-  client.send(`PUT /a?b HTTP/1.1\r\n${LINES.join('\r\n')}\r\n\r\n`)
-  const [real] = (await once(server, 'request')) as [IncomingMessage]
+  const { server, port } = await startServer(t, (_req, res) => res.end())
+  const requested = once(server, 'request')
+  await sendRequest(t, port, `PUT /a?b HTTP/1.1\r\n${LINES.join('\r\n')}\r\n\r\n`)
+  const [real] = (await requested) as [IncomingMessage]
   const rawHeaders = LINES.flatMap(line => line.split(': '))
   const simulated = simulatedRequest({
     method: 'PUT',

@@ -12,7 +12,7 @@ import {
   upgradeTokens,
 } from '../../../packages/core/src/http/upgrade.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
-import { type RequestShape, requestOf } from '../request.ts'
+import { type RequestShape, requestOf } from '../../support/request.ts'
 
 const requested: [lines: string[], tokens: string[]][] = [
   [[], []],

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
 import type { HeaderEditing } from '../../../packages/core/src/options/options.ts'
 import { editHeaders } from '../../../packages/core/src/proxy/edit-headers.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const listOf = (...lines: string[]): HeaderList => HeaderList.from(requestOf(lines).rawHeaders)
 const linesOf = (list: HeaderList): string[] => Array.from(list, ([name, value]) => `${name}: ${value}`)

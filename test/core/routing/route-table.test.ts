@@ -6,7 +6,7 @@ import { RequestUrl } from '../../../packages/core/src/http/path.ts'
 import { type RouteOptions, resolveOptions, type Target } from '../../../packages/core/src/options/options.ts'
 import type { Routing } from '../../../packages/core/src/routing/route.ts'
 import { type Match, RouteTable } from '../../../packages/core/src/routing/route-table.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const WS = ['Connection: Upgrade', 'Upgrade: websocket']
 
