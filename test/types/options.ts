@@ -3,7 +3,7 @@
 import { Resolver } from 'node:dns/promises'
 import { createTunnelProxy, type Only, type RouteOptions, type Target, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
-import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
+import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import express from 'express'
 import fastify from 'fastify'
 
@@ -182,6 +182,14 @@ app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 const server = fastify()
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/' })
 server.get('/live', wsTunnelHandler({ target: 'ws://h/' }))
+server.register(plugin, { prefix: '/b', target: 'ws://h/' })
+for (const { tunnels } of server.tunnelProxies) void tunnels.size
+for (const { routes } of tunnelProxies(server)) void routes[0]?.index
+void wsTunnelHandler({ target: 'ws://h/' }).tunnels.size
+// @ts-expect-error the decorator is read-only
+server.tunnelProxies = new Set()
+// @ts-expect-error and so is its set
+server.tunnelProxies.clear()
 // @ts-expect-error the plugin reads the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
 // @ts-expect-error and one of target and routes is needed

@@ -6,7 +6,7 @@ import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import type { Captures, RouteOptions, Target } from '../../../packages/core/src/options/route-options.ts'
 import type { Routing } from '../../../packages/core/src/routing/route.ts'
 import { type Match, RouteTable } from '../../../packages/core/src/routing/route-table.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const WS = ['Connection: Upgrade', 'Upgrade: websocket']
 
