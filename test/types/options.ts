@@ -17,9 +17,9 @@ accept({ routes: [{ target: 'ws://h/' }, { path: '/a', target: false }, { path: 
 accept({ target: 'ws://h/', when: [{ test: () => true }] })
 accept({ idleTimeout: 60_000, upgrade: 'ANY', routes: [{ target: 'ws://h/', idleTimeout: 0 }] })
 accept(Object.freeze({ routes: Object.freeze([Object.freeze({ target: 'ws://h/' })]) }))
-// @ts-expect-error one of the two is needed
+// @ts-expect-error target or routes is needed
 accept({})
-// @ts-expect-error not both
+// @ts-expect-error target and routes exclude each other
 accept({ target: 'ws://h/', routes: [] })
 // @ts-expect-error a path belongs to a route
 accept({ target: 'ws://h/', path: '/a' })
@@ -33,7 +33,7 @@ accept({ routes: [{ path: '/a' }] })
 accept({ target: 'ws://h/', idleTimeOut: 1 })
 // @ts-expect-error a misspelt option of a route
 accept({ routes: [{ target: 'ws://h/', fallBack: false }] })
-// @ts-expect-error what is said once for all routes is no option of one
+// @ts-expect-error onOpen is set for all routes, not for one
 accept({ routes: [{ target: 'ws://h/', onOpen: () => {} }] })
 
 // Targets.
@@ -42,15 +42,15 @@ const byCaptures: Target = (req, { groups, params, conditionGroups, rest }) =>
 route({ target: byCaptures })
 route({ target: () => false })
 route({ target: async req => (req.headers.host === 'a' ? 'ws://a/' : false) })
-// @ts-expect-error true is no target
+// @ts-expect-error true is not a target
 route({ target: true })
-// @ts-expect-error a URL is written as text
+// @ts-expect-error a target is a string
 route({ target: new URL('ws://h/') })
-// @ts-expect-error a function gives a URL or false
+// @ts-expect-error a function returns a string or false
 route({ target: () => undefined })
-// @ts-expect-error and no URL object either
+// @ts-expect-error a function cannot return a URL object
 route({ target: () => new URL('ws://h/') })
-// @ts-expect-error nor a number
+// @ts-expect-error a function cannot return a number
 route({ target: async () => 80 })
 
 // Paths and conditions.
@@ -60,15 +60,15 @@ route({
   when: [{ header: 'upgrade', matches: /websocket/i }, { any: [{ test: () => true }] }],
 })
 route({ target: false, when: [{ header: 'upgrade', not: /h2c/ }] })
-// @ts-expect-error a path is one
+// @ts-expect-error a route has one path
 route({ target: false, path: ['/a', '/b'] })
 // @ts-expect-error a pattern is a RegExp
 route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
-// @ts-expect-error a condition on a header matches or does not
+// @ts-expect-error a condition on a header has `matches` or `not`
 route({ target: false, when: [{ header: 'upgrade' }] })
 // @ts-expect-error conditions are a list
 route({ target: false, when: { test: () => true } })
-// @ts-expect-error a test answers at once: a promise would always hold
+// @ts-expect-error a test is synchronous: a promise would always be true
 route({ target: false, when: [{ test: async () => true }] })
 // @ts-expect-error any is a list
 route({ target: false, when: [{ any: { test: () => true } }] })
@@ -80,7 +80,7 @@ route({ target: false, idleTimeout: '60s' })
 // @ts-expect-error keepAlive is a number of ms too
 route({ target: false, keepAlive: true })
 route({ target: 'http://h/', upgrade: false })
-// @ts-expect-error an upgrade token is text
+// @ts-expect-error an upgrade token is a string
 route({ target: false, upgrade: /websocket/ })
 // @ts-expect-error one of the three
 route({ target: false, encodedSlashes: 'on' })
@@ -88,7 +88,7 @@ route({ target: false, encodedSlashes: 'on' })
 route({ target: false, join: 'both' })
 // @ts-expect-error one of the four
 route({ target: false, via: true })
-// @ts-expect-error On is true here
+// @ts-expect-error it is true, not httpd's On
 route({ target: false, fallback: 'On' })
 // @ts-expect-error origins are a list
 route({ target: false, allowedOrigins: 'https://app.example' })
@@ -99,11 +99,11 @@ route({
   target: false,
   responseHeaders: (headers, { req }) => void headers.set('X-Url', req.url ?? '').unset('Server'),
 })
-// @ts-expect-error a value is text
+// @ts-expect-error a value is a string
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
 route({ target: false, requestHeaders: { unset: 'X-A' } })
-// @ts-expect-error no such edit
+// @ts-expect-error there is no edit of this name
 route({ target: false, requestHeaders: { remove: ['X-A'] } })
 
 // ProxyPassReverse, TLS, lookup.
@@ -115,12 +115,12 @@ route({
 })
 route({ target: false, passReverse: { 'http://h/b': '/a' } })
 route({ target: false, lookup: (_name, _options, callback) => callback(null, '127.0.0.1', 4) })
-// @ts-expect-error pairs are written as an object
+// @ts-expect-error pairs are an object
 route({ target: false, passReverse: ['/a', '/b'] })
-// @ts-expect-error no option of tls.connect
+// @ts-expect-error tls.connect has no such option
 route({ target: false, tls: { certificate: 'x' } })
 
-// What is said once.
+// Options for all routes.
 accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gateway', drainTimeout: 0 })
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
@@ -132,16 +132,16 @@ accept({
 })
 const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
-// @ts-expect-error a prefix is text
+// @ts-expect-error a prefix is a string
 accept({ target: false, only: /^\/a/ })
-// @ts-expect-error as Express: no object
+// @ts-expect-error an object is not a value of trustProxy
 accept({ target: false, trustProxy: {} })
 // @ts-expect-error there is no such reason
 accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
 // @ts-expect-error there is no such code
 accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
-// Health checks, and names of members.
+// Health checks and discovered members.
 const members = [
   { url: 'ws://a', healthCheck: { uri: '/up' } },
   { url: 'ws://b', healthCheck: false },
@@ -152,31 +152,31 @@ accept({
   target: 'balancer://x',
   balancers: { x: { members, healthCheck: { method: 'GET', expect: a => a.body !== '' } } },
 })
-// @ts-expect-error a balancer says how
+// @ts-expect-error the health check of a balancer needs a method
 accept({ target: false, balancers: { x: { members, healthCheck: { interval: 5 } } } })
-// @ts-expect-error a promise is always true
+// @ts-expect-error expect is synchronous: a promise would always be true
 accept({ target: false, balancers: { x: { members, healthCheck: { method: 'GET', expect: async () => true } } } })
-// @ts-expect-error there are no such records
+// @ts-expect-error there is no such record type
 accept({ target: false, balancers: { x: { members: [{ url: 'ws://a', resolve: { type: 'MX' } }] } } })
 
 // The proxy, the middleware, the plugin.
 const proxy = createTunnelProxy({ target: 'ws://h/' })
 void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
-// @ts-expect-error tunnels are for reading
+// @ts-expect-error the set of tunnels is read-only
 proxy.tunnels.clear()
-// @ts-expect-error facts are for reading
+// @ts-expect-error the information of a tunnel is read-only
 for (const tunnel of proxy.tunnels) tunnel.facts.route = 1
-// @ts-expect-error no such option of close
+// @ts-expect-error close has no such option
 void proxy.close({ timeout: 5 })
 
 const app = express()
 app.use('/a', wsTunnel({ target: 'ws://h/' }))
 app.get('/a/:room', wsTunnel({ target: 'ws://h/' }))
 void wsTunnel({ target: 'ws://h/' }).close()
-// @ts-expect-error a target alone is no options
+// @ts-expect-error options are an object
 app.use('/a', wsTunnel('ws://h/'))
-// @ts-expect-error the mount is Express's, and no option
+// @ts-expect-error the mount path is set with Express, not with an option
 app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 
 const server = fastify()
@@ -190,7 +190,7 @@ void wsTunnelHandler({ target: 'ws://h/' }).tunnels.size
 server.tunnelProxies = new Set()
 // @ts-expect-error and so is its set
 server.tunnelProxies.clear()
-// @ts-expect-error the plugin reads the same options
+// @ts-expect-error the plugin has the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
-// @ts-expect-error and one of target and routes is needed
+// @ts-expect-error the plugin needs target or routes
 server.register(wsTunnelPlugin, { prefix: '/a' })
