@@ -18,12 +18,12 @@ const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptio
   balancers: { b: { members, ...more } },
 })
 
-const nobody: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+const disabled: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
-async function ask(t: TestContext, { port }: Gateway, request: string): Promise<RawClient> {
+async function request(t: TestContext, { port }: Gateway, text: string): Promise<RawClient> {
   const client = await connect(port)
   t.after(() => client.destroy())
-  return client.send(request)
+  return client.send(text)
 }
 
 async function tunnelAt(t: TestContext, { port }: Gateway): Promise<RawClient> {
@@ -34,40 +34,40 @@ async function tunnelAt(t: TestContext, { port }: Gateway): Promise<RawClient> {
 
 const waitingFor = (gateway: Gateway): number => gateway.proxy.routes[0]?.open ?? 0
 
-test('lets upgrades wait for a place, and gives it to the first that is still there', async t => {
+test('makes upgrades wait for a slot, and gives it to the first whose client is still there', async t => {
   const backend = await backendOf(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
   const holder = await tunnelAt(t, gateway)
-  const impatient = await ask(t, gateway, upgradeRequest('/'))
+  const leaving = await request(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
-  const patient = await ask(t, gateway, upgradeRequest('/'))
+  const staying = await request(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 3)
-  impatient.destroy()
+  leaving.destroy()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   assert.equal(backend.seen.length, 1)
   holder.destroy()
-  assert.equal((await patient.answer()).statusCode, 101)
-  patient.send('mine')
-  assert.equal((await patient.readExact(4)).toString(), 'mine')
+  assert.equal((await staying.answer()).statusCode, 101)
+  staying.send('mine')
+  assert.equal((await staying.readExact(4)).toString(), 'mine')
   assert.equal(backend.seen.length, 2)
 })
 
-test('503s an upgrade that got no place in time', async t => {
+test('503s an upgrade that gets no slot in time', async t => {
   const backend = await backendOf(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 50 }],
   })
   await tunnelAt(t, gateway)
-  assert.equal((await (await ask(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await request(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_TUNNEL_LIMIT')
 })
 
-test('waits at the member that was elected, then asks the next one', async t => {
+test('waits for a slot of the selected member, then tries the next one', async t => {
   const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
   const gateway = await startGateway(
     t,
@@ -83,67 +83,67 @@ test('waits at the member that was elected, then asks the next one', async t => 
   assert.deepEqual([a.busy, a.status, b.busy, second.seen.length], [1, '', 1, 1])
 })
 
-test('asks a member again that had no place before, when a balancer waits', async t => {
+test('retries a member that was full, if the balancer waits', async t => {
   const backend = await backendOf(t, echo())
   const gateway = await startGateway(
     t,
     balanced([{ url: `ws://${backend.address}/`, maxTunnels: 1 }], { timeout: 60_000, maxAttempts: 1 }),
   )
   const holder = await tunnelAt(t, gateway)
-  const waiting = await ask(t, gateway, upgradeRequest('/'))
+  const waiting = await request(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
   holder.destroy()
   assert.equal((await waiting.answer()).statusCode, 101)
 })
 
-test('lets nobody wait on when it closes: neither upgrades nor plain requests, for a place or a member', async t => {
+test('ends all waits for a slot or a member when it closes, of upgrades and plain requests', async t => {
   const backend = await backendOf(t, echo())
   const full = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
   await tunnelAt(t, full)
-  const placeless = await ask(t, full, upgradeRequest('/'))
+  const slotless = await request(t, full, upgradeRequest('/'))
   await eventually(() => waitingFor(full) === 2)
-  const empty = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
-  const upgrade = await ask(t, empty, upgradeRequest('/'))
-  const plain = await ask(t, empty, plainRequest('/'))
+  const empty = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
+  const upgrade = await request(t, empty, upgradeRequest('/'))
+  const plain = await request(t, empty, plainRequest('/'))
   await eventually(() => empty.proxy.routes[0]?.hits === 2)
   await Promise.all([full.proxy.close({ drainTimeout: 0 }), empty.proxy.close({ drainTimeout: 0 })])
-  for (const client of [placeless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
+  for (const client of [slotless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
   for (const { errors } of [full, empty])
     assert.ok(errors.every(error => (error as { code: string }).code === 'WST_ERR_CLOSING'))
 })
 
-test('lets no upgrade wait on when it closes, or its client leaves, after a member has failed', async t => {
+test('ends the wait of an upgrade after a failed member when it closes, or when the client leaves', async t => {
   const gateway = await startGateway(
     t,
-    balanced([{ url: `ws://127.0.0.1:1/` }, ...nobody], { timeout: 60_000, forceRecovery: false }),
+    balanced([{ url: `ws://127.0.0.1:1/` }, ...disabled], { timeout: 60_000, forceRecovery: false }),
   )
   const [dead] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
-  const leaver = await ask(t, gateway, upgradeRequest('/'))
+  const leaving = await request(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 1)
-  leaver.end()
+  leaving.end()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   dead?.recover(true)
-  const client = await ask(t, gateway, upgradeRequest('/'))
+  const client = await request(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 2)
   await gateway.proxy.close({ drainTimeout: 0 })
   assert.equal((await client.answer()).statusCode, 503)
   assert.equal((gateway.errors[1] as { code: string }).code, 'WST_ERR_CLOSING')
 })
 
-test('ends the wait of a plain request whose client has left', async t => {
-  const gateway = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
-  const client = await ask(t, gateway, plainRequest('/'))
+test('ends the wait of a plain request when its client leaves', async t => {
+  const gateway = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
+  const client = await request(t, gateway, plainRequest('/'))
   await eventually(() => gateway.proxy.routes[0]?.hits === 1)
   client.destroy()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
 })
 
-test('counts a member as busy until its refusal of an upgrade is delivered', async t => {
+test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {
   const whole = Promise.withResolvers<void>()
   const backend = await backendOf(t, async connection => {
     await connection.request()
@@ -152,7 +152,7 @@ test('counts a member as busy until its refusal of an upgrade is delivered', asy
     connection.write('pe')
   })
   const gateway = await startGateway(t, balanced([{ url: `ws://${backend.address}/` }]))
-  const client = await ask(t, gateway, upgradeRequest('/'))
+  const client = await request(t, gateway, upgradeRequest('/'))
   assert.equal((await client.answer()).statusCode, 403)
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.equal(member?.busy, 1)
@@ -160,7 +160,7 @@ test('counts a member as busy until its refusal of an upgrade is delivered', asy
   await eventually(() => member?.busy === 0)
 })
 
-test('sets the cookie of a session on the 101 and on plain answers, and is led by it', async t => {
+test('sets the session cookie on the 101 and on plain responses, and follows it', async t => {
   const [first, second] = [await backendOf(t, echo()), await backendOf(t, answer({ body: 'plain' }))]
   const gateway = await startGateway(
     t,
@@ -172,12 +172,12 @@ test('sets the cookie of a session on the 101 and on plain answers, and is led b
       { stickySession: { cookie: 'SID', set: true } },
     ),
   )
-  const switched = await (await ask(t, gateway, upgradeRequest('/'))).answer()
+  const switched = await (await request(t, gateway, upgradeRequest('/'))).answer()
   assert.deepEqual(switched.headers('set-cookie'), ['SID=.one; Path=/; HttpOnly; SameSite=Lax'])
-  const plain = await (await ask(t, gateway, plainRequest('/'))).answer()
+  const plain = await (await request(t, gateway, plainRequest('/'))).answer()
   assert.deepEqual(plain.headers('set-cookie'), ['SID=.two; Path=/; HttpOnly; SameSite=Lax'])
-  const again = await (await ask(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
+  const again = await (await request(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
   assert.deepEqual([again.statusCode, again.headers('set-cookie')], [101, []])
-  const gone = await (await ask(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
+  const gone = await (await request(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
   assert.equal(gone.headers('set-cookie').length, 1)
 })
