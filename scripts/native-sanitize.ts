@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 // The tests of the offloaded tunnels over an addon built with AddressSanitizer and UndefinedBehaviorSanitizer, then over one
 // under valgrind. Node itself is known to both for reports of its own: only those that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
-const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-trip.test.ts']
+const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-round-trip.test.ts']
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
 const OURS = /\b(?:dial|door|pump|tunnel)\.c:\d+/
 

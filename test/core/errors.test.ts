@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { tripError } from '../../packages/core/src/backend/request-limits.ts'
+import { roundTripError } from '../../packages/core/src/backend/backend-error.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
 /** Every code and the status it answers with: users match on these, so a change here is a breaking one. */
@@ -72,6 +72,6 @@ const named: [code: string, syscall: string | undefined, connected: boolean, sec
 test('names an error of the network by whether there was a connection to send the request on', () => {
   for (const [code, syscall, connected, secure, name] of named) {
     const error = Object.assign(new Error(code), { code, ...(syscall && { syscall }) })
-    assert.equal(tripError(error, connected, secure).code, name, `${code} ${syscall} ${connected} ${secure}`)
+    assert.equal(roundTripError(error, connected, secure).code, name, `${code} ${syscall} ${connected} ${secure}`)
   }
 })

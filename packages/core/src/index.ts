@@ -54,9 +54,9 @@ export {
   type ExplainedBackend,
   type ExplainedOutcome,
   type ExplainedRoute,
-  type ExplainRequest,
   type Explanation,
   explain,
 } from './proxy/explain.ts'
+export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { backendError, type Limits } from '../backend/request-limits.ts'
-import { type Answer, roundTrip } from '../backend/round-trip.ts'
+import { backendError } from '../backend/backend-error.ts'
+import { type BackendResponse, nodeRoundTrip } from '../backend/node-round-trip.ts'
+import type { Limits } from '../backend/request-limits.ts'
 import type { Worker } from '../backend/worker.ts'
 import { checkSwitch } from '../client/request-checks.ts'
 import type { Ask } from '../http/request-head.ts'
@@ -156,16 +157,16 @@ function closeWebSocket(socket: Socket, signal: AbortSignal): Promise<void> {
   })
 }
 
-function send(worker: Worker, head: Ask, limits: Limits, signal: AbortSignal, inHttp10: boolean): Promise<Answer> {
-  let request: ClientRequest | undefined
-  const abort = (): void => void request?.destroy(signal.reason as Error)
-  signal.addEventListener('abort', abort, { once: true })
-  return roundTrip(worker, head, limits, {
-    interim: () => {},
-    started: sent => {
-      request = sent
-      if (inHttp10) sent.once('socket', useHttp10)
-    },
+function send(
+  worker: Worker,
+  request: Ask,
+  limits: Limits,
+  signal: AbortSignal,
+  inHttp10: boolean,
+): Promise<BackendResponse> {
+  const options = { limits, signal, onInterim: () => {} }
+  return nodeRoundTrip(worker, request, options, worker.connectOptions, sent => {
+    if (inHttp10) sent.once('socket', useHttp10)
   })
 }
 

@@ -3,57 +3,26 @@ import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue, listMembers } from '../http/header-list.ts'
 import type { AnswerHead } from '../http/response-head.ts'
-import { allowedToken, canSwitch, connectionUpgrade, methodFits, namesUpgrade, upgradeTokens } from '../http/upgrade.ts'
-import type { RouteSettings } from '../options/route-options.ts'
+import { namesUpgrade } from '../http/upgrade.ts'
 
 /**
- * Whether the request is an upgrade on this route: the token for the backend in the client's spelling, or `undefined`
- * for plain HTTP.
+ * Checks the WebSocket fields of an upgrade request.
  *
- * @throws {WsTunnelError} 426 or 400 where the route serves upgrades only, 400 for a handshake with doubled fields.
+ * @param strict also checks key and version (RFC 6455 4.2.1).
+ * @throws {WsTunnelError} `WST_ERR_BAD_HANDSHAKE` for duplicate fields, and for wrong ones if `strict`.
  */
-export function requestedUpgrade(
-  req: IncomingMessage,
-  { upgrade, fallback, strictHandshake }: RouteSettings,
-): string | undefined {
-  const asked = upgradeTokens(req)
-  if (asked.length === 0 && !upgrade.always) {
-    if (fallback || !('upgrade' in req.headers)) return undefined
-    throw upgradeRequired(upgrade.tokens)
-  }
-  const token = allowedToken(upgrade, asked)
-  if (token === undefined) {
-    if (fallback) return undefined
-    throw upgradeRequired(upgrade.tokens)
-  }
-  if (!canSwitch(req) || !methodFits(req, token) || !(connectionUpgrade(req) || upgrade.always)) {
-    if (fallback) return undefined
-    throw badHandshake('an upgrade is an HTTP/1.1 request without body, a GET for WebSocket, with Connection: upgrade')
-  }
+export function checkWebSocketFields(req: IncomingMessage, strict: boolean): void {
   for (const name of ['Sec-WebSocket-Key', 'Sec-WebSocket-Version']) {
     if (headerLines(req, name).length > 1) throw badHandshake(`more than one ${name}`)
   }
-  if (strictHandshake && token.toLowerCase() === 'websocket') checkWebSocketRequest(req)
-  return token
+  if (!strict) return
+  const key = headerValue(req, 'sec-websocket-key')
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(key)) throw badHandshake('Sec-WebSocket-Key is not 16 bytes in base64')
+  if (headerValue(req, 'sec-websocket-version') !== '13') throw badHandshake('Sec-WebSocket-Version is not 13')
 }
 
 function badHandshake(detail: string): WsTunnelError {
   return new WsTunnelError('WST_ERR_BAD_HANDSHAKE', { detail })
-}
-
-function upgradeRequired(tokens: readonly string[]): WsTunnelError {
-  const allowed = tokens.length === 0 ? 'websocket' : tokens.join(', ')
-  return new WsTunnelError('WST_ERR_UPGRADE_REQUIRED', {
-    detail: `ask for ${allowed}`,
-    headers: { Upgrade: allowed, Connection: 'Upgrade, close' },
-  })
-}
-
-/** RFC 6455 4.2.1. */
-function checkWebSocketRequest(req: IncomingMessage): void {
-  const key = headerValue(req, 'sec-websocket-key')
-  if (!/^[A-Za-z0-9+/]{22}==$/.test(key)) throw badHandshake('Sec-WebSocket-Key is not 16 bytes in base64')
-  if (headerValue(req, 'sec-websocket-version') !== '13') throw badHandshake('Sec-WebSocket-Version is not 13')
 }
 
 /** Scheme, host and port must be one of those allowed; a request without Origin comes from no browser (RFC 6455 10.2). */

@@ -8,6 +8,13 @@ export interface AnswerHead extends MessageHead {
   readonly statusMessage?: string | undefined
 }
 
+/** An interim response (1xx) of a backend. */
+export interface InterimResponse {
+  readonly statusCode: number
+  readonly statusMessage: string
+  readonly rawHeaders: string[]
+}
+
 /** Fields of which a switch has none, and others make of them what they like. */
 const FRAMING = /^(?:content-length|transfer-encoding)$/i
 const MAX_FIELDS = 100

@@ -1,9 +1,24 @@
-import { channel } from 'node:diagnostics_channel'
+import { type Channel, channel } from 'node:diagnostics_channel'
 
-/** The channels of a proxy; those of members and DNS lookups are in balancer/. */
+/** The channels that a proxy publishes on. Members publish on theirs. */
 export const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
   error: channel('ws-tunnel:error'),
   failover: channel('ws-tunnel:failover'),
+}
+
+/** Gives a message to the subscribers of a channel and to the callback of the options. */
+export function notify<M>(to: Channel, callback: (message: M) => unknown, message: M): void {
+  if (to.hasSubscribers) to.publish(message)
+  try {
+    Promise.resolve(callback(message)).catch(warn)
+  } catch (error) {
+    warn(error)
+  }
+}
+
+/** A callback that throws or rejects must not stop what it observes. The process gets a warning. */
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error), 'WsTunnelWarning')
 }
