@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-trip.test.ts']
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
-const OURS = /\b(?:dial|door|pump|tunnel)\.c:\d+/
+const OURS = /\b(?:addon|connection|pump|tunnel)\.c:\d+/
 
 function output(command: string, ...args: string[]): string {
   return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim()

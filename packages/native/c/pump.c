@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "connection.h"
 
 #define EVENTS 256
 #define CONDUITS_KEPT 32

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "connection.h"
 #include "pump.h"
 
 /* A splice that moves less than this was not worth its pipe. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { NativeDial } from './native-connect.ts'
+import type { NativeDial } from './native-connection.ts'
 
 /** One of the two ends of a tunnel. */
 export type Side = 'client' | 'backend'

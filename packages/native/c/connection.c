@@ -3,7 +3,7 @@
  * JavaScript's to judge: it brings the client, or takes the connection back. Nothing more is read before.
  */
 #define _GNU_SOURCE
-#include "dial.h"
+#include "connection.h"
 
 #include <errno.h>
 #include <netinet/in.h>

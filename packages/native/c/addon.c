@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "connection.h"
 #include "pump.h"
 #include "tunnel.h"
 
