@@ -1,10 +1,10 @@
 /*
- * The door between JavaScript and the pumps, in N-API. What one has to know of it: `napi_env` is one JavaScript thread (the
- * process's, or a worker's), `napi_value` a JavaScript value that lives until the call returns, and every call gives a status.
- * A thread-safe function is a queue by which another thread has a call made on the JavaScript thread; while it is referenced the
- * process does not exit, as with an open socket.
+ * The addon's functions for JavaScript, in Node-API. What a reader needs to know of it: `napi_env` is one JavaScript thread (the
+ * process's, or a worker's), `napi_value` is a JavaScript value that lives until the call returns, and every call returns a
+ * status. A thread-safe function is a queue by which another thread has a call made on the JavaScript thread. While it is
+ * referenced the process does not exit, as with an open socket.
  *
- * Everything here runs on the JavaScript thread but `tell`. Each environment has a door of its own.
+ * All of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has an addon of its own.
  */
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
@@ -25,19 +25,19 @@
 #define MAX_PUMPS 64
 #define NO_SLOT UINT32_MAX
 
-/* A tunnel is known to JavaScript by its slot; an empty slot names the next empty one. */
+/* JavaScript knows a tunnel by the number of its slot. A free slot holds the number of the next free one. */
 struct slot {
   struct tunnel *tunnel;
-  uint32_t next_empty;
+  uint32_t next_free;
 };
 
-struct door {
-  napi_threadsafe_function events;
+struct addon {
+  napi_threadsafe_function queue; /* calls the listener */
   struct pump *pumps[MAX_PUMPS];
   struct slot *slots;
   uint32_t size;
-  uint32_t empty;
-  uint32_t open;
+  uint32_t first_free;
+  uint32_t open; /* slots that hold a tunnel */
 };
 
 static napi_value throw_error(napi_env env, const char *what, int error) {
@@ -47,10 +47,10 @@ static napi_value throw_error(napi_env env, const char *what, int error) {
   return NULL;
 }
 
-static struct door *door_of(napi_env env) {
-  struct door *door = NULL;
-  napi_get_instance_data(env, (void **)&door);
-  return door;
+static struct addon *addon_of(napi_env env) {
+  struct addon *addon = NULL;
+  napi_get_instance_data(env, (void **)&addon);
+  return addon;
 }
 
 static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
@@ -61,47 +61,48 @@ static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted,
 }
 
 static struct tunnel *tunnel_at(napi_env env, napi_value value) {
-  struct door *door = door_of(env);
+  struct addon *addon = addon_of(env);
   uint32_t slot = NO_SLOT;
-  if (napi_get_value_uint32(env, value, &slot) == napi_ok && slot < door->size && door->slots[slot].tunnel != NULL) {
-    return door->slots[slot].tunnel;
+  if (napi_get_value_uint32(env, value, &slot) == napi_ok && slot < addon->size && addon->slots[slot].tunnel != NULL) {
+    return addon->slots[slot].tunnel;
   }
   napi_throw_range_error(env, NULL, "no such tunnel");
   return NULL;
 }
 
-static bool take_slot(struct door *door, struct tunnel *tunnel) {
-  if (door->empty == NO_SLOT) {
-    uint32_t size = door->size == 0 ? 64 : door->size * 2;
-    struct slot *slots = realloc(door->slots, size * sizeof *slots);
+/* @returns whether there was memory. */
+static bool acquire_slot(struct addon *addon, struct tunnel *tunnel) {
+  if (addon->first_free == NO_SLOT) {
+    uint32_t size = addon->size == 0 ? 64 : addon->size * 2;
+    struct slot *slots = realloc(addon->slots, size * sizeof *slots);
     if (slots == NULL) return false;
-    for (uint32_t i = door->size; i < size; i++) {
+    for (uint32_t i = addon->size; i < size; i++) {
       slots[i].tunnel = NULL;
-      slots[i].next_empty = i + 1 < size ? i + 1 : NO_SLOT;
+      slots[i].next_free = i + 1 < size ? i + 1 : NO_SLOT;
     }
-    door->empty = door->size;
-    door->slots = slots;
-    door->size = size;
+    addon->first_free = addon->size;
+    addon->slots = slots;
+    addon->size = size;
   }
-  tunnel->slot = door->empty;
-  door->empty = door->slots[tunnel->slot].next_empty;
-  door->slots[tunnel->slot].tunnel = tunnel;
-  door->open++;
+  tunnel->slot = addon->first_free;
+  addon->first_free = addon->slots[tunnel->slot].next_free;
+  addon->slots[tunnel->slot].tunnel = tunnel;
+  addon->open++;
   return true;
 }
 
-static void give_slot(napi_env env, struct door *door, struct tunnel *tunnel) {
-  door->slots[tunnel->slot].tunnel = NULL;
-  door->slots[tunnel->slot].next_empty = door->empty;
-  door->empty = tunnel->slot;
+static void release_slot(napi_env env, struct addon *addon, struct tunnel *tunnel) {
+  addon->slots[tunnel->slot].tunnel = NULL;
+  addon->slots[tunnel->slot].next_free = addon->first_free;
+  addon->first_free = tunnel->slot;
   pump_command(tunnel->pump, tunnel, COMMAND_FREE);
-  if (--door->open == 0) napi_unref_threadsafe_function(env, door->events);
+  if (--addon->open == 0) napi_unref_threadsafe_function(env, addon->queue);
 }
 
-/* On a pump's thread. */
-static void tell(void *context, struct tunnel *tunnel) {
-  struct door *door = context;
-  napi_call_threadsafe_function(door->events, tunnel, napi_tsfn_nonblocking);
+/* On a pump's thread: queues a call of the listener for the tunnel. */
+static void pump_on_events(void *context, struct tunnel *tunnel) {
+  struct addon *addon = context;
+  napi_call_threadsafe_function(addon->queue, tunnel, napi_tsfn_nonblocking);
 }
 
 static napi_value number(napi_env env, double value) {
@@ -111,78 +112,79 @@ static napi_value number(napi_env env, double value) {
 }
 
 static double bytes_of(struct tunnel *tunnel, int end) {
-  return (double)atomic_load_explicit(&tunnel->way[end].bytes, memory_order_relaxed);
+  return (double)atomic_load_explicit(&tunnel->flow[end].bytes, memory_order_relaxed);
 }
 
-/* Calls listener(slot, told, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, answer). */
-static void hear(napi_env env, napi_value listener, void *context, void *data) {
-  struct door *door = context;
+/* Calls listener(slot, events, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, response). */
+static void call_listener(napi_env env, napi_value listener, void *context, void *data) {
+  struct addon *addon = context;
   struct tunnel *tunnel = data;
   if (env == NULL) return;
-  unsigned told = atomic_exchange(&tunnel->told, 0);
-  napi_value receiver, answer;
+  unsigned events = atomic_exchange(&tunnel->events, 0);
+  napi_value receiver, response;
   napi_get_undefined(env, &receiver);
-  answer = receiver;
-  if (told & TOLD_ANSWER) {
-    tunnel->answered = true;
-    napi_create_string_latin1(env, tunnel->dial->answer, tunnel->dial->answer_size, &answer);
+  response = receiver;
+  if (events & EVENT_RESPONSE) {
+    tunnel->responded = true;
+    napi_create_string_latin1(env, tunnel->connection->response, tunnel->connection->response_size, &response);
   }
   napi_value arguments[] = {
     number(env, tunnel->slot),
-    number(env, told),
-    number(env, told & TOLD_CLIENT_BROKEN ? tunnel->end[CLIENT].error : 0),
-    number(env, told & TOLD_BACKEND_BROKEN ? tunnel->end[BACKEND].error : 0),
+    number(env, events),
+    number(env, events & EVENT_CLIENT_BROKEN ? tunnel->end[CLIENT].error : 0),
+    number(env, events & EVENT_BACKEND_BROKEN ? tunnel->end[BACKEND].error : 0),
     number(env, bytes_of(tunnel, CLIENT)),
     number(env, bytes_of(tunnel, BACKEND)),
-    answer,
+    response,
   };
   if (napi_call_function(env, receiver, listener, 7, arguments, NULL) == napi_pending_exception) {
     napi_value error;
     napi_get_and_clear_last_exception(env, &error);
     napi_fatal_exception(env, error);
   }
-  if (told & TOLD_CLOSED) give_slot(env, door, tunnel);
+  if (events & EVENT_CLOSED) release_slot(env, addon, tunnel);
 }
 
-/* The environment ends, by process.exit() or worker.terminate(): the threads first, then what they worked on. */
-static void shut(void *data) {
-  struct door *door = data;
+/* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees what they worked on. */
+static void stop(void *data) {
+  struct addon *addon = data;
   for (int i = 0; i < MAX_PUMPS; i++) {
-    if (door->pumps[i] != NULL) pump_stop(door->pumps[i]);
+    if (addon->pumps[i] != NULL) pump_stop(addon->pumps[i]);
   }
-  for (uint32_t i = 0; i < door->size; i++) {
-    if (door->slots[i].tunnel != NULL) tunnel_free(door->slots[i].tunnel);
+  for (uint32_t i = 0; i < addon->size; i++) {
+    if (addon->slots[i].tunnel != NULL) tunnel_free(addon->slots[i].tunnel);
   }
-  free(door->slots);
+  free(addon->slots);
 }
 
-static void forget(napi_env env, void *data, void *hint) {
+static void free_addon(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   free(data);
 }
 
-/* listen(listener): who is told of the tunnels; once. */
-static napi_value door_listen(napi_env env, napi_callback_info info) {
-  struct door *door = door_of(env);
+/* listen(listener): sets the listener for the events of all tunnels; once. */
+static napi_value addon_listen(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
   napi_value listener, name;
   if (!read_arguments(env, info, 1, &listener)) return NULL;
-  if (door->events != NULL) {
+  if (addon->queue != NULL) {
     napi_throw_error(env, NULL, "there is a listener already");
     return NULL;
   }
   napi_create_string_utf8(env, "ws-tunnel", NAPI_AUTO_LENGTH, &name);
-  if (napi_create_threadsafe_function(env, listener, NULL, name, 0, 1, NULL, NULL, door, hear, &door->events) != napi_ok) {
+  if (napi_create_threadsafe_function(
+        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listener, &addon->queue) != napi_ok) {
     napi_throw_type_error(env, NULL, "expected a function");
     return NULL;
   }
-  napi_unref_threadsafe_function(env, door->events);
-  /* Hooks run last in, first out: the threads are joined before the queue they call into is gone. */
-  napi_add_env_cleanup_hook(env, shut, door);
+  napi_unref_threadsafe_function(env, addon->queue);
+  /* Hooks run last in, first out: this one joins the threads before the hook of the queue that they use. */
+  napi_add_env_cleanup_hook(env, stop, addon);
   return NULL;
 }
 
-/* A descriptor of our own for the same connection: JavaScript closes its. */
+/* @returns another descriptor for the same connection, because JavaScript closes its own; -1, with errno, if there is none. */
 static int duplicate(napi_env env, napi_value value) {
   int32_t fd = -1;
   int type;
@@ -192,42 +194,43 @@ static int duplicate(napi_env env, napi_value value) {
   return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* Puts the buffer's bytes first in the flow of the end that sent them. @returns whether there was memory. */
 static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer) {
   void *bytes = NULL;
   size_t length = 0;
   if (napi_get_buffer_info(env, buffer, &bytes, &length) != napi_ok || length == 0) return true;
-  atomic_store_explicit(&tunnel->way[end].bytes, length, memory_order_relaxed);
-  return tunnel_hold(&tunnel->way[end], bytes, length);
+  atomic_store_explicit(&tunnel->flow[end].bytes, length, memory_order_relaxed);
+  return tunnel_hold(&tunnel->flow[end], bytes, length);
 }
 
-/* NULL if it threw. */
-static struct pump *pump_at(napi_env env, struct door *door, napi_value value) {
+/* The pump of that number, which is started if it does not run. NULL if it threw. */
+static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
   uint32_t thread = 0;
   napi_get_value_uint32(env, value, &thread);
-  if (door->events == NULL || thread >= MAX_PUMPS) {
+  if (addon->queue == NULL || thread >= MAX_PUMPS) {
     napi_throw_range_error(env, NULL, "no listener, or no such thread");
     return NULL;
   }
-  if (door->pumps[thread] == NULL) door->pumps[thread] = pump_start(tell, door);
-  if (door->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
-  return door->pumps[thread];
+  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_events, addon);
+  if (addon->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
+  return addon->pumps[thread];
 }
 
-/* Gives the tunnel, which has its slot, to the thread. */
-static napi_value begin(napi_env env, struct door *door, struct tunnel *tunnel, struct pump *pump, unsigned what) {
+/* Gives the tunnel, which has its slot, to the thread with its first command. @returns the slot. */
+static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
   tunnel->pump = pump;
   atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
-  if (door->open == 1) napi_ref_threadsafe_function(env, door->events);
-  pump_command(pump, tunnel, what);
+  if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
+  pump_command(pump, tunnel, command);
   return number(env, tunnel->slot);
 }
 
-/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): the slot of a tunnel between copies of the descriptors. */
-static napi_value door_adopt(napi_env env, napi_callback_info info) {
-  struct door *door = door_of(env);
+/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): starts a tunnel between copies of the descriptors. */
+static napi_value addon_adopt(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
   napi_value values[5];
   if (!read_arguments(env, info, 5, values)) return NULL;
-  struct pump *pump = pump_at(env, door, values[4]);
+  struct pump *pump = pump_at(env, addon, values[4]);
   if (pump == NULL) return NULL;
   int client = duplicate(env, values[0]);
   int backend = client < 0 ? -1 : duplicate(env, values[1]);
@@ -242,119 +245,120 @@ static napi_value door_adopt(napi_env env, napi_callback_info info) {
     close(backend);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);
   }
-  bool whole = hold_buffer(env, tunnel, CLIENT, values[2]) && hold_buffer(env, tunnel, BACKEND, values[3]);
-  if (!whole || !take_slot(door, tunnel)) {
+  bool held = hold_buffer(env, tunnel, CLIENT, values[2]) && hold_buffer(env, tunnel, BACKEND, values[3]);
+  if (!held || !acquire_slot(addon, tunnel)) {
     tunnel_free(tunnel);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);
   }
-  return begin(env, door, tunnel, pump, COMMAND_ADD);
+  return start(env, addon, tunnel, pump, COMMAND_ADD);
 }
 
-static bool read_address(napi_env env, napi_value host, napi_value port, struct dial *dial) {
+static bool read_address(napi_env env, napi_value host, napi_value port, struct connection *connection) {
   char text[INET6_ADDRSTRLEN + 1] = "";
   uint32_t number = 0;
-  struct sockaddr_in *v4 = (struct sockaddr_in *)&dial->address;
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&dial->address;
+  struct sockaddr_in *v4 = (struct sockaddr_in *)&connection->address;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&connection->address;
   size_t length = 0;
   napi_get_value_string_latin1(env, host, text, sizeof text, &length);
   if (napi_get_value_uint32(env, port, &number) != napi_ok || number > UINT16_MAX || length != strlen(text)) return false;
   if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
     v4->sin_port = htons((uint16_t)number);
-    dial->address_size = sizeof *v4;
+    connection->address_size = sizeof *v4;
     return true;
   }
   v6->sin6_family = AF_INET6;
   v6->sin6_port = htons((uint16_t)number);
-  dial->address_size = sizeof *v6;
+  connection->address_size = sizeof *v6;
   return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1;
 }
 
-/* dial(address, port, question, keepAlive, thread): the slot of a tunnel that has no client yet. */
-static napi_value door_dial(napi_env env, napi_callback_info info) {
-  struct door *door = door_of(env);
+/* connect(address, port, requestHead, keepAlive, thread): starts a tunnel that has no client yet. */
+static napi_value addon_connect(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
   napi_value values[5];
   size_t size = 0;
   if (!read_arguments(env, info, 5, values)) return NULL;
-  struct pump *pump = pump_at(env, door, values[4]);
+  struct pump *pump = pump_at(env, addon, values[4]);
   if (pump == NULL) return NULL;
   if (napi_get_value_string_latin1(env, values[2], NULL, 0, &size) != napi_ok) {
-    napi_throw_type_error(env, NULL, "expected the question to be a string");
+    napi_throw_type_error(env, NULL, "expected the request head to be a string");
     return NULL;
   }
-  struct dial *dial = dial_new(size);
-  if (dial == NULL) return throw_error(env, "cannot dial", ENOMEM);
-  napi_get_value_string_latin1(env, values[2], dial->question, size + 1, NULL);
-  napi_get_value_int32(env, values[3], &dial->keep_alive);
-  struct tunnel *tunnel = read_address(env, values[0], values[1], dial) ? tunnel_new(-1, -1) : NULL;
+  struct connection *connection = connection_new(size);
+  if (connection == NULL) return throw_error(env, "cannot connect", ENOMEM);
+  napi_get_value_string_latin1(env, values[2], connection->request, size + 1, NULL);
+  napi_get_value_int32(env, values[3], &connection->keep_alive);
+  struct tunnel *tunnel = read_address(env, values[0], values[1], connection) ? tunnel_new(-1, -1) : NULL;
   if (tunnel == NULL) {
-    dial_free(dial);
-    return throw_error(env, "cannot dial", EADDRNOTAVAIL);
+    connection_free(connection);
+    return throw_error(env, "cannot connect", EADDRNOTAVAIL);
   }
-  tunnel->dial = dial;
-  if (!take_slot(door, tunnel)) {
+  tunnel->connection = connection;
+  if (!acquire_slot(addon, tunnel)) {
     tunnel_free(tunnel);
-    return throw_error(env, "cannot dial", ENOMEM);
+    return throw_error(env, "cannot connect", ENOMEM);
   }
-  tunnel->dialled = true;
-  return begin(env, door, tunnel, pump, COMMAND_DIAL);
+  tunnel->connecting = true;
+  return start(env, addon, tunnel, pump, COMMAND_CONNECT);
 }
 
-static struct tunnel *dialled_at(napi_env env, napi_value value) {
+/* The tunnel, if it has no client yet. NULL if it threw. */
+static struct tunnel *connecting_at(napi_env env, napi_value value) {
   struct tunnel *tunnel = tunnel_at(env, value);
-  if (tunnel == NULL || tunnel->dialled) return tunnel;
-  napi_throw_range_error(env, NULL, "no such dial");
+  if (tunnel == NULL || tunnel->connecting) return tunnel;
+  napi_throw_range_error(env, NULL, "no such connection");
   return NULL;
 }
 
 /* connected(slot): whether the backend has accepted the connection. */
-static napi_value door_connected(napi_env env, napi_callback_info info) {
+static napi_value addon_connected(napi_env env, napi_callback_info info) {
   napi_value slot, result = NULL;
-  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? dialled_at(env, slot) : NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? connecting_at(env, slot) : NULL;
   if (tunnel == NULL) return NULL;
-  napi_get_boolean(env, atomic_load_explicit(&tunnel->dial->connected, memory_order_relaxed), &result);
+  napi_get_boolean(env, atomic_load_explicit(&tunnel->connection->connected, memory_order_relaxed), &result);
   return result;
 }
 
-/* join(slot, clientFd, fromClient, headSize): the client comes, and what stands behind the head in the answer is for it. */
-static napi_value door_join(napi_env env, napi_callback_info info) {
+/* attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the tunnel runs. */
+static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
   napi_value values[4];
-  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? dialled_at(env, values[0]) : NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? connecting_at(env, values[0]) : NULL;
   if (tunnel == NULL) return NULL;
-  struct dial *dial = tunnel->dial;
+  struct connection *connection = tunnel->connection;
   uint32_t head = 0;
   napi_get_value_uint32(env, values[3], &head);
-  if (!tunnel->answered || head > dial->answer_size) {
-    napi_throw_range_error(env, NULL, "no such answer");
+  if (!tunnel->responded || head > connection->response_size) {
+    napi_throw_range_error(env, NULL, "no such response");
     return NULL;
   }
-  size_t rest = dial->answer_size - head;
+  size_t rest = connection->response_size - head;
   int client = duplicate(env, values[1]);
   if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
-  struct way *way = &tunnel->way[BACKEND];
-  if (!hold_buffer(env, tunnel, CLIENT, values[2]) || (rest > 0 && !tunnel_hold(way, dial->answer + head, rest))) {
+  struct flow *flow = &tunnel->flow[BACKEND];
+  if (!hold_buffer(env, tunnel, CLIENT, values[2]) || (rest > 0 && !tunnel_hold(flow, connection->response + head, rest))) {
     close(client);
-    return throw_error(env, "cannot join", ENOMEM);
+    return throw_error(env, "cannot attach the client", ENOMEM);
   }
-  atomic_store_explicit(&way->bytes, rest, memory_order_relaxed);
+  atomic_store_explicit(&flow->bytes, rest, memory_order_relaxed);
   tunnel->end[CLIENT].fd = client;
-  tunnel->dialled = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_JOIN);
+  tunnel->connecting = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH);
   return NULL;
 }
 
-/* takeBack(slot): the descriptor of the answered connection, which the thread lets go of. */
-static napi_value door_take_back(napi_env env, napi_callback_info info) {
+/* releaseBackend(slot): the backend's descriptor, which the thread no longer uses. */
+static napi_value addon_release_backend(napi_env env, napi_callback_info info) {
   napi_value slot, result = NULL;
-  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? dialled_at(env, slot) : NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? connecting_at(env, slot) : NULL;
   if (tunnel == NULL) return NULL;
-  if (!tunnel->answered) {
-    napi_throw_range_error(env, NULL, "no such answer");
+  if (!tunnel->responded) {
+    napi_throw_range_error(env, NULL, "no such response");
     return NULL;
   }
-  napi_create_int32(env, dial_take_back(tunnel), &result);
-  tunnel->dialled = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_CUT);
+  napi_create_int32(env, connection_release(tunnel), &result);
+  tunnel->connecting = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE);
   return result;
 }
 
@@ -365,9 +369,9 @@ static napi_value command(napi_env env, napi_callback_info info, unsigned what) 
   return NULL;
 }
 
-static napi_value door_end(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_END); }
+static napi_value addon_end(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_END); }
 
-static napi_value door_cut(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CUT); }
+static napi_value addon_close(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CLOSE); }
 
 static napi_value bytes_from(napi_env env, napi_callback_info info, int end) {
   napi_value slot;
@@ -375,12 +379,12 @@ static napi_value bytes_from(napi_env env, napi_callback_info info, int end) {
   return tunnel == NULL ? NULL : number(env, bytes_of(tunnel, end));
 }
 
-static napi_value door_from_client(napi_env env, napi_callback_info info) { return bytes_from(env, info, CLIENT); }
+static napi_value addon_bytes_from_client(napi_env env, napi_callback_info info) { return bytes_from(env, info, CLIENT); }
 
-static napi_value door_from_backend(napi_env env, napi_callback_info info) { return bytes_from(env, info, BACKEND); }
+static napi_value addon_bytes_from_backend(napi_env env, napi_callback_info info) { return bytes_from(env, info, BACKEND); }
 
-/* idle(slot): ms without a byte either way. */
-static napi_value door_idle(napi_env env, napi_callback_info info) {
+/* idle(slot): ms without a byte in either direction. */
+static napi_value addon_idle(napi_env env, napi_callback_info info) {
   napi_value slot;
   struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
   if (tunnel == NULL) return NULL;
@@ -389,25 +393,25 @@ static napi_value door_idle(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
-  struct door *door = calloc(1, sizeof *door);
-  if (door == NULL) return throw_error(env, "cannot load", ENOMEM);
-  door->empty = NO_SLOT;
-  napi_set_instance_data(env, door, forget, NULL);
+  struct addon *addon = calloc(1, sizeof *addon);
+  if (addon == NULL) return throw_error(env, "cannot load", ENOMEM);
+  addon->first_free = NO_SLOT;
+  napi_set_instance_data(env, addon, free_addon, NULL);
   static const struct {
     const char *name;
     napi_callback function;
   } table[] = {
-    { "listen", door_listen },
-    { "adopt", door_adopt },
-    { "dial", door_dial },
-    { "connected", door_connected },
-    { "join", door_join },
-    { "takeBack", door_take_back },
-    { "end", door_end },
-    { "cut", door_cut },
-    { "bytesFromClient", door_from_client },
-    { "bytesFromBackend", door_from_backend },
-    { "idle", door_idle },
+    { "listen", addon_listen },
+    { "adopt", addon_adopt },
+    { "connect", addon_connect },
+    { "connected", addon_connected },
+    { "attachClient", addon_attach_client },
+    { "releaseBackend", addon_release_backend },
+    { "end", addon_end },
+    { "close", addon_close },
+    { "bytesFromClient", addon_bytes_from_client },
+    { "bytesFromBackend", addon_bytes_from_backend },
+    { "idle", addon_idle },
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     napi_value function;

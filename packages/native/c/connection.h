@@ -1,5 +1,5 @@
-#ifndef WS_TUNNEL_DIAL_H
-#define WS_TUNNEL_DIAL_H
+#ifndef WS_TUNNEL_CONNECTION_H
+#define WS_TUNNEL_CONNECTION_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,33 +10,36 @@
 struct pump;
 struct tunnel;
 
-/* What a tunnel is before it has a client: a connection to the backend that is to be made, a question, and what came back first. */
-struct dial {
+/* What a tunnel needs until its client is attached: the backend's address, the request head, and the first bytes of the response. */
+struct connection {
   struct sockaddr_storage address;
   socklen_t address_size;
-  int keep_alive; /* s without a byte until the kernel asks whether the peer is there; 0: never */
-  char *question;
-  size_t asked; /* bytes of it that are out */
-  size_t question_size;
-  char *answer; /* of the first read; the thread's until it is told of, JavaScript's then */
-  size_t answer_size;
+  int keep_alive; /* s without a byte until the kernel probes whether the peer is there; 0: never */
+  char *request;  /* its head */
+  size_t request_size;
+  size_t sent;    /* bytes of the request that were written */
+  char *response; /* of the first read: the pump's thread owns it until EVENT_RESPONSE, the JavaScript thread afterwards */
+  size_t response_size;
   _Atomic bool connected;
 };
 
-/* Takes a question of this size, to be filled in; NULL if there is no memory. */
-struct dial *dial_new(size_t question_size);
+/* Makes room for a request head of this size, which the caller fills in. NULL if there is no memory. */
+struct connection *connection_new(size_t request_size);
 
-void dial_free(struct dial *dial);
+void connection_free(struct connection *connection);
 
-/* On JavaScript's thread, after the answer: the descriptor, which the pump does not touch before it is told what comes next. */
-int dial_take_back(struct tunnel *tunnel);
+/*
+ * Returns the descriptor, which then belongs to the caller. On the JavaScript thread, after EVENT_RESPONSE: the pump does not
+ * touch the descriptor between that event and the next command.
+ */
+int connection_release(struct tunnel *tunnel);
 
 /* The rest is for the pump's thread. */
 
 /* Connects. */
-void dial_start(struct pump *pump, struct tunnel *tunnel);
+void connection_start(struct pump *pump, struct tunnel *tunnel);
 
-/* epoll said something of the backend. */
-void dial_event(struct pump *pump, struct tunnel *tunnel, uint32_t events);
+/* epoll reports events of the backend's end. */
+void connection_event(struct pump *pump, struct tunnel *tunnel, uint32_t epoll_events);
 
 #endif

@@ -23,7 +23,7 @@ import {
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { closedPort, eventually, openHandles, socketPath } from '../../support/gate.ts'
 import { native } from '../../support/pump.ts'
-import { appOf, closeAfter, type Gateway, listening, startGateway } from '../gateway.ts'
+import { appOf, closeAfter, type Gateway, listening, startGateway as startAnyGateway } from '../gateway.ts'
 import { seeded } from '../stage.ts'
 
 async function backendOf(t: TestContext, script: Script): Promise<Backend> {
@@ -31,6 +31,10 @@ async function backendOf(t: TestContext, script: Script): Promise<Backend> {
   t.after(backend.close)
   return backend
 }
+
+/** A gateway with a thread, also in a run whose other tests stay in JavaScript. */
+const startGateway: typeof startAnyGateway = (t, options, ...rest) =>
+  startAnyGateway(t, { async: true, ...options }, ...rest)
 
 /** Whether no connection is open but for what the backend itself has yet to end. */
 const released = ({ connections }: Backend): boolean =>
@@ -447,26 +451,26 @@ test('ends with the worker that it belongs to, also before there is an answer', 
   assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
 })
 
-test('refuses what is no dial, or has no answer, without harm', native, async t => {
+test('rejects a slot that has no connection or no response, without harm', native, async t => {
   const backend = await backendOf(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   // Somebody listens from here on.
   const { client } = await openTunnel(gateway.port, '/')
-  const door = addon
-  assert.ok(door)
+  const loaded = addon
+  assert.ok(loaded)
   const nothing = Buffer.alloc(0)
   for (const address of ['localhost', '', '127.0.0.1\0', '1'.repeat(100), 'fe80::1%lo']) {
-    assert.throws(() => door.dial(address, 80, 'x', 0, 0), /cannot dial/, address)
+    assert.throws(() => loaded.connect(address, 80, 'x', 0, 0), /cannot connect/, address)
   }
-  assert.throws(() => door.dial('127.0.0.1', 65_536, 'x', 0, 0), /cannot dial/)
-  assert.throws(() => door.dial('127.0.0.1', 80, nothing as never, 0, 0), TypeError)
-  const slot = door.dial('127.0.0.1', backend.port, 'GET / HTTP/1.1\r\n\r\n', 0, 0)
-  assert.throws(() => door.join(slot, 0, nothing, 0), /no such answer/)
-  assert.throws(() => door.takeBack(slot), /no such answer/)
-  door.end(slot)
+  assert.throws(() => loaded.connect('127.0.0.1', 65_536, 'x', 0, 0), /cannot connect/)
+  assert.throws(() => loaded.connect('127.0.0.1', 80, nothing as never, 0, 0), TypeError)
+  const slot = loaded.connect('127.0.0.1', backend.port, 'GET / HTTP/1.1\r\n\r\n', 0, 0)
+  assert.throws(() => loaded.attachClient(slot, 0, nothing, 0), /no such response/)
+  assert.throws(() => loaded.releaseBackend(slot), /no such response/)
+  loaded.end(slot)
   client.send('alive')
   assert.equal((await client.readExact(5)).toString(), 'alive')
-  assert.throws(() => door.connected(slot), RangeError)
+  assert.throws(() => loaded.connected(slot), RangeError)
   client.destroy()
 })
 

@@ -260,8 +260,8 @@ function watchers(fd: number): number {
 }
 
 test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
-  const door = addon
-  assert.ok(door)
+  const loaded = addon
+  assert.ok(loaded)
   const { open } = await stage(t, echo(), offload)
   // Somebody listens from here on.
   await open()
@@ -281,10 +281,10 @@ test('looks at a connection no longer that it has closed, though somebody else h
   const one = await pair()
   const two = await pair()
   const nothing = Buffer.alloc(0)
-  const slot = door.adopt(one.fd, two.fd, nothing, nothing, 0)
+  const slot = loaded.adopt(one.fd, two.fd, nothing, nothing, 0)
   await eventually(() => assert.deepEqual([watchers(one.fd), watchers(two.fd)], [1, 1]))
-  door.cut(slot)
-  await eventually(() => assert.throws(() => door.idle(slot), RangeError))
+  loaded.close(slot)
+  await eventually(() => assert.throws(() => loaded.idle(slot), RangeError))
   assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
   // Of a tunnel whose memory is given back.
   one.client.write('late')
@@ -292,14 +292,14 @@ test('looks at a connection no longer that it has closed, though somebody else h
 })
 
 test('refuses what is no tunnel, without harm', native, () => {
-  const door = addon
-  assert.ok(door)
+  const loaded = addon
+  assert.ok(loaded)
   const nothing = Buffer.alloc(0)
-  assert.throws(() => door.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
-  assert.throws(() => door.adopt(0, 0, nothing, nothing, 99), /no such thread/)
-  assert.throws(() => door.end(4_000_000_000), RangeError)
-  assert.throws(() => door.bytesFromClient('x' as unknown as number), RangeError)
-  assert.throws(() => (door.end as () => void)(), TypeError)
-  assert.throws(() => door.dial('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
-  assert.throws(() => door.connected(4_000_000_000), RangeError)
+  assert.throws(() => loaded.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
+  assert.throws(() => loaded.adopt(0, 0, nothing, nothing, 99), /no such thread/)
+  assert.throws(() => loaded.end(4_000_000_000), RangeError)
+  assert.throws(() => loaded.bytesFromClient('x' as unknown as number), RangeError)
+  assert.throws(() => (loaded.end as () => void)(), TypeError)
+  assert.throws(() => loaded.connect('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
+  assert.throws(() => loaded.connected(4_000_000_000), RangeError)
 })

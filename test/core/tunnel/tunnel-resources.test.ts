@@ -142,7 +142,7 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
   ]
   const one = async (i: number): Promise<void> => {
     const { client } = await openTunnel(gateway.port, `/${i}`)
-    const tunnel = gateway.opened.findLast(({ facts }) => facts.url === `/${i}`)
+    const tunnel = gateway.opened.findLast(({ info }) => info.url === `/${i}`)
     const connection = backend.connections.findLast(({ requests }) => requests[0]?.path === `/${i}`)
     assert.ok(tunnel && connection)
     polite({ client, connection })

@@ -254,9 +254,9 @@ test('tells what is known of a tunnel while it is open', async t => {
   const [tunnel] = gateway.proxy.tunnels
   assert.ok(tunnel)
   assert.equal(tunnel.offloaded, async)
-  const { handshakeTime, ...facts } = tunnel.facts
+  const { handshakeTime, ...info } = tunnel.info
   assert.ok(handshakeTime > 0 && handshakeTime < 60_000)
-  assert.deepEqual(facts, {
+  assert.deepEqual(info, {
     clientAddress: '127.0.0.1',
     url: '/room?x=1',
     route: 0,

@@ -1,122 +1,144 @@
 import { isIP, Socket } from 'node:net'
-import { type Door, descriptor, type Ear, nextThread, openDoor, systemError } from './native-addon.ts'
+import {
+  descriptor,
+  loadNativeAddon,
+  type NativeAddon,
+  nextThread,
+  type SlotListener,
+  systemError,
+} from './native-addon.ts'
 
-/** Who is told what became of a dial: one of the two, once. */
-export interface DialListener {
-  /** The backend's first bytes, as latin1. Nothing more is read until the connection is taken back, or a client joins. */
-  onAnswer(text: string): void
-  /** There is no connection, or no more: `connect` or `read` says which, or the backend has sent its FIN. */
+/** Gets the result of a {@link NativeConnection}: one call of one of the two. */
+export interface ConnectionListener {
+  /**
+   * The backend's first bytes, as latin1. The thread reads nothing more until {@link NativeConnection.toSocket} or
+   * {@link NativeConnection.attachClient} is called.
+   */
+  onResponse(text: string): void
+  /** The connection failed. `syscall` is `connect` or `read`; it is missing where the backend has sent FIN. */
   onFailed(error: NodeJS.ErrnoException): void
 }
 
-/** More is a question that a fresh socket may not take at once. */
-const MAX_QUESTION = 16_384
+/** Bytes. A new socket may not accept a longer request head at once. */
+const MAX_REQUEST_HEAD = 16_384
 
-/** A backend's connection that a thread of `@ws-tunnel/native` made and asked. */
-export class NativeDial implements Ear {
-  readonly door: Door
+/** A connection to a backend that a thread of `@ws-tunnel/native` makes. The thread sends the request and reads once. */
+export class NativeConnection implements SlotListener {
+  readonly native: NativeAddon
   readonly slot: number
-  readonly #where: { readonly address: string; readonly port: number }
-  readonly #questionSize: number
-  #listener: DialListener | undefined
-  #answer = ''
-  /** The slot is this dial's. */
+  readonly #peer: { readonly address: string; readonly port: number }
+  readonly #requestSize: number
+  #listener: ConnectionListener | undefined
+  #response = ''
+  /** Whether the slot still belongs to this connection. */
   #open = true
 
   /**
    * Has a thread connect to an address, send the head of a request and read once.
    *
-   * @param keepAlive ms without a byte until the kernel asks whether the peer is there; 0 is never
-   * @returns `undefined` where that is not possible: there is no addon, or memory or threads have run out.
+   * @param requestHead as latin1
+   * @param keepAlive ms without a byte until the kernel probes whether the peer is there; 0 is never
+   * @param threads number of threads that share the tunnels
+   * @returns `undefined` where that is not possible: the address is a name, the head is longer than 16 KiB, there is no addon, or
+   * memory or threads have run out.
    */
   static start(
     address: string,
     port: number,
-    question: string,
+    requestHead: string,
     { keepAlive, threads }: { readonly keepAlive: number; readonly threads: number },
-    listener: DialListener,
-  ): NativeDial | undefined {
-    const door = isIP(address) !== 0 && question.length <= MAX_QUESTION ? openDoor() : null
-    if (door === null) return undefined
+    listener: ConnectionListener,
+  ): NativeConnection | undefined {
+    const native = isIP(address) !== 0 && requestHead.length <= MAX_REQUEST_HEAD ? loadNativeAddon() : null
+    if (native === null) return undefined
     try {
-      const slot = door.addon.dial(address, port, question, Math.trunc(keepAlive / 1000), nextThread(threads))
-      return new NativeDial(door, slot, { address, port }, question.length, listener)
+      const slot = native.addon.connect(address, port, requestHead, Math.trunc(keepAlive / 1000), nextThread(threads))
+      return new NativeConnection(native, slot, { address, port }, requestHead.length, listener)
     } catch {
       return undefined
     }
   }
 
   private constructor(
-    door: Door,
+    native: NativeAddon,
     slot: number,
-    where: { readonly address: string; readonly port: number },
-    questionSize: number,
-    listener: DialListener,
+    peer: { readonly address: string; readonly port: number },
+    requestSize: number,
+    listener: ConnectionListener,
   ) {
-    this.door = door
+    this.native = native
     this.slot = slot
-    this.#where = where
-    this.#questionSize = questionSize
+    this.#peer = peer
+    this.#requestSize = requestSize
     this.#listener = listener
-    door.ears[slot] = this
+    native.listeners[slot] = this
   }
 
-  /** Whether the backend has accepted; to be asked while there is no answer. */
+  /** Whether the backend has accepted the connection. Only while there is neither a response nor a failure. */
   get connected(): boolean {
-    return this.door.addon.connected(this.slot)
+    return this.native.addon.connected(this.slot)
   }
 
-  /** Closes the connection; nobody is told of it any more. */
+  /** Closes the connection. The listener gets no more calls. */
   destroy(): void {
     this.#listener = undefined
-    if (this.#open) this.door.addon.cut(this.slot)
+    if (this.#open) this.native.addon.close(this.slot)
   }
 
   /**
-   * After the answer: the client comes, and the tunnel is open.
+   * After the response: starts the tunnel between the backend and the client.
    *
-   * @param headSize bytes of the answer that are not for the client
-   * @returns whether there were descriptors and memory for it; nothing has changed otherwise.
+   * @param clientHead bytes already received from the client
+   * @param headSize bytes of the response that are not for the client
+   * @param listener gets the events of the slot from now on
+   * @returns `false` if descriptors or memory have run out. Nothing has changed then.
    */
-  join(client: Socket, clientHead: Buffer, headSize: number, ear: Ear): boolean {
+  attachClient(client: Socket, clientHead: Buffer, headSize: number, listener: SlotListener): boolean {
     try {
-      this.door.addon.join(this.slot, descriptor(client) as number, clientHead, headSize)
+      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize)
     } catch {
       return false
     }
-    this.door.ears[this.slot] = ear
+    this.native.listeners[this.slot] = listener
     this.#open = false
     return true
   }
 
   /**
-   * After the answer: the connection as a socket of Node, which has the answer unread.
+   * After the response: makes the connection a socket of Node, from which the response can be read.
    *
-   * @param headSize bytes of it that were read
+   * @param headSize bytes of the response that were read already
    */
-  takeBack(headSize: number): Socket {
-    const fd = this.door.addon.takeBack(this.slot)
+  toSocket(headSize: number): Socket {
+    const fd = this.native.addon.releaseBackend(this.slot)
     this.#listener = undefined
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
-    addCounts(socket, this.#answer.length, this.#questionSize)
-    if (headSize < this.#answer.length) socket.unshift(Buffer.from(this.#answer.slice(headSize), 'latin1'))
+    addCounts(socket, this.#response.length, this.#requestSize)
+    if (headSize < this.#response.length) socket.unshift(Buffer.from(this.#response.slice(headSize), 'latin1'))
     return socket
   }
 
-  hear(told: number, _client: number, errno: number, _up: number, _down: number, answer: string | undefined): void {
-    const { told: bits, ears } = this.door
-    if (told & bits.closed) {
+  onEvents(
+    events: number,
+    _clientErrno: number,
+    backendErrno: number,
+    _bytesFromClient: number,
+    _bytesFromBackend: number,
+    response: string | undefined,
+  ): void {
+    const { events: bits, listeners } = this.native
+    if (events & bits.closed) {
       this.#open = false
-      ears[this.slot] = undefined
+      listeners[this.slot] = undefined
     }
     const listener = this.#listener
     if (listener === undefined) return
-    if (answer !== undefined) {
-      this.#answer = answer
-      listener.onAnswer(answer)
-    } else if (told & bits.backendBroken)
-      listener.onFailed(this.#error(told & bits.unreached ? 'connect' : 'read', errno))
-    else if (told & bits.backendFin) listener.onFailed(hangUp())
+    if (response !== undefined) {
+      this.#response = response
+      listener.onResponse(response)
+    } else if (events & bits.backendBroken) {
+      listener.onFailed(this.#error(events & bits.connectFailed ? 'connect' : 'read', backendErrno))
+    } else if (events & bits.backendFin) listener.onFailed(hangUp())
     else return
     this.#listener = undefined
   }
@@ -124,18 +146,18 @@ export class NativeDial implements Ear {
   #error(syscall: string, errno: number): NodeJS.ErrnoException {
     const error = systemError(syscall, errno)
     if (syscall !== 'connect') return error
-    const { address, port } = this.#where
+    const { address, port } = this.#peer
     error.message += ` ${address}:${port}`
     return Object.assign(error, { address, port })
   }
 }
 
-/** As Node names it. */
+/** The error that `http.request` gives for a FIN before the response. */
 function hangUp(): NodeJS.ErrnoException {
   return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
 }
 
-/** What a thread has moved counts for who asks the socket. */
+/** Adds what the thread has read and written to the counts of the socket. */
 function addCounts(socket: Socket, read: number, written: number): void {
   const own = (name: 'bytesRead' | 'bytesWritten'): number => Reflect.get(Socket.prototype, name, socket) ?? 0
   Object.defineProperties(socket, {
