@@ -1,8 +1,8 @@
 /*
- * The addon's functions for JavaScript, in Node-API. What a reader needs to know of it: `napi_env` is one JavaScript thread (the
- * process's, or a worker's), `napi_value` is a JavaScript value that lives until the call returns, and every call returns a
- * status. A thread-safe function is a queue by which another thread has a call made on the JavaScript thread. While it is
- * referenced the process does not exit, as with an open socket.
+ * The addon's functions for JavaScript, in Node-API. What a reader needs to know of it: `napi_env` is one JavaScript
+ * thread (the process's, or a worker's), `napi_value` is a JavaScript value that lives until the call returns, and
+ * every call returns a status. A thread-safe function is a queue by which another thread has a call made on the
+ * JavaScript thread. While it is referenced the process does not exit, as with an open socket.
  *
  * All of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has an addon of its own.
  */
@@ -145,7 +145,7 @@ static void call_listener(napi_env env, napi_value listener, void *context, void
   if (events & EVENT_CLOSED) release_slot(env, addon, tunnel);
 }
 
-/* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees what they worked on. */
+/* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees their tunnels. */
 static void stop(void *data) {
   struct addon *addon = data;
   for (int i = 0; i < MAX_PUMPS; i++) {
@@ -184,7 +184,7 @@ static napi_value addon_listen(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* @returns another descriptor for the same connection, because JavaScript closes its own; -1, with errno, if there is none. */
+/* @returns a copy of a socket's descriptor, because JavaScript closes its own; -1, with errno, if that fails. */
 static int duplicate(napi_env env, napi_value value) {
   int32_t fd = -1;
   int type;
@@ -260,7 +260,8 @@ static bool read_address(napi_env env, napi_value host, napi_value port, struct 
   struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&connection->address;
   size_t length = 0;
   napi_get_value_string_latin1(env, host, text, sizeof text, &length);
-  if (napi_get_value_uint32(env, port, &number) != napi_ok || number > UINT16_MAX || length != strlen(text)) return false;
+  if (length != strlen(text)) return false;
+  if (napi_get_value_uint32(env, port, &number) != napi_ok || number > UINT16_MAX) return false;
   if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
     v4->sin_port = htons((uint16_t)number);
@@ -320,7 +321,10 @@ static napi_value addon_connected(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the tunnel runs. */
+/*
+ * attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the
+ * tunnel runs.
+ */
 static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
   napi_value values[4];
   struct tunnel *tunnel = read_arguments(env, info, 4, values) ? connecting_at(env, values[0]) : NULL;
@@ -336,7 +340,9 @@ static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
   int client = duplicate(env, values[1]);
   if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
   struct flow *flow = &tunnel->flow[BACKEND];
-  if (!hold_buffer(env, tunnel, CLIENT, values[2]) || (rest > 0 && !tunnel_hold(flow, connection->response + head, rest))) {
+  bool held = hold_buffer(env, tunnel, CLIENT, values[2]);
+  if (held && rest > 0) held = tunnel_hold(flow, connection->response + head, rest);
+  if (!held) {
     close(client);
     return throw_error(env, "cannot attach the client", ENOMEM);
   }
@@ -379,9 +385,13 @@ static napi_value bytes_from(napi_env env, napi_callback_info info, int end) {
   return tunnel == NULL ? NULL : number(env, bytes_of(tunnel, end));
 }
 
-static napi_value addon_bytes_from_client(napi_env env, napi_callback_info info) { return bytes_from(env, info, CLIENT); }
+static napi_value addon_bytes_from_client(napi_env env, napi_callback_info info) {
+  return bytes_from(env, info, CLIENT);
+}
 
-static napi_value addon_bytes_from_backend(napi_env env, napi_callback_info info) { return bytes_from(env, info, BACKEND); }
+static napi_value addon_bytes_from_backend(napi_env env, napi_callback_info info) {
+  return bytes_from(env, info, BACKEND);
+}
 
 /* idle(slot): ms without a byte in either direction. */
 static napi_value addon_idle(napi_env env, napi_callback_info info) {

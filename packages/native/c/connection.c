@@ -1,6 +1,7 @@
 /*
- * The time before a tunnel: the thread connects to the backend, sends the head of the request and reads once. JavaScript judges
- * what was read: it attaches the client, or takes the connection over. The thread reads nothing more before that.
+ * The time before a tunnel: the thread connects to the backend, sends the head of the request and reads once.
+ * JavaScript judges what was read: it attaches the client, or takes the connection over. The thread reads nothing more
+ * before that.
  */
 #define _GNU_SOURCE
 #include "connection.h"

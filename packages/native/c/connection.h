@@ -10,7 +10,7 @@
 struct pump;
 struct tunnel;
 
-/* What a tunnel needs until its client is attached: the backend's address, the request head, and the first bytes of the response. */
+/* What a tunnel needs until its client is attached: address of the backend, request head, first bytes of the response. */
 struct connection {
   struct sockaddr_storage address;
   socklen_t address_size;
@@ -18,7 +18,7 @@ struct connection {
   char *request;  /* its head */
   size_t request_size;
   size_t sent;    /* bytes of the request that were written */
-  char *response; /* of the first read: the pump's thread owns it until EVENT_RESPONSE, the JavaScript thread afterwards */
+  char *response; /* of the first read: the pump's thread owns it until EVENT_RESPONSE, JavaScript's afterwards */
   size_t response_size;
   _Atomic bool connected;
 };
@@ -29,8 +29,8 @@ struct connection *connection_new(size_t request_size);
 void connection_free(struct connection *connection);
 
 /*
- * Returns the descriptor, which then belongs to the caller. On the JavaScript thread, after EVENT_RESPONSE: the pump does not
- * touch the descriptor between that event and the next command.
+ * Returns the descriptor, which then belongs to the caller. On the JavaScript thread, after EVENT_RESPONSE: the pump
+ * does not touch the descriptor between that event and the next command.
  */
 int connection_release(struct tunnel *tunnel);
 

@@ -1,7 +1,7 @@
 /*
- * The pump: a thread with an epoll set of its own. JavaScript puts tunnels and commands into a list and wakes the thread by an
- * eventfd. The thread reports events through the listener. While it runs, no other thread touches the sockets of its tunnels
- * or frees them.
+ * The pump: a thread with an epoll set of its own. JavaScript puts tunnels and commands into a list and wakes the
+ * thread by an eventfd. The thread reports events through the listener. While it runs, no other thread
+ * frees its tunnels or touches their sockets, with one exception: connection_release.
  */
 #define _GNU_SOURCE
 #include "pump.h"
@@ -120,8 +120,8 @@ static void add(struct pump *p, struct tunnel *t) {
 }
 
 /*
- * The tunnel has got its client. epoll need not report either end now: the backend's may have no new bytes, and the client's
- * may have no room that epoll calls writable.
+ * Starts the tunnel, which has got its client. Assumes that both ends are ready: epoll may report neither of them now,
+ * the backend's because no new bytes arrive, the client's because less room is free than epoll calls writable.
  */
 static void attach(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
@@ -144,7 +144,7 @@ static struct tunnel *fetch_commands(struct pump *p, bool *stopping) {
   return first;
 }
 
-/* Does what the tunnel's commands say; only COMMAND_FREE once the thread has stopped. @returns the next tunnel of the list. */
+/* Executes the tunnel's commands; only COMMAND_FREE once the thread has stopped. @returns the next tunnel of the list. */
 static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
   pthread_mutex_lock(&p->lock);
   unsigned commands = t->commands;
@@ -198,7 +198,7 @@ static void wake(struct pump *p) {
   while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
-/* Whether the thread must be woken for a command. Freeing a closed tunnel can wait, unless it is the last or many wait. */
+/* Whether a command must wake the thread. Freeing a closed tunnel can wait, unless it is the last or many wait. */
 static bool is_urgent(struct pump *p, unsigned command) {
   if (command & (COMMAND_ADD | COMMAND_CONNECT)) p->unfreed++;
   if (!(command & COMMAND_FREE)) return true;

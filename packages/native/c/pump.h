@@ -57,8 +57,8 @@ void pump_report(struct tunnel *tunnel, unsigned events);
 bool pump_watch(struct pump *pump, struct end *end);
 
 /*
- * Removes an end from the epoll set. Must precede the close of its descriptor: while another process has the same connection
- * open, close alone does not remove it.
+ * Removes an end from the epoll set. Must precede the close of its descriptor: while another process has the same
+ * connection open, close alone does not remove it.
  */
 void pump_unwatch(struct pump *pump, struct end *end);
 

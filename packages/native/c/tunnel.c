@@ -1,6 +1,6 @@
 /*
- * One tunnel: two non-blocking sockets, watched edge-triggered, and a flow from each to the other. All of it runs on the
- * pump's thread. What JavaScript may read meanwhile is atomic.
+ * One tunnel: two non-blocking sockets, watched edge-triggered, and a flow from each to the other. All of it runs on
+ * the pump's thread. What JavaScript may read meanwhile is atomic.
  */
 #define _GNU_SOURCE
 #include "tunnel.h"
@@ -147,8 +147,8 @@ static void read_once(struct pump *p, struct flow *f, struct end *from, struct e
 }
 
 /*
- * Reads bytes that are not passed on. If the socket were closed while some are unread, the kernel would send RST, and the
- * peer would lose what it has not read yet.
+ * Reads bytes that are not passed on. If the socket were closed while some are unread, the kernel would send RST, and
+ * the peer would lose what it has not read yet.
  */
 static void discard(struct pump *p, struct end *from) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);

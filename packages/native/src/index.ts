@@ -46,19 +46,20 @@ export interface Addon {
   /** Sets the listener for the events of all tunnels. To be called once in each JavaScript thread, before all else. */
   listen(listener: EventListener): void
   /**
-   * Starts a tunnel between copies of two descriptors, which the caller then closes. While a tunnel is open the process does not
-   * exit.
+   * Starts a tunnel between copies of two descriptors, which the caller then closes. While a tunnel is open the process
+   * does not exit.
    *
    * @param fromClient bytes already received from the client; the backend gets them before all others
    * @param fromBackend bytes already received from the backend; the client gets them before all others
    * @param thread number of the thread, 0 to 63; its first use starts it
    * @returns the slot
-   * @throws {Error} if a descriptor is no socket, or descriptors, memory or threads have run out. Nothing has changed then.
+   * @throws {Error} if a descriptor is no socket, or descriptors, memory or threads have run out. Nothing has changed
+   * then.
    */
   adopt(clientFd: number, backendFd: number, fromClient: Buffer, fromBackend: Buffer, thread: number): number
   /**
-   * Connects to a backend, sends the head of a request and reads once. The events that follow are either `response`, after which
-   * nothing more is read, or `backendBroken` or `backendFin` together with or before `closed`.
+   * Connects to a backend, sends the head of a request and reads once. The events that follow are either `response`,
+   * after which nothing more is read, or `backendBroken` or `backendFin` together with or before `closed`.
    *
    * @param address of IPv4 or IPv6, in digits
    * @param requestHead as latin1
@@ -78,7 +79,9 @@ export interface Addon {
    * @throws {Error} as {@link Addon.adopt}
    */
   attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
-  /** After the event `response`: returns the backend's descriptor, which then belongs to the caller. The tunnel closes. */
+  /**
+   * After the event `response`: returns the backend's descriptor, which then belongs to the caller. The tunnel closes.
+   */
   releaseBackend(slot: number): number
   /** Delivers what was received, then FIN to both ends. The tunnel closes when both have sent theirs. */
   end(slot: number): void

@@ -17,7 +17,7 @@ import { receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
 
 const offload = { async: true }
 
-test('offloads what is plain on both sides, and leaves TLS in JavaScript', native, async t => {
+test('offloads a tunnel between two plain connections, and keeps one with TLS in JavaScript', native, async t => {
   const plain = await stage(t, echo(), offload)
   assert.equal((await plain.open()).tunnel.offloaded, true)
   const unix = await stage(t, echo(), { ...offload, front: 'unix', back: 'unix' })
@@ -28,7 +28,7 @@ test('offloads what is plain on both sides, and leaves TLS in JavaScript', nativ
   assert.equal((await off.open()).tunnel.offloaded, false)
 })
 
-/** A gateway whose app may look at each request before the tunnel. */
+/** A gateway whose app sees each request before the tunnel. */
 async function watching(
   t: TestContext,
   look: (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void,
@@ -53,20 +53,20 @@ async function watching(
   return { backend, port: await listening(server), proxy, server }
 }
 
-test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, async t => {
-  const heard: string[] = []
+test('keeps a tunnel in JavaScript if other code listens to its bytes', native, async t => {
+  const read: string[] = []
   const { backend, port, proxy } = await watching(t, req => {
-    req.socket.on('data', chunk => heard.push(String(chunk)))
+    req.socket.on('data', chunk => read.push(String(chunk)))
   })
   const { client } = await openTunnel(port, '/')
   client.send('for two')
   assert.equal((await (await backend.connection()).readExact(7)).toString(), 'for two')
-  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), heard], [[false], ['for two']])
+  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), read], [[false], ['for two']])
   client.destroy()
 })
 
 test(
-  'closes request and answer when the tunnel ends and not before, with address and bytes still known',
+  'closes request and response when the tunnel ends and not before, with address and byte counts still readable',
   native,
   async t => {
     const closes: unknown[] = []
@@ -88,7 +88,7 @@ test(
   },
 )
 
-test('counts as a connection of its server until it has ended', native, async t => {
+test('counts as a connection of its server until it ends', native, async t => {
   const { gateway, open } = await stage(t, record(), offload)
   const { client, connection, tunnel } = await open()
   assert.equal(tunnel.offloaded, true)
@@ -108,7 +108,7 @@ test('counts as a connection of its server until it has ended', native, async t 
   await eventually(() => closed)
 })
 
-test('leaves JavaScript after asyncDelay, in the middle of everything', native, async t => {
+test('hands a busy tunnel over after asyncDelay without the loss of a byte', native, async t => {
   const { gateway, open } = await stage(t, record(), { ...offload, asyncDelay: 30 })
   const seed = Math.floor(Math.random() * 2 ** 31)
   t.diagnostic(`seed ${seed}`)
@@ -129,11 +129,11 @@ test('leaves JavaScript after asyncDelay, in the middle of everything', native, 
   )
   assert.ok(
     gateway.opened.some(({ offloaded }) => offloaded),
-    'no tunnel left JavaScript',
+    'no tunnel was handed over',
   )
 })
 
-test('hands a silent tunnel over after asyncDelay, and counts on', native, async t => {
+test('hands a silent tunnel over after asyncDelay, and keeps its byte counts', native, async t => {
   const { open } = await stage(t, echo(), { ...offload, asyncDelay: 50 })
   const { client, tunnel } = await open()
   assert.equal((await client.send('before').readExact(6)).toString(), 'before')
@@ -157,7 +157,7 @@ test('spreads tunnels over threads', native, async t => {
   for (const { client } of clients) assert.equal((await client.send('echo').readExact(4)).toString(), 'echo')
 })
 
-test('leaves no descriptor of tunnels that ended in every way', native, async t => {
+test('leaves no descriptor open, however a tunnel ends', native, async t => {
   const { open } = await stage(t, record(), { ...offload, polite: true })
   const bulk = Buffer.alloc(2_000_000)
   const ways: ((one: Awaited<ReturnType<typeof open>>) => void)[] = [
@@ -208,7 +208,7 @@ async function child(t: TestContext, where: '' | 'worker') {
   return { gateway, client, connection: await backend.connection() }
 }
 
-test('holds its process as long as it is open, and no longer', native, async t => {
+test('keeps its process alive while it is open, and no longer', native, async t => {
   const { gateway, client, connection } = await child(t, '')
   client.send('alive')
   await connection.readExact(5)
@@ -220,7 +220,7 @@ test('holds its process as long as it is open, and no longer', native, async t =
   assert.equal(code, 0)
 })
 
-test('ends with the worker that it belongs to', native, async t => {
+test('ends when its worker ends', native, async t => {
   const { gateway, client, connection } = await child(t, 'worker')
   client.send('alive')
   await connection.readExact(5)
@@ -229,7 +229,7 @@ test('ends with the worker that it belongs to', native, async t => {
   assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
 })
 
-test('is no error where the addon is missing', () => {
+test('reports no error where the addon is missing', () => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
@@ -240,13 +240,13 @@ test('is no error where the addon is missing', () => {
        createTunnelProxy({ target: 'ws://127.0.0.1:1/', async: true })
        console.log(addon, unavailable instanceof Error)`,
     ],
-    // Where node-gyp-build is told to look.
+    // The folder in which node-gyp-build looks for the addon.
     { cwd: new URL('.', import.meta.url), env: { ...process.env, '@WS_TUNNEL/NATIVE_PREBUILD': tmpdir() } },
   )
   assert.deepEqual([status, String(stdout), String(stderr)], [0, 'undefined true\n', ''])
 })
 
-/** How many of this process's epoll sets look at the connection. */
+/** How many of this process's epoll sets watch the connection. */
 function watchers(fd: number): number {
   const inode = `ino:${fstatSync(fd).ino.toString(16)} `
   const sets = readdirSync('/proc/self/fdinfo').filter(each => {
@@ -259,11 +259,11 @@ function watchers(fd: number): number {
   return sets.length
 }
 
-test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
+test('stops watching a connection that it has closed, even if another descriptor has it open', native, async t => {
   const loaded = addon
   assert.ok(loaded)
   const { open } = await stage(t, echo(), offload)
-  // Somebody listens from here on.
+  // From here on the addon has its listener.
   await open()
   const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
   t.after(() => void server.close())
@@ -286,12 +286,12 @@ test('looks at a connection no longer that it has closed, though somebody else h
   loaded.close(slot)
   await eventually(() => assert.throws(() => loaded.idle(slot), RangeError))
   assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
-  // Of a tunnel whose memory is given back.
+  // The memory of their tunnel is free: an event for it would be an error that the sanitizer reports.
   one.client.write('late')
   two.client.write('late')
 })
 
-test('refuses what is no tunnel, without harm', native, () => {
+test('rejects invalid arguments without harm', native, () => {
   const loaded = addon
   assert.ok(loaded)
   const nothing = Buffer.alloc(0)

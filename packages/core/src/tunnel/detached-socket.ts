@@ -1,8 +1,8 @@
 import type { Server, Socket } from 'node:net'
 import type { Engine } from './engine.ts'
 
-// A client's socket of Node is destroyed when its connection moves to a thread. These functions keep what Node would count
-// until the connection closes.
+// A client's socket of Node is destroyed when its connection moves to a thread. These functions keep what Node would
+// count until the connection closes.
 
 /** Properties of Node's sockets and servers that are not documented. Each is checked before it is used. */
 interface Undocumented {

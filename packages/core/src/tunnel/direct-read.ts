@@ -4,7 +4,10 @@ import type { Duplex } from 'node:stream'
 /** Most bytes of one read. */
 const READ_SIZE = 65_536
 
-/** A read of up to this many bytes is copied out of the shared buffer. After a longer one the socket gets a buffer of its own. */
+/**
+ * A read of up to this many bytes is copied out of the shared buffer. After a longer one the socket gets a buffer of
+ * its own.
+ */
 const MAX_COPY = 16_384
 
 /** Most buffers of quiet sockets that are kept for the next busy ones. */
@@ -56,9 +59,10 @@ interface Internals {
 }
 
 /**
- * Has a socket read into buffers that are used again. Node would allocate a new buffer for each read, which is a third of the cost of
- * a tunnel. This is what Node's documented option `onread` does, but only a new socket can get that option, and this socket has
- * served an HTTP message before. The socket emits no more `data`; `end`, `error`, `pause()` and `resume()` work as before.
+ * Has a socket read into buffers that are used again. Node would allocate a new buffer for each read, which is a third
+ * of the cost of a tunnel. This is what Node's documented option `onread` does, but only a new socket can get that
+ * option, and this socket has served an HTTP message before. The socket emits no more `data`; `end`, `error`, `pause()`
+ * and `resume()` work as before.
  *
  * The socket must have nothing in its readable buffer. A second call replaces the function that gets the bytes.
  *
@@ -87,7 +91,10 @@ let next: Buffer | undefined
 /** Node calls it right after `socketOnRead`. */
 const nextBuffer = (): Buffer | undefined => next
 
-/** One function for all sockets; Node calls it with the socket as `this`. A closure for each would cost memory in idle tunnels. */
+/**
+ * One function for all sockets; Node calls it with the socket as `this`. A closure for each would cost memory in idle
+ * tunnels.
+ */
 function socketOnRead(this: Duplex & Internals, length: number, buffer: Buffer): void {
   if (buffer === shared) {
     const copy = Buffer.allocUnsafe(length)

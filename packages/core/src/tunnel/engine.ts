@@ -13,8 +13,8 @@ export interface TunnelEnds {
   /** Bytes that the backend sent after the head of its 101, in order. */
   readonly backendHead: readonly Buffer[]
   /**
-   * Separates the client's socket from its response: the socket may then close before the tunnel does. `undefined` where that is
-   * not possible.
+   * Separates the client's socket from its response: the socket may then close before the tunnel does. `undefined`
+   * where that is not possible.
    *
    * @returns a function to be called when the tunnel has ended. It closes request and response.
    */

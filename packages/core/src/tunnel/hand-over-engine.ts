@@ -8,8 +8,8 @@ const RETRY_DELAY = 20
 const MAX_RETRY_DELAY = 10_000
 
 /**
- * Moves the bytes in JavaScript, and hands the tunnel over to a thread as soon as `asyncDelay` has passed and no byte waits in
- * between. Gives that up at the first FIN, and when the tunnel ends.
+ * Moves the bytes in JavaScript, and hands the tunnel over to a thread as soon as `asyncDelay` has passed and no byte
+ * waits in between. Gives that up at the first FIN, and when the tunnel ends.
  */
 export class HandOverEngine implements Engine, EngineListener {
   readonly #limits: EngineLimits

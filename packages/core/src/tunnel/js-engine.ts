@@ -3,7 +3,10 @@ import type { Duplex } from 'node:stream'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
 import { Pump, type PumpOwner } from './pump.ts'
 
-/** Key under which a socket refers to its engine. All sockets share two listeners, because a closure for each costs memory. */
+/**
+ * Key under which a socket refers to its engine. All sockets share two listeners, because a closure for each costs
+ * memory.
+ */
 const ENGINE = Symbol('ws-tunnel.engine')
 
 type Driven = Duplex & { [ENGINE]?: JsEngine | undefined }

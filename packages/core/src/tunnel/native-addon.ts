@@ -51,8 +51,8 @@ export function nextThread(threads: number): number {
 }
 
 /**
- * File descriptor of a plain TCP or Unix connection. `undefined` for TLS and for sockets of another kind, which have none that
- * carries their bytes. It is not a documented property of Node.
+ * File descriptor of a plain TCP or Unix connection. `undefined` for TLS and for sockets of another kind, which have
+ * none that carries their bytes. It is not a documented property of Node.
  */
 export function descriptor(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as {

@@ -22,7 +22,9 @@ export interface ConnectionListener {
 /** Bytes. A new socket may not accept a longer request head at once. */
 const MAX_REQUEST_HEAD = 16_384
 
-/** A connection to a backend that a thread of `@ws-tunnel/native` makes. The thread sends the request and reads once. */
+/**
+ * A connection to a backend that a thread of `@ws-tunnel/native` makes. The thread sends the request and reads once.
+ */
 export class NativeConnection implements SlotListener {
   readonly native: NativeAddon
   readonly slot: number
@@ -39,8 +41,8 @@ export class NativeConnection implements SlotListener {
    * @param requestHead as latin1
    * @param keepAlive ms without a byte until the kernel probes whether the peer is there; 0 is never
    * @param threads number of threads that share the tunnels
-   * @returns `undefined` where that is not possible: the address is a name, the head is longer than 16 KiB, there is no addon, or
-   * memory or threads have run out.
+   * @returns `undefined` where that is not possible: the address is a name, the head is longer than 16 KiB, there is no
+   * addon, or memory or threads have run out.
    */
   static start(
     address: string,

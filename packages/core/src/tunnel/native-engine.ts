@@ -52,8 +52,8 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   /**
-   * Attaches a client to a backend connection that belongs to a thread. The client's socket is destroyed, and its connection lives
-   * on.
+   * Attaches a client to a backend connection that belongs to a thread. The client's socket is destroyed, and its
+   * connection lives on.
    *
    * @param ends whose client `canOffloadClient` accepts and has no unread bytes
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
@@ -74,7 +74,8 @@ export class NativeEngine implements Engine, SlotListener {
 
   /** Destroys the client's socket. */
   #detachClient(client: Socket, clientHead: readonly Buffer[], detach: TunnelEnds['detach']): void {
-    // Node caches the address at its first use and cannot find it out without the descriptor. Loggers read it at the end.
+    // Node caches the address at its first use, and cannot look it up later without the descriptor. Loggers read it at
+    // the end.
     void client.remoteAddress
     this.#clientCounts = keepByteCounts(client, this, clientHead)
     this.#cleanups = [keepConnectionCount(client), ...(detach === undefined ? [] : [detach()])]
@@ -134,7 +135,9 @@ export class NativeEngine implements Engine, SlotListener {
     this.#listener.onClosed()
   }
 
-  /** Replaces this engine in the client's socket by its counts: code that keeps the socket would else retain the tunnel. */
+  /**
+   * Replaces this engine in the client's socket by its counts: code that keeps the socket would else retain the tunnel.
+   */
   #releaseClient(): void {
     if (this.#clientCounts === undefined) return
     this.#clientCounts.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }

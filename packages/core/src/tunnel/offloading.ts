@@ -15,7 +15,9 @@ export function canOffloadClient({ client, detach }: Pick<TunnelEnds, 'client' |
   return detach !== undefined && !hasReader(client) && descriptor(client) !== undefined && isReadyEnd(client)
 }
 
-/** Whether ends that {@link canOffload} accepts can be given to a thread now: both are open, and no byte waits to be written. */
+/**
+ * Whether a thread can take ends that {@link canOffload} accepts now: both are open, and no byte waits to be written.
+ */
 export function isReady({ client, backend }: TunnelEnds): boolean {
   return isReadyEnd(client) && isReadyEnd(backend)
 }

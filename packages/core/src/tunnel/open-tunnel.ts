@@ -119,7 +119,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
     })
   }
 
-  /** Ends the tunnel when no byte has moved for `limit` ms. Checks that only when the timer fires, so a byte costs nothing. */
+  /** Ends the tunnel when no byte has moved for `limit` ms. Only the timer checks that, so a byte costs nothing. */
   #watchSilence(limit: number, reason: EndReason): void {
     clearTimeout(this.#silenceTimer)
     const check = (): void => {
@@ -146,7 +146,9 @@ export class OpenTunnel implements Tunnel, EngineListener {
   }
 }
 
-/** Replaces the engine of an ended tunnel: code that keeps the tunnel would else retain its sockets and their listeners. */
+/**
+ * Replaces the engine of an ended tunnel: code that keeps the tunnel would else retain its sockets and their listeners.
+ */
 class EndedEngine implements Engine {
   readonly bytesFromClient: number
   readonly bytesFromBackend: number

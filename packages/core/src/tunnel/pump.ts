@@ -8,9 +8,9 @@ const PROBE_INTERVAL = 300
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Finds out whether the peer of a paused socket has sent RST. Node does not notice an RST on a socket that it does not read. A
- * write of no bytes sends nothing and fails on a socket that was reset, so the probe makes one at intervals while the socket
- * is paused.
+ * Finds out whether the peer of a paused socket has sent RST. Node does not notice an RST on a socket that it does not
+ * read. A write of no bytes sends nothing and fails on a socket that was reset, so the probe makes one at intervals
+ * while the socket is paused.
  */
 export class PausedProbe {
   readonly #socket: Duplex
@@ -39,8 +39,8 @@ export class PausedProbe {
 }
 
 /**
- * Keys under which a stream refers to the pump that reads it and the pump that writes it. All streams share the listeners
- * below, because closures for each stream would be most of the memory of an idle tunnel.
+ * Keys under which a stream refers to the pump that reads it and the pump that writes it. All streams share the
+ * listeners below, because closures for each stream would be most of the memory of an idle tunnel.
  */
 const FROM = Symbol('ws-tunnel.from')
 const INTO = Symbol('ws-tunnel.into')
@@ -70,8 +70,8 @@ export interface PumpOwner {
 }
 
 /**
- * Moves bytes from one socket to another until the FIN of the source, and passes that on. It reads the source only while the
- * sink accepts bytes, so no more bytes wait in between than the buffers of the two hold. httpd:
+ * Moves bytes from one socket to another until the FIN of the source, and passes that on. It reads the source only
+ * while the sink accepts bytes, so no more bytes wait in between than the buffers of the two hold. httpd:
  * ap_proxy_transfer_between_connections.
  */
 export class Pump {
@@ -96,7 +96,8 @@ export class Pump {
     sink.on('drain', sinkOnDrain)
     for (const chunk of first) if (chunk.length > 0) this.take(chunk)
     this.#takeUnread()
-    // A sink of another kind may still use a buffer after it reports it as written, so the buffer must not be read into again.
+    // A sink of another kind may still use a buffer that it reports as written: that buffer must not be read into
+    // again.
     if (!isPlain(sink) || !readDirectly(source, takeDirectly)) source.on('data', sourceOnData)
     if (!sink.writableNeedDrain) source.resume()
   }

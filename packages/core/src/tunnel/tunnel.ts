@@ -69,8 +69,8 @@ export interface Tunnel {
   /** Whether a thread of `@ws-tunnel/native` moves the bytes, or did so until the end (ProxyWebsocketAsync). */
   readonly offloaded: boolean
   /**
-   * Ends the tunnel. Bytes that were received are delivered, then both ends get FIN. A connection that is still open after
-   * 500 ms is destroyed. If the tunnel is ending already, its first reason stays.
+   * Ends the tunnel. Bytes that were received are delivered, then both ends get FIN. A connection that is still open
+   * after 500 ms is destroyed. If the tunnel is ending already, its first reason stays.
    *
    * @param reason for {@link TunnelEnd.reason}. @default 'closed'
    * @returns the same promise as {@link ended}
