@@ -6,14 +6,15 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
 import { type Backend, echo, record, startBackend } from '../../support/backend.ts'
 import { openTunnel } from '../../support/client.ts'
-import { eventually } from '../../support/gate.ts'
+import { eventually, openHandles } from '../../support/gate.ts'
 import { native } from '../../support/pump.ts'
 import { appOf, closeAfter, listening } from '../gateway.ts'
-import { receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
+import { offer, receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
 
 const offload = { async: true }
 
@@ -145,6 +146,41 @@ test('hands a silent tunnel over after asyncDelay, and keeps its byte counts', n
   await client.readAll()
   const end = await tunnel.ended
   assert.deepEqual([end.reason, end.bytesFromClient, tunnel.bytesFromClient], ['finished', 11, 11])
+})
+
+test('hands a tunnel over only after a slow reader has read what waits for it', native, async t => {
+  const { open } = await stage(t, record(), { ...offload, asyncDelay: 500 })
+  const { client, connection, tunnel } = await open()
+  const reader = client.release()
+  const bytes = await offer(connection.socket)
+  await sleep(500)
+  assert.equal(tunnel.offloaded, false)
+  connection.socket.write('last')
+  const received = receiveRandomly(reader, () => 1)
+  await eventually(() => tunnel.offloaded, 10_000)
+  connection.end()
+  assert.equal((await received).bytes, bytes + 4)
+  assert.equal(tunnel.bytesFromBackend, bytes + 4)
+})
+
+test('stays in JavaScript after the first FIN', native, async t => {
+  const { open } = await stage(t, record(), { ...offload, asyncDelay: 100 })
+  const { client, connection, tunnel } = await open()
+  client.end()
+  await connection.readAll()
+  await sleep(200)
+  assert.equal(tunnel.offloaded, false)
+  connection.end('bye')
+  assert.equal((await client.readAll()).toString(), 'bye')
+})
+
+test('leaves no timer behind if it ends before asyncDelay', native, async t => {
+  const { open } = await stage(t, record(), { ...offload, asyncDelay: 60_000 })
+  const before = openHandles()['Timeout'] ?? 0
+  const { tunnel } = await open()
+  assert.ok((openHandles()['Timeout'] ?? 0) > before)
+  await tunnel.close()
+  await eventually(() => assert.equal(openHandles()['Timeout'] ?? 0, before))
 })
 
 test('spreads tunnels over threads', native, async t => {

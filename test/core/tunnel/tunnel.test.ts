@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type AddressInfo, connect as connectTcp, createServer, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type Backend, echo, record, startBackend, switching } from '../../support/backend.ts'
@@ -290,16 +290,31 @@ test('enables TCP keep-alive and no-delay at both ends', async t => {
   }
 })
 
+/** Inodes of this process's sockets: other processes may have connections with the same port numbers. */
+function ownSockets(): Set<string> {
+  const links = readdirSync('/proc/self/fd').map(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return ''
+    }
+  })
+  return new Set(links.flatMap(link => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
+}
+
 test('enables keep-alive in the kernel, and not for 0', { skip: !existsSync('/proc/net/tcp') }, async t => {
   /** Kind of the timer that runs for each of the gateway's connections: 2 is keep-alive. */
   const timers = (gateway: Gateway, backend: Backend): string[] => {
     const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
+    const own = ownSockets()
     return readFileSync('/proc/net/tcp', 'utf8')
       .split('\n')
       .map(line => line.trim().split(/\s+/))
       .filter(
-        ([, local = '', remote = '', state]) =>
-          state === '01' && (local.endsWith(`:${hex(gateway.port)}`) || remote.endsWith(`:${hex(backend.port)}`)),
+        ([, local = '', remote = '', state, , , , , , inode = '']) =>
+          state === '01' &&
+          own.has(inode) &&
+          (local.endsWith(`:${hex(gateway.port)}`) || remote.endsWith(`:${hex(backend.port)}`)),
       )
       .map(([, , , , , timer = '']) => timer.slice(0, 2))
   }
