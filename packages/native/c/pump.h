@@ -21,9 +21,9 @@ struct pump {
   pthread_mutex_t lock;
   struct tunnel *commands; /* tunnels with commands, oldest first; guarded by the lock */
   struct tunnel **commands_end;
-  bool stopping; /* this one and the next three are guarded by the lock, too */
-  bool woken;    /* the thread will look at the commands */
-  int unfreed;   /* tunnels for which COMMAND_FREE has not been given */
+  bool stopping;    /* this one and the next three are guarded by the lock, too */
+  bool woken;       /* the thread will look at the commands */
+  int unfreed;      /* tunnels without COMMAND_FREE */
   int free_waiting; /* tunnels with COMMAND_FREE, for which the thread was not woken */
   int epoll;
   int wake; /* eventfd: look at the commands */

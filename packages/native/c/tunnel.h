@@ -24,12 +24,12 @@ enum {
 
 /* What JavaScript wants of a tunnel, as bits. */
 enum {
-  COMMAND_ADD = 1,     /* start a tunnel that has both ends */
-  COMMAND_END = 2,     /* deliver what was received, then FIN to both ends */
-  COMMAND_CLOSE = 4,   /* close both ends now */
-  COMMAND_FREE = 8,    /* free a closed tunnel */
+  COMMAND_ADD = 1,      /* start a tunnel that has both ends */
+  COMMAND_END = 2,      /* deliver what was received, then FIN to both ends */
+  COMMAND_CLOSE = 4,    /* close both ends now */
+  COMMAND_FREE = 8,     /* free a closed tunnel */
   COMMAND_CONNECT = 16, /* connect to the backend */
-  COMMAND_ATTACH = 32, /* start a tunnel whose client was added after the response */
+  COMMAND_ATTACH = 32,  /* start a tunnel whose client came after the response */
 };
 
 /* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
