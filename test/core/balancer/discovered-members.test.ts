@@ -3,12 +3,14 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Resolver } from 'node:dns/promises'
 import { type TestContext, test } from 'node:test'
 import type { BalancerOptions, Member, ResolveMessage, ResolveOptions, WsTunnelOptions } from '@ws-tunnel/core'
-import { type Backend, type BackendOptions, echo, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
+import { type Backend, type BackendOptions, echo } from '../../support/backend.ts'
+import { openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
 import { type NameServer, startNameServer } from '../../support/dns.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectClient, connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
 
 interface Stage {
   names: NameServer
@@ -24,7 +26,7 @@ async function stage(t: TestContext, hosts: string[], options: BackendOptions = 
   resolver.setServers([names.address])
   const backends: Backend[] = []
   for (const host of hosts)
-    backends.push(await startBackend(echo(), { ...options, host, port: backends[0]?.port ?? 0 }))
+    backends.push(await startBackend(t, echo(), { ...options, host, port: backends[0]?.port ?? 0 }))
   t.after(async () => {
     resolver.cancel()
     await names.close()
@@ -34,7 +36,7 @@ async function stage(t: TestContext, hosts: string[], options: BackendOptions = 
 }
 
 interface Resolved {
-  gateway: Gateway
+  gateway: CoreGateway
   members: () => readonly Member[]
   /** URLs of the members, each with its letters. */
   look: () => string[]
@@ -67,8 +69,7 @@ async function gatewayTo(
     members: all,
     look: () => all().map(({ url, status }) => `${url} ${status}`.trim()),
     open: async () => {
-      const { client } = await openTunnel(gateway.port, '/x')
-      t.after(() => client.destroy())
+      const client = await connectTunnel(t, gateway, '/x')
       return client
     },
   }
@@ -91,8 +92,7 @@ test('has a member for each address of a name, and asks it by that name', async 
     assert.equal(request.path, '/base/x')
     assert.equal(request.header('host'), `chat.test:${set.port}`)
   }
-  const client = await connect(gateway.port)
-  t.after(() => client.destroy())
+  const client = await connectClient(t, gateway)
   for (let i = 0; i < 2; i++) client.send(plainRequest('/plain'))
   await Promise.all(set.backends.map(backend => backend.request(1)))
 })
@@ -107,7 +107,7 @@ test('lets a new address join, and one that is gone drain and leave', async t =>
   set.names.zones.set('chat.test', { A: [ONE, THREE] })
   await eventually(() => assert.deepEqual(look(), [url(ONE), `${url(TWO)} DN`, url(THREE)]))
   for (let i = 0; i < 4; i++) (await open()).destroy()
-  assert.equal(two?.elected, 1)
+  assert.equal(two?.selected, 1)
   const old = clients[1] as RawClient
   old.send('still here')
   assert.equal((await old.readExact(10)).toString(), 'still here')
@@ -180,7 +180,8 @@ test('makes sets of priorities and factors of weights, and follows them', async 
   const settings = (): Record<string, number[]> =>
     Object.fromEntries(members().map(({ url, lbSet, loadFactor }) => [url.slice(5, 11), [lbSet, loadFactor]]))
   await eventually(() => assert.deepEqual(settings(), { 'a.test': [0, 1], 'b.test': [0, 2.5], 'c.test': [1, 1] }))
-  assert.equal(members().find(({ url }) => url === `ws://a.test:${set.port}/base`)?.template.origin.port, set.port)
+  const atA = members().find(({ url }) => url === `ws://a.test:${set.port}/base`) as BalancerMember
+  assert.equal(atA.template.origin.port, set.port)
   const a = members().find(({ url }) => url.includes('a.test')) as Member
   a.change({ loadFactor: 7 })
   zone(service('a.test', 10, 20), service('b.test', 10, 20), service('c.test', 5, 0))

@@ -2,33 +2,20 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
-import type { BalancerOptions, HealthCheckOptions, HealthMessage, Member, WsTunnelOptions } from '@ws-tunnel/core'
-import {
-  answer,
-  type Backend,
-  echo,
-  echoing,
-  type Script,
-  silent,
-  startBackend,
-  switchingHead,
-} from '../../support/backend.ts'
+import type { BalancerOptions, HealthCheckOptions, HealthMessage, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
+import { answer, echo, echoing, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { openTunnel } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
+import { connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
 
 const QUICK = { method: 'GET', interval: 100, uri: '/up' } as const
 
-async function play(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
-
 interface Checked {
-  gateway: Gateway
-  members: readonly Member[]
+  gateway: CoreGateway
+  members: readonly BalancerMember[]
 }
 
 async function gatewayTo(
@@ -43,7 +30,7 @@ async function gatewayTo(
     target: 'balancer://x/',
     ...options,
   } as WsTunnelOptions)
-  return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly Member[] }
+  return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly BalancerMember[] }
 }
 
 /** Whether the member is well is what `well` says at the moment. */
@@ -57,17 +44,17 @@ const wellOrNot =
 
 test('takes a member out that fails its check, and brings it back when it passes', async t => {
   const state = { well: false }
-  const sick = await play(t, wellOrNot(state))
-  const other = await play(t, echo())
+  const sick = await startBackend(t, wellOrNot(state))
+  const other = await startBackend(t, echo())
   const { gateway, members } = await gatewayTo(t, [`ws://${sick.address}/base`, `ws://${other.address}`], {
     members: [{ url: `ws://${sick.address}/base`, healthCheck: QUICK }, { url: `ws://${other.address}` }],
   })
-  const [member, unchecked] = members as [Member, Member]
+  const [member, unchecked] = members as [BalancerMember, BalancerMember]
   await eventually(() => member.status === 'C')
   assert.equal(member.usable, false)
   assert.deepEqual([member.health?.ok, member.health?.detail], [false, 'status 503'])
   for (let i = 0; i < 4; i++) (await openTunnel(gateway.port, '/')).client.destroy()
-  assert.deepEqual([member.elected, unchecked.elected], [0, 4])
+  assert.deepEqual([member.selected, unchecked.selected], [0, 4])
   state.well = true
   await eventually(() => member.status === '')
   assert.deepEqual([member.health?.ok, member.health?.detail], [true, 'status 200'])
@@ -76,36 +63,36 @@ test('takes a member out that fails its check, and brings it back when it passes
 })
 
 test('brings a member back that a request has put in error, long before its retry', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   member.fail()
   assert.equal(member.status, 'E')
   await eventually(() => member.status === '')
 })
 
 test('counts passes and failures as httpd does', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   const states = Array.from('-+-++-+--++', sign => {
-    member.checked({ ok: sign === '+', detail: '', duration: 1 })
+    member.recordCheck({ ok: sign === '+', detail: '', duration: 1 })
     return member.status || '.'
   })
   // A pass does not take back the failure before it, nor a failure a pass.
   assert.equal(states.join(''), '..CC...' + 'CCC.')
   member.fail()
-  member.checked({ ok: false, detail: '', duration: 1 })
+  member.recordCheck({ ok: false, detail: '', duration: 1 })
   assert.equal(member.status, 'E')
-  for (let i = 0; i < 2; i++) member.checked({ ok: true, detail: '', duration: 1 })
+  for (let i = 0; i < 2; i++) member.recordCheck({ ok: true, detail: '', duration: 1 })
   assert.equal(member.status, '')
 })
 
 test('says when the last check was, how long it took, and since when all went alike', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   assert.equal(member.health, undefined)
   const first = await eventually(() => {
     assert.ok(member.health)
@@ -128,7 +115,7 @@ test('publishes every check, and the change of state that it makes', async t => 
   }
   const changes: string[] = []
   const hearChange = (message: unknown): void => {
-    const { member, after } = message as { member: Member; after: string }
+    const { member, after } = message as { member: BalancerMember; after: string }
     if (member === sick) changes.push(after)
   }
   subscribe('ws-tunnel:health', hear)
@@ -137,17 +124,17 @@ test('publishes every check, and the change of state that it makes', async t => 
     unsubscribe('ws-tunnel:health', hear)
     unsubscribe('ws-tunnel:member', hearChange)
   })
-  const backend = await play(t, answer({ statusCode: 500 }))
+  const backend = await startBackend(t, answer({ statusCode: 500 }))
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [sick] = members as [Member]
+  const [sick] = members as [BalancerMember]
   await eventually(() => heard.length >= 2)
   assert.deepEqual(heard.slice(0, 2), ['false status 500', 'false status 500'])
   assert.deepEqual(changes, ['C'])
 })
 
 test('checks no stopped member, and a disabled one all the same', async t => {
-  const stopped = await play(t, answer())
-  const disabled = await play(t, answer())
+  const stopped = await startBackend(t, answer())
+  const disabled = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [], {
     healthCheck: QUICK,
     members: [
@@ -158,16 +145,16 @@ test('checks no stopped member, and a disabled one all the same', async t => {
   await eventually(() => disabled.seen.length >= 3)
   assert.equal(stopped.seen.length, 0)
   assert.equal(members[1]?.status, 'D')
-  ;(members[0] as Member).status = '-S'
+  ;(members[0] as BalancerMember).status = '-S'
   await stopped.request()
 })
 
 test('begins with members that are added, and ends with those that are removed', async t => {
-  const backend = await play(t, silent())
+  const backend = await startBackend(t, silent())
   const { gateway } = await gatewayTo(t, [], { healthCheck: { ...QUICK, timeout: 60_000 } })
   const balancer = gateway.proxy.balancers.get('x')
-  const member = balancer?.add({ url: `ws://${backend.address}` }) as Member
-  const unchecked = balancer?.add({ url: `ws://127.0.0.1:${await closedPort()}`, healthCheck: false }) as Member
+  const member = balancer?.add({ url: `ws://${backend.address}` }) as BalancerMember
+  const unchecked = balancer?.add({ url: `ws://127.0.0.1:${await closedPort()}`, healthCheck: false }) as BalancerMember
   const { socket } = await backend.connection()
   balancer?.remove(member)
   await once(socket, 'end')
@@ -176,8 +163,8 @@ test('begins with members that are added, and ends with those that are removed',
 })
 
 test('ends every check when the proxy closes, and begins none', async t => {
-  const waiting = await play(t, silent())
-  const well = await play(t, answer())
+  const waiting = await startBackend(t, silent())
+  const well = await startBackend(t, answer())
   const { gateway, members } = await gatewayTo(t, [`ws://${waiting.address}`, `ws://${well.address}`], {
     healthCheck: { ...QUICK, timeout: 60_000 },
   })
@@ -215,7 +202,7 @@ test('asks a member once at a time, and not more than 16 of them', async t => {
   t.after(() => unsubscribe('ws-tunnel:health', end))
   // The first check of each comes within a second.
   const allDue = new Promise(resolve => setTimeout(resolve, 1_200))
-  const backend = await play(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     await allDue
     connection.end('HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n')
@@ -233,8 +220,7 @@ test('asks a member once at a time, and not more than 16 of them', async t => {
 })
 
 test('connects as the first route to the balancer does, by TLS too', async t => {
-  const backend = await startBackend(answer(), { tls: certificates.server })
-  t.after(backend.close)
+  const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   const { members } = await gatewayTo(t, [url], { healthCheck: QUICK }, {
     target: undefined,
@@ -256,7 +242,7 @@ test('connects as the first route to the balancer does, by TLS too', async t => 
 
 test('lets a tunnel be whose member fails its checks, and refuses new ones', async t => {
   let well = true
-  const backend = await play(t, async (connection, self) => {
+  const backend = await startBackend(t, async (connection, self) => {
     const request = await connection.request()
     if (request.header('upgrade') === undefined)
       return connection.end(`HTTP/1.1 ${well ? 200 : 500} x\r\nContent-Length: 0\r\n\r\n`)
@@ -264,8 +250,7 @@ test('lets a tunnel be whose member fails its checks, and refuses new ones', asy
     await echoing(connection, self)
   })
   const { gateway, members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const { client } = await openTunnel(gateway.port, '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, gateway, '/')
   well = false
   await eventually(() => members[0]?.status === 'C')
   client.send('still here')
@@ -274,7 +259,7 @@ test('lets a tunnel be whose member fails its checks, and refuses new ones', asy
 })
 
 test('spreads the checks that are due at once after the process was stopped for a while', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const interval = 200
   let begun = 0
   const lookup = here(() => {

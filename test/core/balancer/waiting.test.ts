@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
-import { answer, type Backend, echo, type Script, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
+import { answer, echo } from '../../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { eventually } from '../../support/gate.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
-
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
+import { connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
 
 const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptions> = {}): WsTunnelOptions => ({
   routes: [{ path: '/', target: 'balancer://b/' }],
@@ -19,30 +15,18 @@ const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptio
 
 const nobody: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
-async function ask(t: TestContext, { port }: Gateway, request: string): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client.send(request)
-}
-
-async function tunnelAt(t: TestContext, { port }: Gateway): Promise<RawClient> {
-  const { client } = await openTunnel(port, '/')
-  t.after(() => client.destroy())
-  return client
-}
-
-const waitingFor = (gateway: Gateway): number => gateway.proxy.routes[0]?.open ?? 0
+const waitingFor = (gateway: CoreGateway): number => gateway.proxy.routes[0]?.open ?? 0
 
 test('lets upgrades wait for a place, and gives it to the first that is still there', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
-  const holder = await tunnelAt(t, gateway)
-  const impatient = await ask(t, gateway, upgradeRequest('/'))
+  const holder = await connectTunnel(t, gateway)
+  const impatient = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
-  const patient = await ask(t, gateway, upgradeRequest('/'))
+  const patient = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 3)
   impatient.destroy()
   await eventually(() => gateway.errors.length === 1)
@@ -56,18 +40,18 @@ test('lets upgrades wait for a place, and gives it to the first that is still th
 })
 
 test('503s an upgrade that got no place in time', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 50 }],
   })
-  await tunnelAt(t, gateway)
-  assert.equal((await (await ask(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
+  await connectTunnel(t, gateway)
+  assert.equal((await (await sendRequest(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_TUNNEL_LIMIT')
 })
 
 test('waits at the member that was elected, then asks the next one', async t => {
-  const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
+  const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const gateway = await startGateway(
     t,
     balanced([
@@ -75,38 +59,38 @@ test('waits at the member that was elected, then asks the next one', async t => 
       { url: `ws://${second.address}/` },
     ]),
   )
-  await tunnelAt(t, gateway)
+  await connectTunnel(t, gateway)
   const [a, b] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.ok(a && b)
-  await tunnelAt(t, gateway)
+  await connectTunnel(t, gateway)
   assert.deepEqual([a.busy, a.status, b.busy, second.seen.length], [1, '', 1, 1])
 })
 
 test('asks a member again that had no place before, when a balancer waits', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(
     t,
     balanced([{ url: `ws://${backend.address}/`, maxTunnels: 1 }], { timeout: 60_000, maxAttempts: 1 }),
   )
-  const holder = await tunnelAt(t, gateway)
-  const waiting = await ask(t, gateway, upgradeRequest('/'))
+  const holder = await connectTunnel(t, gateway)
+  const waiting = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
   holder.destroy()
   assert.equal((await waiting.answer()).statusCode, 101)
 })
 
 test('lets nobody wait on when it closes: neither upgrades nor plain requests, for a place or a member', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const full = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
-  await tunnelAt(t, full)
-  const placeless = await ask(t, full, upgradeRequest('/'))
+  await connectTunnel(t, full)
+  const placeless = await sendRequest(t, full, upgradeRequest('/'))
   await eventually(() => waitingFor(full) === 2)
   const empty = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
-  const upgrade = await ask(t, empty, upgradeRequest('/'))
-  const plain = await ask(t, empty, plainRequest('/'))
+  const upgrade = await sendRequest(t, empty, upgradeRequest('/'))
+  const plain = await sendRequest(t, empty, plainRequest('/'))
   await eventually(() => empty.proxy.routes[0]?.hits === 2)
   await Promise.all([full.proxy.close({ drainTimeout: 0 }), empty.proxy.close({ drainTimeout: 0 })])
   for (const client of [placeless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
@@ -119,14 +103,14 @@ test('lets no upgrade wait on when it closes, or its client leaves, after a memb
     t,
     balanced([{ url: `ws://127.0.0.1:1/` }, ...nobody], { timeout: 60_000, forceRecovery: false }),
   )
-  const [dead] = gateway.proxy.balancers.get('b')?.members ?? []
-  const leaver = await ask(t, gateway, upgradeRequest('/'))
+  const [dead] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
+  const leaver = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 1)
   leaver.end()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   dead?.recover(true)
-  const client = await ask(t, gateway, upgradeRequest('/'))
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 2)
   await gateway.proxy.close({ drainTimeout: 0 })
   assert.equal((await client.answer()).statusCode, 503)
@@ -135,7 +119,7 @@ test('lets no upgrade wait on when it closes, or its client leaves, after a memb
 
 test('ends the wait of a plain request whose client has left', async t => {
   const gateway = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
-  const client = await ask(t, gateway, plainRequest('/'))
+  const client = await sendRequest(t, gateway, plainRequest('/'))
   await eventually(() => gateway.proxy.routes[0]?.hits === 1)
   client.destroy()
   await eventually(() => gateway.errors.length === 1)
@@ -144,14 +128,14 @@ test('ends the wait of a plain request whose client has left', async t => {
 
 test('counts a member as busy until its refusal of an upgrade is delivered', async t => {
   const whole = Promise.withResolvers<void>()
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno')
     await whole.promise
     connection.write('pe')
   })
   const gateway = await startGateway(t, balanced([{ url: `ws://${backend.address}/` }]))
-  const client = await ask(t, gateway, upgradeRequest('/'))
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
   assert.equal((await client.answer()).statusCode, 403)
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.equal(member?.busy, 1)
@@ -160,7 +144,7 @@ test('counts a member as busy until its refusal of an upgrade is delivered', asy
 })
 
 test('sets the cookie of a session on the 101 and on plain answers, and is led by it', async t => {
-  const [first, second] = [await backendOf(t, echo()), await backendOf(t, answer({ body: 'plain' }))]
+  const [first, second] = [await startBackend(t, echo()), await startBackend(t, answer({ body: 'plain' }))]
   const gateway = await startGateway(
     t,
     balanced(
@@ -171,12 +155,12 @@ test('sets the cookie of a session on the 101 and on plain answers, and is led b
       { stickySession: { cookie: 'SID', set: true } },
     ),
   )
-  const switched = await (await ask(t, gateway, upgradeRequest('/'))).answer()
+  const switched = await (await sendRequest(t, gateway, upgradeRequest('/'))).answer()
   assert.deepEqual(switched.headers('set-cookie'), ['SID=.one; Path=/; HttpOnly; SameSite=Lax'])
-  const plain = await (await ask(t, gateway, plainRequest('/'))).answer()
+  const plain = await (await sendRequest(t, gateway, plainRequest('/'))).answer()
   assert.deepEqual(plain.headers('set-cookie'), ['SID=.two; Path=/; HttpOnly; SameSite=Lax'])
-  const again = await (await ask(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
+  const again = await (await sendRequest(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
   assert.deepEqual([again.statusCode, again.headers('set-cookie')], [101, []])
-  const gone = await (await ask(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
+  const gone = await (await sendRequest(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
   assert.equal(gone.headers('set-cookie').length, 1)
 })

@@ -1,37 +1,26 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import * as copy from '../../../packages/core/src/index.ts'
-import { echo, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { echo } from '../../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
-import { appOf, closeAfter, listening } from '../gateway.ts'
+import { connectClient, connectTunnel, startBackend } from '../../support/harness.ts'
+import { appOf, startServer } from '../../support/server.ts'
 
 const answering =
   (text: string): RequestListener =>
   (req, res) =>
     res.end(`${text}: ${req.url}`)
 
-async function serverOf(
-  t: TestContext,
-  handler: RequestListener = answering('request'),
-): Promise<{ server: Server; port: number }> {
-  const server = createServer(handler)
-  closeAfter(t, server)
-  return { server, port: await listening(server) }
-}
-
-async function clientOf(t: TestContext, port: number): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client
-}
+const serverOf = (t: TestContext, handler = answering('request')): Promise<{ server: Server; port: number }> =>
+  startServer(t, handler)
 
 const ask = async (t: TestContext, port: number, request: string): Promise<string> => {
-  const { statusCode, body } = await (await clientOf(t, port)).send(request).whole()
+  const { statusCode, body } = await (await connectClient(t, port)).send(request).whole()
   return statusCode === 200 ? body : String(statusCode)
 }
 
@@ -58,7 +47,7 @@ test('sends an upgrade through the handler as an ordinary request', async t => {
     res.write('first ')
     res.end('last')
   })
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   const refused = await client.send(upgradeRequest('/x')).whole()
   assert.deepEqual([refused.statusCode, refused.reason, refused.body], [401, 'Not you', 'first last'])
   assert.deepEqual([refused.headers('set-cookie'), refused.header('x-of')], [['a=1', 'b=2'], 'the handler'])
@@ -80,7 +69,7 @@ test('gives the handler the life of the response: finish, close, and the drain o
     }
     res.end()
   })
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   client.socket.pause()
   client.send(upgradeRequest('/'))
   await eventually(() => response?.writableNeedDrain === true)
@@ -95,7 +84,7 @@ test('closes the response of a client that leaves before the answer', async t =>
   const { server, port } = await serverOf(t)
   const { promise, resolve } = Promise.withResolvers<ServerResponse>()
   listenForUpgrades(server, (_req, res) => resolve(res))
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   client.send(upgradeRequest('/'))
   const res = await promise
   client.reset()
@@ -123,13 +112,12 @@ test('listens once on a server, whoever calls and how often, copies of the packa
 })
 
 test('tunnels through one copy what another copy listens for', async t => {
-  const backend = await startBackend(echo())
-  t.after(backend.close)
+  const backend = await startBackend(t, echo())
   const proxy = copy.createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   t.after(() => proxy.close())
   const { server, port } = await serverOf(t, appOf(proxy as never))
   listenForUpgrades(server, appOf(proxy as never))
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   client.send(`${upgradeRequest('/')}early`)
   assert.equal((await client.answer()).statusCode, 101)
   client.end(' late')
@@ -193,7 +181,7 @@ test('waits for the answer to an earlier request of the connection', async t => 
     else res.end(`request: ${req.url}`)
   })
   listenForUpgrades(server, answering('upgrade'))
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   client.send(plainRequest('/slow') + upgradeRequest('/x'))
   await once(server, 'request')
   finish()
@@ -291,17 +279,16 @@ test("asks the server's own shouldUpgradeCallback for what is the others'", asyn
 })
 
 test('listens by itself from the first request that a tunnel sees, and on no other server', async t => {
-  const backend = await startBackend(echo())
-  t.after(backend.close)
+  const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ routes: [{ path: '/ws', target: `ws://${backend.address}/` }], drainTimeout: 0 })
   t.after(() => proxy.close())
   const { server, port } = await serverOf(t, appOf(proxy))
   const { server: bystander, port: elsewhere } = await serverOf(t)
   const before = [traits(server), traits(bystander)]
   assert.equal(await ask(t, elsewhere, plainRequest('/')), 'request: /')
-  const { client: first } = await openTunnel(port, '/ws')
+  const first = await connectTunnel(t, port, '/ws')
   assert.equal(server.listenerCount('upgrade'), 1)
-  const { client: second } = await openTunnel(port, '/ws')
+  const second = await connectTunnel(t, port, '/ws')
   for (const client of [first, second]) {
     client.end('hello')
     assert.equal((await client.readAll()).toString(), 'hello')
@@ -350,6 +337,6 @@ test('leaves CONNECT to an app that listens for it', async t => {
   const request = 'CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n'
   assert.equal(await ask(t, port, request), '501')
   server.on('connect', (_req: IncomingMessage, socket: Socket) => void socket.end('HTTP/1.1 200 Fine\r\n\r\nconnected'))
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   assert.match((await client.send(request).readAll()).toString(), /^HTTP\/1\.1 200 Fine\r\n\r\nconnected$/)
 })

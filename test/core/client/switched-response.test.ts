@@ -4,11 +4,12 @@ import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
-import { echo, startBackend } from '../../support/backend.ts'
-import { openTunnel, type RawClient } from '../../support/client.ts'
+import { echo } from '../../support/backend.ts'
+import type { RawClient } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectTunnel, startBackend } from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
-import { closeAfter, listening } from '../gateway.ts'
+import { closeAfter, listen } from '../../support/server.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -18,8 +19,7 @@ async function tunnelOf(
   t: TestContext,
   look: (req: IncomingMessage, res: ServerResponse) => void,
 ): Promise<{ client: RawClient }> {
-  const backend = await startBackend(echo())
-  t.after(backend.close)
+  const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0, async })
   t.after(() => proxy.close())
   const server = createServer()
@@ -32,8 +32,7 @@ async function tunnelOf(
       opened.resolve()
     })
   })
-  const { client } = await openTunnel(await listening(server), '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, await listen(server), '/')
   await opened.promise
   return { client }
 }

@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { getHeapSpaceStatistics } from 'node:v8'
 import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
+import { appOf, listen } from '../../support/server.ts'
 import * as certificates from '../../support/tls.ts'
-import { appOf, listening } from '../gateway.ts'
 
 // A gateway with the options of the first argument, over TLS if the second is `tls`. Sends its port to the parent
 // process. To each message it replies with its memory: for `old` the size of V8's old space as it is, else the usage
@@ -23,4 +23,4 @@ process.on('message', what => {
   globalThis.gc?.()
   process.send?.(process.memoryUsage())
 })
-process.send?.({ port: await listening(server) })
+process.send?.({ port: await listen(server) })

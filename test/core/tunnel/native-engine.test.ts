@@ -9,23 +9,23 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
-import { type Backend, echo, record, startBackend } from '../../support/backend.ts'
-import { openTunnel } from '../../support/client.ts'
+import { type Backend, echo, record } from '../../support/backend.ts'
 import { eventually, openHandles } from '../../support/gate.ts'
+import { connectTunnel, setUp, startBackend } from '../../support/harness.ts'
 import { native } from '../../support/pump.ts'
-import { appOf, closeAfter, listening } from '../gateway.ts'
-import { offer, receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
+import { appOf, closeAfter, listen } from '../../support/server.ts'
+import { offer, receiveRandomly, seeded, sendRandomly } from '../../support/traffic.ts'
 
 const offload = { async: true }
 
 test('offloads a tunnel between two plain connections, and keeps one with TLS in JavaScript', native, async t => {
-  const plain = await stage(t, echo(), offload)
+  const plain = await setUp(t, echo(), offload)
   assert.equal((await plain.open()).tunnel.offloaded, true)
-  const unix = await stage(t, echo(), { ...offload, front: 'unix', back: 'unix' })
+  const unix = await setUp(t, echo(), offload, { clientWire: 'unix', backendWire: 'unix' })
   assert.equal((await unix.open()).tunnel.offloaded, true)
-  const tls = await stage(t, echo(), { ...offload, back: 'TLS' })
+  const tls = await setUp(t, echo(), offload, { backendWire: 'TLS' })
   assert.equal((await tls.open()).tunnel.offloaded, false)
-  const off = await stage(t, echo(), { async: false })
+  const off = await setUp(t, echo(), { async: false })
   assert.equal((await off.open()).tunnel.offloaded, false)
 })
 
@@ -39,8 +39,7 @@ async function watching(
   proxy: ReturnType<typeof createTunnelProxy>
   server: import('node:http').Server
 }> {
-  const backend = await startBackend(record())
-  t.after(backend.close)
+  const backend = await startBackend(t, record())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   const handle = appOf(proxy)
   const app: typeof handle = (req, res) => {
@@ -51,7 +50,7 @@ async function watching(
   t.after(() => proxy.close())
   closeAfter(t, server)
   listenForUpgrades(server, app)
-  return { backend, port: await listening(server), proxy, server }
+  return { backend, port: await listen(server), proxy, server }
 }
 
 test('keeps a tunnel in JavaScript if other code listens to its bytes', native, async t => {
@@ -59,7 +58,7 @@ test('keeps a tunnel in JavaScript if other code listens to its bytes', native, 
   const { backend, port, proxy } = await watching(t, req => {
     req.socket.on('data', chunk => read.push(String(chunk)))
   })
-  const { client } = await openTunnel(port, '/')
+  const client = await connectTunnel(t, port, '/')
   client.send('for two')
   assert.equal((await (await backend.connection()).readExact(7)).toString(), 'for two')
   assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), read], [[false], ['for two']])
@@ -77,7 +76,7 @@ test(
       req.on('close', () => closes.push('request'))
       res.on('close', () => closes.push(req.socket.remoteAddress, req.socket.bytesRead - head))
     })
-    const { client } = await openTunnel(port, '/')
+    const client = await connectTunnel(t, port, '/')
     client.send('hello')
     const connection = await backend.connection()
     await connection.readExact(5)
@@ -90,7 +89,7 @@ test(
 )
 
 test('counts as a connection of its server until it ends', native, async t => {
-  const { gateway, open } = await stage(t, record(), offload)
+  const { gateway, open } = await setUp(t, record(), offload)
   const { client, connection, tunnel } = await open()
   assert.equal(tunnel.offloaded, true)
   const connections = (): Promise<number> =>
@@ -110,7 +109,7 @@ test('counts as a connection of its server until it ends', native, async t => {
 })
 
 test('hands a busy tunnel over after asyncDelay without the loss of a byte', native, async t => {
-  const { gateway, open } = await stage(t, record(), { ...offload, asyncDelay: 30 })
+  const { gateway, open } = await setUp(t, record(), { ...offload, asyncDelay: 30 })
   const seed = Math.floor(Math.random() * 2 ** 31)
   t.diagnostic(`seed ${seed}`)
   const all: Awaited<ReturnType<typeof open>>[] = []
@@ -135,7 +134,7 @@ test('hands a busy tunnel over after asyncDelay without the loss of a byte', nat
 })
 
 test('hands a silent tunnel over after asyncDelay, and keeps its byte counts', native, async t => {
-  const { open } = await stage(t, echo(), { ...offload, asyncDelay: 50 })
+  const { open } = await setUp(t, echo(), { ...offload, asyncDelay: 50 })
   const { client, tunnel } = await open()
   assert.equal((await client.send('before').readExact(6)).toString(), 'before')
   assert.equal(tunnel.offloaded, false)
@@ -149,7 +148,7 @@ test('hands a silent tunnel over after asyncDelay, and keeps its byte counts', n
 })
 
 test('hands a tunnel over only after a slow reader has read what waits for it', native, async t => {
-  const { open } = await stage(t, record(), { ...offload, asyncDelay: 500 })
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 500 })
   const { client, connection, tunnel } = await open()
   const reader = client.release()
   const bytes = await offer(connection.socket)
@@ -164,7 +163,7 @@ test('hands a tunnel over only after a slow reader has read what waits for it', 
 })
 
 test('stays in JavaScript after the first FIN', native, async t => {
-  const { open } = await stage(t, record(), { ...offload, asyncDelay: 100 })
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 100 })
   const { client, connection, tunnel } = await open()
   client.end()
   await connection.readAll()
@@ -175,7 +174,7 @@ test('stays in JavaScript after the first FIN', native, async t => {
 })
 
 test('leaves no timer behind if it ends before asyncDelay', native, async t => {
-  const { open } = await stage(t, record(), { ...offload, asyncDelay: 60_000 })
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 60_000 })
   const before = openHandles()['Timeout'] ?? 0
   const { tunnel } = await open()
   assert.ok((openHandles()['Timeout'] ?? 0) > before)
@@ -185,7 +184,7 @@ test('leaves no timer behind if it ends before asyncDelay', native, async t => {
 
 test('spreads tunnels over threads', native, async t => {
   const threads = (): number => readdirSync('/proc/self/task').length
-  const { open } = await stage(t, echo(), { ...offload, threads: 5 })
+  const { open } = await setUp(t, echo(), { ...offload, threads: 5 })
   const before = threads()
   const clients: Awaited<ReturnType<typeof open>>[] = []
   while (clients.length < 10) clients.push(await open())
@@ -194,7 +193,7 @@ test('spreads tunnels over threads', native, async t => {
 })
 
 test('leaves no descriptor open, however a tunnel ends', native, async t => {
-  const { open } = await stage(t, record(), { ...offload, polite: true })
+  const { open } = await setUp(t, record(), offload, { finAfterFin: true })
   const bulk = Buffer.alloc(2_000_000)
   const ways: ((one: Awaited<ReturnType<typeof open>>) => void)[] = [
     ({ client, connection }) => {
@@ -230,16 +229,14 @@ test('leaves no descriptor open, however a tunnel ends', native, async t => {
 
 /** A gateway in a process of its own. */
 async function child(t: TestContext, where: '' | 'worker') {
-  const backend = await startBackend(record())
-  t.after(backend.close)
+  const backend = await startBackend(t, record())
   const gateway = fork(new URL('offload-child.ts', import.meta.url), [String(backend.port), where], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
   t.after(() => void gateway.kill('SIGKILL'))
   const [{ port }] = (await once(gateway, 'message')) as [{ port: number }]
   const opened = once(gateway, 'message')
-  const { client } = await openTunnel(port, '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, port, '/')
   assert.deepEqual((await opened)[0], { offloaded: true })
   return { gateway, client, connection: await backend.connection() }
 }
@@ -298,7 +295,7 @@ function watchers(fd: number): number {
 test('stops watching a connection that it has closed, even if another descriptor has it open', native, async t => {
   const loaded = addon
   assert.ok(loaded)
-  const { open } = await stage(t, echo(), offload)
+  const { open } = await setUp(t, echo(), offload)
   // From here on the addon has its listener.
   await open()
   const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')

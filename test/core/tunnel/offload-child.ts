@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
-import { appOf, listening } from '../gateway.ts'
+import { appOf, listen } from '../../support/server.ts'
 
 // A gateway to the port of the first argument, in a worker if the second is `worker`. It listens until its first tunnel
 // is open. Sends its port and whether the tunnel is offloaded to the parent process. Any message ends the worker.
@@ -12,7 +12,7 @@ const send = (message: unknown): void =>
 async function serve(target: string): Promise<void> {
   const proxy = createTunnelProxy({
     target,
-    onOpen: tunnel => {
+    onOpen: ({ tunnel }) => {
       send({ offloaded: tunnel.offloaded })
       server.close()
       if (isMainThread) process.disconnect?.()
@@ -21,7 +21,7 @@ async function serve(target: string): Promise<void> {
   const app = appOf(proxy)
   const server = createServer(app)
   listenForUpgrades(server, app)
-  send({ port: await listening(server) })
+  send({ port: await listen(server) })
 }
 
 if (!isMainThread) await serve(workerData as string)
