@@ -143,8 +143,8 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   /**
-   * Ends what Node would end with the client's socket. Replaces this engine in the socket by its counts: code that keeps
-   * the socket would else retain the tunnel.
+   * Ends what Node would end with the client's socket. Replaces this engine in the socket by its counts: code that
+   * keeps the socket would otherwise retain the tunnel.
    */
   #releaseClient(): void {
     if (this.#server !== undefined) endConnectionCount(this.#server)
