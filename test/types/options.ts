@@ -122,7 +122,7 @@ accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gat
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
   target: false,
-  onOpen: tunnel => tunnel.facts.url.length,
+  onOpen: tunnel => tunnel.info.url.length,
   onClose: (tunnel, { reason, bytesFromClient, error }) =>
     void [tunnel.id + bytesFromClient, reason === 'idle', error?.message],
   onError: (error, req) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
@@ -162,8 +162,8 @@ void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
 // @ts-expect-error tunnels are for reading
 proxy.tunnels.clear()
-// @ts-expect-error facts are for reading
-for (const tunnel of proxy.tunnels) tunnel.facts.route = 1
+// @ts-expect-error the info is read-only
+for (const tunnel of proxy.tunnels) tunnel.info.route = 1
 // @ts-expect-error no such option of close
 void proxy.close({ timeout: 5 })
 

@@ -49,4 +49,4 @@ export {
 } from './proxy/explain.ts'
 export { createTunnelProxy, type HandleContext, type TunnelProxy } from './proxy/proxy.ts'
 export type { RouteStatus } from './routing/route.ts'
-export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'
+export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'

@@ -51,7 +51,7 @@ test('opens a tunnel by the next member when one cannot be reached, without the 
     messages.map(({ error, from, to }) => [error.code, from.url, to.url]),
     [['WST_ERR_CONNECT', a.url, b.url]],
   )
-  assert.equal(gateway.opened[0]?.facts.member, b.url)
+  assert.equal(gateway.opened[0]?.info.member, b.url)
   assert.match(backend.seen[0]?.startLine ?? '', /^GET \/base\/room\?x=1 /)
   client.destroy()
   await gateway.end()

@@ -3,8 +3,8 @@ import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } fr
 import { performance } from 'node:perf_hooks'
 import { type Ask, requestHead } from '../http/request-head.ts'
 import { type AnswerHead, readSwitch } from '../http/response-head.ts'
-import { descriptor, openDoor } from '../tunnel/native-addon.ts'
-import { NativeDial } from '../tunnel/native-connect.ts'
+import { descriptor, loadNativeAddon } from '../tunnel/native-addon.ts'
+import { NativeConnection } from '../tunnel/native-connection.ts'
 import { backendError, type Limits, late, tripError } from './request-limits.ts'
 import { type Answer, asked, roundTrip } from './round-trip.ts'
 import type { TripWatcher } from './socket-trip.ts'
@@ -22,7 +22,7 @@ export interface DialLimits extends Limits {
 export interface DialledSwitch {
   readonly switched: true
   readonly response: AnswerHead
-  readonly dial: NativeDial
+  readonly connection: NativeConnection
   /** Bytes of its answer that are the head. */
   readonly headSize: number
 }
@@ -34,7 +34,7 @@ type Dialled = DialledSwitch | { readonly socket: Socket } | { readonly lookup: 
 export function mayDial(worker: Worker, client: Socket | undefined, { async, asyncDelay }: DialLimits): boolean {
   const { secure, socketPath } = worker.origin
   if (!async || asyncDelay > 0 || secure || socketPath !== undefined) return false
-  return client !== undefined && descriptor(client) !== undefined && openDoor() !== null
+  return client !== undefined && descriptor(client) !== undefined && loadNativeAddon() !== null
 }
 
 /**
@@ -51,7 +51,7 @@ export async function dialledTrip(
 ): Promise<Answer | DialledSwitch> {
   const startedAt = performance.now()
   const dialled = await dial(worker, ask, limits, watcher)
-  if ('dial' in dialled) return dialled
+  if ('connection' in dialled) return dialled
   const left = { ...limits, spent: performance.now() - startedAt }
   if ('socket' in dialled) return roundTrip(worker, ask, left, watcher, () => asked(dialled.socket))
   const { lookup } = dialled
@@ -60,7 +60,7 @@ export async function dialledTrip(
 
 function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher): Promise<Dialled> {
   return new Promise((resolve, reject) => {
-    let asking: NativeDial | undefined
+    let asking: NativeConnection | undefined
     let over = false
     const connected = (): boolean => asking?.connected === true
     const timers = [give(limits.handshakeTimeout, () => true), give(limits.connectTimeout, () => !connected())]
@@ -86,12 +86,12 @@ function dial(worker: Worker, ask: Ask, limits: DialLimits, watcher: TripWatcher
       asking =
         question === undefined
           ? undefined
-          : NativeDial.start(address, port, question, limits, {
-              onAnswer: text => {
+          : NativeConnection.start(address, port, question, limits, {
+              onResponse: text => {
                 const read = readSwitch(text)
-                const answered = asking as NativeDial
-                if (read === undefined) settle({ socket: answered.takeBack(0) })
-                else settle({ switched: true, response: read.head, dial: answered, headSize: read.size })
+                const answered = asking as NativeConnection
+                if (read === undefined) settle({ socket: answered.toSocket(0) })
+                else settle({ switched: true, response: read.head, connection: answered, headSize: read.size })
               },
               onFailed: error => fail(tripError(error, error.syscall !== 'connect', false)),
             })

@@ -19,7 +19,8 @@ import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/
 import type { Destination } from '../routing/destination.ts'
 import { LocalDestination, type RouteStatus, type Routing, settingsFor } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
-import { Tunnel } from '../tunnel/tunnel.ts'
+import { OpenTunnel } from '../tunnel/open-tunnel.ts'
+import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { channels, type DiagnosticsMessages } from './diagnostics.ts'
 import { askInTurn } from './failover.ts'
@@ -346,13 +347,13 @@ class RoutedProxy implements TunnelProxy {
   ): Tunnel {
     const { req, match, rewriting, url, startedAt } = exchange
     const { response } = answer
-    const backend = 'dial' in answer ? answer.dial : answer.socket
+    const backend = 'connection' in answer ? answer.connection : answer.socket
     const { settings } = destination
     try {
       pending.check()
       if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was asked for' })
       checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
-      const facts = {
+      const info = {
         clientAddress: clientAddress(req),
         url,
         route: match.route.index,
@@ -364,10 +365,10 @@ class RoutedProxy implements TunnelProxy {
       }
       const switched = pending.switch(response.statusMessage ?? '', rewriting.switchAnswer(response, destination))
       const own =
-        'dial' in answer
-          ? { dial: answer.dial, headSize: answer.headSize }
+        'connection' in answer
+          ? { connection: answer.connection, headSize: answer.headSize }
           : { backend: answer.socket, backendHead: [answer.head] }
-      return new Tunnel({ client: pending.socket, ...own, ...switched }, facts, settings)
+      return new OpenTunnel({ client: pending.socket, ...own, ...switched }, info, settings)
     } catch (error) {
       backend.destroy()
       throw error
