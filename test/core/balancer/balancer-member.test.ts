@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Member, MemberOptions } from '@ws-tunnel/core'
-import { createTunnelProxy } from '@ws-tunnel/core'
+import { createTunnelProxy, type Member, type MemberOptions } from '../../../packages/core/src/index.ts'
 
 /** A member as the user of a proxy gets it. */
 function memberOf(options: Partial<MemberOptions> = {}): Member {

@@ -26,6 +26,7 @@ const SESSIONS: [
   ['the cookie where the parameter is missing', 'sid', '/x?other=1.b', 'sid=abc.a', 'a'],
   ['nothing of a request that names no session', 'sid', '/x', ''],
   ['the first parameter of the name, even at the end of another name', 'sid', '/x?mysid=1.a&sid=1.b', '', 'a'],
+  ['the parameter after a path with its name', 'sid', '/sid/?sid=1.b', '', 'b'],
   ['different names of cookie and parameter', { cookie: 'c', path: 'p' }, '/x?p=1.b', 'c=1.a', 'b'],
   ['the whole value where there is no separator', { cookie: 'c', separator: false }, '/', 'c=1.a', '1.a'],
   ['another separator', { cookie: 'c', separator: '~' }, '/', 'c=1.0~a', 'a'],
