@@ -29,7 +29,7 @@ const app = express()
 const tunnel = wsTunnel({
   target: `ws://127.0.0.1:${backendPort}/`,
   // The backend learns who it is from us: a client's own X-User is replaced, and the token stays here.
-  requestHeaders: (headers, req) => {
+  requestHeaders: (headers, { req }) => {
     headers.set('X-User', users.get(req) ?? '').unset('authorization')
   },
   // A browser sends cookies to any site that asks: with cookie logins, say which pages may open a tunnel.

@@ -18,7 +18,7 @@ const app = express()
 const chat = wsTunnel({
   target: `ws://127.0.0.1:${backendPort}/`,
   drainTimeout: 10_000,
-  onClose: (_tunnel, end) => {
+  onClose: ({ end }) => {
     console.log(`tunnel ended: ${end.reason}, ${end.bytesFromClient} bytes up, ${end.bytesFromBackend} down`)
   },
 })

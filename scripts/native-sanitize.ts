@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 // Runs the tests of offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer,
 // then with one under valgrind. Both tools report problems of Node itself, too. Only reports that name our C files count.
 const root = fileURLToPath(new URL('..', import.meta.url))
-const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-trip.test.ts']
+const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-round-trip.test.ts']
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
 const OURS = /\b(?:addon|connection|pump|tunnel)\.c:\d+/
 

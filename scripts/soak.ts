@@ -37,8 +37,8 @@ async function gateway(address: string): Promise<void> {
   const ends: Record<string, number> = {}
   const proxy = createTunnelProxy({
     target: `ws://${address}/`,
-    onClose: (_, { reason }) => {
-      ends[reason] = (ends[reason] ?? 0) + 1
+    onClose: ({ end }) => {
+      ends[end.reason] = (ends[end.reason] ?? 0) + 1
     },
   })
   const server = createServer((req, res) => {

@@ -70,10 +70,10 @@ function tunnel(mount: string, target: string): WsTunnelMiddleware {
     target,
     // The credentials are for this app; its backends have no business with them.
     requestHeaders: { unset: ['authorization', 'cookie'] },
-    onOpen: ({ id }) => console.log(`#${id} opens at ${mount}/`),
-    onClose: ({ id }, { reason, bytesFromClient, bytesFromBackend }) =>
+    onOpen: ({ tunnel }) => console.log(`#${tunnel.id} opens at ${mount}/`),
+    onClose: ({ tunnel, end }) =>
       console.log(
-        `#${id} ends (${reason}): ${bytesFromClient} B from the client, ${bytesFromBackend} B from the backend`,
+        `#${tunnel.id} ends (${end.reason}): ${end.bytesFromClient} B from the client, ${end.bytesFromBackend} B from the backend`,
       ),
   })
 }

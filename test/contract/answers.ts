@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ErrorMessage } from '@ws-tunnel/core'
 import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
@@ -95,16 +96,16 @@ export const answersTheme: Theme = setUp => {
   })
 
   const broken: [what: string, script: Script, code: string][] = [
-    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_ANSWER'],
-    ['FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-    ['RST', raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
-    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head without end', endless, 'WST_ERR_BAD_ANSWER'],
+    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_RESPONSE'],
+    ['FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+    ['RST', raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
+    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head without end', endless, 'WST_ERR_BAD_RESPONSE'],
     [
       'eleven interim answers',
       raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
-      'WST_ERR_BAD_ANSWER',
+      'WST_ERR_BAD_RESPONSE',
     ],
   ]
   const brokenSwitches: typeof broken = [
@@ -113,8 +114,8 @@ export const answersTheme: Theme = setUp => {
       raw('HTTP/1.0 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n', 'keep'),
       'WST_ERR_BAD_SWITCH',
     ],
-    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_ANSWER'],
+    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_RESPONSE'],
   ]
   for (const [what, script, code] of [...broken, ...brokenSwitches]) {
     test(`502s ${what} in answer to an upgrade`, async t => {
@@ -368,8 +369,7 @@ export const answersTheme: Theme = setUp => {
   test('tells onError of every failure, with the request', async t => {
     const told: string[] = []
     const port = await closedPort()
-    const onError = (error: { code: string }, req: { method?: string }): unknown =>
-      told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await setup.refused('/')
     await setup.get('/', { method: 'DELETE' })

@@ -186,8 +186,8 @@ export const headersTheme: Theme = setUp => {
 
   test('edits with functions that read the request', async t => {
     const setup = await setUp(t, echo(), {
-      requestHeaders: (headers, req) => headers.set('X-Path', String(req.url)),
-      responseHeaders: (headers, req) => headers.append('X-Method', String(req.method)),
+      requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
+      responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
     const head = await (await setup.upgrade('/x')).answer()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')

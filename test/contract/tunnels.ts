@@ -128,8 +128,8 @@ export const tunnelsTheme: Theme = setUp => {
   test('tells of each tunnel once, with its reason, bytes and duration', async t => {
     const told: string[] = []
     const setup = await setUp(t, echo(), {
-      onOpen: ({ id }) => told.push(`open ${id}`),
-      onClose: ({ id }, { reason }) => told.push(`${reason} ${id}`),
+      onOpen: ({ tunnel }) => told.push(`open ${tunnel.id}`),
+      onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
     })
     const { client, tunnel } = await setup.open()
     assert.match(tunnel.info.target, new RegExp(setup.backend.address))

@@ -38,12 +38,16 @@ test('docs/errors.md has exactly the codes of errors.ts, each with its status', 
 
 /** The options that users write, with the default that their comment says. */
 function options(): { name: string; byDefault: string | undefined }[] {
-  const declarations = source('packages/core/src/options.ts').split('/** Either one')[0] as string
-  const body = declarations.slice(declarations.indexOf('export interface RouteDefaults'))
-  const found = body.matchAll(/(?:\/\*\* ((?:(?!\*\/).)*) \*\/\n)? {2}(\w+)\??: /g)
+  const texts = ['backend-options', 'route-options', 'options'].map(name =>
+    source(`packages/core/src/options/${name}.ts`),
+  )
+  const bodies = ['SharedOptions', 'RouteDefaults', 'RouteOptions', 'CommonOptions'].map(
+    name => new RegExp(`^export interface ${name} .*?^}`, 'ms').exec(texts.join(''))?.[0] ?? '',
+  )
+  const found = bodies.join('').matchAll(/(?:\/\*\*((?:(?!\*\/).)*)\*\/\n)? {2}(\w+)\??: /gs)
   return Array.from(found, ([, comment = '', name]) => ({
     name: name as string,
-    byDefault: /@default (.+?)$/.exec(comment)?.[1],
+    byDefault: /@default ([^:]+?)(?::.*)?\s*$/s.exec(comment)?.[1],
   }))
 }
 
@@ -67,7 +71,7 @@ test('the defaults in the tables of the README are those of options.ts', () => {
     const cell = row?.at(-2)
     if (cell === undefined || byDefault === undefined) continue
     checked++
-    const said = cell === 'all' ? 'undefined' : /`([^`]+)`/.exec(cell)?.[1]
+    const said = cell === 'all' ? 'undefined' : (/`([^`]+)`/.exec(cell)?.[1] ?? 'undefined')
     if (said !== byDefault) wrong.push(`${name}: ${said} instead of ${byDefault}`)
   }
   assert.deepEqual(wrong, [])

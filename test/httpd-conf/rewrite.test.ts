@@ -19,7 +19,7 @@ const errorsOf = (rules: string): string[] =>
 const said = (outcome: ExplainedOutcome): string => {
   if (outcome.kind === 'app') return 'app'
   if (outcome.kind === 'refused') return String(outcome.statusCode)
-  if (outcome.kind === 'answer') return `${outcome.status} ${outcome.location ?? ''}`.trim()
+  if (outcome.kind === 'respond') return `${outcome.status} ${outcome.location ?? ''}`.trim()
   return `${outcome.backend.host} ${outcome.backend.requestLine.split(' ')[1]}`
 }
 

@@ -12,6 +12,7 @@ import {
   type StoreEvents,
 } from '@ws-tunnel/manager'
 import fc from 'fast-check'
+import type { BalancerMember } from '../../packages/core/dist/balancer/balancer-member.js'
 
 type Balancer = NonNullable<ReturnType<TunnelProxy['balancers']['get']>>
 
@@ -263,7 +264,7 @@ suite('settings that operators share', () => {
   test('what a process sees for itself stays its own: a member in error is so there alone', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
-    const [failing] = chatOf(there).members as [Member]
+    const [failing] = chatOf(there).members as readonly [BalancerMember]
     failing.fail()
     fleet.change(set(A, { status: '+D+E' }))
     fleet.change(set(A, { status: '-E' }))

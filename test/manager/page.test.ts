@@ -9,6 +9,7 @@ import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import type { Access } from '@ws-tunnel/manager'
 import { redisStore } from '@ws-tunnel/manager/redis'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { BalancerMember } from '../../packages/core/dist/balancer/balancer-member.js'
 import type { RawClient } from '../support/client.ts'
 import { openTunnel } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
@@ -239,16 +240,16 @@ suite(
       const feeds = managed.proxy.balancers.get('feeds')
       const healthCheck = { method: 'TCP', interval: 60_000 } as const
       const url = `ws://${managed.backend.address}/well`
-      const added = feeds?.add({ url, routeId: 'checked', healthCheck })
+      const added = feeds?.add({ url, routeId: 'checked', healthCheck }) as BalancerMember
       const row = member('(checked)')
       await row.getByRole('img', { name: '1 of the last 1 health checks passed' }).waitFor()
       await row.getByText(/^connected, \d+ s ago$/).waitFor()
-      added?.checked({ ok: false, detail: EVIL, duration: 1 })
+      added.recordCheck({ ok: false, detail: EVIL, duration: 1 })
       await row.getByText('fails its health checks').first().waitFor()
       await row.getByRole('img', { name: '1 of the last 2 health checks passed' }).waitFor()
       await row.getByText(`${EVIL}, 0 s ago`).waitFor()
       await page.screenshot({ path: join(PICTURES, 'checks.png'), fullPage: true })
-      added?.checked({ ok: true, detail: 'well', duration: 1 })
+      added.recordCheck({ ok: true, detail: 'well', duration: 1 })
       await row.getByText('ready', { exact: true }).first().waitFor()
       assert.deepEqual(complaints, [])
     })

@@ -96,7 +96,7 @@ for (const kind of KINDS) {
       const { backend, sendAndReadAll, gateway } = await setUp(t, script)
       const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], text.slice(0, 500))
-      assert.match(text, /\{"code":"WST_ERR_(BAD_ANSWER|BAD_SWITCH|NO_ANSWER)"\}$/)
+      assert.match(text, /\{"code":"WST_ERR_(BAD_RESPONSE|BAD_SWITCH|NO_RESPONSE)"\}$/)
       assert.equal(gateway.errors.length, 1)
       for (const connection of backend.connections) {
         await within(1_000, 'the backend connection to end', ended(connection))

@@ -111,15 +111,15 @@ function watched(options: WsTunnelOptions, { opened, tunnels, ends }: Watched): 
     drainTimeout: 0,
     async,
     ...options,
-    onOpen: tunnel => {
-      opened.push(tunnel)
-      tunnels.add(tunnel)
-      options.onOpen?.(tunnel)
+    onOpen: message => {
+      opened.push(message.tunnel)
+      tunnels.add(message.tunnel)
+      options.onOpen?.(message)
     },
-    onClose: (tunnel, end) => {
-      tunnels.delete(tunnel)
-      ends.push({ tunnel, end })
-      options.onClose?.(tunnel, end)
+    onClose: message => {
+      tunnels.delete(message.tunnel)
+      ends.push({ tunnel: message.tunnel, end: message.end })
+      options.onClose?.(message)
     },
   }
 }

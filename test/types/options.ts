@@ -3,7 +3,7 @@
 import { Resolver } from 'node:dns/promises'
 import { createTunnelProxy, type Only, type RouteOptions, type Target, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
-import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
+import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import express from 'express'
 import fastify from 'fastify'
 
@@ -95,7 +95,10 @@ route({ target: false, allowedOrigins: 'https://app.example' })
 
 // Header fields.
 route({ target: false, requestHeaders: { set: { 'X-A': '1' }, append: { 'X-B': '2' }, unset: ['X-C'] } })
-route({ target: false, responseHeaders: (headers, req) => void headers.set('X-Url', req.url ?? '').unset('Server') })
+route({
+  target: false,
+  responseHeaders: (headers, { req }) => void headers.set('X-Url', req.url ?? '').unset('Server'),
+})
 // @ts-expect-error a value is text
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
@@ -122,10 +125,10 @@ accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gat
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
   target: false,
-  onOpen: tunnel => tunnel.info.url.length,
-  onClose: (tunnel, { reason, bytesFromClient, error }) =>
-    void [tunnel.id + bytesFromClient, reason === 'idle', error?.message],
-  onError: (error, req) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
+  onOpen: ({ tunnel, req, proxy }) => void [tunnel.info.url.length, req.url, proxy.tunnels.size],
+  onClose: ({ tunnel, end: { reason, bytesFromClient, error }, proxy }) =>
+    void [tunnel.id + bytesFromClient, reason === 'idle', error?.message, proxy.tunnels.size],
+  onError: ({ error, req }) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
 })
 const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
@@ -134,9 +137,9 @@ accept({ target: false, only: /^\/a/ })
 // @ts-expect-error as Express: no object
 accept({ target: false, trustProxy: {} })
 // @ts-expect-error there is no such reason
-accept({ target: false, onClose: (_, { reason }) => void (reason === 'timeout') })
+accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
 // @ts-expect-error there is no such code
-accept({ target: false, onError: error => void (error.code === 'ECONNREFUSED') })
+accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
 // Health checks, and names of members.
 const members = [
@@ -179,6 +182,14 @@ app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 const server = fastify()
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/' })
 server.get('/live', wsTunnelHandler({ target: 'ws://h/' }))
+server.register(plugin, { prefix: '/b', target: 'ws://h/' })
+for (const { tunnels } of server.tunnelProxies) void tunnels.size
+for (const { routes } of tunnelProxies(server)) void routes[0]?.index
+void wsTunnelHandler({ target: 'ws://h/' }).tunnels.size
+// @ts-expect-error the decorator is read-only
+server.tunnelProxies = new Set()
+// @ts-expect-error and so is its set
+server.tunnelProxies.clear()
 // @ts-expect-error the plugin reads the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
 // @ts-expect-error and one of target and routes is needed

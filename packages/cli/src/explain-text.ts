@@ -32,7 +32,7 @@ export function explanationText({ request, rewriting, rewritten, routes, outcome
 
 function outcomeLines(outcome: Explanation['outcome'], nameOf: (index: number | undefined) => string): string[] {
   if (outcome.kind === 'app') return [`Not proxied: ${outcome.reason}.`]
-  if (outcome.kind === 'answer') {
+  if (outcome.kind === 'respond') {
     const where = outcome.location === undefined ? '' : `, Location: ${outcome.location}`
     return [`Answered by ${nameOf(outcome.route)}: ${outcome.status}${where}.`]
   }

@@ -3,7 +3,14 @@ import { createServer, type IncomingMessage, type Server, ServerResponse, STATUS
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { type AddressInfo, isIPv6, type Socket } from 'node:net'
 import type { TLSSocket, TlsOptions } from 'node:tls'
-import { createTunnelProxy, listenForUpgrades, type Tunnel, type TunnelProxy, WsTunnelError } from '@ws-tunnel/core'
+import {
+  createTunnelProxy,
+  listenForUpgrades,
+  type OpenMessage,
+  type Tunnel,
+  type TunnelProxy,
+  WsTunnelError,
+} from '@ws-tunnel/core'
 import {
   type Configuration,
   candidates,
@@ -133,7 +140,7 @@ export class Gateway {
   }
 
   #generationOf(configuration: Configuration): Generation {
-    const onOpen = (tunnel: Tunnel): void => {
+    const onOpen = ({ tunnel }: OpenMessage): void => {
       const exchange = this.#under.getStore()
       if (exchange !== undefined) exchange.tunnel = tunnel
     }

@@ -5,6 +5,7 @@ import {
   type BalancerOptions,
   type Condition,
   createTunnelProxy,
+  type HeaderContext,
   type HeaderList,
   type RouteOptions,
   WsTunnelError,
@@ -380,12 +381,12 @@ const OWN_FIELDS = ['X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Server']
 function requestEditing(
   scope: Scope,
   { server, serverName }: RouteContext,
-): (headers: HeaderList, req: IncomingMessage) => void {
+): (headers: HeaderList, context: HeaderContext) => void {
   const rules = [...server.scope.envRules, ...scope.envRules.filter(rule => !server.scope.envRules.includes(rule))]
   const adds = scope.addHeaders ?? true
   const keepsHost = scope.preserveHost ?? false
   const edits = scope.requestEdits
-  return (headers, req) => {
+  return (headers, { req }) => {
     countForwards(headers, server.maxForwards ?? -1, req)
     if (edits.length === 0) return
     const target = headers.get('host') ?? ''
@@ -452,10 +453,10 @@ function tellChoice({ balancer, member, session }: BalancerChoice, env: Environm
 }
 
 /** Header: `always` edits a list of its own, which is sent before the rest. httpd: ap_headers_output_filter. */
-function answerEditing(scope: Scope): (headers: HeaderList, req: IncomingMessage, choice?: BalancerChoice) => void {
+function answerEditing(scope: Scope): (headers: HeaderList, context: HeaderContext) => void {
   const usual: HeaderEdit[] = scope.answerEdits.filter(({ always }) => !always)
   const always: HeaderEdit[] = scope.answerEdits.filter(edit => edit.always)
-  return (headers, req, choice) => {
+  return (headers, { req, choice }) => {
     const env = environment(req, scope.envRules, scope)
     if (choice !== undefined) tellChoice(choice, env)
     applyHeaderEdits(usual, headers, req, env)

@@ -120,11 +120,9 @@ class TunnelMetrics {
         },
       })
     }
-    ofMembers('member_usable', 'Whether a member takes new requests.', member =>
-      Number(member.usable && !member.is('N')),
-    )
+    ofMembers('member_usable', 'Whether a member takes new requests.', ({ available }) => Number(available))
     ofMembers('member_busy', 'Requests and tunnels under way.', ({ busy }) => busy)
-    ofMembers('member_elected', 'How often a member was chosen.', ({ elected }) => elected)
+    ofMembers('member_elected', 'How often a member was chosen.', ({ selected }) => selected)
     ofMembers('member_failures', 'How often a member was taken out.', ({ failures }) => failures)
     this.#stop = hear(proxies, {
       'ws-tunnel:failover': ({ from }, proxy) => failovers.inc({ proxy, member: this.#member(proxy, from.url) }),

@@ -4,7 +4,7 @@ import { explain, type WsTunnelOptions } from '@ws-tunnel/core'
 import { WorkerTable } from '../../../packages/core/src/backend/named-worker.ts'
 
 const table = (...urls: string[]): WorkerTable =>
-  new WorkerTable(urls.map(url => ({ url, over: {}, maxTunnels: 0, acquireTimeout: 0 })))
+  new WorkerTable(urls.map(url => ({ url, overrides: {}, maxTunnels: 0, acquireTimeout: 0 })))
 
 const rows: [what: string, names: string[], url: string, found: string | undefined][] = [
   ['a URL begins with its name', ['ws://h/a'], 'ws://h/a/b', 'ws://h/a'],
@@ -50,7 +50,7 @@ test('names the worker that is wrong', async () => {
   for (const [worker, message] of [
     [{ url: 1 }, /`workers\[0\].url` to be a string/],
     [{ url: 'ws://h/', maxTunnels: -1 }, /`workers\[0\].maxTunnels` to be a whole number/],
-    [{ url: 'ws://h/', idletimeout: 1 }, /Unknown option `workers\[0\].idletimeout`.*`idleTimeout`/],
+    [{ url: 'ws://h/', idletimeout: 1 }, /Unknown option `workers\[0\].idletimeout`; did you mean `idleTimeout`\?/],
     ['ws://h/', /`workers\[0\]` to be an object/],
   ] as const) {
     const options = { target: 'ws://h/', workers: [worker] } as unknown as WsTunnelOptions

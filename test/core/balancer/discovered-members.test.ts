@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Resolver } from 'node:dns/promises'
 import { type TestContext, test } from 'node:test'
 import type { BalancerOptions, Member, ResolveMessage, ResolveOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
 import { type Backend, type BackendOptions, echo } from '../../support/backend.ts'
 import { openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
 import { type NameServer, startNameServer } from '../../support/dns.ts'
@@ -106,7 +107,7 @@ test('lets a new address join, and one that is gone drain and leave', async t =>
   set.names.zones.set('chat.test', { A: [ONE, THREE] })
   await eventually(() => assert.deepEqual(look(), [url(ONE), `${url(TWO)} DN`, url(THREE)]))
   for (let i = 0; i < 4; i++) (await open()).destroy()
-  assert.equal(two?.elected, 1)
+  assert.equal(two?.selected, 1)
   const old = clients[1] as RawClient
   old.send('still here')
   assert.equal((await old.readExact(10)).toString(), 'still here')
@@ -179,7 +180,8 @@ test('makes sets of priorities and factors of weights, and follows them', async 
   const settings = (): Record<string, number[]> =>
     Object.fromEntries(members().map(({ url, lbSet, loadFactor }) => [url.slice(5, 11), [lbSet, loadFactor]]))
   await eventually(() => assert.deepEqual(settings(), { 'a.test': [0, 1], 'b.test': [0, 2.5], 'c.test': [1, 1] }))
-  assert.equal(members().find(({ url }) => url === `ws://a.test:${set.port}/base`)?.template.origin.port, set.port)
+  const atA = members().find(({ url }) => url === `ws://a.test:${set.port}/base`) as BalancerMember
+  assert.equal(atA.template.origin.port, set.port)
   const a = members().find(({ url }) => url.includes('a.test')) as Member
   a.change({ loadFactor: 7 })
   zone(service('a.test', 10, 20), service('b.test', 10, 20), service('c.test', 5, 0))

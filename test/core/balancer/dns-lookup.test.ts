@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Resolver } from 'node:dns/promises'
 import { type TestContext, test } from 'node:test'
-import { NameQuestion } from '../../../packages/core/src/balancer/dns-lookup.ts'
+import { DnsLookup } from '../../../packages/core/src/balancer/dns-lookup.ts'
 import {
   type NameResolver,
   type ResolveOptions,
@@ -19,17 +19,17 @@ async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage
   const server = await startNameServer()
   const resolver = new Resolver({ timeout: 1_000, tries: 1 })
   resolver.setServers([server.address])
-  const questions = new Map<string, NameQuestion>()
+  const lookups = new Map<string, DnsLookup>()
   t.after(async () => {
     resolver.cancel()
     await server.close()
   })
   const ask: Stage['ask'] = async options => {
     const all = { resolver, ...shared, ...options }
-    const key = options?.resolver === undefined ? JSON.stringify(options) : String(questions.size)
-    const question = questions.get(key) ?? new NameQuestion(readResolve('m', 'ws://name.test/', all))
-    questions.set(key, question)
-    const backends = await question.ask()
+    const key = options?.resolver === undefined ? JSON.stringify(options) : String(lookups.size)
+    const lookup = lookups.get(key) ?? new DnsLookup(readResolve('m', 'ws://name.test/', all))
+    lookups.set(key, lookup)
+    const backends = await lookup.run()
     return backends.map(({ address, port, priority, weight }) =>
       port === undefined ? address : `${address}:${port} ${priority} ${weight}`,
     )
@@ -37,7 +37,7 @@ async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage
   return { server, resolver, ask }
 }
 
-test('asks a name server for addresses of both families, or of one', async t => {
+test('looks up addresses of both families, or of one', async t => {
   const { server, ask } = await stage(t)
   server.zones.set('name.test', { A: ['10.0.0.2', '10.0.0.1'], AAAA: ['2001:db8::2', '2001:db8::1'] })
   assert.deepEqual(await ask(), ['10.0.0.1', '10.0.0.2', '2001:db8::1', '2001:db8::2'])
@@ -47,7 +47,7 @@ test('asks a name server for addresses of both families, or of one', async t => 
   assert.deepEqual(server.asked, ['A name.test', 'AAAA name.test'])
 })
 
-test('asks for services, with port, priority and weight', async t => {
+test('looks up services, with port, priority and weight', async t => {
   const { server, ask } = await stage(t, { type: 'SRV' })
   server.zones.set('name.test', {
     SRV: [
@@ -58,10 +58,10 @@ test('asks for services, with port, priority and weight', async t => {
   const found = await ask()
   assert.deepEqual(found.toSorted(), ['pod-1.test:9001 10 5', 'pod-2.test:9002 20 0'])
   server.zones.set('name.test', { SRV: [{ name: '', port: 0 }] })
-  await assert.rejects(ask(), /nothing stands behind name\.test/)
+  await assert.rejects(ask(), /name\.test has no backends/)
 })
 
-test('knows of a family what it knew, while nobody can say anything of it', async t => {
+test('keeps the addresses of a family while their lookup fails', async t => {
   const { server, ask } = await stage(t)
   server.zones.set('name.test', { A: ['10.0.0.1'], AAAA: ['2001:db8::1'] })
   assert.deepEqual(await ask(), ['10.0.0.1', '2001:db8::1'])
@@ -71,7 +71,7 @@ test('knows of a family what it knew, while nobody can say anything of it', asyn
   assert.deepEqual(await ask(), ['10.0.0.2'])
 })
 
-test('says why there is no answer', async t => {
+test('says why a lookup failed', async t => {
   const { server, ask } = await stage(t, { timeout: 300 })
   await assert.rejects(ask(), { code: 'ENOTFOUND' })
   server.zones.set('name.test', {})
@@ -79,31 +79,31 @@ test('says why there is no answer', async t => {
   server.zones.set('name.test', { A: 'SERVFAIL' })
   await assert.rejects(ask(), { code: 'ESERVFAIL' })
   server.zones.set('name.test', { A: 'silence', AAAA: 'silence' })
-  await assert.rejects(ask(), /^Error: no answer for name\.test in 300 ms$/)
+  await assert.rejects(ask(), /^Error: no result for name\.test in 300 ms$/)
 })
 
 const functions: [what: string, resolver: unknown, expected: string[] | RegExp][] = [
-  ['an answer', async () => [{ address: '10.0.0.1' }], ['10.0.0.1']],
-  ['an answer without promise', () => [{ address: '::1' }], ['::1']],
-  ['nothing', async () => [], /nothing stands behind/],
+  ['a result', async () => [{ address: '10.0.0.1' }], ['10.0.0.1']],
+  ['a result without a promise', () => [{ address: '::1' }], ['::1']],
+  ['no backends', async () => [], /name\.test has no backends/],
   ['no list', async () => undefined, /TypeError/],
   ['a throw', () => JSON.parse('{'), /SyntaxError/],
-  ['what never comes', () => new Promise(() => {}), /no answer for name\.test in 100 ms/],
-  ['a host', async () => [{ address: 'other.test' }], /is no backend: \{"address":"other\.test"\}/],
-  ['a path', async () => [{ address: '10.0.0.1/x' }], /is no backend/],
-  ['a user', async () => [{ address: 'a@10.0.0.1' }], /is no backend/],
+  ['a promise that never settles', () => new Promise(() => {}), /no result for name\.test in 100 ms/],
+  ['a host', async () => [{ address: 'other.test' }], /is not a backend: \{"address":"other\.test"\}/],
+  ['a path', async () => [{ address: '10.0.0.1/x' }], /is not a backend/],
+  ['a user', async () => [{ address: 'a@10.0.0.1' }], /is not a backend/],
 ]
 
-test('asks a function, and takes no text for an address', async t => {
+test('calls a function, and accepts only addresses', async t => {
   const { ask } = await stage(t)
   for (const [what, resolver, expected] of functions) {
-    const asked = ask({ resolver: resolver as NameResolver, timeout: 100 })
-    if (Array.isArray(expected)) assert.deepEqual(await asked, expected, what)
-    else await assert.rejects(asked, error => expected.test(String(error)), what)
+    const result = ask({ resolver: resolver as NameResolver, timeout: 100 })
+    if (Array.isArray(expected)) assert.deepEqual(await result, expected, what)
+    else await assert.rejects(result, error => expected.test(String(error)), what)
   }
 })
 
-test('takes no service for one whose host or port is none', async t => {
+test('refuses a service without a valid host and port', async t => {
   const { ask } = await stage(t, { type: 'SRV' })
   const wrongs = [
     { address: 'pod.test' },
@@ -113,10 +113,10 @@ test('takes no service for one whose host or port is none', async t => {
     { address: 'pod test', port: 80 },
     { address: '', port: 80 },
   ]
-  for (const backend of wrongs) await assert.rejects(ask({ resolver: async () => [backend] }), /is no backend/)
+  for (const backend of wrongs) await assert.rejects(ask({ resolver: async () => [backend] }), /is not a backend/)
 })
 
-test('hears of no more than 256 backends', async t => {
+test('ignores all backends after the first 256', async t => {
   const { ask } = await stage(t)
   const many = Array.from({ length: 300 }, (_, i) => ({ address: `10.0.${i >> 8}.${i & 255}` }))
   assert.equal((await ask({ resolver: async () => many })).length, 256)

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
-import type { BalancerOptions, HealthCheckOptions, HealthMessage, Member, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerOptions, HealthCheckOptions, HealthMessage, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
 import { answer, echo, echoing, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { openTunnel } from '../../support/client.ts'
 import type { CoreGateway } from '../../support/frameworks.ts'
@@ -14,7 +15,7 @@ const QUICK = { method: 'GET', interval: 100, uri: '/up' } as const
 
 interface Checked {
   gateway: CoreGateway
-  members: readonly Member[]
+  members: readonly BalancerMember[]
 }
 
 async function gatewayTo(
@@ -29,7 +30,7 @@ async function gatewayTo(
     target: 'balancer://x/',
     ...options,
   } as WsTunnelOptions)
-  return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly Member[] }
+  return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly BalancerMember[] }
 }
 
 /** Whether the member is well is what `well` says at the moment. */
@@ -48,12 +49,12 @@ test('takes a member out that fails its check, and brings it back when it passes
   const { gateway, members } = await gatewayTo(t, [`ws://${sick.address}/base`, `ws://${other.address}`], {
     members: [{ url: `ws://${sick.address}/base`, healthCheck: QUICK }, { url: `ws://${other.address}` }],
   })
-  const [member, unchecked] = members as [Member, Member]
+  const [member, unchecked] = members as [BalancerMember, BalancerMember]
   await eventually(() => member.status === 'C')
   assert.equal(member.usable, false)
   assert.deepEqual([member.health?.ok, member.health?.detail], [false, 'status 503'])
   for (let i = 0; i < 4; i++) (await openTunnel(gateway.port, '/')).client.destroy()
-  assert.deepEqual([member.elected, unchecked.elected], [0, 4])
+  assert.deepEqual([member.selected, unchecked.selected], [0, 4])
   state.well = true
   await eventually(() => member.status === '')
   assert.deepEqual([member.health?.ok, member.health?.detail], [true, 'status 200'])
@@ -64,7 +65,7 @@ test('takes a member out that fails its check, and brings it back when it passes
 test('brings a member back that a request has put in error, long before its retry', async t => {
   const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   member.fail()
   assert.equal(member.status, 'E')
   await eventually(() => member.status === '')
@@ -74,24 +75,24 @@ test('counts passes and failures as httpd does', async t => {
   const backend = await startBackend(t, answer())
   const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   const states = Array.from('-+-++-+--++', sign => {
-    member.checked({ ok: sign === '+', detail: '', duration: 1 })
+    member.recordCheck({ ok: sign === '+', detail: '', duration: 1 })
     return member.status || '.'
   })
   // A pass does not take back the failure before it, nor a failure a pass.
   assert.equal(states.join(''), '..CC...' + 'CCC.')
   member.fail()
-  member.checked({ ok: false, detail: '', duration: 1 })
+  member.recordCheck({ ok: false, detail: '', duration: 1 })
   assert.equal(member.status, 'E')
-  for (let i = 0; i < 2; i++) member.checked({ ok: true, detail: '', duration: 1 })
+  for (let i = 0; i < 2; i++) member.recordCheck({ ok: true, detail: '', duration: 1 })
   assert.equal(member.status, '')
 })
 
 test('says when the last check was, how long it took, and since when all went alike', async t => {
   const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [member] = members as [Member]
+  const [member] = members as [BalancerMember]
   assert.equal(member.health, undefined)
   const first = await eventually(() => {
     assert.ok(member.health)
@@ -114,7 +115,7 @@ test('publishes every check, and the change of state that it makes', async t => 
   }
   const changes: string[] = []
   const hearChange = (message: unknown): void => {
-    const { member, after } = message as { member: Member; after: string }
+    const { member, after } = message as { member: BalancerMember; after: string }
     if (member === sick) changes.push(after)
   }
   subscribe('ws-tunnel:health', hear)
@@ -125,7 +126,7 @@ test('publishes every check, and the change of state that it makes', async t => 
   })
   const backend = await startBackend(t, answer({ statusCode: 500 }))
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const [sick] = members as [Member]
+  const [sick] = members as [BalancerMember]
   await eventually(() => heard.length >= 2)
   assert.deepEqual(heard.slice(0, 2), ['false status 500', 'false status 500'])
   assert.deepEqual(changes, ['C'])
@@ -144,7 +145,7 @@ test('checks no stopped member, and a disabled one all the same', async t => {
   await eventually(() => disabled.seen.length >= 3)
   assert.equal(stopped.seen.length, 0)
   assert.equal(members[1]?.status, 'D')
-  ;(members[0] as Member).status = '-S'
+  ;(members[0] as BalancerMember).status = '-S'
   await stopped.request()
 })
 
@@ -152,8 +153,8 @@ test('begins with members that are added, and ends with those that are removed',
   const backend = await startBackend(t, silent())
   const { gateway } = await gatewayTo(t, [], { healthCheck: { ...QUICK, timeout: 60_000 } })
   const balancer = gateway.proxy.balancers.get('x')
-  const member = balancer?.add({ url: `ws://${backend.address}` }) as Member
-  const unchecked = balancer?.add({ url: `ws://127.0.0.1:${await closedPort()}`, healthCheck: false }) as Member
+  const member = balancer?.add({ url: `ws://${backend.address}` }) as BalancerMember
+  const unchecked = balancer?.add({ url: `ws://127.0.0.1:${await closedPort()}`, healthCheck: false }) as BalancerMember
   const { socket } = await backend.connection()
   balancer?.remove(member)
   await once(socket, 'end')

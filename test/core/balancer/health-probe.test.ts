@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
-import { Worker, type WorkerSettings } from '../../../packages/core/src/backend/worker.ts'
+import { type ConnectSettings, Worker } from '../../../packages/core/src/backend/worker.ts'
 import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
 import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
 import { answer, type Backend, raw, record, type Script, silent, switchingHead } from '../../support/backend.ts'
@@ -10,7 +10,7 @@ import { closedPort, eventually, socketPath } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
 
-function order(url: string, check: HealthCheckOptions, settings: Partial<WorkerSettings> = {}, path = '/'): Probe {
+function order(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
   const { origin } = parseTarget(url, { groups: false, params: [] })
   const all = { timeout: 2_000, interval: 30_000, passes: 1, fails: 1, uri: '', expect: undefined, ...check }
   const worker = new Worker(origin, { tls: {}, lookup: undefined, keepAlive: 0, ...settings })
@@ -69,13 +69,13 @@ test('takes a status from 200 to 399 for a good one', async t => {
   assert.equal(await outcome(503), 'bad: status 503')
 })
 
-test('asks `expect` instead, which sees status, fields and the first 64 KiB of the body', async t => {
+test('calls `expect` with status, fields and the first 64 KiB of the body', async t => {
   const backend = await startBackend(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
   const answers: HealthAnswer[] = []
   const verdicts: [verdict: () => unknown, outcome: RegExp][] = [
     [() => true, /^status 503, as expected$/],
     [() => false, /^status 503, not as expected$/],
-    [async () => true, /^expect gave an object, neither true nor false$/],
+    [async () => true, /^expect returned an object, expected true or false$/],
     [() => JSON.parse('{'), /^expect threw SyntaxError/],
   ]
   for (const [verdict, outcome] of verdicts) {
@@ -92,18 +92,18 @@ test('asks `expect` instead, which sees status, fields and the first 64 KiB of t
   await left(backend)
 })
 
-test('opens a WebSocket, says goodbye and is gone', async t => {
-  const farewells: Buffer[] = []
+test('opens a WebSocket, sends a Close frame and closes the connection', async t => {
+  const frames: Buffer[] = []
   const backend = await startBackend(t, async connection => {
     await connection.write(switchingHead(await connection.request()))
-    farewells.push(await connection.readExact(8))
+    frames.push(await connection.readExact(8))
     connection.end(Buffer.from([0x88, 0x02, 0x03, 0xe8]))
   })
   assert.equal(await ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET' }, {}, '/ws')), 'WebSocket opened')
   const [request] = backend.seen
   assert.equal(request?.startLine, 'GET /ws HTTP/1.1')
   assert.equal(request?.header('sec-websocket-version'), '13')
-  const [frame] = farewells as [Buffer]
+  const [frame] = frames as [Buffer]
   assert.deepEqual([...frame.subarray(0, 2)], [0x88, 0x82])
   const status = (((frame[6] as number) ^ (frame[2] as number)) << 8) | ((frame[7] as number) ^ (frame[3] as number))
   assert.equal(status, 1000)
@@ -114,7 +114,7 @@ const wrongSwitches: [what: string, script: Script, message: RegExp][] = [
   ['another status', answer({ statusCode: 404 }), /^status 404 instead of 101$/],
   ['the wrong Sec-WebSocket-Accept', raw(wrongAccept(), 'keep'), /wrong Sec-WebSocket-Accept/],
   ['another protocol', async c => c.write(switchingHead(await c.request(), { token: 'other' })), /expected Upgrade/],
-  ['nothing', silent(), /^not done after 300 ms$/],
+  ['nothing', silent(), /^not finished after 300 ms$/],
 ]
 
 function wrongAccept(): string {
@@ -122,61 +122,61 @@ function wrongAccept(): string {
 }
 
 for (const [what, script, message] of wrongSwitches) {
-  test(`takes no WebSocket for open where there comes ${what}`, async t => {
+  test(`fails if the response to a WebSocket handshake is ${what}`, async t => {
     const backend = await startBackend(t, script)
     await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 300 })), { message })
     await left(backend)
   })
 }
 
-test('waits not long for one that does not answer the goodbye', async t => {
+test('waits only a short time for the Close frame of the backend', async t => {
   const backend = await startBackend(t, record())
   assert.equal(await ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 200 })), 'WebSocket opened')
   await left(backend)
 })
 
 const endless: [what: string, script: Script][] = [
-  ['does not answer', silent()],
+  ['does not respond', silent()],
   ['does not end its head', raw('HTTP/1.1 200 Fine\r\n', 'keep')],
   ['does not end its body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort', 'keep')],
 ]
 
 for (const [what, script] of endless) {
-  test(`gives a backend up that ${what}`, async t => {
+  test(`fails after the timeout if a backend ${what}`, async t => {
     const backend = await startBackend(t, script)
-    const asked = ask(order(`ws://${backend.address}/`, { method: 'GET', timeout: 200 }))
-    await assert.rejects(asked, { message: 'not done after 200 ms' })
+    const result = ask(order(`ws://${backend.address}/`, { method: 'GET', timeout: 200 }))
+    await assert.rejects(result, { message: 'not finished after 200 ms' })
     await left(backend)
   })
 }
 
 const broken: [what: string, script: Script, code: string][] = [
-  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_ANSWER'],
-  ['nothing but FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_ANSWER'],
+  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_RESPONSE'],
+  ['nothing but FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_RESPONSE'],
 ]
 
 for (const [what, script, code] of broken) {
-  test(`takes ${what} for no answer`, async t => {
+  test(`fails if the response is ${what}`, async t => {
     const backend = await startBackend(t, script)
     await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'GET' })), { code })
   })
 }
 
-test('takes a switch that nobody asked for as a bad answer', async t => {
+test('fails if the backend switches protocols without a request to do so', async t => {
   const backend = await startBackend(t, raw(wrongAccept(), 'keep'))
   await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'GET' })), /status 101/)
   await left(backend)
 })
 
-test('speaks TLS to wss and https, and trusts as tunnels do', async t => {
+test('uses TLS for wss and https, with the trust settings of tunnels', async t => {
   const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   assert.equal(await ask(order(url, { method: 'GET' }, { tls: { ca: certificates.ca } })), 'status 200')
   await assert.rejects(ask(order(url, { method: 'GET' })), { code: 'WST_ERR_TLS' })
 })
 
-test('reaches a unix socket', async t => {
+test('connects to a unix socket', async t => {
   const { path, remove } = await socketPath()
   t.after(remove)
   await startBackend(t, answer(), { path })
@@ -184,27 +184,27 @@ test('reaches a unix socket', async t => {
   assert.equal(await ask(order(`unix:${path}|ws://name/`, { method: 'TCP' })), 'connected')
 })
 
-test('looks names up as tunnels do', async t => {
+test('looks up host names as tunnels do', async t => {
   const backend = await startBackend(t, answer())
-  const lookup: WorkerSettings['lookup'] = (_host, options, done) =>
+  const lookup: ConnectSettings['lookup'] = (_host, options, done) =>
     options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
   for (const method of ['TCP', 'GET'] as const)
     assert.match(await ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup })), /connected|status 200/)
-  const nobody: WorkerSettings['lookup'] = (_host, _options, done) => done(null, [])
+  const nothing: ConnectSettings['lookup'] = (_host, _options, done) => done(null, [])
   for (const method of ['TCP', 'GET'] as const)
-    await assert.rejects(ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup: nobody })), {
+    await assert.rejects(ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup: nothing })), {
       code: 'WST_ERR_DNS',
     })
 })
 
-test('ends at once when told to, with its connection', async t => {
+test('ends at once when the signal is aborted, with its connection', async t => {
   const backend = await startBackend(t, silent())
   for (const method of ['GET', 'WEBSOCKET'] as const) {
     const stop = new AbortController()
-    const asked = ask(order(`ws://${backend.address}/`, { method }), stop.signal)
+    const result = ask(order(`ws://${backend.address}/`, { method }), stop.signal)
     await once(backend.server, 'connection')
     stop.abort()
-    await assert.rejects(asked)
+    await assert.rejects(result)
     await left(backend)
   }
 })

@@ -12,7 +12,7 @@ class Candidate {
   busy = 0
   bytesSent = 0
   bytesReceived = 0
-  readonly places = { taken: 0 }
+  readonly slots = { inUse: 0 }
 
   constructor(name: string, { loadFactor = 1, warmth = 1, usable = true } = {}) {
     this.name = name
@@ -27,7 +27,7 @@ function select(method: keyof typeof LB_METHODS, candidates: readonly Candidate[
   const comparison = LB_METHODS[method]()
   let best: Candidate | undefined
   for (const candidate of candidates) if (comparison.isBetter(candidate as never, best as never)) best = candidate
-  comparison.chosen(best as never)
+  comparison.onSelect(best as never)
   return best as Candidate
 }
 
@@ -80,10 +80,10 @@ test('bytraffic selects the candidate with the fewest bytes, sent and received, 
 
 test('leasttunnels counts the tunnel that it is about to open', () => {
   const [a, b] = [new Candidate('a'), new Candidate('b', { loadFactor: 2 })]
-  b.places.taken = 1
+  b.slots.inUse = 1
   // (0 + 1) / 1 for a, (1 + 1) / 2 for b: equals, of which b is due more.
   assert.equal(select('leasttunnels', [a, b]), b)
-  b.places.taken = 2
+  b.slots.inUse = 2
   assert.equal(select('leasttunnels', [a, b]), a)
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
 import { answer, echo } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import type { CoreGateway } from '../../support/frameworks.ts'
@@ -102,7 +103,7 @@ test('lets no upgrade wait on when it closes, or its client leaves, after a memb
     t,
     balanced([{ url: `ws://127.0.0.1:1/` }, ...nobody], { timeout: 60_000, forceRecovery: false }),
   )
-  const [dead] = gateway.proxy.balancers.get('b')?.members ?? []
+  const [dead] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
   const leaver = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 1)
   leaver.end()

@@ -15,7 +15,7 @@ function read(shared: unknown, own?: unknown): unknown {
 const expect: HealthCheckOptions['expect'] = () => true
 const DEFAULTS = { interval: 30_000, timeout: 5_000, passes: 1, fails: 1, uri: '', expect: undefined }
 
-test('fills in what is not said, and lets a member say it otherwise', () => {
+test('applies the defaults, and lets a member override its balancer', () => {
   assert.equal(read(undefined), undefined)
   assert.deepEqual(read({ method: 'TCP' }), { ...DEFAULTS, method: 'TCP' })
   assert.deepEqual(read(undefined, { method: 'GET' }), { ...DEFAULTS, method: 'GET' })
@@ -30,7 +30,7 @@ test('fills in what is not said, and lets a member say it otherwise', () => {
   })
 })
 
-test('gives a check no more time than there is between two of them', () => {
+test('limits the default timeout to the interval', () => {
   assert.equal((read({ method: 'TCP', interval: 1_000 }) as HealthCheckOptions).timeout, 1_000)
   assert.equal((read({ method: 'TCP', interval: 1_000, timeout: 2_000 }) as HealthCheckOptions).timeout, 2_000)
 })
@@ -41,7 +41,7 @@ const wrongs: [shared: unknown, own: unknown, message: RegExp][] = [
   [{}, undefined, /`balancers\.x\.healthCheck\.method` to be given/],
   [undefined, {}, /`balancers\.x\.members\[0\]\.healthCheck\.method` to be given/],
   [{ method: 'PING' }, undefined, /healthCheck\.method` to be 'TCP' or .*got "PING"/],
-  [{ method: 'TCP', intervall: 1 }, undefined, /Unknown option.*nearest known one is `interval`/],
+  [{ method: 'TCP', intervall: 1 }, undefined, /Unknown option.*did you mean `interval`\?/],
   [{ method: 'TCP', interval: 99 }, undefined, /healthCheck\.interval` to be at least 100 ms, got 99/],
   [{ method: 'TCP', timeout: 0 }, undefined, /healthCheck\.timeout` to be more than 0 ms/],
   [{ method: 'TCP', passes: 0 }, undefined, /healthCheck\.passes` to be a whole number >= 1/],
@@ -49,9 +49,13 @@ const wrongs: [shared: unknown, own: unknown, message: RegExp][] = [
   [{ method: 'GET', uri: 'up' }, undefined, /healthCheck\.uri` to be a path/],
   [{ method: 'GET', uri: '/a b' }, undefined, /healthCheck\.uri` to be a path/],
   [{ method: 'GET', expect: 200 }, undefined, /healthCheck\.expect` to be a function/],
-  [{ method: 'TCP', uri: '/up' }, undefined, /healthCheck\.uri` to be absent where the method is TCP/],
-  [{ method: 'OPTIONS11', uri: '/up' }, undefined, /healthCheck\.uri` to be absent where the method is OPTIONS11/],
-  [undefined, { method: 'WEBSOCKET', expect }, /healthCheck\.expect` to be absent where the method is WEBSOCKET/],
+  [{ method: 'TCP', uri: '/up' }, undefined, /healthCheck\.uri` to be absent, because the method TCP sends no path/],
+  [
+    { method: 'OPTIONS11', uri: '/up' },
+    undefined,
+    /healthCheck\.uri` to be absent, because the method OPTIONS11 sends no path/,
+  ],
+  [undefined, { method: 'WEBSOCKET', expect }, /healthCheck\.expect` to be absent, because the method WEBSOCKET has/],
 ]
 
 test('says what is wrong with a health check, and where', () => {

@@ -2,14 +2,10 @@ import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
-import {
-  type RouteSettings,
-  resolveOptions,
-  type Settings,
-  type WsTunnelOptions,
-} from '../../../packages/core/src/options/options.ts'
+import { resolveOptions, type Settings, type WsTunnelOptions } from '../../../packages/core/src/options/options.ts'
+import type { RouteSettings } from '../../../packages/core/src/options/route-options.ts'
 
-/** What users of plain JavaScript may write. */
+/** Reads options that are not type-checked, as in plain JavaScript. */
 const read = (options: unknown): Settings => resolveOptions(options as WsTunnelOptions)
 
 const readOne = (route: object): RouteSettings => read({ target: 'ws://h/', ...route }).routes[0] as RouteSettings
@@ -110,6 +106,14 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
       [1.5, '1.5 (number)'],
     ],
   ],
+  offload: [
+    'true, false or { delay, threads }',
+    [
+      ['yes', '"yes" (string)'],
+      [1, '1 (number)'],
+      [null, 'null'],
+    ],
+  ],
   strictHandshake: ['true or false', wrongBooleans],
   allowedOrigins: ['a list of origins', [['https://app.example', '"https://app.example" (string)']]],
   preserveHost: ['true or false', wrongBooleans],
@@ -173,7 +177,7 @@ const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
   onError: ['a function', wrongFunctions],
 }
 
-test('names the option, what it expects and what came, for each option there is', () => {
+test('names the option, what it expects and what it got, for every option', () => {
   const says = (name: string, expected: string, got: string): string =>
     `WST_ERR_OPTION: An option is wrong: Expected \`${name}\` to be ${expected}, got ${got}`
   for (const [name, [expected, wrong]] of Object.entries(ROUTE_OPTIONS)) {
@@ -220,8 +224,8 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ upgrade: ['a', 5] }, /`routes\[0\]\.upgrade` to be made of upgrade tokens.*got 5/],
   [{ upgrade: 'a,b' }, /`routes\[0\]\.upgrade`/],
   [{ upgrade: 'a\r\nb' }, /`routes\[0\]\.upgrade`/],
-  [{ upgrade: ['websocket', 'ANY'] }, /`routes\[0\]\.upgrade`.*'ANY' stands alone/],
-  [{ upgrade: ['none', 'websocket'] }, /`routes\[0\]\.upgrade`.*'none' stands alone/],
+  [{ upgrade: ['websocket', 'ANY'] }, /`routes\[0\]\.upgrade`.*without 'ANY', which must be the only value/],
+  [{ upgrade: ['none', 'websocket'] }, /`routes\[0\]\.upgrade`.*without 'none', which must be the only value/],
   [{ allowedOrigins: ['app.example'] }, /`routes\[0\]\.allowedOrigins` to be made of origins.*got "app.example"/],
   [{ allowedOrigins: ['https://app.example/'] }, /`routes\[0\]\.allowedOrigins`/],
   [{ allowedOrigins: ['https://app.example:443'] }, /`routes\[0\]\.allowedOrigins`/],
@@ -234,21 +238,21 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ requestHeaders: { append: { a: 'x\r\ny' } } }, /`routes\[0\]\.requestHeaders\.append`: /],
   [{ responseHeaders: { unset: 'a' } }, /`routes\[0\]\.responseHeaders\.unset` to be a list of header names, got "a"/],
   [{ responseHeaders: { unset: ['a b'] } }, /`routes\[0\]\.responseHeaders\.unset`/],
-  [
-    { responseHeaders: { sets: {} } },
-    /Unknown option `routes\[0\]\.responseHeaders\.sets`; the nearest known one is `set`/,
-  ],
+  [{ responseHeaders: { sets: {} } }, /Unknown option `routes\[0\]\.responseHeaders\.sets`; did you mean `set`\?/],
   [{ passReverse: { '/a': 1 } }, /`routes\[0\]\.passReverse\["\/a"\]` to be a string, got 1/],
   [{ passReverseCookiePath: { '/a': null } }, /`routes\[0\]\.passReverseCookiePath\["\/a"\]` to be a string, got null/],
-  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be left out, .* got "\/other\.sock"/],
-  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be left out/],
-  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be left out/],
-  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be left out/],
-  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be left out, .* got a function/],
+  [{ tls: { path: '/other.sock' } }, /`routes\[0\]\.tls\.path` to be absent, .* got "\/other\.sock"/],
+  [{ tls: { port: 8443 } }, /`routes\[0\]\.tls\.port` to be absent/],
+  [{ tls: { host: 'other.example' } }, /`routes\[0\]\.tls\.host` to be absent/],
+  [{ tls: { socket: {} } }, /`routes\[0\]\.tls\.socket` to be absent/],
+  [{ tls: { lookup: noop } }, /`routes\[0\]\.tls\.lookup` to be absent, .* got a function/],
+  [{ offload: { delay: -1 } }, /`routes\[0\]\.offload\.delay` to be a number of ms/],
+  [{ offload: { threads: 65 } }, /`routes\[0\]\.offload\.threads` to be a whole number from 1 to 64, got 65/],
+  [{ offload: { thread: 2 } }, /Unknown option `routes\[0\]\.offload\.thread`; did you mean `threads`\?/],
   [{ target: undefined }, /`routes\[0\]\.target` to be given, got undefined/],
 ]
 
-test('looks inside: conditions, tokens, origins, header fields, maps', () => {
+test('checks the parts of an option: conditions, tokens, origins, header fields, maps', () => {
   for (const [route, message] of wrongInside) {
     assert.match(messageOf({ routes: [{ target: 'ws://h/', ...route }] }), message)
   }
@@ -266,38 +270,83 @@ const shapes: [options: unknown, message: RegExp][] = [
   [{ routes: ['ws://h/'] }, /`routes\[0\]` to be a route: .*got "ws:/],
   [{ routes: [{ target: 'ws://h/' }, undefined] }, /`routes\[1\]` to be a route/],
   [{ routes: [{}] }, /`routes\[0\]\.target` to be given/],
-  [{ routes: [], target: 'ws://h/' }, /`target` cannot stand beside `routes`/],
-  [{ routes: [], path: '/' }, /`path` cannot stand beside `routes`/],
-  [{ routes: [], when: [] }, /`when` cannot stand beside `routes`/],
+  [{ routes: [], target: 'ws://h/' }, /`target` belongs to a route: move it into one of `routes`/],
+  [{ routes: [], path: '/' }, /`path` belongs to a route: move it/],
+  [{ routes: [], when: [] }, /`when` belongs to a route: move it/],
   [{ target: 'ws://h/', path: '/a' }, /`path` belongs to a route: write `routes: \[\{ path, target \}\]`/],
   [{ target: 'ws://h/', trustProxy: 'nonsense' }, /`trustProxy`: .*nonsense/],
   [{ target: 'ws://h/', trustProxy: ['10.0.0.0/99'] }, /`trustProxy`: /],
 ]
 
-test('says what is wrong with the shape of the whole', () => {
+test('names what is wrong with the options as a whole', () => {
   for (const [options, message] of shapes) assert.match(messageOf(options), message)
 })
 
 const unknown: [options: object, message: string][] = [
-  [{ targets: 'ws://h/' }, 'Unknown option `targets`; the nearest known one is `target`'],
-  [{ target: 'ws://h/', idleTimeOut: 1 }, 'Unknown option `idleTimeOut`; the nearest known one is `idleTimeout`'],
-  [{ target: 'ws://h/', onclose: noop }, 'Unknown option `onclose`; the nearest known one is `onClose`'],
-  [{ target: 'ws://h/', route: [] }, 'Unknown option `route`; the nearest known one is `routes`'],
-  [{ target: 'ws://h/', changeOrigin: true }, 'Unknown option `changeOrigin`; the nearest known one is '],
-  [{ routes: [{ target: 'ws://h/', Path: '/' }] }, 'Unknown option `routes[0].Path`; the nearest known one is `path`'],
-  [{ routes: [{ target: 'ws://h/', onOpen: noop }] }, 'Unknown option `routes[0].onOpen`; the nearest known one is '],
-  [JSON.parse('{"target":"ws://h/","__proto__":{}}'), 'Unknown option `__proto__`; the nearest known one is '],
-  [{ target: 'ws://h/', toString: noop }, 'Unknown option `toString`; the nearest known one is '],
+  [{ targets: 'ws://h/' }, 'Unknown option `targets`; did you mean `target`?'],
+  [{ target: 'ws://h/', idleTimeOut: 1 }, 'Unknown option `idleTimeOut`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', idelTimeout: 1 }, 'Unknown option `idelTimeout`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', IDLETIMEOUT: 1 }, 'Unknown option `IDLETIMEOUT`; did you mean `idleTimeout`?'],
+  [{ target: 'ws://h/', onclose: noop }, 'Unknown option `onclose`; did you mean `onClose`?'],
+  [{ target: 'ws://h/', route: [] }, 'Unknown option `route`; did you mean `routes`?'],
+  [{ routes: [{ target: 'ws://h/', Path: '/' }] }, 'Unknown option `routes[0].Path`; did you mean `path`?'],
 ]
 
-test('refuses an unknown key and names the nearest known one', () => {
-  for (const [options, message] of unknown) {
-    const got = messageOf(options)
-    assert.ok(got.includes(message), `${got}\n${message}`)
+test('refuses an unknown option and suggests the nearest one', () => {
+  for (const [options, message] of unknown)
+    assert.equal(messageOf(options), `WST_ERR_OPTION: An option is wrong: ${message}`)
+})
+
+test('suggests nothing if no option is near', () => {
+  for (const [name, options] of [
+    ['changeOrigin', { target: 'ws://h/', changeOrigin: true }],
+    ['ws', { target: 'ws://h/', ws: true }],
+    ['routes[0].onOpen', { routes: [{ target: 'ws://h/', onOpen: noop }] }],
+    ['__proto__', JSON.parse('{"target":"ws://h/","__proto__":{}}')],
+    ['toString', { target: 'ws://h/', toString: noop }],
+  ] as const)
+    assert.equal(messageOf(options), `WST_ERR_OPTION: An option is wrong: Unknown option \`${name}\``)
+})
+
+const offloads: [options: object, async: boolean, delay: number, threads: number][] = [
+  [{}, true, 0, 1],
+  [{ offload: true }, true, 0, 1],
+  [{ offload: false }, false, 0, 1],
+  [{ offload: {} }, true, 0, 1],
+  [{ offload: { delay: 50 } }, true, 50, 1],
+  [{ offload: { delay: 50, threads: 4 } }, true, 50, 4],
+  [{ async: false, asyncDelay: 50, threads: 4 }, false, 50, 4],
+  [{ offload: undefined, asyncDelay: 50 }, true, 50, 1],
+]
+
+test('reads `offload` as another name of async, asyncDelay and threads', () => {
+  const settingsOf = ({ async, asyncDelay, threads }: RouteSettings): unknown[] => [async, asyncDelay, threads]
+  for (const [options, ...expected] of offloads) assert.deepEqual(settingsOf(readOne(options)), expected)
+  const { routes } = read({
+    offload: { threads: 4 },
+    routes: [{ offload: false }, { offload: { delay: 5 } }, { asyncDelay: 7 }].map(own => ({
+      target: 'ws://h/',
+      ...own,
+    })),
+  })
+  assert.deepEqual(routes.map(settingsOf), [
+    [false, 0, 4],
+    [true, 5, 4],
+    [true, 7, 4],
+  ])
+})
+
+test('refuses `offload` beside the names that it replaces', () => {
+  for (const name of ['async', 'asyncDelay', 'threads']) {
+    const value = name === 'async' ? true : 1
+    const beside = `\`offload\` and \`${name}\` are two names of one setting: write one of them`
+    assert.ok(messageOf({ target: 'ws://h/', offload: true, [name]: value }).endsWith(beside))
+    const own = `\`routes[0].offload\` and \`routes[0].${name}\` are two names of one setting: write one of them`
+    assert.ok(messageOf({ routes: [{ target: 'ws://h/', offload: {}, [name]: value }] }).endsWith(own))
   }
 })
 
-test('takes the safe defaults', () => {
+test('has safe defaults', () => {
   const { upgrade, when, ...rest } = readOne({})
   assert.deepEqual(upgrade, { always: false, any: false, tokens: ['websocket'] })
   assert.deepEqual(when, [])
@@ -352,7 +401,7 @@ test('takes the safe defaults', () => {
   for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)
 })
 
-test('takes undefined for "as by default", in every option', () => {
+test('treats undefined as absent, for every option', () => {
   const names = [...Object.keys(ROUTE_OPTIONS), ...Object.keys(COMMON_OPTIONS)].filter(name => name !== 'target')
   const options = Object.fromEntries(names.map(name => [name, undefined]))
   assert.deepEqual(readOne(options), readOne({}))
@@ -361,7 +410,7 @@ test('takes undefined for "as by default", in every option', () => {
   assert.deepEqual(read(beside).routes[0], readOne({}))
 })
 
-test('takes what stands beside routes as the default of each of them', () => {
+test('uses the options beside routes as the defaults of each route', () => {
   const { routes, defaults } = read({
     idleTimeout: 5,
     fallback: false,
@@ -377,7 +426,7 @@ test('takes what stands beside routes as the default of each of them', () => {
   assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, 'x', false])
 })
 
-test('reads ANY and NONE in any case, alone or in a list of one, and false as none at all', () => {
+test('reads ANY and NONE in any case, alone or in a list of one, and false as no token', () => {
   assert.deepEqual(readOne({ upgrade: false }).upgrade, { always: false, any: false, tokens: [] })
   const any = { always: false, any: true, tokens: [] }
   const none = { always: true, any: false, tokens: [] }
@@ -407,20 +456,20 @@ test("reads trustProxy as Express's `trust proxy`", () => {
     assert.equal(trusts(trustProxy, address, hop), yes, `${trustProxy} ${address}`)
 })
 
-test('compares origins without case', () => {
+test('compares origins without regard to case', () => {
   const { allowedOrigins } = readOne({
     allowedOrigins: ['https://App.example', 'http://localhost:8080', 'http://[::1]:3000'],
   })
   assert.deepEqual([...(allowedOrigins ?? [])], ['https://app.example', 'http://localhost:8080', 'http://[::1]:3000'])
 })
 
-/** Reads alone are allowed: whatever is written to, or defined on, throws. */
+/** Freezes the value and everything in it, so that a write throws. */
 function deepFrozen<T extends object>(value: T): T {
   for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFrozen(inner)
   return value instanceof RegExp ? value : Object.freeze(value)
 }
 
-test("never touches the caller's object, a frozen one included", () => {
+test("does not change the caller's object, and accepts a frozen one", () => {
   const make = (): WsTunnelOptions => ({
     idleTimeout: 5,
     upgrade: ['websocket'],
@@ -436,7 +485,7 @@ test("never touches the caller's object, a frozen one included", () => {
   read(deepFrozen(make()))
 })
 
-test('gives settings that cannot be changed, nor by a later change of what was given', () => {
+test('returns frozen settings that a later change of the options does not affect', () => {
   const upgrade = ['websocket']
   const allowedOrigins = ['https://app.example']
   const routes = [{ target: 'ws://h/', upgrade, allowedOrigins }]

@@ -9,7 +9,7 @@ import type { ResolvedBackend } from '../../../packages/core/src/options/resolve
 const read = (member: object, more: object = {}) =>
   resolveOptions({ target: false, balancers: { x: { members: [member as MemberOptions], ...more } } }).balancers['x']
 
-test('keeps names that stand for members apart from members', () => {
+test('keeps host names to discover members by apart from members', () => {
   const resolver = new Resolver()
   const settings = read({
     url: 'wss://name.test:9000/base',
@@ -21,11 +21,11 @@ test('keeps names that stand for members apart from members', () => {
   assert.equal(named?.settings.loadFactor, 2)
   const { urlOf, ...rest } = named?.resolve ?? {}
   assert.deepEqual(rest, { type: 'A', interval: 100, timeout: 5_000, resolver, hostname: 'name.test' })
-  const { type, interval, resolver: nobody } = read({ url: 'ws://name.test', resolve: {} })?.named[0]?.resolve ?? {}
-  assert.deepEqual([type, interval, nobody], ['A+AAAA', 30_000, undefined])
+  const { type, interval, resolver: none } = read({ url: 'ws://name.test', resolve: {} })?.named[0]?.resolve ?? {}
+  assert.deepEqual([type, interval, none], ['A+AAAA', 30_000, undefined])
 })
 
-test('puts backends into the place of the name', () => {
+test('replaces the name in the URL by the backend', () => {
   const cases: [url: string, type: string, backend: ResolvedBackend, expected: string][] = [
     ['ws://name.test', 'A', { address: '10.0.0.1' }, 'ws://10.0.0.1'],
     ['wss://name.test:9000/a/b', 'A', { address: '10.0.0.1', port: 7 }, 'wss://10.0.0.1:9000/a/b'],
@@ -36,7 +36,7 @@ test('puts backends into the place of the name', () => {
     assert.equal(read({ url, resolve: { type } })?.named[0]?.resolve.urlOf(backend), expected)
 })
 
-test('gives members behind a name a routeId even where sessions are to be set', () => {
+test('needs no routeId of discovered members if sessions are set', () => {
   const stickySession = { cookie: 'ROUTE', set: true }
   assert.equal(read({ url: 'ws://name.test', resolve: {} }, { stickySession })?.named.length, 1)
   assert.throws(() => read({ url: 'ws://name.test' }, { stickySession }), { code: 'WST_ERR_OPTION' })
@@ -50,16 +50,16 @@ const wrongs: [member: object, message: RegExp][] = [
   [{ url: 'ws://name.test', resolve: { timeout: 0 } }, /resolve\.timeout` to be more than 0 ms/],
   [{ url: 'ws://name.test', resolve: { resolver: {} } }, /resolve\.resolver` to be a Resolver/],
   [{ url: 'ws://name.test', resolve: { resolver: null } }, /resolve\.resolver` to be a Resolver/],
-  [{ url: 'ws://10.0.0.1', resolve: {} }, /members\[0\]\.url` to be a URL with the name of a host/],
-  [{ url: 'ws://[::1]:80', resolve: {} }, /members\[0\]\.url` to be a URL with the name of a host/],
-  [{ url: 'unix:/s|ws://name.test', resolve: {} }, /members\[0\]\.url` to be a URL with the name of a host/],
+  [{ url: 'ws://10.0.0.1', resolve: {} }, /members\[0\]\.url` to be a URL with a host name/],
+  [{ url: 'ws://[::1]:80', resolve: {} }, /members\[0\]\.url` to be a URL with a host name/],
+  [{ url: 'unix:/s|ws://name.test', resolve: {} }, /members\[0\]\.url` to be a URL with a host name/],
   [{ url: 'ws://name.test:80', resolve: { type: 'SRV' } }, /members\[0\]\.url` to be a URL without port/],
   [{ url: 'ws://name.test', routeId: 'a', resolve: {} }, /members\[0\]\.routeId` to be absent/],
   [{ url: 'ftp://name.test', resolve: {} }, /members\[0\]\.url` to be a ws:/],
   [{ url: 'ws://name.test/#x', resolve: {} }, /members\[0\]\.url` to be a ws:/],
 ]
 
-test('says what is wrong with a name that is to be resolved, and where', () => {
+test('names the option that is wrong for a DNS lookup', () => {
   for (const [member, message] of wrongs) {
     const members = [member as MemberOptions]
     assert.throws(() => createTunnelProxy({ target: false, balancers: { x: { members } } }), {
@@ -69,7 +69,7 @@ test('says what is wrong with a name that is to be resolved, and where', () => {
   }
 })
 
-test('resolves no name that is added while it serves', () => {
+test('refuses `resolve` for a member that is added at run time', () => {
   const proxy = createTunnelProxy({ target: false, balancers: { x: { members: [] } } })
   const add = (): unknown => proxy.balancers.get('x')?.add({ url: 'ws://name.test', resolve: {} })
   assert.throws(add, { code: 'WST_ERR_OPTION', message: /members\[0\]\.resolve` to be absent/ })

@@ -158,7 +158,7 @@ const ROWS: Record<string, Row> = {
   'a target function that answers': {
     options: () => ({ target: () => ({ status: 410 }) }),
     request: { url: '/ws', headers: HANDSHAKE },
-    kind: 'answer',
+    kind: 'respond',
   },
   'no route at all': {
     options: routes(backend => ({ path: '/ws/', target: `ws://${backend}/` })),
@@ -259,7 +259,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
         assert.deepEqual([outcome.code, outcome.message], [error.code, error.message])
         assert.deepEqual(outcome.headers, error.headers)
         assert.equal(backend.seen.length, 0)
-      } else if (outcome.kind === 'answer') {
+      } else if (outcome.kind === 'respond') {
         assert.equal(got.statusCode, outcome.status)
         assert.equal(backend.seen.length, 0)
       } else {

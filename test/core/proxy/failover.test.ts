@@ -398,7 +398,7 @@ test('elects nobody for a client that left while it waited', async t => {
   assert.ok(member)
   member.status = '-D'
   await other.answer()
-  assert.equal(member.elected, 1)
+  assert.equal(member.selected, 1)
 })
 
 test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {

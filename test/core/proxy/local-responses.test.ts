@@ -55,5 +55,5 @@ for (const [what, result] of [
 
 test('explains an answer of a target function', async () => {
   const { outcome } = await explain({ target: away }, { url: '/x', headers: { host: 'h' } })
-  assert.deepEqual(outcome, { kind: 'answer', route: 0, status: 302, location: 'https://www.example/a?b' })
+  assert.deepEqual(outcome, { kind: 'respond', route: 0, status: 302, location: 'https://www.example/a?b' })
 })

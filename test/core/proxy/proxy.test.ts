@@ -52,7 +52,7 @@ test('publishes what happens to node:diagnostics_channel', async t => {
       { path: '/ok', target: `ws://${backend.address}/` },
       { path: '/bad', target: closedPortTarget },
     ],
-    onError: (error, req) => observed.push({ error, req }),
+    onError: ({ error, req }) => observed.push({ error, req }),
   })
   const client = await connectTunnel(t, gateway, '/ok')
   client.end()
@@ -182,7 +182,7 @@ test('tells onError of each failure, with the code the app gets, and of nothing 
       },
       { path: '/slash', target: closedPortTarget },
     ],
-    onError: ({ code }, { url }) => told.push([code, url]),
+    onError: ({ error, req }) => told.push([error.code, req.url]),
   })
   for (const path of ['/answered', '/refused', '/thrown', '/slash/%2F', '/nowhere']) {
     await (await connectClient(t, gateway)).send(plainRequest(path)).whole()
@@ -265,7 +265,7 @@ test('takes the mount, the url below it and a parsed body from the caller', asyn
   const opened: Tunnel[] = []
   const proxy = createTunnelProxy({
     routes: [{ path: '/a', target: `http://${backend.address}/b`, passReverse: true }],
-    onOpen: tunnel => opened.push(tunnel),
+    onOpen: ({ tunnel }) => opened.push(tunnel),
     drainTimeout: 0,
   })
   t.after(() => proxy.close())

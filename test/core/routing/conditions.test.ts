@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Condition } from '../../../packages/core/src/options/options.ts'
+import type { Condition } from '../../../packages/core/src/options/route-options.ts'
 import { compileConditions, stateless } from '../../../packages/core/src/routing/conditions.ts'
 import { requestOf } from '../../support/request.ts'
 

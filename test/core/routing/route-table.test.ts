@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Captures } from '../../../packages/core/src/backend/target.ts'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import { RequestUrl } from '../../../packages/core/src/http/path.ts'
-import { type RouteOptions, resolveOptions, type Target } from '../../../packages/core/src/options/options.ts'
+import { resolveOptions } from '../../../packages/core/src/options/options.ts'
+import type { Captures, RouteOptions, Target } from '../../../packages/core/src/options/route-options.ts'
 import type { Routing } from '../../../packages/core/src/routing/route.ts'
 import { type Match, RouteTable } from '../../../packages/core/src/routing/route-table.ts'
 import { requestOf } from '../../support/request.ts'
@@ -15,14 +15,15 @@ const tableOf = (routes: RouteOptions[]): RouteTable => new RouteTable(resolveOp
 const matchOf = (routes: RouteOptions[], url: string, lines: string[] = []): Match | null =>
   tableOf(routes).match(requestOf(lines, { url }), new RequestUrl(url))
 
-const backendOf = (routing: Routing | null | undefined) => (routing && 'worker' in routing ? routing : undefined)
+const { signal } = new AbortController()
+const backendOf = (routing: Routing | null | undefined) => (routing && 'first' in routing ? routing.first : undefined)
 
-/** `host:port path` of the destination, `false` for a route without target, `null` for no route. */
+/** `host:port path` of the candidate, `false` for a route without target, `null` for no route. */
 async function sent(routes: RouteOptions[], url: string, lines?: string[]): Promise<string | false | null> {
   const match = matchOf(routes, url, lines)
-  const destination = match && (await match.destination())
-  const backend = backendOf(destination)
-  return destination && `${backend?.worker.origin.authority} ${backend?.path}`
+  const routing = match && (await match.route.resolve(match, signal))
+  const backend = backendOf(routing)
+  return routing && `${backend?.worker.origin.authority} ${backend?.path}`
 }
 
 const A = 'ws://a/'
@@ -340,8 +341,8 @@ test('500s a target function that fails', async t => {
 test('keeps one worker for each URL that a function gives', async () => {
   const table = tableOf([{ path: '/', target: req => `ws://${req.headers['x-shard']}/` }])
   const workerOf = async (shard: string): Promise<unknown> => {
-    const destination = await table.match(requestOf([`X-Shard: ${shard}`]), new RequestUrl('/'))?.destination()
-    return backendOf(destination)?.worker
+    const match = table.match(requestOf([`X-Shard: ${shard}`]), new RequestUrl('/')) as Match
+    return backendOf(await match.route.resolve(match, signal))?.worker
   }
   assert.equal(await workerOf('a'), await workerOf('a'))
   assert.notEqual(await workerOf('a'), await workerOf('b'))
@@ -370,12 +371,12 @@ test('names the route whose path or target cannot be read', () => {
 test('lets as many in as maxTunnels says, and each place be given back once', () => {
   const match = matchOf([{ target: A, maxTunnels: 2 }], '/')
   assert.ok(match)
-  const leave = match.route.enter()
-  match.route.enter()
+  const leave = match.route.acquire()
+  match.route.acquire()
   const full = { code: 'WST_ERR_TUNNEL_LIMIT', statusCode: 503 }
-  assert.throws(() => match.route.enter(), full)
+  assert.throws(() => match.route.acquire(), full)
   leave()
   leave()
-  match.route.enter()
-  assert.throws(() => match.route.enter(), full)
+  match.route.acquire()
+  assert.throws(() => match.route.acquire(), full)
 })

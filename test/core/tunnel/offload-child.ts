@@ -12,7 +12,7 @@ const send = (message: unknown): void =>
 async function serve(target: string): Promise<void> {
   const proxy = createTunnelProxy({
     target,
-    onOpen: tunnel => {
+    onOpen: ({ tunnel }) => {
       send({ offloaded: tunnel.offloaded })
       server.close()
       if (isMainThread) process.disconnect?.()

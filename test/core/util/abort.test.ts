@@ -49,7 +49,7 @@ test('rejects with the reason if the signal is aborted before the promise settle
   const reason = new Error('over')
   controller.abort(reason)
   await assert.rejects(waiting, reason)
-  // A late rejection has no one to handle it but the race; it must not reach the process.
-  reject(new Error('late'))
+  reject(new Error('a late rejection must not reach the process'))
   await assert.rejects(unlessAborted(controller.signal, 1), reason)
+  await assert.rejects(unlessAborted(controller.signal, Promise.reject(new Error('nor this one'))), reason)
 })

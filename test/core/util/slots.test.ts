@@ -1,55 +1,55 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
-import { type Leave, Places, type WhenAborted } from '../../../packages/core/src/util/slots.ts'
+import { type Release, Slots } from '../../../packages/core/src/util/slots.ts'
 
-const never: WhenAborted = () => {}
+/** A signal that is never aborted. */
+const never = new AbortController().signal
 
-test('refuses at once where nobody waits, and has no limit at 0', () => {
-  const places = new Places(1, 0, 'ws://h/')
-  const leave = places.take(never) as Leave
-  assert.throws(() => places.take(never), { code: 'WST_ERR_TUNNEL_LIMIT', message: /maxTunnels of ws:\/\/h\/ is 1/ })
-  leave()
-  leave()
-  assert.deepEqual([places.taken, places.full], [0, false])
-  const endless = new Places(0, 0, 'ws://h/')
-  for (let i = 0; i < 100; i++) endless.take(never)
-  assert.deepEqual([endless.taken, endless.full], [100, false])
+test('refuses at once without a timeout, and has no limit at 0', () => {
+  const slots = new Slots(1, 0, 'ws://h/')
+  const release = slots.acquire(never) as Release
+  assert.throws(() => slots.acquire(never), { code: 'WST_ERR_TUNNEL_LIMIT', message: /maxTunnels of ws:\/\/h\/ is 1/ })
+  release()
+  release()
+  assert.deepEqual([slots.inUse, slots.full], [0, false])
+  const unlimited = new Slots(0, 0, 'ws://h/')
+  for (let i = 0; i < 100; i++) unlimited.acquire(never)
+  assert.deepEqual([unlimited.inUse, unlimited.full], [100, false])
 })
 
-test('gives places to those who wait, in the order in which they came', async () => {
-  const places = new Places(2, 60_000, 'ws://h/')
-  const [first, second] = [places.take(never) as Leave, places.take(never) as Leave]
+test('gives slots to the waiting in order', async () => {
+  const slots = new Slots(2, 60_000, 'ws://h/')
+  const [first, second] = [slots.acquire(never) as Release, slots.acquire(never) as Release]
   const order: string[] = []
   const waiting = ['a', 'b', 'c'].map(async name => {
-    const leave = await places.take(never)
+    const release = await slots.acquire(never)
     order.push(name)
-    return leave
+    return release
   })
-  assert.equal(places.taken, 2)
+  assert.equal(slots.inUse, 2)
   second()
   first()
   const [a] = await Promise.all(waiting.slice(0, 2))
   assert.deepEqual(order, ['a', 'b'])
-  assert.equal(places.taken, 2)
+  assert.equal(slots.inUse, 2)
   a?.()
   await waiting[2]
   assert.deepEqual(order, ['a', 'b', 'c'])
 })
 
-test('waits no longer than its patience, and no longer than whoever wanted it', async () => {
-  const places = new Places(1, 50, 'ws://h/')
-  const leave = places.take(never) as Leave
-  await assert.rejects(async () => places.take(never), { code: 'WST_ERR_TUNNEL_LIMIT' })
-  let abort: ((error: WsTunnelError) => void) | undefined
-  const waiting = places.take(callback => {
-    abort = callback
-  }) as Promise<Leave>
+test('ends a wait at the timeout, or when its signal is aborted', async () => {
+  const slots = new Slots(1, 50, 'ws://h/')
+  const release = slots.acquire(never) as Release
+  await assert.rejects(async () => slots.acquire(never), { code: 'WST_ERR_TUNNEL_LIMIT' })
+  const client = new AbortController()
+  const waiting = slots.acquire(client.signal) as Promise<Release>
   const gone = new WsTunnelError('WST_ERR_CLIENT_GONE')
-  abort?.(gone)
+  client.abort(gone)
   await assert.rejects(waiting, gone)
-  leave()
-  assert.equal(places.taken, 0, 'a place goes to nobody who has given up')
-  places.take(never)
-  assert.equal(places.taken, 1)
+  await assert.rejects(async () => slots.acquire(client.signal), gone, 'the signal was aborted before')
+  release()
+  assert.equal(slots.inUse, 0, 'an aborted wait gets no slot')
+  slots.acquire(never)
+  assert.equal(slots.inUse, 1)
 })

@@ -1,144 +1,86 @@
 import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
-import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import { WsTunnelError } from '../errors.ts'
+import type { InterimResponse } from '../http/response-head.ts'
+import { roundTripError, timeoutError } from './backend-error.ts'
 
-/** Interim answers accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
-const MAX_INTERIM_ANSWERS = 10
+/** Interim responses that are accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
+const MAX_INTERIM_RESPONSES = 10
 
-/** How long a worker may take. */
+/** How long a backend may take, ms; 0 is no limit. */
 export interface Limits {
+  /** TCP and TLS connect. */
   readonly connectTimeout: number
+  /** From the request to the head of its response. */
   readonly handshakeTimeout: number
-  /** ms of both that have passed. @default 0 */
+  /** How much of both has passed before. @default 0 */
   readonly spent?: number
 }
 
-/** An interim answer (1xx) on its way. */
-export interface InterimAnswer {
-  readonly statusCode: number
-  readonly statusMessage: string
-  readonly rawHeaders: string[]
-}
-
 /**
- * Puts the time limits on a request, hands on its interim answers and names its failure. Upgrades and plain HTTP share it.
+ * Applies the time limits to a request of Node, relays its interim responses and reports its failure. Upgrades and plain
+ * requests share it.
  *
- * @returns `progress`, to be called while a body is on its way: the time for an answer counts from there.
+ * @returns `progress`, to be called while a body is sent: the time for the response counts from the last call.
  */
 export function watchRequest(
   request: ClientRequest,
   { connectTimeout, handshakeTimeout, spent = 0 }: Limits,
-  onInterim: (answer: InterimAnswer) => void,
+  onInterim: (response: InterimResponse) => void,
   onFailure: (error: WsTunnelError) => void,
 ): { progress: () => void } {
   let connected = false
-  const give = (ms: number): NodeJS.Timeout | undefined =>
-    ms === 0 ? undefined : setTimeout(() => request.destroy(late(connected, ms)), Math.max(0, ms - spent))
+  const startTimer = (ms: number): NodeJS.Timeout | undefined =>
+    ms === 0 ? undefined : setTimeout(() => request.destroy(timeoutError(connected, ms)), Math.max(0, ms - spent))
 
-  const answerTimer = give(handshakeTimeout)
+  const responseTimer = startTimer(handshakeTimeout)
   let connectTimer: NodeJS.Timeout | undefined
   const socketOnConnect = (): void => {
     connected = true
     clearTimeout(connectTimer)
   }
-  const settled = (): void => {
-    clearTimeout(answerTimer)
+  const stopTimers = (): void => {
+    clearTimeout(responseTimer)
     clearTimeout(connectTimer)
   }
 
   const watchSocket = (socket: Socket): void => {
     if (socket.connecting) {
-      connectTimer = give(connectTimeout)
+      connectTimer = startTimer(connectTimeout)
       socket.once('encrypted' in socket ? 'secureConnect' : 'connect', socketOnConnect)
     } else socketOnConnect()
   }
   if (request.socket) watchSocket(request.socket)
   else request.on('socket', watchSocket)
 
-  let answered = false
-  const requestOnAnswer = (): void => {
-    answered = true
-    settled()
+  let responded = false
+  const requestOnResponse = (): void => {
+    responded = true
+    stopTimers()
   }
   const fail = (error: WsTunnelError): void => {
-    settled()
-    if (!answered) onFailure(error)
+    stopTimers()
+    if (!responded) onFailure(error)
   }
 
   let interim = 0
   request.on('information', info => {
-    if (++interim <= MAX_INTERIM_ANSWERS) onInterim(info)
+    if (++interim <= MAX_INTERIM_RESPONSES) onInterim(info)
     else {
-      // What stands behind it in the same packet is still parsed: the failure must be known before an answer is.
-      const error = new WsTunnelError('WST_ERR_BAD_ANSWER', {
-        detail: `more than ${MAX_INTERIM_ANSWERS} interim answers`,
+      // Node still parses the rest of the same packet, so the failure is reported before a final response can be.
+      const error = new WsTunnelError('WST_ERR_BAD_RESPONSE', {
+        detail: `more than ${MAX_INTERIM_RESPONSES} interim responses`,
       })
       fail(error)
       request.destroy(error)
     }
   })
-  request.on('response', requestOnAnswer)
-  request.on('upgrade', requestOnAnswer)
+  request.on('response', requestOnResponse)
+  request.on('upgrade', requestOnResponse)
   request.on('close', () => {
-    if (!answered) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
+    if (!responded) fail(new WsTunnelError('WST_ERR_NO_RESPONSE'))
   })
-  // Before the listener of whoever made the request: what it does must find the failure named.
-  request.prependListener('error', error => fail(tripError(error, connected, request.protocol === 'https:')))
-  return { progress: () => void answerTimer?.refresh() }
-}
-
-/** A time is over: one in which nothing of the request could be sent is another failure than one without an answer. */
-export function late(connected: boolean, ms: number): WsTunnelError {
-  const code = connected ? 'WST_ERR_HANDSHAKE_TIMEOUT' : 'WST_ERR_CONNECT_TIMEOUT'
-  return new WsTunnelError(code, { detail: `${ms} ms` })
-}
-
-const CONNECT_CODES = new Set([
-  'ECONNREFUSED',
-  'ENOENT',
-  'EACCES',
-  'EPERM',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'EMFILE',
-  'ENFILE',
-  'ENOTSOCK',
-  'EAGAIN',
-])
-
-type NodeError = Error & { code?: string; syscall?: string }
-
-function codeOf({ code = '', syscall }: NodeError): WsTunnelErrorCode {
-  if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return 'WST_ERR_DNS'
-  if (code === 'ETIMEDOUT') return 'WST_ERR_CONNECT_TIMEOUT'
-  if (syscall === 'connect' || CONNECT_CODES.has(code)) return 'WST_ERR_CONNECT'
-  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_ANSWER'
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_ANSWER'
-  if (/^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|ERR_OSSL|INVALID_)/.test(code))
-    return 'WST_ERR_TLS'
-  return 'WST_ERR_NO_ANSWER'
-}
-
-const named = (error: NodeError, code: WsTunnelErrorCode): WsTunnelError =>
-  new WsTunnelError(code, { detail: error.code ?? error.message, cause: error })
-
-/** Node's error as one of ours. */
-export function backendError(error: NodeError): WsTunnelError {
-  return error instanceof WsTunnelError ? error : named(error, codeOf(error))
-}
-
-/**
- * Node's error of a request as one of ours: whether another backend may have the request depends on it.
- *
- * @param connected TCP and TLS stood: the request was sent, and the network may say of it what it says of a connection
- * @param secure before that it was TLS which broke off
- */
-export function tripError(error: NodeError, connected: boolean, secure: boolean): WsTunnelError {
-  if (error instanceof WsTunnelError) return error
-  const code = codeOf(error)
-  if (connected && (code === 'WST_ERR_CONNECT' || code === 'WST_ERR_CONNECT_TIMEOUT'))
-    return named(error, 'WST_ERR_NO_ANSWER')
-  if (!connected && secure && code === 'WST_ERR_NO_ANSWER') return named(error, 'WST_ERR_TLS')
-  return named(error, code)
+  // Runs before the listener of the request's owner, which must find the failure reported.
+  request.prependListener('error', error => fail(roundTripError(error, connected, request.protocol === 'https:')))
+  return { progress: () => void responseTimer?.refresh() }
 }

@@ -1,91 +1,68 @@
 import { channel } from 'node:diagnostics_channel'
 import { NamedWorker } from '../backend/named-worker.ts'
 import { parseTarget, type TargetTemplate } from '../backend/target.ts'
-import { checkMemberChanges, type MemberChanges, type MemberSettings } from '../options/balancer-options.ts'
+import type { Health, Member, MemberChanges, MemberSettings, MemberState } from '../options/balancer-options.ts'
+import type { HealthMessage, MemberMessage } from '../options/events.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
-import type { RouteSettings } from '../options/options.ts'
+import { checkMemberChanges } from '../options/read-balancer.ts'
+import type { RouteSettings } from '../options/route-options.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
-import type { Leave, Places, WhenAborted } from '../util/slots.ts'
+import type { Release, Slots } from '../util/slots.ts'
 
-/** What has changed of a member, as the channel `ws-tunnel:member` tells it. */
-export interface MemberMessage {
-  readonly member: Member
-  /** Letters. */
-  readonly before: string
-  /** Letters. */
-  readonly after: string
-  /** Its letters, other settings of it, or whether it is a member of its balancer. */
-  readonly change: 'status' | 'settings' | 'added' | 'removed'
-}
+/** A letter of a member's status, in Apache's order. */
+type StatusLetter = 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I' | 'C'
 
-/** What checks found out about a member. */
-export interface Health {
-  /** The last one passed. */
-  readonly ok: boolean
-  /** What the last one heard, or why it failed. */
-  readonly detail: string
-  /** When it ended, ms since the epoch. */
-  readonly checkedAt: number
-  /** ms it took. */
-  readonly duration: number
-  /** Since when they have all gone the same way, ms since the epoch. */
-  readonly since: number
-}
+const LETTERS: readonly StatusLetter[] = ['D', 'S', 'E', 'H', 'R', 'N', 'I', 'C']
 
-/** A check of a member, as the channel `ws-tunnel:health` tells it. */
-export interface HealthMessage {
-  readonly member: Member
-  readonly health: Health
-}
+/** The state that each letter stands for; of several, the first. */
+const STATES: readonly (readonly [StatusLetter, MemberState])[] = [
+  ['S', 'stopped'],
+  ['D', 'disabled'],
+  ['E', 'error'],
+  ['C', 'failing'],
+  ['N', 'draining'],
+  ['H', 'standby'],
+  ['R', 'spare'],
+]
 
-const changed = channel('ws-tunnel:member')
-const checked = channel('ws-tunnel:health')
+const memberChannel = channel('ws-tunnel:member')
+const healthChannel = channel('ws-tunnel:health')
 
-/** One backend of a balancer, with what it was asked so far (BalancerMember). */
-export class Member {
+/** One backend of a balancer, its state and its counters. */
+export class BalancerMember implements Member {
   readonly url: string
   readonly template: TargetTemplate
   readonly #worker: NamedWorker
-  /** The name sessions know it by (route=). */
   readonly routeId: string | undefined
-  /** Where its sessions go while it is not usable (redirect=). */
   readonly redirect: string | undefined
-  /** 1-100 (loadfactor=). */
   readonly loadFactor: number
-  /** 0-99 (lbset=). */
   readonly lbSet: number
-  /** ms (retry=). */
   readonly retry: number
   readonly #slowStart: number
-  #backSince = Number.NEGATIVE_INFINITY
-  /** How it is checked; `undefined` for not at all. */
+  #warmSince = Number.NEGATIVE_INFINITY
   readonly healthCheck: HealthCheckSettings | undefined
   #health: Health | undefined
   #passes = 0
   #fails = 0
   readonly #letters: Set<string>
-  /** On a clock that nobody sets back: it would stay out for as long. */
+  /** On the monotonic clock: a wall clock that is set back would keep the member out for longer. */
   #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
   readonly #tunnels = new LinkedSet<Tunnel>()
-  readonly #whenIdle: (() => void)[] = []
-  /** Balance of what it got and what is its due. httpd: `lbstatus`. */
+  readonly #idleListeners: (() => void)[] = []
   lbStatus = 0
-  /** How often it was chosen. */
-  elected = 0
-  /** Requests and tunnels under way. */
+  selected = 0
   busy = 0
-  /** How often it was taken out. */
   failures = 0
 
-  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a URL that is none. */
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for a malformed URL. */
   constructor(settings: MemberSettings, where: string) {
     this.url = settings.url
-    const read = (url: string): TargetTemplate => parseTarget(url, { groups: false, params: [] }, `${where}.url`)
-    const { origin, ...template } = read(settings.named ?? settings.url)
-    const address = settings.named === undefined ? {} : { address: read(settings.url).origin.host }
+    const parse = (url: string): TargetTemplate => parseTarget(url, { groups: false, params: [] }, `${where}.url`)
+    const { origin, ...template } = parse(settings.named ?? settings.url)
+    const address = settings.named === undefined ? {} : { address: parse(settings.url).origin.host }
     this.template = { ...template, origin: { ...origin, ...address } }
     this.#worker = new NamedWorker(settings)
     this.routeId = settings.routeId
@@ -98,27 +75,40 @@ export class Member {
     this.#letters = lettersOf(settings.status, [])
   }
 
-  /** Letters of its state, in Apache's order; what is set is read with `+` and `-` like the option. */
   get status(): string {
-    return [...'DSEHRNIC'].filter(letter => this.#letters.has(letter)).join('')
+    return LETTERS.filter(letter => this.#letters.has(letter)).join('')
   }
 
-  /** @throws {WsTunnelError} `WST_ERR_OPTION` for other letters. */
   set status(text: string) {
     checkMemberChanges(this.url, { status: text })
     const after = lettersOf(text, this.#letters)
     if (after.has('E') && !this.is('E')) this.#failedAt = performance.now()
-    this.#become(() => {
+    this.#update(() => {
       this.#letters.clear()
       for (const letter of after) this.#letters.add(letter)
     })
   }
 
-  /**
-   * Changes what may change while it serves; where something is wrong, nothing.
-   *
-   * @throws {WsTunnelError} `WST_ERR_OPTION`
-   */
+  get state(): MemberState {
+    return STATES.find(([letter]) => this.is(letter))?.[1] ?? 'usable'
+  }
+
+  drain(): void {
+    this.status = '+N-DS'
+  }
+
+  disable(): void {
+    this.status = '+D'
+  }
+
+  enable(): void {
+    this.status = '-DSNH'
+  }
+
+  standby(): void {
+    this.status = '+H-DSN'
+  }
+
   change(changes: MemberChanges): void {
     checkMemberChanges(this.url, changes)
     const { status, routeId = this.routeId, redirect = this.redirect } = changes
@@ -126,143 +116,144 @@ export class Member {
     const settings = { routeId: routeId || undefined, redirect: redirect || undefined, loadFactor, lbSet, retry }
     const differs = Object.entries(settings).some(([name, value]) => this[name as keyof typeof settings] !== value)
     Object.assign(this, settings)
-    if (differs) this.tell('settings')
+    if (differs) this.publish('settings')
     if (status !== undefined) this.status = status
   }
 
-  is(letter: 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I' | 'C'): boolean {
+  is(letter: StatusLetter): boolean {
     return this.#letters.has(letter)
   }
 
-  /** It may be asked. httpd: PROXY_WORKER_IS_USABLE. */
   get usable(): boolean {
     return !(this.is('D') || this.is('S') || this.is('E') || this.is('C'))
   }
 
-  /** New requests come to it. */
-  get welcome(): boolean {
+  get available(): boolean {
     return this.usable && !this.is('N')
   }
 
-  /** How much of its factor counts, above 0 to 1: less for `slowStart` ms after it came or came back. */
+  /** The share of its load factor that applies, above 0 to 1: it grows over `slowStart` ms after the member was added or recovered. */
   get warmth(): number {
-    const since = performance.now() - this.#backSince
+    const since = performance.now() - this.#warmSince
     return since >= this.#slowStart ? 1 : Math.max(since, 1) / this.#slowStart
   }
 
-  /** It has just come. */
+  /** Starts its slow start. */
   warmUp(): void {
-    this.#backSince = performance.now()
+    this.#warmSince = performance.now()
   }
 
-  /** Brings it back when its time is over, which for one with `I` it always is. httpd: ap_proxy_retry_worker. */
+  /**
+   * Clears an error when `retry` has passed; with letter I, at once. httpd: ap_proxy_retry_worker.
+   *
+   * @param force Clears it in any case.
+   */
   recover(force = false): void {
     if (!this.is('E')) return
     const due = !this.is('S') && (this.is('I') || performance.now() > this.#failedAt + this.retry)
-    if (force || due) this.#become(() => this.#letters.delete('E'))
+    if (force || due) this.#update(() => this.#letters.delete('E'))
   }
 
-  /** Takes it out for `retry`; errors of one with `I` are ignored. */
+  /** Takes it out for `retry` ms, unless letter I ignores errors. */
   fail(): void {
     if (this.is('I')) return
     this.failures++
     this.#failedAt = performance.now()
-    this.#become(() => this.#letters.add('E'))
+    this.#update(() => this.#letters.add('E'))
   }
 
-  /** What the last checks said; `undefined` before the first. */
   get health(): Health | undefined {
     return this.#health
   }
 
   /**
-   * What a check found out. Checks that pass bring a member back that is in error, too; they do not take back what failed
-   * before. httpd: hc_check.
+   * Records the result of a health check. Checks that pass also clear an error. They do not reset the count of failed checks. httpd: hc_check.
    */
-  checked({ ok, detail, duration }: Pick<Health, 'ok' | 'detail' | 'duration'>): void {
+  recordCheck({ ok, detail, duration }: Pick<Health, 'ok' | 'detail' | 'duration'>): void {
     const checkedAt = Date.now()
     const since = this.#health?.ok === ok ? this.#health.since : checkedAt
     this.#health = { ok, detail, checkedAt, duration, since }
-    if (checked.hasSubscribers) checked.publish({ member: this, health: this.#health } satisfies HealthMessage)
+    if (healthChannel.hasSubscribers)
+      healthChannel.publish({ member: this, health: this.#health } satisfies HealthMessage)
     const { passes = 1, fails = 1 } = this.healthCheck ?? {}
     if (this.is('C') || this.is('E')) {
       if (!ok || ++this.#passes < passes) return
       this.#passes = 0
-      this.#become(() => {
+      this.#update(() => {
         this.#letters.delete('C')
         this.#letters.delete('E')
       })
     } else if (!ok && ++this.#fails >= fails) {
       this.#fails = 0
-      this.#become(() => this.#letters.add('C'))
+      this.#update(() => this.#letters.add('C'))
     }
   }
 
-  #become(change: () => void): void {
+  #update(change: () => void): void {
     const before = this.status
-    const { welcome } = this
+    const { available } = this
     change()
     const after = this.status
-    if (!welcome && this.welcome) this.warmUp()
-    if (before !== after) this.tell('status', before)
+    if (!available && this.available) this.warmUp()
+    if (before !== after) this.publish('status', before)
   }
 
-  /** Publishes a change, on the channel `ws-tunnel:member`. */
-  tell(change: MemberMessage['change'], before: string = this.status): void {
-    if (!changed.hasSubscribers) return
-    changed.publish({ member: this, before, after: this.status, change } satisfies MemberMessage)
+  /** Publishes a change on the channel `ws-tunnel:member`. */
+  publish(change: MemberMessage['change'], before: string = this.status): void {
+    if (!memberChannel.hasSubscribers) return
+    memberChannel.publish({ member: this, before, after: this.status, change } satisfies MemberMessage)
   }
 
-  /** The route's settings with its own over them. */
+  /** The settings of the route, overridden by those of the member. */
   settings(route: RouteSettings): RouteSettings {
     return this.#worker.settings(route)
   }
 
-  /** Its places for tunnels. */
-  get places(): Places {
-    return this.#worker.places
+  /** Its slots for tunnels. */
+  get slots(): Slots {
+    return this.#worker.slots
   }
 
-  /** It is busy until the function that is given back is called. */
-  enter(): Leave {
+  /** Counts it as busy until the returned function is called. */
+  enter(): Release {
     this.busy++
     let inside = true
     return () => {
       if (inside) this.busy--
       inside = false
-      if (this.busy === 0) for (const call of this.#whenIdle.splice(0)) call()
+      if (this.busy === 0) for (const listener of this.#idleListeners.splice(0)) listener()
     }
   }
 
-  /** Calls once when no request and no tunnel is under way. */
-  whenIdle(call: () => void): void {
-    if (this.busy === 0) call()
-    else this.#whenIdle.push(call)
+  /** Calls the listener once, when no request and no tunnel is in progress. */
+  whenIdle(listener: () => void): void {
+    if (this.busy === 0) listener()
+    else this.#idleListeners.push(listener)
   }
 
   /**
-   * The same for a tunnel, which takes one of its places.
+   * Acquires a slot for a tunnel and counts the member as busy, both until the returned function is called.
    *
-   * @returns a promise only where it waits for a place.
+   * @param signal Ends the wait for a slot; the promise then rejects with its reason.
+   * @returns a promise only if it waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enterTunnel(whenAborted: WhenAborted): Leave | Promise<Leave> {
-    const place = this.places.take(whenAborted)
+  enterTunnel(signal: AbortSignal): Release | Promise<Release> {
+    const slot = this.slots.acquire(signal)
     const leave = this.enter()
-    const both = (giveBack: Leave): Leave => {
+    const both = (release: Release): Release => {
       return () => {
-        giveBack()
+        release()
         leave()
       }
     }
-    if (!(place instanceof Promise)) return both(place)
-    return place.then(both, error => {
+    if (!(slot instanceof Promise)) return both(slot)
+    return slot.then(both, error => {
       leave()
       throw error
     })
   }
 
-  /** Bytes for the backend; those of open tunnels are among them, where there are many as they were in the last 50 ms. */
   get bytesSent(): number {
     return this.#traffic.sent
   }
@@ -271,16 +262,16 @@ export class Member {
     return this.#traffic.received
   }
 
-  /** Its open tunnels. */
   get tunnels(): ReadonlySet<Tunnel> {
     return this.#tunnels
   }
 
+  /** Adds the bytes of a plain request. */
   count(sent: number, received: number): void {
     this.#traffic.add(sent, received)
   }
 
-  /** Counts a tunnel's bytes while it lives, and after. */
+  /** Counts the bytes of a tunnel, during its life and after its end. */
   async carry(tunnel: Tunnel): Promise<void> {
     this.#tunnels.add(tunnel)
     await this.#traffic.follow(tunnel)
@@ -288,7 +279,7 @@ export class Member {
   }
 }
 
-/** httpd: ap_proxy_set_wstatus: each letter is set, or cleared after `-`. */
+/** The letters after a text with `+` and `-` is applied to those before. httpd: ap_proxy_set_wstatus. */
 function lettersOf(text: string, before: Iterable<string>): Set<string> {
   const letters = new Set(before)
   let sign = '+'

@@ -1,100 +1,94 @@
 import { createHash } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
 import type { NamedMembers } from '../options/balancer-options.ts'
+import type { ResolveMessage } from '../options/events.ts'
 import type { ResolvedBackend } from '../options/resolve-options.ts'
-import type { Balancer } from './balancer.ts'
-import type { Member } from './balancer-member.ts'
-import { NameQuestion } from './dns-lookup.ts'
+import type { BalancerMember } from './balancer-member.ts'
+import { DnsLookup } from './dns-lookup.ts'
+import type { LoadBalancer } from './load-balancer.ts'
 
-/** A name of members was asked for, as the channel `ws-tunnel:resolve` tells it. */
-export interface ResolveMessage {
-  readonly balancer: Balancer
-  readonly hostname: string
-  /** URLs of the members it stands for from now on; after a failure those that were known. */
-  readonly urls: readonly string[]
-  /** Why there is no answer. */
-  readonly error: Error | undefined
-}
+const resolveChannel = channel('ws-tunnel:resolve')
 
-const resolved = channel('ws-tunnel:resolve')
-
-/** By how much of it an interval may be shorter. */
+/** The part of an interval by which it may be shorter. */
 const JITTER = 0.1
 
-/** Letters that keep everybody from one who is to go. */
+/** Letters of a member whose record is gone: it gets no requests, not even those of its sessions. */
 const LEAVING = ['N', 'D'] as const
 
-/** What a record makes of a member. */
-interface Place {
+/** What a record says about a member. */
+interface Entry {
   readonly url: string
   readonly loadFactor: number
   readonly lbSet: number
 }
 
 interface Known {
-  readonly member: Member
-  place: Place
-  /** Letters that it has because its record is gone; `undefined` while that is there. */
+  readonly member: BalancerMember
+  entry: Entry
+  /** Letters that were set because its record is gone; `undefined` while the record is there. */
   leaving: readonly string[] | undefined
 }
 
-/** Keeps the members of a balancer that stand behind a name: new ones join, those that are gone drain and leave. */
-export class ResolvedMembers {
-  readonly #balancer: Balancer
+/**
+ * Keeps the members that a host name resolves to. Members of new records are added; members whose record is gone are drained, and removed
+ * when they are idle.
+ */
+export class DiscoveredMembers {
+  readonly #balancer: LoadBalancer
   readonly #named: NamedMembers
-  readonly #question: NameQuestion
+  readonly #lookup: DnsLookup
   readonly #known = new Map<string, Known>()
   readonly #first = Promise.withResolvers<void>()
   #timer: NodeJS.Timeout
-  #answered = false
+  #succeeded = false
   #stopped = false
 
-  constructor(balancer: Balancer, named: NamedMembers) {
+  constructor(balancer: LoadBalancer, named: NamedMembers) {
     this.#balancer = balancer
     this.#named = named
-    this.#question = new NameQuestion(named.resolve)
+    this.#lookup = new DnsLookup(named.resolve)
     balancer.expect(this.#first.promise)
-    this.#timer = setTimeout(() => void this.#turn(), 0).unref()
+    this.#timer = setTimeout(() => void this.#update(), 0).unref()
   }
 
-  /** What is known stays as it is. */
+  /** Ends the lookups. The members stay as they are. */
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
-    this.#question.cancel()
+    this.#lookup.cancel()
     this.#first.resolve()
   }
 
-  async #turn(): Promise<void> {
+  async #update(): Promise<void> {
     const { hostname, interval } = this.#named.resolve
     let error: Error | undefined
     try {
-      const backends = await this.#question.ask()
-      if (!this.#stopped) this.#follow(backends)
+      const backends = await this.#lookup.run()
+      if (!this.#stopped) this.#apply(backends)
     } catch (cause) {
       error = cause as Error
     }
     this.#first.resolve()
     if (this.#stopped) return
-    if (resolved.hasSubscribers) {
+    if (resolveChannel.hasSubscribers) {
       const urls = [...this.#known.values()].filter(({ leaving }) => !leaving).map(({ member }) => member.url)
-      resolved.publish({ balancer: this.#balancer, hostname, urls, error } satisfies ResolveMessage)
+      resolveChannel.publish({ balancer: this.#balancer, hostname, urls, error } satisfies ResolveMessage)
     }
-    this.#timer = setTimeout(() => void this.#turn(), interval * (1 - Math.random() * JITTER)).unref()
+    this.#timer = setTimeout(() => void this.#update(), interval * (1 - Math.random() * JITTER)).unref()
   }
 
-  #follow(backends: readonly ResolvedBackend[]): void {
-    const places = new Map(this.#placesOf(backends).map(place => [place.url, place]))
-    for (const [url, known] of this.#known) if (!places.has(url)) this.#drain(url, known)
-    for (const [url, place] of places) {
+  #apply(backends: readonly ResolvedBackend[]): void {
+    const entries = new Map(this.#entriesOf(backends).map(entry => [entry.url, entry]))
+    for (const [url, known] of this.#known) if (!entries.has(url)) this.#drain(url, known)
+    for (const [url, entry] of entries) {
       const known = this.#known.get(url)
-      if (known === undefined) this.#join(place)
-      else this.#keep(known, place)
+      if (known === undefined) this.#add(entry)
+      else this.#refresh(known, entry)
     }
-    this.#answered = true
+    this.#succeeded = true
   }
 
-  #placesOf(backends: readonly ResolvedBackend[]): Place[] {
+  #entriesOf(backends: readonly ResolvedBackend[]): Entry[] {
     const { resolve, settings } = this.#named
     const priorities = [...new Set(backends.map(({ priority = 0 }) => priority))].toSorted((a, b) => a - b)
     return backends.map(backend => {
@@ -110,24 +104,24 @@ export class ResolvedMembers {
     })
   }
 
-  #join(place: Place): void {
+  #add(entry: Entry): void {
     const { settings, resolve } = this.#named
-    // Sessions find it in every process, and after a restart.
-    const routeId = createHash('sha256').update(place.url).digest('hex').slice(0, 12)
+    // Derived from the URL, so that sessions find the member in every process and after a restart.
+    const routeId = createHash('sha256').update(entry.url).digest('hex').slice(0, 12)
     const named = resolve.type === 'SRV' ? undefined : settings.url
-    const member = this.#balancer.join({ ...settings, ...place, routeId, named }, this.#answered)
-    if (member !== undefined) this.#known.set(place.url, { member, place, leaving: undefined })
+    const member = this.#balancer.join({ ...settings, ...entry, routeId, named }, this.#succeeded)
+    if (member !== undefined) this.#known.set(entry.url, { member, entry, leaving: undefined })
   }
 
-  /** Its record says something new, or has come back; what an operator has changed stays as it is otherwise. */
-  #keep(known: Known, place: Place): void {
+  /** Applies what has changed in the record, or that it is back. Other changes of an operator stay. */
+  #refresh(known: Known, entry: Entry): void {
     const { member, leaving = [] } = known
     known.leaving = undefined
     if (leaving.length > 0) member.status = leaving.map(letter => `-${letter}`).join('')
-    const { loadFactor, lbSet } = place
-    if (loadFactor !== known.place.loadFactor) member.change({ loadFactor })
-    if (lbSet !== known.place.lbSet) member.change({ lbSet })
-    known.place = place
+    const { loadFactor, lbSet } = entry
+    if (loadFactor !== known.entry.loadFactor) member.change({ loadFactor })
+    if (lbSet !== known.entry.lbSet) member.change({ lbSet })
+    known.entry = entry
   }
 
   #drain(url: string, known: Known): void {

@@ -2,18 +2,18 @@ import type { IncomingMessage } from 'node:http'
 import proxyAddress from 'proxy-addr'
 import { headerValue } from '../http/header-list.ts'
 import type { HashOptions } from '../options/balancer-options.ts'
-import type { Member } from './balancer-member.ts'
+import type { BalancerMember } from './balancer-member.ts'
 import type { Comparison } from './lb-methods.ts'
 import { cookieValue } from './sticky-sessions.ts'
 
-/** Which peers may say for whom they speak. */
+/** Whether a peer is trusted to name the address of its client. */
 export type Trusts = (address: string, hop: number) => boolean
 
 /**
- * What of a request is hashed.
+ * The text of a request that is hashed.
  *
- * @param url path and query for the balancer
- * @returns `undefined` where the request has nothing of the kind.
+ * @param url Path and query for the balancer.
+ * @returns `undefined` if the request has no such text.
  */
 export function hashKey(by: HashOptions, req: IncomingMessage, url: string, trusts: Trusts): string | undefined {
   switch (by.hash) {
@@ -29,29 +29,29 @@ export function hashKey(by: HashOptions, req: IncomingMessage, url: string, trus
 }
 
 /**
- * Rendezvous hashing: every member draws a number for the key, and the highest wins. A member that comes or goes moves its
- * own keys alone, and a share follows its factor.
+ * Rendezvous hashing: each member gets a number for the key, and the highest wins. If a member is added or removed, only its own keys move.
+ * The share of keys is proportional to the load factor.
  */
 export function hashing(key: string): Comparison {
   let highest = 0
   return {
     isBetter: (member, best) => {
-      const drawn = draw(member, key)
-      if (best !== undefined && drawn <= highest) return false
-      highest = drawn
+      const own = weight(member, key)
+      if (best !== undefined && own <= highest) return false
+      highest = own
       return true
     },
-    chosen: () => {},
+    onSelect: () => {},
   }
 }
 
-/** With `u` evenly spread, `w / -ln(u)` is highest for each `w` as often as its share of all of them. */
-function draw(member: Member, key: string): number {
+/** If `u` is uniform in (0, 1), `factor / -ln(u)` is the highest with a probability proportional to `factor`. */
+function weight(member: BalancerMember, key: string): number {
   const u = (hash32(`${member.url} ${key}`) + 0.5) / 2 ** 32
   return member.loadFactor / -Math.log(u)
 }
 
-/** FNV-1a, its bits spread once more, for the last characters of a key reach too few of them. */
+/** FNV-1a with a final mix, because the last characters of a key affect too few of its bits. */
 function hash32(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)

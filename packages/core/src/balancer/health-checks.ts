@@ -1,112 +1,112 @@
 import { Worker } from '../backend/worker.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
-import type { Balancer } from './balancer.ts'
-import type { Member } from './balancer-member.ts'
+import type { Settings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { BalancerMember } from './balancer-member.ts'
 import { probe } from './health-probe.ts'
+import type { LoadBalancer } from './load-balancer.ts'
 
-/** Checks under way at a time. httpd: HC_THREADPOOL_SIZE. */
+/** Maximum of checks in progress. httpd: HC_THREADPOOL_SIZE. */
 const MAX_CHECKS = 16
 
-/** The first check of a member comes within so many ms, for members that came together not all at once. */
+/** The first check of a member starts within this time, ms, so that members added together are not checked all at once. */
 const FIRST = 1_000
 
-/** By how much of it an interval may be shorter. */
+/** The part of an interval by which it may be shorter. */
 const JITTER = 0.1
 
-/** Checks the members of balancers, those that come later too, until it is closed (mod_proxy_hcheck). */
+/** Checks the members of balancers, also those that are added later, until it is closed (mod_proxy_hcheck). */
 export class HealthChecks {
-  readonly #checks = new Map<Member, MemberCheck>()
-  readonly #places = new Places(MAX_CHECKS)
+  readonly #checks = new Map<BalancerMember, MemberCheck>()
+  readonly #limit = new ConcurrencyLimit(MAX_CHECKS)
   readonly #stops: (() => void)[]
 
-  constructor(settings: Settings, balancers: ReadonlyMap<string, Balancer>) {
+  constructor(settings: Settings, balancers: ReadonlyMap<string, LoadBalancer>) {
     this.#stops = Array.from(balancers.values(), balancer => {
       const route = routeTo(balancer.name, settings)
       return balancer.watch({ joined: member => this.#start(member, route), left: member => this.#stop(member) })
     })
   }
 
-  #start(member: Member, route: RouteSettings): void {
+  #start(member: BalancerMember, route: RouteSettings): void {
     const { healthCheck } = member
-    if (healthCheck !== undefined) this.#checks.set(member, new MemberCheck(member, healthCheck, route, this.#places))
+    if (healthCheck !== undefined) this.#checks.set(member, new MemberCheck(member, healthCheck, route, this.#limit))
   }
 
-  #stop(member: Member): void {
+  #stop(member: BalancerMember): void {
     this.#checks.get(member)?.stop()
     this.#checks.delete(member)
   }
 
-  /** No check begins any more, and those under way end with their connections. */
+  /** Starts no further check, and ends those in progress with their connections. */
   close(): void {
     for (const stop of this.#stops.splice(0)) stop()
     for (const member of this.#checks.keys()) this.#stop(member)
   }
 }
 
-/** Members are connected to as the first route does that names their balancer, or as is said beside the routes. */
+/** The settings of the first route whose target is the balancer, or else those beside the routes. */
 function routeTo(name: string, { routes, defaults }: Settings): RouteSettings {
-  const named = ({ target }: RouteSettings): boolean =>
+  const leadsToIt = ({ target }: RouteSettings): boolean =>
     typeof target === 'string' && /^balancer:\/\/([^/?]*)/i.exec(target)?.[1]?.toLowerCase() === name
-  return routes.find(named) ?? defaults
+  return routes.find(leadsToIt) ?? defaults
 }
 
-/** Checks one member time and again, never twice at a time. */
+/** Checks one member repeatedly, one check at a time. */
 class MemberCheck {
-  readonly #member: Member
+  readonly #member: BalancerMember
   readonly #check: HealthCheckSettings
   readonly #settings: RouteSettings
   readonly #worker: Worker
-  readonly #places: Places
-  /** Of the check under way. */
-  #asking: AbortController | undefined
+  readonly #limit: ConcurrencyLimit
+  /** Ends the check in progress. */
+  #controller: AbortController | undefined
   #stopped = false
   #timer: NodeJS.Timeout | undefined
   #due = 0
 
-  constructor(member: Member, check: HealthCheckSettings, route: RouteSettings, places: Places) {
+  constructor(member: BalancerMember, check: HealthCheckSettings, route: RouteSettings, limit: ConcurrencyLimit) {
     this.#member = member
     this.#check = check
     this.#settings = member.settings(route)
     this.#worker = new Worker(member.template.origin, this.#settings)
-    this.#places = places
-    this.#plan(Math.random() * Math.min(FIRST, check.interval))
+    this.#limit = limit
+    this.#schedule(Math.random() * Math.min(FIRST, check.interval))
   }
 
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
-    this.#asking?.abort()
+    this.#controller?.abort()
   }
 
-  #plan(ms: number): void {
+  #schedule(ms: number): void {
     this.#due = performance.now() + ms
-    this.#timer = setTimeout(() => void this.#turn(), ms).unref()
+    this.#timer = setTimeout(() => void this.#timerOnDue(), ms).unref()
   }
 
-  async #turn(): Promise<void> {
+  async #timerOnDue(): Promise<void> {
     const { interval } = this.#check
-    // A process that was stopped for a while finds every check due at once.
+    // In a process that was suspended for a while, all checks are due at once.
     if (performance.now() - this.#due > interval) {
-      this.#plan(Math.random() * interval)
+      this.#schedule(Math.random() * interval)
       return
     }
-    if (!this.#member.is('S')) await this.#places.within(() => this.#ask())
-    if (!this.#stopped) this.#plan(interval * (1 - Math.random() * JITTER))
+    if (!this.#member.is('S')) await this.#limit.run(() => this.#run())
+    if (!this.#stopped) this.#schedule(interval * (1 - Math.random() * JITTER))
   }
 
-  async #ask(): Promise<void> {
+  async #run(): Promise<void> {
     if (this.#stopped) return
-    this.#asking = new AbortController()
+    this.#controller = new AbortController()
     const { connectTimeout } = this.#settings
     const startedAt = performance.now()
-    const order = { worker: this.#worker, check: this.#check, path: this.#path, connectTimeout }
-    const asked = probe(order, this.#asking.signal)
-    const [ok, detail] = await asked.then(
-      said => [true, said] as const,
+    const job = { worker: this.#worker, check: this.#check, path: this.#path, connectTimeout }
+    const [ok, detail] = await probe(job, this.#controller.signal).then(
+      text => [true, text] as const,
       (error: Error) => [false, error.message] as const,
     )
-    if (!this.#stopped) this.#member.checked({ ok, detail, duration: performance.now() - startedAt })
+    if (!this.#stopped) this.#member.recordCheck({ ok, detail, duration: performance.now() - startedAt })
   }
 
   get #path(): string {
@@ -117,22 +117,22 @@ class MemberCheck {
   }
 }
 
-/** A number of places; who finds none waits in turn. */
-class Places {
+/** Runs a limited number of functions at a time; further ones wait in order. */
+class ConcurrencyLimit {
   #free: number
-  readonly #waiting: (() => void)[] = []
+  readonly #queue: (() => void)[] = []
 
-  constructor(count: number) {
-    this.#free = count
+  constructor(max: number) {
+    this.#free = max
   }
 
-  async within(call: () => Promise<void>): Promise<void> {
+  async run(call: () => Promise<void>): Promise<void> {
     if (this.#free > 0) this.#free--
-    else await new Promise<void>(resolve => this.#waiting.push(resolve))
+    else await new Promise<void>(resolve => this.#queue.push(resolve))
     try {
       await call()
     } finally {
-      const next = this.#waiting.shift()
+      const next = this.#queue.shift()
       if (next === undefined) this.#free++
       else next()
     }

@@ -1,61 +1,62 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { backendError, type Limits } from '../backend/request-limits.ts'
-import { type Answer, roundTrip } from '../backend/round-trip.ts'
+import { backendError } from '../backend/backend-error.ts'
+import { type BackendResponse, nodeRoundTrip } from '../backend/node-round-trip.ts'
+import type { Limits } from '../backend/request-limits.ts'
 import type { Worker } from '../backend/worker.ts'
-import { checkSwitch } from '../client/request-checks.ts'
-import type { Ask } from '../http/request-head.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import { checkSwitch } from '../http/upgrade.ts'
 import { show } from '../options/checks.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 
-/** Bytes of a body that a check looks at. */
+/** Bytes of a body that a check reads. */
 const MAX_BODY = 65_536
 
-/** ms that a backend has to answer the end of a WebSocket. */
-const GOODBYE = 1_000
+/** How long a backend may take to respond to a Close frame, ms. */
+const CLOSE_TIMEOUT = 1_000
 
-/** Whom to ask, and for what. */
+/** What to check, and how. */
 export interface Probe {
   readonly worker: Worker
   readonly check: HealthCheckSettings
   /** Path and query. */
   readonly path: string
-  /** ms; 0 is never. */
+  /** ms; 0 is no limit. */
   readonly connectTimeout: number
 }
 
-/** An answer has come, and it is not a good one. */
-class BadAnswer extends Error {}
+/** The backend responded, but not as expected. */
+class BadResponse extends Error {}
 
 /**
- * Asks a backend once, on a connection of its own, whether it is well. httpd: hc_check_tcp, hc_check_http.
+ * Checks a backend once, on a separate connection. httpd: hc_check_tcp, hc_check_http.
  *
- * @param closing ends it at once, and its connection.
- * @returns what it said, in words.
- * @throws {Error} that says in words why it is not well.
+ * @param closing Ends the check and its connection at once.
+ * @returns the result in words.
+ * @throws {Error} whose message says why the check failed.
  */
 export async function probe({ worker, check, path, connectTimeout }: Probe, closing: AbortSignal): Promise<string> {
   const { method, timeout } = check
   const limits = { connectTimeout: Math.min(connectTimeout || timeout, timeout), handshakeTimeout: timeout }
   const late = new AbortController()
-  // One of AbortSignal.timeout would run on after the check.
+  // Not AbortSignal.timeout: its timer would continue after the check.
   const timer = setTimeout(() => late.abort(), method === 'TCP' ? limits.connectTimeout : timeout)
   const end = AbortSignal.any([closing, late.signal])
   try {
-    if (method === 'TCP') return await connects(worker, end)
-    if (method === 'WEBSOCKET') return await opensWebSocket(worker, path, limits, end)
-    return await answers(worker, path, limits, check, end)
+    if (method === 'TCP') return await checkConnect(worker, end)
+    if (method === 'WEBSOCKET') return await checkWebSocket(worker, path, limits, end)
+    return await checkResponse(worker, path, limits, check, end)
   } catch (error) {
-    if (late.signal.aborted) throw new Error(`not done after ${timeout} ms`)
-    throw error instanceof BadAnswer ? error : backendError(error as Error)
+    if (late.signal.aborted) throw new Error(`not finished after ${timeout} ms`)
+    throw error instanceof BadResponse ? error : backendError(error as Error)
   } finally {
     clearTimeout(timer)
   }
 }
 
-async function connects({ connectOptions }: Worker, signal: AbortSignal): Promise<string> {
+async function checkConnect({ connectOptions }: Worker, signal: AbortSignal): Promise<string> {
   const { host = '', port = 0, socketPath, lookup } = connectOptions
   const socket = connect(
     socketPath === undefined ? { host, port, signal, ...(lookup && { lookup }) } : { path: socketPath, signal },
@@ -68,7 +69,7 @@ async function connects({ connectOptions }: Worker, signal: AbortSignal): Promis
   }
 }
 
-async function answers(
+async function checkResponse(
   worker: Worker,
   path: string,
   limits: Limits,
@@ -76,29 +77,29 @@ async function answers(
   signal: AbortSignal,
 ): Promise<string> {
   const verb = method.replace('11', '')
-  const ask = { method: verb, path: verb === 'OPTIONS' ? '*' : path, headers: ['Host', worker.origin.authority] }
-  const answer = await send(worker, ask, limits, signal, method === verb)
-  if (answer.switched) {
-    answer.socket.destroy()
-    throw new BadAnswer('status 101, and nobody asked for a switch')
+  const request = { method: verb, path: verb === 'OPTIONS' ? '*' : path, headers: ['Host', worker.origin.authority] }
+  const result = await send(worker, request, limits, signal, method === verb)
+  if (result.switched) {
+    result.socket.destroy()
+    throw new BadResponse('status 101 without a request to switch')
   }
-  const { response } = answer
+  const { response } = result
   const { statusCode = 0, headers } = response
   const body = verb === 'GET' ? await bodyOf(response) : ''
   response.destroy()
   if (expect === undefined) {
-    if (statusCode < 200 || statusCode > 399) throw new BadAnswer(`status ${statusCode}`)
+    if (statusCode < 200 || statusCode > 399) throw new BadResponse(`status ${statusCode}`)
     return `status ${statusCode}`
   }
   let verdict: unknown
   try {
     verdict = expect({ statusCode, headers, body })
   } catch (error) {
-    throw new BadAnswer(`expect threw ${String(error)}`)
+    throw new BadResponse(`expect threw ${String(error)}`)
   }
-  // The promise of an async function would be a yes to everything.
-  if (typeof verdict !== 'boolean') throw new BadAnswer(`expect gave ${show(verdict)}, neither true nor false`)
-  if (!verdict) throw new BadAnswer(`status ${statusCode}, not as expected`)
+  // A promise, as an async function returns it, would count as true for every response.
+  if (typeof verdict !== 'boolean') throw new BadResponse(`expect returned ${show(verdict)}, expected true or false`)
+  if (!verdict) throw new BadResponse(`status ${statusCode}, not as expected`)
   return `status ${statusCode}, as expected`
 }
 
@@ -114,23 +115,23 @@ async function bodyOf(response: IncomingMessage): Promise<string> {
 }
 
 /** RFC 6455 4.1, 7.1. */
-async function opensWebSocket(worker: Worker, path: string, limits: Limits, signal: AbortSignal): Promise<string> {
+async function checkWebSocket(worker: Worker, path: string, limits: Limits, signal: AbortSignal): Promise<string> {
   const key = randomBytes(16).toString('base64')
   const fields = { Host: worker.origin.authority, Upgrade: 'websocket', Connection: 'Upgrade' }
   const headers = [...Object.entries(fields).flat(), 'Sec-WebSocket-Key', key, 'Sec-WebSocket-Version', '13']
-  const answer = await send(worker, { method: 'GET', path, headers }, limits, signal, false)
-  if (!answer.switched) {
-    answer.response.destroy()
-    throw new BadAnswer(`status ${answer.response.statusCode} instead of 101`)
+  const result = await send(worker, { method: 'GET', path, headers }, limits, signal, false)
+  if (!result.switched) {
+    result.response.destroy()
+    throw new BadResponse(`status ${result.response.statusCode} instead of 101`)
   }
-  const { socket, response } = answer
+  const { socket, response } = result
   try {
     checkSwitch(response, 'websocket', key)
   } catch (error) {
     socket.destroy()
     throw error
   }
-  await sayGoodbye(socket, signal)
+  await closeWebSocket(socket, signal)
   return 'WebSocket opened'
 }
 
@@ -140,12 +141,12 @@ function closeFrame(): Buffer {
   return Buffer.from([0x88, 0x82, a, b, c, d, a ^ 0x03, b ^ 0xe8])
 }
 
-/** The one who answers a Close ends the connection; one that does not is not waited for long. */
-function sayGoodbye(socket: Socket, signal: AbortSignal): Promise<void> {
+/** Sends a Close frame. The connection ends with the Close frame of the backend, or after a short time without one. */
+function closeWebSocket(socket: Socket, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     const end = (): void => void socket.destroy()
     signal.addEventListener('abort', end)
-    socket.setTimeout(GOODBYE, end)
+    socket.setTimeout(CLOSE_TIMEOUT, end)
     socket.once('end', end)
     socket.once('close', () => {
       signal.removeEventListener('abort', end)
@@ -156,21 +157,21 @@ function sayGoodbye(socket: Socket, signal: AbortSignal): Promise<void> {
   })
 }
 
-function send(worker: Worker, ask: Ask, limits: Limits, signal: AbortSignal, inHttp10: boolean): Promise<Answer> {
-  let request: ClientRequest | undefined
-  const abort = (): void => void request?.destroy(signal.reason as Error)
-  signal.addEventListener('abort', abort, { once: true })
-  return roundTrip(worker, ask, limits, {
-    interim: () => {},
-    started: sent => {
-      request = sent
-      if (inHttp10) sent.once('socket', speakHttp10)
-    },
+function send(
+  worker: Worker,
+  request: RequestHead,
+  limits: Limits,
+  signal: AbortSignal,
+  inHttp10: boolean,
+): Promise<BackendResponse> {
+  const options = { limits, signal, onInterim: () => {} }
+  return nodeRoundTrip(worker, request, options, worker.connectOptions, sent => {
+    if (inHttp10) sent.once('socket', useHttp10)
   })
 }
 
-/** Node writes requests of HTTP/1.1 only, and their head at once. */
-function speakHttp10(socket: Socket): void {
+/** Makes the next request on the socket one of HTTP/1.0. Node only writes HTTP/1.1, and writes the head in one piece. */
+function useHttp10(socket: Socket): void {
   const write = socket.write
   socket.write = ((head: string | Buffer, ...rest: unknown[]) => {
     socket.write = write

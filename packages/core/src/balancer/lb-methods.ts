@@ -1,17 +1,18 @@
-import type { Member } from './balancer-member.ts'
+import type { BalancerMember } from './balancer-member.ts'
 
-/** Whether a member is better than the best so far; asked once for each that comes into question, in order. */
+/** Compares the candidates of one selection. */
 export interface Comparison {
-  isBetter(member: Member, best: Member | undefined): boolean
-  /** The one that was chosen. */
-  chosen(member: Member): void
+  /** Whether a candidate is better than the best one so far. Called once for each candidate, in order. */
+  isBetter(member: BalancerMember, best: BalancerMember | undefined): boolean
+  /** Called with the selected member. */
+  onSelect(member: BalancerMember): void
 }
 
-/** httpd's factors are whole hundredths; that of a member that has just come back grows to the whole. */
-const factor = ({ loadFactor, warmth }: Member): number => Math.max(1, Math.round(loadFactor * warmth * 100))
+/** The load factor in hundredths, as httpd counts; during a slow start only a part of it applies. */
+const factor = ({ loadFactor, warmth }: BalancerMember): number => Math.max(1, Math.round(loadFactor * warmth * 100))
 
-/** Everybody's account grows by its factor, that of the chosen one falls by all of them together. */
-function accounting(better: (member: Member, best: Member) => boolean): Comparison {
+/** The `lbStatus` of each candidate grows by its factor; that of the selected one falls by the sum of all factors. */
+function accounting(better: (member: BalancerMember, best: BalancerMember) => boolean): Comparison {
   let total = 0
   return {
     isBetter: (member, best) => {
@@ -19,7 +20,7 @@ function accounting(better: (member: Member, best: Member) => boolean): Comparis
       total += factor(member)
       return best === undefined || better(member, best)
     },
-    chosen: member => {
+    onSelect: member => {
       member.lbStatus -= total
     },
   }
@@ -34,34 +35,34 @@ const bybusyness = (): Comparison =>
     (member, best) => member.busy < best.busy || (member.busy === best.busy && member.lbStatus > best.lbStatus),
   )
 
-/** The fewest open tunnels for its factor; by requests among equals, as short requests leave no trace. */
+/** The fewest open tunnels relative to the factor. Equal members are compared by requests, because short requests leave no open tunnel. */
 const leasttunnels = (): Comparison => {
-  const load = (member: Member): number => (member.places.taken + 1) / factor(member)
+  const load = (member: BalancerMember): number => (member.slots.inUse + 1) / factor(member)
   return accounting(
     (member, best) => load(member) < load(best) || (load(member) === load(best) && member.lbStatus > best.lbStatus),
   )
 }
 
-/** httpd: mod_lbmethod_bytraffic, in whole numbers. */
+/** httpd: mod_lbmethod_bytraffic, in integer arithmetic. */
 const bytraffic = (): Comparison => {
-  const traffic = (member: Member): number =>
+  const traffic = (member: BalancerMember): number =>
     Math.floor(member.bytesSent / factor(member)) + Math.floor(member.bytesReceived / factor(member))
   return {
     isBetter: (member, best) => best === undefined || traffic(member) < traffic(best),
-    chosen: () => {},
+    onSelect: () => {},
   }
 }
 
-/** The methods of mod_proxy_balancer by their names, and one of ours; each call is one election. */
+/** The methods of mod_proxy_balancer, and `leasttunnels`. Each call makes the comparison of one selection. */
 export const LB_METHODS = { byrequests, bytraffic, bybusyness, leasttunnels } as const
 
-/** A session's member was taken: all others get nearer to their turn. httpd: proxy_balancer_pre_request. */
-export function accountForSession(members: readonly Member[], taken: Member): void {
+/** Accounts for a member that its session selected: the other members become due sooner. httpd: proxy_balancer_pre_request. */
+export function accountForSession(members: readonly BalancerMember[], selected: BalancerMember): void {
   let total = 0
   for (const member of members) {
     if (!member.usable) continue
     member.lbStatus += factor(member)
     total += factor(member)
   }
-  taken.lbStatus -= total
+  selected.lbStatus -= total
 }

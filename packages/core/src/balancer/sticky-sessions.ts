@@ -3,9 +3,9 @@ import { headerValue } from '../http/header-list.ts'
 import type { RequestSession, StickySettings } from '../options/balancer-options.ts'
 
 /**
- * The `routeId` that a request names: the parameter in path or query first, then the cookie. httpd: find_session_route.
+ * The session that a request names: by the parameter in path or query, or else by the cookie. httpd: find_session_route.
  *
- * @param url path and query for the balancer
+ * @param url Path and query for the balancer.
  */
 export function sessionOf(sticky: StickySettings, url: string, req: IncomingMessage): RequestSession {
   const parameter = pathParameter(url, sticky)
@@ -21,7 +21,7 @@ function routeIn(value: string, separator: string | false): string | undefined {
   return at === -1 ? undefined : value.slice(at + 1) || undefined
 }
 
-/** The Set-Cookie that makes a session stick to a member (RFC 6265 4.1); `undefined` where that is not asked for. */
+/** The Set-Cookie that makes a session stick to a member (RFC 6265 4.1); `undefined` if the option `set` is off. */
 export function sessionCookie(sticky: StickySettings, routeId: string, encrypted: boolean): string | undefined {
   const { cookie, separator, set } = sticky
   if (set === undefined) return undefined
@@ -40,12 +40,12 @@ export function sessionCookie(sticky: StickySettings, routeId: string, encrypted
 
 const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const
 
-/** The first `name=` anywhere, whatever stands before it. httpd: get_path_param. */
+/** The value behind the first `name=` in the URL, whatever precedes it. httpd: get_path_param. */
 function pathParameter(url: string, { path, semicolonEnds }: StickySettings): string | undefined {
   const ends = semicolonEnds ? /[;?&]/ : /[?&]/
   for (let at = url.indexOf(path); at !== -1; at = url.indexOf(path, at + 1)) {
     const rest = url.slice(at + path.length)
-    // httpd's tokenizer passes over delimiters that stand first.
+    // httpd's tokenizer skips leading delimiters.
     if (rest.length > 1 && rest.startsWith('='))
       return rest
         .slice(1)
@@ -55,7 +55,7 @@ function pathParameter(url: string, { path, semicolonEnds }: StickySettings): st
   return undefined
 }
 
-/** httpd: get_cookie_param. */
+/** The value of a cookie. httpd: get_cookie_param. */
 export function cookieValue(cookies: string, name: string): string | undefined {
   for (let at = cookies.indexOf(name); at !== -1; at = cookies.indexOf(name, at + 1)) {
     if (at > 0 && !/[;,\s]/.test(cookies[at - 1] as string)) continue

@@ -5,42 +5,44 @@ import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
-import { SwitchedAnswer } from './switched-response.ts'
+import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 
-/** Most bytes a client may send ahead of the 101 before its socket is read no further. */
+/** Bytes a client may send ahead of the 101 before its socket is paused. */
 const MAX_EARLY_BYTES = 65_536
 
-/** A client's connection between its upgrade request and the 101. */
+/** The client's connection between an upgrade request and its response. */
 export class PendingUpgrade {
   readonly socket: Socket
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #unwire: (() => void) | undefined
   readonly #paused: PausedProbe
-  readonly #aborted = Promise.withResolvers<never>()
-  #abortedBy: WsTunnelError | undefined
+  readonly #onGone: () => void
   #early: Buffer[] = []
   #earlyBytes = 0
+  #isHeld = true
 
   /**
-   * Takes the client's socket in hand, in the same turn in which the request was handed over: a request that came
-   * without `upgrade` event loses the bytes that come before.
+   * Takes the client's socket. It must be called in the same turn in which the request was handed over: a request that
+   * came without an `upgrade` event loses the bytes that arrive before.
+   *
+   * @param onGone is called when the client leaves.
    */
-  constructor(req: IncomingMessage, res: ServerResponse) {
+  constructor(req: IncomingMessage, res: ServerResponse, onGone: () => void) {
     const { socket, head, unwire } = arrivedUpgrade(req) ?? takeOver(res)
     this.socket = socket
     this.#req = req
     this.#res = res
+    this.#onGone = onGone
     this.#unwire = unwire
     this.#paused = new PausedProbe(socket)
-    this.#aborted.promise.catch(() => {})
-    // A stream that may not stay half open would answer the client's FIN with its own.
+    // Without this the stream answers the client's FIN with its own.
     socket.allowHalfOpen = true
     res.shouldKeepAlive = false
-    if (socket.destroyed || socket.readableEnded) this.#clientOnGone()
-    socket.on('end', this.#clientOnGone)
-    socket.on('close', this.#clientOnGone)
+    if (socket.destroyed || socket.readableEnded) onGone()
+    socket.on('end', onGone)
+    socket.on('close', onGone)
     socket.on('data', this.#clientOnData)
     socket.resume()
     if (head.length > 0) this.#clientOnData(head)
@@ -54,34 +56,9 @@ export class PendingUpgrade {
     this.#paused.start()
   }
 
-  readonly #clientOnGone = (): void => this.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
-
-  /** Gives the upgrade up; the first reason counts. */
-  abort(error: WsTunnelError): void {
-    this.#abortedBy ??= error
-    this.#aborted.reject(this.#abortedBy)
-  }
-
-  /** Waits for something, but no longer than the client does. */
-  async unlessAborted<T>(wanted: T | Promise<T>): Promise<T> {
-    const value = wanted instanceof Promise ? await Promise.race([wanted, this.#aborted.promise]) : wanted
-    this.check()
-    return value
-  }
-
-  /** Throws the reason if the upgrade was given up. */
-  check(): void {
-    if (this.#abortedBy !== undefined) throw this.#abortedBy
-  }
-
-  /** Calls back with the reason when the upgrade is given up. */
-  whenAborted(callback: (error: WsTunnelError) => void): void {
-    this.#aborted.promise.catch(callback)
-  }
-
-  /** Hands the upgrade back untouched, with the bytes that came meanwhile: the next handler may take it. */
-  release(): void {
-    this.#letGo()
+  /** Hands the upgrade back untouched, with the bytes that arrived meanwhile: the next handler may take it. */
+  handBack(): void {
+    this.#detach()
     this.socket.pause()
     setArrivedUpgrade(this.#req, {
       socket: this.socket,
@@ -90,11 +67,12 @@ export class PendingUpgrade {
     })
   }
 
-  /** Reads on without keeping anything: the answer is no 101, and early bytes end with the connection. */
+  /** For a response that is no 101: the client's socket is read on, and what it sends is dropped. */
   refuse(): void {
-    this.#letGo()
+    if (!this.#isHeld) return
+    this.#detach()
     this.#early = []
-    // As Node does for a request: who ends the connection does not wait for the answer.
+    // As Node does for a request: a client that ends the connection does not wait for the response.
     this.socket.on('end', () => {
       if (!this.#res.writableFinished) this.#res.destroy()
     })
@@ -102,44 +80,45 @@ export class PendingUpgrade {
   }
 
   /**
-   * Writes the 101 with what earlier middleware put on `res`, then takes the socket from it. The caller must attach its
-   * own `data` listener in the same turn.
+   * Writes the 101 with the fields that earlier middleware set on `res`, then takes the socket from it. The caller must
+   * attach its own `data` listener in the same turn.
    *
-   * @returns the bytes the client sent ahead of it, and {@link TunnelEnds.detach}.
+   * @returns the bytes that the client sent ahead of it, and {@link TunnelEnds.detach}.
    */
   switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'detach'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
     res.flushHeaders()
-    this.#letGo()
-    const detach = this.#unwire && this.#takeFromAnswer(this.#unwire)
-    spend(res, this.socket)
+    this.#detach()
+    const detach = this.#unwire && this.#takeFromResponse(this.#unwire)
+    neutralize(res, this.socket)
     return { clientHead: this.#early, detach }
   }
 
-  /** Not done to the socket of a plain request: without an unfinished answer Node's server would sweep it as idle. */
-  #takeFromAnswer(unwire: () => void): TunnelEnds['detach'] {
+  /** Not done to the socket of a plain request: without an unfinished response Node's server would close it as idle. */
+  #takeFromResponse(unwire: () => void): TunnelEnds['detach'] {
     this.#res.detachSocket(this.socket)
     unwire()
-    const { close } = new SwitchedAnswer(this.#res)
+    const { close } = new SwitchedResponse(this.#res)
     this.socket.on('close', close)
     return detacher(this.socket, close)
   }
 
-  /** The socket, if {@link switch} will say how to take it from its answer. */
-  get leavable(): Socket | undefined {
+  /** The socket, if {@link switch} can take it from its response. */
+  get detachableSocket(): Socket | undefined {
     return this.#unwire && this.socket
   }
 
-  #letGo(): void {
+  #detach(): void {
+    this.#isHeld = false
     this.#paused.stop()
     this.socket.off('data', this.#clientOnData)
-    this.socket.off('end', this.#clientOnGone)
-    this.socket.off('close', this.#clientOnGone)
+    this.socket.off('end', this.#onGone)
+    this.socket.off('close', this.#onGone)
   }
 }
 
-/** Outside of the class, so that a tunnel that waits to leave JavaScript does not hold the whole upgrade. */
+/** Module-level: a tunnel that waits to be offloaded must not retain the whole upgrade. */
 function detacher(socket: Socket, close: () => void): TunnelEnds['detach'] {
   return () => {
     socket.off('close', close)
@@ -147,15 +126,17 @@ function detacher(socket: Socket, close: () => void): TunnelEnds['detach'] {
   }
 }
 
-/** Takes the socket of a plain request from Node's HTTP server; a `data` listener makes the parser let go of it. */
+/** Takes the socket of a plain request from Node's HTTP server. A `data` listener makes the parser release it. */
 function takeOver(res: ServerResponse): ArrivedUpgrade {
   const { socket } = res
   if (socket === null) {
-    throw new WsTunnelError('WST_ERR_BAD_HANDSHAKE', { detail: 'an upgrade cannot stand behind an unanswered request' })
+    throw new WsTunnelError('WST_ERR_BAD_HANDSHAKE', {
+      detail: 'an earlier request of the connection has no response yet',
+    })
   }
-  // The socket of a simulated request (light-my-request) carries nothing.
+  // The socket of a simulated request (light-my-request) carries no bytes.
   if (typeof socket.resume !== 'function')
-    throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: 'no real socket' })
+    throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: 'the request has no real socket' })
   for (const event of ['data', 'end', 'timeout', 'drain', 'error']) socket.removeAllListeners(event)
   socket.on('error', ignore)
   socket.on('drain', () => {
@@ -166,28 +147,28 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
 }
 
 /**
- * After the switch the response has no say: a late `end`, `write` or `destroy` by other middleware, or finalhandler's
- * `req.socket.destroy()`, must not touch the tunnel.
+ * After the switch the response must not touch the tunnel: a late `end`, `write` or `destroy` by other middleware, and
+ * finalhandler's `req.socket.destroy()`, do nothing.
  */
-function spend(res: ServerResponse, socket: Socket): void {
-  // Functions of all answers: one made for this answer alone would keep it from being collected with the young.
-  res.end = itself
-  res.destroy = itself
-  res.write = taken
+function neutralize(res: ServerResponse, socket: Socket): void {
+  // Functions that all responses share: a closure would keep its response from being collected with the young generation.
+  res.end = returnThis
+  res.destroy = returnThis
+  res.write = returnTrue
   res.on('error', ignore)
-  ;(res.req as { socket: Socket }).socket = new Proxy(socket, SPENT)
+  ;(res.req as { socket: Socket }).socket = new Proxy(socket, INERT)
 }
 
-function itself(this: ServerResponse): ServerResponse {
+function returnThis(this: ServerResponse): ServerResponse {
   return this
 }
 
-const taken = (): boolean => true
+const returnTrue = (): boolean => true
 
 const ignore = (): void => {}
 
-/** A view, for an object made from the socket would turn it into a prototype, which V8 makes slow for every byte to come. */
-const SPENT: ProxyHandler<Socket> = {
+/** A proxy, because `Object.create(socket)` would turn the socket into a prototype, which V8 makes slow for each byte to come. */
+const INERT: ProxyHandler<Socket> = {
   get(socket, key) {
     if (key === 'destroy' || key === 'end') return () => socket
     const value: unknown = Reflect.get(socket, key)

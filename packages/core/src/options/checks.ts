@@ -1,14 +1,11 @@
+import { distance } from 'fastest-levenshtein'
 import { WsTunnelError } from '../errors.ts'
+import { UPGRADE_TOKEN } from '../http/token.ts'
 
-/** Longest delay a Node timer can count; longer ones would fire at once. */
+/** The longest delay of a Node timer, ms. A timer with a longer one would fire at once. */
 export const MAX_DELAY: number = 2 ** 31 - 1
 
-/** A header name (RFC 9110 5.1). */
-export const TCHAR: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-/** A protocol, or a protocol and its version (RFC 9110 7.8). */
-export const UPGRADE_TOKEN: RegExp = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
-
-/** A value as an error message shows it. */
+/** A value as it is shown in an error message. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return `${JSON.stringify(value)} (string)`
   if (value === null || value === undefined) return String(value)
@@ -18,10 +15,12 @@ export function show(value: unknown): string {
   return `${String(value)} (${typeof value})`
 }
 
+/** The error for an option with a wrong value. */
 export function wrong(where: string, expected: string, value: unknown): WsTunnelError {
   return new WsTunnelError('WST_ERR_OPTION', { detail: `Expected \`${where}\` to be ${expected}, got ${show(value)}` })
 }
 
+/** Checks the value of an option. Throws `WST_ERR_OPTION`; `where` is the name of the option. */
 export type Check = (where: string, value: unknown) => void
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -61,16 +60,6 @@ export const textMap: Check = (where, value) => {
     if (typeof text !== 'string') throw wrong(`${where}[${JSON.stringify(key)}]`, 'a string', text)
   }
 }
-/** The `upgrade` option, read. */
-export interface UpgradeSetting {
-  /** NONE: the check is omitted and the tunnel always happens. */
-  readonly always: boolean
-  /** ANY: whatever token the client asks for. */
-  readonly any: boolean
-  /** Tokens allowed by name, lower-case. */
-  readonly tokens: readonly string[]
-}
-
 export const upgrade: Check = (where, value) => {
   if (value === false) return
   const tokens = typeof value === 'string' ? [value] : value
@@ -82,42 +71,36 @@ export const upgrade: Check = (where, value) => {
       throw wrong(where, 'made of upgrade tokens such as "websocket" (RFC 9110 7.8)', token)
     }
     if (tokens.length > 1 && /^(any|none)$/i.test(token)) {
-      throw wrong(where, `a list of plain tokens ('${token}' stands alone)`, value)
+      throw wrong(where, `a list without '${token}', which must be the only value`, value)
     }
   }
 }
-/** The option whose check `upgrade` is. */
-export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
-  if (value === false) return { always: false, any: false, tokens: [] }
-  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
-  const always = tokens[0] === 'none'
-  const any = tokens[0] === 'any'
-  return { always, any, tokens: always || any ? [] : tokens }
+/**
+ * The known name that is nearest to a misspelt one, without regard to case.
+ *
+ * @returns `undefined` if more than two fifths of the letters differ.
+ */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const limit = Math.max(1, Math.floor(name.length * 0.4))
+  const distances = known.map(each => [distance(name.toLowerCase(), each.toLowerCase()), each] as const)
+  const [least, nearest] = distances.toSorted(([a], [b]) => a - b)[0] ?? []
+  return least !== undefined && least <= limit ? nearest : undefined
 }
 
-/** How many single-letter edits turn one word into the other. */
-export function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, swap))
-    }
-    row = next
-  }
-  return row[b.length] as number
-}
-
-export function unknownKey(where: string, key: string, known: string[]): WsTunnelError {
-  const nearest = known.toSorted((a, b) => distance(key, a) - distance(key, b))[0] as string
-  const name = where === '' ? key : `${where}.${key}`
+export function unknownKey(where: string, key: string, known: readonly string[]): WsTunnelError {
+  const nearest = nearestName(key, known)
+  const hint = nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
   return new WsTunnelError('WST_ERR_OPTION', {
-    detail: `Unknown option \`${name}\`; the nearest known one is \`${nearest}\``,
+    detail: `Unknown option \`${where === '' ? key : `${where}.${key}`}\`${hint}`,
   })
 }
 
-/** Checks every key that is present and gives back those that are not `undefined`. */
+/**
+ * Checks every key of an object.
+ *
+ * @returns a copy without the keys that are `undefined`.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for an unknown key or a wrong value.
+ */
 export function checked(where: string, options: object, checks: Record<string, Check>): Record<string, unknown> {
   const present: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(options)) {
@@ -128,4 +111,13 @@ export function checked(where: string, options: object, checks: Record<string, C
     present[key] = value
   }
   return present
+}
+
+/** The options, with the default of each one that is absent or `undefined`. */
+export function withDefaults<Defaults extends object, Options extends object>(
+  defaults: Defaults,
+  options: Options,
+): Options & { [Key in keyof Defaults & keyof Options]-?: Exclude<Options[Key], undefined> } {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  return { ...defaults, ...given } as never
 }

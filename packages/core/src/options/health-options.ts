@@ -1,45 +1,44 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type Check, callback, checked, duration, isRecord, oneOf, wrong } from './checks.ts'
+import { type Check, callback, checked, duration, isRecord, oneOf, withDefaults, wrong } from './checks.ts'
+import { DEFAULTS } from './defaults.ts'
 
-/** What a check does (hcmethod=). `OPTIONS`, `HEAD` and `GET` ask in HTTP/1.0, those with `11` in HTTP/1.1. */
+/** What a check does (hcmethod=). `OPTIONS`, `HEAD` and `GET` send an HTTP/1.0 request, those with `11` an HTTP/1.1 request. */
 export type HealthMethod = 'TCP' | 'OPTIONS' | 'HEAD' | 'GET' | 'OPTIONS11' | 'HEAD11' | 'GET11' | 'WEBSOCKET'
 
-/** What a member answered to a check. */
+/** The response of a member to a check. */
 export interface HealthAnswer {
   readonly statusCode: number
-  /** Names in lower case. */
+  /** With names in lower case. */
   readonly headers: IncomingHttpHeaders
-  /** As UTF-8; the first 64 KiB. */
+  /** The first 64 KiB, decoded as UTF-8. Empty unless the method is `GET` or `GET11`. */
   readonly body: string
 }
 
-/** How the members of a balancer are asked, time and again, whether they are well (mod_proxy_hcheck). */
+/** How the members of a balancer are checked in the background (mod_proxy_hcheck). */
 export interface HealthCheckOptions {
-  /** `TCP` connects; `WEBSOCKET` opens a WebSocket and closes it; the others send a request (hcmethod=). */
+  /** `TCP` connects, `WEBSOCKET` opens a WebSocket and closes it, the others send a request (hcmethod=). */
   method: HealthMethod
-  /** From the end of one check to the next, ms, at least 100; up to a tenth less, so that checks do not meet (hcinterval=). @default 30000 */
+  /** Time from the end of one check to the next, ms, at least 100. It is randomly up to a tenth shorter, so that checks do not coincide (hcinterval=). @default 30000 */
   interval?: number
-  /** A check that takes longer has failed, ms. @default 5000, and not more than `interval` */
+  /** A check fails after this time, ms. @default 5000, or `interval` if that is less */
   timeout?: number
-  /** Checks that must pass before a member that is out comes back (hcpasses=). @default 1 */
+  /** Number of passed checks after which a member in error or failing is usable again (hcpasses=). @default 1 */
   passes?: number
-  /** Failed checks that take a member out; one that passes between them does not count against them (hcfails=). @default 1 */
+  /** Number of failed checks after which a member is failing; a passed check in between does not reset the count (hcfails=). @default 1 */
   fails?: number
-  /** Path and query, put behind the path of the member's `url` as a route's `join` says (hcuri=). @default that path alone */
+  /** Path and query, appended to the path of the member's `url` according to the route's `join` (hcuri=). @default that path alone */
   uri?: string
-  /** Whether an answer is a good one (hcexpr=); a throw is a no. @default a status from 200 to 399 is */
-  expect?: (answer: HealthAnswer) => boolean
+  /** Whether the check passes with this response (hcexpr=). If it throws, the check fails. @default passes with a status from 200 to 399 */
+  expect?: (response: HealthAnswer) => boolean
 }
 
-/** How a member is checked, every setting present. */
+/** The options of a health check, each with a value. */
 export interface HealthCheckSettings extends Readonly<Required<Omit<HealthCheckOptions, 'expect'>>> {
-  readonly expect: ((answer: HealthAnswer) => boolean) | undefined
+  readonly expect: ((response: HealthAnswer) => boolean) | undefined
 }
 
-/** Fewer ms between two checks are none. httpd: AP_WD_TM_SLICE. */
+/** The shortest interval, ms. httpd: AP_WD_TM_SLICE. */
 const MIN_INTERVAL = 100
-const DEFAULT_INTERVAL = 30_000
-const DEFAULT_TIMEOUT = 5_000
 
 const interval: Check = (where, value) => {
   duration(where, value)
@@ -50,7 +49,7 @@ const times: Check = (where, value) => {
 }
 const timeout: Check = (where, value) => {
   duration(where, value)
-  if (value === 0) throw wrong(where, 'more than 0 ms: a check must end', value)
+  if (value === 0) throw wrong(where, 'more than 0 ms, because a check must end', value)
 }
 const uri: Check = (where, value) => {
   if (typeof value !== 'string' || !/^\/[\x21-\x7e]*$/.test(value) || value.includes('#'))
@@ -67,25 +66,25 @@ const HEALTH_CHECKS: Record<keyof HealthCheckOptions, Check> = {
   expect: callback,
 }
 
-/** Checks what a balancer says for its members. */
+/** Checks the option of a balancer. */
 export const healthCheck: Check = (where, value) => {
   if (!isRecord(value)) throw wrong(where, 'an object with a method', value)
   const { method, uri, expect } = checked(where, value, HEALTH_CHECKS) as Partial<HealthCheckOptions>
   if (uri !== undefined && method !== undefined && /^(?:TCP|OPTIONS)/.test(method))
-    throw wrong(`${where}.uri`, `absent where the method is ${method}, which asks for none`, uri)
+    throw wrong(`${where}.uri`, `absent, because the method ${method} sends no path`, uri)
   if (expect !== undefined && (method === 'TCP' || method === 'WEBSOCKET'))
-    throw wrong(`${where}.expect`, `absent where the method is ${method}, which has its own answer`, expect)
+    throw wrong(`${where}.expect`, `absent, because the method ${method} has a fixed expectation`, expect)
 }
 
-/** Checks what a member says for itself. */
+/** Checks the option of a member. */
 export const memberHealthCheck: Check = (where, value) => {
   if (value !== false) healthCheck(where, value)
 }
 
 /**
- * What a member says goes over what its balancer says, setting by setting.
+ * Reads the health check of a member: its own options override those of the balancer, option by option.
  *
- * @throws {WsTunnelError} `WST_ERR_OPTION` where neither names a method.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` if neither has a method.
  */
 export function readHealthCheck(
   where: string,
@@ -93,15 +92,8 @@ export function readHealthCheck(
   shared: HealthCheckOptions | undefined,
 ): HealthCheckSettings | undefined {
   if (own === false || (own === undefined && shared === undefined)) return undefined
-  const {
-    method,
-    interval = DEFAULT_INTERVAL,
-    passes = 1,
-    fails = 1,
-    uri = '',
-    expect,
-    timeout,
-  } = { ...shared, ...own }
+  const { method, uri, expect, ...times } = withDefaults(DEFAULTS.healthCheck, { ...shared, ...own })
   if (method === undefined) throw wrong(`${where}.method`, 'given', undefined)
-  return { method, interval, timeout: timeout ?? Math.min(interval, DEFAULT_TIMEOUT), passes, fails, uri, expect }
+  const timeout = own?.timeout ?? shared?.timeout ?? Math.min(times.interval, DEFAULTS.healthCheck.timeout)
+  return { ...times, method, uri, expect, timeout }
 }

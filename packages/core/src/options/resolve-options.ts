@@ -1,44 +1,45 @@
 import type { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { type Check, checked, duration, isRecord, oneOf, wrong } from './checks.ts'
+import { type Check, checked, duration, isRecord, oneOf, withDefaults, wrong } from './checks.ts'
+import { DEFAULTS } from './defaults.ts'
 
-/** Records that name backends: addresses of both families, of one, or services with port, priority and weight (RFC 2782). */
+/** The DNS records of the backends: addresses of both families or of one, or services with port, priority and weight (RFC 2782). */
 export type ResolveType = 'A+AAAA' | 'A' | 'AAAA' | 'SRV'
 
-/** A backend that a name stands for. */
+/** A backend that a DNS lookup found. */
 export interface ResolvedBackend {
-  /** An address, or of SRV the name of a host. */
+  /** An IP address; for SRV the name of a host. */
   readonly address: string
-  /** Of SRV; elsewhere the URL's counts. */
+  /** Only for SRV; otherwise the port of the URL applies. */
   readonly port?: number
-  /** Of SRV: those of a higher number are asked when nobody of a lower one is usable. */
+  /** Only for SRV. A member of a higher number is selected only if no member of a lower number is usable. */
   readonly priority?: number
-  /** Of SRV: its share among those of its priority. */
+  /** Only for SRV. Its share among the members of its priority. */
   readonly weight?: number
 }
 
-/** Who answers: a Resolver of `node:dns/promises`, or a function that does it otherwise. */
+/** What does the lookup: a Resolver of `node:dns/promises`, or a function. */
 export type NameResolver =
   | Pick<Resolver, 'resolve4' | 'resolve6' | 'resolveSrv'>
   | ((hostname: string, type: ResolveType) => Promise<readonly ResolvedBackend[]>)
 
-/** The host of a member's `url` is a name that stands for several members, which come and go. */
+/** Discovers members by DNS: the host of the member's `url` is a name, and each of its records is one member. */
 export interface ResolveOptions {
-  /** What is asked for. @default 'A+AAAA' */
+  /** The records to look up. @default 'A+AAAA' */
   type?: ResolveType
-  /** From one answer to the next question, ms, at least 100; up to a tenth less. @default 30000 */
+  /** Time from the end of one lookup to the next, ms, at least 100. It is randomly up to a tenth shorter. @default 30000 */
   interval?: number
-  /** A question without answer has failed, ms. @default 5000 */
+  /** A lookup fails after this time, ms. @default 5000 */
   timeout?: number
-  /** Who is asked. @default a Resolver for the name servers of the system, which knows no hosts file */
+  /** What does the lookup. @default a Resolver with the name servers of the system; it does not read the hosts file */
   resolver?: NameResolver
 }
 
-/** How a name is resolved, every setting present. */
+/** The options of a DNS lookup, each with a value. */
 export interface ResolveSettings extends Readonly<Required<Omit<ResolveOptions, 'resolver'>>> {
   readonly resolver: NameResolver | undefined
   readonly hostname: string
-  /** The member's URL with a backend in the place of the name. */
+  /** The URL of the member, with the backend instead of the name. */
   readonly urlOf: (backend: ResolvedBackend) => string
 }
 
@@ -50,7 +51,7 @@ const interval: Check = (where, value) => {
 }
 const timeout: Check = (where, value) => {
   duration(where, value)
-  if (value === 0) throw wrong(where, 'more than 0 ms: a question must end', value)
+  if (value === 0) throw wrong(where, 'more than 0 ms, because a lookup must end', value)
 }
 const resolver: Check = (where, value) => {
   if (typeof value === 'function') return
@@ -67,24 +68,24 @@ const RESOLVE_CHECKS: Record<keyof ResolveOptions, Check> = {
   resolver,
 }
 
-/** Checks what a member says of its name. */
+/** Checks the option `resolve` of a member. */
 export const resolveOption: Check = (where, value) => {
   if (!isRecord(value)) throw wrong(where, '{ type, interval, timeout, resolver }', value)
   checked(where, value, RESOLVE_CHECKS)
 }
 
 /**
- * Reads `resolve` of a member.
+ * Reads the option `resolve` of a member.
  *
- * @throws {WsTunnelError} `WST_ERR_OPTION` for a URL without a name, and for one with a port where SRV tells it.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for a URL without a host name, and for a URL with a port if the records are SRV.
  */
 export function readResolve(where: string, url: string, options: ResolveOptions): ResolveSettings {
-  const { type = 'A+AAAA', interval = 30_000, timeout = 5_000, resolver } = options
+  const { type, interval, timeout, resolver } = withDefaults(DEFAULTS.resolve, options)
   const [, scheme = '', hostname = '', port, rest = ''] = /^(\w+:\/\/)([\w.-]+)(?::(\d+))?(\/.*)?$/s.exec(url) ?? []
   if (hostname === '' || isIP(hostname) !== 0)
-    throw wrong(`${where}.url`, 'a URL with the name of a host, as it is to be resolved', url)
+    throw wrong(`${where}.url`, 'a URL with a host name, because `resolve` looks it up', url)
   if (type === 'SRV' && port !== undefined)
-    throw wrong(`${where}.url`, 'a URL without port, as SRV records have one', url)
+    throw wrong(`${where}.url`, 'a URL without port, because SRV records have one', url)
   const urlOf: ResolveSettings['urlOf'] = ({ address, port: found }) => {
     const known = type === 'SRV' ? found : port
     return `${scheme}${isIP(address) === 6 ? `[${address}]` : address}${known === undefined ? '' : `:${known}`}${rest}`

@@ -1,44 +1,28 @@
-import { IncomingMessage, METHODS, validateHeaderName, validateHeaderValue } from 'node:http'
-import { Socket } from 'node:net'
-import type { Captures } from '../backend/target.ts'
-import { checkOrigin, checkRequest, requestedUpgrade } from '../client/request-checks.ts'
+import type { IncomingMessage } from 'node:http'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { RequestUrl } from '../http/path.ts'
-import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
-import { type Condition, resolveOptions, type Target, type WsTunnelOptions } from '../options/options.ts'
-import type { Destination } from '../routing/destination.ts'
-import { LocalDestination, type Miss, type Route, settingsFor } from '../routing/route.ts'
+import { upgradeTokens } from '../http/upgrade.ts'
+import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
+import type { Captures, Condition, Target } from '../options/route-options.ts'
+import type { Candidate, Candidates } from '../routing/candidates.ts'
+import type { Miss, Route } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
+import { type AppReason, type Decision, decide, leftToApp, type PlainReason } from './decide.ts'
+import { type ExplainRequest, explainedRequest } from './explain-request.ts'
 import { Rewriting } from './rewriting.ts'
 
-/** A request that was not sent. */
-export interface ExplainRequest {
-  /** @default 'GET' */
-  method?: string
-  /** The request target, as a client writes it: path and query. */
-  url: string
-  /** By name, a list for several lines of one field; or `[name, value]` pairs in their order. @default {} */
-  headers?: Readonly<Record<string, string | readonly string[]>> | readonly (readonly [name: string, value: string])[]
-  /** The client's address. @default '127.0.0.1' */
-  remoteAddress?: string
-  /** It came over TLS. @default false */
-  encrypted?: boolean
-  /** @default '1.1' */
-  httpVersion?: '1.0' | '1.1'
-}
-
-/** What a route made of the request. */
+/** How a route treated the request. */
 export interface ExplainedRoute {
-  /** Its place in the list. */
+  /** Index in the list of routes. */
   index: number
-  /** As its option says. */
+  /** The option `name`. */
   name: string | undefined
-  /** Path as written; a RegExp in slashes. */
+  /** Path as written; a RegExp between slashes. */
   path: string
-  /** Target as written; `false` for a route that hands back, `function` for one that asks. */
+  /** Target as written; `false` for a route that hands back, `function` for a function. */
   target: string | false
-  /** An earlier one had not ended the search. */
+  /** No earlier route ended the search. */
   tried: boolean
   matched: boolean
   /** Why it did not match, or was not tried. */
@@ -47,65 +31,65 @@ export interface ExplainedRoute {
   captures: Captures | undefined
 }
 
-/** What the backend would see. */
+/** What the backend would receive. */
 export interface ExplainedBackend {
-  /** Host name or address; the name is that of `Host` where a socket is connected to. */
+  /** Host name or address. For a unix socket it is the name that `Host` gets. */
   host: string
   port: number
-  /** A unix socket that is connected to instead. */
+  /** The unix socket to connect to, if the target names one. */
   socketPath: string | undefined
   tls: boolean
-  /** The balancer that chooses, and its members in the order in which they are asked. */
+  /** The balancer that selects, and the URLs of its members in the order in which they would be tried. */
   balancer: { name: string; members: string[] } | undefined
   requestLine: string
-  /** Header lines in their order; framing that Node adds to a plain request is among them. */
+  /** Header lines in their order, with the framing that Node adds to a plain request. */
   headers: [name: string, value: string][]
 }
 
-/** What would become of the request. */
+/** What would happen to the request. */
 export type ExplainedOutcome =
-  /** Handed back to the app. */
+  /** It is handed back to the app. */
   | { kind: 'app'; route: number | undefined; reason: string }
-  /** Answered by an error, which reaches the app's error handler. */
+  /** It is refused with an error, which reaches the app's error handler. */
   | {
       kind: 'refused'
       route: number | undefined
       code: WsTunnelErrorCode
       statusCode: number
       message: string
-      /** Header fields of the answer. */
+      /** Header fields of the response. */
       headers: Record<string, string>
     }
-  /** Answered by its function, without a backend. */
-  | { kind: 'answer'; route: number; status: number; location: string | undefined }
-  /** Forwarded as plain HTTP; with why, where it asks for an upgrade. */
+  /** The target function responds, without a backend. */
+  | { kind: 'respond'; route: number; status: number; location: string | undefined }
+  /** It is forwarded as plain HTTP. `reason` says why, if the request names an upgrade. */
   | { kind: 'http'; route: number; reason: string | undefined; backend: ExplainedBackend }
-  /** Sent as an upgrade to this protocol; a tunnel follows if the backend switches. */
+  /** It is sent as an upgrade to this protocol. A tunnel opens if the backend switches. */
   | { kind: 'upgrade'; route: number; token: string; backend: ExplainedBackend }
 
-/** An explanation; nothing but data, so that it can be printed as JSON. */
+/** An explanation. It is plain data, so that it can be printed as JSON. */
 export interface Explanation {
   request: { method: string; url: string; httpVersion: string; headers: [name: string, value: string][] }
   /** Path and query that `rewrite` made for the routes. */
   rewritten: string | undefined
-  /** What `rewrite` says it did, line by line. */
+  /** What `rewrite` reports, line by line. */
   rewriting: string[]
   routes: ExplainedRoute[]
   outcome: ExplainedOutcome
 }
 
 /**
- * What a proxy with these options would do with a request: each route with why it matched or not, and what the backend
- * would see. Functions of the options are called as for a real request, a target's too; no backend is asked, and
- * `onError` hears nothing.
+ * Tells what a proxy with these options would do with a request: each route with why it matched or not, and what the
+ * backend would receive. Functions of the options are called as for a real request, target functions too. No backend is
+ * contacted, and `onError` is not called.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, as `createTunnelProxy` does.
- * @throws {TypeError} for a request that cannot be written.
+ * @throws {TypeError} for a request that cannot be sent.
  */
 export async function explain(options: WsTunnelOptions, request: ExplainRequest): Promise<Explanation> {
   const settings = resolveOptions(options)
   const table = new RouteTable(settings, options.routes === undefined)
-  const req = requestOf(request)
+  const req = explainedRequest(request)
   const url = new RequestUrl(req.url as string)
   const missed: string[] = []
   const rewriting: string[] = []
@@ -115,10 +99,12 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     match = table.match(
       req,
       url,
-      (route, miss) => missed.push(reasonOf(route, miss)),
+      (route, miss) => missed.push(missText(route, miss)),
       line => rewriting.push(line),
     )
-    outcome = await outcomeOf(match)
+    const waits = new AbortController()
+    const decision = leftToApp(match) ?? (await decide(match as Match, url.authority, waits.signal).decision)
+    outcome = await outcomeOf(decision, match, settings)
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
     const { code, statusCode, message, headers } = error
@@ -126,41 +112,6 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     outcome = { kind: 'refused', route, code, statusCode, message, headers }
   } finally {
     table.close()
-  }
-
-  /** The way of `handle` up to the backend. */
-  async function outcomeOf(found: Match | null): Promise<ExplainedOutcome> {
-    if (found === null) return { kind: 'app', route: undefined, reason: 'no route matches' }
-    const { index, settings: route } = found.route
-    if (route.target === false) return { kind: 'app', route: index, reason: 'its target is false' }
-    checkRequest(req, url.authority)
-    const routing = found.destination()
-    // As in `handle`: after a refusal nobody waits for it.
-    if (routing instanceof Promise) routing.catch(() => {})
-    const token = requestedUpgrade(req, settingsFor(routing, found.route))
-    if (token !== undefined) checkOrigin(req, route.allowedOrigins)
-    const destination = await routing
-    if (destination === false) return { kind: 'app', route: index, reason: 'its function gave false' }
-    if (destination instanceof LocalDestination) {
-      const { status, location } = destination
-      return { kind: 'answer', route: index, status, location }
-    }
-    const fields = new Rewriting(req, route, settings, '')
-    if (token !== undefined) {
-      const backend = await backendOf(req, destination, fields.upgradeRequest(destination, token))
-      return { kind: 'upgrade', route: index, token, backend }
-    }
-    if (!METHODS.includes(req.method as string)) {
-      throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
-    }
-    // Node says it of a request from a pool.
-    const headers = fields.plainRequest(destination).append('Connection', 'keep-alive')
-    return {
-      kind: 'http',
-      route: index,
-      reason: plainReason(req, found),
-      backend: await backendOf(req, destination, headers),
-    }
   }
 
   const routes = settings.routes.map(({ name, path, target }, index): ExplainedRoute => {
@@ -172,10 +123,10 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
       index,
       name,
       path: String(path),
-      target: shownTarget(target),
+      target: targetText(target),
       tried,
       matched,
-      reason: matched ? undefined : (missed[index] ?? refused ?? untried(url, ended)),
+      reason: matched ? undefined : (missed[index] ?? refused ?? untriedText(url, ended)),
       captures: matched ? match?.captures : undefined,
     }
   })
@@ -189,63 +140,84 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
   }
 }
 
-const untried = (url: RequestUrl, ended: number): string =>
-  url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is no path'
-
-const shownTarget = (target: Target): string | false =>
-  typeof target === 'function' ? `function${target.name === '' ? '' : ` ${target.name}`}` : target
-
-function reasonOf({ settings }: Route, miss: Miss): string {
-  if (miss === 'path') return 'the path does not match'
-  if (miss === 'upgrade') return 'the request has no Upgrade, and `fallback` is false'
-  return `condition ${miss.condition} does not hold: ${shownCondition(settings.when[miss.condition] as Condition)}`
+/** A decision in words and data. */
+async function outcomeOf(decision: Decision, match: Match | null, settings: Settings): Promise<ExplainedOutcome> {
+  if (match === null || decision.kind === 'app') {
+    const { reason } = decision as Decision & { kind: 'app' }
+    return { kind: 'app', route: match?.route.index, reason: APP_REASONS[reason] }
+  }
+  const { req, route } = match
+  const { index } = route
+  if (decision.kind === 'respond') {
+    const { status, location } = decision.response
+    return { kind: 'respond', route: index, status, location }
+  }
+  const { candidates } = decision
+  const fields = new Rewriting(req, route.settings, settings, '')
+  if (decision.kind === 'upgrade') {
+    const headers = fields.upgradeRequest(candidates.first, decision.token)
+    return { kind: 'upgrade', route: index, token: decision.token, backend: await backendOf(req, candidates, headers) }
+  }
+  // Node adds this field to a request that uses a pool.
+  const headers = fields.plainRequest(candidates.first).append('Connection', 'keep-alive')
+  const reason = decision.reason && plainText(decision.reason, req)
+  return { kind: 'http', route: index, reason, backend: await backendOf(req, candidates, headers) }
 }
 
-function shownCondition(condition: Condition): string {
-  if ('any' in condition) return `any of ${condition.any.map(shownCondition).join(', ')}`
+const APP_REASONS: Readonly<Record<AppReason, string>> = {
+  'no route': 'no route matches',
+  'target false': 'its target is false',
+  'function false': 'its target function returned false',
+}
+
+function plainText(reason: PlainReason, req: IncomingMessage): string {
+  if (reason === 'token') return `the route does not let ${upgradeTokens(req).join(', ')} through`
+  if (reason === 'request') return 'only an HTTP/1.1 request without body can switch'
+  if (reason === 'method') return 'a WebSocket handshake is a GET'
+  return 'there is no Connection: upgrade'
+}
+
+const untriedText = (url: RequestUrl, ended: number): string =>
+  url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is no path'
+
+const targetText = (target: Target): string | false =>
+  typeof target === 'function' ? `function${target.name === '' ? '' : ` ${target.name}`}` : target
+
+function missText({ settings }: Route, miss: Miss): string {
+  if (miss === 'path') return 'the path does not match'
+  if (miss === 'upgrade') return 'the request has no Upgrade, and `fallback` is false'
+  return `condition ${miss.condition} does not hold: ${conditionText(settings.when[miss.condition] as Condition)}`
+}
+
+function conditionText(condition: Condition): string {
+  if ('any' in condition) return `any of ${condition.any.map(conditionText).join(', ')}`
   if ('test' in condition) return `test${condition.test.name === 'test' ? '' : ` ${condition.test.name}`}`
   const subject = 'header' in condition ? condition.header : `the ${condition.url}`
   return 'not' in condition ? `${subject} does not match ${condition.not}` : `${subject} matches ${condition.matches}`
 }
 
-/** Why a request that names an upgrade is plain HTTP all the same; the words of {@link requestedUpgrade}. */
-function plainReason(req: IncomingMessage, { route }: Match): string | undefined {
-  const asked = upgradeTokens(req)
-  if (asked.length === 0) return undefined
-  const token = allowedToken(route.settings.upgrade, asked)
-  if (token === undefined) return `the route does not let ${asked.join(', ')} through`
-  if (!canSwitch(req)) return 'only an HTTP/1.1 request without body can switch'
-  if (!methodFits(req, token)) return 'a WebSocket handshake is a GET'
-  return connectionUpgrade(req) ? undefined : 'there is no Connection: upgrade'
-}
-
-async function backendOf(
-  req: IncomingMessage,
-  destination: Destination,
-  headers: HeaderList,
-): Promise<ExplainedBackend> {
-  const { host, port, socketPath, secure } = destination.worker.origin
+async function backendOf(req: IncomingMessage, candidates: Candidates, headers: HeaderList): Promise<ExplainedBackend> {
+  const { worker, path, selection } = candidates.first
+  const { host, port, socketPath, secure } = worker.origin
   return {
     host,
     port,
     socketPath,
     tls: secure,
-    balancer: destination.elected && {
-      name: destination.elected.balancer.name,
-      members: await candidates(destination),
-    },
-    requestLine: `${req.method} ${destination.path} HTTP/1.1`,
+    balancer: selection && { name: selection.balancer.name, members: await memberUrls(candidates) },
+    requestLine: `${req.method} ${path} HTTP/1.1`,
     headers: [...headers].map(([...pair]) => pair),
   }
 }
 
-/** Who would be asked if each in turn could not be reached. The balancers of an explanation serve nobody else. */
-async function candidates(first: Destination): Promise<string[]> {
+/** The members in the order in which they would be tried if none could be reached. No other request uses these balancers. */
+async function memberUrls(candidates: Candidates): Promise<string[]> {
   const urls: string[] = []
   try {
-    for (let next: Destination | undefined = first; next?.elected !== undefined; ) {
-      urls.push(next.elected.member.url)
-      next = await next.elected.next(new WsTunnelError('WST_ERR_CONNECT'))
+    let next: Candidate | undefined = candidates.first
+    while (next?.selection !== undefined) {
+      urls.push(next.selection.member.url)
+      next = await candidates.next(new WsTunnelError('WST_ERR_CONNECT'))
     }
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
@@ -255,45 +227,3 @@ async function candidates(first: Destination): Promise<string[]> {
 
 const pairs = (raw: readonly string[]): [string, string][] =>
   Array.from({ length: raw.length / 2 }, (_, i) => [raw[2 * i] as string, raw[2 * i + 1] as string])
-
-/** Fields of which Node keeps the first line only. */
-const SINGLE = new Set(
-  `age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since
-  last-modified location max-forwards proxy-authorization referer retry-after server user-agent`.split(/\s+/),
-)
-
-/** A request as Node's parser leaves it. */
-function requestOf({
-  method = 'GET',
-  url,
-  headers = {},
-  remoteAddress = '127.0.0.1',
-  encrypted = false,
-  httpVersion = '1.1',
-}: ExplainRequest): IncomingMessage {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
-    throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
-  if (!/^[^\0-\x20\x7f]+$/.test(url)) throw new TypeError('Expected `url` to be a request target without spaces')
-  const socket = new Socket()
-  Object.defineProperty(socket, 'remoteAddress', { value: remoteAddress })
-  if (encrypted) Object.defineProperty(socket, 'encrypted', { value: true })
-  const req = new IncomingMessage(socket)
-  const [major, minor] = httpVersion.split('.').map(Number)
-  Object.assign(req, { method, url, httpVersion, httpVersionMajor: major, httpVersionMinor: minor })
-  const fields = isPairs(headers) ? headers : Object.entries(headers)
-  for (const [name, values] of fields) {
-    for (const value of [values].flat()) {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
-      req.rawHeaders.push(name, value)
-      const lower = name.toLowerCase()
-      const before = req.headers[lower]
-      if (lower === 'set-cookie') req.headers[lower] = [...(req.headers[lower] ?? []), value]
-      else if (before === undefined) req.headers[lower] = value
-      else if (!SINGLE.has(lower)) req.headers[lower] = `${before}${lower === 'cookie' ? '; ' : ', '}${value}`
-    }
-  }
-  return req
-}
-
-const isPairs = (headers: object): headers is readonly (readonly [string, string])[] => Array.isArray(headers)

@@ -1,41 +1,48 @@
 import type { IncomingMessage } from 'node:http'
-import type { Member } from '../balancer/balancer-member.ts'
 import type { WsTunnelError } from '../errors.ts'
-import type { BodySent, Destination } from '../routing/destination.ts'
-import { channels, type DiagnosticsMessages } from './diagnostics.ts'
-import type { TunnelProxy } from './proxy.ts'
+import type { FailoverMessage } from '../options/events.ts'
+import type { TunnelProxy } from '../options/tunnel-proxy.ts'
+import type { Candidate, Candidates } from '../routing/candidates.ts'
+import { unlessAborted } from '../util/abort.ts'
+import { channels } from './diagnostics.ts'
+import type { Exchange } from './exchange.ts'
 
-interface Asking<T> {
-  readonly ask: (destination: Destination) => Promise<T>
-  /** What of the body is sent by now. */
-  readonly body?: () => BodySent
-  /** Waits for the next destination, or rejects earlier. */
-  readonly patiently?: (next: Promise<Destination>) => Promise<Destination>
-}
-
-/** Asks the destination, and after a failure the one that is next. httpd: proxy_handler. */
-export async function askInTurn<T>(
+/**
+ * Sends the request to one candidate after the other, until one responds or a failure is final. httpd: proxy_handler.
+ *
+ * @throws the last failure.
+ */
+export async function withFailover<T>(
   proxy: TunnelProxy,
-  req: IncomingMessage,
-  first: Destination,
-  { ask, body, patiently = next => next }: Asking<T>,
+  exchange: Exchange,
+  candidates: Candidates,
+  attempt: (candidate: Candidate) => Promise<T>,
 ): Promise<T> {
-  for (let destination = first; ; ) {
+  for (let candidate = candidates.first; ; ) {
     try {
-      return await ask(destination)
+      return await attempt(candidate)
     } catch (error) {
-      const found = destination.elected?.next(error, body?.())
-      const next = found instanceof Promise ? await patiently(found) : found
+      const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))
       if (next === undefined) throw error
-      if (channels.failover.hasSubscribers)
-        channels.failover.publish({
-          req,
-          error: error as WsTunnelError,
-          from: destination.elected?.member as Member,
-          to: next.elected?.member as Member,
-          proxy,
-        } satisfies DiagnosticsMessages['ws-tunnel:failover'])
-      destination = next
+      publish(proxy, exchange.req, error as WsTunnelError, candidate, next)
+      candidate = next
     }
   }
+}
+
+function publish(
+  proxy: TunnelProxy,
+  req: IncomingMessage,
+  error: WsTunnelError,
+  { selection: from }: Candidate,
+  { selection: to }: Candidate,
+): void {
+  if (from === undefined || to === undefined || !channels.failover.hasSubscribers) return
+  channels.failover.publish({
+    req,
+    error,
+    from: from.member,
+    to: to.member,
+    proxy,
+  } satisfies FailoverMessage)
 }

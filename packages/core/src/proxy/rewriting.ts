@@ -1,21 +1,21 @@
 import type { IncomingMessage } from 'node:http'
+import { addVia, type Forwarding, requestHeaders } from '../http/forwarded.ts'
 import {
-  addVia,
-  editHeaders,
   endToEndHeaders,
-  type Forwarding,
   type HeaderList,
   headerLines,
   headerValue,
   listMembers,
   removeHopByHop,
-  requestHeaders,
 } from '../http/header-list.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
-import type { AnswerHead } from '../http/response-head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
-import type { RouteSettings, Settings } from '../options/options.ts'
-import type { Destination, Elected } from '../routing/destination.ts'
+import type { Settings } from '../options/options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { Candidate, Selection } from '../routing/candidates.ts'
+import { plainAddress } from '../util/plain-address.ts'
+import { editHeaders } from './edit-headers.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
 export class Rewriting {
@@ -38,8 +38,8 @@ export class Rewriting {
   }
 
   /** For an upgrade: end-to-end fields, then exactly `Connection: Upgrade` and the one token. */
-  upgradeRequest(destination: Destination, token: string): HeaderList {
-    const headers = this.#request(destination).unset('content-length')
+  upgradeRequest(candidate: Candidate, token: string): HeaderList {
+    const headers = this.#request(candidate).unset('content-length')
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
   }
 
@@ -47,22 +47,22 @@ export class Rewriting {
    * For plain HTTP: end-to-end fields and the framing of the body, which no edit may take away: a body without framing
    * would be the backend's next request.
    */
-  plainRequest(destination: Destination): HeaderList {
-    const headers = this.#request(destination).unset('content-length')
+  plainRequest(candidate: Candidate): HeaderList {
+    const headers = this.#request(candidate).unset('content-length')
     const { 'content-length': length } = this.#req.headers
     if (length !== undefined) return headers.append('Content-Length', length)
     return announcesBody(this.#req) ? headers.append('Transfer-Encoding', 'chunked') : headers
   }
 
-  #request(destination: Destination): HeaderList {
-    const headers = requestHeaders(this.#req, this.#forwarding(destination))
+  #request(candidate: Candidate): HeaderList {
+    const headers = requestHeaders(this.#req, this.#forwarding(candidate))
     const { requestHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
   }
 
-  #forwarding({ worker }: Destination): Forwarding {
+  #forwarding({ worker }: Candidate): Forwarding {
     const { preserveHost, addHeaders, via } = this.#route
     return {
       clientAddress: this.#clientAddress,
@@ -80,42 +80,42 @@ export class Rewriting {
   }
 
   /** For a 101: the backend's end-to-end fields without framing, and its own spelling of the token. */
-  switchAnswer(response: AnswerHead, destination: Destination): HeaderList {
+  switchResponse(response: ResponseHead, candidate: Candidate): HeaderList {
     const token = headerValue(response, 'upgrade')
-    const headers = this.#answer(response, destination).unset('content-length')
+    const headers = this.#response(response, candidate).unset('content-length')
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
   }
 
   /** For an ordinary answer. A 426 keeps its Upgrade if the route would let that token through (RFC 9110 15.5.22). */
-  plainAnswer(response: IncomingMessage, destination: Destination): HeaderList {
-    const headers = this.#answer(response, destination)
+  plainResponse(response: IncomingMessage, candidate: Candidate): HeaderList {
+    const headers = this.#response(response, candidate)
     if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers
-    const token = allowedToken(destination.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
+    const token = allowedToken(candidate.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
 
-  #answer(response: AnswerHead, destination: Destination): HeaderList {
+  #response(response: ResponseHead, candidate: Candidate): HeaderList {
     const headers = endToEndHeaders(response)
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
-    if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(destination))
+    if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(candidate))
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
-    const cookie = this.#sessionCookie(destination.elected)
+    const cookie = this.#sessionCookie(candidate.selection)
     if (cookie !== undefined) headers.append('Set-Cookie', cookie)
     const { responseHeaders: editing } = this.#route
     return editing === undefined
       ? headers
-      : removeHopByHop(editHeaders(headers, editing, this.#req, destination.elected?.choice))
+      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
   }
 
-  #sessionCookie(elected: Elected | undefined): string | undefined {
-    return elected?.balancer.cookie(elected.choice, this.#publicScheme() === 'https')
+  #sessionCookie(selection: Selection | undefined): string | undefined {
+    return selection?.balancer.cookie(selection.choice, this.#publicScheme() === 'https')
   }
 
-  interimAnswer(rawHeaders: readonly string[]): HeaderList {
+  interimResponse(rawHeaders: readonly string[]): HeaderList {
     return endToEndHeaders({ rawHeaders })
   }
 
-  #reverseMapping({ worker, template, elected }: Destination): ReverseMapping {
+  #reverseMapping({ worker, template, selection }: Candidate): ReverseMapping {
     const { passReverse: locations, passReverseCookiePath, passReverseCookieDomain, path } = this.#route
     const own = (): [string, string][] => {
       const base = template.path.every(part => typeof part === 'string') ? template.path.join('') : ''
@@ -129,7 +129,7 @@ export class Rewriting {
           ? own()
           : locations === false
             ? []
-            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, elected)),
+            : Object.entries(locations).flatMap(([from, to]) => ofMembers(from, to, selection)),
       cookiePaths: Object.entries(passReverseCookiePath),
       cookieDomains: Object.entries(passReverseCookieDomain),
       publicOrigin: this.#host === '' ? '' : `${this.#publicScheme()}://${this.#host}`,
@@ -145,15 +145,14 @@ export class Rewriting {
 }
 
 /** `balancer://name/path` stands for that path on each of its members. httpd: ap_proxy_location_reverse_map. */
-function ofMembers(from: string, to: string, elected: Elected | undefined): [string, string][] {
+function ofMembers(from: string, to: string, selection: Selection | undefined): [string, string][] {
   const [, name, path = ''] = /^balancer:\/\/([^/]+)(.*)$/s.exec(from) ?? []
   if (name === undefined) return [[from, to]]
-  if (elected?.balancer.name !== name) return []
-  return elected.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
+  if (selection?.balancer.name !== name) return []
+  return selection.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
 }
 
-/** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */
+/** The address of the client's end of the connection. */
 export function clientAddress(req: IncomingMessage): string {
-  const { remoteAddress = '' } = req.socket
-  return remoteAddress.startsWith('::') ? remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '') : remoteAddress
+  return plainAddress(req.socket.remoteAddress)
 }

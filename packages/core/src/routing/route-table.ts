@@ -1,83 +1,79 @@
 import type { IncomingMessage } from 'node:http'
 import { WorkerTable } from '../backend/named-worker.ts'
-import type { Captures } from '../backend/target.ts'
-import { Balancer } from '../balancer/balancer.ts'
+import { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
-import { encodePath, RequestUrl } from '../http/path.ts'
+import { RequestUrl } from '../http/path.ts'
+import { encodePath } from '../http/percent-encoding.ts'
 import type { Settings } from '../options/options.ts'
-import { checkLength, type Miss, Route, type RouteStatus, type Routing } from './route.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { checkLength, type MatchedRequest, type Miss, Route } from './route.ts'
 
-/** A route that a request matched, and what it captured. */
-export interface Match {
+/** A request and the route that it matched. */
+export interface Match extends MatchedRequest {
   readonly route: Route
-  /** As the client asked, or what `rewrite` made of it. */
-  readonly url: RequestUrl
-  readonly captures: Captures
-  /** Where the request goes; `false` hands it back to the app. */
-  readonly destination: () => Routing | Promise<Routing>
 }
 
 /** The routes in the order they are written; the first match wins (ProxyPass). */
 export class RouteTable {
   readonly #routes: readonly Route[]
   readonly #settings: Settings
-  readonly balancers: ReadonlyMap<string, Balancer>
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
 
   constructor(settings: Settings, single: boolean) {
     this.#settings = settings
     const named = Object.entries(settings.balancers)
     const trusts: Settings['trusts'] = (address, hop) => !settings.appends && settings.trusts(address, hop)
-    this.balancers = new Map(named.map(([name, balancer]) => [name, new Balancer(name, balancer, trusts)]))
+    this.balancers = new Map(named.map(([name, balancer]) => [name, new LoadBalancer(name, balancer, trusts)]))
     const backends = { workers: new WorkerTable(settings.workers), balancers: this.balancers }
     this.#routes = settings.routes.map((route, i) => new Route(route, i, single ? '' : `routes[${i}].`, backends))
   }
 
-  /** The routes at work, in order. */
+  /** The routes, in order. */
   get statuses(): readonly RouteStatus[] {
     return this.#routes
   }
 
   /**
-   * The first route that takes the request. A route without fallback is passed over by a request that asks for no
-   * upgrade, as mod_proxy_wstunnel's check_trans does. `onMiss` hears of each before it why not.
+   * The first route that matches the request. A request that names no upgrade skips routes without fallback, as in
+   * mod_proxy_wstunnel's check_trans. `onMiss` is called for each route that does not match, with the reason.
    */
   match(
     req: IncomingMessage,
-    asked: RequestUrl,
+    requested: RequestUrl,
     onMiss?: (route: Route, miss: Miss) => void,
     note?: (line: string) => void,
   ): Match | null {
-    // `OPTIONS *` names no path (httpd: proxy_trans declines what does not begin with a slash).
-    if (!asked.rawPath.startsWith('/')) return null
+    // `OPTIONS *` names no path (httpd: proxy_trans declines a URI that does not begin with a slash).
+    if (!requested.rawPath.startsWith('/')) return null
     let rewritten: RequestUrl | undefined
     for (const route of this.#routes) {
       const { fallback, upgrade, mapping } = route.settings
       // httpd: pre_translate_name, before mod_rewrite.
-      if (mapping === 'decoded') rewritten ??= this.#rewritten(req, asked, note)
-      const url = rewritten ?? asked
+      if (mapping === 'decoded') rewritten ??= this.#rewrite(req, requested, note)
+      const url = rewritten ?? requested
       if (!url.rawPath.startsWith('/')) return null
       if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') {
         onMiss?.(route, 'upgrade')
         continue
       }
       const captures = route.match(req, url, onMiss && (miss => onMiss(route, miss)))
-      if (captures !== null) return { route, url, captures, destination: () => route.destination(req, url, captures) }
+      if (captures !== null) return { route, req, url, captures }
     }
     return null
   }
 
-  /** A malformed path stays as it is: no route that matches it takes it. httpd: hook_uri2file. */
-  #rewritten(req: IncomingMessage, asked: RequestUrl, note?: (line: string) => void): RequestUrl {
+  /** A malformed path is not rewritten: no route that matches it may proxy it. httpd: hook_uri2file. */
+  #rewrite(req: IncomingMessage, requested: RequestUrl, note?: (line: string) => void): RequestUrl {
     const { rewrite, decoding } = this.#settings
-    if (rewrite === undefined) return asked
-    const { text, fault } = asked.path(decoding.encodedSlashes, decoding.mergeSlashes)
-    if (fault !== undefined) return asked
+    if (rewrite === undefined) return requested
+    const { text, fault } = requested.path(decoding.encodedSlashes, decoding.mergeSlashes)
+    if (fault !== undefined) return requested
     checkLength(text)
     try {
-      const made = rewrite(req, { path: text, query: asked.query }, note)
-      if (made === undefined) return asked
-      const { path, query } = made
+      const rewritten = rewrite(req, { path: text, query: requested.query }, note)
+      if (rewritten === undefined) return requested
+      const { path, query } = rewritten
       return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, path)
     } catch (cause) {
       if (cause instanceof WsTunnelError) throw cause

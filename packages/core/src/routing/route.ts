@@ -1,40 +1,26 @@
 import type { IncomingMessage } from 'node:http'
-import { type Key, pathToRegexp } from 'path-to-regexp'
-import {
-  buildPath,
-  type Captures,
-  exactPath,
-  parseTarget,
-  type TargetTemplate,
-  type TemplateScope,
-} from '../backend/target.ts'
+import { buildPath, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
-import { type DecodedPath, prefixLength, type RequestUrl, servletPrefixLength } from '../http/path.ts'
-import type { Condition, ExactTarget, LocalAnswer, RouteSettings, TargetResult } from '../options/options.ts'
-import { type Leave, Places } from '../util/slots.ts'
-import { type ConditionTest, compileConditions, stateless } from './conditions.ts'
-import { type Backends, type Destination, Destinations } from './destination.ts'
+import type { DecodedPath, RequestUrl } from '../http/path.ts'
+import type {
+  Captures,
+  Condition,
+  ExactTarget,
+  LocalAnswer,
+  RouteSettings,
+  TargetResult,
+} from '../options/route-options.ts'
+import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { type Release, Slots } from '../util/slots.ts'
+import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
+import { compilePath, type PathTest } from './compile-path.ts'
+import { type ConditionTest, compileConditions } from './conditions.ts'
+import { checkLocalResponse } from './local-response.ts'
 
-/** Longest path a pattern is tried on, in characters (LimitRequestLine is 8190). */
+/** Longest path that a pattern is tried on, in characters (LimitRequestLine is 8190). */
 const MAX_MATCHED_PATH = 8_192
 
-/** An answer that a target function gave; no backend is asked. */
-export class LocalDestination {
-  readonly status: number
-  readonly location: string | undefined
-
-  /** @throws {WsTunnelError} `WST_ERR_CALLBACK` for what is no such answer. */
-  constructor({ status, location }: LocalAnswer) {
-    if (!Number.isInteger(status) || status < 300 || status > 599)
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function gave the status ${status}` })
-    if (location !== undefined && (typeof location !== 'string' || !/^[\x21-\x7e\x80-\xff]+$/.test(location)))
-      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'the target function gave a location that is no URL' })
-    this.status = status
-    this.location = location
-  }
-}
-
-const isAnswer = (result: unknown): result is LocalAnswer =>
+const isLocalResponse = (result: unknown): result is LocalAnswer =>
   typeof result === 'object' && result !== null && 'status' in result
 
 const isPromise = (result: unknown): result is Promise<TargetResult> =>
@@ -43,15 +29,8 @@ const isPromise = (result: unknown): result is Promise<TargetResult> =>
 const isExact = (result: unknown): result is ExactTarget =>
   typeof result === 'object' && result !== null && 'url' in result && 'path' in result
 
-/** What becomes of a matched request; `false` hands it back to the app. */
-export type Routing = Destination | LocalDestination | false
-
-/** What the destination's backend says goes over the route; a promise comes too late to choose an upgrade by it. */
-export const settingsFor = (routing: Routing | Promise<Routing>, route: Route): RouteSettings =>
-  routing !== false && 'settings' in routing ? routing.settings : route.settings
-
-/** Why a route does not take a request: its path, a condition by its place, or no upgrade where there is no fallback. */
-export type Miss = 'path' | 'upgrade' | { readonly condition: number }
+/** Where a matched request goes: to a backend, to a response without one, or back to the app (`false`). */
+export type Routing = Candidates | LocalAnswer | false
 
 /** @throws {WsTunnelError} `WST_ERR_PATH_TOO_LONG` */
 export function checkLength(path: string): void {
@@ -59,58 +38,46 @@ export function checkLength(path: string): void {
     throw new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `at most ${MAX_MATCHED_PATH} characters` })
 }
 
-/** Whether a condition tries a pattern on the path. */
+/** Why a route does not match: its path, a condition (by index), or no upgrade on a route without fallback. */
+export type Miss = 'path' | 'upgrade' | { readonly condition: number }
+
+/** A request that a route matched. */
+export interface MatchedRequest {
+  readonly req: IncomingMessage
+  /** As the client sent it, or what `rewrite` made of it. */
+  readonly url: RequestUrl
+  readonly captures: Captures
+}
+
+/** Whether a condition tests the path. */
 const searchesPath = (condition: Condition): boolean =>
   'any' in condition ? condition.any.some(searchesPath) : 'url' in condition && condition.url === 'path'
-
-/** Matches the path alone; `null` is no match. */
-type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
-
-const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
-
-/** A route as it is seen at work. */
-export interface RouteStatus {
-  /** Its place in the list, for messages and metrics. */
-  readonly index: number
-  /** As its option says. */
-  readonly name: string | undefined
-  /** The path as it was written; a RegExp between slashes. */
-  readonly path: string
-  /** The target as it was written; `undefined` where a function gives it, `false` hands requests back to the app. */
-  readonly target: string | false | undefined
-  /** Requests it took, upgrades and others. */
-  readonly hits: number
-  /** Upgrades under way, and open tunnels. */
-  readonly open: number
-  /** Most tunnels at a time; 0 is no limit. */
-  readonly maxTunnels: number
-}
 
 /** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. */
 export class Route implements RouteStatus {
   readonly settings: RouteSettings
   readonly index: number
   #hits = 0
-  readonly #places: Places
+  readonly #slots: Slots
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
   readonly #scope: TemplateScope
   readonly #template: TargetTemplate | undefined
-  readonly #destinations: Destinations
+  readonly #workers: RouteWorkers
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for a pattern or a target that cannot be read. */
   constructor(settings: RouteSettings, index: number, where: string, backends: Backends) {
     this.settings = settings
     this.index = index
-    this.#places = new Places(settings.maxTunnels, 0, 'the route')
+    this.#slots = new Slots(settings.maxTunnels, 0, 'the route')
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
-    this.#destinations = new Destinations(settings, backends)
+    this.#workers = new RouteWorkers(settings, backends)
     if (typeof settings.target === 'string') {
       this.#template = parseTarget(settings.target, this.#scope, `${where}target`)
-      this.#destinations.check(this.#template, `${where}target`)
+      this.#workers.check(this.#template, `${where}target`)
     }
   }
 
@@ -132,20 +99,20 @@ export class Route implements RouteStatus {
   }
 
   get open(): number {
-    return this.#places.taken
+    return this.#slots.inUse
   }
 
   get maxTunnels(): number {
     return this.settings.maxTunnels
   }
 
-  /** Counts a request that it takes. */
+  /** Counts a request that it matched. */
   hit(): void {
     this.#hits++
   }
 
   /**
-   * What the route captures of a request, or `null`; `onMiss` hears why.
+   * What the route captures of a request; `null` if it does not match. `onMiss` is called with the reason.
    *
    * @throws {WsTunnelError} for a matched path that may not be proxied.
    */
@@ -170,43 +137,49 @@ export class Route implements RouteStatus {
     return mapping === 'decoded' ? url.path(encodedSlashes, mergeSlashes) : url.encoded(mergeSlashes)
   }
 
-  /** The worker and path for a match; `false` hands the request back to the app. */
-  destination(req: IncomingMessage, url: RequestUrl, captures: Captures): Routing | Promise<Routing> {
+  /**
+   * Where a matched request goes.
+   *
+   * @param signal ends the wait for a member.
+   * @returns a promise only if a target function returns one, or if a balancer waits for a usable member.
+   */
+  resolve(matched: MatchedRequest, signal: AbortSignal): Routing | Promise<Routing> {
     const { target } = this.settings
     if (target === false) return false
-    if (typeof target === 'function') return this.#ask(target, req, url, captures)
-    return this.#destination(this.#template as TargetTemplate, req, url, captures)
+    if (typeof target === 'function') return this.#callTarget(target, matched, signal)
+    return this.#candidates(this.#template as TargetTemplate, matched, signal)
   }
 
   /**
-   * Takes one of the route's places for a tunnel.
+   * Acquires one of the route's slots for tunnels.
    *
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enter(): Leave {
-    return this.#places.takeNow()
+  acquire(): Release {
+    return this.#slots.acquireNow()
   }
 
   /** Closes the idle connections of its workers. */
   close(): void {
-    this.#destinations.close()
+    this.#workers.close()
   }
 
-  #destination(
+  #candidates(
     template: TargetTemplate,
-    req: IncomingMessage,
-    url: RequestUrl,
-    captures: Captures,
-  ): Destination | Promise<Destination> {
+    { req, url, captures }: MatchedRequest,
+    signal: AbortSignal,
+  ): Candidates | Promise<Candidates> {
     const { join, encodedSlashes, query } = this.settings
     const raw = this.settings.mapping === 'decoded' ? this.#rawCaptures(url) : captures
     const joining = { join, encodedSlashes, raw: raw !== undefined, query: url.query, queries: query }
-    return this.#destinations.of(template, buildPath(template, { ...captures, ...raw }, joining), req)
+    const path = buildPath(template, { ...captures, ...raw }, joining)
+    return this.#workers.candidates(template, path, req, signal)
   }
 
   /**
-   * nocanon: what the route captures of the raw path, if it covers as much of that (httpd falls back likewise). A raw `..` was
-   * resolved for the match; sent on, it would climb out of the target's own path.
+   * nocanon: what the route captures of the raw path, if it covers as much of it as of the decoded one; otherwise the
+   * canonical form is sent, as in httpd. A raw `..` was resolved for the match: sent as it is, it would leave the
+   * target's own path.
    */
   #rawCaptures(url: RequestUrl): Omit<Captures, 'conditionGroups'> | undefined {
     if (!this.settings.nocanon || /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(url.rawPath)) return undefined
@@ -219,12 +192,11 @@ export class Route implements RouteStatus {
     return { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
-  /** What the function gives at once is looked at at once: a promise is too late to choose whether to upgrade by it. */
-  #ask(
+  /** A result that is no promise is used at once: a promise comes too late to decide whether the request is an upgrade. */
+  #callTarget(
     target: Exclude<RouteSettings['target'], string | false>,
-    req: IncomingMessage,
-    url: RequestUrl,
-    captures: Captures,
+    matched: MatchedRequest,
+    signal: AbortSignal,
   ): Routing | Promise<Routing> {
     const failed = (cause: unknown): WsTunnelError =>
       cause instanceof WsTunnelError
@@ -232,14 +204,14 @@ export class Route implements RouteStatus {
         : new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
     let result: TargetResult | Promise<TargetResult>
     try {
-      result = target(req, captures)
+      result = target(matched.req, matched.captures)
     } catch (cause) {
       throw failed(cause)
     }
-    if (!isPromise(result)) return this.#routing(result, req, url, captures)
+    if (!isPromise(result)) return this.#routing(result, matched, signal)
     return this.#inTime(
       Promise.resolve(result).then(
-        made => this.#routing(made, req, url, captures),
+        resolved => this.#routing(resolved, matched, signal),
         cause => {
           throw failed(cause)
         },
@@ -259,75 +231,26 @@ export class Route implements RouteStatus {
     }
   }
 
-  #routing(
-    result: TargetResult,
-    req: IncomingMessage,
-    url: RequestUrl,
-    captures: Captures,
-  ): Routing | Promise<Routing> {
+  #routing(result: TargetResult, matched: MatchedRequest, signal: AbortSignal): Routing | Promise<Routing> {
     if (result === false) return false
-    if (isAnswer(result)) return new LocalDestination(result)
-    if (isExact(result)) return this.#destinations.of(this.#parse(result.url), exactPath(result.path), req)
+    if (isLocalResponse(result)) return checkLocalResponse(result)
+    if (isExact(result))
+      return this.#workers.candidates(this.#parse(result.url), exactPath(result.path), matched.req, signal)
     if (typeof result !== 'string') {
       throw new WsTunnelError('WST_ERR_CALLBACK', {
-        detail: `the target function gave ${typeof result}, expected a URL, false, { url, path } or { status, location }`,
+        detail: `the target function returned ${typeof result}, expected a URL, false, { url, path } or { status, location }`,
       })
     }
-    return this.#destination(this.#parse(result), req, url, captures)
+    return this.#candidates(this.#parse(result), matched, signal)
   }
 
   #parse(text: string): TargetTemplate {
     try {
-      const template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL given by the target function')
-      this.#destinations.check(template, 'the URL given by the target function')
+      const template = parseTarget(text, { ...this.#scope, literal: true }, 'the URL that the target function returned')
+      this.#workers.check(template, 'the URL that the target function returned')
       return template
     } catch (cause) {
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: (cause as Error).message, cause })
     }
   }
-}
-
-function compilePath({ path, join, mapping }: RouteSettings, where: string): [PathTest, TemplateScope] {
-  if (path instanceof RegExp) {
-    const pattern = stateless(path)
-    const test: PathTest = text => {
-      const groups = pattern.exec(text)
-      return groups && { groups, params: NO_PARAMS, rest: groups.groups?.['rest'] ?? text }
-    }
-    return [test, { groups: true, params: [], glued: join === 'concat' }]
-  }
-  const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
-  return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join, mapping)
-}
-
-function compilePrefix(
-  prefix: string,
-  join: RouteSettings['join'],
-  mapping: RouteSettings['mapping'],
-): [PathTest, TemplateScope] {
-  const lengthOf = mapping === 'servlet' ? servletPrefixLength : prefixLength
-  const test: PathTest = text => {
-    // Glued as httpd does it, "/" covers the slash; otherwise the slash tells a mount point from what is below it.
-    const length = prefix === '/' && join === 'slash' ? 0 : lengthOf(text, prefix)
-    return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
-  }
-  return [test, { groups: false, params: [] }]
-}
-
-function compilePattern(path: string, where: string): [PathTest, TemplateScope] {
-  let regexp: RegExp
-  let keys: Key[]
-  try {
-    ;({ regexp, keys } = pathToRegexp(path, { end: false, sensitive: true, trailing: false }))
-  } catch (cause) {
-    throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${where}\`: ${(cause as Error).message}`, cause })
-  }
-  const names = keys.map(key => key.name)
-  const test: PathTest = text => {
-    const found = regexp.exec(text)
-    if (found === null) return null
-    const params = Object.fromEntries(names.map((name, i) => [name, found[i + 1] ?? '']))
-    return { groups: [], params, rest: text.slice(found[0].length) }
-  }
-  return [test, { groups: false, params: names }]
 }

@@ -15,7 +15,11 @@ export function onAbort(signal: AbortSignal, listener: (reason: Error) => void):
 
 /** Settles as `value` does. Rejects with the signal's reason if the signal is aborted first. */
 export async function unlessAborted<T>(signal: AbortSignal, value: T | Promise<T>): Promise<T> {
-  signal.throwIfAborted()
+  if (signal.aborted) {
+    // A later rejection of the value has no other handler.
+    if (value instanceof Promise) value.catch(() => {})
+    throw signal.reason
+  }
   if (!(value instanceof Promise)) return value
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const stop = onAbort(signal, reject)

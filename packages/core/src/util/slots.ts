@@ -1,91 +1,90 @@
 import { WsTunnelError } from '../errors.ts'
+import { onAbort } from './abort.ts'
 
-/** Tells when whoever waits has given up. */
-export type WhenAborted = (callback: (error: WsTunnelError) => void) => void
+/** Frees a slot. A second call does nothing. */
+export type Release = () => void
 
-/** Gives a place back; a second call does nothing. */
-export type Leave = () => void
-
-interface Waiting {
-  readonly enter: () => void
-}
-
-/** Places for tunnels at one backend (max=), and who waits for one, in the order in which they came (acquire=). */
-export class Places {
+/** Slots for the tunnels of one backend or route (max=), and a queue for upgrades that wait for one (acquire=). */
+export class Slots {
   readonly #max: number
-  readonly #patience: number
+  readonly #timeout: number
   readonly #name: string
-  readonly #waiting = new Set<Waiting>()
-  #taken = 0
+  readonly #queue = new Set<() => void>()
+  #inUse = 0
 
   /**
-   * @param max 0 is no limit
-   * @param patience how long to wait for a place, ms
-   * @param name of the backend, for messages
+   * @param max Number of slots; 0 is no limit.
+   * @param timeout How long to wait for a free slot, ms; 0 does not wait.
+   * @param name Name of the backend, for messages.
    */
-  constructor(max: number, patience: number, name: string) {
+  constructor(max: number, timeout: number, name: string) {
     this.#max = max
-    this.#patience = patience
+    this.#timeout = timeout
     this.#name = name
   }
 
-  /** Tunnels that have one, those in their handshake included. */
-  get taken(): number {
-    return this.#taken
+  /** Slots of open tunnels and of handshakes in progress. */
+  get inUse(): number {
+    return this.#inUse
   }
 
   get full(): boolean {
-    return this.#max > 0 && this.#taken >= this.#max
+    return this.#max > 0 && this.#inUse >= this.#max
   }
 
   /**
-   * Takes a place.
+   * Acquires a slot. Waits for one if all are in use, first come, first served.
    *
-   * @returns a promise only where none is free and there is patience.
-   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   * @param signal Ends the wait; the promise then rejects with its reason.
+   * @returns a promise only if it waits.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT` if no slot becomes free in time.
    */
-  take(whenAborted: WhenAborted): Leave | Promise<Leave> {
-    if (!this.full || this.#patience === 0) return this.takeNow()
+  acquire(signal: AbortSignal): Release | Promise<Release> {
+    if (!this.full || this.#timeout === 0) return this.acquireNow()
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {
         clearTimeout(timer)
-        this.#waiting.delete(waiting)
+        this.#queue.delete(slotOnFree)
+        stop()
       }
-      const giveUp = (error: WsTunnelError): void => {
+      const fail = (error: Error): void => {
         leaveQueue()
         reject(error)
       }
-      const waiting = {
-        enter: () => {
-          leaveQueue()
-          resolve(this.#enter())
-        },
+      const slotOnFree = (): void => {
+        leaveQueue()
+        resolve(this.#take())
       }
-      const timer = setTimeout(() => giveUp(this.#limit()), this.#patience)
-      this.#waiting.add(waiting)
-      whenAborted(giveUp)
+      const timer = setTimeout(() => fail(this.#limitReached()), this.#timeout)
+      let stop = (): void => {}
+      this.#queue.add(slotOnFree)
+      stop = onAbort(signal, fail)
     })
   }
 
-  /** @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT` */
-  takeNow(): Leave {
-    if (this.full) throw this.#limit()
-    return this.#enter()
+  /**
+   * Acquires a slot without waiting.
+   *
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT` if all slots are in use.
+   */
+  acquireNow(): Release {
+    if (this.full) throw this.#limitReached()
+    return this.#take()
   }
 
-  #limit(): WsTunnelError {
+  #limitReached(): WsTunnelError {
     return new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels of ${this.#name} is ${this.#max}` })
   }
 
-  #enter(): Leave {
-    this.#taken++
-    let inside = true
+  #take(): Release {
+    this.#inUse++
+    let acquired = true
     return () => {
-      if (!inside) return
-      inside = false
-      this.#taken--
-      const [next] = this.#waiting
-      next?.enter()
+      if (!acquired) return
+      acquired = false
+      this.#inUse--
+      const [first] = this.#queue
+      first?.()
     }
   }
 }

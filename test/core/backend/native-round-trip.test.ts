@@ -163,16 +163,16 @@ test('lets pass what a client sends ahead that does not read yet', native, async
 })
 
 const FAILURES: Record<string, [script: Script, code: string]> = {
-  'sends FIN without a byte': [raw(''), 'WST_ERR_NO_ANSWER'],
-  'sends RST without a byte': [raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
-  'sends FIN when it is connected to': [connection => connection.end(), 'WST_ERR_NO_ANSWER'],
-  'sends FIN in the middle of the head': [raw(SWITCH), 'WST_ERR_NO_ANSWER'],
-  'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'sends FIN without a byte': [raw(''), 'WST_ERR_NO_RESPONSE'],
+  'sends RST without a byte': [raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
+  'sends FIN when it is connected to': [connection => connection.end(), 'WST_ERR_NO_RESPONSE'],
+  'sends FIN in the middle of the head': [raw(SWITCH), 'WST_ERR_NO_RESPONSE'],
+  'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'switches without Upgrade': [raw('HTTP/1.1 101 S\r\nConnection: Upgrade\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches without Connection': [raw('HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches to something else': [
@@ -180,7 +180,7 @@ const FAILURES: Record<string, [script: Script, code: string]> = {
     'WST_ERR_BAD_SWITCH',
   ],
   'accepts another key': [raw(`${SWITCH}Sec-WebSocket-Accept: no\r\n\r\n`, 'keep'), 'WST_ERR_BAD_SWITCH'],
-  'sends many interim answers': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'sends many interim answers': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'never answers': [silent(), 'WST_ERR_HANDSHAKE_TIMEOUT'],
   'never ends its head': [raw('HTTP/1.1 101 Switching', 'keep'), 'WST_ERR_HANDSHAKE_TIMEOUT'],
 }

@@ -2,65 +2,79 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
-import { Balancer } from '../../../packages/core/src/balancer/balancer.ts'
-import type { Member, MemberMessage } from '../../../packages/core/src/balancer/balancer-member.ts'
+import type { BalancerMember } from '../../../packages/core/src/balancer/balancer-member.ts'
+import { type Excluded, LoadBalancer } from '../../../packages/core/src/balancer/load-balancer.ts'
 import type {
   BalancerOptions,
   BalancerSettings,
   MemberOptions,
   SessionCookieOptions,
 } from '../../../packages/core/src/options/balancer-options.ts'
+import type { MemberMessage } from '../../../packages/core/src/options/events.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import { requestOf } from '../../support/request.ts'
 
 const NAMES = [...'abcdefgh']
 
 /** Members named a, b, c ..., each with its letter as `routeId`. */
-function balancerOf(members: readonly Partial<MemberOptions>[], options: Partial<BalancerOptions> = {}): Balancer {
+function balancerOf(members: readonly Partial<MemberOptions>[], options: Partial<BalancerOptions> = {}): LoadBalancer {
   const all = members.map((member, i) => ({ url: `http://${NAMES[i]}.test/`, routeId: NAMES[i] as string, ...member }))
   const { balancers } = resolveOptions({ target: false, balancers: { x: { ...options, members: all } } })
-  return new Balancer('x', balancers['x'] as never)
+  return new LoadBalancer('x', balancers['x'] as never)
 }
 
-const nameOf = (member: Member): string => member.url.charAt('http://'.length)
+const nameOf = (member: { readonly url: string }): string => member.url.charAt('http://'.length)
 
-const elect = (balancer: Balancer, url = '/', lines: string[] = []): string => {
-  const elected = balancer.elect(requestOf(lines, { url }), url)
-  assert.ok(!(elected instanceof Promise))
-  return nameOf(elected)
+/** The signal of a request whose client stays. */
+const { signal } = new AbortController()
+
+/** Selects a member that is there without a wait. */
+function selected(
+  balancer: LoadBalancer,
+  req: IncomingMessage = requestOf([]),
+  url = '/',
+  excluded: Excluded = new Map(),
+): BalancerMember {
+  const member = balancer.select(req, url, { excluded, signal })
+  assert.ok(!(member instanceof Promise))
+  return member
 }
 
-const sequence = (balancer: Balancer, length: number): string => Array.from({ length }, () => elect(balancer)).join(' ')
+const select = (balancer: LoadBalancer, url = '/', lines: string[] = []): string =>
+  nameOf(selected(balancer, requestOf(lines, { url }), url))
+
+const sequence = (balancer: LoadBalancer, length: number): string =>
+  Array.from({ length }, () => select(balancer)).join(' ')
 
 // As taken from httpd 2.4.71.
 const sequences: [what: string, members: Partial<MemberOptions>[], chosen: string][] = [
-  ['equals take turns', [{}, {}, {}, {}], 'a b c d a b c d'],
-  ['a factor is a share', [{}, {}, {}, { loadFactor: 2 }], 'd a b c d d a b c d d a'],
+  ['equal members take turns', [{}, {}, {}, {}], 'a b c d a b c d'],
+  ['a load factor is a share', [{}, {}, {}, { loadFactor: 2 }], 'd a b c d d a b c d d a'],
   ['three to one', [{ loadFactor: 3 }, {}], 'a a b a a a b a'],
-  ['factors have two decimals', [{}, { loadFactor: 2.5 }], 'b a b b b a b b a b b b'],
-  ['a disabled one is left out', [{}, { status: 'D' }, {}, {}], 'a c d a c d'],
-  ['hot standbys serve when nobody else can', [{ status: 'D' }, { status: 'H' }, { status: 'H' }], 'b c b c'],
-  ['a hot standby waits', [{}, { status: 'H' }], 'a a a'],
-  ['a spare stands in for each that is missing', [{}, { status: 'S' }, { status: 'R' }, { status: 'R' }], 'a c a c'],
-  ['a spare waits', [{}, { status: 'R' }], 'a a a'],
-  ['a set of a lower number goes first', [{ lbSet: 1 }, { lbSet: 0, status: 'D' }, { lbSet: 2 }], 'a a a'],
-  ['a standby of a lower set goes before a regular one of a higher', [{ lbSet: 1 }, { status: 'H' }], 'b b'],
-  ['one that drains gets nothing new', [{ status: 'N' }, {}], 'b b'],
-  ['a spare stands in for one that drains', [{ status: 'N' }, {}, { status: 'R' }], 'b c b c'],
+  ['load factors have two decimals', [{}, { loadFactor: 2.5 }], 'b a b b b a b b a b b b'],
+  ['a disabled member is skipped', [{}, { status: 'D' }, {}, {}], 'a c d a c d'],
+  ['hot standbys serve if no other member can', [{ status: 'D' }, { status: 'H' }, { status: 'H' }], 'b c b c'],
+  ['a hot standby gets nothing while others serve', [{}, { status: 'H' }], 'a a a'],
+  ['one spare replaces each missing member', [{}, { status: 'S' }, { status: 'R' }, { status: 'R' }], 'a c a c'],
+  ['a spare gets nothing while no member is missing', [{}, { status: 'R' }], 'a a a'],
+  ['a set of a lower number is used first', [{ lbSet: 1 }, { lbSet: 0, status: 'D' }, { lbSet: 2 }], 'a a a'],
+  ['a standby of a lower set is preferred to a regular member of a higher set', [{ lbSet: 1 }, { status: 'H' }], 'b b'],
+  ['a draining member gets no new requests', [{ status: 'N' }, {}], 'b b'],
+  ['a spare replaces a draining member', [{ status: 'N' }, {}, { status: 'R' }], 'b c b c'],
 ]
 
-test('elects by requests as httpd does', async t => {
+test('selects by requests as httpd does', async t => {
   for (const [what, members, chosen] of sequences) {
     await t.test(what, () => assert.equal(sequence(balancerOf(members), chosen.split(' ').length), chosen))
   }
 })
 
-test('elects the least busy, and by requests among equals', () => {
+test('selects the least busy member, and by requests among equal ones', () => {
   const balancer = balancerOf([{}, {}], { lbMethod: 'bybusyness' })
   const leaves: (() => void)[] = []
   const chosen: string[] = []
   const take = (): void => {
-    const member = balancer.elect(requestOf([]), '/') as Member
+    const member = selected(balancer)
     chosen.push(nameOf(member))
     if (member === balancer.members[0]) leaves.push(member.enter())
     else member.enter()
@@ -77,10 +91,10 @@ test('elects the least busy, and by requests among equals', () => {
   assert.equal(chosen.join(' '), 'a a a b')
 })
 
-test('elects who moved the fewest bytes for its factor', () => {
+test('selects the member with the fewest bytes relative to its load factor', () => {
   const balancer = balancerOf([{}, { loadFactor: 3 }], { lbMethod: 'bytraffic' })
   const chosen = Array.from({ length: 12 }, () => {
-    const member = balancer.elect(requestOf([]), '/') as Member
+    const member = selected(balancer)
     member.count(1_000, 9_000)
     return nameOf(member)
   })
@@ -88,40 +102,40 @@ test('elects who moved the fewest bytes for its factor', () => {
 })
 
 /** One more open tunnel at a member. */
-const tunnelAt = (member: Member): void => void member.enterTunnel(() => {})
+const tunnelAt = (member: BalancerMember): void => void member.enterTunnel(signal)
 
-test('elects who has the fewest tunnels for its factor, and by requests among equals', () => {
+test('selects the member with the fewest tunnels relative to its load factor, and by requests among equal ones', () => {
   const balancer = balancerOf([{}, { loadFactor: 2 }, { maxTunnels: 1 }], { lbMethod: 'leasttunnels' })
-  const [a, b] = balancer.members as [Member, Member]
+  const [a, b] = balancer.members as [BalancerMember, BalancerMember]
   const full = new Map(balancer.members.map(member => [member, 'full' as const]))
   const chosen = Array.from({ length: 8 }, () => {
-    const member = balancer.elect(requestOf([]), '/', full) as Member
+    const member = selected(balancer, requestOf([]), '/', full)
     tunnelAt(member)
     return nameOf(member)
   })
   assert.equal(chosen.join(' '), 'b a c b b a b b')
   a.enter()
-  assert.deepEqual([a.places.taken, b.places.taken], [2, 5])
+  assert.deepEqual([a.slots.inUse, b.slots.inUse], [2, 5])
   const idle = balancerOf([{}, {}, {}], { lbMethod: 'leasttunnels' })
   assert.equal(sequence(idle, 6), 'a b c a b c')
 })
 
-test('gives a member that came back its share little by little', t => {
+test('raises the share of a recovered member step by step', t => {
   let now = 0
   t.mock.method(performance, 'now', () => now)
   const balancer = balancerOf([{}, {}], { lbMethod: 'leasttunnels', slowStart: 10_000 })
-  const [a, b] = balancer.members as [Member, Member]
-  assert.deepEqual([a.warmth, b.warmth], [1, 1], 'all are new when the process is')
+  const [a, b] = balancer.members as [BalancerMember, BalancerMember]
+  assert.deepEqual([a.warmth, b.warmth], [1, 1], 'members of the options start without a slow start')
   b.status = 'D'
   for (let i = 0; i < 100; i++) tunnelAt(a)
   b.status = '-D'
   const fill = (): number => {
     for (let i = 0; i < 400; i++) {
-      const member = balancer.elect(requestOf([]), '/') as Member
+      const member = selected(balancer)
       if (member === a) break
       tunnelAt(member)
     }
-    return b.places.taken
+    return b.slots.inUse
   }
   const levels = [1_000, 5_000, 9_000, 10_000].map(time => {
     now = time
@@ -143,32 +157,31 @@ test('gives a member that came back its share little by little', t => {
 const keyed = (id: string): IncomingMessage => requestOf([`X-Id: ${id}`, `Cookie: other=1; id=${id}`])
 const KEYS = Array.from({ length: 4_000 }, (_, i) => `user-${i}`)
 
-test('elects by a hash: a key its member, a member its share, and only its own keys move when one goes', () => {
+test('selects by a hash: each key keeps its member, shares follow load factors, and only the keys of a removed member move', () => {
   const balancer = balancerOf([{}, { loadFactor: 2 }, {}], { lbMethod: { hash: 'header', name: 'x-id' } })
-  const places = (): Map<string, string> =>
-    new Map(KEYS.map(key => [key, nameOf(balancer.elect(keyed(key), '/') as Member)]))
+  const places = (): Map<string, string> => new Map(KEYS.map(key => [key, nameOf(selected(balancer, keyed(key)))]))
   const before = places()
   assert.deepEqual(places(), before)
   const shares = ['a', 'b', 'c'].map(name => [...before.values()].filter(value => value === name).length / KEYS.length)
   for (const [i, due] of [0.25, 0.5, 0.25].entries())
     assert.ok(Math.abs((shares[i] as number) - due) < 0.03, `${i}: ${shares[i]}`)
-  const [, b] = balancer.members as [Member, Member]
+  const [, b] = balancer.members as [BalancerMember, BalancerMember]
   b.status = 'D'
   const moved = places()
   const wrongly = KEYS.filter(key => before.get(key) !== 'b' && moved.get(key) !== before.get(key))
   assert.deepEqual(wrongly, [])
   const spread = KEYS.filter(key => before.get(key) === 'b' && moved.get(key) === 'a').length
-  assert.ok(spread > 0.2 * KEYS.length && spread < 0.3 * KEYS.length, `${spread} of b's went to a`)
+  assert.ok(spread > 0.2 * KEYS.length && spread < 0.3 * KEYS.length, `${spread} keys of b moved to a`)
   b.status = '-D'
   assert.deepEqual(places(), before)
   const turned = balancerOf([{}, {}, {}].reverse(), { lbMethod: { hash: 'header', name: 'X-Id' } })
   assert.equal(turned.lbMethod, 'hash of header X-Id')
 })
 
-test('hashes the path, a cookie and the address of the client, and goes by requests without', () => {
+test('hashes the path, a cookie or the address of the client, and selects by requests if there is nothing to hash', () => {
   const one = (lbMethod: BalancerOptions['lbMethod'], req: IncomingMessage, url = '/', times = 3): string => {
     const balancer = balancerOf([{}, {}, {}, {}], { lbMethod })
-    return Array.from({ length: times }, () => nameOf(balancer.elect(req, url) as Member)).join(' ')
+    return Array.from({ length: times }, () => nameOf(selected(balancer, req, url))).join(' ')
   }
   const cookie = { hash: 'cookie', name: 'id' } as const
   assert.match(one(cookie, keyed('7')), /^(\w) \1 \1$/)
@@ -178,7 +191,7 @@ test('hashes the path, a cookie and the address of the client, and goes by reque
   assert.equal(rooms.size, 4)
 })
 
-test('hashes the address for which a trusted proxy speaks', () => {
+test('hashes the client address that a trusted proxy names', () => {
   const from = (forwarded: string): IncomingMessage => {
     const req = requestOf([`X-Forwarded-For: ${forwarded}`])
     Object.defineProperty(req.socket, 'remoteAddress', { value: '10.0.0.1' })
@@ -189,21 +202,21 @@ test('hashes the address for which a trusted proxy speaks', () => {
     balancers: { b: { members: NAMES.map(name => ({ url: `ws://${name}.test/` })), lbMethod: { hash: 'client' } } },
   }).balancers['b'] as BalancerSettings
   const chosen = (trusts: (address: string) => boolean): Set<string> => {
-    const balancer = new Balancer('b', settings, trusts)
-    return new Set(Array.from({ length: 40 }, (_, i) => (balancer.elect(from(`192.0.2.${i}`), '/') as Member).url))
+    const balancer = new LoadBalancer('b', settings, trusts)
+    return new Set(Array.from({ length: 40 }, (_, i) => selected(balancer, from(`192.0.2.${i}`)).url))
   }
   assert.equal(chosen(address => address === '10.0.0.1').size, NAMES.length)
-  assert.equal(chosen(() => false).size, 1, 'a client says what it likes')
+  assert.equal(chosen(() => false).size, 1, 'the field of a client is not trusted')
 })
 
-test('sets the cookie of a session, where the request does not name the member', () => {
+test('sets the session cookie if the request does not name the member', () => {
   const cookieOf = (
     set: boolean | SessionCookieOptions,
     { encrypted = false, cookie = '', more = {} }: { encrypted?: boolean; cookie?: string; more?: object } = {},
   ): string | undefined => {
     const balancer = balancerOf([{}], { stickySession: { cookie: 'SID', set, ...more } })
     const req = requestOf(cookie === '' ? [] : [`Cookie: ${cookie}`])
-    const member = balancer.elect(req, '/') as Member
+    const member = selected(balancer, req)
     return balancer.cookie({ balancer: 'b', member, session: balancer.session(req, '/') }, encrypted)
   }
   assert.equal(cookieOf(true), 'SID=.a; Path=/; HttpOnly; SameSite=Lax')
@@ -220,16 +233,16 @@ test('sets the cookie of a session, where the request does not name the member',
   for (const separator of [';', ',', ' ', '"', '\n', 'é'])
     assert.throws(() => cookieOf(true, { more: { separator } }), {
       code: 'WST_ERR_OPTION',
-      message: /`balancers.x.stickySession.separator` to be a character that a cookie may hold/,
+      message: /`balancers.x.stickySession.separator` to be a character that a cookie may contain/,
     })
   const noId = balancerOf([{}], { stickySession: { cookie: 'SID', set: true } })
   assert.throws(() => noId.add({ url: 'ws://new.test/' }), {
     code: 'WST_ERR_OPTION',
-    message: /`balancers.x.members\[1\].routeId` to be given, as stickySession.set needs it/,
+    message: /`balancers.x.members\[1\].routeId` to be given, because stickySession.set needs it/,
   })
 })
 
-test('asks a function of the user, which is given the usable members', () => {
+test('calls a function of the options with the usable members', () => {
   const seen: string[] = []
   const balancer = balancerOf([{}, { status: 'D' }, { status: 'N' }, {}], {
     lbMethod: (members, req) => {
@@ -237,20 +250,20 @@ test('asks a function of the user, which is given the usable members', () => {
       return members.find(member => nameOf(member) === req.headers['x-to'])
     },
   })
-  assert.equal(elect(balancer, '/', ['X-To: d']), 'd')
-  assert.throws(() => elect(balancer, '/', ['X-To: b']), { code: 'WST_ERR_NO_MEMBER' })
+  assert.equal(select(balancer, '/', ['X-To: d']), 'd')
+  assert.throws(() => select(balancer, '/', ['X-To: b']), { code: 'WST_ERR_NO_MEMBER' })
   assert.deepEqual(seen, ['a,d', 'a,d'])
   const wrong = balancerOf([{}], { lbMethod: () => balancer.members[1] })
-  assert.throws(() => elect(wrong), { code: 'WST_ERR_CALLBACK' })
+  assert.throws(() => select(wrong), { code: 'WST_ERR_CALLBACK' })
 })
 
-test('gives a function of the user those alone who come into question, and asks it for nobody', () => {
-  const asked: string[] = []
+test('calls a function only with the candidates, and not at all if there are none', () => {
+  const calls: string[] = []
   const firstOf = (members: Partial<MemberOptions>[]): string =>
     sequence(
       balancerOf(members, {
         lbMethod: given => {
-          asked.push(given.map(nameOf).join(''))
+          calls.push(given.map(nameOf).join(''))
           return given.at(-1)
         },
       }),
@@ -260,7 +273,7 @@ test('gives a function of the user those alone who come into question, and asks 
   firstOf([{ status: 'D' }, {}, { status: 'H' }, { status: 'R' }])
   firstOf([{ status: 'D' }, { lbSet: 1 }, { status: 'H' }])
   assert.throws(() => firstOf([{ status: 'D' }]), { code: 'WST_ERR_NO_MEMBER' })
-  assert.deepEqual(asked, ['ab', 'bd', 'c'])
+  assert.deepEqual(calls, ['ab', 'bd', 'c'])
 })
 
 const COOKIE = { stickySession: 'SID|sid' } as const
@@ -278,12 +291,12 @@ const sessions: [
   ['path before cookie', COOKIE, '/?sid=zz.b', 'SID=zz.c', 'b'],
   ['space before the equals sign', COOKIE, '/', 'SID =zz.c', 'c'],
   ['the first separator counts', COOKIE, '/', 'SID=a.b.c', 'a'],
-  ['a name that only ends alike is none', COOKIE, '/', 'XSID=zz.c', 'a'],
-  ['an empty cookie names nobody, though another follows', COOKIE, '/', 'SID=; SID=zz.c', 'a'],
-  ['a value without separator names nobody', COOKIE, '/', 'SID=c', 'a'],
+  ['a cookie whose name only ends the same is ignored', COOKIE, '/', 'XSID=zz.c', 'a'],
+  ['an empty cookie names no member, even if another one follows', COOKIE, '/', 'SID=; SID=zz.c', 'a'],
+  ['a value without separator names no member', COOKIE, '/', 'SID=c', 'a'],
   ['a semicolon belongs to the value', COOKIE, '/;sid=zz.c;foo=1', '', 'a'],
   [
-    'a semicolon ends it where told',
+    'a semicolon ends the value with semicolonEnds',
     { stickySession: { cookie: 'SID', path: 'sid', semicolonEnds: true } },
     '/;sid=zz.c;foo=1',
     '',
@@ -291,120 +304,121 @@ const sessions: [
   ],
   ['another separator', { stickySession: { cookie: 'SID', separator: '!' } }, '/', 'SID=zz!c', 'c'],
   ['no separator', { stickySession: { cookie: 'SID', separator: false } }, '/', 'SID=c', 'c'],
-  ['a member that drains keeps its sessions', COOKIE, '/', 'SID=z.c', 'c', [{}, {}, { status: 'N' }]],
+  ['a draining member keeps its sessions', COOKIE, '/', 'SID=z.c', 'c', [{}, {}, { status: 'N' }]],
   ['a standby may be named', COOKIE, '/', 'SID=z.c', 'c', [{}, {}, { status: 'H' }]],
-  ['a disabled one hands its sessions on', COOKIE, '/', 'SID=z.b', 'c', [{}, { status: 'D', redirect: 'c' }, {}]],
+  ['a disabled member redirects its sessions', COOKIE, '/', 'SID=z.b', 'c', [{}, { status: 'D', redirect: 'c' }, {}]],
   ['redirects in a circle end', COOKIE, '/', 'SID=z.b', 'a', [{}, { status: 'D', redirect: 'b' }, {}]],
-  ['without another it is elected', COOKIE, '/', 'SID=z.b', 'a', [{}, { status: 'D' }, {}]],
+  ['without a redirect another member is selected', COOKIE, '/', 'SID=z.b', 'a', [{}, { status: 'D' }, {}]],
 ]
 
-test('keeps a session with its member', async t => {
+test('keeps a session on its member', async t => {
   for (const [what, options, url, cookie, chosen, members = [{}, {}, {}]] of sessions) {
     await t.test(what, () => {
       const lines = cookie === '' ? [] : [`Cookie: ${cookie}`]
-      assert.equal(elect(balancerOf(members, options), url, lines), chosen)
+      assert.equal(select(balancerOf(members, options), url, lines), chosen)
     })
   }
 })
 
-test('looks once for each name that sessions are handed on to, however many members share it', () => {
+test('follows each redirect once, however many members share it', () => {
   const away = Array.from({ length: 40 }, (_, i): Partial<MemberOptions> => {
     const [routeId, redirect] = i % 2 === 0 ? ['one', 'two'] : ['two', 'one']
     return { url: `http://${i}.test/`, routeId, redirect, status: 'D' }
   })
-  assert.equal(elect(balancerOf([{}, ...away], COOKIE), '/', ['Cookie: SID=z.one']), 'a')
+  assert.equal(select(balancerOf([{}, ...away], COOKIE), '/', ['Cookie: SID=z.one']), 'a')
 })
 
-test('lets no session go to another member under noFailover, unless nobody knows it', () => {
+test('moves no session to another member with noFailover, unless no member has its routeId', () => {
   const options = { stickySession: { cookie: 'SID', noFailover: true } }
   const balancer = balancerOf([{}, { status: 'D' }], options)
-  assert.throws(() => elect(balancer, '/', ['Cookie: SID=z.b']), { code: 'WST_ERR_NO_MEMBER', statusCode: 503 })
-  assert.equal(elect(balancer, '/', ['Cookie: SID=z.unknown']), 'a')
+  assert.throws(() => select(balancer, '/', ['Cookie: SID=z.b']), { code: 'WST_ERR_NO_MEMBER', statusCode: 503 })
+  assert.equal(select(balancer, '/', ['Cookie: SID=z.unknown']), 'a')
 })
 
 test('counts a session as a turn of its member', () => {
   const balancer = balancerOf([{}, {}], COOKIE)
-  assert.equal(elect(balancer, '/?sid=z.a'), 'a')
+  assert.equal(select(balancer, '/?sid=z.a'), 'a')
   assert.equal(sequence(balancer, 3), 'b a b')
 })
 
-test('takes a failed member out until its time is over', t => {
+test('takes a failed member out until its retry time is over', t => {
   let now = 0
   t.mock.method(performance, 'now', () => now)
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const balancer = balancerOf([{ retry: 1_000 }, { status: 'I' }])
-  const [a, b] = balancer.members as [Member, Member]
+  const [a, b] = balancer.members as [BalancerMember, BalancerMember]
   a.fail()
   b.fail()
   assert.deepEqual([a.status, a.usable, a.failures, b.status, b.usable], ['E', false, 1, 'I', true])
   assert.equal(sequence(balancer, 2), 'b b')
   now = 1_001
-  // The clock on the wall may be set back.
+  // The wall clock may be set back.
   t.mock.timers.setTime(1)
   assert.ok(sequence(balancer, 2).includes('a'))
   assert.equal(a.status, '')
 })
 
-test('brings back all when all are in error, unless told otherwise', () => {
-  const failed = (options: Partial<BalancerOptions> = {}): Balancer => {
+test('recovers all members if all are in error, unless forceRecovery is false', () => {
+  const failed = (options: Partial<BalancerOptions> = {}): LoadBalancer => {
     const balancer = balancerOf([{}, {}], options)
     for (const member of balancer.members) member.fail()
     return balancer
   }
   assert.equal(sequence(failed(), 2), 'a b')
-  assert.throws(() => elect(failed({ forceRecovery: false })), { code: 'WST_ERR_NO_MEMBER' })
+  assert.throws(() => select(failed({ forceRecovery: false })), { code: 'WST_ERR_NO_MEMBER' })
   const stopped = balancerOf([{ status: 'SE' }])
-  assert.throws(() => elect(stopped), { code: 'WST_ERR_NO_MEMBER' })
-  assert.throws(() => elect(balancerOf([])), { code: 'WST_ERR_NO_MEMBER' })
+  assert.throws(() => select(stopped), { code: 'WST_ERR_NO_MEMBER' })
+  assert.throws(() => select(balancerOf([])), { code: 'WST_ERR_NO_MEMBER' })
 })
 
-test('tries at once who was in error from the start, or whose errors are ignored, and nobody before it is needed', () => {
+test('tries a member in error from the options, or with ignored errors, at once, and recovers no member before it is needed', () => {
   assert.equal(sequence(balancerOf([{ status: 'E' }, {}], { forceRecovery: false }), 2), 'a b')
   const balancer = balancerOf([{}, { lbSet: 1, retry: 0 }, { status: 'N', retry: 0 }])
-  const [a, later, draining] = balancer.members as [Member, Member, Member]
+  const [a, later, draining] = balancer.members as [BalancerMember, BalancerMember, BalancerMember]
   for (const member of balancer.members) member.fail()
   a.status = '+I'
-  assert.equal(elect(balancer), 'a')
+  assert.equal(select(balancer), 'a')
   assert.deepEqual([a.status, later.status, draining.status], ['I', 'E', 'EN'])
 })
 
-test('waits for a usable member as long as it may', async () => {
+test('waits for a usable member until the timeout', async () => {
   const balancer = balancerOf([{ status: 'D' }], { timeout: 10_000 })
-  const waiting = balancer.elect(requestOf([]), '/')
+  const waiting = balancer.select(requestOf([]), '/', { excluded: new Map(), signal })
   assert.ok(waiting instanceof Promise)
-  const [a] = balancer.members as [Member]
+  const [a] = balancer.members as [BalancerMember]
   a.status = '-D'
   assert.equal(nameOf(await waiting), 'a')
-  assert.equal(a.elected, 1)
-  await assert.rejects(async () => balancerOf([{ status: 'D' }], { timeout: 100 }).elect(requestOf([]), '/'), {
+  assert.equal(a.selected, 1)
+  const empty = balancerOf([{ status: 'D' }], { timeout: 100 })
+  await assert.rejects(async () => empty.select(requestOf([]), '/', { excluded: new Map(), signal }), {
     code: 'WST_ERR_NO_MEMBER',
   })
 })
 
-test('takes a member out for the statuses and silences that it is told of', () => {
+test('takes a member out for the statuses of failOnStatus, and for a timeout with failOnTimeout', () => {
   const balancer = balancerOf([{}, {}], { failOnStatus: [503], failOnTimeout: true })
-  const [a, b] = balancer.members as [Member, Member]
+  const [a, b] = balancer.members as [BalancerMember, BalancerMember]
   balancer.judge(a, 502)
   assert.equal(a.status, '')
   balancer.judge(a, 503)
   balancer.judge(b, 'timeout')
   assert.deepEqual([a.status, b.status], ['E', 'E'])
   const patient = balancerOf([{}])
-  patient.judge(patient.members[0] as Member, 'timeout')
+  patient.judge(patient.members[0] as BalancerMember, 'timeout')
   assert.equal(patient.members[0]?.status, '')
 })
 
 test('reads and shows letters as Apache does', () => {
   const balancer = balancerOf([{ status: '+d-D+hS' }])
-  const [a] = balancer.members as [Member]
+  const [a] = balancer.members as [BalancerMember]
   assert.equal(a.status, 'SH')
   a.status = '-S+N'
   assert.equal(a.status, 'HN')
 })
 
-test('adds and removes members while it serves', () => {
+test('adds and removes members at run time', () => {
   const balancer = balancerOf([{}, {}])
-  const [a, b] = balancer.members as [Member, Member]
+  const [a, b] = balancer.members as [BalancerMember, BalancerMember]
   assert.equal(balancer.remove(a), true)
   assert.equal(balancer.remove(a), false)
   assert.equal(sequence(balancer, 2), 'b b')
@@ -422,8 +436,8 @@ test('adds and removes members while it serves', () => {
   assert.equal(balancer.members.length, 2)
 })
 
-test('changes a member, or nothing of it where something is wrong', () => {
-  const [member] = balancerOf([{}]).members as [Member]
+test('changes a member, or nothing at all if one change is wrong', () => {
+  const [member] = balancerOf([{}]).members as [BalancerMember]
   member.change({ loadFactor: 2.5, lbSet: 3, routeId: 'r', redirect: 's', retry: 500, status: '+N' })
   const look = (): unknown[] => {
     const { loadFactor, lbSet, routeId, redirect, retry, status } = member
@@ -446,16 +460,16 @@ test('changes a member, or nothing of it where something is wrong', () => {
   assert.deepEqual([member.routeId, member.redirect], [undefined, undefined])
 })
 
-test('publishes each change of a member, whoever makes it', t => {
-  const heard: string[] = []
-  const hear = (message: unknown): void => {
+test('publishes each change of a member', t => {
+  const published: string[] = []
+  const listener = (message: unknown): void => {
     const { change, before, after } = message as MemberMessage
-    heard.push(`${change}: ${before} -> ${after}`)
+    published.push(`${change}: ${before} -> ${after}`)
   }
-  subscribe('ws-tunnel:member', hear)
-  t.after(() => unsubscribe('ws-tunnel:member', hear))
+  subscribe('ws-tunnel:member', listener)
+  t.after(() => unsubscribe('ws-tunnel:member', listener))
   const balancer = balancerOf([{}])
-  const [member] = balancer.members as [Member]
+  const [member] = balancer.members as [BalancerMember]
   member.fail()
   member.fail()
   member.recover(true)
@@ -466,7 +480,7 @@ test('publishes each change of a member, whoever makes it', t => {
   const added = balancer.add({ url: 'ws://new.test/', status: 'H' })
   balancer.remove(added)
   balancer.remove(added)
-  assert.deepEqual(heard, [
+  assert.deepEqual(published, [
     'status:  -> E',
     'status: E -> ',
     'status:  -> D',

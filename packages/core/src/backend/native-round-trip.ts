@@ -1,0 +1,159 @@
+import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
+import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import { type RequestHead, requestHead } from '../http/request-head.ts'
+import { type ResponseHead, readSwitch } from '../http/response-head.ts'
+import { descriptor, loadNativeAddon } from '../tunnel/native-addon.ts'
+import { NativeConnection } from '../tunnel/native-connection.ts'
+import { onAbort, unlessAborted } from '../util/abort.ts'
+import { backendError, roundTripError, timeoutError } from './backend-error.ts'
+import { alreadySent, type BackendResponse, nodeRoundTrip, type RoundTripOptions } from './node-round-trip.ts'
+import type { Limits } from './request-limits.ts'
+import type { Worker } from './worker.ts'
+
+/** The limits of a route that decide whether its tunnels are offloaded at once. */
+export interface NativeLimits extends Limits {
+  readonly async: boolean
+  readonly asyncDelay: number
+  readonly keepAlive: number
+  readonly threads: number
+}
+
+/** A backend switched protocols, and a native thread holds its connection. */
+export interface NativeSwitched {
+  readonly switched: true
+  readonly response: ResponseHead
+  readonly connection: NativeConnection
+  /** Bytes that the head of the response takes. */
+  readonly headSize: number
+}
+
+/** A response that Node's parser has to read. */
+interface Unread {
+  readonly socket: Socket
+}
+
+/** Whether a native thread may connect: client and backend are plain connections, and the tunnel is offloaded at once. */
+export function canConnectNatively(
+  worker: Worker,
+  client: Socket | undefined,
+  { async, asyncDelay }: NativeLimits,
+): boolean {
+  const { secure, socketPath } = worker.origin
+  if (!async || asyncDelay > 0 || secure || socketPath !== undefined) return false
+  return client !== undefined && descriptor(client) !== undefined && loadNativeAddon() !== null
+}
+
+/**
+ * Sends one upgrade request through a thread of `@ws-tunnel/native`. A backend with several addresses, and a request or
+ * response that is out of the ordinary, are left to Node's HTTP client.
+ *
+ * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
+ */
+export async function nativeRoundTrip(
+  worker: Worker,
+  request: RequestHead,
+  options: RoundTripOptions<NativeLimits>,
+): Promise<BackendResponse | NativeSwitched> {
+  const startedAt = performance.now()
+  const { host, address = host } = worker.origin
+  const lookup = isIP(address) === 0 ? await lookUp(worker, options) : undefined
+  const head = requestHead(request)
+  const only = lookup === undefined ? address : lookup.only
+  const result =
+    head === undefined || only === undefined ? undefined : await connectAndSend(worker, only, head, options, startedAt)
+  if (result !== undefined && 'connection' in result) return result
+  const left = { ...options, limits: { ...options.limits, spent: performance.now() - startedAt } }
+  if (result !== undefined) return nodeRoundTrip(worker, request, left, () => alreadySent(result.socket))
+  return nodeRoundTrip(worker, request, left, {
+    ...worker.connectOptions,
+    ...(lookup && { lookup: lookup.again }),
+  })
+}
+
+/** The result of a DNS lookup. */
+interface Lookup {
+  /** The address, if the name has only one. */
+  readonly only: string | undefined
+  /** Gives the same result to Node. */
+  readonly again: LookupFunction
+}
+
+/** Looks the backend's name up as `net.connect` does. */
+async function lookUp({ origin, connectOptions }: Worker, { limits, signal }: RoundTripOptions): Promise<Lookup> {
+  const { promise, resolve, reject } = Promise.withResolvers<Lookup>()
+  const timers = startTimers(limits, () => false, 0, reject)
+  const lookup = connectOptions.lookup ?? (systemLookup as LookupFunction)
+  lookup(origin.host, { hints: ADDRCONFIG, all: getDefaultAutoSelectFamily() }, (error, found, family) => {
+    if (error) reject(backendError(error))
+    else {
+      const [first, ...others] = Array.isArray(found) ? found : [{ address: found }]
+      const only = others.length === 0 ? first?.address : undefined
+      resolve({ only, again: (_host, _options, done) => done(null, found, family) })
+    }
+  })
+  try {
+    return await unlessAborted(signal, promise)
+  } finally {
+    for (const timer of timers) clearTimeout(timer)
+  }
+}
+
+/** @returns `undefined` if no native connection could be started. */
+function connectAndSend(
+  { origin: { port } }: Worker,
+  address: string,
+  head: string,
+  { limits, signal }: RoundTripOptions<NativeLimits>,
+  startedAt: number,
+): Promise<NativeSwitched | Unread | undefined> {
+  return new Promise((resolve, reject) => {
+    let stop = (): void => {}
+    const settled = (): void => {
+      stop()
+      for (const timer of timers) clearTimeout(timer)
+    }
+    const fail = (error: Error): void => {
+      settled()
+      connection?.destroy()
+      reject(error)
+    }
+    const connection = NativeConnection.start(address, port, head, limits, {
+      onResponse: text => {
+        const answered = connection as NativeConnection
+        settled()
+        const read = readSwitch(text)
+        if (read === undefined) resolve({ socket: answered.toSocket(0) })
+        else resolve({ switched: true, response: read.head, connection: answered, headSize: read.size })
+      },
+      onFailed: error => fail(roundTripError(error, error.syscall !== 'connect', false)),
+    })
+    if (connection === undefined) {
+      resolve(undefined)
+      return
+    }
+    const timers = startTimers(limits, () => connection.connected, performance.now() - startedAt, fail)
+    stop = onAbort(signal, fail)
+  })
+}
+
+/** @param spent ms of the limits that have passed */
+function startTimers(
+  { connectTimeout, handshakeTimeout }: Limits,
+  isConnected: () => boolean,
+  spent: number,
+  onTimeout: (error: Error) => void,
+): NodeJS.Timeout[] {
+  const start = (ms: number, isDue: (connected: boolean) => boolean): NodeJS.Timeout =>
+    setTimeout(
+      () => {
+        const connected = isConnected()
+        if (isDue(connected)) onTimeout(timeoutError(connected, ms))
+      },
+      Math.max(0, ms - spent),
+    )
+  const timers: NodeJS.Timeout[] = []
+  if (handshakeTimeout > 0) timers.push(start(handshakeTimeout, () => true))
+  if (connectTimeout > 0) timers.push(start(connectTimeout, connected => !connected))
+  return timers
+}

@@ -1,0 +1,95 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
+import qs from 'qs'
+import { WsTunnelError } from '../errors.ts'
+import { announcesBody } from '../http/upgrade.ts'
+
+/** The body of one plain request: streamed from the client, or written again from what a body parser made of it. */
+export class RequestBody {
+  readonly #req: IncomingMessage
+  readonly #parsed: ParsedBody | undefined
+  readonly #wasUnread: boolean
+  #parsedIsSent = false
+
+  /**
+   * @param parsed what a body parser has read (`req.body`)
+   * @throws {WsTunnelError} `WST_ERR_BODY_CONSUMED` if the body was read and cannot be written again.
+   */
+  constructor(req: IncomingMessage, parsed: unknown) {
+    this.#req = req
+    this.#wasUnread = !req.readableDidRead
+    this.#parsed = parsedBody(req, parsed)
+  }
+
+  /** The parsed body, which needs framing of its own. */
+  get parsed(): ParsedBody | undefined {
+    return this.#parsed
+  }
+
+  /** The bytes to send; `undefined` if the request has no body. */
+  source(): Readable | undefined {
+    if (this.#parsed !== undefined) return Readable.from([this.#parsed.bytes])
+    return announcesBody(this.#req) ? this.#req : undefined
+  }
+
+  /** Notes that a backend is given the parsed body. */
+  markParsedSent(): void {
+    this.#parsedIsSent = this.#parsed !== undefined
+  }
+
+  /** A backend was given some of it: no other backend can have it. */
+  get begun(): boolean {
+    return this.#wasUnread ? this.#req.readableDidRead : this.#parsedIsSent
+  }
+
+  /** The client has sent all of it: if nothing arrives then, the backend is silent, not the client. */
+  get whole(): boolean {
+    return !announcesBody(this.#req) || this.#req.complete
+  }
+
+  /** Drops what the backend did not take: the rest of the body must not be read as the next request. */
+  discardRest(): void {
+    const req = this.#req
+    if (!announcesBody(req)) return
+    req.unpipe()
+    if (!req.readableEnded) req.resume()
+  }
+}
+
+/** A body that a body parser has read. */
+interface ParsedBody {
+  readonly bytes: Buffer
+  /** These are not the client's bytes: its Content-Encoding is undone. */
+  readonly rewritten: boolean
+}
+
+/** Writes JSON and forms again. A body that cannot be written again is refused, not left out. */
+function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined {
+  if (!announcesBody(req) || !req.readableDidRead) return undefined
+  if (!req.readableEnded) throw new WsTunnelError('WST_ERR_BODY_CONSUMED', { detail: 'in part' })
+  const length = Number(req.headers['content-length'])
+  const rewritten = (bytes: Buffer): ParsedBody => ({ bytes, rewritten: true })
+  if (Buffer.isBuffer(body)) return { bytes: body, rewritten: body.length !== length }
+  if (typeof body === 'string') return rewritten(Buffer.from(body))
+  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) {
+    return rewritten(Buffer.from(JSON.stringify(body)))
+  }
+  if (typeof body === 'object' && body !== null && type === 'application/x-www-form-urlencoded') {
+    return rewritten(Buffer.from(formText(body)))
+  }
+  if (length === 0) return undefined
+  throw new WsTunnelError('WST_ERR_BODY_CONSUMED', {
+    detail: `content type ${type || 'unknown'}; mount the tunnel before the body parser`,
+  })
+}
+
+/**
+ * Writes a form with the library that Express reads forms with. A repeated name stays repeated (`a=1&a=2`) if the form
+ * then reads back the same. Otherwise list items get their index (`a[0][b]=1`).
+ */
+function formText(body: object): string {
+  const repeated = qs.stringify(body, { arrayFormat: 'repeat' })
+  return isDeepStrictEqual(qs.parse(repeated), body) ? repeated : qs.stringify(body, { arrayFormat: 'indices' })
+}

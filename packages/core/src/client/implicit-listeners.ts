@@ -1,0 +1,25 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Only } from '../options/options.ts'
+import { listenImplicitly } from './listener.ts'
+
+/** The servers whose upgrades come through the app, each from its first request on. */
+export class ImplicitListeners {
+  readonly #stops = new WeakMap<Server, () => void>()
+  readonly #servers = new Set<WeakRef<Server>>()
+
+  /** Listens for upgrades on the server that the request came from. */
+  listen(req: IncomingMessage, only: Only | undefined): void {
+    const { server } = req.socket as { server?: Server }
+    if (typeof server?.emit !== 'function' || this.#stops.has(server)) return
+    this.#stops.set(server, listenImplicitly(server, only))
+    this.#servers.add(new WeakRef(server))
+  }
+
+  stop(): void {
+    for (const reference of this.#servers) {
+      const server = reference.deref()
+      if (server !== undefined) this.#stops.get(server)?.()
+    }
+    this.#servers.clear()
+  }
+}

@@ -1,0 +1,76 @@
+import type { IncomingMessage } from 'node:http'
+import type { WsTunnelError } from '../errors.ts'
+import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
+import type { Balancer, Health, Member } from './balancer-options.ts'
+import type { TunnelProxy } from './tunnel-proxy.ts'
+
+/** A tunnel opened for this request. */
+export interface OpenMessage {
+  readonly tunnel: Tunnel
+  readonly req: IncomingMessage
+  readonly proxy: TunnelProxy
+}
+
+/** A tunnel ended. */
+export interface CloseMessage {
+  readonly tunnel: Tunnel
+  readonly end: TunnelEnd
+  readonly proxy: TunnelProxy
+}
+
+/** A request failed before the 101, or before its response. */
+export interface ErrorMessage {
+  readonly error: WsTunnelError
+  readonly req: IncomingMessage
+  readonly proxy: TunnelProxy
+}
+
+/** A member failed before it got any of the request's body, and the request is retried on another member. */
+export interface FailoverMessage {
+  readonly error: WsTunnelError
+  readonly req: IncomingMessage
+  readonly from: Member
+  readonly to: Member
+  readonly proxy: TunnelProxy
+}
+
+/** A member changed. */
+export interface MemberMessage {
+  readonly member: Member
+  /** Letters of its status before the change. */
+  readonly before: string
+  /** Letters of its status after the change. */
+  readonly after: string
+  /** What changed: the letters, other settings, or whether it belongs to its balancer. */
+  readonly change: 'status' | 'settings' | 'added' | 'removed'
+}
+
+/** A health check of a member ended. */
+export interface HealthMessage {
+  readonly member: Member
+  readonly health: Health
+}
+
+/** A DNS lookup for the members of a balancer ended. */
+export interface ResolveMessage {
+  readonly balancer: Balancer
+  readonly hostname: string
+  /** URLs of the discovered members; after a failed lookup, of those known before. */
+  readonly urls: readonly string[]
+  /** Why the lookup failed. */
+  readonly error: Error | undefined
+}
+
+/**
+ * The messages of `node:diagnostics_channel`, by channel. `proxy` is the proxy that it happened in; the middleware of an adapter is another
+ * object with the same `tunnels`.
+ */
+export interface DiagnosticsMessages {
+  'ws-tunnel:open': OpenMessage
+  'ws-tunnel:close': CloseMessage
+  'ws-tunnel:error': ErrorMessage
+  'ws-tunnel:failover': FailoverMessage
+  'ws-tunnel:member': MemberMessage
+  'ws-tunnel:health': HealthMessage
+  'ws-tunnel:resolve': ResolveMessage
+}

@@ -1,0 +1,216 @@
+import type { IncomingMessage } from 'node:http'
+import type { LookupFunction } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
+import type { HeaderList } from '../http/header-list.ts'
+import type { SharedOptions, SharedSettings } from './backend-options.ts'
+import type { BalancerChoice } from './balancer-options.ts'
+
+/** `%0`-`%9`: the groups of the last condition that matched. Empty if it captured nothing. */
+export type ConditionGroups = readonly (string | undefined)[]
+
+/** What the path and the conditions of a route captured. */
+export interface Captures {
+  /** `$0`-`$9` of a RegExp path. */
+  readonly groups: readonly (string | undefined)[]
+  /** The `:name`s of a pattern. */
+  readonly params: Readonly<Record<string, string>>
+  /** `%0`-`%9` of the last condition that matched. */
+  readonly conditionGroups: ConditionGroups
+  /** The path behind the prefix or pattern; the whole path for a RegExp. */
+  readonly rest: string
+}
+
+/**
+ * Where a route sends its requests: a URL, `false`, or a function.
+ *
+ * - A URL has the scheme `ws:`, `wss:`, `http:`, `https:` or `balancer:`, or is `unix:/path.sock|ws://name/`. Scheme, host and port are
+ *   fixed text. The path may hold `$0`-`$9` of a RegExp path, `%1`-`%9` of the last condition that captured, and the `:name`s of a
+ *   pattern.
+ * - `false` hands the request back to the app (ProxyPass "!").
+ * - A function returns one of these per request, or a response. It is trusted code: nothing in its URL is expanded.
+ */
+export type Target =
+  | string
+  | false
+  | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
+
+/** What a target function returns: a URL, `false` for the app, an exact request target, or a response without a backend. */
+export type TargetResult = string | false | ExactTarget | LocalAnswer
+
+/** A backend, and the exact request target that it gets: nothing is encoded, and no query is appended. */
+export interface ExactTarget {
+  /** Scheme, host and port. */
+  url: string
+  /** Path and query; one character is one byte. A dot segment, a space or a control character: 403. */
+  path: string
+}
+
+/** A response without a backend and without a body (RewriteRule [R], [G]). */
+export interface LocalAnswer {
+  /** 300-599. */
+  status: number
+  /** Value of the Location field, sent as it is. @default undefined */
+  location?: string
+}
+
+/** One test of the request (RewriteCond). A missing header field counts as the empty string. */
+export type Condition =
+  /** The value of the field matches; several lines are joined by `, `. The groups become `%1`-`%9`. */
+  | { header: string; matches: RegExp }
+  /** The value of the field does not match (a RewriteCond pattern that begins with `!`). */
+  | { header: string; not: RegExp }
+  /** The decoded path as routes match it, or the query as the client wrote it without `?`, matches (%{REQUEST_URI}, %{QUERY_STRING}). */
+  | { url: 'path' | 'query'; matches: RegExp }
+  /** The path or the query does not match. */
+  | { url: 'path' | 'query'; not: RegExp }
+  /** Any test of the app. If it throws: 500. */
+  | { test: (req: IncomingMessage) => boolean }
+  /** At least one of the conditions holds (RewriteCond [OR]). */
+  | { any: Condition[] }
+
+/** Edits of a header list, applied in the order unset, set, append (RequestHeader, Header). */
+export interface HeaderEdits {
+  /** Replaces all lines of the field by one line. */
+  set?: Record<string, string>
+  /** Adds a line. */
+  append?: Record<string, string>
+  /** Removes all lines of the field. */
+  unset?: string[]
+}
+
+/** What a header function may read. */
+export interface HeaderContext {
+  /** The client's request. */
+  readonly req: IncomingMessage
+  /** The member that a balancer selected; `undefined` for a target without a balancer. */
+  readonly choice: BalancerChoice | undefined
+}
+
+/** Edits of a header list, or a function that edits it in place. If the function throws, or sets a malformed field: 500. */
+export type HeaderEditing = HeaderEdits | ((headers: HeaderList, context: HeaderContext) => void)
+
+/** How open tunnels are moved out of JavaScript. */
+export interface OffloadOptions {
+  /** How long a new tunnel stays in JavaScript first, ms (ProxyWebsocketAsyncDelay). @default 0 */
+  delay?: number
+  /** Number of threads that carry such tunnels, 1-64. @default 1 */
+  threads?: number
+}
+
+/** Options of a route. Written beside `routes`, they are the defaults of all routes. */
+export interface RouteDefaults extends SharedOptions {
+  /** Serves requests that ask for no upgrade as HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
+  fallback?: boolean
+  /** How the URL of a prefix target and the rest of the path are joined: with exactly one slash, or concatenated as httpd does. @default 'slash' */
+  join?: 'slash' | 'concat'
+  /** What happens to `%2F` in a path: 404, decoded, or kept as it is (AllowEncodedSlashes). @default 'reject' */
+  encodedSlashes?: 'reject' | 'decode' | 'keep'
+  /**
+   * Which form of the path is matched (`mapping=`). `'encoded'` matches the path before it is decoded, and sends it so; such a route does
+   * not see the result of `rewrite`. `'servlet'` does the same, and matches a prefix as a servlet container does, which resolves
+   * `/x/..;/`. @default 'decoded'
+   */
+  mapping?: 'decoded' | 'encoded' | 'servlet'
+  /** Treats a run of slashes in a path as one slash (MergeSlashes). @default true */
+  mergeSlashes?: boolean
+  /**
+   * How the query of the target and that of the request are combined: the request's behind the target's (QSA), the target's instead where
+   * it has one, or the target's alone (QSD). @default 'append'
+   */
+  query?: 'append' | 'replace' | 'drop'
+  /** Sends the path as the client wrote it (ProxyPass nocanon). @default false */
+  nocanon?: boolean
+  /** A tunnel ends after this time, ms; 0 is no limit. @default 0 */
+  maxLifetime?: number
+  /** Maximum of open tunnels of the route, those in their handshake included; 0 is no limit (max=). Past it: 503. @default 0 */
+  maxTunnels?: number
+  /**
+   * Moves open tunnels out of JavaScript to native threads. Needs the package `@ws-tunnel/native`, and plain TCP or unix sockets on both
+   * sides; other tunnels stay in JavaScript. It cannot be combined with `async`, `asyncDelay` and `threads`, which are the same settings
+   * under Apache's names. @default true
+   */
+  offload?: boolean | OffloadOptions
+  /** The same as `offload: true` or `false` (ProxyWebsocketAsync). @default true */
+  async?: boolean
+  /** The same as `offload.delay`, ms (ProxyWebsocketAsyncDelay). @default 0 */
+  asyncDelay?: number
+  /** The same as `offload.threads`, 1-64. @default 1 */
+  threads?: number
+  /**
+   * Refuses a WebSocket handshake without a 16-byte key or without version 13 (400), and a 101 with the wrong Sec-WebSocket-Accept (502)
+   * (RFC 6455 4.2). @default false
+   */
+  strictHandshake?: boolean
+  /**
+   * Origins that may upgrade, `scheme://host[:port]`, compared exactly; others get 403. `undefined` checks nothing. A request without
+   * Origin passes, because it does not come from a browser. @default undefined
+   */
+  allowedOrigins?: readonly string[]
+  /** Sends the client's Host instead of the target's (ProxyPreserveHost). @default false */
+  preserveHost?: boolean
+  /** Via on requests and responses: left as it is, added, added with the name of the product, or removed (ProxyVia). @default 'off' */
+  via?: 'off' | 'on' | 'full' | 'block'
+  /** Adds X-Forwarded-For, -Host, -Server and -Proto (ProxyAddHeaders). @default true */
+  addHeaders?: boolean
+  /** Edits of the request that the backend gets (RequestHeader). @default undefined */
+  requestHeaders?: HeaderEditing
+  /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
+  responseHeaders?: HeaderEditing
+  /**
+   * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors that the app's error handler
+   * answers (ProxyErrorOverride). The status and WWW-Authenticate stay. @default false
+   */
+  errorOverride?: boolean | readonly number[]
+  /**
+   * Rewrites Location, Content-Location, URI and Destination of a response: backend URL prefix -> public path or URL (ProxyPassReverse).
+   * `true` maps the route's own target to the path of the route. @default false
+   */
+  passReverse?: boolean | Record<string, string>
+  /** Rewrites `Path` of Set-Cookie: internal prefix -> public path (ProxyPassReverseCookiePath). @default {} */
+  passReverseCookiePath?: Record<string, string>
+  /** Rewrites `Domain` of Set-Cookie: internal prefix -> public domain (ProxyPassReverseCookieDomain). @default {} */
+  passReverseCookieDomain?: Record<string, string>
+  /**
+   * Options of `tls.connect` for `wss:` and `https:` targets (SSLProxy*), except those that say where to connect. `servername` is the host
+   * of the target unless given. @default {}
+   */
+  tls?: ConnectionOptions
+  /** DNS lookup of `net.connect`, for instance to refuse ranges of addresses. @default dns.lookup */
+  lookup?: LookupFunction
+}
+
+/** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. Routes are tried in order; the first match wins. */
+export interface RouteOptions extends RouteDefaults {
+  /**
+   * A string is a prefix that ends at a segment boundary (ProxyPass). A string with `:name`, `*name` or `{...}` is a pattern of
+   * path-to-regexp. A RegExp is ProxyPassMatch; a target without captures is followed by its group `rest`, or else by the whole path.
+   * @default '/'
+   */
+  path?: string | RegExp
+  /** All conditions must hold (RewriteCond). @default [] */
+  when?: Condition[]
+  /** Where the request goes. */
+  target: Target
+  /** A name for people, shown by `explain` and `proxy.routes`. @default undefined */
+  name?: string
+}
+
+type Present = Required<
+  Omit<
+    RouteDefaults,
+    keyof SharedOptions | 'offload' | 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'
+  >
+>
+
+/** The options of a route, each with a value. */
+export interface RouteSettings extends Readonly<Present>, SharedSettings {
+  readonly name: string | undefined
+  readonly path: string | RegExp
+  readonly when: readonly Condition[]
+  readonly target: Target
+  readonly lookup: LookupFunction | undefined
+  /** In lower case. */
+  readonly allowedOrigins: ReadonlySet<string> | undefined
+  readonly requestHeaders: HeaderEditing | undefined
+  readonly responseHeaders: HeaderEditing | undefined
+}

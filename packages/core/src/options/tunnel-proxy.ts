@@ -1,0 +1,55 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Tunnel } from '../tunnel/tunnel.ts'
+import type { Balancer } from './balancer-options.ts'
+
+/** What a framework knows about a request beside `(req, res)`. */
+export interface HandleContext {
+  /** The path that the proxy is mounted at; `url` no longer has it. @default '' */
+  mount?: string
+  /** The request target below the mount. @default req.url */
+  url?: string
+  /** The body, if middleware has parsed it. */
+  body?: unknown
+  /** Starts to listen for upgrades on the server of the request, if nothing does yet. @default true */
+  listen?: boolean
+}
+
+/** A route at run time: its options and its counters. */
+export interface RouteStatus {
+  /** Position in the list of routes, for messages and metrics. */
+  readonly index: number
+  /** The option `name`. */
+  readonly name: string | undefined
+  /** The path as written; a RegExp between slashes. */
+  readonly path: string
+  /** The target as written; `undefined` for a function, `false` for a route that hands requests back to the app. */
+  readonly target: string | false | undefined
+  /** Requests that the route took, upgrades and others. */
+  readonly hits: number
+  /** Handshakes in progress and open tunnels. */
+  readonly open: number
+  /** Maximum of open tunnels; 0 is no limit. */
+  readonly maxTunnels: number
+}
+
+/** A proxy that is ready to serve requests. */
+export interface TunnelProxy {
+  /**
+   * Serves a request if a route matches it. Resolves at the switch, or when the response is sent.
+   *
+   * @returns whether it took the request. `false` leaves the request to the app, with the bytes that the client sent early.
+   * @throws {WsTunnelError} for every failure before the 101, by its code. Nothing has been sent to the client then.
+   */
+  handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
+  /**
+   * Refuses new requests with 503. Open tunnels and requests in progress may continue for `drainTimeout` ms (by default the option), and
+   * are then ended. Resolves when all have ended.
+   */
+  close(options?: { drainTimeout?: number }): Promise<void>
+  /** The open tunnels. */
+  readonly tunnels: ReadonlySet<Tunnel>
+  /** The routes in order, with their counters. */
+  readonly routes: readonly RouteStatus[]
+  /** The balancers by name, with their members: states to read and to change. */
+  readonly balancers: ReadonlyMap<string, Balancer>
+}

@@ -1,0 +1,120 @@
+import { type IncomingMessage, METHODS } from 'node:http'
+import { checkOrigin, checkRequest, checkWebSocketFields } from '../client/request-checks.ts'
+import { WsTunnelError } from '../errors.ts'
+import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
+import type { LocalAnswer, RouteSettings } from '../options/route-options.ts'
+import type { Candidates } from '../routing/candidates.ts'
+import type { Routing } from '../routing/route.ts'
+import type { Match } from '../routing/route-table.ts'
+
+/** Why a request is handed back to the app. */
+export type AppReason = 'no route' | 'target false' | 'function false'
+
+/** Why a request that names an upgrade is served as plain HTTP. */
+export type PlainReason = 'token' | 'request' | 'method' | 'connection'
+
+/** What happens to a request: `handle` acts on it, `explain` prints it. */
+export type Decision =
+  | { readonly kind: 'app'; readonly reason: AppReason }
+  | { readonly kind: 'respond'; readonly response: LocalAnswer }
+  | { readonly kind: 'http'; readonly candidates: Candidates; readonly reason: PlainReason | undefined }
+  | { readonly kind: 'upgrade'; readonly candidates: Candidates; readonly token: string }
+
+/** A decision under way. Whether the request is an upgrade is known at once. */
+export interface Deciding {
+  /** The token for the backend, in the client's spelling; `undefined` for plain HTTP. */
+  readonly token: string | undefined
+  /** A promise only if a target function returns one, or if a balancer waits for a usable member. */
+  readonly decision: Decision | Promise<Decision>
+}
+
+const NO_ROUTE: Decision = { kind: 'app', reason: 'no route' }
+const TARGET_FALSE: Decision = { kind: 'app', reason: 'target false' }
+const FUNCTION_FALSE: Decision = { kind: 'app', reason: 'function false' }
+
+/** The decision for a request that no route proxies, before it is looked at any further; `undefined` for all others. */
+export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | undefined {
+  if (match === null) return NO_ROUTE as Decision & { kind: 'app' }
+  return match.route.settings.target === false ? (TARGET_FALSE as Decision & { kind: 'app' }) : undefined
+}
+
+/**
+ * Decides what happens to a request that a route proxies. It reads the request and changes nothing of it; target function
+ * and balancer are asked for the backend.
+ *
+ * @param authority of an absolute-form request target
+ * @param signal ends the wait for a member.
+ * @throws {WsTunnelError} for a request that is refused: 400, 403, 426, 501.
+ */
+export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
+  const { req, route } = match
+  checkRequest(req, authority)
+  const routing = route.resolve(match, signal)
+  // A refusal below leaves the promise without a handler.
+  if (routing instanceof Promise) routing.catch(() => {})
+  const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
+  const { token } = upgrade
+  if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
+  const decided = (found: Routing): Decision => {
+    if (found === false) return FUNCTION_FALSE
+    if ('status' in found) return { kind: 'respond', response: found }
+    if (token !== undefined) return { kind: 'upgrade', candidates: found, token }
+    if (!METHODS.includes(req.method ?? ''))
+      throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
+    return { kind: 'http', candidates: found, reason: upgrade.reason }
+  }
+  return { token, decision: routing instanceof Promise ? routing.then(decided) : decided(routing) }
+}
+
+/** The first candidate's settings replace the route's. A promise comes too late for that. */
+const settingsOf = (routing: Routing | Promise<Routing>, route: RouteSettings): RouteSettings =>
+  routing !== false && 'first' in routing ? routing.first.settings : route
+
+/** An upgrade to `token`, or plain HTTP for `reason`. */
+type RequestedUpgrade =
+  | { readonly token: string; readonly reason?: undefined }
+  | { readonly token: undefined; readonly reason: PlainReason | undefined }
+
+const NOT_REQUESTED: RequestedUpgrade = { token: undefined, reason: undefined }
+
+/**
+ * Whether a request is an upgrade on a route with these settings.
+ *
+ * @throws {WsTunnelError} 426 or 400 if the route has no fallback, 400 for a handshake with duplicate fields.
+ */
+export function requestedUpgrade(req: IncomingMessage, settings: RouteSettings): RequestedUpgrade {
+  const { upgrade, fallback, strictHandshake } = settings
+  const requested = upgradeTokens(req)
+  if (requested.length === 0 && !upgrade.always) {
+    if (fallback || !('upgrade' in req.headers)) return NOT_REQUESTED
+    throw upgradeRequired(upgrade.tokens)
+  }
+  const token = allowedToken(upgrade, requested)
+  if (token === undefined) {
+    if (fallback) return { token, reason: 'token' }
+    throw upgradeRequired(upgrade.tokens)
+  }
+  const reason = notAnUpgrade(req, token, upgrade.always)
+  if (reason !== undefined) {
+    if (fallback) return { token: undefined, reason: requested.length === 0 ? undefined : reason }
+    throw new WsTunnelError('WST_ERR_BAD_HANDSHAKE', {
+      detail: 'an upgrade is an HTTP/1.1 request without body, a GET for WebSocket, with Connection: upgrade',
+    })
+  }
+  checkWebSocketFields(req, strictHandshake && token.toLowerCase() === 'websocket')
+  return { token }
+}
+
+function notAnUpgrade(req: IncomingMessage, token: string, always: boolean): PlainReason | undefined {
+  if (!canSwitch(req)) return 'request'
+  if (!methodFits(req, token)) return 'method'
+  return connectionUpgrade(req) || always ? undefined : 'connection'
+}
+
+function upgradeRequired(tokens: readonly string[]): WsTunnelError {
+  const allowed = tokens.length === 0 ? 'websocket' : tokens.join(', ')
+  return new WsTunnelError('WST_ERR_UPGRADE_REQUIRED', {
+    detail: `the request must name ${allowed}`,
+    headers: { Upgrade: allowed, Connection: 'Upgrade, close' },
+  })
+}

@@ -1,0 +1,158 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { RequestBody } from '../backend/request-body.ts'
+import { PendingUpgrade } from '../client/pending-upgrade.ts'
+import { cut } from '../client/relay.ts'
+import { WsTunnelError } from '../errors.ts'
+import { connectionUpgrade } from '../http/upgrade.ts'
+import type { Settings } from '../options/options.ts'
+import type { BodySent } from '../routing/candidates.ts'
+import type { Match } from '../routing/route-table.ts'
+import { unlessAborted } from '../util/abort.ts'
+import { type Decision, decide } from './decide.ts'
+import { Rewriting } from './rewriting.ts'
+
+/** What a framework knows of a request, resolved. */
+export interface ExchangeContext {
+  /** Path the request was mounted under. */
+  readonly mount: string
+  /** The request target below the mount. */
+  readonly target: string
+  /** Host and port of an absolute-form request target. */
+  readonly authority: string | undefined
+  /** A body that a body parser has read. */
+  readonly body: unknown
+}
+
+/**
+ * One request that a route matched, and everything that ends with it: one signal cancels what was started for it, one
+ * `release()` undoes it.
+ */
+export class Exchange {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly match: Match
+  readonly rewriting: Rewriting
+  /** The whole path that the client requested. */
+  readonly url: string
+  /** When the request came, on the clock of `performance`. */
+  readonly startedAt: number = performance.now()
+  /** Token of the upgrade, in the client's spelling; `undefined` for a plain request. */
+  token: string | undefined
+  /** The body of a plain request that goes to a backend. */
+  body: RequestBody | undefined
+  /** The client's connection, if the request is an upgrade. */
+  #upgrade: PendingUpgrade | undefined
+  readonly #context: ExchangeContext
+  readonly #cancellation = new AbortController()
+  #releases: (() => void)[] = []
+
+  constructor(req: IncomingMessage, res: ServerResponse, match: Match, settings: Settings, context: ExchangeContext) {
+    this.req = req
+    this.res = res
+    this.match = match
+    this.rewriting = new Rewriting(req, match.route.settings, settings, context.mount)
+    this.url = context.mount + context.target
+    this.#context = context
+  }
+
+  /** Aborted with the reason when the client leaves, or when the proxy closes and waits no longer. */
+  get signal(): AbortSignal {
+    return this.#cancellation.signal
+  }
+
+  /** The client's connection, if the request is an upgrade. */
+  get upgrade(): PendingUpgrade | undefined {
+    return this.#upgrade
+  }
+
+  /**
+   * Decides what happens to the request and prepares for it. An upgrade's socket is taken in this very turn, even if the
+   * decision takes longer.
+   */
+  async decide(): Promise<Decision> {
+    const { req, res, match } = this
+    const { token, decision } = decide(match, this.#context.authority, this.signal)
+    this.token = token
+    if (token === undefined) this.#watchClient()
+    else {
+      this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
+      this.onRelease(match.route.acquire())
+    }
+    const decided = await unlessAborted(this.signal, decision)
+    if (decided.kind === 'app' || token !== undefined) return decided
+    // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
+    if (connectionUpgrade(req)) res.shouldKeepAlive = false
+    if (decided.kind === 'http') {
+      this.body = new RequestBody(req, this.#context.body)
+      this.onRelease(() => this.body?.discardRest())
+    }
+    return decided
+  }
+
+  #watchClient(): void {
+    const { req, res } = this
+    const resOnClose = (): void => {
+      if (!res.writableEnded) this.#clientOnGone()
+    }
+    // No event tells that the client left while earlier middleware was at work.
+    if (res.destroyed || req.socket.destroyed) this.#clientOnGone()
+    res.on('close', resOnClose)
+    this.onRelease(() => res.off('close', resOnClose))
+  }
+
+  readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
+
+  /** A plain request whose client left after it was sent: there is no one to respond to, and nothing failed. */
+  get isAbandoned(): boolean {
+    return this.body !== undefined && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+  }
+
+  /** What was sent of the body by now; `undefined` for an upgrade, which has none. */
+  get bodySent(): BodySent | undefined {
+    return this.body
+  }
+
+  /** Hands the request back to the app, untouched. */
+  handBack(): void {
+    this.#upgrade?.handBack()
+    this.#upgrade = undefined
+  }
+
+  /** The response is no 101: what the client sends after an upgrade request is dropped. */
+  refuseUpgrade(): void {
+    this.#upgrade?.refuse()
+  }
+
+  /** Cancels the exchange. A response that has begun is aborted. */
+  abort(reason: WsTunnelError): void {
+    if (this.res.headersSent) cut(this.res)
+    this.#cancellation.abort(reason)
+  }
+
+  /** Calls `release` when the exchange ends, or when its tunnel does. */
+  onRelease(release: () => void): void {
+    this.#releases.push(release)
+  }
+
+  /**
+   * Gives what the exchange holds to its tunnel, which calls the returned function when it ends. The function does not
+   * retain the exchange: the request would stay in memory as long as the tunnel.
+   */
+  handOver(): () => void {
+    const releases = this.#releases
+    this.#releases = []
+    this.#upgrade = undefined
+    return () => callAll(releases)
+  }
+
+  /** Ends the exchange. Does nothing once a tunnel has taken it over. */
+  release(): void {
+    this.#upgrade?.refuse()
+    this.#upgrade = undefined
+    callAll(this.#releases.splice(0))
+  }
+}
+
+function callAll(calls: readonly (() => void)[]): void {
+  for (const call of calls) call()
+}

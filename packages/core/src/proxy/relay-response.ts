@@ -1,0 +1,34 @@
+import type { IncomingMessage } from 'node:http'
+import type { NotSwitched } from '../backend/node-round-trip.ts'
+import { relay } from '../client/relay.ts'
+import { WsTunnelError } from '../errors.ts'
+import { noteResponse } from '../routing/candidates.ts'
+import type { Exchange } from './exchange.ts'
+import type { Reply } from './round-trip.ts'
+
+/**
+ * Relays the response of a backend, unless the app is to respond in its place. Resolves when it is sent or the client has
+ * left.
+ *
+ * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for a response that `errorOverride` leaves to the app.
+ */
+export async function relayResponse(exchange: Exchange, { response, candidate }: Reply & NotSwitched): Promise<void> {
+  exchange.refuseUpgrade()
+  if (candidate.selection !== undefined) noteResponse(candidate.selection, response)
+  checkStatus(response, candidate.settings.errorOverride)
+  await relay(response, exchange.res, () => exchange.rewriting.plainResponse(response, candidate))
+}
+
+/** ProxyErrorOverride. */
+function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
+  const { statusCode = 502, headers } = response
+  if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return
+  response.destroy()
+  const { 'www-authenticate': challenge } = headers
+  const keeps = statusCode === 401 && challenge !== undefined
+  throw new WsTunnelError('WST_ERR_BACKEND_STATUS', {
+    statusCode,
+    detail: `status ${statusCode}`,
+    ...(keeps && { headers: { 'WWW-Authenticate': challenge } }),
+  })
+}

@@ -1,0 +1,64 @@
+import type { IncomingMessage } from 'node:http'
+import { forward } from '../backend/forward.ts'
+import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
+import { type NotSwitched, nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
+import { socketRoundTrip } from '../backend/socket-round-trip.ts'
+import { relayInterim } from '../client/relay.ts'
+import { allowedToken } from '../http/upgrade.ts'
+import type { Candidate } from '../routing/candidates.ts'
+import type { Release } from '../util/slots.ts'
+import { requestedUpgrade } from './decide.ts'
+import type { Exchange } from './exchange.ts'
+
+/** The response of one candidate. */
+export type Reply = (Switched | NativeSwitched | NotSwitched) & {
+  readonly candidate: Candidate
+  /** The upgrade that was requested, if one was. */
+  readonly token: string | undefined
+}
+
+/**
+ * One round trip to one backend, for upgrades and plain requests alike. What it acquires is released with the exchange, or
+ * at once if it fails.
+ *
+ * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
+ */
+export async function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
+  const { token } = exchange
+  const acquired = token === undefined ? candidate.enter() : candidate.acquire(exchange.signal)
+  const release: Release = acquired instanceof Promise ? await acquired : acquired
+  try {
+    // A backend may allow another token than the one that made the request an upgrade.
+    const sent = token && tokenFor(candidate, exchange.req, token)
+    const response = await send(exchange, candidate, sent)
+    exchange.onRelease(release)
+    return { ...response, candidate, token: sent }
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+const tokenFor = ({ settings }: Candidate, req: IncomingMessage, token: string): string | undefined =>
+  allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings).token
+
+function send(
+  exchange: Exchange,
+  candidate: Candidate,
+  token: string | undefined,
+): Promise<Switched | NativeSwitched | NotSwitched> {
+  const { req, res, rewriting, signal, upgrade, body } = exchange
+  const { worker, path, settings } = candidate
+  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
+  const options = {
+    limits: settings,
+    signal,
+    onInterim: (interim: { statusCode: number; statusMessage: string; rawHeaders: string[] }) =>
+      relayInterim(res, interim, rewriting.interimResponse(interim.rawHeaders)),
+  }
+  if (body !== undefined) return forward(worker, { path, headers, body }, options, req, res)
+  const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
+  if (token === undefined) return nodeRoundTrip(worker, request, options)
+  const native = canConnectNatively(worker, upgrade?.detachableSocket, settings)
+  return native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options)
+}

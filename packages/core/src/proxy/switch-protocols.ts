@@ -1,0 +1,48 @@
+import type { NativeSwitched } from '../backend/native-round-trip.ts'
+import type { Switched } from '../backend/node-round-trip.ts'
+import type { PendingUpgrade } from '../client/pending-upgrade.ts'
+import { WsTunnelError } from '../errors.ts'
+import { headerValue } from '../http/header-list.ts'
+import { checkSwitch } from '../http/upgrade.ts'
+import { OpenTunnel } from '../tunnel/open-tunnel.ts'
+import type { Tunnel } from '../tunnel/tunnel.ts'
+import type { Exchange } from './exchange.ts'
+import { clientAddress } from './rewriting.ts'
+import type { Reply } from './round-trip.ts'
+
+/**
+ * Checks the backend's 101, writes it to the client and joins the two connections.
+ *
+ * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested; the backend's connection is closed then.
+ */
+export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): Tunnel {
+  const { req, match, rewriting, url, startedAt, signal } = exchange
+  const { response, candidate, token } = reply
+  const { settings, worker, selection } = candidate
+  const backend = 'connection' in reply ? reply.connection : reply.socket
+  try {
+    signal.throwIfAborted()
+    if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was requested' })
+    checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
+    const { host, port, socketPath } = worker.origin
+    const info = {
+      clientAddress: clientAddress(req),
+      url,
+      route: match.route.index,
+      target: socketPath ?? `${host}:${port}`,
+      member: selection?.member.url,
+      protocol: token,
+      handshakeTime: performance.now() - startedAt,
+    }
+    const client = exchange.upgrade as PendingUpgrade
+    const switched = client.switch(response.statusMessage ?? '', rewriting.switchResponse(response, candidate))
+    const own =
+      'connection' in reply
+        ? { connection: reply.connection, headSize: reply.headSize }
+        : { backend: reply.socket, backendHead: [reply.head] }
+    return new OpenTunnel({ client: client.socket, ...own, ...switched }, info, settings)
+  } catch (error) {
+    backend.destroy()
+    throw error
+  }
+}

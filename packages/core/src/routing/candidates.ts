@@ -1,0 +1,270 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { WorkerTable } from '../backend/named-worker.ts'
+import { type TargetTemplate, urlOf } from '../backend/target.ts'
+import { Worker } from '../backend/worker.ts'
+import type { BalancerMember } from '../balancer/balancer-member.ts'
+import type { LoadBalancer } from '../balancer/load-balancer.ts'
+import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import type { BalancerChoice } from '../options/balancer-options.ts'
+import type { RouteSettings } from '../options/route-options.ts'
+import type { Release } from '../util/slots.ts'
+
+/** A member that a balancer selected for one request. */
+export interface Selection {
+  readonly balancer: LoadBalancer
+  readonly member: BalancerMember
+  /** The selection as header functions see it. */
+  readonly choice: BalancerChoice
+}
+
+/** One backend that a request may be sent to. */
+export interface Candidate {
+  readonly worker: Worker
+  /** The exact bytes of the request target. */
+  readonly path: string
+  /** The target that the path was built from, for ProxyPassReverse. */
+  readonly template: TargetTemplate
+  /** The route's settings. Those that the backend has itself replace them. */
+  readonly settings: RouteSettings
+  /** `undefined` if the target names the backend itself. */
+  readonly selection: Selection | undefined
+  /** Counts a plain request. @returns the function to call at its end. */
+  readonly enter: () => Release
+  /**
+   * Counts an upgrade and acquires one of the backend's slots for tunnels.
+   *
+   * @returns the function that releases it; a promise only if the upgrade waits for a slot.
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   */
+  readonly acquire: (signal: AbortSignal) => Release | Promise<Release>
+}
+
+/** The backends for one request, in the order in which they are tried. */
+export interface Candidates {
+  readonly first: Candidate
+  /**
+   * The candidate to try after the last one failed; `undefined` if the failure is final. httpd: the loop in proxy_handler.
+   *
+   * @param body what was sent of the request's body; `undefined` for an upgrade, which has none.
+   */
+  next(failure: unknown, body?: BodySent): Candidate | Promise<Candidate> | undefined
+}
+
+/** What was sent of a request's body when a backend failed. */
+export interface BodySent {
+  /** A backend was given some of it: no other backend can have it. */
+  readonly begun: boolean
+  /** The client has sent all of it: if nothing arrives then, the backend is silent, not the client. */
+  readonly whole: boolean
+}
+
+/** Failures after which nothing of the request has reached the backend's application. */
+const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
+  'WST_ERR_CONNECT',
+  'WST_ERR_CONNECT_TIMEOUT',
+  'WST_ERR_DNS',
+  'WST_ERR_TLS',
+  'WST_ERR_TUNNEL_LIMIT',
+])
+
+/** Failures after which it is unknown what the backend did with the request. */
+const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_RESPONSE'])
+
+const NO_BODY: BodySent = { begun: false, whole: true }
+
+/** The workers and balancers that all routes of a proxy share. */
+export interface Backends {
+  readonly workers: WorkerTable
+  readonly balancers: ReadonlyMap<string, LoadBalancer>
+}
+
+/** Backends that one route may have at a time. */
+const MAX_WORKERS = 1_000
+
+const noRelease: Release = () => {}
+const noNext = (): undefined => undefined
+
+/** The workers of one route, and the candidates that its target gives. */
+export class RouteWorkers {
+  readonly #settings: RouteSettings
+  readonly #backends: Backends
+  readonly #workers = new Map<string, Worker>()
+
+  constructor(settings: RouteSettings, backends: Backends) {
+    this.#settings = settings
+    this.#backends = backends
+  }
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` if the target names a balancer that does not exist. */
+  check({ origin: { scheme, host } }: TargetTemplate, where: string): void {
+    const { balancers } = this.#backends
+    if (scheme !== 'balancer' || balancers.has(host)) return
+    const names = [...balancers.keys()].map(name => `balancer://${name}`).join(' or ')
+    throw new WsTunnelError('WST_ERR_OPTION', {
+      detail: `Expected \`${where}\` to name one of \`balancers\` (${names || 'there is none'}), got balancer://${host}`,
+    })
+  }
+
+  /** @returns a promise only if a balancer waits for a usable member. */
+  candidates(
+    template: TargetTemplate,
+    path: string,
+    req: IncomingMessage,
+    signal: AbortSignal,
+  ): Candidates | Promise<Candidates> {
+    const { scheme, host } = template.origin
+    const balancer = scheme === 'balancer' ? this.#backends.balancers.get(host) : undefined
+    if (balancer === undefined) return { first: this.#named(template, path), next: noNext }
+    const select = (member: BalancerMember): Candidate => this.#ofMember(balancer, member, template, path, req)
+    return new BalancerCandidates(balancer, req, path, signal, select).start()
+  }
+
+  /** The backend that the target names itself. */
+  #named(template: TargetTemplate, path: string): Candidate {
+    const { workers } = this.#backends
+    const named = workers.empty ? undefined : workers.find(urlOf(template.origin, path))
+    const settings = named?.settings(this.#settings) ?? this.#settings
+    return {
+      worker: this.#worker(template, settings),
+      path,
+      template,
+      settings,
+      selection: undefined,
+      enter: () => noRelease,
+      acquire: signal => named?.slots.acquire(signal) ?? noRelease,
+    }
+  }
+
+  #ofMember(
+    balancer: LoadBalancer,
+    member: BalancerMember,
+    template: TargetTemplate,
+    path: string,
+    req: IncomingMessage,
+  ): Candidate {
+    const settings = member.settings(this.#settings)
+    const own = member.template.path.join('')
+    const base = this.#settings.join === 'slash' ? own.replace(/\/$/, '') : own
+    return {
+      worker: this.#worker(member.template, settings),
+      path: base + path,
+      template: { ...member.template, path: [base, ...template.path] },
+      settings,
+      selection: {
+        balancer,
+        member,
+        choice: { balancer: balancer.name, member, session: balancer.session(req, path) },
+      },
+      enter: () => member.enter(),
+      acquire: signal => member.enterTunnel(signal),
+    }
+  }
+
+  /** Several URLs may name one backend; they share one pool. */
+  #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
+    const { secure, authority, socketPath = '', address = '' } = origin
+    const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive}`
+    const known = this.#workers.get(key)
+    if (known !== undefined) return known
+    if (this.#workers.size >= MAX_WORKERS) {
+      const [oldest, worker] = this.#workers.entries().next().value as [string, Worker]
+      this.#workers.delete(oldest)
+      worker.close()
+    }
+    const worker = new Worker(origin, settings)
+    this.#workers.set(key, worker)
+    return worker
+  }
+
+  /** Closes the idle connections of its workers. */
+  close(): void {
+    for (const worker of this.#workers.values()) worker.close()
+  }
+}
+
+/** The members that a balancer selects for one request, one after the other. */
+class BalancerCandidates implements Candidates {
+  readonly #balancer: LoadBalancer
+  readonly #req: IncomingMessage
+  readonly #path: string
+  readonly #signal: AbortSignal
+  readonly #candidateOf: (member: BalancerMember) => Candidate
+  /** Members already tried, and why. A full member may be tried again, a silent one may not. */
+  readonly #excluded = new Map<BalancerMember, 'full' | 'silent'>()
+  #attempts = 0
+  #first: Candidate | undefined
+  #last: BalancerMember | undefined
+
+  constructor(
+    balancer: LoadBalancer,
+    req: IncomingMessage,
+    path: string,
+    signal: AbortSignal,
+    candidateOf: (member: BalancerMember) => Candidate,
+  ) {
+    this.#balancer = balancer
+    this.#req = req
+    this.#path = path
+    this.#signal = signal
+    this.#candidateOf = candidateOf
+  }
+
+  get first(): Candidate {
+    return this.#first as Candidate
+  }
+
+  start(): this | Promise<this> {
+    const selected = this.#select()
+    if (selected instanceof Promise) {
+      return selected.then(first => {
+        this.#first = first
+        return this
+      })
+    }
+    this.#first = selected
+    return this
+  }
+
+  #select(): Candidate | Promise<Candidate> {
+    this.#attempts++
+    const selected = this.#balancer.select(this.#req, this.#path, { excluded: this.#excluded, signal: this.#signal })
+    return selected instanceof Promise ? selected.then(this.#begin) : this.#begin(selected)
+  }
+
+  readonly #begin = (member: BalancerMember): Candidate => {
+    this.#last = member
+    return this.#candidateOf(member)
+  }
+
+  next(failure: unknown, body?: BodySent): Candidate | Promise<Candidate> | undefined {
+    const member = this.#last
+    if (!(failure instanceof WsTunnelError) || member === undefined) return undefined
+    const { code } = failure
+    const { begun, whole } = body ?? NO_BODY
+    if (code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) this.#balancer.judge(member, 'timeout')
+    const repeatable = this.#balancer.failoverUnanswered && body === undefined && this.#req.method === 'GET'
+    const unanswered = repeatable && UNANSWERED.has(code)
+    if (begun || !(FAILS_OVER.has(code) || unanswered)) return undefined
+    if (unanswered) this.#excluded.set(member, 'silent')
+    else if (code === 'WST_ERR_TUNNEL_LIMIT') this.#excluded.set(member, 'full')
+    else member.fail()
+    if (this.#attempts >= this.#balancer.attempts || (member.usable && !this.#excluded.has(member))) return undefined
+    return this.#select()
+  }
+}
+
+/** Bytes of a connection that were counted already: a kept-alive connection carries many exchanges. */
+const counted = new WeakMap<Socket, { sent: number; received: number }>()
+
+/** Tells the balancer what a member responded, and counts the bytes of the exchange. httpd: proxy_balancer_post_request. */
+export function noteResponse({ balancer, member }: Selection, response: IncomingMessage): void {
+  balancer.judge(member, response.statusCode as number)
+  const { socket } = response
+  response.once('close', () => {
+    const before = counted.get(socket) ?? { sent: 0, received: 0 }
+    const now = { sent: socket.bytesWritten, received: socket.bytesRead }
+    counted.set(socket, now)
+    member.count(now.sent - before.sent, now.received - before.received)
+  })
+}
