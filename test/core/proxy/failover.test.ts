@@ -149,8 +149,8 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
         if (heard.includes(last)) socket.write('no record of TLS')
       })
   })
-  closeAfter(t, server as never)
-  return `127.0.0.1:${await listen(server as never)}`
+  closeAfter(t, server)
+  return `127.0.0.1:${await listen(server)}`
 }
 
 test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {

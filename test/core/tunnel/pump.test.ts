@@ -1,27 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { Pump } from '../../../packages/core/src/tunnel/pump.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectedPair } from '../../support/pair.ts'
 import { Reader } from '../../support/reader.ts'
-
-/** Both ends of one TCP connection. */
-async function pair(t: TestContext): Promise<[Socket, Socket]> {
-  const server = createServer({ allowHalfOpen: true })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const near = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
-  const [far] = (await once(server, 'connection')) as [Socket]
-  server.close()
-  for (const socket of [near, far]) socket.on('error', () => {})
-  t.after(() => {
-    near.destroy()
-    far.destroy()
-  })
-  return [near, far]
-}
 
 /** The same as a stream that is no socket, which the pump cannot read directly. */
 function anotherKind(socket: Socket): Duplex {
@@ -34,8 +20,8 @@ function anotherKind(socket: Socket): Duplex {
 
 /** A pump between two connections, with the far ends of both. */
 async function pumping(t: TestContext, first: Buffer[] = [], wrap: (socket: Socket) => Duplex = socket => socket) {
-  const [sender, source] = await pair(t)
-  const [socket, receiver] = await pair(t)
+  const [sender, source] = await connectedPair(t)
+  const [socket, receiver] = await connectedPair(t)
   const sink = wrap(socket)
   const running = new Pump(source, sink, first)
   return { sender, source, sink, receiver, running }
@@ -83,7 +69,7 @@ test('stops at flush() after it has moved what was received', async t => {
   assert.equal(running.bytes, 8)
   sink.end()
   assert.equal((await new Reader(receiver).readAll()).toString(), 'received')
-  const [fresh] = await pair(t)
+  const [fresh] = await connectedPair(t)
   assert.deepEqual(listeners(source)[0], listeners(fresh)[0])
   assert.deepEqual(listeners(sink)[2], 0)
 })
