@@ -37,7 +37,7 @@ export function comparison(measures: readonly Measure[], results: Results): stri
     })
   })
   const version = results.contestants.find(({ name }) => name === BASELINE)?.version
-  const head = ['', 'unit', 'this tree', BASELINE, 'ratio', 'median of turns', 'least to most']
+  const head = ['', 'unit', 'this tree', BASELINE, 'ratio of the least', 'median ratio of turns', 'least to most']
   return `### This tree against ${BASELINE} ${version}\n\n${tableOf(head, lines)}\n`
 }
 
