@@ -61,7 +61,7 @@ function write(kind, what, content, bytes) {
   if (following) at.scroll.scrollTop = at.scroll.scrollHeight
 }
 
-const note = (kind, what, text) => write(kind, what, element('span', 'said', text))
+const note = (kind, what, text) => write(kind, what, element('span', 'content', text))
 
 /** Shows the state of the connection, as a picture and as text. */
 function show(state, text) {
@@ -169,7 +169,7 @@ async function request(method, path, { kind = 'http', what = 'HTTP', why, body }
     const response = await fetch(path, { method, body, cache: 'no-store' })
     const text = await response.text()
     const took = Math.round(performance.now() - began)
-    const content = element('div', 'said')
+    const content = element('div', 'content')
     content.append(
       element('span', 'status', `${response.status} ${response.statusText}`),
       `${method} ${path}, ${took} ms`,
