@@ -109,15 +109,16 @@ export function listenFor(configuration: Configuration, listen: Listen): Listen 
 
 /** Returns the test whether a name is the ServerName or a ServerAlias of a virtual host. */
 export function nameTest({ serverName, names }: CompiledHost): (name: string) => boolean {
-  const patterns = [...(serverName === undefined ? [] : [serverName]), ...names].map(aliasPattern)
-  return name => patterns.some(pattern => pattern.test(name.slice(0, 255)))
+  const tests = [...(serverName === undefined ? [] : [serverName]), ...names].map(hostNameTest)
+  return name => tests.some(test => test(name))
 }
 
-/** A name with the wildcards `*` and `?`, as ServerAlias allows them. */
-function aliasPattern(pattern: string): RegExp {
+/** Returns the test whether a name matches a pattern with the wildcards `*` and `?`, as ServerAlias allows them. */
+function hostNameTest(pattern: string): (name: string) => boolean {
   const source = pattern
     .replace(/[^\w*?]/g, '\\$&')
     .replace(/\*+/g, '.*')
     .replaceAll('?', '.')
-  return new RegExp(`^${source}$`, 'i')
+  const expression = new RegExp(`^${source}$`, 'i')
+  return name => expression.test(name.slice(0, 255))
 }
