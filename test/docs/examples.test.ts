@@ -13,7 +13,7 @@ const text = async (response: Response | Promise<Response>): Promise<string> => 
 
 /** A tunnel under /chat, which the app takes off, beside a route of the app itself. */
 async function chatBesideTheApp(program: Program): Promise<void> {
-  assert.equal(await ask(program.socketUrl('/chat/lobby?x=1'), 'hello'), '/lobby?x=1 heard hello')
+  assert.equal(await ask(program.socketUrl('/chat/lobby?x=1'), 'hello'), '/lobby?x=1 received hello')
   assert.equal(await text(program.get('/')), 'An ordinary route of the app\n')
 }
 
@@ -26,11 +26,11 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     await chatBesideTheApp(program)
     await assert.rejects(ask(program.socketUrl('/live'), 'hello'), { message: '401 {"error":"Who are you?"}' })
     const headers = { authorization: 'Bearer secret' }
-    assert.equal(await ask(program.socketUrl('/live'), 'hello', { headers }), '/live heard hello')
+    assert.equal(await ask(program.socketUrl('/live'), 'hello', { headers }), '/live received hello')
   },
 
   async 'node-http'(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby heard hello')
+    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby received hello')
     const elsewhere = await program.get('/elsewhere')
     assert.equal(elsewhere.status, 404)
     assert.equal(await text(elsewhere), 'Nothing here\n')
@@ -40,7 +40,7 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
   },
 
   async routes(program) {
-    assert.equal(await text(program.get('/chat/admin/users')), 'The app answers this one itself\n')
+    assert.equal(await text(program.get('/chat/admin/users')), 'This response comes from the app\n')
     assert.equal(await ask(program.socketUrl('/chat/a/b'), '?'), '/talk/a/b')
     assert.equal(await ask(program.socketUrl('/users/7/feed?since=1'), '?'), '/feeds/7?since=1')
     assert.equal(await ask(program.socketUrl('/rooms/42/ws'), '?'), '/room/42')
@@ -49,7 +49,7 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
   },
 
   async conditions(program) {
-    assert.equal(await ask(program.socketUrl('/any/path?x=1'), 'hello'), '/any/path?x=1 heard hello')
+    assert.equal(await ask(program.socketUrl('/any/path?x=1'), 'hello'), '/any/path?x=1 received hello')
     assert.equal(await text(program.get('/any/path?x=1')), 'a page for /any/path?x=1\n')
   },
 
@@ -72,11 +72,11 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
   },
 
   async 'unix-socket'(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), 'chat.internal/lobby heard hello')
+    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), 'chat.internal/lobby received hello')
   },
 
   async 'beside-socket-io'(program) {
-    assert.equal(await ask(program.socketUrl('/live/room'), 'hello'), '/room heard hello')
+    assert.equal(await ask(program.socketUrl('/live/room'), 'hello'), '/room received hello')
     for (const transport of ['websocket', 'polling']) {
       const socket = io(program.url, { transports: [transport], forceNew: true })
       try {
@@ -101,7 +101,7 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
   },
 
   async opentelemetry(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby heard hello')
+    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby received hello')
     await assert.rejects(ask(program.socketUrl('/gone/'), 'hello'), /^Error: 503/)
     await eventually(() => /'ws_tunnel.end.reason': 'finished'/.test(program.output))
     assert.match(program.output, /'error.type': 'WST_ERR_CONNECT'/)
