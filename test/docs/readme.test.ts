@@ -16,13 +16,11 @@ const FOLDER = join(ROOT, '.cache', `docs-${process.pid}`)
 /** Declarations for blocks that are part of a program. They are on one line, so that line numbers are those of the document. */
 const PRELUDE = [
   "import type { Server } from 'node:http'",
-  "import { createTunnelProxy, listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
-  "import { managerPage } from '@ws-tunnel/manager'",
-  "import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'",
-  "import express, { type ErrorRequestHandler } from 'express'",
-  "import Fastify, { type FastifyInstance, type preHandlerHookHandler } from 'fastify'",
-  'declare const app: express.Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
-  'declare function isAdmin(req: unknown): boolean',
+  "import { listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
+  "import { wsTunnelHandler } from '@ws-tunnel/fastify'",
+  "import type { ErrorRequestHandler, Express } from 'express'",
+  "import type { FastifyInstance, preHandlerHookHandler } from 'fastify'",
+  'declare const app: Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
 ].join('; ')
 
 const blocks = markdownFiles().flatMap(markdown => markdown.blocks.filter(({ language }) => language === 'ts'))
