@@ -7,7 +7,7 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { type Change, type ManagerOptions, managerPage, type TunnelList } from '@ws-tunnel/manager'
 import { connect, plainRequest } from '../support/client.ts'
 import { eventually, openHandles, within } from '../support/gate.ts'
-import { manage, Stream, starts } from './stage.ts'
+import { manage, Stream, starts } from './harness.ts'
 
 const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
 

@@ -6,7 +6,7 @@ import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '
 import { traceTunnels } from '../../examples/opentelemetry/spans.ts'
 import { connect, openTunnel, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
-import { manage, starts } from './stage.ts'
+import { manage, starts } from './harness.ts'
 
 test('failover and a change of state of a member are spans as well', async t => {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator())

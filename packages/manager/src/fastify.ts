@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { managerPage } from './manager.ts'
 import type { ManagerOptions } from './options.ts'
-import type { Proxies } from './proxies.ts'
+import type { Proxies } from './util/proxies.ts'
 
 /** Options of the plugin: those of the manager, what it manages, and Fastify's own. */
 export type ManagerPluginOptions = Omit<ManagerOptions, 'path'> & {

@@ -1,26 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { Change } from './changes.ts'
-import { type FleetOptions, warn } from './fleet.ts'
-import type { Proxies } from './proxies.ts'
-import { memoryStore } from './store.ts'
-
-/**
- * What a visitor may do: `true` see and change everything, `'view'` see it, `false` neither (403). With a `challenge` the
- * answer is a 401 that carries it as `WWW-Authenticate`.
- */
-export type Access = boolean | 'view' | { readonly challenge: string }
-
-/** Decides on every request, be it for the page, a script of it, the API or metrics. */
-export type Authorize = (req: IncomingMessage) => Access | Promise<Access>
-
-/** Who may come in. One of the two must be there. */
-export interface AccessOptions {
-  /** Asked for every request, and again and again for those who watch live. */
-  authorize?: Authorize
-  /** Lets in whoever reaches it, to see and to change everything: only where nobody else can connect. @default false */
-  unsafeOpen?: boolean
-}
+import type { Change } from './api/changes.ts'
+import { type FleetOptions, warn } from './fleet/fleet.ts'
+import { memoryStore } from './fleet/store.ts'
+import { type AccessOptions, checkAccess } from './http/access.ts'
+import type { Proxies } from './util/proxies.ts'
+import { wrongOption as fail } from './util/wrong-option.ts'
 
 /** Options of the manager. */
 export interface ManagerOptions extends AccessOptions, FleetOptions {
@@ -50,26 +35,6 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
 
 /** Options, all there and checked. */
 export type ManagerSettings = Readonly<Required<ManagerOptions>> & { readonly proxies: Proxies }
-
-const fail = (name: string, expected: string, got: unknown): never => {
-  throw new TypeError(
-    `Expected \`${name}\` to be ${expected}, got ${typeof got === 'object' ? JSON.stringify(got) : String(got)}`,
-  )
-}
-
-/** @throws {TypeError} unless there is `authorize`, or `unsafeOpen: true`. */
-export function checkAccess({ authorize, unsafeOpen = false }: AccessOptions): Authorize {
-  if (typeof unsafeOpen !== 'boolean') fail('unsafeOpen', 'true or false', unsafeOpen)
-  if (authorize === undefined && unsafeOpen) return () => true
-  if (typeof authorize !== 'function')
-    fail(
-      'authorize',
-      'a function (req) => true, false, "view" or { challenge }; to let in everybody set `unsafeOpen: true`',
-      authorize,
-    )
-  if (unsafeOpen) fail('unsafeOpen', 'left out beside `authorize`', unsafeOpen)
-  return authorize as Authorize
-}
 
 const DEFAULTS = {
   title: 'ws-tunnel',

@@ -4,13 +4,13 @@ import { afterEach, beforeEach, suite, test } from 'node:test'
 import { createTunnelProxy, type TunnelProxy } from '@ws-tunnel/core'
 import { type Fleet, joinFleet, type MemberChange, type State } from '@ws-tunnel/manager'
 import { type RedisStoreOptions, redisStore } from '@ws-tunnel/manager/redis'
-import { Program } from '../docs/program.ts'
-import { type Backend, echo, startBackend } from '../support/backend.ts'
-import { openTunnel, type RawClient } from '../support/client.ts'
-import { eventually, openHandles, within } from '../support/gate.ts'
-import { peer } from '../support/peers.ts'
-import { hasRedis, Redis } from '../support/redis.ts'
-import { changeAt, stateAt } from './stage.ts'
+import { Program } from '../../docs/program.ts'
+import { type Backend, echo, startBackend } from '../../support/backend.ts'
+import { openTunnel, type RawClient } from '../../support/client.ts'
+import { eventually, openHandles, within } from '../../support/gate.ts'
+import { peer } from '../../support/peers.ts'
+import { hasRedis, Redis } from '../../support/redis.ts'
+import { changeAt, stateAt } from '../harness.ts'
 
 const KEY = 'ws-tunnel'
 /** Those of this process itself; sockets of Redis are pipes, too. */
@@ -59,7 +59,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
   }
   const start = async (members: Backend[]): Promise<Program> => {
     const args = [redis.path, ...members.map(({ address }) => `ws://${address}`)]
-    const program = await Program.start('test/manager/fleet-gateway.ts', { args })
+    const program = await Program.start('test/manager/fleet/fleet-gateway.ts', { args })
     undo.unshift(() => program.kill())
     return program
   }
@@ -237,8 +237,9 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
 
   test('needs no right but those that the documents name', async () => {
     const acl =
-      /^ACL (SETUSER fleet .*)$/m.exec(await readFile(new URL('../../docs/fleet.md', import.meta.url), 'utf8'))?.[1] ??
-      ''
+      /^ACL (SETUSER fleet .*)$/m.exec(
+        await readFile(new URL('../../../docs/fleet.md', import.meta.url), 'utf8'),
+      )?.[1] ?? ''
     await redis.client(client => client.sendCommand(['ACL', ...acl.split(' ')]))
     const [here, there] = [gateway(), gateway()]
     const user = { username: 'fleet', password: 'password' }

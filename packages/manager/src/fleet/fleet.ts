@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Balancer, Member, MemberMessage } from '@ws-tunnel/core'
-import { Refusal } from './http.ts'
+import type { FleetView } from '../page/types.ts'
+import { clip } from '../util/clip.ts'
+import { namedProxies, type Proxies } from '../util/proxies.ts'
+import { Refusal } from '../util/refusal.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
-import type { FleetView } from './page/types.ts'
-import { namedProxies, type Proxies } from './proxies.ts'
 import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
 import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
-import { clip } from './text.ts'
 
 /** Options of `joinFleet`. */
 export interface FleetOptions {

@@ -6,9 +6,9 @@ import { type TestContext, test } from 'node:test'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { type MetricsOptions, type MetricsPage, metricsPage } from '@ws-tunnel/manager/metrics'
 import { Counter, Registry } from 'prom-client'
-import { connect, openTunnel, upgradeRequest } from '../support/client.ts'
-import { closedPort, eventually } from '../support/gate.ts'
-import { type Managed, manage, starts } from './stage.ts'
+import { connect, openTunnel, upgradeRequest } from '../../support/client.ts'
+import { closedPort, eventually } from '../../support/gate.ts'
+import { type Managed, manage, starts } from '../harness.ts'
 
 const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
 

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Balancer, HealthMessage, Member, MemberMessage } from '@ws-tunnel/core'
-import type { BalancerView, MemberView, PastCheck, StatusChange } from './page/types.ts'
-import { clip } from './text.ts'
+import type { BalancerView, MemberView, PastCheck, StatusChange } from '../page/types.ts'
+import { clip } from '../util/clip.ts'
 
 /** Changes of state that are kept of a member. */
 const MAX_CHANGES = 20

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
 import type { Tunnel } from '@ws-tunnel/core'
-import type { MemberMemory } from './balancers.ts'
+import type { ProxyView, TunnelList, TunnelView } from '../page/types.ts'
+import { clip } from '../util/clip.ts'
+import type { ManagedProxy } from '../util/proxies.ts'
+import type { MemberMemory } from './member-history.ts'
 import type { ProxyCounts } from './meter.ts'
-import type { ProxyView, TunnelList, TunnelView } from './page/types.ts'
-import type { ManagedProxy } from './proxies.ts'
-import { clip } from './text.ts'
 
 /** Tunnels that one answer lists at most. */
 export const MAX_TUNNELS = 1_000

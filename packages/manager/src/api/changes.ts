@@ -1,8 +1,8 @@
 import type { Tunnel } from '@ws-tunnel/core'
-import type { Fleet } from './fleet.ts'
-import { Refusal } from './http.ts'
-import { type MemberChange, readMemberChange } from './member-changes.ts'
-import { namedProxies, type Proxies } from './proxies.ts'
+import type { Fleet } from '../fleet/fleet.ts'
+import { type MemberChange, readMemberChange } from '../fleet/member-changes.ts'
+import { namedProxies, type Proxies } from '../util/proxies.ts'
+import { Refusal } from '../util/refusal.ts'
 
 /** Tunnels to end. */
 export interface TunnelChange {

@@ -1,4 +1,4 @@
-import type { ProxyView, Sample } from './page/types.ts'
+import type { ProxyView, Sample } from '../page/types.ts'
 
 /** Members whose rates are kept; more are shown without a chart. */
 const MAX_MEMBERS = 200

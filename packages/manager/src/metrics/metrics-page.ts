@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Member, Tunnel } from '@ws-tunnel/core'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { visit } from './access.ts'
-import { send, sendText } from './http.ts'
-import { type AccessOptions, checkAccess } from './options.ts'
-import { hear, type ManagedProxy, namedProxies, type Proxies } from './proxies.ts'
+import { type AccessOptions, checkAccess, visit } from '../http/access.ts'
+import { send, sendText } from '../http/responses.ts'
+import { hear, type ManagedProxy, namedProxies, type Proxies } from '../util/proxies.ts'
 
 /** Options of the metrics. */
 export interface MetricsOptions extends AccessOptions {

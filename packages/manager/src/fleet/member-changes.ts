@@ -1,6 +1,6 @@
 import { type Balancer, type Member, type MemberChanges, WsTunnelError } from '@ws-tunnel/core'
-import { Refusal } from './http.ts'
-import { namedProxies, type Proxies } from './proxies.ts'
+import { namedProxies, type Proxies } from '../util/proxies.ts'
+import { Refusal } from '../util/refusal.ts'
 
 interface Place {
   readonly proxy: string

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { State } from '@ws-tunnel/manager'
 import { clusterStore } from '@ws-tunnel/manager/cluster'
-import { Program } from '../docs/program.ts'
-import { eventually } from '../support/gate.ts'
-import { changeAt, stateAt } from './stage.ts'
+import { Program } from '../../docs/program.ts'
+import { eventually } from '../../support/gate.ts'
+import { changeAt, stateAt } from '../harness.ts'
 
 const A = 'ws://127.0.0.1:1'
 const set = (settings: object) => ({ proxy: 'main', balancer: 'chat', member: A, settings })
 const status = ({ proxies }: State): string | undefined => proxies[0]?.balancers[0]?.members[0]?.status
 
 test('workers of node:cluster share what is set on one of them, and one that takes the place of another begins with it', async t => {
-  const program = await Program.start('test/manager/fleet-gateway.ts', { args: ['cluster', A] })
+  const program = await Program.start('test/manager/fleet/fleet-gateway.ts', { args: ['cluster', A] })
   t.after(() => program.kill())
   const urls = (): string[] => Array.from(program.output.matchAll(/http:\S+/g), ([url]) => url)
   await eventually(() => urls().length === 2, 15_000)
@@ -36,7 +36,7 @@ test('workers of node:cluster share what is set on one of them, and one that tak
 })
 
 test('workers go on without a store in the primary, and bring it what they know when there is one', async t => {
-  const program = await Program.start('test/manager/fleet-gateway.ts', { args: ['cluster', A] })
+  const program = await Program.start('test/manager/fleet/fleet-gateway.ts', { args: ['cluster', A] })
   t.after(() => program.kill())
   const urls = (): string[] => Array.from(program.output.matchAll(/http:\S+/g), ([url]) => url)
   await eventually(() => urls().length === 2, 15_000)

@@ -36,11 +36,11 @@ const SCRIPTS = [
 /** Reads the files of the page, by their path below the manager. Nothing else of the disk can be asked for. */
 export function readAssets(): ReadonlyMap<string, Asset> {
   return new Map<string, Asset>([
-    ['/', { type: HTML, body: own('../assets/index.html') }],
-    ['/page.css', { type: CSS, body: own('../assets/page.css') }],
-    ['/icon.svg', { type: 'image/svg+xml', body: own('../assets/icon.svg') }],
+    ['/', { type: HTML, body: own('../../assets/index.html') }],
+    ['/page.css', { type: CSS, body: own('../../assets/page.css') }],
+    ['/icon.svg', { type: 'image/svg+xml', body: own('../../assets/icon.svg') }],
     ['/uplot.css', { type: CSS, body: ofUplot('uPlot.min.css') }],
     ['/uplot.js', { type: JS, body: ofUplot('uPlot.esm.js') }],
-    ...SCRIPTS.map((name): [string, Asset] => [`/${name}.js`, { type: JS, body: own(`./page/${name}.js`) }]),
+    ...SCRIPTS.map((name): [string, Asset] => [`/${name}.js`, { type: JS, body: own(`../page/${name}.js`) }]),
   ])
 }

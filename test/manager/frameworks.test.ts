@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { ManagerOptions, Sample, State, TunnelList } from '@ws-tunnel/manager'
 import { eventually, within } from '../support/gate.ts'
-import { manage, Stream, starts } from './stage.ts'
+import { manage, Stream, starts } from './harness.ts'
 
 const OPEN: ManagerOptions = { authorize: () => true, interval: 100 }
 

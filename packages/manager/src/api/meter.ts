@@ -1,6 +1,6 @@
 import type { Tunnel } from '@ws-tunnel/core'
-import type { Traffic } from './page/types.ts'
-import { hear, type ManagedProxy, namedProxies, type Proxies } from './proxies.ts'
+import type { Traffic } from '../page/types.ts'
+import { hear, type ManagedProxy, namedProxies, type Proxies } from '../util/proxies.ts'
 
 /** What has passed through a proxy since the manager was made. */
 export interface ProxyCounts extends Traffic {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Balancer, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerView, Change, Sample, State } from '@ws-tunnel/manager'
-import { echo, startBackend } from '../support/backend.ts'
-import { closedPort, eventually } from '../support/gate.ts'
-import { type Managed, manage, Stream, starts } from './stage.ts'
+import { echo, startBackend } from '../../support/backend.ts'
+import { closedPort, eventually } from '../../support/gate.ts'
+import { type Managed, manage, Stream, starts } from '../harness.ts'
 
 const nameOf = (framework: string): string => (framework.startsWith('Fastify') ? '1' : 'main')
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { Refusal, writeHead } from './http.ts'
+import { writeHead } from '../http/responses.ts'
+import { Refusal } from '../util/refusal.ts'
 import type { TunnelQuery } from './state.ts'
 
 /** ms without an event after which a client gets a sign of life, so that nothing on the way thinks it dead. */
