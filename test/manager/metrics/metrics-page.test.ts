@@ -108,7 +108,7 @@ test('tells of members whether they are usable, how often they were chosen and f
   const alive = `ws://${m.backend.address}`
   assert.deepEqual(await m.values('ws_tunnel_member_usable'), { [of(nowhere)]: 0, [of(alive)]: 1 })
   assert.deepEqual(await m.values('ws_tunnel_member_busy'), { [of(nowhere)]: 0, [of(alive)]: 1 })
-  assert.deepEqual(await m.values('ws_tunnel_member_elected'), { [of(nowhere)]: 1, [of(alive)]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_member_selected'), { [of(nowhere)]: 1, [of(alive)]: 1 })
   assert.deepEqual(await m.values('ws_tunnel_member_failures'), { [of(nowhere)]: 1, [of(alive)]: 0 })
   assert.deepEqual(await m.values('ws_tunnel_failovers_total'), { [`{proxy="main",member="${nowhere}"}`]: 1 })
   assert.deepEqual(await m.values('ws_tunnel_tunnels_open'), { [`{proxy="main",route="/",member="${alive}"}`]: 1 })

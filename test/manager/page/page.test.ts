@@ -242,11 +242,11 @@ suite(
       const added = feeds?.add({ url, routeId: 'checked', healthCheck })
       const row = member('(checked)')
       await row.getByRole('img', { name: '1 of the last 1 health checks passed' }).waitFor()
-      await row.getByText(/^connected, \d+ s ago$/).waitFor()
+      await row.getByText(/^connected, \d+s ago$/).waitFor()
       added?.checked({ ok: false, detail: EVIL, duration: 1 })
       await row.getByText('fails its health checks').first().waitFor()
       await row.getByRole('img', { name: '1 of the last 2 health checks passed' }).waitFor()
-      await row.getByText(`${EVIL}, 0 s ago`).waitFor()
+      await row.getByText(`${EVIL}, 0s ago`).waitFor()
       await page.screenshot({ path: join(PICTURES, 'checks.png'), fullPage: true })
       added?.checked({ ok: true, detail: 'well', duration: 1 })
       await row.getByText('ready', { exact: true }).first().waitFor()
@@ -379,7 +379,7 @@ suite(
       }))
       await openPage()
       const line = page.locator('#fleet')
-      await line.getByText(/^Settings are shared by redis, connected since /).waitFor()
+      await line.getByText(/^Settings are shared through redis, connected since /).waitFor()
       assert.equal(await page.locator('#ignored').isVisible(), false)
       const pictures = async (name: string): Promise<void> => {
         for (const colorScheme of ['light', 'dark'] as const) {
@@ -401,7 +401,7 @@ suite(
 
       await redis.kill()
       await line
-        .getByText(/^The shared store \(redis\) is away since .* \(\w+\)\. What was last known holds$/)
+        .getByText(/^The shared store \(redis\) is away since .* \(\w+\)\. The last known settings stay in force$/)
         .waitFor()
       await member('/two')
         .getByRole('button', { name: /^Disable/ })
@@ -410,7 +410,7 @@ suite(
       await line.getByText(/; 1 setting will be sent when it is back$/).waitFor()
       await pictures('fleet-away')
       await redis.run()
-      await line.getByText(/^Settings are shared by redis/).waitFor()
+      await line.getByText(/^Settings are shared through redis/).waitFor()
       assert.equal(await page.locator('body script, body img').count(), 0)
       assert.deepEqual([complaints, foreign], [[], []])
     })

@@ -55,7 +55,7 @@ export class MemberMemory {
   }
 
   #view(member: Member): MemberView {
-    const { url, status, loadFactor, lbSet, retry, elected, busy, failures, tunnels, health } = member
+    const { url, status, loadFactor, lbSet, retry, busy, failures, tunnels, health } = member
     const { routeId = '', redirect = '' } = member
     const { id, changes, checks } = this.#remember(member, status)
     return {
@@ -67,7 +67,7 @@ export class MemberMemory {
       loadFactor,
       lbSet,
       retry,
-      elected,
+      selected: member.elected,
       load: member.lbStatus,
       busy,
       open: tunnels.size,

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { readdirSync, readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { dirname, join } from 'node:path'
 
 /** A file of the page. */
 export interface Asset {
@@ -11,36 +12,36 @@ const HTML = 'text/html; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'
 const JS = 'text/javascript; charset=utf-8'
 
-const own = (path: string): Buffer => readFileSync(new URL(path, import.meta.url))
-const ofUplot = (name: string): Buffer => readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`))
+const ASSETS = join(import.meta.dirname, '../../assets')
+const SCRIPTS = join(import.meta.dirname, '../page')
 
-const SCRIPTS = [
-  'api',
-  'balancers',
-  'charts',
-  'checks',
-  'clock',
-  'confirm',
-  'dom',
-  'fleet',
-  'format',
-  'line',
-  'main',
-  'member-form',
-  'member-row',
-  'routes',
-  'tunnel-row',
-  'tunnels',
-]
+/** The files of lit-html that the page imports, and those that these import. */
+const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js']
 
-/** Reads the files of the page, by their path below the manager. Nothing else of the disk can be asked for. */
+/**
+ * Reads the files of the page, by their path below the manager. No other file can be requested.
+ *
+ * Browsers load the scripts as ES modules, as they are: the imports are relative, so that there is no bundler and no import map.
+ */
 export function readAssets(): ReadonlyMap<string, Asset> {
+  const asset = (type: string, ...path: string[]): Asset => ({ type, body: readFileSync(join(...path)) })
+  const uPlot = folderOf('uplot')
+  const litHtml = folderOf('lit-html')
+  const scripts = readdirSync(SCRIPTS).filter(name => name.endsWith('.js'))
   return new Map<string, Asset>([
-    ['/', { type: HTML, body: own('../../assets/index.html') }],
-    ['/page.css', { type: CSS, body: own('../../assets/page.css') }],
-    ['/icon.svg', { type: 'image/svg+xml', body: own('../../assets/icon.svg') }],
-    ['/uplot.css', { type: CSS, body: ofUplot('uPlot.min.css') }],
-    ['/uplot.js', { type: JS, body: ofUplot('uPlot.esm.js') }],
-    ...SCRIPTS.map((name): [string, Asset] => [`/${name}.js`, { type: JS, body: own(`../page/${name}.js`) }]),
+    ['/', asset(HTML, ASSETS, 'index.html')],
+    ['/page.css', asset(CSS, ASSETS, 'page.css')],
+    ['/icon.svg', asset('image/svg+xml', ASSETS, 'icon.svg')],
+    ['/uplot.css', asset(CSS, uPlot, 'dist/uPlot.min.css')],
+    ['/uplot.js', asset(JS, uPlot, 'dist/uPlot.esm.js')],
+    ...LIT_HTML.map((name): [string, Asset] => [`/lit-html/${name}`, asset(JS, litHtml, name)]),
+    ...scripts.map((name): [string, Asset] => [`/${name}`, asset(JS, SCRIPTS, name)]),
   ])
+}
+
+/** Where an installed package is. `require.resolve` would give the build for Node of a package that has one for browsers too. */
+function folderOf(name: string): string {
+  const file = findPackageJSON(name, import.meta.url)
+  if (file === undefined) throw new Error(`The package ${name} is not installed`)
+  return dirname(file)
 }

@@ -123,7 +123,7 @@ class TunnelMetrics {
       Number(member.usable && !member.is('N')),
     )
     ofMembers('member_busy', 'Requests and tunnels under way.', ({ busy }) => busy)
-    ofMembers('member_elected', 'How often a member was chosen.', ({ elected }) => elected)
+    ofMembers('member_selected', 'How often a member was chosen.', ({ elected }) => elected)
     ofMembers('member_failures', 'How often a member was taken out.', ({ failures }) => failures)
     this.#stop = hear(proxies, {
       'ws-tunnel:failover': ({ from }, proxy) => failovers.inc({ proxy, member: this.#member(proxy, from.url) }),

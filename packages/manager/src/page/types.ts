@@ -64,7 +64,7 @@ export interface MemberView extends Traffic {
   /** ms that it stays out after an error. */
   retry: number
   /** How often it was chosen. */
-  elected: number
+  selected: number
   /** What is due to it by requests, in hundredths of a factor: whoever has most is next. */
   load: number
   /** Requests under way, and open tunnels. */
