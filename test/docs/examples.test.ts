@@ -122,8 +122,14 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     await bothWorkers(0, '')
     const [{ proxies } = { proxies: [] }] = all.values()
     const member = proxies[0]?.balancers[0]?.members[0]?.url
-    const body = { proxy: 'main', balancer: 'chat', member, settings: { status: '+N' } }
-    await changeAt(program.url, 'set-member', body)
+    const settings = { status: '+N' }
+    await changeAt(program.url, {
+      action: 'set-member',
+      proxy: 'main',
+      balancer: 'chat',
+      member: String(member),
+      settings,
+    })
     await bothWorkers(0, 'N')
     for (let i = 0; i < 4; i++) assert.equal(await ask(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
   },

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import type { WsTunnelOptions } from '@ws-tunnel/core'
 import type { ManagerOptions, Sample, State, TunnelList } from '@ws-tunnel/manager'
 import { eventually, within } from '../support/gate.ts'
-import { manage, Stream, starts } from './harness.ts'
+import { type Cleanup, EventStream, FRAMEWORKS, proxyName, type StartServer, startManaged } from './harness.ts'
 
 const OPEN: ManagerOptions = { authorize: () => true, interval: 100 }
 
-for (const [framework, start] of Object.entries(starts)) {
+for (const [framework, start] of Object.entries<StartServer>(FRAMEWORKS)) {
   suite(`the manager on ${framework}`, () => {
-    test('answers with its page, and sends visitors to the slash behind its name', async t => {
-      const managed = await manage(t, start, OPEN)
-      const page = await managed.ask('')
+    const startHere = (t: Cleanup, options: ManagerOptions, optionsOf?: (backend: string) => WsTunnelOptions) =>
+      startManaged(t, options, optionsOf, start)
+
+    test('serves the page, and redirects a path without the slash at its end', async t => {
+      const managed = await startHere(t, OPEN)
+      const page = await managed.request('')
       assert.equal(page.status, 200)
       assert.match(await page.text(), /<script type="module" src="main.js">/)
       const moved = await fetch(managed.url.replace(/\/$/, '?a=1'), { redirect: 'manual' })
@@ -19,8 +23,8 @@ for (const [framework, start] of Object.entries(starts)) {
       assert.equal(location.href, `${managed.url}?a=1`)
     })
 
-    test('tells routes with their hits, and tunnels with all there is to know', async t => {
-      const managed = await manage(t, start, OPEN, backend => ({
+    test('lists routes with their hits, and open tunnels', async t => {
+      const managed = await startHere(t, OPEN, backend => ({
         routes: [
           { path: '/off', target: false },
           { path: '/chat', target: `ws://${backend}/`, maxTunnels: 3 },
@@ -30,7 +34,7 @@ for (const [framework, start] of Object.entries(starts)) {
       client.send('hello')
       await client.readExact(5)
       const state = await managed.json<State>('api/state')
-      const name = framework.startsWith('Fastify') ? '1' : 'main'
+      const name = proxyName(framework)
       const [proxy] = state.proxies
       assert.deepEqual(
         proxy?.routes.map(({ target, ...route }) => [route.index, route.path, typeof target, route.hits, route.open]),
@@ -41,8 +45,8 @@ for (const [framework, start] of Object.entries(starts)) {
       )
       assert.deepEqual([proxy?.name, proxy?.open, proxy?.opened, proxy?.bytesFromClient], [name, 1, 1, 5])
       const [tunnel] = state.tunnels.list
-      const { id, openedAt, activeAt, ...facts } = tunnel ?? ({} as never)
-      assert.deepEqual(facts, {
+      const { id, openedAt, activeAt, ...rest } = tunnel ?? ({} as never)
+      assert.deepEqual(rest, {
         proxy: name,
         route: 1,
         client: '127.0.0.1',
@@ -58,7 +62,7 @@ for (const [framework, start] of Object.entries(starts)) {
     })
 
     test('closes a tunnel, and drains one when it is quiet', async t => {
-      const managed = await manage(t, start, { ...OPEN, quietTime: 300 })
+      const managed = await startHere(t, { ...OPEN, quietTime: 300 })
       const [first, second] = [await managed.tunnel(), await managed.tunnel()]
       const [one, two] = managed.proxy.tunnels
       const [{ name = '' } = {}] = (await managed.json<State>('api/state')).proxies
@@ -78,12 +82,12 @@ for (const [framework, start] of Object.entries(starts)) {
       assert.equal((await two?.ended)?.reason, 'closed')
     })
 
-    test('tells live: what was, what is and what comes', async t => {
-      const managed = await manage(t, start, OPEN)
+    test('streams the history, the state and new samples', async t => {
+      const managed = await startHere(t, OPEN)
       await eventually(async () => (await managed.json<Sample[]>('api/history')).length >= 2)
-      const response = await managed.ask('events')
+      const response = await managed.request('events')
       assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/)
-      const stream = new Stream(response)
+      const stream = new EventStream(response)
       assert.ok(((await stream.next<Sample[]>('history')) ?? []).length >= 2)
       assert.equal((await stream.next<State>('state'))?.tunnels.total, 0)
       await managed.tunnel()
@@ -93,31 +97,31 @@ for (const [framework, start] of Object.entries(starts)) {
       assert.equal(await within(3_000, 'the end of the stream', stream.next('never')), undefined)
     })
 
-    test('turns away whom authorize does not let in, from everything and with the same words', async t => {
+    test('refuses every resource with the same response where authorize does not allow the visit', async t => {
       let access: unknown = false
-      const managed = await manage(t, start, { authorize: () => access as boolean })
+      const managed = await startHere(t, { authorize: () => access as boolean })
       const paths = ['', 'main.js', 'api/state', 'api/token', 'events', 'api/close-tunnels', 'nowhere']
       const refusals = async (method: string): Promise<string[]> => {
-        const answers = await Promise.all(paths.map(path => managed.ask(path, { method })))
-        const told = answers.map(async answer => `${answer.status} ${await answer.text()}`)
-        return [...new Set(await Promise.all(told))]
+        const responses = await Promise.all(paths.map(path => managed.request(path, { method })))
+        const texts = responses.map(async response => `${response.status} ${await response.text()}`)
+        return [...new Set(await Promise.all(texts))]
       }
       for (const method of ['GET', 'POST']) assert.deepEqual(await refusals(method), ['403 Forbidden\n'])
-      for (const nothing of [undefined, null, 1, 'yes', {}, [true], { challenge: 1 }]) {
-        access = nothing
-        assert.equal((await managed.ask('')).status, 403, JSON.stringify(nothing))
+      for (const wrong of [undefined, null, 1, 'yes', {}, [true], { challenge: 1 }]) {
+        access = wrong
+        assert.equal((await managed.request('')).status, 403, JSON.stringify(wrong))
       }
       access = { challenge: 'Basic realm="manager"' }
       assert.deepEqual(await refusals('GET'), ['401 Unauthorized\n'])
-      assert.equal((await managed.ask('')).headers.get('www-authenticate'), 'Basic realm="manager"')
+      assert.equal((await managed.request('')).headers.get('www-authenticate'), 'Basic realm="manager"')
     })
 
-    test('makes no change for another site, for a request without the token, nor for one who may only look', async t => {
+    test('refuses a change of another site, of a request without the token, and of a visitor that may only view', async t => {
       let access: boolean | 'view' = true
-      const managed = await manage(t, start, { authorize: () => access })
+      const managed = await startHere(t, { authorize: () => access })
       await managed.tunnel()
       const ids = Array.from(managed.proxy.tunnels, ({ id }) => id)
-      const body = { proxy: framework.startsWith('Fastify') ? '1' : 'main', ids }
+      const body = { proxy: proxyName(framework), ids }
       const refused: Record<string, string>[] = [
         { Origin: 'https://evil.example' },
         { Origin: 'null' },
@@ -133,24 +137,28 @@ for (const [framework, start] of Object.entries(starts)) {
       const { token } = await managed.json<{ token: string }>('api/token')
       const post = { method: 'POST', body: JSON.stringify(body) }
       const headers = { 'X-WS-Tunnel-Token': token, 'Content-Type': 'application/json' }
-      assert.equal((await managed.ask('api/close-tunnels', { ...post, headers })).status, 403, 'no origin at all')
+      assert.equal((await managed.request('api/close-tunnels', { ...post, headers })).status, 403, 'without Origin')
       const form = { ...headers, Origin: managed.origin, 'Content-Type': 'text/plain' }
-      assert.equal((await managed.ask('api/close-tunnels', { ...post, headers: form })).status, 415)
-      assert.equal((await managed.ask('api/close-tunnels?x')).status, 404, 'by GET')
+      assert.equal((await managed.request('api/close-tunnels', { ...post, headers: form })).status, 415)
+      assert.equal((await managed.request('api/close-tunnels?x')).status, 404, 'with GET')
       for (const path of ['api/token', 'api/state', 'events'])
-        assert.equal((await managed.ask(path, { headers: { 'Sec-Fetch-Site': 'cross-site' } })).status, 403, path)
+        assert.equal((await managed.request(path, { headers: { 'Sec-Fetch-Site': 'cross-site' } })).status, 403, path)
       access = 'view'
       assert.deepEqual(await managed.json('api/token'), { token: null })
       const ours = { ...headers, Origin: managed.origin }
-      assert.equal((await managed.ask('api/close-tunnels', { ...post, headers: ours })).status, 403, 'may only look')
+      assert.equal(
+        (await managed.request('api/close-tunnels', { ...post, headers: ours })).status,
+        403,
+        'with view access',
+      )
       assert.equal(managed.proxy.tunnels.size, 1)
       access = true
       assert.equal((await managed.change('close-tunnels', body)).status, 200)
     })
 
-    test('says what is wrong with a change', async t => {
-      const managed = await manage(t, start, OPEN)
-      const proxy = framework.startsWith('Fastify') ? '1' : 'main'
+    test('names what is wrong with a change', async t => {
+      const managed = await startHere(t, OPEN)
+      const proxy = proxyName(framework)
       const wrong: [action: string, body: unknown, status: number, message: RegExp][] = [
         ['explode', {}, 404, /no such action/],
         ['close-tunnels', { proxy: 'other', ids: [] }, 404, /no such proxy/],
@@ -160,18 +168,18 @@ for (const [framework, start] of Object.entries(starts)) {
         ['close-tunnels', [1], 400, /JSON object/],
       ]
       for (const [action, body, status, message] of wrong) {
-        const answer = await managed.change(action, body)
-        assert.equal(answer.status, status, JSON.stringify(body))
-        assert.match(((await answer.json()) as { error: string }).error, message)
+        const response = await managed.change(action, body)
+        assert.equal(response.status, status, JSON.stringify(body))
+        assert.match(((await response.json()) as { error: string }).error, message)
       }
       const { status } = await managed.change('close-tunnels', { proxy, ids: [], pad: 'x'.repeat(70_000) })
       assert.ok(status === 413 || status === 400, String(status))
     })
 
-    test('lets nothing be kept, framed or loaded from elsewhere, whatever it answers', async t => {
-      const managed = await manage(t, start, OPEN)
+    test('forbids caching, framing and other origins in every response', async t => {
+      const managed = await startHere(t, OPEN)
       for (const path of ['', 'main.js', 'page.css', 'uplot.js', 'api/state', 'api/token', 'nowhere']) {
-        const { headers } = await managed.ask(path)
+        const { headers } = await managed.request(path)
         assert.match(headers.get('cache-control') ?? '', /^no-store\b/, path)
         const policy = headers.get('content-security-policy') ?? ''
         assert.match(policy, /^default-src 'none'; script-src 'self';/, path)
@@ -181,12 +189,12 @@ for (const [framework, start] of Object.entries(starts)) {
       }
     })
 
-    // On Fastify it goes with its server.
+    // On Fastify the manager closes with its server.
     if (framework.startsWith('Fastify')) return
-    test('gives 503 once it is closed', async t => {
-      const managed = await manage(t, start, OPEN)
+    test('responds with 503 after close()', async t => {
+      const managed = await startHere(t, OPEN)
       await managed.closeManager()
-      assert.equal((await managed.ask('')).status, 503)
+      assert.equal((await managed.request('')).status, 503)
     })
   })
 }

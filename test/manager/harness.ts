@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test'
 import { createTunnelProxy, listenForUpgrades, type TunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import { tunnelProxies, wsTunnelPlugin } from '@ws-tunnel/fastify'
-import { type ManagedProxy, type ManagerOptions, managerPage, type State } from '@ws-tunnel/manager'
+import { type Change, type ManagedProxy, type ManagerOptions, managerPage, type State } from '@ws-tunnel/manager'
 import { managerPlugin } from '@ws-tunnel/manager/fastify'
 import connect from 'connect'
 import express5 from 'express'
@@ -15,26 +15,28 @@ import { type Backend, echo, startBackend } from '../support/backend.ts'
 import { openTunnel, type RawClient } from '../support/client.ts'
 
 /** A server with tunnels at its root and their manager at `/admin/manager`. */
-export interface Managed {
+export interface ManagedServer {
   server: Server
   port: number
-  /** Of the manager, with the slash. */
+  /** The URL of the manager, with the slash at its end. */
   url: string
   origin: string
   proxy: ManagedProxy
   backend: Backend
-  /** Closes the manager alone, or what holds it. */
+  /** Closes the manager alone where the framework allows that; otherwise the server. */
   closeManager: () => void | Promise<void>
   tunnel: (path?: string) => Promise<RawClient>
-  /** Asks the manager; a token and the origin of the page come along where the method is POST. */
-  ask: (path: string, request?: RequestInit) => Promise<Response>
+  /** Sends a request to the manager. */
+  request: (path: string, request?: RequestInit) => Promise<Response>
   json: <T>(path: string) => Promise<T>
+  /** Sends a change with the token and the origin of the page. */
   change: (action: string, body: unknown, headers?: Record<string, string>) => Promise<Response>
 }
 
-type Parts = Pick<Managed, 'server' | 'proxy' | 'closeManager'> & { stop: () => Promise<void> }
+type StartedServer = Pick<ManagedServer, 'server' | 'proxy' | 'closeManager'> & { stop: () => Promise<void> }
 
-type Start = (options: WsTunnelOptions, manager: ManagerOptions) => Promise<Parts>
+/** Starts a server of one framework. */
+export type StartServer = (options: WsTunnelOptions, manager: ManagerOptions) => Promise<StartedServer>
 
 const MOUNT = '/admin/manager'
 
@@ -49,7 +51,7 @@ async function listening(server: Server): Promise<void> {
 }
 
 const startApp =
-  (createApp: () => App): Start =>
+  (createApp: () => App): StartServer =>
   async (options, managerOptions) => {
     const app = createApp()
     const tunnel = wsTunnel(options)
@@ -68,7 +70,7 @@ const startApp =
     return { server, proxy: tunnel, closeManager: manager.close, stop }
   }
 
-const startNode: Start = async (options, managerOptions) => {
+const startNode: StartServer = async (options, managerOptions) => {
   const proxy: TunnelProxy = createTunnelProxy(options)
   const manager = managerPage(proxy, { ...managerOptions, path: MOUNT })
   const server = createServer((req, res) =>
@@ -86,7 +88,7 @@ const startNode: Start = async (options, managerOptions) => {
   return { server, proxy, closeManager: manager.close, stop }
 }
 
-const startFastify: Start = async (options, managerOptions) => {
+const startFastify: StartServer = async (options, managerOptions) => {
   const fastify = Fastify()
   await fastify.register(managerPlugin, { ...managerOptions, prefix: MOUNT, proxies: tunnelProxies(fastify) })
   await fastify.register(wsTunnelPlugin, { drainTimeout: 0, ...options })
@@ -95,52 +97,58 @@ const startFastify: Start = async (options, managerOptions) => {
   return { server: fastify.server, proxy, closeManager: () => fastify.close(), stop: () => fastify.close() }
 }
 
-export const starts: Record<string, Start> = {
+export const FRAMEWORKS = {
   'Express 5': startApp(() => express5() as unknown as App),
   'Express 5 with parsed bodies': startApp(() => express5().use(express5.json()) as unknown as App),
   'Express 4': startApp(() => express4() as unknown as App),
   Connect: startApp(() => connect() as unknown as App),
   'Fastify 5': startFastify,
   'node:http': startNode,
-}
+} satisfies Record<string, StartServer>
 
-/** Starts a server whose tunnels go to an echoing backend; everything ends with the test. */
-export async function manage(
-  t: Pick<TestContext, 'after'>,
-  start: Start,
+/** The name of the one proxy: `tunnelProxies` of Fastify is a list, whose first proxy is `1`. */
+export const proxyName = (framework: string): string => (framework.startsWith('Fastify') ? '1' : 'main')
+
+/** What ends with a test, or with the suite. */
+export type Cleanup = Pick<TestContext, 'after'>
+
+/** Starts a server whose tunnels go to an echoing backend. Everything ends with the test. */
+export async function startManaged(
+  t: Cleanup,
   managerOptions: ManagerOptions,
   optionsOf: (backend: string) => WsTunnelOptions = backend => ({ target: `ws://${backend}/` }),
-): Promise<Managed> {
+  start: StartServer = FRAMEWORKS['Express 5'],
+): Promise<ManagedServer> {
   const backend = await startBackend(echo())
-  const parts = await start(optionsOf(backend.address), managerOptions)
+  const started = await start(optionsOf(backend.address), managerOptions)
   const sockets = new Set<Socket>()
-  parts.server.on('connection', socket => {
+  started.server.on('connection', socket => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
   })
   t.after(async () => {
-    const stopped = parts.stop()
+    const stopped = started.stop()
     for (const socket of sockets) socket.destroy()
     await stopped
     await backend.close()
   })
-  const { port } = parts.server.address() as AddressInfo
+  const { port } = started.server.address() as AddressInfo
   const origin = `http://127.0.0.1:${port}`
   const url = `${origin}${MOUNT}/`
-  const ask: Managed['ask'] = (path, request) =>
-    fetch(url + path, { redirect: 'manual', signal: AbortSignal.timeout(5_000), ...request })
-  const json = async <T>(path: string): Promise<T> => (await ask(path)).json() as Promise<T>
+  const request: ManagedServer['request'] = (path, init) =>
+    fetch(url + path, { redirect: 'manual', signal: AbortSignal.timeout(5_000), ...init })
+  const json = async <T>(path: string): Promise<T> => (await request(path)).json() as Promise<T>
   return {
-    ...parts,
+    ...started,
     port,
     url,
     origin,
     backend,
-    ask,
+    request,
     json,
     async change(action, body, headers = {}) {
       const { token } = await json<{ token: string | null }>('api/token')
-      return ask(`api/${action}`, {
+      return request(`api/${action}`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', Origin: origin, 'X-WS-Tunnel-Token': String(token), ...headers },
         body: JSON.stringify(body),
@@ -154,14 +162,8 @@ export async function manage(
   }
 }
 
-/** One event of a stream. */
-export interface HeardEvent {
-  name: string
-  data: unknown
-}
-
 /** Reads server-sent events. */
-export class Stream {
+export class EventStream {
   readonly #reader: ReadableStreamDefaultReader<string>
   #text = ''
 
@@ -171,8 +173,8 @@ export class Stream {
       .getReader() as ReadableStreamDefaultReader<string>
   }
 
-  /** The next event of this name that fits; `undefined` where the stream ends before. */
-  async next<T>(name: string, fits: (data: T) => boolean = () => true): Promise<T | undefined> {
+  /** The data of the next event of this name that matches; `undefined` if the stream ends first. */
+  async next<T>(name: string, matches: (data: T) => boolean = () => true): Promise<T | undefined> {
     for (;;) {
       const end = this.#text.indexOf('\n\n')
       if (end === -1) {
@@ -183,10 +185,10 @@ export class Stream {
       }
       const lines = this.#text.slice(0, end).split('\n')
       this.#text = this.#text.slice(end + 2)
-      const found = lines.find(line => line.startsWith('event: '))?.slice('event: '.length)
-      if (found !== name) continue
-      const data = JSON.parse(lines.find(line => line.startsWith('data: '))?.slice('data: '.length) ?? 'null') as T
-      if (fits(data)) return data
+      const field = (key: string): string | undefined => lines.find(line => line.startsWith(key))?.slice(key.length)
+      if (field('event: ') !== name) continue
+      const data = JSON.parse(field('data: ') ?? 'null') as T
+      if (matches(data)) return data
     }
   }
 
@@ -195,20 +197,19 @@ export class Stream {
   }
 }
 
-/** The state that a manager at `/manager/` tells. */
+/** The state that a manager at `/manager/` gives. */
 export async function stateAt(url: string): Promise<State> {
   return (await (await fetch(`${url}/manager/api/state`, { signal: AbortSignal.timeout(5_000) })).json()) as State
 }
 
-/** Changes something at a manager at `/manager/`, as its page does. */
-export async function changeAt(url: string, action: string, body: object): Promise<void> {
+/** Sends a change to a manager at `/manager/`, as its page does. */
+export async function changeAt(url: string, { action, ...body }: Change): Promise<void> {
   const { token } = (await (await fetch(`${url}/manager/api/token`)).json()) as { token: string }
-  const { action: _, ...sent } = body as { action?: string }
-  const answer = await fetch(`${url}/manager/api/${action}`, {
+  const response = await fetch(`${url}/manager/api/${action}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', 'X-WS-Tunnel-Token': token },
-    body: JSON.stringify(sent),
+    body: JSON.stringify(body),
     signal: AbortSignal.timeout(5_000),
   })
-  if (!answer.ok) throw new Error(`${action}: ${answer.status} ${await answer.text()}`)
+  if (!response.ok) throw new Error(`${action}: ${response.status} ${await response.text()}`)
 }

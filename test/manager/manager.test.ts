@@ -7,13 +7,11 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { type Change, type ManagerOptions, managerPage, type TunnelList } from '@ws-tunnel/manager'
 import { connect, plainRequest } from '../support/client.ts'
 import { eventually, openHandles, within } from '../support/gate.ts'
-import { manage, Stream, starts } from './harness.ts'
+import { EventStream, FRAMEWORKS, type StartServer, startManaged } from './harness.ts'
 
-const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+const createProxy = () => createTunnelProxy({ target: false })
 
-const proxyOf = () => createTunnelProxy({ target: false })
-
-test('is not made without authorize, nor with options that are wrong', () => {
+test('managerPage throws without authorize, and for wrong options and proxies', () => {
   const wrong: [options: object, message: RegExp][] = [
     [{}, /`authorize`.*`unsafeOpen: true`/],
     [{ authorize: true }, /`authorize`/],
@@ -36,7 +34,7 @@ test('is not made without authorize, nor with options that are wrong', () => {
   ]
   for (const [options, message] of wrong)
     assert.throws(
-      () => managerPage(proxyOf(), options as ManagerOptions),
+      () => managerPage(createProxy(), options as ManagerOptions),
       { name: 'TypeError', message },
       String(message),
     )
@@ -44,9 +42,11 @@ test('is not made without authorize, nor with options that are wrong', () => {
     assert.throws(() => managerPage(proxies as never, { unsafeOpen: true }), TypeError, String(proxies))
 })
 
-test('leaves no timer and no subscription behind', () => {
+test('close() ends every timer and subscription', () => {
   const before = openHandles()
-  const pages = [proxyOf(), [proxyOf()], { a: proxyOf() }].map(proxies => managerPage(proxies, { unsafeOpen: true }))
+  const pages = [createProxy(), [createProxy()], { a: createProxy() }].map(proxies =>
+    managerPage(proxies, { unsafeOpen: true }),
+  )
   assert.ok(hasSubscribers('ws-tunnel:close'))
   for (const page of pages) page.close()
   for (const channel of ['open', 'close', 'error', 'member'])
@@ -54,22 +54,22 @@ test('leaves no timer and no subscription behind', () => {
   assert.deepEqual(openHandles(), before)
 })
 
-test('lets so many watch and no more, and makes room when one leaves', async t => {
-  const managed = await manage(t, start, { unsafeOpen: true, maxClients: 2, interval: 100 })
-  const streams = [new Stream(await managed.ask('events')), new Stream(await managed.ask('events'))]
-  const refused = await managed.ask('events')
+test('limits the live pages to maxClients, and accepts another when one disconnects', async t => {
+  const managed = await startManaged(t, { unsafeOpen: true, maxClients: 2, interval: 100 })
+  const streams = [new EventStream(await managed.request('events')), new EventStream(await managed.request('events'))]
+  const refused = await managed.request('events')
   assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '30'])
   await streams[0]?.cancel()
   const third = await eventually(async () => {
-    const response = await managed.ask('events')
-    return response.status === 200 && new Stream(response)
+    const response = await managed.request('events')
+    return response.status === 200 && new EventStream(response)
   })
-  assert.ok(await (third as Stream).next('state'))
+  assert.ok(await (third as EventStream).next('state'))
 })
 
-test('sends no more to one who does not read, and goes on with the others', async t => {
+test('stops writing to a live page that does not read, and goes on with the others', async t => {
   const long = 'x'.repeat(250)
-  const managed = await manage(t, start, { unsafeOpen: true, interval: 100 }, backend => ({
+  const managed = await startManaged(t, { unsafeOpen: true, interval: 100 }, backend => ({
     routes: [
       { path: '/echo', target: `ws://${backend}/` },
       ...Array.from({ length: 1_000 }, (_, i) => ({ path: `/${long}${i}`, target: `ws://${backend}/${long}` })),
@@ -81,7 +81,7 @@ test('sends no more to one who does not read, and goes on with the others', asyn
   const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
   stalled.socket.pause()
   const client = await managed.tunnel('/echo')
-  const reading = new Stream(await managed.ask('events', { signal: AbortSignal.timeout(20_000) }))
+  const reading = new EventStream(await managed.request('events', { signal: AbortSignal.timeout(20_000) }))
   let read = 0
   const states = async (n: number): Promise<void> => {
     for (let i = 0; i < n; i++) {
@@ -96,45 +96,45 @@ test('sends no more to one who does not read, and goes on with the others', asyn
   assert.ok(writableLength < read / 2, `${writableLength} of ${read} bytes wait`)
 })
 
-test('ends what one sees live when authorize no longer lets it in', async t => {
+test('ends a live page when authorize no longer allows it', async t => {
   let access = true
-  const managed = await manage(t, start, { authorize: () => access, interval: 100, recheck: 100 })
-  const stream = new Stream(await managed.ask('events'))
+  const managed = await startManaged(t, { authorize: () => access, interval: 100, recheck: 100 })
+  const stream = new EventStream(await managed.request('events'))
   await stream.next('state')
   access = false
   assert.equal(await within(3_000, 'the end of the stream', stream.next('never')), undefined)
 })
 
-test('gives no place among those who watch to one who left before authorize said yes', async t => {
-  const asked = Promise.withResolvers<void>()
-  const gate = Promise.withResolvers<boolean>()
+test('counts no live page for a client that disconnected before authorize allowed it', async t => {
+  const called = Promise.withResolvers<void>()
+  const decision = Promise.withResolvers<boolean>()
   let first = true
-  const managed = await manage(t, start, {
+  const managed = await startManaged(t, {
     authorize: () => {
       if (!first) return true
       first = false
-      asked.resolve()
-      return gate.promise
+      called.resolve()
+      return decision.promise
     },
     maxClients: 1,
   })
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
-  const leaver = await connect(managed.port)
+  const client = await connect(managed.port)
   const [socket] = await accepted
-  leaver.send(plainRequest('/admin/manager/events'))
-  await asked.promise
-  leaver.destroy()
+  client.send(plainRequest('/admin/manager/events'))
+  await called.promise
+  client.destroy()
   await once(socket, 'close')
-  gate.resolve(true)
-  const stream = new Stream(await managed.ask('events'))
+  decision.resolve(true)
+  const stream = new EventStream(await managed.request('events'))
   assert.ok(await stream.next('state'))
   await stream.cancel()
 })
 
-test('lets one go who may no longer watch and reads nothing of what is on its way, and writes nothing more', async t => {
+test('disconnects a live page that is no longer allowed and does not read, without another write', async t => {
   let access = true
   const options = { authorize: () => access, interval: 100, recheck: 2_000, maxClients: 1 }
-  const managed = await manage(t, start, options, backend => ({
+  const managed = await startManaged(t, options, backend => ({
     routes: [
       { path: '/echo', target: `ws://${backend}/` },
       ...Array.from({ length: 50 }, (_, i) => ({ path: `/${'x'.repeat(250)}${i}`, target: `ws://${backend}/` })),
@@ -155,13 +155,13 @@ test('lets one go who may no longer watch and reads nothing of what is on its wa
   access = false
   await once(socket, 'close')
   access = true
-  const stream = new Stream(await managed.ask('events'))
+  const stream = new EventStream(await managed.request('events'))
   assert.ok(await stream.next('state'))
   await stream.cancel()
 })
 
-test('goes on with a connection whose change was too long', async t => {
-  const managed = await manage(t, start, { unsafeOpen: true })
+test('serves further requests on a connection after a change that was too long', async t => {
+  const managed = await startManaged(t, { unsafeOpen: true })
   const { token } = await managed.json<{ token: string }>('api/token')
   const client = await connect(managed.port)
   t.after(() => client.destroy())
@@ -172,11 +172,11 @@ test('goes on with a connection whose change was too long', async t => {
   assert.equal(refusal.statusCode, 413)
   await client.body(refusal)
   client.send(plainRequest('/admin/manager/api/state'))
-  assert.equal((await within(3_000, 'the next answer', client.answer())).statusCode, 200)
+  assert.equal((await within(3_000, 'the next response', client.answer())).statusCode, 200)
 })
 
 test('finds tunnels by client, path, member, protocol and number, and lists the newest', async t => {
-  const managed = await manage(t, start, { unsafeOpen: true })
+  const managed = await startManaged(t, { unsafeOpen: true })
   for (const path of ['/a?token=1', '/b', '/B']) await managed.tunnel(path)
   const ids = Array.from(managed.proxy.tunnels, ({ id }) => id)
   const found = async (query: string): Promise<(number | undefined)[]> =>
@@ -188,15 +188,15 @@ test('finds tunnels by client, path, member, protocol and number, and lists the 
   assert.deepEqual(await found('search=WebSocket&limit=1'), [c])
   assert.deepEqual(await found(`search=%23${a}+`), [a])
   assert.deepEqual(await found(`search=${managed.backend.address}`), [c, b, a])
-  assert.deepEqual(await found('search=token'), [], 'what is not shown cannot be guessed either')
+  assert.deepEqual(await found('search=token'), [], 'a hidden query is not searched')
   const { total, found: many } = await managed.json<TunnelList>('api/tunnels?search=/b&limit=1')
   assert.deepEqual([total, many], [3, 2])
   for (const limit of ['0', '-1', '1001', 'x', '1.5'])
-    assert.equal((await managed.ask(`api/tunnels?limit=${limit}`)).status, 400, limit)
+    assert.equal((await managed.request(`api/tunnels?limit=${limit}`)).status, 400, limit)
 })
 
-test('shows queries where it is told to', async t => {
-  const managed = await manage(t, start, { unsafeOpen: true, showQuery: true })
+test('shows and searches queries with showQuery', async t => {
+  const managed = await startManaged(t, { unsafeOpen: true, showQuery: true })
   await managed.tunnel('/a?token=1')
   const { list } = await managed.json<TunnelList>('api/tunnels?search=token')
   assert.deepEqual(
@@ -205,37 +205,37 @@ test('shows queries where it is told to', async t => {
   )
 })
 
-test('tells onChange what was changed, and by which request', async t => {
-  const heard: [Change, string | undefined][] = []
-  const onChange: ManagerOptions['onChange'] = (change, req) => heard.push([change, req.headers['x-user'] as string])
-  const managed = await manage(t, start, { unsafeOpen: true, onChange })
+test('calls onChange with the change and its request', async t => {
+  const calls: [Change, string | undefined][] = []
+  const onChange: ManagerOptions['onChange'] = (change, req) => calls.push([change, req.headers['x-user'] as string])
+  const managed = await startManaged(t, { unsafeOpen: true, onChange })
   await managed.tunnel()
   const ids = Array.from(managed.proxy.tunnels, ({ id }) => id)
   await managed.change('close-tunnels', { proxy: 'main', ids }, { 'X-User': 'tony' })
   await managed.change('close-tunnels', { proxy: 'other', ids }, { 'X-User': 'tony' })
-  assert.deepEqual(heard, [[{ action: 'close-tunnels', proxy: 'main', ids }, 'tony']])
+  assert.deepEqual(calls, [[{ action: 'close-tunnels', proxy: 'main', ids }, 'tony']])
 })
 
-test('takes changes from an origin that it is told of, and tokens of another process with the same secret', async t => {
+test('accepts changes from one of origins, and tokens of another process with the same secret', async t => {
   const options: ManagerOptions = {
     unsafeOpen: true,
     origins: ['https://admin.example'],
     secret: 'the same in both of them',
   }
-  const [one, two] = [await manage(t, start, options), await manage(t, start, options)]
+  const [one, two] = [await startManaged(t, options), await startManaged(t, options)]
   const { token } = await one.json<{ token: string }>('api/token')
   const headers = { Origin: 'https://admin.example', 'X-WS-Tunnel-Token': token }
   assert.equal((await two.change('close-tunnels', { proxy: 'main', ids: [] }, headers)).status, 200)
 })
 
-test('hands what authorize throws to the error handler of the app, and lets nobody in', async t => {
+test('passes an error of authorize to the error handler of the app, and shows nothing', async t => {
   const authorize = (): never => {
     throw new Error('the directory is away')
   }
-  for (const name of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
-    const managed = await manage(t, starts[name] as typeof start, { authorize })
-    const answer = await managed.ask('api/state')
-    assert.equal(answer.status, 500, name)
-    assert.doesNotMatch(await answer.text(), /"proxies"/)
+  for (const [framework, start] of Object.entries<StartServer>(FRAMEWORKS)) {
+    const managed = await startManaged(t, { authorize }, undefined, start)
+    const response = await managed.request('api/state')
+    assert.equal(response.status, 500, framework)
+    assert.doesNotMatch(await response.text(), /"proxies"/)
   }
 })

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Balancer, WsTunnelOptions } from '@ws-tunnel/core'
-import type { BalancerView, Change, Sample, State } from '@ws-tunnel/manager'
+import type { BalancerView, Change, ManagerOptions, Sample, State } from '@ws-tunnel/manager'
 import { echo, startBackend } from '../../support/backend.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
-import { type Managed, manage, Stream, starts } from '../harness.ts'
-
-const nameOf = (framework: string): string => (framework.startsWith('Fastify') ? '1' : 'main')
+import { type Cleanup, EventStream, FRAMEWORKS, type ManagedServer, proxyName, startManaged } from '../harness.ts'
 
 const balanced =
   (...others: string[]) =>
@@ -21,16 +19,19 @@ const balanced =
     target: 'balancer://chat/',
   })
 
-async function chatOf(managed: Managed): Promise<BalancerView> {
+async function chatOf(managed: ManagedServer): Promise<BalancerView> {
   const [proxy] = (await managed.json<State>('api/state')).proxies
   return proxy?.balancers[0] as BalancerView
 }
 
-for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
-  const start = starts[framework] as NonNullable<(typeof starts)[string]>
-  suite(`members of balancers, by the manager on ${framework}`, () => {
+for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as const) {
+  const start = FRAMEWORKS[framework]
+  suite(`members of balancers in the manager on ${framework}`, () => {
+    const startHere = (t: Cleanup, options: ManagerOptions, optionsOf?: (backend: string) => WsTunnelOptions) =>
+      startManaged(t, options, optionsOf, start)
+
     test('shows a balancer with its members, their states and counters', async t => {
-      const managed = await manage(t, start, { unsafeOpen: true, interval: 100 }, balanced('ws://127.0.0.1:1'))
+      const managed = await startHere(t, { unsafeOpen: true, interval: 100 }, balanced('ws://127.0.0.1:1'))
       const client = await managed.tunnel()
       client.send('hello')
       await client.readExact(5)
@@ -59,13 +60,13 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       })
     })
 
-    test('drains, changes, adds and removes members, at once and for the next request', async t => {
-      const heard: Change[] = []
-      const onChange = (change: Change): void => void heard.push(change)
-      const managed = await manage(t, start, { unsafeOpen: true, onChange }, balanced())
+    test('drains, changes, adds and removes members, with effect on the next request', async t => {
+      const changes: Change[] = []
+      const onChange = (change: Change): void => void changes.push(change)
+      const managed = await startHere(t, { unsafeOpen: true, onChange }, balanced())
       const other = await startBackend(echo({ early: 'other' }))
       t.after(() => other.close())
-      const place = { proxy: nameOf(framework), balancer: 'chat' }
+      const place = { proxy: proxyName(framework), balancer: 'chat' }
       const first = `ws://${managed.backend.address}`
       const second = `ws://${other.address}`
       const change = async (action: string, body: object): Promise<number> =>
@@ -96,14 +97,14 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       )
       assert.equal(managed.proxy.tunnels.size, 1)
       assert.deepEqual(
-        heard.map(({ action }) => action),
+        changes.map(({ action }) => action),
         ['add-member', 'set-member', 'set-member', 'remove-member'],
       )
     })
 
-    test('says what is wrong with a change, and changes nothing then', async t => {
-      const managed = await manage(t, start, { unsafeOpen: true }, balanced())
-      const place = { proxy: nameOf(framework), balancer: 'chat' }
+    test('names what is wrong with a change, and changes nothing', async t => {
+      const managed = await startHere(t, { unsafeOpen: true }, balanced())
+      const place = { proxy: proxyName(framework), balancer: 'chat' }
       const member = `ws://${managed.backend.address}`
       const set = (settings: unknown) => ['set-member', { ...place, member, settings }] as const
       const wrong: [...(readonly [action: string, body: object]), status: number, message: RegExp][] = [
@@ -125,9 +126,9 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       ]
       const before = await chatOf(managed)
       for (const [action, body, status, message] of wrong) {
-        const answer = await managed.change(action, body)
-        const { error } = (await answer.json()) as { error: string }
-        assert.equal(answer.status, status, JSON.stringify(body))
+        const response = await managed.change(action, body)
+        const { error } = (await response.json()) as { error: string }
+        assert.equal(response.status, status, JSON.stringify(body))
         assert.match(error, message)
       }
       assert.deepEqual(await chatOf(managed), before)
@@ -135,27 +136,25 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
   })
 }
 
-test('remembers what became of a member, and tells it live', async t => {
-  const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+test('keeps the last changes of a member, and streams them', async t => {
   const nowhere = `ws://127.0.0.1:${await closedPort()}`
-  const managed = await manage(t, start, { unsafeOpen: true, interval: 100 }, backend => ({
+  const managed = await startManaged(t, { unsafeOpen: true, interval: 100 }, backend => ({
     balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
     target: 'balancer://chat/',
   }))
-  const stream = new Stream(await managed.ask('events'))
+  const stream = new EventStream(await managed.request('events'))
   await stream.next('state')
   await managed.tunnel()
-  const told = await stream.next<State>('state', ({ proxies }) => proxies[0]?.balancers[0]?.members[0]?.status === 'E')
-  const [failed] = told?.proxies[0]?.balancers[0]?.members ?? []
+  const state = await stream.next<State>('state', ({ proxies }) => proxies[0]?.balancers[0]?.members[0]?.status === 'E')
+  const [failed] = state?.proxies[0]?.balancers[0]?.members ?? []
   assert.deepEqual([failed?.failures, failed?.changes.map(({ status }) => status)], [1, ['', 'E']])
   const [member] = (managed.proxy.balancers.get('chat') as Balancer).members
   for (let i = 0; i < 30; i++) member?.change({ status: i % 2 ? '+D' : '-D' })
   assert.equal((await chatOf(managed)).members[0]?.changes.length, 20)
 })
 
-test('tells how the checks of members went', async t => {
-  const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
-  const managed = await manage(t, start, { unsafeOpen: true }, backend => ({
+test('shows the results of health checks', async t => {
+  const managed = await startManaged(t, { unsafeOpen: true }, backend => ({
     balancers: {
       chat: {
         members: [{ url: `ws://${backend}` }, { url: 'ws://127.0.0.1:1' }],
@@ -164,15 +163,15 @@ test('tells how the checks of members went', async t => {
     },
     target: 'balancer://chat/',
   }))
-  const [well, sick] = await eventually(async () => {
+  const [good, bad] = await eventually(async () => {
     const { members } = await chatOf(managed)
     assert.ok(members.every(({ checks }) => checks.length >= 2))
     return members
   })
-  assert.deepEqual([well?.status, well?.health?.ok, well?.health?.detail], ['', true, 'WebSocket opened'])
-  assert.deepEqual([sick?.status, sick?.health?.ok], ['C', false])
-  assert.match(sick?.health?.detail ?? '', /WST_ERR_CONNECT/)
-  assert.ok(well?.checks.every(({ ok, time }) => ok && Math.abs(Date.now() - time) < 5_000))
-  assert.ok(sick?.checks.every(({ ok }) => !ok))
+  assert.deepEqual([good?.status, good?.health?.ok, good?.health?.detail], ['', true, 'WebSocket opened'])
+  assert.deepEqual([bad?.status, bad?.health?.ok], ['C', false])
+  assert.match(bad?.health?.detail ?? '', /WST_ERR_CONNECT/)
+  assert.ok(good?.checks.every(({ ok, time }) => ok && Math.abs(Date.now() - time) < 5_000))
+  assert.ok(bad?.checks.every(({ ok }) => !ok))
   await eventually(async () => (await chatOf(managed)).members[0]?.checks.length === 30, 10_000)
 })

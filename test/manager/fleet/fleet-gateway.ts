@@ -1,6 +1,6 @@
 // A gateway of a fleet: node fleet-gateway.ts <path of Redis, or "cluster"> <URL of a member>...
-// Prints `listening on <url>`; a primary has two workers, and starts another for each that ends. SIGUSR2 makes it forget
-// its store, and the next one have another.
+// It prints `listening on <url>`. A primary has two workers, and starts another for each that ends. SIGUSR2 closes its store,
+// and the next SIGUSR2 opens a new one.
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -27,7 +27,7 @@ async function serve(): Promise<void> {
   await manager.ready
   const server = createServer((req, res) => manager(req, res))
   listenForUpgrades(server, (req, res) => void proxy.handle(req, res).catch(() => res.writeHead(503).end()))
-  // Each worker has a port of its own.
+  // Each worker has its own port.
   server.listen({ port: 0, host: '127.0.0.1', exclusive: true })
   await once(server, 'listening')
   console.log(`listening on http://localhost:${(server.address() as AddressInfo).port}`)
@@ -48,10 +48,10 @@ function keepWorkers(): void {
   })
   cluster.fork()
   cluster.fork()
-  const again = (): void => void cluster.fork()
-  cluster.on('exit', again)
+  const startWorker = (): void => void cluster.fork()
+  cluster.on('exit', startWorker)
   process.once('SIGTERM', () => {
-    cluster.off('exit', again)
+    cluster.off('exit', startWorker)
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')
     store?.close()
   })

@@ -25,8 +25,8 @@ function gateway(...members: MemberOptions[]): TunnelProxy {
 
 const chatOf = (proxy: TunnelProxy): Balancer => proxy.balancers.get('chat') as Balancer
 
-/** What operators set, of every member. */
-const look = (proxy: TunnelProxy): string =>
+/** The settings of every member. */
+const settingsIn = (proxy: TunnelProxy): string =>
   chatOf(proxy)
     .members.map(({ url, status, loadFactor, lbSet, routeId, redirect, retry }) =>
       [url, status, loadFactor, lbSet, routeId ?? '', redirect ?? '', retry].join(' '),
@@ -40,7 +40,7 @@ const remove = (member: string): MemberChange => ({ action: 'remove-member', ...
 
 const silent = (): void => {}
 
-/** Gateways at one store. */
+/** Fleets of these proxies, with one store. */
 async function fleetOf(
   t: { after: (undo: () => Promise<void>) => void },
   proxies: TunnelProxy[],
@@ -53,7 +53,7 @@ async function fleetOf(
   return fleets
 }
 
-/** Puts into a store what anybody could. */
+/** Saves entries in a store, without a fleet. */
 async function put(store: Store, ...entries: Entry[]): Promise<void> {
   const open = store.open({ all: silent, some: silent, away: silent })
   await open.save(entries)
@@ -62,20 +62,20 @@ async function put(store: Store, ...entries: Entry[]): Promise<void> {
 
 const stamp = (time = Date.now(), writer = 'ffffffff'): string => `${String(time).padStart(15, '0')} ${writer}`
 
-/** A store of several processes, each of which may be cut off from it. */
-class Line implements Store {
-  readonly name = 'line'
-  readonly #far: Store
+/** The view that one process has of a store. The test may cut its connection. */
+class Connection implements Store {
+  readonly name = 'connection'
+  readonly #store: Store
   #events: StoreEvents | undefined
   #open: OpenStore | undefined
 
-  constructor(far: Store) {
-    this.#far = far
+  constructor(store: Store) {
+    this.#store = store
   }
 
   open(events: StoreEvents): OpenStore {
     this.#events = events
-    this.mend()
+    this.reconnect()
     return {
       save: entries => this.#open?.save(entries) ?? Promise.reject(new Error('cut off')),
       close: async () => this.#open?.close(),
@@ -88,13 +88,13 @@ class Line implements Store {
     this.#events?.away(new Error('CUTOFF by a test'))
   }
 
-  mend(): void {
-    this.#open ??= this.#far.open(this.#events as StoreEvents)
+  reconnect(): void {
+    this.#open ??= this.#store.open(this.#events as StoreEvents)
   }
 }
 
-suite('settings that operators share', () => {
-  test('whatever operators do where, and whoever is cut off meanwhile, all come to the same', async () => {
+suite('shared settings', () => {
+  test('all processes end with the same settings, whatever operators change and whichever process is disconnected meanwhile', async () => {
     const urls = fc.constantFrom(A, B, 'ws://c.test')
     const settings = fc.record(
       {
@@ -113,15 +113,17 @@ suite('settings that operators share', () => {
     )
     const step = fc.record({
       at: fc.nat(2),
-      what: fc.oneof({ weight: 4, arbitrary: changes }, fc.constant('cut or mend')),
+      what: fc.oneof({ weight: 4, arbitrary: changes }, fc.constant('cut or reconnect')),
     })
     const run = async (steps: { at: number; what: MemberChange | string }[]): Promise<void> => {
-      const far = memoryStore()
+      const store = memoryStore()
       const proxies = [gateway(), gateway({ url: A, status: 'H' }), gateway({ url: B, loadFactor: 9 })]
-      const lines = proxies.map(() => new Line(far))
-      const fleets = proxies.map((proxy, i) => joinFleet(proxy, { store: lines[i] as Line, onProblem: silent }))
+      const connections = proxies.map(() => new Connection(store))
+      const fleets = proxies.map((proxy, i) =>
+        joinFleet(proxy, { store: connections[i] as Connection, onProblem: silent }),
+      )
       await Promise.all(fleets.map(({ ready }) => ready))
-      // What their configurations differ in is theirs until an operator says otherwise.
+      // Differences of the configurations remain until an operator sets the members.
       for (const url of [A, B]) {
         fleets[0]?.change(remove(url))
         fleets[0]?.change(add({ url }))
@@ -132,20 +134,20 @@ suite('settings that operators share', () => {
           try {
             fleets[at]?.change(what)
           } catch {
-            // It has no such member, or has it already.
+            // The member does not exist, or exists already.
           }
-        } else if (cut.delete(at)) lines[at]?.mend()
+        } else if (cut.delete(at)) connections[at]?.reconnect()
         else {
           cut.add(at)
-          await lines[at]?.cut()
+          await connections[at]?.cut()
         }
       }
-      for (const line of lines) line.mend()
+      for (const connection of connections) connection.reconnect()
       await new Promise(setImmediate)
       const late = gateway()
-      const lateFleet = joinFleet(late, { store: far, onProblem: silent })
+      const lateFleet = joinFleet(late, { store, onProblem: silent })
       await lateFleet.ready
-      const seen = [...proxies, late].map(proxy => look(proxy).replaceAll('E', '').split('\n').toSorted())
+      const seen = [...proxies, late].map(proxy => settingsIn(proxy).replaceAll('E', '').split('\n').toSorted())
       await Promise.all([...fleets, lateFleet].map(fleet => fleet.close()))
       for (const one of seen) assert.deepEqual(one, seen[0])
       assert.deepEqual(
@@ -156,7 +158,7 @@ suite('settings that operators share', () => {
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 25 }), run), { numRuns: 300 })
   })
 
-  test('each change of one process is made in all others', async t => {
+  test('each change in one process is made in all others', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     const changes: [change: MemberChange, expected: string][] = [
@@ -175,12 +177,12 @@ suite('settings that operators share', () => {
     ]
     for (const [change, expected] of changes) {
       fleet.change(change)
-      assert.equal(look(here), expected)
-      assert.equal(look(there), expected)
+      assert.equal(settingsIn(here), expected)
+      assert.equal(settingsIn(there), expected)
     }
   })
 
-  test('a process that starts later begins with them, and so does a proxy that comes later', async t => {
+  test('a process that starts later gets the settings, and so does a proxy that is added later', async t => {
     const store = memoryStore()
     const [fleet] = (await fleetOf(t, [gateway()], store)) as [Fleet]
     fleet.change(set(A, { status: '+D', loadFactor: 7 }))
@@ -189,7 +191,7 @@ suite('settings that operators share', () => {
     const expected = `${A} D 7 0   60000\nws://c.test  1 0   60000`
     const later = gateway()
     await fleetOf(t, [later], store)
-    assert.equal(look(later), expected)
+    assert.equal(settingsIn(later), expected)
 
     t.mock.timers.enable({ apis: ['setInterval'] })
     const proxies: Record<string, TunnelProxy> = {}
@@ -198,27 +200,27 @@ suite('settings that operators share', () => {
     await growing.ready
     proxies['main'] = gateway()
     t.mock.timers.tick(1_000)
-    assert.equal(look(proxies['main']), expected)
+    assert.equal(settingsIn(proxies['main']), expected)
   })
 
-  test('a member that is removed and added begins anew, and what is set of one that is removed comes too late', async t => {
+  test('a member that is removed and added again loses its settings, and a later setting of a removed member has no effect', async t => {
     const [here, there] = [gateway({ url: A }), gateway({ url: A })]
     const store = memoryStore()
     const [fleet] = (await fleetOf(t, [here, there], store)) as [Fleet]
     fleet.change(set(A, { status: '+N+H', loadFactor: 9, lbSet: 2 }))
     fleet.change(remove(A))
     fleet.change(add({ url: A, loadFactor: 3 }))
-    assert.equal(look(there), `${A}  3 0   60000`)
+    assert.equal(settingsIn(there), `${A}  3 0   60000`)
     const later = gateway({ url: A, lbSet: 5, status: 'D' })
     await fleetOf(t, [later], store)
-    assert.equal(look(later), `${A}  3 0   60000`)
+    assert.equal(settingsIn(later), `${A}  3 0   60000`)
 
     fleet.change(remove(A))
     await put(store, [JSON.stringify(['main', 'chat', A, 'N']), `${stamp(Date.now() + 60_000)} true`])
-    assert.deepEqual([look(here), look(there)], ['', ''])
+    assert.deepEqual([settingsIn(here), settingsIn(there)], ['', ''])
   })
 
-  test('a member that comes again by another way is as operators set it, and one that they removed goes again', async t => {
+  test('a member that code adds again gets its settings, or is removed again if an operator removed it', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     fleet.change(set(A, { status: '+N', lbSet: 2 }))
@@ -227,10 +229,10 @@ suite('settings that operators share', () => {
     chatOf(there).remove(a)
     for (const { url } of [a, b]) chatOf(there).add({ url })
     await Promise.resolve()
-    assert.equal(look(there), `${A} N 1 2   60000`)
+    assert.equal(settingsIn(there), `${A} N 1 2   60000`)
   })
 
-  test('what was taken back is so for those who come later', async t => {
+  test('a setting that was cleared is cleared in a process that starts later', async t => {
     const store = memoryStore()
     const [fleet] = (await fleetOf(t, [gateway({ url: A, routeId: 'a' })], store)) as [Fleet]
     fleet.change(add({ url: B, routeId: 'b', redirect: 'a', status: 'R' }))
@@ -238,10 +240,10 @@ suite('settings that operators share', () => {
     fleet.change(set(A, { routeId: '' }))
     const later = gateway({ url: A, routeId: 'a' })
     await fleetOf(t, [later], store)
-    assert.equal(look(later), `${A}  1 0   60000\n${B}  1 0  a 60000`)
+    assert.equal(settingsIn(later), `${A}  1 0   60000\n${B}  1 0  a 60000`)
   })
 
-  test('of two changes of one setting the later counts, in whatever order they arrive; others stay as they are', async t => {
+  test('of two changes of one setting the later one counts, in any order of arrival; other settings are untouched', async t => {
     const store = memoryStore()
     const proxy = gateway({ url: A })
     const now = Date.now()
@@ -252,15 +254,15 @@ suite('settings that operators share', () => {
     const [fleet] = (await fleetOf(t, [proxy], store)) as [Fleet]
     await put(store, entry('loadFactor', 2, now + 2_000), entry('lbSet', 4, now), entry('N', true, now))
     await put(store, entry('loadFactor', 3, now + 1_000), entry('lbSet', 5, now, '00000000'))
-    assert.equal(look(proxy), `${A} N 2 4   60000`)
-    // Our clock is behind; what is done later counts all the same.
+    assert.equal(settingsIn(proxy), `${A} N 2 4   60000`)
+    // The clock of this process is behind, and its later change counts all the same.
     fleet.change(set(A, { loadFactor: 8 }))
     const other = gateway({ url: A })
     await fleetOf(t, [other], store)
-    assert.equal(look(other), `${A} N 8 4   60000`)
+    assert.equal(settingsIn(other), `${A} N 8 4   60000`)
   })
 
-  test('what a process sees for itself stays its own: a member in error is so there alone', async t => {
+  test('the state E is not shared: a member in error is so in one process', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     const [failing] = chatOf(there).members as [Member]
@@ -272,7 +274,7 @@ suite('settings that operators share', () => {
     assert.equal(failing.failures, 1)
   })
 
-  test('settings of balancers and members that a process has not are no concern of it', async t => {
+  test('a process ignores settings of balancers and members that it does not have', async t => {
     const other = createTunnelProxy({ balancers: { other: { members: [{ url: A }] } }, target: 'balancer://other/' })
     const one = gateway({ url: A })
     const problems: Error[] = []
@@ -281,21 +283,21 @@ suite('settings that operators share', () => {
     fleet.change(set(B, { status: '+N' }))
     fleet.change(set(A, { status: '+N' }))
     assert.equal(other.balancers.get('other')?.members[0]?.status, '')
-    assert.equal(look(one), `${A} N 1 0   60000`)
+    assert.equal(settingsIn(one), `${A} N 1 0   60000`)
     assert.deepEqual(problems, [])
   })
 
-  test('a change that a balancer does not take is made nowhere', async t => {
+  test('a change that the balancer refuses is made nowhere', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
-    const before = look(there)
+    const before = settingsIn(there)
     const long = `ws://z.test/${'x'.repeat(5_000)}`
     const wrongs = [set(A, { loadFactor: 500 }), set('ws://z.test', {}), remove('ws://z.test'), add({ url: 'z' })]
     for (const wrong of [...wrongs, add({ url: long })]) assert.throws(() => fleet.change(wrong))
-    assert.deepEqual([look(here), look(there), fleet.view.waiting], [before, before, 0])
+    assert.deepEqual([settingsIn(here), settingsIn(there), fleet.view.waiting], [before, before, 0])
   })
 
-  test('wrong values in a store are reported and ignored, and a right one in their place is not', async t => {
+  test('wrong settings in a store are reported and ignored, and a right one in their place is applied', async t => {
     const key = (name: string, url = A): string => JSON.stringify(['main', 'chat', url, name])
     const good = (value: unknown): string => `${stamp()} ${JSON.stringify(value)}`
     const wrong: Entry[] = [
@@ -334,19 +336,19 @@ suite('settings that operators share', () => {
     const proxy = gateway({ url: A })
     const [fleet] = (await fleetOf(t, [proxy], store, ({ message }) => problems.push(message))) as [Fleet]
     await put(store, ...wrong)
-    assert.equal(look(proxy), `${A}  1 0   60000`)
-    // The store keeps no text that is less than none.
+    assert.equal(settingsIn(proxy), `${A}  1 0   60000`)
+    // The store keeps an empty text out, because it is not greater than no text.
     assert.equal(fleet.view.ignored, wrong.length - 1)
     assert.equal(problems.length, wrong.length - 1)
     assert.equal(fleet.view.ignoredSettings.length, 20)
     for (const problem of problems) assert.match(problem, /^A setting is ignored, .*: .*\b(?:[Ee]xpected|option)\b/s)
 
     await put(store, [key('N'), `${stamp(Date.now() + 1_000)} true`])
-    assert.equal(look(proxy), `${A} N 1 0   60000`)
+    assert.equal(settingsIn(proxy), `${A} N 1 0   60000`)
     assert.equal(fleet.view.ignored, wrong.length - 2)
   })
 
-  test('after close nothing is heard or sent, and it can be closed again', async t => {
+  test('a closed fleet neither sends nor applies settings, and close() may be called again', async t => {
     const store = memoryStore()
     const [here, there] = [gateway(), gateway()]
     const [fleet, other] = (await fleetOf(t, [here, there], store)) as [Fleet, Fleet]

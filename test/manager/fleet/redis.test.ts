@@ -13,32 +13,32 @@ import { hasRedis, Redis } from '../../support/redis.ts'
 import { changeAt, stateAt } from '../harness.ts'
 
 const KEY = 'ws-tunnel'
-/** Those of this process itself; sockets of Redis are pipes, too. */
+/** The pipes of this process before the tests. The sockets of Redis are pipes too. */
 const pipes = openHandles()['PipeWrap']
 const A = 'ws://a.test'
 const keyOf = (name: string): string => JSON.stringify(['main', 'chat', A, name])
 
-suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
+suite('a fleet with a real Redis', peer('Redis', hasRedis), () => {
   let redis: Redis
-  let undo: (() => unknown)[]
+  let undos: (() => unknown)[]
 
   beforeEach(async () => {
-    undo = []
+    undos = []
     redis = await Redis.start()
-    undo.unshift(() => redis.remove())
+    undos.unshift(() => redis.remove())
   })
   afterEach(async () => {
-    for (const step of undo.splice(0)) await step()
+    for (const step of undos.splice(0)) await step()
   })
 
   const gateway = (): TunnelProxy =>
     createTunnelProxy({ balancers: { chat: { members: [{ url: A }] } }, target: 'balancer://chat/' })
   const status = (proxy: TunnelProxy): string | undefined => proxy.balancers.get('chat')?.members[0]?.status
-  const set = (settings: object): MemberChange => ({
+  const set = (settings: object, member = A): MemberChange => ({
     action: 'set-member',
     proxy: 'main',
     balancer: 'chat',
-    member: A,
+    member,
     settings,
   })
   const join = async (
@@ -48,34 +48,34 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
   ): Promise<Fleet> => {
     const store = redisStore({ socket: { path: redis.path, tls: false }, ...options })
     const fleet = joinFleet(proxy, { store, onProblem: ({ message }) => problems.push(message) })
-    undo.unshift(() => fleet.close())
-    await within(10_000, 'an answer of the store', fleet.ready)
+    undos.unshift(() => fleet.close())
+    await within(10_000, 'a response of the store', fleet.ready)
     return fleet
   }
   const backends = async (...names: string[]): Promise<Backend[]> => {
     const started = await Promise.all(names.map(name => startBackend(echo({ early: name }))))
-    undo.push(...started.map(backend => () => backend.close()))
+    undos.push(...started.map(backend => () => backend.close()))
     return started
   }
   const start = async (members: Backend[]): Promise<Program> => {
     const args = [redis.path, ...members.map(({ address }) => `ws://${address}`)]
     const program = await Program.start('test/manager/fleet/fleet-gateway.ts', { args })
-    undo.unshift(() => program.kill())
+    undos.unshift(() => program.kill())
     return program
   }
   const open = async (program: Program): Promise<{ client: RawClient; name: string }> => {
     const { client } = await openTunnel(Number(new URL(program.url).port), '/')
-    undo.unshift(() => client.destroy())
+    undos.unshift(() => client.destroy())
     return { client, name: (await client.readExact(3)).toString() }
   }
   const fleetAt = async (program: Program): Promise<State['fleet']> => (await stateAt(program.url)).fleet
 
-  test('a drain set at one gateway is obeyed by the other within a second, and by one that starts later', async () => {
+  test('a member that one gateway drains is drained in the other within a second, and in one that starts later', async () => {
     const [one, two] = (await backends('one', 'two')) as [Backend, Backend]
     const [here, there] = (await Promise.all([start([one, two]), start([one, two])])) as [Program, Program]
     const before = await open(there)
     const settings = { status: '+N' }
-    await changeAt(here.url, 'set-member', { ...set(settings), member: `ws://${one.address}` })
+    await changeAt(here.url, set(settings, `ws://${one.address}`))
     await eventually(async () => {
       const [proxy] = (await stateAt(there.url)).proxies
       return proxy?.balancers[0]?.members[0]?.status === 'N'
@@ -92,7 +92,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     }
   })
 
-  test('no tunnel notices that Redis is killed; what is set meanwhile holds here, and everywhere once it is back', async () => {
+  test('tunnels survive the end of Redis; a change made meanwhile holds here, and everywhere once Redis is back', async () => {
     const [one, two] = (await backends('one', 'two')) as [Backend, Backend]
     const [here, there] = (await Promise.all([start([one, two]), start([one, two])])) as [Program, Program]
     const clients = await Promise.all([here, here, there, there].map(open))
@@ -103,7 +103,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
       }
     }
     const change = async (program: Program, backend: Backend, settings: object): Promise<void> => {
-      await changeAt(program.url, 'set-member', { ...set(settings), member: `ws://${backend.address}` })
+      await changeAt(program.url, set(settings, `ws://${backend.address}`))
     }
     const settingsAt = async (program: Program): Promise<string> => {
       const [proxy] = (await stateAt(program.url)).proxies
@@ -137,12 +137,12 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
       }, 15_000)
     }
     await talk()
-    assert.match(here.output, /^The store of settings \(redis\) is away: \w+\. What was last known holds$/m)
-    // It came back with nothing, and got everything again.
+    assert.match(here.output, /^The store of settings \(redis\) is away: \w+\. The last known settings stay in force$/m)
+    // Redis came back empty, and got every setting again.
     assert.ok((await redis.client(client => client.hLen(KEY))) >= 4)
   })
 
-  test('a Redis that loses everything while it runs gets it again', async () => {
+  test('a Redis that loses every setting while it runs gets them again', async () => {
     const proxy = gateway()
     const fleet = await join(proxy, { interval: 100 })
     fleet.change(set({ status: '+H', loadFactor: 4 }))
@@ -152,7 +152,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     assert.equal(status(proxy), 'H')
   })
 
-  test('wrong values in Redis are reported and ignored, and give way to what an operator sets', async () => {
+  test('wrong settings in Redis are reported and ignored, and replaced when an operator sets them', async () => {
     const long = 'x'.repeat(1_000_000)
     const later = `${String(Date.now() + 1e9).padStart(15, '0')} ffffffff true`
     const wrong: Record<string, string> = {
@@ -184,7 +184,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     await eventually(() => fleet.view.ignored === 0)
   })
 
-  test('a key that holds something else, or too much, is as good as no store, until it is right', async () => {
+  test('a key with another type, or with too many settings, counts as away until it is right', async () => {
     await redis.client(client => client.set(KEY, 'mine'))
     const proxy = gateway()
     const fleet = await join(proxy)
@@ -200,7 +200,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     assert.equal(await redis.client(client => client.hLen(KEY)), 1)
   })
 
-  test('fleets with keys of their own know nothing of each other', async () => {
+  test('fleets with different keys are separate', async () => {
     const [here, there] = [gateway(), gateway()]
     const fleet = await join(here, { key: 'blue' })
     await join(there, { key: 'green' })
@@ -210,13 +210,13 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     assert.equal(status(there), '')
   })
 
-  test('says why it may not come in, and tells no password', async () => {
+  test('reports a refused login without a password', async () => {
     const guarded = await Redis.start('--requirepass', 'right-secret')
-    undo.unshift(() => guarded.remove())
+    undos.unshift(() => guarded.remove())
     const guardedJoin = async (password: string, problems: string[]): Promise<Fleet> => {
       const store = redisStore({ socket: { path: guarded.path, tls: false }, password })
       const fleet = joinFleet(gateway(), { store, onProblem: problem => problems.push(String(problem.stack)) })
-      undo.unshift(() => fleet.close())
+      undos.unshift(() => fleet.close())
       await fleet.ready
       return fleet
     }
@@ -235,7 +235,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     )
   })
 
-  test('needs no right but those that the documents name', async () => {
+  test('needs only the rights that the documentation names', async () => {
     const acl =
       /^ACL (SETUSER fleet .*)$/m.exec(
         await readFile(new URL('../../../docs/fleet.md', import.meta.url), 'utf8'),
@@ -250,7 +250,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     assert.deepEqual([fleet.view.connected, fleet.view.reason], [true, ''])
   })
 
-  test('notices a Redis that is silent, and comes back to it', async () => {
+  test('notices a Redis that does not respond, and connects again', async () => {
     const proxy = gateway()
     const fleet = await join(proxy, { interval: 100 })
     redis.signal('SIGSTOP')
@@ -261,7 +261,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     assert.equal(await redis.client(client => client.hLen(KEY)), 1)
   })
 
-  test('close() sends what is left, and leaves nothing behind, whether Redis is there or away', async () => {
+  test('close() sends the remaining changes, and ends every handle, with Redis connected or away', async () => {
     await eventually(() => openHandles()['PipeWrap'] === pipes)
     const idle = openHandles()
     const fleet = await join(gateway(), { interval: 100 })
@@ -280,7 +280,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     await eventually(() => assert.deepEqual(openHandles(), before))
   })
 
-  test('wrong options of the store are said at once', () => {
+  test('redisStore throws for wrong options', () => {
     const wrong: [options: object, message: RegExp][] = [
       [{ key: '' }, /`key`/],
       [{ key: 1 }, /`key`/],

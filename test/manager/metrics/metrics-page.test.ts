@@ -8,16 +8,17 @@ import { type MetricsOptions, type MetricsPage, metricsPage } from '@ws-tunnel/m
 import { Counter, Registry } from 'prom-client'
 import { connect, openTunnel, upgradeRequest } from '../../support/client.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
-import { type Managed, manage, starts } from '../harness.ts'
+import { type ManagedServer, startManaged } from '../harness.ts'
 
-const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
-
-async function measured(
+/** A managed server, with its metrics on a server of their own. `values` reads one metric, by its labels. */
+async function startMeasured(
   t: TestContext,
   optionsOf: (backend: string) => WsTunnelOptions,
   options: MetricsOptions = { unsafeOpen: true },
-): Promise<Managed & { metrics: MetricsPage; values: (name: string) => Promise<Record<string, number>>; at: string }> {
-  const managed = await manage(t, start, { unsafeOpen: true }, optionsOf)
+): Promise<
+  ManagedServer & { metrics: MetricsPage; values: (name: string) => Promise<Record<string, number>>; at: string }
+> {
+  const managed = await startManaged(t, { unsafeOpen: true }, optionsOf)
   const metrics = metricsPage(managed.proxy, options)
   const server = createServer(metrics).listen(0, '127.0.0.1')
   t.after(() => {
@@ -44,9 +45,9 @@ async function measured(
   }
 }
 
-test('counts tunnels, ends, bytes, handshakes, failures and requests, by route and member', async t => {
+test('counts tunnels, ends, bytes, handshakes, errors and requests, by route and member', async t => {
   const nowhere = `ws://127.0.0.1:${await closedPort()}/`
-  const m = await measured(t, backend => ({
+  const m = await startMeasured(t, backend => ({
     routes: [
       { path: '/gone', target: nowhere },
       { path: '/"chat"', target: `ws://${backend}/` },
@@ -83,8 +84,8 @@ test('counts tunnels, ends, bytes, handshakes, failures and requests, by route a
   second.destroy()
 })
 
-test('tells so many backends of a function target apart and no more', async t => {
-  const m = await measured(
+test('labels at most maxMembers backends of a function target', async t => {
+  const m = await startMeasured(
     t,
     backend => ({ target: req => `ws://${req.url === '/b' ? backend.replace('127.0.0.1', 'localhost') : backend}/` }),
     { unsafeOpen: true, maxMembers: 1 },
@@ -97,9 +98,9 @@ test('tells so many backends of a function target apart and no more', async t =>
   ])
 })
 
-test('tells of members whether they are usable, how often they were chosen and failed, and of failovers', async t => {
+test('measures members: usable, busy, selected, failures and failovers', async t => {
   const nowhere = `ws://127.0.0.1:${await closedPort()}`
-  const m = await measured(t, backend => ({
+  const m = await startMeasured(t, backend => ({
     balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
     target: 'balancer://chat/',
   }))
@@ -115,10 +116,10 @@ test('tells of members whether they are usable, how often they were chosen and f
   client.destroy()
 })
 
-test('has a registry in common with others where it is given one, and leaves it clean', async t => {
+test('shares a registry with other metrics, and removes its own on close()', async t => {
   const register = new Registry()
   new Counter({ name: 'of_the_app', help: 'Another.', registers: [register] })
-  const m = await measured(t, backend => ({ target: `ws://${backend}/` }), {
+  const m = await startMeasured(t, backend => ({ target: `ws://${backend}/` }), {
     unsafeOpen: true,
     register,
     prefix: 'chat_',
@@ -134,10 +135,10 @@ test('has a registry in common with others where it is given one, and leaves it 
   )
 })
 
-test('is for those alone whom authorize lets in', async t => {
+test('responds only where authorize allows the visit', async t => {
   assert.throws(() => metricsPage([], {}), { message: /`authorize`/ })
   let access: unknown = false
-  const m = await measured(t, () => ({ target: false }), { authorize: () => access as boolean })
+  const m = await startMeasured(t, () => ({ target: false }), { authorize: () => access as boolean })
   const statusOf = async (method = 'GET'): Promise<number> => (await fetch(m.at, { method })).status
   assert.equal(await statusOf(), 403)
   access = { challenge: 'Bearer' }
@@ -146,8 +147,8 @@ test('is for those alone whom authorize lets in', async t => {
   assert.deepEqual([await statusOf(), await statusOf('HEAD'), await statusOf('POST')], [200, 200, 405])
 })
 
-test('hears no more once it is closed', async t => {
-  const m = await measured(t, () => ({ target: false }))
+test('close() ends every subscription', async t => {
+  const m = await startMeasured(t, () => ({ target: false }))
   m.closeManager()
   assert.ok(hasSubscribers('ws-tunnel:open'))
   m.metrics.close()

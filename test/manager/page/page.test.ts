@@ -14,7 +14,7 @@ import { openTunnel } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { peer } from '../../support/peers.ts'
 import { hasRedis, Redis } from '../../support/redis.ts'
-import { type Managed, manage, starts } from '../harness.ts'
+import { type Cleanup, type ManagedServer, startManaged } from '../harness.ts'
 
 const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
 const ARGS = [
@@ -28,7 +28,7 @@ const ARGS = [
   '--disable-sync',
 ]
 
-/** Where pictures of the page go, for people to look at. */
+/** The folder of the screenshots, which people look at. */
 const PICTURES = join(tmpdir(), 'ws-tunnel-manager')
 
 const EVIL = '<script>document.title="hacked"</script><img src=x onerror=document.title="hacked">'
@@ -40,12 +40,12 @@ suite(
     let profile: string
     let browser: BrowserContext
     let page: Page
-    let managed: Managed
+    let managed: ManagedServer
     let access: Access
-    const afterEachOne: (() => Promise<void>)[] = []
-    /** Errors and warnings of the console, CSP violations, uncaught errors. */
-    let complaints: string[]
-    /** Requests that go to any other server. */
+    const undos: (() => Promise<void>)[] = []
+    /** Errors and warnings of the console, violations of the Content-Security-Policy and uncaught errors. */
+    let errors: string[]
+    /** Requests to other servers. */
     let foreign: string[]
 
     before(async () => {
@@ -65,13 +65,11 @@ suite(
 
     beforeEach(async () => {
       access = true
-      complaints = []
+      errors = []
       foreign = []
-      const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
-      const t = { after: (undo: () => Promise<void>) => void afterEachOne.unshift(undo) }
-      managed = await manage(
-        t as never,
-        start,
+      const t: Cleanup = { after: undo => void undos.unshift(undo as () => Promise<void>) }
+      managed = await startManaged(
+        t,
         { authorize: () => access, interval: 200, recheck: 200, quietTime: 300, title: 'Chat <b>gateway</b>' },
         backend => ({
           balancers: {
@@ -96,16 +94,16 @@ suite(
       )
       page = await browser.newPage()
       page.on('console', message => {
-        if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+        if (['error', 'warning'].includes(message.type())) errors.push(message.text())
       })
-      page.on('pageerror', error => complaints.push(String(error)))
+      page.on('pageerror', error => errors.push(String(error)))
       page.on('request', request => {
         if (!request.url().startsWith(managed.url)) foreign.push(request.url())
       })
     })
     afterEach(async () => {
       await page.close()
-      for (const undo of afterEachOne.splice(0)) await undo()
+      for (const undo of undos.splice(0)) await undo()
     })
 
     const openPage = async (): Promise<void> => {
@@ -125,14 +123,14 @@ suite(
     }
     const ids = (): number[] => Array.from(managed.proxy.tunnels, ({ id }) => id)
 
-    test('shows routes, tunnels and rates, in light, in dark and on a phone', async () => {
+    test('shows routes, tunnels and rates: light, dark and on a phone', async () => {
       await openPage()
       const clients = await openSome(['/chat/lobby', '/chat/room/7', '/feed/42', '/chat/lobby?token=secret'])
       await page.locator('#count', { hasText: '4' }).waitFor()
       const sending = setInterval(() => {
         for (const client of clients) client.send('x'.repeat(Math.random() * 20_000))
       }, 100)
-      afterEachOne.unshift(async () => clearInterval(sending))
+      undos.unshift(async () => clearInterval(sending))
       await page.waitForFunction(() => document.querySelectorAll('.uplot canvas').length === 7)
       await page.locator('figure', { hasText: 'From clients' }).locator('strong', { hasText: 'KB/s' }).waitFor()
       const routes = await page.locator('#routes tr').allTextContents()
@@ -151,23 +149,23 @@ suite(
             Math.max(...Array.from(document.querySelectorAll('table'), table => table.offsetWidth)),
             (document.querySelector('#charts') as HTMLElement).offsetWidth,
           ])
-          assert.equal(widest, room, `no table is wider than the page has room for at ${width}`)
+          assert.equal(widest, room, `a table is wider than the page at ${width}`)
           const indents = await page.evaluate(() =>
             Array.from(document.querySelectorAll('#balancers td'), cell => getComputedStyle(cell).paddingLeft),
           )
-          assert.equal(new Set(indents).size, 1, `cells of members begin at one edge, not at ${indents}`)
+          assert.equal(new Set(indents).size, 1, `cells of members have different indents: ${indents}`)
           await page.screenshot({ path: join(PICTURES, `${colorScheme}-${width}.png`), fullPage: true })
         }
         paper.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor))
       }
       assert.equal(paper.size, 2)
-      assert.deepEqual([complaints, foreign], [[], []])
+      assert.deepEqual([errors, foreign], [[], []])
     })
 
     const member = (name: string) => page.locator('#balancers tr', { hasText: name })
     const paths = (): string[] => managed.backend.seen.map(({ path }) => path)
 
-    test('drains a member, and takes that back: new tunnels go elsewhere meanwhile, its own go on', async () => {
+    test('drains a member and ends that: new tunnels go to another member, its open ones go on', async () => {
       await openPage()
       const [client] = await openSome(['/feed/first'])
       assert.deepEqual(paths(), ['/two/first'])
@@ -189,10 +187,10 @@ suite(
           .some(path => path.startsWith('/two/')),
         paths().join(),
       )
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('edits, adds and removes members, and says what is wrong', async () => {
+    test('edits, adds and removes members, and shows what is wrong', async () => {
       await openPage()
       await page.getByText('byrequests · 3 attempts · waits 0.5 s · sessions by SID').waitFor()
       await member('(one)').getByRole('button', { name: /^Edit/ }).click()
@@ -228,17 +226,17 @@ suite(
       await member('(three)').waitFor({ state: 'detached' })
       assert.equal(managed.proxy.balancers.get('feeds')?.members.length, 3)
       assert.deepEqual(
-        complaints.filter(text => !/400 \(Bad Request\)/.test(text)),
+        errors.filter(text => !/400 \(Bad Request\)/.test(text)),
         [],
       )
     })
 
-    test('shows how the checks of a member went, and what the last one said', async () => {
+    test('shows the health checks of a member, and the result of the last one', async () => {
       await openPage()
       assert.equal(await page.locator('.checks:visible').count(), 0)
       const feeds = managed.proxy.balancers.get('feeds')
       const healthCheck = { method: 'TCP', interval: 60_000 } as const
-      const url = `ws://${managed.backend.address}/well`
+      const url = `ws://${managed.backend.address}/good`
       const added = feeds?.add({ url, routeId: 'checked', healthCheck })
       const row = member('(checked)')
       await row.getByRole('img', { name: '1 of the last 1 health checks passed' }).waitFor()
@@ -248,12 +246,12 @@ suite(
       await row.getByRole('img', { name: '1 of the last 2 health checks passed' }).waitFor()
       await row.getByText(`${EVIL}, 0s ago`).waitFor()
       await page.screenshot({ path: join(PICTURES, 'checks.png'), fullPage: true })
-      added?.checked({ ok: true, detail: 'well', duration: 1 })
+      added?.checked({ ok: true, detail: 'good', duration: 1 })
       await row.getByText('ready', { exact: true }).first().waitFor()
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('closes a tunnel after a question, and not if the answer is no', async () => {
+    test('closes a tunnel after a confirmation, and not without it', async () => {
       await openSome(['/chat/a', '/chat/b'])
       const [first, second] = ids()
       await openPage()
@@ -269,10 +267,10 @@ suite(
       await row(first).waitFor({ state: 'detached' })
       assert.deepEqual(ids(), [second])
       await page.getByText('1 ended (1 closed)').waitFor()
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('drains a tunnel: it goes on while bytes move, and ends when it is quiet', async () => {
+    test('drains a tunnel: it stays open while bytes pass, and ends when it is quiet', async () => {
       const [client] = await openSome(['/chat/a'])
       const [id] = ids()
       await openPage()
@@ -288,10 +286,10 @@ suite(
       )
       clearInterval(sending)
       await page.getByText('No tunnel is open.').waitFor()
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('searches, and acts on what it has found', async () => {
+    test('searches, and closes the tunnels it found', async () => {
       await openSome(['/chat/a', '/chat/b', '/chat/bb'])
       const [kept] = ids()
       await openPage()
@@ -301,14 +299,14 @@ suite(
       await page.getByRole('button', { name: 'Close them' }).click()
       await page.getByText('No open tunnel matches the search.').waitFor()
       assert.deepEqual(ids(), [kept])
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('can be used with the keyboard alone, and shows where the focus is', async () => {
+    test('works with the keyboard alone, and shows the focus', async () => {
       await openSome(['/chat/a'])
       const [id] = ids()
       await openPage()
-      const seen: string[] = []
+      const focused: string[] = []
       await page.keyboard.press('Tab')
       await page.keyboard.press('Enter')
       const labelOf = () =>
@@ -319,34 +317,34 @@ suite(
         })
       for (let i = 0; i < 5; i++) {
         await page.keyboard.press('Tab')
-        seen.push(await labelOf())
+        focused.push(await labelOf())
       }
-      assert.deepEqual(seen, [
+      assert.deepEqual(focused, [
         '|search|solid',
         'Drain listed|drain-all|solid',
         'Close listed|close-all|solid',
         `Drain tunnel ${id}: end it when it is quiet||solid`,
         `Close tunnel ${id}||solid`,
       ])
-      // News come in meanwhile; the focus stays.
+      // The focus stays when the page changes.
       await openSome(['/chat/b'])
       await page.locator('#count', { hasText: '2' }).waitFor()
-      assert.equal(await labelOf(), seen.at(-1))
-      const asked = (state: 'visible' | 'hidden') => page.locator('#confirm').waitFor({ state })
+      assert.equal(await labelOf(), focused.at(-1))
+      const confirmation = (state: 'visible' | 'hidden') => page.locator('#confirm').waitFor({ state })
       await page.keyboard.press('Enter')
-      await asked('visible')
+      await confirmation('visible')
       await page.keyboard.press('Escape')
-      await asked('hidden')
-      assert.equal(await labelOf(), seen.at(-1))
+      await confirmation('hidden')
+      assert.equal(await labelOf(), focused.at(-1))
       await page.keyboard.press('Enter')
-      await asked('visible')
+      await confirmation('visible')
       await page.keyboard.press('Tab')
       await page.keyboard.press('Enter')
       await row(id).waitFor({ state: 'detached' })
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('shows markup in a title, a member, a route, a target, a path and a header as the text it is', async () => {
+    test('shows markup in a title, a member, a route, a target, a path and a header as text', async () => {
       const { client } = await openTunnel(managed.port, `/chat/${EVIL.replaceAll(' ', '%20')}`, {
         headers: { 'User-Agent': EVIL, 'X-Forwarded-For': EVIL, Origin: EVIL },
       })
@@ -363,17 +361,16 @@ suite(
       assert.equal(await page.locator('body script, body img, body b').count(), 0)
       assert.equal(await page.title(), 'Chat <b>gateway</b> manager')
       client.destroy()
-      assert.deepEqual([complaints, foreign], [[], []])
+      assert.deepEqual([errors, foreign], [[], []])
     })
 
-    test('says how it is with a shared store, and what in it is wrong', peer('Redis', hasRedis), async () => {
+    test('shows the state of a shared store, and the wrong settings in it', peer('Redis', hasRedis), async () => {
       const redis = await Redis.start()
-      afterEachOne.unshift(() => redis.remove())
+      undos.unshift(() => redis.remove())
       const store = redisStore({ socket: { path: redis.path, tls: false } })
-      const t = { after: (undo: () => Promise<void>) => void afterEachOne.unshift(undo) }
-      const start = starts['Express 5'] as NonNullable<(typeof starts)[string]>
+      const t: Cleanup = { after: undo => void undos.unshift(undo as () => Promise<void>) }
       const onProblem = (): void => {}
-      managed = await manage(t as never, start, { unsafeOpen: true, interval: 200, store, onProblem }, backend => ({
+      managed = await startManaged(t, { unsafeOpen: true, interval: 200, store, onProblem }, backend => ({
         balancers: { feeds: { members: [{ url: `ws://${backend}` }, { url: `ws://${backend}/two` }] } },
         target: 'balancer://feeds/',
       }))
@@ -381,7 +378,7 @@ suite(
       const line = page.locator('#fleet')
       await line.getByText(/^Settings are shared through redis, connected since /).waitFor()
       assert.equal(await page.locator('#ignored').isVisible(), false)
-      const pictures = async (name: string): Promise<void> => {
+      const screenshots = async (name: string): Promise<void> => {
         for (const colorScheme of ['light', 'dark'] as const) {
           await page.emulateMedia({ colorScheme })
           for (const width of [1280, 390]) {
@@ -391,7 +388,7 @@ suite(
           }
         }
       }
-      await pictures('fleet')
+      await screenshots('fleet')
       await redis.client(client => client.hSet('ws-tunnel', { [EVIL]: EVIL, [`["main","feeds","${EVIL}","x"]`]: 'x' }))
       await member('/two')
         .getByRole('button', { name: /^Drain/ })
@@ -408,45 +405,45 @@ suite(
         .click()
       await member('/two').getByText('disabled', { exact: true }).first().waitFor()
       await line.getByText(/; 1 setting will be sent when it is back$/).waitFor()
-      await pictures('fleet-away')
+      await screenshots('fleet-away')
       await redis.run()
       await line.getByText(/^Settings are shared through redis/).waitFor()
       assert.equal(await page.locator('body script, body img').count(), 0)
-      assert.deepEqual([complaints, foreign], [[], []])
+      assert.deepEqual([errors, foreign], [[], []])
     })
 
-    test('shows no buttons to one who may only look', async () => {
+    test('shows no buttons to a visitor that may only view', async () => {
       access = 'view'
       await openSome(['/chat/a'])
       await openPage()
       await row(ids()[0]).waitFor()
       await page.waitForFunction(() => document.body.classList.contains('view'))
       assert.equal(await page.getByRole('button').count(), 0)
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(errors, [])
     })
 
-    test('stops showing when the visitor is no longer let in, and goes on when it is again', async () => {
+    test('stops when authorize no longer allows the visitor, and goes on when it does again', async () => {
       await openPage()
       access = false
       await page.locator('#live', { hasText: 'the server refuses' }).waitFor()
       access = true
       await page.locator('#live', { hasText: /^Live$/ }).waitFor()
-      complaints = complaints.filter(text => !/403 \(Forbidden\)/.test(text))
-      assert.deepEqual(complaints, [])
+      errors = errors.filter(text => !/403 \(Forbidden\)/.test(text))
+      assert.deepEqual(errors, [])
     })
 
-    test('gives the unauthorised nothing but the refusal', async () => {
+    test('shows an unauthorised visitor nothing but the refusal', async () => {
       access = false
-      const answer = await page.goto(managed.url)
-      assert.equal(answer?.status(), 403)
+      const response = await page.goto(managed.url)
+      assert.equal(response?.status(), 403)
       assert.equal(await page.locator('body').textContent(), 'Forbidden\n')
     })
 
-    test('obeys no page of another site, be it one on the same machine', async () => {
+    test('refuses pages of another site, even of the same machine', async () => {
       await openSome(['/chat/a'])
       const site = createServer((_req, res) => res.setHeader('Content-Type', 'text/html').end('<title>evil</title>'))
       await new Promise<void>(resolve => site.listen(0, '127.0.0.1', resolve))
-      afterEachOne.push(async () => {
+      undos.push(async () => {
         site.closeAllConnections()
         await new Promise(resolve => site.close(resolve))
       })
@@ -454,15 +451,15 @@ suite(
       const body = JSON.stringify({ proxy: 'main', ids: ids() })
       const outcomes = await page.evaluate(
         async ({ url, body }) => {
-          const tries: [string, RequestInit][] = [
+          const requests: [string, RequestInit][] = [
             ['api/state', {}],
             ['api/token', { credentials: 'include' }],
             ['api/close-tunnels', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }],
             ['api/close-tunnels', { method: 'POST', body, mode: 'no-cors' }],
           ]
-          const told = tries.map(([path, how]) =>
-            fetch(url + path, how).then(
-              answer => `${answer.type} ${answer.status}`,
+          const results = requests.map(([path, init]) =>
+            fetch(url + path, init).then(
+              response => `${response.type} ${response.status}`,
               () => 'blocked',
             ),
           )
@@ -470,17 +467,17 @@ suite(
           frame.src = url
           document.body.append(frame)
           await new Promise(resolve => frame.addEventListener('load', resolve))
-          return [...(await Promise.all(told)), frame.contentDocument === null ? 'no frame' : 'frame']
+          return [...(await Promise.all(results)), frame.contentDocument === null ? 'no frame' : 'frame']
         },
         { url: managed.url, body },
       )
       assert.deepEqual(outcomes, ['blocked', 'blocked', 'blocked', 'blocked', 'no frame'])
       assert.ok(
-        complaints.some(text => /frame-ancestors|X-Frame-Options/.test(text)),
-        complaints.join('\n'),
+        errors.some(text => /frame-ancestors|X-Frame-Options/.test(text)),
+        errors.join('\n'),
       )
       assert.equal(managed.proxy.tunnels.size, 1)
-      const refused = await eventually(() => managed.ask('api/close-tunnels', { method: 'POST', body }))
+      const refused = await eventually(() => managed.request('api/close-tunnels', { method: 'POST', body }))
       assert.equal(refused.status, 403)
     })
   },

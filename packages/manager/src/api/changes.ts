@@ -4,17 +4,17 @@ import { type MemberChange, readMemberChange } from '../fleet/member-changes.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
 
-/** Tunnels to end. */
+/** Ends tunnels: at once, or when they are quiet. */
 export interface TunnelChange {
   readonly action: 'close-tunnels' | 'drain-tunnels'
   readonly proxy: string
   readonly ids: readonly number[]
 }
 
-/** What can be asked for: the name of the call and its body. */
+/** A change that the API makes: the name of the action and the fields of its body. */
 export type Change = TunnelChange | MemberChange
 
-/** How many things a change found to act on. */
+/** How many tunnels or members a change acted on. */
 export interface ChangeResult {
   changed: number
 }
@@ -30,7 +30,7 @@ export function readChange(action: string, body: Record<string, unknown>): Chang
   const { proxy, ids, ...rest } = body
   const [unknown] = Object.keys(rest)
   if (unknown !== undefined) throw new Refusal(400, `Expected proxy and ids, got ${JSON.stringify(unknown)} too`)
-  if (typeof proxy !== 'string') throw new Refusal(400, 'Expected `proxy` to be the name of one')
+  if (typeof proxy !== 'string') throw new Refusal(400, 'Expected `proxy` to be the name of a proxy')
   if (!Array.isArray(ids) || ids.length > MAX_IDS || !ids.every(Number.isSafeInteger))
     throw new Refusal(400, `Expected \`ids\` to be a list of at most ${MAX_IDS} numbers of tunnels`)
   return { action, proxy, ids }
@@ -38,7 +38,7 @@ export function readChange(action: string, body: Record<string, unknown>): Chang
 
 /** Makes changes. */
 export class Changes {
-  /** Tunnels that end when they are quiet. */
+  /** The tunnels that end when they are quiet. */
   readonly draining = new Set<Tunnel>()
   readonly #proxies: Proxies
   readonly #fleet: Fleet
@@ -48,7 +48,7 @@ export class Changes {
     this.#fleet = fleet
   }
 
-  /** @throws {Refusal} 404 for a proxy, balancer or member that is not there. Tunnels that have ended by now are no failure. */
+  /** @throws {Refusal} 404 for a proxy, balancer or member that does not exist. A tunnel that has ended is ignored. */
   make(change: Change): ChangeResult {
     if (!('ids' in change)) {
       this.#fleet.change(change)
@@ -62,7 +62,7 @@ export class Changes {
     return { changed: tunnels.length }
   }
 
-  /** Ends the draining tunnels in which no byte has moved for so many ms. */
+  /** Ends the draining tunnels that have been idle for `quietTime` ms. */
   endQuiet(quietTime: number): void {
     for (const tunnel of this.draining) if (tunnel.idle >= quietTime) void tunnel.close()
   }

@@ -1,18 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import { writeHead } from '../http/responses.ts'
 import { Refusal } from '../util/refusal.ts'
-import type { TunnelQuery } from './state.ts'
+import type { TunnelQuery } from './tunnel-list.ts'
 
-/** ms without an event after which a client gets a sign of life, so that nothing on the way thinks it dead. */
+/** Milliseconds without an event after which a client gets a comment, so that no proxy between closes an idle stream. */
 const HEARTBEAT = 15_000
 
-/** Bytes that may wait for a client until it is written to no more. */
-const MAX_WAITING = 65_536
+/** A client with more unread bytes than this gets no further events. */
+const MAX_UNREAD = 65_536
 
-/** ms a client may leave what it was sent unread. */
-const PATIENCE = 30_000
+/** Milliseconds until a client that does not read is disconnected. */
+const MAX_STALL = 30_000
 
-/** One event of the stream. */
+/** An event of the stream. */
 export interface ServerEvent {
   name: 'history' | 'sample' | 'state'
   /** JSON, in one line. */
@@ -22,16 +22,16 @@ export interface ServerEvent {
 interface Client {
   readonly res: ServerResponse
   readonly query: TunnelQuery
-  /** Whether its visitor may still see what it sees. */
-  readonly allowed: () => Promise<boolean>
+  /** Whether the visitor may still see the stream. */
+  readonly isAllowed: () => Promise<boolean>
   lastState: string
   lastWrite: number
-  /** Since when it has not read; 0 is not at all. */
-  stuckSince: number
+  /** Since when the client has not read; 0 for a client that reads. */
+  stalledSince: number
 }
 
-/** Those who watch live (server-sent events). Who does not read is not written to, and let go after a while. */
-export class Events {
+/** The open live streams (server-sent events). A client that does not read gets no events, and is disconnected after a while. */
+export class EventStreams {
   readonly #clients = new Set<Client>()
   readonly #maxClients: number
 
@@ -39,77 +39,73 @@ export class Events {
     this.#maxClients = maxClients
   }
 
-  get size(): number {
-    return this.#clients.size
-  }
-
-  /** @throws {Refusal} 503 where too many watch already. */
-  add(res: ServerResponse, query: TunnelQuery, allowed: () => Promise<boolean>, first: ServerEvent[]): void {
-    // It may have left while authorize was asked, and its close would not be heard.
+  /** @throws {Refusal} 503 where the limit of streams is reached. */
+  add(res: ServerResponse, query: TunnelQuery, isAllowed: () => Promise<boolean>, first: ServerEvent[]): void {
+    // The client may have disconnected while `authorize` ran. Its `close` event is over then, and would not remove it.
     if (res.destroyed || res.req.socket.destroyed) return
     if (this.#clients.size >= this.#maxClients)
-      throw new Refusal(503, `${this.#maxClients} pages watch already`, { 'Retry-After': '30' })
-    const client: Client = { res, query, allowed, lastState: '', lastWrite: 0, stuckSince: 0 }
+      throw new Refusal(503, `The limit of ${this.#maxClients} live pages is reached`, { 'Retry-After': '30' })
+    const client: Client = { res, query, isAllowed, lastState: '', lastWrite: 0, stalledSince: 0 }
     this.#clients.add(client)
     res.on('close', () => this.#clients.delete(client))
     writeHead(res, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
-    for (const event of first) this.#write(client, event)
+    for (const event of first) this.#send(client, event)
   }
 
-  /** Tells everybody: what is the same for all, and the state that each asked for if it has changed. */
-  tell(same: readonly ServerEvent[], stateOf: (query: TunnelQuery) => string): void {
+  /** Sends `common` to every client, and to each the state for its query if that has changed. */
+  send(common: readonly ServerEvent[], stateOf: (query: TunnelQuery) => string): void {
     const states = new Map<string, string>()
     for (const client of this.#clients) {
-      if (this.#stuck(client)) continue
-      for (const event of same) this.#write(client, event)
+      if (this.#isStalled(client)) continue
+      for (const event of common) this.#send(client, event)
       const key = JSON.stringify(client.query)
       const state = states.get(key) ?? stateOf(client.query)
       states.set(key, state)
-      if (state !== client.lastState) this.#write(client, { name: 'state', data: state })
+      if (state !== client.lastState) this.#send(client, { name: 'state', data: state })
       client.lastState = state
-      if (performance.now() - client.lastWrite >= HEARTBEAT) this.#put(client, ': still here\n\n')
+      if (performance.now() - client.lastWrite >= HEARTBEAT) this.#write(client, ': heartbeat\n\n')
     }
   }
 
-  /** Asks again whether those who watch may, and lets the others go. */
-  async check(): Promise<void> {
+  /** Ends the streams of visitors that `authorize` no longer allows. */
+  async recheck(): Promise<void> {
     await Promise.all(
       Array.from(this.#clients, async client => {
-        if (!(await client.allowed().catch(() => false))) this.#letGo(client)
+        if (!(await client.isAllowed().catch(() => false))) this.#end(client)
       }),
     )
   }
 
   close(): void {
-    for (const client of this.#clients) this.#letGo(client)
+    for (const client of this.#clients) this.#end(client)
   }
 
-  /** At once: it is open until its last byte is read, and a write would be an error by now. */
-  #letGo(client: Client): void {
+  /** Removes the client at once: its response closes when the last byte is read, and a write until then would be an error. */
+  #end(client: Client): void {
     const { res } = client
     this.#clients.delete(client)
     res.end()
-    // One that does not read would hold the server for as long as it likes.
+    // A client that does not read would keep the server open.
     if (res.writableLength > 0) res.destroy()
   }
 
-  #write(client: Client, { name, data }: ServerEvent): void {
-    this.#put(client, `event: ${name}\ndata: ${data}\n\n`)
+  #send(client: Client, { name, data }: ServerEvent): void {
+    this.#write(client, `event: ${name}\ndata: ${data}\n\n`)
   }
 
-  #put(client: Client, text: string): void {
+  #write(client: Client, text: string): void {
     client.lastWrite = performance.now()
     client.res.write(text)
   }
 
-  #stuck(client: Client): boolean {
-    if (client.res.writableLength <= MAX_WAITING) {
-      client.stuckSince = 0
+  #isStalled(client: Client): boolean {
+    if (client.res.writableLength <= MAX_UNREAD) {
+      client.stalledSince = 0
       return false
     }
     const now = performance.now()
-    if (client.stuckSince === 0) client.stuckSince = now
-    if (now - client.stuckSince > PATIENCE) client.res.destroy()
+    if (client.stalledSince === 0) client.stalledSince = now
+    if (now - client.stalledSince > MAX_STALL) client.res.destroy()
     return true
   }
 }

@@ -1,22 +1,26 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Balancer, HealthMessage, Member, MemberMessage } from '@ws-tunnel/core'
-import type { BalancerView, MemberView, PastCheck, StatusChange } from '../page/types.ts'
-import { clip } from '../util/clip.ts'
+import type { HealthMessage, Member, MemberMessage } from '@ws-tunnel/core'
+import type { PastCheck, StatusChange } from '../page/types.ts'
 
 /** Changes of state that are kept of a member. */
 const MAX_CHANGES = 20
-/** Checks that are kept of a member. */
+
+/** Health checks that are kept of a member. */
 const MAX_CHECKS = 30
 
-interface Memory {
-  id: number
-  changes: StatusChange[]
-  checks: PastCheck[]
+/** What is known of a member beside its present state. */
+export interface MemberRecord {
+  /** A number that identifies the member on the page. */
+  readonly id: number
+  /** Oldest first. */
+  readonly changes: StatusChange[]
+  /** Oldest first. */
+  readonly checks: PastCheck[]
 }
 
-/** Knows members again, and what became of them. */
-export class MemberMemory {
-  readonly #known = new WeakMap<Member, Memory>()
+/** The last changes of state and the last health checks of each member. */
+export class MemberHistory {
+  readonly #records = new WeakMap<Member, MemberRecord>()
   #lastId = 0
 
   constructor() {
@@ -29,64 +33,30 @@ export class MemberMemory {
     unsubscribe('ws-tunnel:health', this.#memberOnCheck)
   }
 
+  /** The record of a member. The first call begins it, with the state that the member has. */
+  of(member: Member): MemberRecord {
+    return this.#record(member, member.status)
+  }
+
+  /** Members of proxies that this manager does not show have no record. */
   readonly #memberOnChange = (message: unknown): void => {
     const { member, after } = message as MemberMessage
-    if (this.#known.has(member)) this.#remember(member, after)
+    if (this.#records.has(member)) this.#record(member, after)
   }
 
   readonly #memberOnCheck = (message: unknown): void => {
     const { member, health } = message as HealthMessage
-    const checks = this.#known.get(member)?.checks
+    const checks = this.#records.get(member)?.checks
     checks?.push({ time: health.checkedAt, ok: health.ok })
     if (checks !== undefined && checks.length > MAX_CHECKS) checks.shift()
   }
 
-  view({ name, members, lbMethod, stickySession, attempts, timeout }: Balancer): BalancerView {
-    const { cookie = '', path = cookie, noFailover = false } = stickySession ?? {}
-    return {
-      name,
-      lbMethod,
-      stickySession: clip(cookie === path ? cookie : `${cookie}|${path}`),
-      noFailover,
-      attempts,
-      timeout,
-      members: members.map(member => this.#view(member)),
-    }
-  }
-
-  #view(member: Member): MemberView {
-    const { url, status, loadFactor, lbSet, retry, busy, failures, tunnels, health } = member
-    const { routeId = '', redirect = '' } = member
-    const { id, changes, checks } = this.#remember(member, status)
-    return {
-      id,
-      url,
-      routeId,
-      redirect,
-      status,
-      loadFactor,
-      lbSet,
-      retry,
-      selected: member.elected,
-      load: member.lbStatus,
-      busy,
-      open: tunnels.size,
-      failures,
-      bytesFromClient: member.bytesSent,
-      bytesFromBackend: member.bytesReceived,
-      changes,
-      health: health === undefined ? null : { ...health, detail: clip(health.detail) },
-      checks,
-    }
-  }
-
-  #remember(member: Member, status: string): Memory {
-    const memory = this.#known.get(member) ?? { id: ++this.#lastId, changes: [], checks: [] }
-    this.#known.set(member, memory)
-    if (memory.changes.at(-1)?.status !== status) {
-      memory.changes.push({ time: Date.now(), status })
-      if (memory.changes.length > MAX_CHANGES) memory.changes.shift()
-    }
-    return memory
+  #record(member: Member, status: string): MemberRecord {
+    const record = this.#records.get(member) ?? { id: ++this.#lastId, changes: [], checks: [] }
+    this.#records.set(member, record)
+    const { changes } = record
+    if (changes.at(-1)?.status !== status) changes.push({ time: Date.now(), status })
+    if (changes.length > MAX_CHANGES) changes.shift()
+    return record
   }
 }

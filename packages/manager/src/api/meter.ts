@@ -1,19 +1,19 @@
 import type { Tunnel } from '@ws-tunnel/core'
 import type { Traffic } from '../page/types.ts'
-import { hear, type ManagedProxy, namedProxies, type Proxies } from '../util/proxies.ts'
+import { type ManagedProxy, namedProxies, type Proxies, subscribeToProxies } from '../util/proxies.ts'
 
-/** What has passed through a proxy since the manager was made. */
+/** What passed through a proxy since the manager was made. */
 export interface ProxyCounts extends Traffic {
   opened: number
   /** By reason. */
   ended: Record<string, number>
   /** Failures before the 101, by code. */
   errors: Record<string, number>
-  /** By the place of the route. */
+  /** By the index of the route. */
   routes: Map<number, Traffic>
 }
 
-const nothing = (): ProxyCounts => ({
+const noCounts = (): ProxyCounts => ({
   opened: 0,
   ended: {},
   errors: {},
@@ -23,15 +23,15 @@ const nothing = (): ProxyCounts => ({
 })
 
 function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBackend }: Readonly<Traffic>): void {
-  const of = counts.routes.get(route) ?? { bytesFromClient: 0, bytesFromBackend: 0 }
-  counts.routes.set(route, of)
-  for (const sum of [counts, of]) {
+  const ofRoute = counts.routes.get(route) ?? { bytesFromClient: 0, bytesFromBackend: 0 }
+  counts.routes.set(route, ofRoute)
+  for (const sum of [counts, ofRoute]) {
     sum.bytesFromClient += bytesFromClient
     sum.bytesFromBackend += bytesFromBackend
   }
 }
 
-/** Counts what ends; what is open is counted when it is read. */
+/** Counts what passes through the proxies. Bytes of a tunnel are added when it ends; those of open tunnels are added by `read`. */
 export class Meter {
   readonly #proxies: Proxies
   readonly #counts = new Map<string, ProxyCounts>()
@@ -39,7 +39,7 @@ export class Meter {
 
   constructor(proxies: Proxies) {
     this.#proxies = proxies
-    this.stop = hear(proxies, {
+    this.stop = subscribeToProxies(proxies, {
       'ws-tunnel:open': (_message, name) => {
         this.#of(name).opened++
       },
@@ -55,19 +55,19 @@ export class Meter {
     })
   }
 
-  /** Everything until now, that of open tunnels included. */
+  /** The counts of each proxy until now, open tunnels included. */
   read(): Map<string, { proxy: ManagedProxy; counts: ProxyCounts }> {
-    const found = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
+    const read = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
     for (const [name, proxy] of namedProxies(this.#proxies)) {
       const counts = structuredClone(this.#of(name))
       for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.facts.route, tunnel)
-      found.set(name, { proxy, counts })
+      read.set(name, { proxy, counts })
     }
-    return found
+    return read
   }
 
   #of(name: string): ProxyCounts {
-    const known = this.#counts.get(name) ?? nothing()
+    const known = this.#counts.get(name) ?? noCounts()
     this.#counts.set(name, known)
     return known
   }

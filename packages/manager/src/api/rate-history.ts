@@ -1,6 +1,6 @@
 import type { ProxyView, Sample } from '../page/types.ts'
 
-/** Members whose rates are kept; more are shown without a chart. */
+/** Most members with a rate. The page shows further ones without a chart. */
 const MAX_MEMBERS = 200
 
 interface Sums {
@@ -10,40 +10,30 @@ interface Sums {
   members: Map<number, number>
 }
 
-/** The last minutes, look by look. */
-export class History {
-  readonly #length: number
+/** The rates of the last minutes. */
+export class RateHistory {
+  readonly #maxSamples: number
   readonly #samples: Sample[] = []
-  #last: { at: number; sums: Sums } | undefined
+  #last: { time: number; sums: Sums } | undefined
 
-  /** @param length looks to keep. */
-  constructor(length: number) {
-    this.#length = length
+  constructor(maxSamples: number) {
+    this.#maxSamples = maxSamples
   }
 
+  /** Oldest first. */
   get samples(): readonly Sample[] {
     return this.#samples
   }
 
-  /** Takes a look; the first has nothing to compare with. */
-  look(proxies: readonly ProxyView[]): Sample | undefined {
-    const at = performance.now()
-    const sums: Sums = { opened: 0, fromClient: 0, fromBackend: 0, members: new Map() }
-    let open = 0
-    for (const proxy of proxies) {
-      open += proxy.open
-      sums.opened += proxy.opened
-      sums.fromClient += proxy.bytesFromClient
-      sums.fromBackend += proxy.bytesFromBackend
-      for (const { members } of proxy.balancers)
-        for (const { id, bytesFromClient, bytesFromBackend } of members)
-          if (sums.members.size < MAX_MEMBERS) sums.members.set(id, bytesFromClient + bytesFromBackend)
-    }
+  /** Takes a sample: the rates since the previous call. The first call has nothing to compare with and returns `undefined`. */
+  sample(proxies: readonly ProxyView[]): Sample | undefined {
+    const time = performance.now()
+    const { open, ...sums } = sumsOf(proxies)
     const last = this.#last
-    this.#last = { at, sums }
+    this.#last = { time, sums }
     if (last === undefined) return undefined
-    const seconds = Math.max((at - last.at) / 1_000, 0.001)
-    // Proxies that went away take their sums along.
+    const seconds = Math.max((time - last.time) / 1_000, 0.001)
+    // A sum gets smaller when a proxy is removed from the list.
     const rateOf = (now: number, before: number): number =>
       Math.max(0, Math.round(((now - before) / seconds) * 10) / 10)
     const rate = (name: Exclude<keyof Sums, 'members'>): number => rateOf(sums[name], last.sums[name])
@@ -57,7 +47,21 @@ export class History {
       members: Object.fromEntries(members),
     }
     this.#samples.push(sample)
-    if (this.#samples.length > this.#length) this.#samples.shift()
+    if (this.#samples.length > this.#maxSamples) this.#samples.shift()
     return sample
   }
+}
+
+function sumsOf(proxies: readonly ProxyView[]): Sums & { open: number } {
+  const sums = { open: 0, opened: 0, fromClient: 0, fromBackend: 0, members: new Map<number, number>() }
+  for (const proxy of proxies) {
+    sums.open += proxy.open
+    sums.opened += proxy.opened
+    sums.fromClient += proxy.bytesFromClient
+    sums.fromBackend += proxy.bytesFromBackend
+    for (const { members } of proxy.balancers)
+      for (const { id, bytesFromClient, bytesFromBackend } of members)
+        if (sums.members.size < MAX_MEMBERS) sums.members.set(id, bytesFromClient + bytesFromBackend)
+  }
+  return sums
 }

@@ -11,123 +11,133 @@ import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
 
 /** Options of `joinFleet`. */
 export interface FleetOptions {
-  /** Where settings are shared. @default memoryStore() */
+  /**
+   * Where settings are shared.
+   *
+   * @default memoryStore()
+   */
   store?: Store
-  /** Hears that the store is away, and of each setting in it that is ignored. @default a warning of the process */
+  /**
+   * Called when the store is away, and for each setting in it that is ignored.
+   *
+   * @default a warning of the process
+   */
   onProblem?: (problem: Error) => void
 }
 
-/** Shares what operators set. */
+/** Shares the settings that operators make. */
 export interface Fleet {
-  /** Resolves when the settings of the store are applied, or when it turns out to be away. It never rejects. */
+  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
   readonly ready: Promise<void>
-  /** How it is with the store. */
+  /** The state of the store. */
   readonly view: FleetView
   /**
-   * Makes a change here, and sends it to all others: now, or when the store is back.
+   * Makes a change here, and sends it to the other processes. If the store is away, it is sent when the store is back.
    *
-   * @throws where there is no such balancer or member, or it does not take the change.
+   * @throws {Error} for a balancer or member that does not exist, and for a change that the balancer refuses.
    */
   change(change: MemberChange): void
-  /** Sends what is left, if the store is there, and lets go of it. */
+  /** Sends the changes that wait, if the store is connected, and closes the store. */
   close(): Promise<void>
 }
 
-/** ms between two looks whether a proxy is new. */
-const LOOK = 1_000
+/** Milliseconds between two checks for new proxies. */
+const CHECK_INTERVAL = 1_000
 
-/** ms that `close` waits for a store. */
-const FAREWELL = 1_000
+/** Milliseconds that `close` waits for the store. */
+const CLOSE_TIMEOUT = 1_000
 
-/** Ignored settings that are told one by one. */
-const MAX_TOLD = 20
+/** Most ignored settings that the view lists. */
+const MAX_LISTED = 20
 
 /**
- * Applies to the balancers of these proxies what operators set in any process of the fleet. A manager does so by itself, by
- * its option `store`; this is for processes without one.
+ * Applies to the balancers of these proxies what operators set in any process of the fleet. The manager does it by itself,
+ * with its option `store`; this function is for a process without a manager.
  *
- * @param proxies as for the manager, by the same names in each process.
+ * @param proxies as for the manager, with the same names in each process.
  */
 export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
   namedProxies(proxies)
   return new SharedSettings(proxies, options)
 }
 
-/** What is not asked for is said all the same. */
-export const warn = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
+/** The default of `onProblem`. */
+export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
 
+/** An entry of the store, and what it says. */
 interface Known {
   readonly key: string
   readonly text: string
   readonly setting: Setting
 }
 
-const memberOf = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
+const memberKey = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
   JSON.stringify([proxy, balancer, url])
 
 class SharedSettings implements Fleet {
   readonly ready: Promise<void>
   readonly #proxies: Proxies
-  readonly #name: string
+  readonly #storeName: string
   readonly #store: OpenStore
   readonly #onProblem: (problem: Error) => void
-  readonly #begin: () => void
+  readonly #resolveReady: () => void
   /** By key. */
   readonly #known = new Map<string, Known>()
-  /** Settings of one member, by their name. */
+  /** The settings of each member, by their names. */
   readonly #members = new Map<string, Map<string, Known>>()
-  /** What the store has not taken yet. */
-  readonly #waiting = new Map<string, string>()
+  /** The entries that the store does not have yet. */
+  readonly #unsent = new Map<string, string>()
   readonly #ignored = new Map<string, { text: string; reason: string }>()
-  /** Balancers that have got all there is for them. */
+  /** The balancers that have got every known setting. */
   readonly #served = new WeakSet<Balancer>()
   readonly #writer = randomBytes(4).toString('hex')
   readonly #timer: NodeJS.Timeout
+  /** The latest time of a known setting. */
   #time = 0
   #connected = false
   #since = Date.now()
   #reason = ''
   #closed: Promise<void> | undefined
 
-  constructor(proxies: Proxies, { store = memoryStore(), onProblem = warn }: FleetOptions) {
+  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem }: FleetOptions) {
     this.#proxies = proxies
-    this.#name = store.name
+    this.#storeName = store.name
     this.#onProblem = onProblem
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ready = promise
-    this.#begin = resolve
-    this.#timer = setInterval(() => this.#serveNew(), LOOK).unref()
-    this.#serveNew()
+    this.#resolveReady = resolve
+    this.#timer = setInterval(() => this.#serveNewBalancers(), CHECK_INTERVAL).unref()
+    this.#serveNewBalancers()
     subscribe('ws-tunnel:member', this.#memberOnChange)
-    const whileOpen =
-      <T>(hear: (told: T) => void) =>
-      (told: T): void => {
-        if (this.#closed === undefined) hear(told)
+    const unlessClosed =
+      <T>(listener: (argument: T) => void) =>
+      (argument: T): void => {
+        if (this.#closed === undefined) listener(argument)
       }
     this.#store = store.open({
-      all: whileOpen(entries => this.#hearAll(entries)),
-      some: whileOpen(entries => this.#hear(entries)),
-      away: whileOpen(error => this.#lose(error)),
+      all: unlessClosed(entries => this.#storeOnAll(entries)),
+      some: unlessClosed(entries => this.#storeOnSome(entries)),
+      away: unlessClosed(error => this.#storeOnAway(error)),
     })
   }
 
   get view(): FleetView {
     return {
-      store: this.#name,
+      store: this.#storeName,
       connected: this.#connected,
       since: this.#since,
       reason: this.#reason,
-      waiting: this.#waiting.size,
+      waiting: this.#unsent.size,
       ignored: this.#ignored.size,
       ignoredSettings: Array.from(this.#ignored, ([key, { reason }]) => ({
         key: clip(key),
         reason: clip(reason),
-      })).slice(0, MAX_TOLD),
+      })).slice(0, MAX_LISTED),
     }
   }
 
   change(change: MemberChange): void {
-    // Later than all that is known, also by clocks that are ahead of ours.
+    // Later than every known setting, even if the clock of another process is ahead of ours.
     const time = Math.max(Date.now(), this.#time + 1)
     const made = settingsOf(change).map(setting => ({ setting, entry: writeSetting(setting, time, this.#writer) }))
     try {
@@ -140,7 +150,7 @@ class SharedSettings implements Fleet {
     for (const { setting, entry } of made) {
       const [key, text] = entry
       this.#keep({ key, text, setting })
-      this.#waiting.set(key, text)
+      this.#unsent.set(key, text)
     }
     void this.#send()
   }
@@ -153,32 +163,32 @@ class SharedSettings implements Fleet {
   async #close(): Promise<void> {
     clearInterval(this.#timer)
     unsubscribe('ws-tunnel:member', this.#memberOnChange)
-    this.#begin()
-    if (this.#connected && this.#waiting.size > 0) {
-      const late = Promise.withResolvers<void>()
-      const timer = setTimeout(late.resolve, FAREWELL)
-      await Promise.race([this.#send(), late.promise])
+    this.#resolveReady()
+    if (this.#connected && this.#unsent.size > 0) {
+      const timeout = Promise.withResolvers<void>()
+      const timer = setTimeout(timeout.resolve, CLOSE_TIMEOUT)
+      await Promise.race([this.#send(), timeout.promise])
       clearTimeout(timer)
     }
     await this.#store.close()
   }
 
-  #hearAll(entries: readonly Entry[]): void {
-    if (!this.#connected) this.#turn(true, '')
-    this.#hear(entries)
+  #storeOnAll(entries: readonly Entry[]): void {
+    if (!this.#connected) this.#setConnected(true, '')
+    this.#storeOnSome(entries)
     const stored = new Map(entries)
     for (const key of this.#ignored.keys()) if (!stored.has(key)) this.#ignored.delete(key)
-    // A store that lost something, or was away, gets it again.
+    // A store that lost entries, or missed them while it was away, gets them again.
     for (const [key, { text }] of this.#known) {
-      const there = stored.get(key) ?? ''
-      if (timeOf(there) === undefined || there < text) this.#waiting.set(key, text)
+      const storedText = stored.get(key) ?? ''
+      if (timeOf(storedText) === undefined || storedText < text) this.#unsent.set(key, text)
     }
-    this.#begin()
+    this.#resolveReady()
     void this.#send()
   }
 
-  #hear(entries: readonly Entry[]): void {
-    const news = new Set<string>()
+  #storeOnSome(entries: readonly Entry[]): void {
+    const changedMembers = new Set<string>()
     for (const [key, text] of entries) {
       const known = this.#known.get(key)?.text ?? ''
       this.#time = Math.max(this.#time, timeOf(text) ?? 0)
@@ -192,23 +202,23 @@ class SharedSettings implements Fleet {
         this.#ignored.delete(key)
         if (known > text) continue
         this.#keep({ key, text, setting })
-        this.#waiting.delete(key)
-        news.add(memberOf(setting))
+        this.#unsent.delete(key)
+        changedMembers.add(memberKey(setting))
       } catch (error) {
         this.#ignore(key, text, error as Error)
       }
     }
-    for (const member of news) this.#apply(member)
+    for (const member of changedMembers) this.#apply(member)
   }
 
   #keep(known: Known): void {
-    const member = memberOf(known.setting)
+    const member = memberKey(known.setting)
     const settings = this.#members.get(member) ?? new Map<string, Known>()
     this.#members.set(member, settings.set(known.setting.name, known))
     this.#known.set(known.key, known)
   }
 
-  /** Brings one member to what is known of it. */
+  /** Applies the known settings of one member: adds it, changes it or removes it. */
   #apply(member: string): void {
     const known = [...(this.#members.get(member)?.values() ?? [])].sort((a, b) => (a.text < b.text ? -1 : 1))
     const last = known.at(-1)
@@ -217,31 +227,31 @@ class SharedSettings implements Fleet {
     const balancer = namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
     if (balancer === undefined) return
     const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
-    const there = balancer.members.find(member => member.url === url)
+    const present = balancer.members.find(member => member.url === url)
     try {
-      if (!removed) (there ?? (added && balancer.add({ url, ...added })))?.change(changes)
-      else if (there !== undefined) balancer.remove(there)
+      if (!removed) (present ?? (added && balancer.add({ url, ...added })))?.change(changes)
+      else if (present !== undefined) balancer.remove(present)
     } catch (error) {
       this.#ignore(last.key, last.text, error as Error)
     }
   }
 
-  /** Members may come by other ways than ours, and again after they went. */
+  /** The code of the process may add a member too, and may add one again that was removed. */
   readonly #memberOnChange = (message: unknown): void => {
     const { member, change } = message as MemberMessage
-    // Those who add it are not done with it yet.
-    if (change === 'added') queueMicrotask(() => this.#serve(member))
+    // The caller of `add` has not returned yet.
+    if (change === 'added') queueMicrotask(() => this.#serveMember(member))
   }
 
-  #serve(member: Member): void {
+  #serveMember(member: Member): void {
     if (this.#closed !== undefined) return
     for (const [proxy, { balancers }] of namedProxies(this.#proxies))
       for (const [balancer, { members }] of balancers)
-        if (members.includes(member)) this.#apply(memberOf({ proxy, balancer, url: member.url }))
+        if (members.includes(member)) this.#apply(memberKey({ proxy, balancer, url: member.url }))
   }
 
-  /** Proxies may come later than settings. */
-  #serveNew(): void {
+  /** A proxy may join the list after its settings are known. */
+  #serveNewBalancers(): void {
     for (const [proxy, { balancers }] of namedProxies(this.#proxies)) {
       for (const [name, balancer] of balancers) {
         if (this.#served.has(balancer)) continue
@@ -255,28 +265,28 @@ class SharedSettings implements Fleet {
   }
 
   async #send(): Promise<void> {
-    if (!this.#connected || this.#waiting.size === 0) return
-    const entries = [...this.#waiting]
+    if (!this.#connected || this.#unsent.size === 0) return
+    const entries = [...this.#unsent]
     try {
       await this.#store.save(entries)
-      for (const [key, text] of entries) if (this.#waiting.get(key) === text) this.#waiting.delete(key)
+      for (const [key, text] of entries) if (this.#unsent.get(key) === text) this.#unsent.delete(key)
     } catch {
-      // The store says by itself that it is away, and they are sent when it is back.
+      // The store reports that it is away. The entries are sent when it is back.
     }
   }
 
-  #lose(error: Error): void {
+  #storeOnAway(error: Error): void {
     const reason = reasonOf(error)
     if (this.#connected || this.#reason === '') {
-      this.#turn(false, reason)
-      const problem = `The store of settings (${this.#name}) is away: ${reason}. What was last known holds`
+      this.#setConnected(false, reason)
+      const problem = `The store of settings (${this.#storeName}) is away: ${reason}. The last known settings stay in force`
       this.#report(new Error(problem, { cause: error }))
     }
     this.#reason = reason
-    this.#begin()
+    this.#resolveReady()
   }
 
-  #turn(connected: boolean, reason: string): void {
+  #setConnected(connected: boolean, reason: string): void {
     this.#connected = connected
     this.#reason = reason
     this.#since = Date.now()
@@ -287,13 +297,13 @@ class SharedSettings implements Fleet {
     this.#report(new Error(`A setting is ignored, ${clip(key)}: ${clip(error.message)}`, { cause: error }))
   }
 
-  /** What a user's function throws is not the store's. */
+  /** In a microtask, so that an error that `onProblem` throws does not reach the store. */
   #report(problem: Error): void {
     queueMicrotask(() => this.#onProblem(problem))
   }
 }
 
-/** A word for it: never an address, which may carry a password. */
+/** One word for an error. The message is left out because it may contain an address with a password. */
 function reasonOf(error: Error & { code?: unknown }): string {
   const { code, message } = error
   if (typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code)) return code

@@ -7,7 +7,7 @@ interface Place {
   readonly balancer: string
 }
 
-/** A change of settings, as one process can tell it to others. */
+/** A change of a balancer's members. It is JSON, so that one process can send it to others. */
 export type MemberChange =
   | (Place & { readonly action: 'set-member'; readonly member: string; readonly settings: MemberChanges })
   | (Place & { readonly action: 'add-member'; readonly member: MemberChanges & { readonly url: string } })
@@ -38,9 +38,9 @@ export function readMemberChange(action: MemberChange['action'], body: Record<st
 }
 
 /**
- * Makes a change of settings: the one way they change, so that what is made here can be made in other processes too.
+ * Makes a change in this process. Every change takes this way, so that other processes can make it too.
  *
- * @throws {Refusal} 404 for what is not there, 400 for what the balancer does not take.
+ * @throws {Refusal} 404 for a balancer or member that does not exist, 400 for a change that the balancer refuses.
  */
 export function changeMember(proxies: Proxies, change: MemberChange): void {
   const balancer = namedProxies(proxies).get(change.proxy)?.balancers.get(change.balancer)
@@ -60,7 +60,7 @@ function memberOf({ members }: Balancer, url: string): Member {
   return member
 }
 
-/** What they are worth is the balancer's to say. */
+/** Checks the names. The balancer checks the values. */
 function readSettings(given: Record<string, unknown>): MemberChanges {
   const unknown = Object.keys(given).find(name => !SETTINGS.includes(name))
   if (unknown !== undefined) throw new Refusal(400, `Expected ${SETTINGS.join(', ')}, got ${JSON.stringify(unknown)}`)

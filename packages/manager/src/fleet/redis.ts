@@ -3,31 +3,42 @@ import { createClient, type RedisClientOptions } from 'redis'
 import { latest, MAX_LENGTH } from './setting.ts'
 import type { Entry, OpenStore, Store, StoreEvents } from './store.ts'
 
-/** Options of the Redis store: those of `createClient` of the package `redis`, and its own. */
+/** Options of the Redis store: its own, and those of `createClient` of the package `redis`. */
 export type RedisStoreOptions = Omit<RedisClientOptions, 'RESP' | 'disableOfflineQueue'> & {
-  /** Name of the hash that holds the settings, and of the channel that tells of changes. @default 'ws-tunnel' */
+  /**
+   * The name of the hash that holds the settings, and of the channel that announces changes.
+   *
+   * @default 'ws-tunnel'
+   */
   key?: string
-  /** ms between two looks whether Redis still answers. @default 5000 */
+  /**
+   * Milliseconds between two reads of all settings, which also check that Redis still responds. 100 to 3600000.
+   *
+   * @default 5000
+   */
   interval?: number
 }
 
-/** ms until Redis is tried again, at first and at most; and how long a connection lasts until it counts as good. */
-const BACK_OFF = [100, 5_000] as const
+/**
+ * The waits before a new connection, in ms: they double from `first` to `longest`, less a random part of up to one half. A
+ * connection that lasted longer than `longest` starts them over.
+ */
+const BACK_OFF = { first: 100, longest: 5_000 }
 
-/** ms that Redis has for an answer. */
-const PATIENCE = 5_000
+/** Milliseconds that Redis has for a reply. */
+const REPLY_TIMEOUT = 5_000
 
-/** Most settings that are read. */
+/** Most settings in a hash. A larger one is an error. */
 const MAX_SETTINGS = 10_000
 
-/** What is too long is cut, and then wrong. */
+/** Reads all entries. A text that is too long is cut, which makes it wrong, so that a few wrong ones cannot fill the memory. */
 const READ = `
 if redis.call('HLEN', KEYS[1]) > ${MAX_SETTINGS} then return redis.error_reply('TOOMANY more than ${MAX_SETTINGS} settings') end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all do if #all[i] > ${MAX_LENGTH} then all[i] = string.sub(all[i], 1, 80) end end
 return all`
 
-/** The newer of two stays; what has no time, or one that is yet to come, is none. */
+/** Saves entries. The newer of two texts stays. A text without a time, or with one in the future, gives way to any other. */
 const SAVE = `
 local function stamp(text)
   if not text or #text > ${MAX_LENGTH} then return -1 end
@@ -47,19 +58,19 @@ end
 if changed then redis.call('PUBLISH', ARGV[2], '') end`
 
 /**
- * Shares settings through Redis 6 or later, by one connection of its own, which it makes again and again when it is lost.
- * Needs the package `redis`.
+ * Shares settings through Redis 6 or later. It has one connection, and makes a new one when that is lost. Needs the package
+ * `redis`.
  *
  * @throws {TypeError} for wrong options.
  */
 export function redisStore(options: RedisStoreOptions = {}): Store {
   const { key = 'ws-tunnel', interval = 5_000, ...client } = options
-  if (typeof key !== 'string' || key === '') throw new TypeError('Expected `key` to be a name, and not an empty one')
+  if (typeof key !== 'string' || key === '') throw new TypeError('Expected `key` to be text that is not empty')
   if (!Number.isInteger(interval) || interval < 100 || interval > 3_600_000)
     throw new TypeError(`Expected \`interval\` to be a whole number from 100 to 3600000, got ${interval}`)
-  // Whatever is wrong with it, it may hold a password.
+  // The message does not show the URL, because it may contain a password.
   if (client.url !== undefined && !/^rediss?:$/.test(URL.parse(client.url)?.protocol ?? ''))
-    throw new TypeError('Expected `url` to be one such as redis://localhost:6379')
+    throw new TypeError('Expected `url` to be a URL such as redis://localhost:6379')
   return { name: 'redis', open: events => new OpenRedisStore(client, key, interval, events) }
 }
 
@@ -87,7 +98,7 @@ class OpenRedisStore implements OpenStore {
 
   async close(): Promise<void> {
     this.#stop.abort()
-    this.#session?.end(new Error('closed'))
+    this.#session?.end(new Error('The store is closed'))
     await this.#ended
   }
 
@@ -95,7 +106,7 @@ class OpenRedisStore implements OpenStore {
     const { signal } = this.#stop
     let failures = 0
     while (!signal.aborted) {
-      const begun = performance.now()
+      const start = performance.now()
       this.#session = new Session(this.#options, this.#key)
       try {
         await this.#session.watch(this.#interval, entries => this.#events.all(entries))
@@ -104,15 +115,15 @@ class OpenRedisStore implements OpenStore {
         this.#session = undefined
         this.#events.away(error as Error)
       }
-      const [first, most] = BACK_OFF
-      failures = performance.now() - begun > most ? 0 : failures + 1
-      const wait = Math.min(first * 2 ** failures, most) * (0.5 + Math.random() / 2)
+      const { first, longest } = BACK_OFF
+      failures = performance.now() - start > longest ? 0 : failures + 1
+      const wait = Math.min(first * 2 ** failures, longest) * (0.5 + Math.random() / 2)
       await delay(wait, undefined, { signal }).catch(() => {})
     }
   }
 }
 
-/** One connection, until something is wrong with it. */
+/** One connection, until its first error. */
 class Session {
   readonly #client: ReturnType<typeof createClient>
   readonly #key: string
@@ -124,24 +135,28 @@ class Session {
       ...options,
       RESP: 3,
       disableOfflineQueue: true,
-      socket: { connectTimeout: PATIENCE, ...socket, reconnectStrategy: false } as RedisClientOptions['socket'],
+      socket: { connectTimeout: REPLY_TIMEOUT, ...socket, reconnectStrategy: false } as RedisClientOptions['socket'],
     })
-    this.#client.on('error', this.end).on('end', () => this.end(new Error('The connection has ended')))
+    this.#client.on('error', this.end).on('end', () => this.end(new Error('The connection ended')))
     this.#lost.promise.catch(() => {})
   }
 
   readonly end = (error: Error): void => this.#lost.reject(error)
 
-  /** Tells all there is, at every change and at every interval. @throws when it ends. */
-  async watch(interval: number, tell: (entries: Entry[]) => void): Promise<never> {
+  /**
+   * Reads all entries, at every change and at every interval.
+   *
+   * @throws {Error} when the connection ends.
+   */
+  async watch(interval: number, onEntries: (entries: Entry[]) => void): Promise<never> {
     try {
-      await this.#answer(this.#client.connect())
+      await this.#reply(this.#client.connect())
       let changed = Promise.withResolvers<void>()
-      await this.#answer(this.#client.subscribe(this.#key, () => changed.resolve()))
+      await this.#reply(this.#client.subscribe(this.#key, () => changed.resolve()))
       for (;;) {
         changed = Promise.withResolvers<void>()
-        const flat = (await this.#answer(this.#client.eval(READ, { keys: [this.#key] }))) as string[]
-        tell(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] as string, flat[2 * i + 1] as string]))
+        const flat = (await this.#reply(this.#client.eval(READ, { keys: [this.#key] }))) as string[]
+        onEntries(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] as string, flat[2 * i + 1] as string]))
         const timer = setTimeout(changed.resolve, interval)
         await Promise.race([changed.promise, this.#lost.promise]).finally(() => clearTimeout(timer))
       }
@@ -153,19 +168,19 @@ class Session {
   async save(entries: readonly Entry[]): Promise<void> {
     const options = { keys: [this.#key], arguments: [String(latest()), this.#key, ...entries.flat()] }
     try {
-      await this.#answer(this.#client.eval(SAVE, options))
+      await this.#reply(this.#client.eval(SAVE, options))
     } catch (error) {
       this.end(error as Error)
       throw error
     }
   }
 
-  /** A connection whose other end has gone silent is as good as none. */
-  async #answer<T>(answer: Promise<T>): Promise<T> {
-    const late = Object.assign(new Error('Redis does not answer'), { code: 'ETIMEDOUT' })
-    const timer = setTimeout(this.end, PATIENCE, late)
+  /** Awaits a reply. The connection ends if the reply is late or the connection is lost. */
+  async #reply<T>(reply: Promise<T>): Promise<T> {
+    const timeout = Object.assign(new Error('Redis does not respond'), { code: 'ETIMEDOUT' })
+    const timer = setTimeout(this.end, REPLY_TIMEOUT, timeout)
     try {
-      return await Promise.race([answer, this.#lost.promise])
+      return await Promise.race([reply, this.#lost.promise])
     } finally {
       clearTimeout(timer)
     }

@@ -2,40 +2,43 @@ import { checkMemberChanges, type MemberChanges } from '@ws-tunnel/core'
 import type { MemberChange } from './member-changes.ts'
 import type { Entry } from './store.ts'
 
-/** Letters that operators set. `E` and `C` are what each process sees for itself. */
+/** The letters that operators set. `E` and `C` are not among them, because each process finds those out for itself. */
 const LETTERS = 'IDSHRN'
 
 const NAMES = ['loadFactor', 'lbSet', 'routeId', 'redirect', 'retry'] as const satisfies (keyof MemberChanges)[]
 
-/** What a member has that was added with nothing but its URL. */
+/** The settings of a member that was added with its URL alone. */
 const DEFAULTS = { loadFactor: 1, lbSet: 0, retry: 60_000, routeId: '', redirect: '' }
 
-/** ms that the clock of another machine may be ahead of ours. */
+/** Milliseconds by which the clock of another machine may be ahead. */
 const MAX_AHEAD = 3_600_000
 
-/** Time, in as many digits as never change, and who wrote it. */
+/** The time in ms, with a fixed number of digits so that stamps sort as text, and the id of the process that wrote it. */
 const STAMP = /^(\d{15}) [0-9a-f]{8} /
 
-/** Longest key and text, in bytes. */
+/** Longest key and longest text, in bytes. */
 export const MAX_LENGTH = 4_096
 
-/** One thing that an operator set of a member. */
+/** One setting of a member, as an operator made it. */
 export interface Setting {
   readonly proxy: string
   readonly balancer: string
   readonly url: string
-  /** `member` says whether there is one, and what it began with; a letter of its state whether it is set. */
+  /**
+   * `member` for whether the member exists, with the settings it was added with; a letter for whether it is set; or the name
+   * of another setting.
+   */
   readonly name: string
   readonly value: unknown
 }
 
-/** When it was set, by the clock of whoever did; `undefined` for what is no time, or one that is yet to come. */
+/** When a setting was made, by the clock of the process that made it. `undefined` for a wrong time or one in the future. */
 export function timeOf(text: string): number | undefined {
   const [, digits] = STAMP.exec(text) ?? []
   return digits === undefined || Number(digits) > latest() ? undefined : Number(digits)
 }
 
-/** The latest time that is believed. */
+/** A later time than this one is in the future. */
 export const latest = (): number => Date.now() + MAX_AHEAD
 
 export function writeSetting({ proxy, balancer, url, name, value }: Setting, time: number, writer: string): Entry {
@@ -43,26 +46,26 @@ export function writeSetting({ proxy, balancer, url, name, value }: Setting, tim
   return [JSON.stringify([proxy, balancer, url, name]), `${stamp} ${JSON.stringify(value)}`]
 }
 
-/** @throws {Error} for what is too long for a store. */
+/** @throws {Error} for an entry that is too long for a store. */
 export function checkLength(entry: Entry): void {
   if (entry.some(part => Buffer.byteLength(part) > MAX_LENGTH))
-    throw new Error(`Expected at most ${MAX_LENGTH} bytes of a setting and its name`)
+    throw new Error(`Expected the setting and its name to have at most ${MAX_LENGTH} bytes`)
 }
 
-/** @throws {Error} that says what is wrong with it. */
+/** @throws {Error} that says what is wrong with the entry. */
 export function readSetting([key, text]: Entry): Setting {
   checkLength([key, text])
-  if (timeOf(text) === undefined) throw new Error('Expected a time that is not yet to come, and who wrote it')
-  const place: unknown = parse(key, 'Expected the name to be JSON')
-  if (!Array.isArray(place) || place.length !== 4 || !place.every(part => typeof part === 'string'))
-    throw new Error('Expected the name to be of a proxy, a balancer, a member and its setting')
-  const [proxy, balancer, url, name] = place as [string, string, string, string]
+  if (timeOf(text) === undefined) throw new Error('Expected a time that is not in the future, and the id of its writer')
+  const parts: unknown = parse(key, 'Expected the name to be JSON')
+  if (!Array.isArray(parts) || parts.length !== 4 || !parts.every(part => typeof part === 'string'))
+    throw new Error('Expected the name to have a proxy, a balancer, a member and a setting')
+  const [proxy, balancer, url, name] = parts as [string, string, string, string]
   const value = parse(text.replace(STAMP, ''), 'Expected the value to be JSON')
   check(name, value)
   return { proxy, balancer, url, name, value }
 }
 
-/** What a change sets, be it right or wrong. */
+/** The settings that a change makes, unchecked. */
 export function settingsOf(change: MemberChange): Setting[] {
   const { proxy, balancer } = change
   if (change.action === 'add-member') {
@@ -72,20 +75,20 @@ export function settingsOf(change: MemberChange): Setting[] {
   const at = { proxy, balancer, url: change.member }
   if (change.action === 'remove-member') return [{ ...at, name: 'member', value: false }]
   const { status = '', ...values } = change.settings
-  const named = Object.entries(values).filter(([, value]) => value !== undefined)
-  return [...named, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
+  const others = Object.entries(values).filter(([, value]) => value !== undefined)
+  return [...others, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
 }
 
-/** What settings come to. */
+/** What the settings of a member amount to. */
 export interface Outcome {
   readonly removed: boolean
-  /** What it was added with, if an operator did so. */
+  /** The settings that an operator added the member with; `undefined` if no operator added it. */
   readonly added: MemberChanges | undefined
-  /** What makes of any such member the one that it is to be. */
+  /** The changes that give the member these settings, whatever it has now. */
   readonly changes: MemberChanges
 }
 
-/** @param settings of one member, in the order of their time. */
+/** @param settings those of one member, oldest first. */
 export function outcomeOf(settings: readonly Setting[]): Outcome {
   let added: MemberChanges | undefined
   let removed = false
@@ -94,7 +97,7 @@ export function outcomeOf(settings: readonly Setting[]): Outcome {
     if (name === 'member') {
       removed = value === false
       added = removed ? undefined : (value as MemberChanges)
-      // It is a member anew: what was set before is over.
+      // The member was added or removed: earlier settings no longer count.
       const cleared = [...LETTERS].map(letter => `-${letter}`).join('')
       changes = { ...DEFAULTS, ...added, status: `${cleared}+${added?.status ?? ''}` }
     } else if (LETTERS.includes(name)) changes.status += `${value ? '+' : '-'}${name}`
@@ -116,7 +119,7 @@ function check(name: string, value: unknown): void {
   } else throw new Error(`Expected one of member, ${[...LETTERS, ...NAMES].join(', ')}`)
 }
 
-/** Letters with `+` and `-`, as the status of a member is read; the last of each counts. */
+/** Reads letters with `+` and `-`, as the core reads the status of a member. The last sign of a letter counts. */
 function lettersOf(status: string): Map<string, boolean> {
   const letters = new Map<string, boolean>()
   let on = true

@@ -1,37 +1,37 @@
-/** One setting as it is kept: its name, and its value behind the stamp of its time. */
+/** One setting in a store: its name, and its value after the stamp of its time. */
 export type Entry = readonly [key: string, text: string]
 
-/** What a store tells. */
+/** What a store reports. */
 export interface StoreEvents {
-  /** It is connected, and this is everything in it. Also told again and again, if the store likes. */
+  /** The store is connected, and has these entries and no others. A store may call it again at any time. */
   all(entries: readonly Entry[]): void
-  /** This has changed in it. */
+  /** These entries have changed. */
   some(entries: readonly Entry[]): void
-  /** It cannot be reached, and tries again by itself. */
+  /** The store cannot be reached. It tries again by itself. */
   away(error: Error): void
 }
 
 /** A store in use. */
 export interface OpenStore {
   /**
-   * Keeps the entries, but for those of which it has a newer text: of two texts under one key the greater is the newer.
+   * Saves entries. Of two texts under one key the store keeps the greater one, which is the newer one.
    *
-   * @throws where they could not be kept; they come again after the next `all`.
+   * @throws {Error} where the entries could not be saved. The caller saves them again after the next `all`.
    */
   save(entries: readonly Entry[]): Promise<void>
-  /** Lets go of everything; nothing is told after it. */
+  /** Ends the connection. The store reports nothing after it. */
   close(): Promise<void>
 }
 
-/** Where processes share what operators set. */
+/** Where processes share the settings of operators. */
 export interface Store {
-  /** What people call it. */
+  /** The name of the store for people, such as `redis`. */
   readonly name: string
-  /** Starts to use it; it may be opened many times. */
+  /** Opens the store. It may be open several times. */
   open(events: StoreEvents): OpenStore
 }
 
-/** Entries by key, of which the newest stay. */
+/** The newest entry of each key. */
 export class Entries {
   readonly #texts = new Map<string, string>()
 
@@ -39,15 +39,15 @@ export class Entries {
     return [...this.#texts]
   }
 
-  /** @returns what was news. */
+  /** @returns the entries that were newer than the known ones. */
   keep(entries: readonly Entry[]): readonly Entry[] {
-    const news = entries.filter(([key, text]) => (this.#texts.get(key) ?? '') < text)
-    for (const [key, text] of news) this.#texts.set(key, text)
-    return news
+    const newer = entries.filter(([key, text]) => (this.#texts.get(key) ?? '') < text)
+    for (const [key, text] of newer) this.#texts.set(key, text)
+    return newer
   }
 }
 
-/** Shares settings within this process, as long as it lives. */
+/** Shares settings within this process. They are lost when the process ends. */
 export function memoryStore(): Store {
   const entries = new Entries()
   const users = new Set<StoreEvents>()
@@ -60,8 +60,8 @@ export function memoryStore(): Store {
       })
       return {
         async save(changed) {
-          const news = entries.keep(changed)
-          for (const user of users) if (user !== events) user.some(news)
+          const newer = entries.keep(changed)
+          for (const user of users) if (user !== events) user.some(newer)
         },
         async close() {
           users.delete(events)

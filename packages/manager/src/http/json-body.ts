@@ -5,9 +5,9 @@ import { Refusal } from '../util/refusal.ts'
 const MAX_BODY = 65_536
 
 /**
- * The JSON object of a body, which middleware may have parsed already.
+ * Reads the JSON object in a body, which middleware may have parsed already.
  *
- * @throws {Refusal} 415, 413 or 400 for what is none.
+ * @throws {Refusal} 415 for another type, 413 for a body that is too long, 400 for one that is not a JSON object.
  */
 export async function readJson(req: IncomingMessage & { body?: unknown }): Promise<Record<string, unknown>> {
   const [type] = (req.headers['content-type'] ?? '').split(';', 1) as [string]
@@ -23,14 +23,14 @@ async function readBody(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   try {
-    // The socket must outlive a body that is left unread: the answer goes out on it.
+    // The socket stays open although the rest of the body is unread, because the response goes out on it.
     for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       length += chunk.length
       if (length > MAX_BODY) throw new Refusal(413, `Expected a body of at most ${MAX_BODY} bytes`)
       chunks.push(chunk)
     }
   } finally {
-    // Node reads on over what nobody has begun to read alone; the next request stands behind it.
+    // Node discards a body by itself only if no read of it began. The next request of the connection comes after it.
     req.resume()
   }
   return Buffer.concat(chunks).toString()

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** Nothing comes from elsewhere, nothing is kept, and no page may hold ours in a frame. */
+/** Browsers load nothing from other origins, keep nothing, and show the page in no frame. */
 const HEADERS: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store, no-transform',
   'Content-Security-Policy': [
@@ -23,7 +23,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   'X-Frame-Options': 'DENY',
 }
 
-/** Writes the head with what every answer of ours carries. */
+/** Sets the status and the headers that every response carries, and `headers`. */
 export function writeHead(
   res: ServerResponse,
   statusCode: number,
@@ -33,7 +33,7 @@ export function writeHead(
   for (const [name, value] of Object.entries({ ...HEADERS, ...headers })) res.setHeader(name, value)
 }
 
-/** A whole answer; a HEAD gets it without the body. */
+/** Sends a whole response. Node leaves out the body where the request is a HEAD. */
 export function send(
   res: ServerResponse,
   statusCode: number,

@@ -1,5 +1,5 @@
-/** Longest text of a path or URL that is told, in characters. */
-const MAX_TEXT = 300
+/** Longest text of a path or URL that is shown, in characters. */
+const MAX_LENGTH = 300
 
-/** A text of anybody's, cut to a length that does no harm. */
-export const clip = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text)
+/** Shortens a text that a client or an operator chose, so that a very long one cannot fill the page or a log. */
+export const clip = (text: string): string => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text)

@@ -1,10 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { DiagnosticsMessages, TunnelProxy } from '@ws-tunnel/core'
 
-/** What a manager needs of a proxy: `createTunnelProxy` makes one, and the middleware `wsTunnel()` is one. */
+/** What a manager needs of a proxy. `createTunnelProxy` returns one, and the middleware `wsTunnel()` is one. */
 export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>
 
-/** One proxy, a list of them, which may grow and shrink, or several by name. */
+/** One proxy, a list of proxies that may grow and shrink, or several proxies by name. */
 export type Proxies = ManagedProxy | Iterable<ManagedProxy> | Readonly<Record<string, ManagedProxy>>
 
 const isSet = (value: unknown): boolean =>
@@ -18,14 +18,14 @@ const isProxy = (value: unknown): value is ManagedProxy =>
   (value as ManagedProxy).balancers instanceof Map
 
 /**
- * The proxies of this moment by name. One alone is `main`, those of a list are `1`, `2` and so on.
+ * The current proxies by name. A single one is `main`; those of a list are `1`, `2` and so on.
  *
- * @throws {TypeError} for what is no proxy.
+ * @throws {TypeError} for a value that is not a proxy.
  */
 export function namedProxies(proxies: Proxies): Map<string, ManagedProxy> {
   if (isProxy(proxies)) return new Map([['main', proxies]])
   if (typeof proxies !== 'object' || proxies === null)
-    throw new TypeError(`Expected a proxy, a list of them, or several by name, got ${typeof proxies}`)
+    throw new TypeError(`Expected a proxy, a list of proxies, or several by name, got ${typeof proxies}`)
   const named: [string, unknown][] =
     Symbol.iterator in proxies ? Array.from(proxies, (proxy, i) => [String(i + 1), proxy]) : Object.entries(proxies)
   for (const [name, proxy] of named)
@@ -36,29 +36,31 @@ export function namedProxies(proxies: Proxies): Map<string, ManagedProxy> {
   return new Map(named as [string, ManagedProxy][])
 }
 
-type OfProxy = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-tunnel:health' | 'ws-tunnel:resolve'>
+/** The channels whose messages carry a proxy. */
+type ProxyChannel = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-tunnel:health' | 'ws-tunnel:resolve'>
 
-type Hearing = { [Name in OfProxy]?: (message: DiagnosticsMessages[Name], proxy: string) => void }
+/** A listener for each channel. `proxyName` is the name of the proxy that the message is about. */
+type ProxyListeners = { [Channel in ProxyChannel]?: (message: DiagnosticsMessages[Channel], proxyName: string) => void }
 
 /**
- * Hears what happens in these proxies alone, with the name of the one it happens in.
+ * Subscribes to diagnostics channels, for messages about these proxies only.
  *
- * @returns the function that stops it.
+ * @returns a function that unsubscribes.
  */
-export function hear(proxies: Proxies, hearing: Hearing): () => void {
+export function subscribeToProxies(proxies: Proxies, listeners: ProxyListeners): () => void {
   const nameOf = ({ tunnels }: ManagedProxy): string | undefined => {
     for (const [name, proxy] of namedProxies(proxies)) if (proxy.tunnels === tunnels) return name
     return undefined
   }
-  const listeners = Object.entries(hearing).map(([channel, listener]) => {
-    const heard = (message: unknown): void => {
+  const stops = Object.entries(listeners).map(([channel, listener]) => {
+    const onMessage = (message: unknown): void => {
       const name = nameOf((message as { proxy: ManagedProxy }).proxy)
-      if (name !== undefined) (listener as (message: unknown, proxy: string) => void)(message, name)
+      if (name !== undefined) (listener as (message: unknown, proxyName: string) => void)(message, name)
     }
-    subscribe(channel, heard)
-    return () => void unsubscribe(channel, heard)
+    subscribe(channel, onMessage)
+    return () => void unsubscribe(channel, onMessage)
   })
   return () => {
-    for (const stop of listeners) stop()
+    for (const stop of stops) stop()
   }
 }

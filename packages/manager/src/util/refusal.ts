@@ -1,4 +1,4 @@
-/** An answer to a request that asks for what cannot be. */
+/** A request that cannot be served: the status of the response, and a message that says what was expected. */
 export class Refusal extends Error {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string>>
