@@ -5,7 +5,14 @@ import type { TestContext } from 'node:test'
 import { createTunnelProxy, listenForUpgrades, type TunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import { tunnelProxies, wsTunnelPlugin } from '@ws-tunnel/fastify'
-import { type Change, type ManagedProxy, type ManagerOptions, managerPage, type State } from '@ws-tunnel/manager'
+import {
+  type BalancerView,
+  type Change,
+  type ManagedProxy,
+  type ManagerOptions,
+  managerPage,
+  type State,
+} from '@ws-tunnel/manager'
 import { managerPlugin } from '@ws-tunnel/manager/fastify'
 import connect from 'connect'
 import express5 from 'express'
@@ -160,6 +167,12 @@ export async function startManaged(
       return client
     },
   }
+}
+
+/** The first balancer of the first proxy. */
+export async function firstBalancer(managed: ManagedServer): Promise<BalancerView> {
+  const [proxy] = (await managed.json<State>('api/state')).proxies
+  return proxy?.balancers[0] as BalancerView
 }
 
 /** Reads server-sent events. */

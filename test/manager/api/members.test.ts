@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { Balancer, WsTunnelOptions } from '@ws-tunnel/core'
-import type { BalancerView, Change, ManagerOptions, Sample, State } from '@ws-tunnel/manager'
+import type { WsTunnelOptions } from '@ws-tunnel/core'
+import type { Change, ManagerOptions, Sample, State } from '@ws-tunnel/manager'
 import { echo, startBackend } from '../../support/backend.ts'
-import { closedPort, eventually } from '../../support/gate.ts'
-import { type Cleanup, EventStream, FRAMEWORKS, type ManagedServer, proxyName, startManaged } from '../harness.ts'
+import { eventually } from '../../support/gate.ts'
+import { type Cleanup, FRAMEWORKS, firstBalancer, proxyName, startManaged } from '../harness.ts'
 
 const balanced =
   (...others: string[]) =>
@@ -19,11 +19,6 @@ const balanced =
     target: 'balancer://chat/',
   })
 
-async function chatOf(managed: ManagedServer): Promise<BalancerView> {
-  const [proxy] = (await managed.json<State>('api/state')).proxies
-  return proxy?.balancers[0] as BalancerView
-}
-
 for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as const) {
   const start = FRAMEWORKS[framework]
   suite(`members of balancers in the manager on ${framework}`, () => {
@@ -35,7 +30,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
       const client = await managed.tunnel()
       client.send('hello')
       await client.readExact(5)
-      const { members, ...balancer } = await chatOf(managed)
+      const { members, ...balancer } = await firstBalancer(managed)
       const terms = { stickySession: 'SID|sid', noFailover: true, attempts: 2, timeout: 2_000 }
       assert.deepEqual(balancer, { name: 'chat', lbMethod: 'byrequests', ...terms })
       const shown = members.map(({ changes, id, ...member }) => {
@@ -76,7 +71,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
       assert.equal((await (await managed.tunnel()).readExact(5)).toString(), 'other')
       const settings = { status: '-N', loadFactor: 3, lbSet: 1, routeId: 'x', redirect: 'b' }
       assert.equal(await change('set-member', { member: first, settings }), 200)
-      const { members } = await chatOf(managed)
+      const { members } = await firstBalancer(managed)
       assert.deepEqual(
         members.map(({ url, status, loadFactor, lbSet, routeId, redirect }) => {
           return [url, status, loadFactor, lbSet, routeId, redirect]
@@ -92,7 +87,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
       )
       assert.equal(await change('remove-member', { member: second }), 200)
       assert.deepEqual(
-        (await chatOf(managed)).members.map(({ url }) => url),
+        (await firstBalancer(managed)).members.map(({ url }) => url),
         [first],
       )
       assert.equal(managed.proxy.tunnels.size, 1)
@@ -124,54 +119,14 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
         ['add-member', { ...place, member: { loadFactor: 1 } }, 400, /`url`/],
         ['remove-member', { ...place, member: 'ws://other' }, 404, /no such member/],
       ]
-      const before = await chatOf(managed)
+      const before = await firstBalancer(managed)
       for (const [action, body, status, message] of wrong) {
         const response = await managed.change(action, body)
         const { error } = (await response.json()) as { error: string }
         assert.equal(response.status, status, JSON.stringify(body))
         assert.match(error, message)
       }
-      assert.deepEqual(await chatOf(managed), before)
+      assert.deepEqual(await firstBalancer(managed), before)
     })
   })
 }
-
-test('keeps the last changes of a member, and streams them', async t => {
-  const nowhere = `ws://127.0.0.1:${await closedPort()}`
-  const managed = await startManaged(t, { unsafeOpen: true, interval: 100 }, backend => ({
-    balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
-    target: 'balancer://chat/',
-  }))
-  const stream = new EventStream(await managed.request('events'))
-  await stream.next('state')
-  await managed.tunnel()
-  const state = await stream.next<State>('state', ({ proxies }) => proxies[0]?.balancers[0]?.members[0]?.status === 'E')
-  const [failed] = state?.proxies[0]?.balancers[0]?.members ?? []
-  assert.deepEqual([failed?.failures, failed?.changes.map(({ status }) => status)], [1, ['', 'E']])
-  const [member] = (managed.proxy.balancers.get('chat') as Balancer).members
-  for (let i = 0; i < 30; i++) member?.change({ status: i % 2 ? '+D' : '-D' })
-  assert.equal((await chatOf(managed)).members[0]?.changes.length, 20)
-})
-
-test('shows the results of health checks', async t => {
-  const managed = await startManaged(t, { unsafeOpen: true }, backend => ({
-    balancers: {
-      chat: {
-        members: [{ url: `ws://${backend}` }, { url: 'ws://127.0.0.1:1' }],
-        healthCheck: { method: 'WEBSOCKET', interval: 100 },
-      },
-    },
-    target: 'balancer://chat/',
-  }))
-  const [good, bad] = await eventually(async () => {
-    const { members } = await chatOf(managed)
-    assert.ok(members.every(({ checks }) => checks.length >= 2))
-    return members
-  })
-  assert.deepEqual([good?.status, good?.health?.ok, good?.health?.detail], ['', true, 'WebSocket opened'])
-  assert.deepEqual([bad?.status, bad?.health?.ok], ['C', false])
-  assert.match(bad?.health?.detail ?? '', /WST_ERR_CONNECT/)
-  assert.ok(good?.checks.every(({ ok, time }) => ok && Math.abs(Date.now() - time) < 5_000))
-  assert.ok(bad?.checks.every(({ ok }) => !ok))
-  await eventually(async () => (await chatOf(managed)).members[0]?.checks.length === 30, 10_000)
-})
