@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
 /** A file of the page. */
@@ -25,23 +25,18 @@ const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'direct
  */
 export function readAssets(): ReadonlyMap<string, Asset> {
   const asset = (type: string, ...path: string[]): Asset => ({ type, body: readFileSync(join(...path)) })
-  const uPlot = folderOf('uplot')
-  const litHtml = folderOf('lit-html')
+  const { resolve } = createRequire(import.meta.url)
+  const uPlot = dirname(resolve('uplot/dist/uPlot.esm.js'))
+  // Node resolves lit-html to its build for servers. The folder above has the build for browsers.
+  const litHtml = join(dirname(resolve('lit-html')), '..')
   const scripts = readdirSync(SCRIPTS).filter(name => name.endsWith('.js'))
   return new Map<string, Asset>([
     ['/', asset(HTML, ASSETS, 'index.html')],
     ['/page.css', asset(CSS, ASSETS, 'page.css')],
     ['/icon.svg', asset('image/svg+xml', ASSETS, 'icon.svg')],
-    ['/uplot.css', asset(CSS, uPlot, 'dist/uPlot.min.css')],
-    ['/uplot.js', asset(JS, uPlot, 'dist/uPlot.esm.js')],
+    ['/uplot.css', asset(CSS, uPlot, 'uPlot.min.css')],
+    ['/uplot.js', asset(JS, uPlot, 'uPlot.esm.js')],
     ...LIT_HTML.map((name): [string, Asset] => [`/lit-html/${name}`, asset(JS, litHtml, name)]),
     ...scripts.map((name): [string, Asset] => [`/${name}`, asset(JS, SCRIPTS, name)]),
   ])
-}
-
-/** Where an installed package is. `require.resolve` would give the build for Node of a package that has one for browsers too. */
-function folderOf(name: string): string {
-  const file = findPackageJSON(name, import.meta.url)
-  if (file === undefined) throw new Error(`The package ${name} is not installed`)
-  return dirname(file)
 }

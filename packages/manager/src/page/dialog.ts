@@ -35,7 +35,7 @@ export async function confirmed(question: string, yes: string): Promise<boolean>
   const form = html`
     <form method="dialog">
       <p id="confirm-text">${question}</p>
-      <div class="actions answers">
+      <div class="actions dialog-actions">
         <button type="submit" value="cancel">Cancel</button>
         <button type="submit" value="yes" class="danger">${yes}</button>
       </div>

@@ -60,7 +60,7 @@ const form = (title: string, member: typeof NEW): TemplateResult => html`
           ?checked=${member.status.includes(letter)}> ${word} (${letter})</label>`,
       )}
     </fieldset>
-    <div class="actions answers">
+    <div class="actions dialog-actions">
       <button type="submit" value="cancel" formnovalidate>Cancel</button>
       <button type="submit" value="yes" class="main">Save</button>
     </div>
