@@ -38,10 +38,10 @@ test('durations have the two largest units', () => {
     [59 * s, '59s'],
     [60 * s, '1m 0s'],
     [4 * min + 5 * s, '4m 5s'],
-    [h, '1h'],
+    [h, '1h 0m'],
     [2 * h + 3 * min + 59 * s, '2h 3m'],
     [47 * h + 59 * min, '47h 59m'],
-    [48 * h, '2d'],
+    [48 * h, '2d 0h'],
     [5 * d + 6 * h, '5d 6h'],
   ]
   for (const [ms, text] of texts) assert.equal(duration(ms), text)

@@ -40,10 +40,11 @@ export class Charts {
 
   /** The chart of the member with this number. */
   ofMember(id: number): HTMLElement {
-    const line =
-      this.#members.get(id) ??
-      new Line({ name: 'Bytes per second', text: value => bytes(value), height: MEMBER_HEIGHT })
+    const known = this.#members.get(id)
+    if (known !== undefined) return known.node
+    const line = new Line({ name: 'Bytes per second', text: bytes, height: MEMBER_HEIGHT })
     this.#members.set(id, line)
+    this.#drawMember(id, line)
     return line.node
   }
 
@@ -71,16 +72,23 @@ export class Charts {
   }
 
   #draw(): void {
-    const times = this.#samples.map(({ time }) => time / 1_000)
     for (const { key, line } of this.#lines)
       line.show(
-        times,
+        this.#times,
         this.#samples.map(sample => sample[key]),
       )
-    for (const [id, line] of this.#members)
-      line.show(
-        times,
-        this.#samples.map(({ members }) => members[id] ?? 0),
-      )
+    for (const [id, line] of this.#members) this.#drawMember(id, line)
+  }
+
+  #drawMember(id: number, line: Line): void {
+    line.show(
+      this.#times,
+      this.#samples.map(({ members }) => members[id] ?? 0),
+    )
+  }
+
+  /** Seconds since the epoch. */
+  get #times(): number[] {
+    return this.#samples.map(({ time }) => time / 1_000)
   }
 }

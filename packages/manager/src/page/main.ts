@@ -25,6 +25,7 @@ let connection: Connection = 'connecting'
 let notice = ''
 let search = ''
 let typing = 0
+let drawing = false
 
 const act: Act = async (action, body) => {
   notice = await sendChange(action, body).then(
@@ -40,9 +41,15 @@ function onSearch(text: string): void {
   typing = setTimeout(openStream, TYPING, text)
 }
 
+/** Draws the page in the next frame. Several changes before that cost one drawing. */
 function draw(): void {
-  document.title = `${state?.title ?? 'ws-tunnel'} manager`
-  render(page(), document.getElementById('page') as HTMLElement)
+  if (drawing) return
+  drawing = true
+  requestAnimationFrame(() => {
+    drawing = false
+    document.title = `${state?.title ?? 'ws-tunnel'} manager`
+    render(page(), document.getElementById('page') as HTMLElement)
+  })
 }
 
 const page = (): TemplateResult => html`
