@@ -46,7 +46,7 @@ async function fastifyApp(t: TestContext, script: Script = echo(), options: obje
 }
 
 describe('Fastify 5: the plugin', () => {
-  test('owns its prefix, with and without trailing slash, and nothing else', async t => {
+  test('handles its prefix, with and without trailing slash, and no other path', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t, record())
     app.register(wsTunnelPlugin, { prefix: '/chat', target: `ws://${backend.address}/b` })
     app.register(wsTunnelPlugin, { prefix: '/rooms/:room/live', target: `ws://${backend.address}/r` })
@@ -442,7 +442,7 @@ describe('Fastify 5: the decorator', () => {
     assert.equal(app.tunnelProxies.size, 0)
   })
 
-  test('is available before the first registration by a function', async t => {
+  test('can be read with tunnelProxies() before the first registration', async t => {
     const { app, backend } = await fastifyApp(t)
     const proxies = tunnelProxies(app)
     assert.equal(proxies.size, 0)

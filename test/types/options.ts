@@ -1,7 +1,17 @@
 // Compiled by `tsc -p tsconfig.check.json`, never run: what must compile does, and each line below a `@ts-expect-error` must not.
 
 import { Resolver } from 'node:dns/promises'
-import { createTunnelProxy, type Only, type RouteOptions, type Target, type WsTunnelOptions } from '@ws-tunnel/core'
+import type { IncomingMessage } from 'node:http'
+import {
+  type Balancer,
+  checkOptions,
+  createTunnelProxy,
+  type MemberState,
+  type Only,
+  type RouteOptions,
+  type Target,
+  type WsTunnelOptions,
+} from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import express from 'express'
@@ -17,9 +27,9 @@ accept({ routes: [{ target: 'ws://h/' }, { path: '/a', target: false }, { path: 
 accept({ target: 'ws://h/', when: [{ test: () => true }] })
 accept({ idleTimeout: 60_000, upgrade: 'ANY', routes: [{ target: 'ws://h/', idleTimeout: 0 }] })
 accept(Object.freeze({ routes: Object.freeze([Object.freeze({ target: 'ws://h/' })]) }))
-// @ts-expect-error one of the two is needed
+// @ts-expect-error `target` or `routes` is required
 accept({})
-// @ts-expect-error not both
+// @ts-expect-error `target` and `routes` exclude each other
 accept({ target: 'ws://h/', routes: [] })
 // @ts-expect-error a path belongs to a route
 accept({ target: 'ws://h/', path: '/a' })
@@ -33,7 +43,7 @@ accept({ routes: [{ path: '/a' }] })
 accept({ target: 'ws://h/', idleTimeOut: 1 })
 // @ts-expect-error a misspelt option of a route
 accept({ routes: [{ target: 'ws://h/', fallBack: false }] })
-// @ts-expect-error what is said once for all routes is no option of one
+// @ts-expect-error an option of the proxy is not an option of a route
 accept({ routes: [{ target: 'ws://h/', onOpen: () => {} }] })
 
 // Targets.
@@ -42,15 +52,15 @@ const byCaptures: Target = (req, { groups, params, conditionGroups, rest }) =>
 route({ target: byCaptures })
 route({ target: () => false })
 route({ target: async req => (req.headers.host === 'a' ? 'ws://a/' : false) })
-// @ts-expect-error true is no target
+// @ts-expect-error true is not a target
 route({ target: true })
-// @ts-expect-error a URL is written as text
+// @ts-expect-error a URL is a string
 route({ target: new URL('ws://h/') })
-// @ts-expect-error a function gives a URL or false
+// @ts-expect-error a function returns a URL or false
 route({ target: () => undefined })
-// @ts-expect-error and no URL object either
+// @ts-expect-error a function does not return a URL object
 route({ target: () => new URL('ws://h/') })
-// @ts-expect-error nor a number
+// @ts-expect-error a function does not return a number
 route({ target: async () => 80 })
 
 // Paths and conditions.
@@ -60,15 +70,15 @@ route({
   when: [{ header: 'upgrade', matches: /websocket/i }, { any: [{ test: () => true }] }],
 })
 route({ target: false, when: [{ header: 'upgrade', not: /h2c/ }] })
-// @ts-expect-error a path is one
+// @ts-expect-error a path is not a list
 route({ target: false, path: ['/a', '/b'] })
 // @ts-expect-error a pattern is a RegExp
 route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
-// @ts-expect-error a condition on a header matches or does not
+// @ts-expect-error a condition on a header has `matches` or `not`
 route({ target: false, when: [{ header: 'upgrade' }] })
 // @ts-expect-error conditions are a list
 route({ target: false, when: { test: () => true } })
-// @ts-expect-error a test answers at once: a promise would always hold
+// @ts-expect-error a test is not async, because a promise would always hold
 route({ target: false, when: [{ test: async () => true }] })
 // @ts-expect-error any is a list
 route({ target: false, when: [{ any: { test: () => true } }] })
@@ -80,18 +90,25 @@ route({ target: false, idleTimeout: '60s' })
 // @ts-expect-error keepAlive is a number of ms too
 route({ target: false, keepAlive: true })
 route({ target: 'http://h/', upgrade: false })
-// @ts-expect-error an upgrade token is text
+// @ts-expect-error an upgrade token is a string
 route({ target: false, upgrade: /websocket/ })
-// @ts-expect-error one of the three
+// @ts-expect-error not one of the three values
 route({ target: false, encodedSlashes: 'on' })
-// @ts-expect-error one of the two
+// @ts-expect-error not one of the two values
 route({ target: false, join: 'both' })
-// @ts-expect-error one of the four
+// @ts-expect-error not one of the four values
 route({ target: false, via: true })
-// @ts-expect-error On is true here
+// @ts-expect-error On is written as true
 route({ target: false, fallback: 'On' })
 // @ts-expect-error origins are a list
 route({ target: false, allowedOrigins: 'https://app.example' })
+
+// Offload, by either name.
+route({ target: false, offload: true })
+route({ target: false, offload: { delay: 50, threads: 4 } })
+route({ target: false, async: true, asyncDelay: 50, threads: 4 })
+// @ts-expect-error an unknown option of offload
+route({ target: false, offload: { asyncDelay: 50 } })
 
 // Header fields.
 route({ target: false, requestHeaders: { set: { 'X-A': '1' }, append: { 'X-B': '2' }, unset: ['X-C'] } })
@@ -99,11 +116,17 @@ route({
   target: false,
   responseHeaders: (headers, { req }) => void headers.set('X-Url', req.url ?? '').unset('Server'),
 })
-// @ts-expect-error a value is text
+route({
+  target: false,
+  responseHeaders: (headers, { choice }) => void headers.set('X-Member', choice?.member.routeId ?? ''),
+})
+// @ts-expect-error the second parameter is { req, choice }
+route({ target: false, requestHeaders: (headers, req: IncomingMessage) => void headers.set('X-Url', req.url ?? '') })
+// @ts-expect-error a value is a string
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
 route({ target: false, requestHeaders: { unset: 'X-A' } })
-// @ts-expect-error no such edit
+// @ts-expect-error an unknown edit
 route({ target: false, requestHeaders: { remove: ['X-A'] } })
 
 // ProxyPassReverse, TLS, lookup.
@@ -115,12 +138,12 @@ route({
 })
 route({ target: false, passReverse: { 'http://h/b': '/a' } })
 route({ target: false, lookup: (_name, _options, callback) => callback(null, '127.0.0.1', 4) })
-// @ts-expect-error pairs are written as an object
+// @ts-expect-error pairs are an object
 route({ target: false, passReverse: ['/a', '/b'] })
-// @ts-expect-error no option of tls.connect
+// @ts-expect-error an unknown option of tls.connect
 route({ target: false, tls: { certificate: 'x' } })
 
-// What is said once.
+// Options of the proxy.
 accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gateway', drainTimeout: 0 })
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
@@ -132,16 +155,16 @@ accept({
 })
 const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
-// @ts-expect-error a prefix is text
+// @ts-expect-error a prefix is a string
 accept({ target: false, only: /^\/a/ })
-// @ts-expect-error as Express: no object
+// @ts-expect-error not an object, as in Express
 accept({ target: false, trustProxy: {} })
-// @ts-expect-error there is no such reason
+// @ts-expect-error an unknown reason
 accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
-// @ts-expect-error there is no such code
+// @ts-expect-error an unknown code
 accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
-// Health checks, and names of members.
+// Health checks and discovered members.
 const members = [
   { url: 'ws://a', healthCheck: { uri: '/up' } },
   { url: 'ws://b', healthCheck: false },
@@ -152,18 +175,56 @@ accept({
   target: 'balancer://x',
   balancers: { x: { members, healthCheck: { method: 'GET', expect: a => a.body !== '' } } },
 })
-// @ts-expect-error a balancer says how
+// @ts-expect-error the check of a balancer has a method
 accept({ target: false, balancers: { x: { members, healthCheck: { interval: 5 } } } })
-// @ts-expect-error a promise is always true
+// @ts-expect-error expect is synchronous: a promise would always be true
 accept({ target: false, balancers: { x: { members, healthCheck: { method: 'GET', expect: async () => true } } } })
-// @ts-expect-error there are no such records
+// @ts-expect-error an unknown type of record
 accept({ target: false, balancers: { x: { members: [{ url: 'ws://a', resolve: { type: 'MX' } }] } } })
+
+// A member at run time: what a user may read and call, and nothing of the class behind it.
+const manage = (balancer: Balancer): void => {
+  for (const member of balancer.members) {
+    member.status = '+N'
+    member.change({ loadFactor: 2, routeId: '' })
+    member.drain()
+    member.disable()
+    member.enable()
+    member.standby()
+    const states: Record<MemberState, boolean> = {
+      stopped: false,
+      disabled: false,
+      error: false,
+      failing: false,
+      draining: true,
+      standby: true,
+      spare: true,
+      usable: true,
+    }
+    void [member.selected + member.busy, states[member.state], member.health?.ok, member.available]
+    // @ts-expect-error counters are read-only
+    member.selected = 0
+    // @ts-expect-error the state is derived from `status`
+    member.state = 'draining'
+    // @ts-expect-error an internal method
+    member.fail()
+    balancer.remove(member)
+  }
+  // @ts-expect-error an internal method
+  balancer.close()
+}
+void manage
+
+// Checks without a proxy.
+checkOptions({ target: 'ws://h/' })
+// @ts-expect-error `target` or `routes` is required
+checkOptions({})
 
 // The proxy, the middleware, the plugin.
 const proxy = createTunnelProxy({ target: 'ws://h/' })
 void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
-// @ts-expect-error tunnels are for reading
+// @ts-expect-error the set of tunnels is read-only
 proxy.tunnels.clear()
 // @ts-expect-error the info is read-only
 for (const tunnel of proxy.tunnels) tunnel.info.route = 1
@@ -174,9 +235,9 @@ const app = express()
 app.use('/a', wsTunnel({ target: 'ws://h/' }))
 app.get('/a/:room', wsTunnel({ target: 'ws://h/' }))
 void wsTunnel({ target: 'ws://h/' }).close()
-// @ts-expect-error a target alone is no options
+// @ts-expect-error options are an object
 app.use('/a', wsTunnel('ws://h/'))
-// @ts-expect-error the mount is Express's, and no option
+// @ts-expect-error the mount point is not an option, Express has it
 app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 
 const server = fastify()
@@ -190,7 +251,7 @@ void wsTunnelHandler({ target: 'ws://h/' }).tunnels.size
 server.tunnelProxies = new Set()
 // @ts-expect-error and so is its set
 server.tunnelProxies.clear()
-// @ts-expect-error the plugin reads the same options
+// @ts-expect-error the plugin has the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
-// @ts-expect-error and one of target and routes is needed
+// @ts-expect-error `target` or `routes` is required
 server.register(wsTunnelPlugin, { prefix: '/a' })

@@ -10,7 +10,7 @@
 struct pump;
 struct tunnel;
 
-/* What a tunnel needs until its client is attached: address of the backend, request head, first bytes of the response. */
+/* What a tunnel needs until it has its client: address of the backend, request head, first bytes of the response. */
 struct connection {
   struct sockaddr_storage address;
   socklen_t address_size;

@@ -144,7 +144,7 @@ static struct tunnel *fetch_commands(struct pump *p, bool *stopping) {
   return first;
 }
 
-/* Executes the tunnel's commands; only COMMAND_FREE once the thread has stopped. @returns the next tunnel of the list. */
+/* Executes the commands of a tunnel; only COMMAND_FREE once the thread has stopped. @returns the next tunnel. */
 static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
   pthread_mutex_lock(&p->lock);
   unsigned commands = t->commands;

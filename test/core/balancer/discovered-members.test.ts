@@ -35,7 +35,7 @@ async function stage(t: TestContext, hosts: string[], options: BackendOptions = 
   return { names, resolver, backends, port: backends[0]?.port ?? 0 }
 }
 
-interface Resolved {
+interface Discovered {
   gateway: CoreGateway
   members: () => readonly Member[]
   /** URLs of the members, each with its letters. */
@@ -56,7 +56,7 @@ async function gatewayTo(
     balancer?: Partial<BalancerOptions>
     options?: Partial<WsTunnelOptions>
   } = {},
-): Promise<Resolved> {
+): Promise<Discovered> {
   const members = [{ url, resolve: { interval: 100, type: 'A', resolver, ...resolve } as const }]
   const gateway = await startGateway(t, {
     balancers: { x: { members, ...balancer } },
@@ -79,11 +79,11 @@ const ONE = '127.0.0.1'
 const TWO = '127.0.0.2'
 const THREE = '127.0.0.3'
 
-test('has a member for each address of a name, and asks it by that name', async t => {
+test('makes each address of a name a member, and sends it the name in Host', async t => {
   const set = await stage(t, [ONE, TWO])
   set.names.zones.set('chat.test', { A: [TWO, ONE] })
   const { look, open, gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/base`)
-  // The first request waits for the first answer.
+  // The first request waits for the first lookup.
   await open()
   await open()
   assert.deepEqual(look(), [`ws://${ONE}:${set.port}/base`, `ws://${TWO}:${set.port}/base`])
@@ -97,7 +97,7 @@ test('has a member for each address of a name, and asks it by that name', async 
   await Promise.all(set.backends.map(backend => backend.request(1)))
 })
 
-test('lets a new address join, and one that is gone drain and leave', async t => {
+test('adds a new address, and drains and removes one that is gone', async t => {
   const set = await stage(t, [ONE, TWO, THREE])
   const url = (host: string): string => `ws://${host}:${set.port}/`
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
@@ -115,7 +115,7 @@ test('lets a new address join, and one that is gone drain and leave', async t =>
   await eventually(() => assert.deepEqual(look(), [url(ONE), url(THREE)]))
 })
 
-test('takes an address back that was gone for a while, as it was', async t => {
+test('restores the state of an address that was gone for a while', async t => {
   const set = await stage(t, [ONE, TWO])
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
   const { open, members } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
@@ -130,33 +130,33 @@ test('takes an address back that was gone for a while, as it was', async t => {
   assert.equal(members()[1], two)
 })
 
-test('knows what it knew while there is no answer, and tells of it', async t => {
+test('keeps its members while lookups fail, and publishes the failures', async t => {
   const set = await stage(t, [ONE])
-  const heard: ResolveMessage[] = []
-  const hear = (message: unknown): void => void heard.push(message as ResolveMessage)
-  subscribe('ws-tunnel:resolve', hear)
-  t.after(() => unsubscribe('ws-tunnel:resolve', hear))
+  const published: ResolveMessage[] = []
+  const listener = (message: unknown): void => void published.push(message as ResolveMessage)
+  subscribe('ws-tunnel:resolve', listener)
+  t.after(() => unsubscribe('ws-tunnel:resolve', listener))
   set.names.zones.set('chat.test', { A: [ONE] })
   const { look, open, gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { resolve: { timeout: 200 } })
   const url = `ws://${ONE}:${set.port}/`
   await eventually(() => look().length === 1)
   for (const failure of ['SERVFAIL', 'silence', undefined] as const) {
-    heard.length = 0
+    published.length = 0
     if (failure === undefined) set.names.zones.delete('chat.test')
     else set.names.zones.set('chat.test', { A: failure })
-    await eventually(() => heard.some(({ error }) => error !== undefined))
-    const { balancer, hostname, urls } = heard.find(({ error }) => error !== undefined) as ResolveMessage
+    await eventually(() => published.some(({ error }) => error !== undefined))
+    const { balancer, hostname, urls } = published.find(({ error }) => error !== undefined) as ResolveMessage
     assert.equal(balancer, gateway.proxy.balancers.get('x'))
     assert.deepEqual([hostname, urls], ['chat.test', [url]])
     ;(await open()).destroy()
     assert.deepEqual(look(), [url])
   }
-  heard.length = 0
+  published.length = 0
   set.names.zones.set('chat.test', { A: [ONE] })
-  await eventually(() => heard.some(({ error, urls }) => error === undefined && urls.length === 1))
+  await eventually(() => published.some(({ error, urls }) => error === undefined && urls.length === 1))
 })
 
-test('answers 503 where nothing stands behind a name, and finds it when something does', async t => {
+test('503s while a name has no backends, and finds them later', async t => {
   const set = await stage(t, [ONE])
   const { gateway, open } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
   await assert.rejects(openTunnel(gateway.port, '/'), /503 .*WST_ERR_NO_MEMBER/s)
@@ -165,7 +165,7 @@ test('answers 503 where nothing stands behind a name, and finds it when somethin
   await open()
 })
 
-test('makes sets of priorities and factors of weights, and follows them', async t => {
+test('derives sets from priorities and load factors from weights, and follows changes', async t => {
   const set = await stage(t, [ONE])
   const service = (name: string, priority: number, weight: number): object => ({
     name,
@@ -188,7 +188,7 @@ test('makes sets of priorities and factors of weights, and follows them', async 
   await eventually(() => assert.deepEqual(settings(), { 'a.test': [1, 7], 'b.test': [1, 1], 'c.test': [0, 1] }))
 })
 
-test('trusts a certificate for the name, not for the address', async t => {
+test('verifies the certificate for the name, not for the address', async t => {
   const set = await stage(t, [TWO], { tls: certificates.server })
   set.names.zones.set('localhost', { A: [TWO] })
   set.names.zones.set('other.test', { A: [TWO] })
@@ -201,7 +201,7 @@ test('trusts a certificate for the name, not for the address', async t => {
   await assert.rejects(openTunnel(bad.gateway.port, '/'), /502 .*WST_ERR_TLS/s)
 })
 
-test('gives members names of their own for sessions, the same in every process', async t => {
+test('derives a routeId for each member, the same in every process', async t => {
   const set = await stage(t, [ONE, TWO])
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
   const routes: string[][] = []
@@ -215,7 +215,7 @@ test('gives members names of their own for sessions, the same in every process',
   assert.equal(new Set(routes[0]).size, 2)
 })
 
-test('checks the health of members that have come', async t => {
+test('checks the health of discovered members', async t => {
   const set = await stage(t, [ONE])
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
   const balancer = { healthCheck: { method: 'TCP', interval: 100 } } as const
@@ -223,7 +223,7 @@ test('checks the health of members that have come', async t => {
   await eventually(() => assert.deepEqual(look(), [`ws://${ONE}:${set.port}/`, `ws://${TWO}:${set.port}/ C`]))
 })
 
-test('does not ask for one back whom an operator has removed, unless it goes and comes', async t => {
+test('does not add a member again that an operator has removed, until its record was gone', async t => {
   const set = await stage(t, [ONE, TWO])
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
   const { members, gateway, look } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`)
@@ -240,7 +240,7 @@ test('does not ask for one back whom an operator has removed, unless it goes and
   await eventually(() => assert.deepEqual(look(), [url(ONE), url(TWO)]))
 })
 
-test('asks no more when the proxy is closed, and lets nobody wait', async t => {
+test('ends lookups and waits when the proxy closes', async t => {
   const set = await stage(t, [ONE])
   set.names.zones.set('chat.test', { A: 'silence' })
   const { gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { resolve: { timeout: 60_000 } })

@@ -12,7 +12,7 @@ import { type NameServer, startNameServer } from '../../support/dns.ts'
 interface Stage {
   server: NameServer
   resolver: Resolver
-  ask: (options?: ResolveOptions) => Promise<string[]>
+  lookUp: (options?: ResolveOptions) => Promise<string[]>
 }
 
 async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage> {
@@ -24,7 +24,7 @@ async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage
     resolver.cancel()
     await server.close()
   })
-  const ask: Stage['ask'] = async options => {
+  const lookUp: Stage['lookUp'] = async options => {
     const all = { resolver, ...shared, ...options }
     const key = options?.resolver === undefined ? JSON.stringify(options) : String(lookups.size)
     const lookup = lookups.get(key) ?? new DnsLookup(readResolve('m', 'ws://name.test/', all))
@@ -34,52 +34,52 @@ async function stage(t: TestContext, shared: ResolveOptions = {}): Promise<Stage
       port === undefined ? address : `${address}:${port} ${priority} ${weight}`,
     )
   }
-  return { server, resolver, ask }
+  return { server, resolver, lookUp }
 }
 
 test('looks up addresses of both families, or of one', async t => {
-  const { server, ask } = await stage(t)
+  const { server, lookUp } = await stage(t)
   server.zones.set('name.test', { A: ['10.0.0.2', '10.0.0.1'], AAAA: ['2001:db8::2', '2001:db8::1'] })
-  assert.deepEqual(await ask(), ['10.0.0.1', '10.0.0.2', '2001:db8::1', '2001:db8::2'])
+  assert.deepEqual(await lookUp(), ['10.0.0.1', '10.0.0.2', '2001:db8::1', '2001:db8::2'])
   assert.deepEqual(server.asked.splice(0).toSorted(), ['A name.test', 'AAAA name.test'])
-  assert.deepEqual(await ask({ type: 'A' }), ['10.0.0.1', '10.0.0.2'])
-  assert.deepEqual(await ask({ type: 'AAAA' }), ['2001:db8::1', '2001:db8::2'])
+  assert.deepEqual(await lookUp({ type: 'A' }), ['10.0.0.1', '10.0.0.2'])
+  assert.deepEqual(await lookUp({ type: 'AAAA' }), ['2001:db8::1', '2001:db8::2'])
   assert.deepEqual(server.asked, ['A name.test', 'AAAA name.test'])
 })
 
 test('looks up services, with port, priority and weight', async t => {
-  const { server, ask } = await stage(t, { type: 'SRV' })
+  const { server, lookUp } = await stage(t, { type: 'SRV' })
   server.zones.set('name.test', {
     SRV: [
       { name: 'Pod-1.Test', port: 9001, priority: 10, weight: 5 },
       { name: 'pod-2.test', port: 9002, priority: 20 },
     ],
   })
-  const found = await ask()
+  const found = await lookUp()
   assert.deepEqual(found.toSorted(), ['pod-1.test:9001 10 5', 'pod-2.test:9002 20 0'])
   server.zones.set('name.test', { SRV: [{ name: '', port: 0 }] })
-  await assert.rejects(ask(), /name\.test has no backends/)
+  await assert.rejects(lookUp(), /name\.test has no backends/)
 })
 
 test('keeps the addresses of a family while their lookup fails', async t => {
-  const { server, ask } = await stage(t)
+  const { server, lookUp } = await stage(t)
   server.zones.set('name.test', { A: ['10.0.0.1'], AAAA: ['2001:db8::1'] })
-  assert.deepEqual(await ask(), ['10.0.0.1', '2001:db8::1'])
+  assert.deepEqual(await lookUp(), ['10.0.0.1', '2001:db8::1'])
   server.zones.set('name.test', { A: ['10.0.0.2'], AAAA: 'SERVFAIL' })
-  assert.deepEqual(await ask(), ['10.0.0.2', '2001:db8::1'])
+  assert.deepEqual(await lookUp(), ['10.0.0.2', '2001:db8::1'])
   server.zones.set('name.test', { A: ['10.0.0.2'] })
-  assert.deepEqual(await ask(), ['10.0.0.2'])
+  assert.deepEqual(await lookUp(), ['10.0.0.2'])
 })
 
 test('says why a lookup failed', async t => {
-  const { server, ask } = await stage(t, { timeout: 300 })
-  await assert.rejects(ask(), { code: 'ENOTFOUND' })
+  const { server, lookUp } = await stage(t, { timeout: 300 })
+  await assert.rejects(lookUp(), { code: 'ENOTFOUND' })
   server.zones.set('name.test', {})
-  await assert.rejects(ask(), { code: 'ENODATA' })
+  await assert.rejects(lookUp(), { code: 'ENODATA' })
   server.zones.set('name.test', { A: 'SERVFAIL' })
-  await assert.rejects(ask(), { code: 'ESERVFAIL' })
+  await assert.rejects(lookUp(), { code: 'ESERVFAIL' })
   server.zones.set('name.test', { A: 'silence', AAAA: 'silence' })
-  await assert.rejects(ask(), /^Error: no result for name\.test in 300 ms$/)
+  await assert.rejects(lookUp(), /^Error: no result for name\.test in 300 ms$/)
 })
 
 const functions: [what: string, resolver: unknown, expected: string[] | RegExp][] = [
@@ -95,16 +95,16 @@ const functions: [what: string, resolver: unknown, expected: string[] | RegExp][
 ]
 
 test('calls a function, and accepts only addresses', async t => {
-  const { ask } = await stage(t)
+  const { lookUp } = await stage(t)
   for (const [what, resolver, expected] of functions) {
-    const result = ask({ resolver: resolver as NameResolver, timeout: 100 })
+    const result = lookUp({ resolver: resolver as NameResolver, timeout: 100 })
     if (Array.isArray(expected)) assert.deepEqual(await result, expected, what)
     else await assert.rejects(result, error => expected.test(String(error)), what)
   }
 })
 
 test('refuses a service without a valid host and port', async t => {
-  const { ask } = await stage(t, { type: 'SRV' })
+  const { lookUp } = await stage(t, { type: 'SRV' })
   const wrongs = [
     { address: 'pod.test' },
     { address: 'pod.test', port: 0 },
@@ -113,11 +113,11 @@ test('refuses a service without a valid host and port', async t => {
     { address: 'pod test', port: 80 },
     { address: '', port: 80 },
   ]
-  for (const backend of wrongs) await assert.rejects(ask({ resolver: async () => [backend] }), /is not a backend/)
+  for (const backend of wrongs) await assert.rejects(lookUp({ resolver: async () => [backend] }), /is not a backend/)
 })
 
 test('ignores all backends after the first 256', async t => {
-  const { ask } = await stage(t)
+  const { lookUp } = await stage(t)
   const many = Array.from({ length: 300 }, (_, i) => ({ address: `10.0.${i >> 8}.${i & 255}` }))
-  assert.equal((await ask({ resolver: async () => many })).length, 256)
+  assert.equal((await lookUp({ resolver: async () => many })).length, 256)
 })

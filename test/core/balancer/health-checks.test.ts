@@ -33,7 +33,7 @@ async function gatewayTo(
   return { gateway, members: gateway.proxy.balancers.get('x')?.members as readonly BalancerMember[] }
 }
 
-/** Whether the member is well is what `well` says at the moment. */
+/** Responds with 200 or 503, depending on `well` at that moment. */
 const wellOrNot =
   (state: { well: boolean }): Script =>
   async connection => {
@@ -42,7 +42,7 @@ const wellOrNot =
     if (request.header('upgrade') === undefined) connection.end(`HTTP/1.1 ${statusCode}\r\nContent-Length: 0\r\n\r\n`)
   }
 
-test('takes a member out that fails its check, and brings it back when it passes', async t => {
+test('takes a member out when its check fails, and makes it usable when it passes', async t => {
   const state = { well: false }
   const sick = await startBackend(t, wellOrNot(state))
   const other = await startBackend(t, echo())
@@ -62,7 +62,7 @@ test('takes a member out that fails its check, and brings it back when it passes
   assert.ok(sick.seen.every(({ startLine }) => startLine === 'GET /base/up HTTP/1.0'))
 })
 
-test('brings a member back that a request has put in error, long before its retry', async t => {
+test('clears the error of a member when its check passes, before its retry time', async t => {
   const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
@@ -71,7 +71,7 @@ test('brings a member back that a request has put in error, long before its retr
   await eventually(() => member.status === '')
 })
 
-test('counts passes and failures as httpd does', async t => {
+test('counts passed and failed checks as httpd does', async t => {
   const backend = await startBackend(t, answer())
   const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
@@ -80,7 +80,7 @@ test('counts passes and failures as httpd does', async t => {
     member.recordCheck({ ok: sign === '+', detail: '', duration: 1 })
     return member.status || '.'
   })
-  // A pass does not take back the failure before it, nor a failure a pass.
+  // A passed check does not reset the failed ones before it, nor the other way round.
   assert.equal(states.join(''), '..CC...' + 'CCC.')
   member.fail()
   member.recordCheck({ ok: false, detail: '', duration: 1 })
@@ -89,7 +89,7 @@ test('counts passes and failures as httpd does', async t => {
   assert.equal(member.status, '')
 })
 
-test('says when the last check was, how long it took, and since when all went alike', async t => {
+test('reports when the last check ended, how long it took, and since when all had this result', async t => {
   const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
@@ -107,32 +107,32 @@ test('says when the last check was, how long it took, and since when all went al
   assert.equal(later.since, first.since)
 })
 
-test('publishes every check, and the change of state that it makes', async t => {
-  const heard: string[] = []
-  const hear = (message: unknown): void => {
+test('publishes every check, and the change of state that it causes', async t => {
+  const results: string[] = []
+  const healthListener = (message: unknown): void => {
     const { member, health } = message as HealthMessage
-    if (member === sick) heard.push(`${health.ok} ${health.detail}`)
+    if (member === sick) results.push(`${health.ok} ${health.detail}`)
   }
   const changes: string[] = []
-  const hearChange = (message: unknown): void => {
+  const memberListener = (message: unknown): void => {
     const { member, after } = message as { member: BalancerMember; after: string }
     if (member === sick) changes.push(after)
   }
-  subscribe('ws-tunnel:health', hear)
-  subscribe('ws-tunnel:member', hearChange)
+  subscribe('ws-tunnel:health', healthListener)
+  subscribe('ws-tunnel:member', memberListener)
   t.after(() => {
-    unsubscribe('ws-tunnel:health', hear)
-    unsubscribe('ws-tunnel:member', hearChange)
+    unsubscribe('ws-tunnel:health', healthListener)
+    unsubscribe('ws-tunnel:member', memberListener)
   })
   const backend = await startBackend(t, answer({ statusCode: 500 }))
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [sick] = members as [BalancerMember]
-  await eventually(() => heard.length >= 2)
-  assert.deepEqual(heard.slice(0, 2), ['false status 500', 'false status 500'])
+  await eventually(() => results.length >= 2)
+  assert.deepEqual(results.slice(0, 2), ['false status 500', 'false status 500'])
   assert.deepEqual(changes, ['C'])
 })
 
-test('checks no stopped member, and a disabled one all the same', async t => {
+test('checks disabled members, but not stopped ones', async t => {
   const stopped = await startBackend(t, answer())
   const disabled = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [], {
@@ -149,7 +149,7 @@ test('checks no stopped member, and a disabled one all the same', async t => {
   await stopped.request()
 })
 
-test('begins with members that are added, and ends with those that are removed', async t => {
+test('starts to check an added member, and stops to check a removed one', async t => {
   const backend = await startBackend(t, silent())
   const { gateway } = await gatewayTo(t, [], { healthCheck: { ...QUICK, timeout: 60_000 } })
   const balancer = gateway.proxy.balancers.get('x')
@@ -162,7 +162,7 @@ test('begins with members that are added, and ends with those that are removed',
   assert.equal(unchecked.status, '')
 })
 
-test('ends every check when the proxy closes, and begins none', async t => {
+test('ends every check when the proxy closes, and starts no other', async t => {
   const waiting = await startBackend(t, silent())
   const well = await startBackend(t, answer())
   const { gateway, members } = await gatewayTo(t, [`ws://${waiting.address}`, `ws://${well.address}`], {
@@ -180,27 +180,27 @@ test('ends every check when the proxy closes, and begins none', async t => {
   assert.deepEqual([members[0]?.health, added?.health], [undefined, undefined])
 })
 
-/** All names are this machine's. */
-const here =
-  (heard: () => void): WsTunnelOptions['lookup'] =>
+/** A lookup that finds 127.0.0.1 for every name. */
+const localLookup =
+  (onLookup: () => void): WsTunnelOptions['lookup'] =>
   (_host, options, done) => {
-    heard()
+    onLookup()
     if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }])
     else done(null, '127.0.0.1', 4)
   }
 
-test('asks a member once at a time, and not more than 16 of them', async t => {
-  let underWay = 0
+test('runs one check per member, and at most 16 at a time', async t => {
+  let inProgress = 0
   let most = 0
   const begin = (): void => {
-    most = Math.max(most, ++underWay)
+    most = Math.max(most, ++inProgress)
   }
   const end = (): void => {
-    underWay--
+    inProgress--
   }
   subscribe('ws-tunnel:health', end)
   t.after(() => unsubscribe('ws-tunnel:health', end))
-  // The first check of each comes within a second.
+  // The first check of each member starts within a second.
   const allDue = new Promise(resolve => setTimeout(resolve, 1_200))
   const backend = await startBackend(t, async connection => {
     await connection.request()
@@ -209,7 +209,7 @@ test('asks a member once at a time, and not more than 16 of them', async t => {
   })
   const urls = Array.from({ length: 40 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
   const healthCheck = { method: 'GET', interval: 30_000 } as const
-  const { members } = await gatewayTo(t, urls, { healthCheck }, { lookup: here(begin) })
+  const { members } = await gatewayTo(t, urls, { healthCheck }, { lookup: localLookup(begin) })
   await eventually(() => members.every(({ health }) => health !== undefined), 10_000)
   assert.deepEqual(
     members.map(({ health }) => health?.ok),
@@ -219,7 +219,7 @@ test('asks a member once at a time, and not more than 16 of them', async t => {
   assert.equal(new Set(backend.seen.map(({ path }) => path)).size, backend.seen.length)
 })
 
-test('connects as the first route to the balancer does, by TLS too', async t => {
+test('connects with the settings of the first route to the balancer, TLS included', async t => {
   const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   const { members } = await gatewayTo(t, [url], { healthCheck: QUICK }, {
@@ -240,7 +240,7 @@ test('connects as the first route to the balancer does, by TLS too', async t => 
   await eventually(() => /WST_ERR_TLS/.test(blind.members[0]?.health?.detail ?? ''))
 })
 
-test('lets a tunnel be whose member fails its checks, and refuses new ones', async t => {
+test('keeps the tunnels of a member whose checks fail, and opens no new ones', async t => {
   let well = true
   const backend = await startBackend(t, async (connection, self) => {
     const request = await connection.request()
@@ -258,11 +258,11 @@ test('lets a tunnel be whose member fails its checks, and refuses new ones', asy
   await assert.rejects(openTunnel(gateway.port, '/'), /503/)
 })
 
-test('spreads the checks that are due at once after the process was stopped for a while', async t => {
+test('spreads the checks that are due at once after the process was suspended', async t => {
   const backend = await startBackend(t, answer())
   const interval = 200
   let begun = 0
-  const lookup = here(() => {
+  const lookup = localLookup(() => {
     begun++
   })
   const urls = Array.from({ length: 20 }, (_, i) => `ws://name.test:${backend.port}/${i}`)
@@ -270,8 +270,8 @@ test('spreads the checks that are due at once after the process was stopped for 
   await eventually(() => members.every(({ health }) => health !== undefined))
   const before = begun
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * interval)
-  // The timers that are overdue come before this one.
+  // The overdue timers fire before this one.
   await new Promise(resolve => setTimeout(resolve, 1))
-  assert.ok(begun - before < 10, `${begun - before} of 20 began at once`)
+  assert.ok(begun - before < 10, `${begun - before} of 20 started at once`)
   await eventually(() => begun - before >= 20)
 })

@@ -10,16 +10,16 @@ import { closedPort, eventually, socketPath } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
 
-function order(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
+function probeOf(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
   const { origin } = parseTarget(url, { groups: false, params: [] })
   const all = { timeout: 2_000, interval: 30_000, passes: 1, fails: 1, uri: '', expect: undefined, ...check }
   const worker = new Worker(origin, { tls: {}, lookup: undefined, keepAlive: 0, ...settings })
   return { worker, check: all, path, connectTimeout: 1_000 }
 }
 
-const ask = (asked: Probe, signal = new AbortController().signal): Promise<string> => probe(asked, signal)
+const run = (job: Probe, signal = new AbortController().signal): Promise<string> => probe(job, signal)
 
-/** Every connection has had its FIN or RST. */
+/** Resolves when every connection has ended. */
 const left = (backend: Backend): Promise<unknown> =>
   eventually(
     () => backend.connections.length > 0 && backend.connections.every(({ ended, socket }) => ended || socket.destroyed),
@@ -35,9 +35,9 @@ const methods: [method: HealthCheckOptions['method'], requestLine: string][] = [
 ]
 
 for (const [method, requestLine] of methods) {
-  test(`asks "${requestLine}" for ${method}, and leaves no connection`, async t => {
+  test(`sends "${requestLine}" for ${method}, and keeps no connection`, async t => {
     const backend = await startBackend(t, answer())
-    assert.equal(await ask(order(`ws://${backend.address}/`, { method }, {}, '/up?x=1')), 'status 200')
+    assert.equal(await run(probeOf(`ws://${backend.address}/`, { method }, {}, '/up?x=1')), 'status 200')
     const [request] = backend.seen
     assert.equal(request?.startLine, requestLine)
     assert.equal(request?.header('host'), backend.address)
@@ -45,21 +45,21 @@ for (const [method, requestLine] of methods) {
   })
 }
 
-test('connects and no more for TCP, to what is TLS too', async t => {
+test('only connects for TCP, also to a TLS server', async t => {
   const backend = await startBackend(t, () => {})
-  assert.equal(await ask(order(`wss://${backend.address}/`, { method: 'TCP' })), 'connected')
+  assert.equal(await run(probeOf(`wss://${backend.address}/`, { method: 'TCP' })), 'connected')
   await left(backend)
-  const refused = order(`ws://127.0.0.1:${await closedPort()}/`, { method: 'TCP' })
-  await assert.rejects(ask(refused), { code: 'WST_ERR_CONNECT', message: /ECONNREFUSED/ })
+  const refused = probeOf(`ws://127.0.0.1:${await closedPort()}/`, { method: 'TCP' })
+  await assert.rejects(run(refused), { code: 'WST_ERR_CONNECT', message: /ECONNREFUSED/ })
 })
 
-test('takes a status from 200 to 399 for a good one', async t => {
+test('passes with a status from 200 to 399', async t => {
   let statusCode = 200
   const backend = await startBackend(t, (connection, self) => answer({ statusCode })(connection, self))
   const outcome = (code: number): Promise<string> => {
     statusCode = code
-    return ask(order(`http://${backend.address}/`, { method: 'GET' })).then(
-      said => `good: ${said}`,
+    return run(probeOf(`http://${backend.address}/`, { method: 'GET' })).then(
+      text => `good: ${text}`,
       (error: Error) => `bad: ${error.message}`,
     )
   }
@@ -71,7 +71,7 @@ test('takes a status from 200 to 399 for a good one', async t => {
 
 test('calls `expect` with status, fields and the first 64 KiB of the body', async t => {
   const backend = await startBackend(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
-  const answers: HealthAnswer[] = []
+  const responses: HealthAnswer[] = []
   const verdicts: [verdict: () => unknown, outcome: RegExp][] = [
     [() => true, /^status 503, as expected$/],
     [() => false, /^status 503, not as expected$/],
@@ -79,16 +79,16 @@ test('calls `expect` with status, fields and the first 64 KiB of the body', asyn
     [() => JSON.parse('{'), /^expect threw SyntaxError/],
   ]
   for (const [verdict, outcome] of verdicts) {
-    const expect = (answer: HealthAnswer): boolean => {
-      answers.push(answer)
+    const expect = (response: HealthAnswer): boolean => {
+      responses.push(response)
       return verdict() as boolean
     }
-    const said = ask(order(`ws://${backend.address}/`, { method: 'GET', expect }))
-    assert.match(await said.catch((error: Error) => error.message), outcome)
+    const result = run(probeOf(`ws://${backend.address}/`, { method: 'GET', expect }))
+    assert.match(await result.catch((error: Error) => error.message), outcome)
   }
-  assert.equal(answers[0]?.statusCode, 503)
-  assert.equal(answers[0]?.headers['x-load'], '7')
-  assert.equal(answers[0]?.body, 'é'.repeat(32_768))
+  assert.equal(responses[0]?.statusCode, 503)
+  assert.equal(responses[0]?.headers['x-load'], '7')
+  assert.equal(responses[0]?.body, 'é'.repeat(32_768))
   await left(backend)
 })
 
@@ -99,7 +99,7 @@ test('opens a WebSocket, sends a Close frame and closes the connection', async t
     frames.push(await connection.readExact(8))
     connection.end(Buffer.from([0x88, 0x02, 0x03, 0xe8]))
   })
-  assert.equal(await ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET' }, {}, '/ws')), 'WebSocket opened')
+  assert.equal(await run(probeOf(`ws://${backend.address}/`, { method: 'WEBSOCKET' }, {}, '/ws')), 'WebSocket opened')
   const [request] = backend.seen
   assert.equal(request?.startLine, 'GET /ws HTTP/1.1')
   assert.equal(request?.header('sec-websocket-version'), '13')
@@ -124,14 +124,17 @@ function wrongAccept(): string {
 for (const [what, script, message] of wrongSwitches) {
   test(`fails if the response to a WebSocket handshake is ${what}`, async t => {
     const backend = await startBackend(t, script)
-    await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 300 })), { message })
+    await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 300 })), { message })
     await left(backend)
   })
 }
 
 test('waits only a short time for the Close frame of the backend', async t => {
   const backend = await startBackend(t, record())
-  assert.equal(await ask(order(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 200 })), 'WebSocket opened')
+  assert.equal(
+    await run(probeOf(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 200 })),
+    'WebSocket opened',
+  )
   await left(backend)
 })
 
@@ -144,7 +147,7 @@ const endless: [what: string, script: Script][] = [
 for (const [what, script] of endless) {
   test(`fails after the timeout if a backend ${what}`, async t => {
     const backend = await startBackend(t, script)
-    const result = ask(order(`ws://${backend.address}/`, { method: 'GET', timeout: 200 }))
+    const result = run(probeOf(`ws://${backend.address}/`, { method: 'GET', timeout: 200 }))
     await assert.rejects(result, { message: 'not finished after 200 ms' })
     await left(backend)
   })
@@ -159,29 +162,29 @@ const broken: [what: string, script: Script, code: string][] = [
 for (const [what, script, code] of broken) {
   test(`fails if the response is ${what}`, async t => {
     const backend = await startBackend(t, script)
-    await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'GET' })), { code })
+    await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'GET' })), { code })
   })
 }
 
 test('fails if the backend switches protocols without a request to do so', async t => {
   const backend = await startBackend(t, raw(wrongAccept(), 'keep'))
-  await assert.rejects(ask(order(`ws://${backend.address}/`, { method: 'GET' })), /status 101/)
+  await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'GET' })), /status 101/)
   await left(backend)
 })
 
 test('uses TLS for wss and https, with the trust settings of tunnels', async t => {
   const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
-  assert.equal(await ask(order(url, { method: 'GET' }, { tls: { ca: certificates.ca } })), 'status 200')
-  await assert.rejects(ask(order(url, { method: 'GET' })), { code: 'WST_ERR_TLS' })
+  assert.equal(await run(probeOf(url, { method: 'GET' }, { tls: { ca: certificates.ca } })), 'status 200')
+  await assert.rejects(run(probeOf(url, { method: 'GET' })), { code: 'WST_ERR_TLS' })
 })
 
 test('connects to a unix socket', async t => {
   const { path, remove } = await socketPath()
   t.after(remove)
   await startBackend(t, answer(), { path })
-  assert.equal(await ask(order(`unix:${path}|ws://name/`, { method: 'HEAD' })), 'status 200')
-  assert.equal(await ask(order(`unix:${path}|ws://name/`, { method: 'TCP' })), 'connected')
+  assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'HEAD' })), 'status 200')
+  assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'TCP' })), 'connected')
 })
 
 test('looks up host names as tunnels do', async t => {
@@ -189,10 +192,10 @@ test('looks up host names as tunnels do', async t => {
   const lookup: ConnectSettings['lookup'] = (_host, options, done) =>
     options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
   for (const method of ['TCP', 'GET'] as const)
-    assert.match(await ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup })), /connected|status 200/)
+    assert.match(await run(probeOf(`ws://some.test:${backend.port}/`, { method }, { lookup })), /connected|status 200/)
   const nothing: ConnectSettings['lookup'] = (_host, _options, done) => done(null, [])
   for (const method of ['TCP', 'GET'] as const)
-    await assert.rejects(ask(order(`ws://some.test:${backend.port}/`, { method }, { lookup: nothing })), {
+    await assert.rejects(run(probeOf(`ws://some.test:${backend.port}/`, { method }, { lookup: nothing })), {
       code: 'WST_ERR_DNS',
     })
 })
@@ -201,7 +204,7 @@ test('ends at once when the signal is aborted, with its connection', async t => 
   const backend = await startBackend(t, silent())
   for (const method of ['GET', 'WEBSOCKET'] as const) {
     const stop = new AbortController()
-    const result = ask(order(`ws://${backend.address}/`, { method }), stop.signal)
+    const result = run(probeOf(`ws://${backend.address}/`, { method }), stop.signal)
     await once(backend.server, 'connection')
     stop.abort()
     await assert.rejects(result)

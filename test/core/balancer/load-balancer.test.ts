@@ -4,10 +4,12 @@ import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import type { BalancerMember } from '../../../packages/core/src/balancer/balancer-member.ts'
 import { type Excluded, LoadBalancer } from '../../../packages/core/src/balancer/load-balancer.ts'
+import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import type {
   BalancerOptions,
   BalancerSettings,
   MemberOptions,
+  MemberState,
   SessionCookieOptions,
 } from '../../../packages/core/src/options/balancer-options.ts'
 import type { MemberMessage } from '../../../packages/core/src/options/events.ts'
@@ -414,6 +416,64 @@ test('reads and shows letters as Apache does', () => {
   assert.equal(a.status, 'SH')
   a.status = '-S+N'
   assert.equal(a.status, 'HN')
+})
+
+const states: [status: string, state: MemberState][] = [
+  ['', 'usable'],
+  ['I', 'usable'],
+  ['R', 'spare'],
+  ['HR', 'standby'],
+  ['NH', 'draining'],
+  ['CN', 'failing'],
+  ['EC', 'error'],
+  ['DE', 'disabled'],
+  ['SDECNHR', 'stopped'],
+]
+
+test('has a state in one word, the most severe of its letters', () => {
+  for (const [status, state] of states) assert.equal(balancerOf([{ status }]).members[0]?.state, state, status)
+  const [member] = balancerOf([{}]).members as [BalancerMember]
+  member.fail()
+  assert.equal(member.state, 'error')
+  member.recover(true)
+  member.recordCheck({ ok: false, detail: '', duration: 1 })
+  assert.deepEqual([member.state, member.usable, member.available], ['failing', false, false])
+})
+
+test('drains, disables and enables a member, and makes it a standby', () => {
+  const balancer = balancerOf([{}, {}], COOKIE)
+  const [a] = balancer.members as [BalancerMember, BalancerMember]
+  a.drain()
+  assert.deepEqual([a.state, a.usable, a.available], ['draining', true, false])
+  assert.equal(`${sequence(balancer, 2)} ${select(balancer, '/?sid=z.a')}`, 'b b a')
+  a.disable()
+  assert.deepEqual([a.state, a.usable, a.available], ['disabled', false, false])
+  assert.equal(`${sequence(balancer, 2)} ${select(balancer, '/?sid=z.a')}`, 'b b b')
+  a.drain()
+  assert.equal(a.status, 'N')
+  a.standby()
+  assert.equal(`${a.state} ${sequence(balancer, 2)}`, 'standby b b')
+  a.enable()
+  assert.equal(`${a.state} ${[...sequence(balancer, 2)].toSorted().join('').trim()}`, 'usable ab')
+  a.status = '+S+E+C'
+  a.enable()
+  assert.equal(a.status, 'EC', 'an error and failed checks stay')
+})
+
+test('ends a wait for a member when the signal of the request is aborted, and when it closes', async () => {
+  const balancer = balancerOf([{ status: 'D' }], { timeout: 60_000 })
+  const wait = async (signal: AbortSignal): Promise<unknown> =>
+    balancer.select(requestOf([]), '/', { excluded: new Map(), signal })
+  const client = new AbortController()
+  const gone = new WsTunnelError('WST_ERR_CLIENT_GONE')
+  const waiting = wait(client.signal)
+  client.abort(gone)
+  await assert.rejects(waiting, gone)
+  await assert.rejects(wait(client.signal), gone)
+  const other = wait(signal)
+  balancer.close()
+  await assert.rejects(other, { code: 'WST_ERR_CLOSING' })
+  await assert.rejects(wait(signal), { code: 'WST_ERR_CLOSING' })
 })
 
 test('adds and removes members at run time', () => {

@@ -13,33 +13,33 @@ const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptio
   balancers: { b: { members, ...more } },
 })
 
-const nobody: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+const disabled: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
 const waitingFor = (gateway: CoreGateway): number => gateway.proxy.routes[0]?.open ?? 0
 
-test('lets upgrades wait for a place, and gives it to the first that is still there', async t => {
+test('makes upgrades wait for a slot, and gives it to the first whose client is still there', async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
   const holder = await connectTunnel(t, gateway)
-  const impatient = await sendRequest(t, gateway, upgradeRequest('/'))
+  const leaving = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
-  const patient = await sendRequest(t, gateway, upgradeRequest('/'))
+  const staying = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 3)
-  impatient.destroy()
+  leaving.destroy()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   assert.equal(backend.seen.length, 1)
   holder.destroy()
-  assert.equal((await patient.answer()).statusCode, 101)
-  patient.send('mine')
-  assert.equal((await patient.readExact(4)).toString(), 'mine')
+  assert.equal((await staying.answer()).statusCode, 101)
+  staying.send('mine')
+  assert.equal((await staying.readExact(4)).toString(), 'mine')
   assert.equal(backend.seen.length, 2)
 })
 
-test('503s an upgrade that got no place in time', async t => {
+test('503s an upgrade that gets no slot in time', async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
@@ -50,7 +50,7 @@ test('503s an upgrade that got no place in time', async t => {
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_TUNNEL_LIMIT')
 })
 
-test('waits at the member that was elected, then asks the next one', async t => {
+test('waits for a slot of the selected member, then tries the next one', async t => {
   const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const gateway = await startGateway(
     t,
@@ -66,7 +66,7 @@ test('waits at the member that was elected, then asks the next one', async t => 
   assert.deepEqual([a.busy, a.status, b.busy, second.seen.length], [1, '', 1, 1])
 })
 
-test('asks a member again that had no place before, when a balancer waits', async t => {
+test('retries a member that was full, if the balancer waits', async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(
     t,
@@ -79,34 +79,34 @@ test('asks a member again that had no place before, when a balancer waits', asyn
   assert.equal((await waiting.answer()).statusCode, 101)
 })
 
-test('lets nobody wait on when it closes: neither upgrades nor plain requests, for a place or a member', async t => {
+test('ends all waits for a slot or a member when it closes, of upgrades and plain requests', async t => {
   const backend = await startBackend(t, echo())
   const full = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
   await connectTunnel(t, full)
-  const placeless = await sendRequest(t, full, upgradeRequest('/'))
+  const slotless = await sendRequest(t, full, upgradeRequest('/'))
   await eventually(() => waitingFor(full) === 2)
-  const empty = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
+  const empty = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
   const upgrade = await sendRequest(t, empty, upgradeRequest('/'))
   const plain = await sendRequest(t, empty, plainRequest('/'))
   await eventually(() => empty.proxy.routes[0]?.hits === 2)
   await Promise.all([full.proxy.close({ drainTimeout: 0 }), empty.proxy.close({ drainTimeout: 0 })])
-  for (const client of [placeless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
+  for (const client of [slotless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
   for (const { errors } of [full, empty])
     assert.ok(errors.every(error => (error as { code: string }).code === 'WST_ERR_CLOSING'))
 })
 
-test('lets no upgrade wait on when it closes, or its client leaves, after a member has failed', async t => {
+test('ends the wait of an upgrade after a failed member when it closes, or when the client leaves', async t => {
   const gateway = await startGateway(
     t,
-    balanced([{ url: `ws://127.0.0.1:1/` }, ...nobody], { timeout: 60_000, forceRecovery: false }),
+    balanced([{ url: `ws://127.0.0.1:1/` }, ...disabled], { timeout: 60_000, forceRecovery: false }),
   )
   const [dead] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
-  const leaver = await sendRequest(t, gateway, upgradeRequest('/'))
+  const leaving = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 1)
-  leaver.end()
+  leaving.end()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   dead?.recover(true)
@@ -117,8 +117,8 @@ test('lets no upgrade wait on when it closes, or its client leaves, after a memb
   assert.equal((gateway.errors[1] as { code: string }).code, 'WST_ERR_CLOSING')
 })
 
-test('ends the wait of a plain request whose client has left', async t => {
-  const gateway = await startGateway(t, balanced(nobody, { timeout: 60_000 }))
+test('ends the wait of a plain request when its client leaves', async t => {
+  const gateway = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
   const client = await sendRequest(t, gateway, plainRequest('/'))
   await eventually(() => gateway.proxy.routes[0]?.hits === 1)
   client.destroy()
@@ -126,7 +126,7 @@ test('ends the wait of a plain request whose client has left', async t => {
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
 })
 
-test('counts a member as busy until its refusal of an upgrade is delivered', async t => {
+test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {
   const whole = Promise.withResolvers<void>()
   const backend = await startBackend(t, async connection => {
     await connection.request()
@@ -143,7 +143,7 @@ test('counts a member as busy until its refusal of an upgrade is delivered', asy
   await eventually(() => member?.busy === 0)
 })
 
-test('sets the cookie of a session on the 101 and on plain answers, and is led by it', async t => {
+test('sets the session cookie on the 101 and on plain responses, and follows it', async t => {
   const [first, second] = [await startBackend(t, echo()), await startBackend(t, answer({ body: 'plain' }))]
   const gateway = await startGateway(
     t,

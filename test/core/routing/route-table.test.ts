@@ -322,7 +322,7 @@ const badFunctions: [what: string, target: () => unknown, message: RegExp][] = [
   ['rejects with nothing', () => Promise.reject(), /undefined/],
   ['gives nothing', () => undefined, /undefined/],
   ['gives a URL object', () => new URL('ws://h/'), /object/],
-  ['gives what is no target', () => 'h:80', /URL given by the target function/],
+  ['gives what is no target', () => 'h:80', /URL that the target function returned/],
   ['gives user and password', () => 'ws://u:p@h/', /target function/],
 ]
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { addAbortSignal } from 'node:stream'
 import { backendError } from '../backend/backend-error.ts'
 import { type BackendResponse, nodeRoundTrip } from '../backend/node-round-trip.ts'
 import type { Limits } from '../backend/request-limits.ts'
@@ -85,7 +86,7 @@ async function checkResponse(
   }
   const { response } = result
   const { statusCode = 0, headers } = response
-  const body = verb === 'GET' ? await bodyOf(response) : ''
+  const body = verb === 'GET' ? await bodyOf(response, signal) : ''
   response.destroy()
   if (expect === undefined) {
     if (statusCode < 200 || statusCode > 399) throw new BadResponse(`status ${statusCode}`)
@@ -103,10 +104,11 @@ async function checkResponse(
   return `status ${statusCode}, as expected`
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+/** The beginning of the body. The signal of a round trip ends with the head of the response, so that the body needs its own. */
+async function bodyOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of response) {
+  for await (const chunk of addAbortSignal(signal, response)) {
     chunks.push(chunk as Buffer)
     length += (chunk as Buffer).length
     if (length >= MAX_BODY) break

@@ -37,7 +37,7 @@ export class PendingUpgrade {
     this.#onGone = onGone
     this.#unwire = unwire
     this.#paused = new PausedProbe(socket)
-    // Without this the stream answers the client's FIN with its own.
+    // Otherwise the stream would send its own FIN when it receives the client's.
     socket.allowHalfOpen = true
     res.shouldKeepAlive = false
     if (socket.destroyed || socket.readableEnded) onGone()

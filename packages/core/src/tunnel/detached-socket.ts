@@ -9,25 +9,27 @@ interface Undocumented {
   _server?: (Server & { _connections?: unknown; _emitCloseIfDrained?: () => void }) | null
 }
 
+/** A server at which a detached socket counts as a connection. */
+export type CountingServer = NonNullable<Undocumented['_server']>
+
 /**
- * Has the client's connection count at its server, for `close`, `getConnections` and `maxConnections`.
+ * Has the client's connection count at its server, for `close`, `getConnections` and `maxConnections`, until
+ * {@link endConnectionCount} is called.
  *
- * @returns the function that ends that. The connection is not counted where this Node does not have the count.
+ * @returns the server; `undefined` where this Node does not have the count.
  */
-export function keepConnectionCount(client: Socket): () => void {
+export function keepConnectionCount(client: Socket): CountingServer | undefined {
   const socket = client as unknown as Undocumented
   const { _server: server } = socket
-  if (!server || typeof server._connections !== 'number') return () => {}
+  if (!server || typeof server._connections !== 'number') return undefined
   socket._server = null
-  return discount(server)
+  return server
 }
 
-/** Outside of the function above, so that the closure does not retain the socket. */
-function discount(server: NonNullable<Undocumented['_server']>): () => void {
-  return () => {
-    ;(server._connections as number)--
-    server._emitCloseIfDrained?.()
-  }
+/** Does what Node does at its server when a socket closes. */
+export function endConnectionCount(server: CountingServer): void {
+  ;(server._connections as number)--
+  server._emitCloseIfDrained?.()
 }
 
 const COUNTS = Symbol('ws-tunnel.counts')

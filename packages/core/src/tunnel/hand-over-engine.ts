@@ -9,7 +9,7 @@ const MAX_RETRY_DELAY = 10_000
 
 /**
  * Moves the bytes in JavaScript, and hands the tunnel over to a thread as soon as `asyncDelay` has passed and no byte
- * waits in between. Gives that up at the first FIN, and when the tunnel ends.
+ * waits to be written. After the first FIN the tunnel stays in JavaScript.
  */
 export class HandOverEngine implements Engine, EngineListener {
   readonly #limits: EngineLimits
@@ -79,7 +79,7 @@ export class HandOverEngine implements Engine, EngineListener {
     this.#timer = setTimeout(() => this.#handOver(), delay)
   }
 
-  /** Stays with the engine of now. */
+  /** Cancels the hand-over: the current engine stays. */
   #stay(): void {
     clearTimeout(this.#timer)
     this.#ends = undefined

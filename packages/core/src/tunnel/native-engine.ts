@@ -1,5 +1,11 @@
 import type { Socket } from 'node:net'
-import { type DetachedCounts, keepByteCounts, keepConnectionCount } from './detached-socket.ts'
+import {
+  type CountingServer,
+  type DetachedCounts,
+  endConnectionCount,
+  keepByteCounts,
+  keepConnectionCount,
+} from './detached-socket.ts'
 import type { Engine, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
 import {
   descriptor,
@@ -15,8 +21,10 @@ export class NativeEngine implements Engine, SlotListener {
   readonly #native: NativeAddon
   readonly #slot: number
   readonly #listener: EngineListener
-  /** Called when both connections are closed. */
-  #cleanups: readonly (() => void)[] = []
+  /** The server at which the client's connection counts. */
+  #server: CountingServer | undefined
+  /** Closes request and response. */
+  #closeResponse: (() => void) | undefined
   #clientCounts: DetachedCounts | undefined
   #open = true
   #bytesFromClient = 0
@@ -78,7 +86,8 @@ export class NativeEngine implements Engine, SlotListener {
     // the end.
     void client.remoteAddress
     this.#clientCounts = keepByteCounts(client, this, clientHead)
-    this.#cleanups = [keepConnectionCount(client), ...(detach === undefined ? [] : [detach()])]
+    this.#server = keepConnectionCount(client)
+    this.#closeResponse = detach?.()
     client.destroy()
   }
 
@@ -129,18 +138,20 @@ export class NativeEngine implements Engine, SlotListener {
     if (events & bits.clientBroken) this.#listener.onBroken('client', systemError('tunnel', clientErrno))
     if (events & bits.backendBroken) this.#listener.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) return
-    for (const cleanup of this.#cleanups) cleanup()
-    this.#cleanups = []
     this.#releaseClient()
     this.#listener.onClosed()
   }
 
   /**
-   * Replaces this engine in the client's socket by its counts: code that keeps the socket would else retain the tunnel.
+   * Ends what Node would end with the client's socket. Replaces this engine in the socket by its counts: code that
+   * keeps the socket would otherwise retain the tunnel.
    */
   #releaseClient(): void {
-    if (this.#clientCounts === undefined) return
-    this.#clientCounts.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }
-    this.#clientCounts = undefined
+    if (this.#server !== undefined) endConnectionCount(this.#server)
+    this.#closeResponse?.()
+    if (this.#clientCounts !== undefined) {
+      this.#clientCounts.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }
+    }
+    this.#server = this.#closeResponse = this.#clientCounts = undefined
   }
 }

@@ -147,7 +147,8 @@ export class OpenTunnel implements Tunnel, EngineListener {
 }
 
 /**
- * Replaces the engine of an ended tunnel: code that keeps the tunnel would else retain its sockets and their listeners.
+ * Replaces the engine of an ended tunnel: code that keeps the tunnel would otherwise retain its sockets and their
+ * listeners.
  */
 class EndedEngine implements Engine {
   readonly bytesFromClient: number
