@@ -12,7 +12,7 @@ import type { Theme } from './theme.ts'
 
 /** The app around the tunnel: its middleware, its routes, its errors, its end. */
 export const appsTheme: Theme = setUp => {
-  test('lets middleware refuse an upgrade with any answer, and dials no backend', async t => {
+  test('lets middleware refuse an upgrade with any response, and connects to no backend', async t => {
     const guard: Middleware = (req, res, next) => {
       if (req.headers.authorization === 'let me in') return next()
       res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"', 'Content-Type': 'application/json' })
@@ -27,7 +27,7 @@ export const appsTheme: Theme = setUp => {
     await setup.tunnel('/', { headers: { Authorization: 'let me in' } })
   })
 
-  test('ends a refused upgrade: what follows it is no tunnel', async t => {
+  test('opens no tunnel for the bytes that follow a refused upgrade', async t => {
     const guard: Middleware = (_req, res) => {
       res.statusCode = 403
       res.end('no')
@@ -40,7 +40,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.backend.connections.length, 0)
   })
 
-  test('keeps early bytes while middleware takes its time', async t => {
+  test('keeps early bytes while middleware is running', async t => {
     const slow: Middleware = (_req, _res, next) => void setTimeout(next, 50)
     const setup = await setUp(t, record(), {}, { before: [slow] })
     const client = await setup.upgrade('/', { early: 'one ' })
@@ -50,7 +50,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
-  test('survives a client that leaves while middleware takes its time', async t => {
+  test('survives a client that leaves while middleware is running', async t => {
     const { promise: arrived, resolve: arrive } = Promise.withResolvers<() => void>()
     const slow: Middleware = (req, _res, next) => (req.url === '/own' ? next() : arrive(() => next()))
     const setup = await setUp(t, echo(), {}, { before: [slow] })
@@ -63,7 +63,7 @@ export const appsTheme: Theme = setUp => {
     assert.deepEqual(setup.gateway.tunnels.size, 0)
   })
 
-  test('sends fields that earlier middleware set along with the 101, a refusal and a page', async t => {
+  test('sends fields that earlier middleware has set with the 101, a refusal and a page', async t => {
     const sets: Middleware = (_req, res, next) => {
       res.setHeader('X-Request-Id', '42')
       res.setHeader('Access-Control-Allow-Origin', '*')
@@ -81,7 +81,7 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('sends the cookie of express-session along with the 101, and knows a session of before', async t => {
+  test('sends the cookie of express-session with the 101, and recognises an earlier session', async t => {
     const sessions = session({ secret: 'for tests', resave: false, saveUninitialized: true }) as unknown as Middleware
     const ids: string[] = []
     const remember: Middleware = (req, _res, next) => {
@@ -99,7 +99,7 @@ export const appsTheme: Theme = setUp => {
     assert.notEqual(cookieOf(switched), page)
   })
 
-  test('leaves routes of the app, and what no route takes, to the app', async t => {
+  test('passes routes of the app, and requests that no route matches, to the app', async t => {
     const setup = await setUp(t, echo(), {}, { mount: '/live' })
     assert.equal((await setup.get('/own')).body, 'own')
     assert.equal((await setup.get('/nowhere')).body, 'own 404: GET /nowhere')
@@ -114,7 +114,7 @@ export const appsTheme: Theme = setUp => {
   })
 
   for (const listen of ['explicit', 'auto'] as const) {
-    test(`holds several tunnels on one app, and asks each backend once (${listen})`, async t => {
+    test(`serves several tunnels on one app, and sends one request to each backend (${listen})`, async t => {
       const other = await startBackend(t, echo({ early: 'other' }))
       const setup = await setUp(
         t,
@@ -136,7 +136,7 @@ export const appsTheme: Theme = setUp => {
     })
   }
 
-  test('hands an upgrade that a target function gives back to the next tunnel, early bytes and all', async t => {
+  test('passes an upgrade that a target function declines to the next tunnel, with its early bytes', async t => {
     const declining = createTunnelProxy({ target: () => new Promise<false>(resolve => setTimeout(resolve, 50, false)) })
     t.after(() => declining.close())
     const first: Middleware = (req, res, next) => void declining.handle(req, res).then(taken => taken || next(), next)
@@ -150,7 +150,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
   })
 
-  test('serves several servers with the same options object, and leaves it alone', async t => {
+  test('serves several servers with the same options object, and does not change it', async t => {
     const backend = await startBackend(t, echo())
     const options = Object.freeze({
       routes: Object.freeze([Object.freeze({ path: '/a', target: `ws://${backend.address}/b` })]),
@@ -161,7 +161,7 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('reports a handler after the tunnel that throws once', async t => {
+  test('reports an error of a handler after the tunnel once', async t => {
     const setup = await setUp(
       t,
       echo(),
@@ -179,7 +179,7 @@ export const appsTheme: Theme = setUp => {
     )
   })
 
-  test('keeps late writes of other middleware out of the tunnel', async t => {
+  test('writes nothing into the tunnel that other middleware writes late', async t => {
     const kept: { res: ServerResponse; next: (error?: unknown) => void }[] = []
     const keep: Middleware = (_req, res, next) => {
       kept.push({ res, next })
@@ -198,7 +198,7 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('lets loggers see status 101 when the tunnel ends, and not before', async t => {
+  test('shows status 101 to loggers when the tunnel ends, and not before', async t => {
     const logged: string[] = []
     const logger: Middleware = (_req, res, next) => {
       res.on('close', () => logged.push(`close ${res.statusCode}`))
@@ -215,7 +215,7 @@ export const appsTheme: Theme = setUp => {
     assert.deepEqual(logged, ['close 101'])
   })
 
-  test('works with nothing but a mount and listen(), the very first request a WebSocket', async t => {
+  test('needs no more than a mount and listen(), even if the first request is a WebSocket', async t => {
     const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {
       const client = await setup.upgrade('/')
@@ -227,7 +227,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
   })
 
-  test('keeps early bytes of every upgrade after the first request, with nothing but a mount and listen()', async t => {
+  test('keeps early bytes of every upgrade after the first request, with no more than a mount and listen()', async t => {
     const setup = await setUp(t, record(), {}, { listen: 'auto' })
     await (await setup.connect()).send(plainRequest('/x', { method: 'HEAD' }))
     setup.backend.play(record())
@@ -238,7 +238,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal((await (await setup.backend.connection(1)).readAll()).toString(), 'early late')
   })
 
-  test('keeps bytes that follow the first WebSocket in a packet of their own', async t => {
+  test('keeps bytes that follow the first WebSocket in a separate packet', async t => {
     const setup = await setUp(t, record(), {}, { listen: 'auto' })
     const client = await setup.upgrade('/')
     await setup.backend.request()
@@ -248,7 +248,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'right after')
   })
 
-  test('refuses and relays to the very first WebSocket as to any other', async t => {
+  test('relays a refusal to the first WebSocket as to any other', async t => {
     const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
     const client = await setup.upgrade('/live')
     assert.equal((await client.whole()).body, 'no')
@@ -262,7 +262,7 @@ export const appsTheme: Theme = setUp => {
     assert.ok(next === 'end' || next === 200, String(next))
   })
 
-  test('lets open tunnels finish when it closes, refuses new ones, and then lets the server close', async t => {
+  test('close() lets open tunnels finish and refuses new ones; then the server can close', async t => {
     const setup = await setUp(t, echo(), { drainTimeout: 5_000 }, { mount: '/live' })
     const client = await setup.tunnel('/live')
     const kept = await setup.connect()
@@ -291,7 +291,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.backend.seen.length, 1)
   })
 
-  test('ends what is still open after drainTimeout', async t => {
+  test('ends the tunnels that are still open after drainTimeout', async t => {
     const setup = await setUp(t, record(), { drainTimeout: 100 })
     const client = await setup.tunnel('/')
     const closing = setup.gateway.closeProxy()
@@ -305,7 +305,7 @@ export const appsTheme: Theme = setUp => {
     )
   })
 
-  test('closes with handshakes under way and clients still coming', async t => {
+  test('closes while handshakes are in progress and new clients arrive', async t => {
     const setup = await setUp(t, silent(), { drainTimeout: 100 })
     const waiting = await setup.upgrade('/')
     await setup.backend.request()

@@ -11,9 +11,9 @@ import type { Theme } from './theme.ts'
 
 const headOnly = (...lines: string[]): string => `HTTP/1.1 200 OK\r\n${lines.join('\r\n')}\r\n\r\n`
 
-/** Requests that ask for no upgrade, served as HTTP by the same route. */
+/** Requests without an upgrade, which the same route serves as HTTP. */
 export const fallbackTheme: Theme = setUp => {
-  test('serves HTTP: status, reason, fields and body of the backend', async t => {
+  test('serves HTTP with status, reason, fields and body of the backend', async t => {
     const headers = ['X-A: 1', 'Set-Cookie: a=1', 'Set-Cookie: b=2; Path=/', 'Content-Type: text/x', 'Server: backend']
     const setup = await setUp(t, answer({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
     const got = await setup.get('/x?y=1')
@@ -31,7 +31,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await setup.backend.request()).path, '/b/x')
   })
 
-  test('passes every method on', async t => {
+  test('forwards every method', async t => {
     const setup = await setUp(t, answer({ body: request => request.method }))
     for (const method of METHODS.filter(method => method !== 'CONNECT')) {
       const got = await setup.get('/', { method, headers: ['Content-Type: text/plain'] })
@@ -39,7 +39,7 @@ export const fallbackTheme: Theme = setUp => {
     }
   })
 
-  test('answers HEAD, 204 and 304 without a body, and serves on', async t => {
+  test('sends no body for HEAD, 204 and 304, and continues to serve', async t => {
     const setup = await setUp(t, async connection => {
       while (!connection.ended) {
         const { method, path } = await connection.request()
@@ -98,7 +98,7 @@ export const fallbackTheme: Theme = setUp => {
     )
   })
 
-  test('forwards a JSON body that express.json() has already parsed', async t => {
+  test('forwards a JSON body that express.json() has parsed', async t => {
     const setup = await setUp(
       t,
       answer({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
@@ -115,7 +115,7 @@ export const fallbackTheme: Theme = setUp => {
     if (length !== undefined) assert.equal(Number(length), Buffer.byteLength(body))
   })
 
-  test('forwards a chunked JSON body that express.json() has already parsed with one framing', async t => {
+  test('forwards a chunked JSON body that express.json() has parsed with one framing', async t => {
     const setup = await setUp(t, answer({ body: (_request, body) => String(body) }), {}, { json: true })
     const got = await setup.request(
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n',
@@ -125,7 +125,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
   })
 
-  test('500s a body that was read before and left nowhere', async t => {
+  test('500s a body that was read and is available nowhere', async t => {
     const setup = await setUp(
       t,
       answer(),
@@ -137,7 +137,7 @@ export const fallbackTheme: Theme = setUp => {
     assertFailure(setup.gateway, await setup.get('/', { method: 'POST', body: 'lost' }), 500, 'WST_ERR_BODY_CONSUMED')
   })
 
-  test('streams an answer as it comes', async t => {
+  test('streams a response as it arrives', async t => {
     let connection: BackendConnection | undefined
     const setup = await setUp(t, async accepted => {
       connection = accepted
@@ -152,7 +152,7 @@ export const fallbackTheme: Theme = setUp => {
     await eventually(() => client.pending.includes('last'))
   })
 
-  test('streams a request as it comes', async t => {
+  test('streams a request as it arrives', async t => {
     const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
     const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst')
@@ -162,7 +162,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await client.whole()).body, 'first last')
   })
 
-  test('leaves coded bodies as they are', async t => {
+  test('does not decode compressed bodies', async t => {
     const zipped = gzipSync(randomBytes(10_000))
     const setup = await setUp(t, async connection => {
       await connection.request()
@@ -176,7 +176,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await setup.backend.request()).header('accept-encoding'), 'gzip')
   })
 
-  test('relays an answer that lasts until FIN', async t => {
+  test('relays a response that lasts until FIN', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end')
@@ -184,7 +184,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).body, 'until the end')
   })
 
-  test('keeps hop-by-hop fields of an answer to itself', async t => {
+  test('does not relay hop-by-hop fields of a response', async t => {
     const headers = [
       'Connection: X-Secret',
       'X-Secret: 1',
@@ -199,7 +199,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.notEqual(got.header('keep-alive'), 'timeout=77')
   })
 
-  test('relays interim answers', async t => {
+  test('relays interim responses', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n')
@@ -219,13 +219,13 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await client.send('body').whole()).body, 'body')
   })
 
-  test('uses the connection to the backend again', async t => {
+  test('reuses the connection to the backend', async t => {
     const setup = await setUp(t, answer())
     for (let i = 0; i < 5; i++) assert.equal((await setup.get('/')).statusCode, 200)
     assert.equal(setup.backend.connections.length, 1)
   })
 
-  test('does without a kept connection that the backend closed meanwhile', async t => {
+  test('opens a new connection if the backend has closed the kept one', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
@@ -237,7 +237,7 @@ export const fallbackTheme: Theme = setUp => {
     }
   })
 
-  test('aborts the backend when the client aborts its download', async t => {
+  test('aborts the request to the backend when the client aborts its download', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(headOnly('Content-Length: 1000000'))
@@ -249,7 +249,7 @@ export const fallbackTheme: Theme = setUp => {
     await gatewayLeft(await setup.backend.connection())
   })
 
-  test('aborts the backend when the client aborts its upload, or waits in vain', async t => {
+  test('aborts the request to the backend when the client aborts its upload, or leaves while it waits', async t => {
     for (const text of ['POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart', plainRequest('/')]) {
       const waiting: Script = connection => connection.request().then(() => {})
       const setup = await setUp(t, waiting)
@@ -261,7 +261,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   for (const how of ['end', 'reset'] as const) {
-    test(`never completes an answer that the backend cut short by ${how === 'end' ? 'FIN' : 'RST'}`, async t => {
+    test(`never completes a response that the backend cuts short by ${how === 'end' ? 'FIN' : 'RST'}`, async t => {
       const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write(headOnly('Content-Length: 100'))
@@ -276,7 +276,7 @@ export const fallbackTheme: Theme = setUp => {
     })
   }
 
-  test('relays an answer that comes before the body of the request is complete', async t => {
+  test('relays a response that arrives before the body of the request is complete', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nstop')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2'
 
-/** One request over HTTP/2; the answer's head and body. */
+/** Sends one request over HTTP/2. @returns the head and the body of the response. */
 export async function requestHttp2(
   session: ClientHttp2Session,
   headers: OutgoingHttpHeaders,
@@ -16,7 +16,7 @@ export async function requestHttp2(
   return { headers: answered, status: answered[':status'], body: text }
 }
 
-/** What a gateway over HTTP/2 owes its clients: plain requests are served, extended CONNECT is refused as what it is. */
+/** A gateway over HTTP/2 serves plain requests, and refuses extended CONNECT. */
 export async function assertHttp2(port: number, seen: () => string[]): Promise<void> {
   const session = connect(`http://127.0.0.1:${port}`)
   try {

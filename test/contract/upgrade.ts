@@ -12,7 +12,7 @@ import type { Theme } from './theme.ts'
 
 const tells = answer({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
 
-/** Which requests are upgrades, and what becomes of those that are not. */
+/** Which requests are upgrades, and how the others are served. */
 export const upgradeTheme: Theme = setUp => {
   test('tunnels an upgrade to websocket', async t => {
     const setup = await setUp(t, echo())
@@ -25,7 +25,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('sends the one allowed token of a list, in the spelling of the client', async t => {
+  test('forwards the allowed token of a list, in the spelling of the client', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Upgrade: 'foo, WebSocket' } })
     await setup.tunnel('/', { headers: { Upgrade: ['foo', 'WEBSOCKET'] } })
@@ -36,13 +36,13 @@ export const upgradeTheme: Theme = setUp => {
     assert.deepEqual((await setup.backend.request()).headers('connection'), ['Upgrade'])
   })
 
-  test('finds upgrade among the tokens of Connection, whatever its case', async t => {
+  test('finds upgrade among the options of Connection, in any case', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Connection: 'keep-alive, Upgrade' } })
     await setup.tunnel('/', { headers: { Connection: ['keep-alive', 'UPGRADE'] } })
   })
 
-  test('takes tokens whole: no prefix, no version suffix', async t => {
+  test('compares whole tokens, neither prefixes nor tokens with a version', async t => {
     const setup = await setUp(t, tells)
     for (const Upgrade of ['websocketX', 'web', 'websocket/13', 'foo']) {
       const { statusCode, body } = await setup.refused('/', { headers: { Upgrade } })
@@ -50,13 +50,13 @@ export const upgradeTheme: Theme = setUp => {
     }
   })
 
-  test('serves a token that the route does not let through as HTTP, without its Upgrade', async t => {
+  test('serves an upgrade to a protocol that the route does not allow as HTTP, without its Upgrade', async t => {
     const setup = await setUp(t, tells)
     assert.equal((await setup.refused('/', { token: 'foo' })).body, 'GET undefined ')
     assert.doesNotMatch(String(setup.backend.seen[0]?.header('connection')), /upgrade/i)
   })
 
-  test('426s an upgrade to a protocol the route does not let through, where there is no fallback', async t => {
+  test('426s an upgrade to a protocol that the route does not allow, if there is no fallback', async t => {
     const setup = await setUp(t, tells, { fallback: false })
     const refused = await setup.refused('/', { token: 'foo' })
     assertFailure(setup.gateway, refused, 426, 'WST_ERR_UPGRADE_REQUIRED')
@@ -70,7 +70,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal(`${refused.statusCode} ${refused.header('upgrade')}`, '426 websocket, foo')
   })
 
-  test('never forwards h2c, not even where any token is allowed', async t => {
+  test('never forwards h2c, even if the route allows any token', async t => {
     for (const upgrade of ['websocket', 'ANY']) {
       const setup = await setUp(t, tells, { upgrade })
       const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
@@ -79,13 +79,13 @@ export const upgradeTheme: Theme = setUp => {
     }
   })
 
-  test('forwards h2c where the route names it', async t => {
+  test('forwards h2c if the route names it', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'h2c' })
     await setup.tunnel('/', { token: 'h2c' })
     assert.equal((await setup.backend.request()).header('upgrade'), 'h2c')
   })
 
-  test('lets websocket through beside an offered h2c', async t => {
+  test('allows websocket in a list with h2c', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'ANY' })
     const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
     await setup.tunnel('/', { headers: { ...headers, Upgrade: 'h2c, websocket' } })
@@ -94,7 +94,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal(request.header('http2-settings'), undefined)
   })
 
-  test('tunnels custom tokens, lists of them and, with ANY, the first the client names', async t => {
+  test('tunnels custom tokens, lists of them and, with ANY, the first token of the client', async t => {
     const custom = await setUp(t, echo(), { upgrade: 'foo' })
     await custom.tunnel('/', { token: 'Foo' })
     assert.equal((await custom.backend.request()).header('upgrade'), 'Foo')
@@ -106,12 +106,12 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await any.backend.request()).header('upgrade'), 'bar')
   })
 
-  test('does not let websocket through where only another token is allowed', async t => {
+  test('does not allow websocket if the route names another token only', async t => {
     const setup = await setUp(t, tells, { upgrade: 'foo' })
     assert.equal((await setup.refused('/')).body, 'GET undefined ')
   })
 
-  test('tunnels a custom token over POST, as only websocket is bound to GET', async t => {
+  test('tunnels a custom token over POST, because only websocket requires GET', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'foo' })
     await setup.tunnel('/', { token: 'foo', method: 'POST', headers: { 'Content-Length': '0' } })
     assert.equal((await setup.backend.request()).method, 'POST')
@@ -122,7 +122,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).body, 'GET undefined ')
   })
 
-  test('passes a request without Upgrade over a route without fallback: to the next route, then to the app', async t => {
+  test('passes a request without Upgrade by a route without fallback, to the next route and then to the app', async t => {
     const setup = await setUp(t, tells, ({ address }) => ({
       routes: [
         { path: '/a', target: `ws://${address}/first`, fallback: false },
@@ -161,14 +161,14 @@ export const upgradeTheme: Theme = setUp => {
       assert.equal(`${statusCode} ${body}`, `200 ${seen}`)
     })
 
-    test(`400s an upgrade ${what} where there is no fallback`, async t => {
+    test(`400s an upgrade ${what} if there is no fallback`, async t => {
       const setup = await setUp(t, tells, { fallback: false })
       assertFailure(setup.gateway, await setup.request(text), 400, 'WST_ERR_BAD_HANDSHAKE')
       assert.equal(setup.backend.connections.length, 0)
     })
   }
 
-  test('forwards a body that comes slowly after the head of an upgrade request', async t => {
+  test('forwards a body that arrives slowly after the head of an upgrade request', async t => {
     const setup = await setUp(t, tells)
     const client = await setup.upgrade('/', { headers: { 'Content-Length': '8' } })
     await setup.backend.request()
@@ -177,7 +177,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.whole()).body, 'GET undefined slowbody')
   })
 
-  test('leaves a handshake without key or version to the backend, and relays its verdict', async t => {
+  test('forwards a handshake without key or version, and relays the refusal of the backend', async t => {
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
       const missing = request.header('sec-websocket-version') === undefined
@@ -251,8 +251,8 @@ export const upgradeTheme: Theme = setUp => {
     const { promise: held, resolve } = Promise.withResolvers<ServerResponse>()
     return { held, middleware: (req, res, next) => (req.url === '/held' ? resolve(res) : next()) }
   }
-  for (const packets of ['the same packet', 'a packet of its own']) {
-    test(`keeps the order when an upgrade in ${packets} overtakes an unfinished answer`, async t => {
+  for (const packets of ['the same packet', 'a separate packet']) {
+    test(`keeps the order if an upgrade in ${packets} arrives before a response is finished`, async t => {
       const { held, middleware } = holding()
       const setup = await setUp(t, switching({ early: 'early' }), {}, { mount: '/live', before: [middleware] })
       const client = await setup.connect()
@@ -292,7 +292,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
-  test('keeps any number of early bytes while the backend thinks', async t => {
+  test('keeps a million early bytes until the backend responds', async t => {
     const early = randomBytes(1_000_000)
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
@@ -309,7 +309,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.ok((await (await setup.backend.connection()).readAll()).equals(early))
   })
 
-  test('stops reading a client that sends much too much ahead of the 101', async t => {
+  test('stops reading from a client that sends too many bytes before the 101', async t => {
     const setup = await setUp(t, silent())
     const client = await setup.upgrade('/')
     await setup.backend.request()
@@ -345,7 +345,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.readExact(17)).toString(), 'hello from behind')
   })
 
-  test('tunnels every request under NONE, and asks for websocket where the client named nothing', async t => {
+  test('tunnels every request under NONE, and requests websocket if the client names no protocol', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'NONE' })
     const client = await setup.connect()
     const head = await client.send(plainRequest('/x')).answer()
@@ -356,7 +356,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.readAll()).toString(), 'bye')
   })
 
-  test('tunnels under NONE what the client named, allowed elsewhere or not', async t => {
+  test('tunnels any protocol that the client names under NONE', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'NONE' })
     const client = await setup.tunnel('/', { token: 'foo' })
     assert.equal((await setup.backend.request()).header('upgrade'), 'foo')

@@ -15,7 +15,7 @@ const PATIENCE = 10_000
 
 const connected = (t: TestContext, port: number): Promise<RawClient> => connectClient(t, port, { allowHalfOpen: false })
 
-test('leaves no timer, socket or listener when it is closed, whatever was under way', async t => {
+test('leaves no timer, socket or listener after close(), whatever was in progress', async t => {
   const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => startBackend(t, script)))
   assert.ok(echoing && plain && mute)
   const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
@@ -60,7 +60,7 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   for (const path of ['/echo', '/echo', '/full'])
     assert.equal((await (await ask(upgradeRequest(path))).answer()).statusCode, 101)
   for (const path of ['/mute', '/no-tls', '/wait', '/full']) await ask(upgradeRequest(path))
-  // The connections that a client keeps alive are the server's own.
+  // Connections that clients keep alive belong to the server, not to the gateway.
   const get = (path: string): Promise<RawClient> => ask(plainRequest(path, { headers: ['Connection: close'] }))
   for (const path of ['/mute', '/wait']) await get(path)
   for (const path of ['/plain', '/metrics']) await (await get(path)).whole()
@@ -87,7 +87,7 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
 
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'
 
-test('lets plain requests finish that are under way when it is closed', async t => {
+test('close() lets plain requests that are in progress finish', async t => {
   const asked = Promise.withResolvers<BackendConnection>()
   const backend = await startBackend(t, async connection => {
     await connection.request()
@@ -103,7 +103,7 @@ test('lets plain requests finish that are under way when it is closed', async t 
   await closing
 })
 
-test('gives up plain requests that are not answered by drainTimeout, and breaks off answers that go on', async t => {
+test('aborts plain requests without a response after drainTimeout, and responses that are not finished then', async t => {
   const backend = await startBackend(t, async connection => {
     const { path } = await connection.request()
     if (path === '/begun') await connection.write(CHUNKED)

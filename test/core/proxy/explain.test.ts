@@ -28,9 +28,9 @@ const PLAIN: [string, string][] = [
 interface Row {
   options: (backend: string) => WsTunnelOptions
   request: ExplainRequest
-  /** What is explained; a backend is compared where it is to hear of the request. */
+  /** The expected outcome. For `http` and `upgrade` the request that the backend gets is compared. */
   kind: ExplainedOutcome['kind']
-  /** Status of a refusal. */
+  /** The status of a refusal. */
   statusCode?: number
   body?: string
 }
@@ -85,7 +85,7 @@ const ROWS: Record<string, Row> = {
     },
     kind: 'upgrade',
   },
-  'forwarded fields of a client that nobody trusts': {
+  'forwarded fields of a client that is not trusted': {
     options: backend => ({ target: `http://${backend}/base`, serverName: 'gateway.example' }),
     request: {
       url: '/page?q',
@@ -98,7 +98,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/x', headers: HANDSHAKE.filter(([name]) => name !== 'Connection') },
     kind: 'http',
   },
-  'a token that is not let through': {
+  'a token that is not allowed': {
     options: backend => ({ target: `ws://${backend}/` }),
     request: {
       url: '/x',
@@ -127,7 +127,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/old', headers: [], httpVersion: '1.0' },
     kind: 'http',
   },
-  'an encoded path sent as it is': {
+  'an encoded path that is sent as the client wrote it': {
     options: routes(backend => ({
       path: '/raw/',
       target: `ws://${backend}/in/`,
@@ -142,7 +142,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/', headers: PLAIN },
     kind: 'upgrade',
   },
-  'a route that hands back': {
+  'a route with target: false': {
     options: routes(
       () => ({ path: '/ws/own/', target: false }),
       backend => ({ path: '/ws/', target: `ws://${backend}/` }),
@@ -150,12 +150,12 @@ const ROWS: Record<string, Row> = {
     request: { url: '/ws/own/x', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a target function that hands back': {
+  'a target function that returns false': {
     options: () => ({ target: () => false }),
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a target function that answers': {
+  'a target function that returns a response': {
     options: () => ({ target: () => ({ status: 410 }) }),
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'respond',
@@ -165,7 +165,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/elsewhere', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a plain request that an upgrade-only route passes over': {
+  'a plain request on an upgrade-only route': {
     options: routes(
       backend => ({ path: '/', target: `ws://${backend}/tunnel/`, fallback: false }),
       backend => ({ path: '/', target: `http://${backend}/page/` }),
@@ -274,7 +274,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
   }
 })
 
-test('says of each route why it does not match, up to the one that does', async () => {
+test('explains for each route why it does not match, up to the one that matches', async () => {
   const { routes: explained, outcome } = await explain(
     {
       routes: [
@@ -337,7 +337,7 @@ test('names the route that refuses a path before it matches', async () => {
   assert.match(explained[1]?.reason ?? '', /^WST_ERR_ENCODED_SLASH/)
 })
 
-test('says why a request that names an upgrade is plain HTTP', async () => {
+test('explains why a request that names an upgrade is served as plain HTTP', async () => {
   const options: WsTunnelOptions = { target: 'ws://a.example/' }
   const upgrade = { host: 'x', upgrade: 'websocket', connection: 'upgrade' }
   const reasons: [ExplainRequest, string | undefined][] = [
@@ -355,7 +355,7 @@ test('says why a request that names an upgrade is plain HTTP', async () => {
   }
 })
 
-test('tells the backend of the client address, TLS and a unix socket', async () => {
+test('explains the fields for client address and TLS, and a unix socket', async () => {
   const { outcome } = await explain(
     { target: 'unix:/run/chat.sock|ws://chat.internal/' },
     { url: '/', headers: { host: 'x' }, remoteAddress: '::ffff:192.0.2.7', encrypted: true },
@@ -368,7 +368,7 @@ test('tells the backend of the client address, TLS and a unix socket', async () 
   assert.equal(fields.get('Host'), 'chat.internal')
 })
 
-test('refuses options and requests that cannot be', async () => {
+test('refuses wrong options and impossible requests', async () => {
   await assert.rejects(explain({ target: 'nowhere' }, { url: '/' }), { code: 'WST_ERR_OPTION' })
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/a b' }), TypeError)
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/', method: 'G T' }), TypeError)

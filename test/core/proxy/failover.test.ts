@@ -15,7 +15,7 @@ import { connectTunnel, sendRequest, startBackend, startGateway } from '../../su
 import { closeAfter, listen } from '../../support/server.ts'
 import { ca, server as trusted, wrongName } from '../../support/tls.ts'
 
-/** An address where nobody listens. */
+/** An address where nothing listens. Each call gives another one. */
 async function deadAddress(): Promise<string> {
   const server: Server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -24,7 +24,7 @@ async function deadAddress(): Promise<string> {
   return `127.0.0.1:${port}`
 }
 
-/** The head of a request, with less of a body than it announces. */
+/** A request whose body is shorter than its Content-Length. */
 const unfinished = (begun: string): string => `POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 100\r\n\r\n${begun}`
 
 const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunnelOptions => ({
@@ -32,7 +32,7 @@ const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunne
   balancers: { b: { members, ...more } },
 })
 
-test('opens a tunnel by the next member when one cannot be reached, without the client noticing', async t => {
+test('opens a tunnel to the next member if one is unreachable, and the client notices nothing', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const gateway = await startGateway(t, balanced([{ url: `ws://${dead}/` }, { url: `ws://${backend.address}/base` }]))
@@ -58,7 +58,7 @@ test('opens a tunnel by the next member when one cannot be reached, without the 
   assert.deepEqual([b.busy, b.tunnels.size, b.bytesSent], [0, 0, 5])
 })
 
-test('sends a body once, to the member that can be reached', async t => {
+test('sends a body once, to the member that is reachable', async t => {
   const backend = await startBackend(t, answer({ body: 'taken' }))
   const dead = await deadAddress()
   const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
@@ -86,10 +86,10 @@ const NEVER_ANSWERS = 'gone.test'
 const slowness: [what: string, times: Partial<MemberOptions>][] = [
   ['connectTimeout', { connectTimeout: 100 }],
   ['a handshakeTimeout that is shorter', { connectTimeout: 5_000, handshakeTimeout: 100 }],
-  ['both, which are the same where httpd is told of one', { connectTimeout: 100, handshakeTimeout: 100 }],
+  ['both of the same length, as with httpd', { connectTimeout: 100, handshakeTimeout: 100 }],
 ]
 for (const [what, times] of slowness) {
-  test(`fails over from a member that is not reached, or silent in TLS, in ${what}`, async t => {
+  test(`fails over from a member that does not accept, or is silent in TLS, for ${what}`, async t => {
     const mute = await startBackend(t, connection => connection.readAll().then(() => connection.end()))
     for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
       const backend = await startBackend(t, echo())
@@ -115,7 +115,7 @@ const broken: [how: string, script: Script][] = [
   ['ends', connection => connection.end()],
   ['ends after its first message', connection => connection.readExact(10).then(() => connection.end())],
   ['is reset after its first message', connection => connection.readExact(10).then(() => connection.reset())],
-  ['is no TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ['gets bytes that are not TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
 ]
 for (const [how, script] of broken) {
   test(`fails over from a member whose TLS handshake ${how}`, async t => {
@@ -135,7 +135,7 @@ for (const [how, script] of broken) {
   })
 }
 
-/** A backend whose TLS breaks when it has heard `last`. */
+/** A backend whose TLS connection breaks after it has received `last`. */
 async function breakingTls(t: TestContext, last: string): Promise<string> {
   const server = createServer(socket => {
     const [encrypted, ours] = duplexPair()
@@ -153,7 +153,7 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
   return `127.0.0.1:${await listen(server)}`
 }
 
-test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {
+test('sends a body that a parser has read to no second member, whatever breaks at the first', async t => {
   const bad = await breakingTls(t, 'once')
   const good = await startBackend(t, answer({ body: 'taken' }))
   const proxy = createTunnelProxy({
@@ -171,7 +171,7 @@ test('sends a body that a parser has read to nobody else once a member has it, w
   assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
 })
 
-test('asks nobody else once a member has the request', async t => {
+test('does not fail over once a member has the request', async t => {
   const mute = await startBackend(t, async connection => {
     await connection.request()
     connection.reset()
@@ -185,7 +185,7 @@ test('asks nobody else once a member has the request', async t => {
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
 })
 
-test('tries no more members than maxAttempts says', async t => {
+test('tries no more members than maxAttempts allows', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
@@ -198,7 +198,7 @@ test('tries no more members than maxAttempts says', async t => {
   assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
 })
 
-test('never takes a member out whose errors are ignored', async t => {
+test('never takes out a member whose errors are ignored', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/`, status: 'I' }, { url: `ws://${backend.address}/` }]
@@ -209,7 +209,7 @@ test('never takes a member out whose errors are ignored', async t => {
   assert.deepEqual(statuses, [503, 101, 503, 101])
 })
 
-test('delivers an answer that takes its member out, and asks others then', async t => {
+test('relays a response that takes its member out, and selects other members from then on', async t => {
   const sick = await startBackend(t, answer({ statusCode: 503, body: 'sick' }))
   const backend = await startBackend(t, answer({ body: 'well' }))
   const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
@@ -219,7 +219,7 @@ test('delivers an answer that takes its member out, and asks others then', async
   assert.deepEqual(statuses, [503, 200, 200, 200])
 })
 
-test('takes a member out that stays silent, where told so', async t => {
+test('takes out a silent member with failOnTimeout', async t => {
   const mute = await startBackend(t, silent())
   const backend = await startBackend(t, echo())
   const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
@@ -229,7 +229,7 @@ test('takes a member out that stays silent, where told so', async t => {
   assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
 })
 
-test('takes a member out that never answers a request with a body, but not for a client that never sends all of it', async t => {
+test('takes out a member that never responds to a request with a body, unless the client has not sent all of it', async t => {
   const mute = await startBackend(t, silent())
   const members = [{ url: `http://${mute.address}/`, handshakeTimeout: 100 }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
@@ -246,9 +246,9 @@ test('takes a member out that never answers a request with a body, but not for a
 
 for (const [how, script, plainStatus, letters] of [
   ['is silent', silent(), 504, 'E'],
-  ['breaks the connection', raw('', 'reset'), 502, ''],
+  ['resets the connection', raw('', 'reset'), 502, ''],
 ] as const) {
-  test(`asks the next member for an upgrade that one has and ${how}, where told so, and for nothing else`, async t => {
+  test(`fails over from a member that has an upgrade request and ${how}, with failoverUnanswered only, and never with another request`, async t => {
     const mute = await startBackend(t, script)
     const backend = await startBackend(t, echo())
     const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
@@ -263,7 +263,7 @@ for (const [how, script, plainStatus, letters] of [
   })
 }
 
-test('asks each member once for an upgrade that none answers', async t => {
+test('tries each member once for an upgrade if none responds', async t => {
   const mutes = [await startBackend(t, silent()), await startBackend(t, silent())]
   const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
   const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
@@ -274,7 +274,7 @@ test('asks each member once for an upgrade that none answers', async t => {
   )
 })
 
-test('goes on with another member where one has as many tunnels as it may', async t => {
+test('fails over from a member that has maxTunnels open', async t => {
   const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const members = [
     { url: `ws://${first.address}/`, maxTunnels: 1, loadFactor: 100 },
@@ -294,7 +294,7 @@ test('goes on with another member where one has as many tunnels as it may', asyn
   )
 })
 
-test('lets each member say which upgrades it takes, and how long it may be silent', async t => {
+test('applies upgrade and timeouts of each member', async t => {
   const backend = await startBackend(t, echo())
   const plain = await startBackend(t, answer({ body: 'plain' }))
   const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
@@ -307,7 +307,7 @@ test('lets each member say which upgrades it takes, and how long it may be silen
   assert.deepEqual(statuses, [101, 200, 101, 200])
 })
 
-test('explains which members would be asked, in order', async () => {
+test('explains which members would be tried, in order', async () => {
   const members = [{ url: 'ws://a.test/x' }, { url: 'ws://b.test/' }]
   const { outcome } = await explain(balanced(members), { url: '/y', headers: { host: 'h.test' } })
   assert.ok(outcome.kind === 'http')
@@ -315,7 +315,7 @@ test('explains which members would be asked, in order', async () => {
   assert.equal(outcome.backend.requestLine, 'GET /x/y HTTP/1.1')
 })
 
-test('names the balancer that is not there, and the member that is no URL', async () => {
+test('names a balancer that does not exist, and a member that is not a URL', async () => {
   const balancers = { b: { members: [{ url: 'ws://a.test/' }] } }
   await assert.rejects(explain({ target: 'balancer://c/', balancers }, { url: '/' }), {
     code: 'WST_ERR_OPTION',
@@ -335,7 +335,7 @@ test('names the balancer that is not there, and the member that is no URL', asyn
   }
 })
 
-test('rewrites the Location of every member back to the public path', async t => {
+test('maps the Location of every member back to the public path', async t => {
   const backend = await startBackend(t, connection =>
     answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
       connection,
@@ -352,12 +352,12 @@ test('rewrites the Location of every member back to the public path', async t =>
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
 
-test('wants names of balancers in lower case, as targets have them', () => {
+test('requires names of balancers in lower case, because targets have them so', () => {
   const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
   assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
 })
 
-test('asks the next member for no upgrade that it does not take', async t => {
+test('does not fail over to a member that does not allow the upgrade', async t => {
   const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
   const backend = await startBackend(t, answer({ body: 'plain' }))
   const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
@@ -376,19 +376,19 @@ test('asks the next member for no upgrade that it does not take', async t => {
 
 const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
-test("refuses a wrong Origin while its balancer waits, whose failure then is nobody's", async t => {
+test('refuses a wrong Origin while its balancer waits, and ignores the later failure of the balancer', async t => {
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
     balancers: { b: { members: nobody, timeout: 50 } },
   })
   const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
   assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 403)
-  // An unhandled rejection fails the test; it would come before this answer, which waited as long.
+  // An unhandled rejection fails the test. It would occur before this response, which waits as long.
   const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
   assert.equal((await (await sendRequest(t, gateway, other)).answer()).statusCode, 503)
 })
 
-test('elects nobody for a client that left while it waited', async t => {
+test('selects no member for a client that left while it waited', async t => {
   const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
   const client = await sendRequest(t, gateway, upgradeRequest('/'))
   const other = await sendRequest(t, gateway, upgradeRequest('/'))
@@ -401,7 +401,7 @@ test('elects nobody for a client that left while it waited', async t => {
   assert.equal(member.selected, 1)
 })
 
-test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {
+test('leaves no listener of a failed attempt on request and response, however many members fail', async t => {
   const backend = await startBackend(t, answer({ body: 'well' }))
   const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
   const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))

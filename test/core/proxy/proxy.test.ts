@@ -28,7 +28,7 @@ import * as certificates from '../../support/tls.ts'
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void
 
-/** A node:http server with the handler for plain requests and upgrades. */
+/** A node:http server whose handler gets plain requests and upgrades. */
 async function serverOf(t: TestContext, handler: Handler): Promise<{ server: Server; port: number }> {
   const started = await startServer(t, handler)
   listenForUpgrades(started.server, handler)
@@ -37,7 +37,7 @@ async function serverOf(t: TestContext, handler: Handler): Promise<{ server: Ser
 
 const closedPortTarget = 'ws://127.0.0.1:1/'
 
-test('publishes what happens to node:diagnostics_channel', async t => {
+test('publishes its events to node:diagnostics_channel', async t => {
   const heard: [name: string, message: object][] = []
   const hear = (message: unknown, name: string | symbol): void => void heard.push([String(name), message as object])
   const names = ['ws-tunnel:open', 'ws-tunnel:close', 'ws-tunnel:error']
@@ -79,7 +79,7 @@ test('publishes what happens to node:diagnostics_channel', async t => {
   assert.deepEqual([{ error: error.error, req: error.req }], observed)
 })
 
-test('says of each route what it is, how often it was taken, and what is open', async t => {
+test('reports for each route its options, how often it matched, and how many tunnels are open', async t => {
   const backend = await startBackend(t, echo())
   const target = `ws://${backend.address}/`
   const gateway = await startGateway(t, {
@@ -125,7 +125,7 @@ test('says of each route what it is, how often it was taken, and what is open', 
   )
 })
 
-test('survives observers that throw or reject, and lets the process hear of it', async t => {
+test('survives observers that throw or reject, and emits a warning', async t => {
   const warnings: Error[] = []
   const hear = (warning: Error): void => void warnings.push(warning)
   process.on('warning', hear)
@@ -167,7 +167,7 @@ test('survives observers that throw or reject, and lets the process hear of it',
   await eventually(() => assert.deepEqual(warnings.map(({ message }) => message).toSorted(), said.toSorted()))
 })
 
-test('tells onError of each failure, with the code the app gets, and of nothing else', async t => {
+test('calls onError for each failure, with the code that the app gets, and for nothing else', async t => {
   const told: [code: string, url: string | undefined][] = []
   const backend = await startBackend(t, answer({ statusCode: 500 }))
   const gateway = await startGateway(t, {
@@ -203,7 +203,7 @@ test('tells onError of each failure, with the code the app gets, and of nothing 
   )
 })
 
-test('leaves a request that no route takes untouched', async t => {
+test('does not touch a request that no route matches', async t => {
   const proxy = createTunnelProxy({
     routes: [
       { path: '/a', target: closedPortTarget },
@@ -227,7 +227,7 @@ test('leaves a request that no route takes untouched', async t => {
   }
 })
 
-test('hands an upgrade that its target function gives back to the next tunnel, early bytes and all', async t => {
+test('passes an upgrade that its target function declines to the next tunnel, with its early bytes', async t => {
   const backend = await startBackend(t, echo())
   let decide = (): void => {}
   const declining = createTunnelProxy({
@@ -260,7 +260,7 @@ test('hands an upgrade that its target function gives back to the next tunnel, e
   }
 })
 
-test('takes the mount, the url below it and a parsed body from the caller', async t => {
+test('uses the mount, the url below it and a parsed body of the caller', async t => {
   const backend = await startBackend(t, answer({ body: (request, body) => `${request.path} ${body}` }))
   const opened: Tunnel[] = []
   const proxy = createTunnelProxy({
@@ -303,7 +303,7 @@ test('maps a Location below the mount', async t => {
   assert.equal(moved.header('location'), 'http://front.example/mount/a/new')
 })
 
-test('puts the header fields of a failure on the answer, whoever writes it', async t => {
+test('sets the header fields of a failure on the response, whatever code writes it', async t => {
   const proxy = createTunnelProxy({ target: closedPortTarget, upgrade: ['foo', 'websocket'], fallback: false })
   t.after(() => proxy.close())
   const { port } = await serverOf(t, (req, res) => {
@@ -314,7 +314,7 @@ test('puts the header fields of a failure on the answer, whoever writes it', asy
   assert.match(refused.header('connection') ?? '', /\bUpgrade\b/)
 })
 
-test('makes everything other middleware does to the response after the 101 a no-op', async t => {
+test('ignores what other middleware does to the response after the 101', async t => {
   const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   t.after(() => proxy.close())
@@ -357,7 +357,7 @@ test('serves the same proxy on several servers, and lists all its tunnels', asyn
 
 const CLOSING = JSON.stringify({ code: 'WST_ERR_CLOSING' })
 
-test('503s plain requests and upgrades of its routes after close(), and leaves the rest to the app', async t => {
+test('503s plain requests and upgrades of its routes after close(), and passes others to the app', async t => {
   const gateway = await startGateway(t, { routes: [{ path: '/a', target: closedPortTarget }] })
   await gateway.proxy.close()
   const rows: [request: string, statusCode: number][] = [
@@ -392,7 +392,7 @@ test('refuses an upgrade whose target becomes known after close()', async t => {
   assert.deepEqual([gateway.proxy.tunnels.size, backend.connections.length], [0, 0])
 })
 
-test('dials no backend for a client that left while the target function thought', async t => {
+test('connects to no backend for a client that left while the target function was running', async t => {
   const backend = await startBackend(t, echo())
   let decide: (() => void) | undefined
   const gateway = await startGateway(t, {
@@ -419,7 +419,7 @@ test('dials no backend for a client that left while the target function thought'
   assert.equal(backend.connections.length, 1)
 })
 
-test('lets a plain answer finish that was under way at close()', async t => {
+test('close() lets a plain response that is in progress finish', async t => {
   let connection: BackendConnection | undefined
   const backend = await startBackend(t, async own => {
     await own.request()
@@ -449,7 +449,7 @@ test('leaves no idle connection to a backend open after close()', async t => {
   await (await backend.connection()).readAll()
 })
 
-test('501s CONNECT, and goes on', async t => {
+test('501s CONNECT, and continues to serve', async t => {
   const gateway = await startGateway(t, { target: closedPortTarget })
   const client = await connectClient(t, gateway)
   const refused = await client
@@ -530,13 +530,13 @@ test('proxies plain requests of HTTP/2', async t => {
 })
 
 for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH']) {
-  test(`frames the body of a ${method} that comes over HTTP/2`, async t => {
+  test(`frames the body of a ${method} that arrives over HTTP/2`, async t => {
     const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
     const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
     const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
     const got = await ask({ ':method': method, ':path': '/' }, smuggled)
     if (method !== 'HEAD') assert.equal(got.body, smuggled)
-    // What comes after it on the same connection is heard by itself.
+    // The next request on the same connection is read separately.
     assert.equal((await ask({ ':path': '/next' })).headers[':status'], 200)
     assert.deepEqual(
       backend.seen.map(({ path }) => path),
@@ -545,7 +545,7 @@ for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH'
   })
 }
 
-test('frames a body whose Content-Length was edited away', async t => {
+test('frames a body whose Content-Length was removed', async t => {
   const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
   const gateway = await startGateway(t, {
     target: `http://${backend.address}/`,
@@ -595,7 +595,7 @@ for (const protocol of ['websocket', 'connect-udp']) {
     assert.equal(
       (await ask({ ':path': '/' })).headers[':status'],
       502,
-      'the session goes on, and this backend speaks no HTTP',
+      'the session continues, and this backend does not use HTTP',
     )
   })
 }
@@ -605,7 +605,7 @@ test('501s plain CONNECT over HTTP/2', async t => {
   assert.equal((await ask({ ':method': 'CONNECT', ':authority': 'internal.example:443' }, '')).headers[':status'], 501)
 })
 
-test('tunnels HTTP/1.1 upgrades on a server that speaks HTTP/2 too', async t => {
+test('tunnels HTTP/1.1 upgrades on a server that supports HTTP/2 too', async t => {
   const backend = await startBackend(t, echo())
   const { port } = await http2Gateway(t, { target: `ws://${backend.address}/` }, true)
   const tls = { ca: certificates.ca, servername: 'localhost', ALPNProtocols: ['http/1.1'] }

@@ -10,7 +10,7 @@ for (const [trustProxy, scheme] of [
   ['append', 'http'],
   [false, 'http'],
 ] as [TrustProxy, string][]) {
-  test(`rewrites a Location to ${scheme}: for a client that says https, with trustProxy ${trustProxy}`, async t => {
+  test(`maps a Location to ${scheme}: for X-Forwarded-Proto: https, with trustProxy ${trustProxy}`, async t => {
     const backend = await startBackend(t, answer({ headers: ['Location: http://internal/x'] }))
     const { port } = await startGateway(t, {
       target: `http://${backend.address}/`,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type RouteOptions } from '@ws-tunnel/core'
 
-/** The request line the backend would see, or what happened instead. */
+/** The request target that the backend would get, or the outcome. */
 async function sent(mapping: RouteOptions['mapping'], path: string, url: string): Promise<string> {
   const routes = [{ path, target: 'http://b.test/t', ...(mapping && { mapping }) }]
   const { outcome } = await explain({ routes }, { url, headers: { host: 'h.test' } })
@@ -32,7 +32,7 @@ for (const [what, mapping, path, url, line] of [
   test(`${what} (mapping: ${mapping})`, async () => assert.equal(await sent(mapping, path, url), line))
 }
 
-test('looks at such a route before anything is rewritten', async () => {
+test('matches such a route before rewrite', async () => {
   const options = {
     rewrite: () => ({ path: '/other', query: '' }),
     routes: [

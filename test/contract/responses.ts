@@ -16,9 +16,9 @@ const endless: Script = async connection => {
   while (!connection.socket.destroyed) await connection.write(`X-${'y'.repeat(98)}: 1\r\n`)
 }
 
-/** What the backend says to an upgrade, and what the client hears of it. */
-export const answersTheme: Theme = setUp => {
-  test('hands on the head of the 101: reason, case, order and duplicates of its fields', async t => {
+/** The response of the backend to an upgrade request, and the response that the client gets. */
+export const responsesTheme: Theme = setUp => {
+  test('relays the head of the 101 with reason, and with case, order and duplicates of its fields', async t => {
     const headers = [
       'X-B: 1',
       'sEt-CoOkIe: a=1',
@@ -38,7 +38,7 @@ export const answersTheme: Theme = setUp => {
   })
 
   for (const framing of ['Transfer-Encoding: chunked', 'Content-Length: 5']) {
-    test(`keeps hop-by-hop fields and framing (${framing}) of the 101 to itself, and reads no body by it`, async t => {
+    test(`relays neither hop-by-hop fields nor framing (${framing}) of the 101, and reads no body by it`, async t => {
       const fields = [
         framing,
         'Keep-Alive: timeout=5',
@@ -90,7 +90,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('502s a 101 that was not asked for', async t => {
+  test('502s a 101 in response to a plain request', async t => {
     const setup = await setUp(t, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
     assertFailure(setup.gateway, await setup.get('/'), 502, 'WST_ERR_BAD_SWITCH')
   })
@@ -103,7 +103,7 @@ export const answersTheme: Theme = setUp => {
     ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
     ['a head without end', endless, 'WST_ERR_BAD_RESPONSE'],
     [
-      'eleven interim answers',
+      'eleven interim responses',
       raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
       'WST_ERR_BAD_RESPONSE',
     ],
@@ -118,7 +118,7 @@ export const answersTheme: Theme = setUp => {
     ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_RESPONSE'],
   ]
   for (const [what, script, code] of [...broken, ...brokenSwitches]) {
-    test(`502s ${what} in answer to an upgrade`, async t => {
+    test(`502s ${what} in response to an upgrade request`, async t => {
       const setup = await setUp(t, script)
       const client = await setup.upgrade('/')
       let refused = await client.whole()
@@ -127,7 +127,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
   for (const [what, script, code] of broken) {
-    test(`502s ${what} in answer to a plain request`, async t => {
+    test(`502s ${what} in response to a plain request`, async t => {
       const setup = await setUp(t, script)
       const client = (await setup.connect()).send(plainRequest('/'))
       let refused = await client.whole()
@@ -136,7 +136,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('relays interim answers ahead of the 101', async t => {
+  test('relays interim responses before the 101', async t => {
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n')
@@ -166,7 +166,7 @@ export const answersTheme: Theme = setUp => {
     ['a 200', 'HTTP/1.1 200 Fine\r\nX-Why: no\r\nContent-Length: 4\r\n\r\npage', 'page'],
   ]
   for (const [what, text, body] of refusals) {
-    test(`relays ${what} to an upgrade as HTTP`, async t => {
+    test(`relays ${what} to an upgrade request as HTTP`, async t => {
       const setup = await setUp(t, raw(text))
       const client = await setup.upgrade('/')
       const relayed = await client.whole()
@@ -179,7 +179,7 @@ export const answersTheme: Theme = setUp => {
         head => head.statusCode,
         () => 'end',
       )
-      assert.ok(more === 'end' || more === 200, `after the answer came ${more}`)
+      assert.ok(more === 'end' || more === 200, `after the response came ${more}`)
     })
   }
 
@@ -194,7 +194,7 @@ export const answersTheme: Theme = setUp => {
   })
 
   for (const end of ['end', 'reset'] as const) {
-    test(`never completes a refusal that the backend cut short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
+    test(`never completes a refusal that the backend cuts short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
       const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
@@ -209,7 +209,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('lets go of the backend when the client leaves in the middle of its refusal', async t => {
+  test('ends the connection to the backend when the client leaves in the middle of a refusal', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
@@ -227,7 +227,7 @@ export const answersTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).statusCode, 503)
   })
 
-  test('503s a unix socket that is not there', async t => {
+  test('503s a unix socket that does not exist', async t => {
     const { path, remove } = await socketPath()
     t.after(remove)
     const setup = await setUp(t, silent(), { target: `unix:${path}|ws://localhost/` })
@@ -269,7 +269,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('502s a wss target that speaks no TLS', async t => {
+  test('502s a wss target whose backend does not use TLS', async t => {
     const setup = await setUp(
       t,
       connection => connection.write('HTTP/1.1 400 Plain\r\n\r\n'),
@@ -278,7 +278,7 @@ export const answersTheme: Theme = setUp => {
     assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_TLS')
   })
 
-  test('tunnels to a TLS backend it trusts, with the name of the target as servername', async t => {
+  test('tunnels to a TLS backend that it trusts, with the host of the target as servername', async t => {
     const names: (string | undefined)[] = []
     const backend = {
       tls: {
@@ -310,7 +310,7 @@ export const answersTheme: Theme = setUp => {
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('shows its own certificate to a backend that asks for one', async t => {
+  test('sends its own certificate to a backend that requests one', async t => {
     const backend = {
       tls: { ...certificates.server, ca: certificates.ca, requestCert: true, rejectUnauthorized: true },
     }
@@ -343,7 +343,7 @@ export const answersTheme: Theme = setUp => {
     )
   })
 
-  test('reaches an IPv6 backend by its literal', async t => {
+  test('connects to an IPv6 address', async t => {
     const setup = await setUp(t, echo(), ({ port }) => ({ target: `ws://[::1]:${port}/` }), {
       backend: { host: '::1' },
     })
@@ -353,7 +353,7 @@ export const answersTheme: Theme = setUp => {
     assert.equal(setup.backend.seen[0]?.header('host'), `[::1]:${setup.backend.port}`)
   })
 
-  test('answers failures with the status through the error handling of the framework too', async t => {
+  test('sends the status of a failure by the error handling of the framework too', async t => {
     const port = await closedPort()
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
     for (const refused of [await setup.refused('/'), await setup.get('/')]) {
@@ -366,7 +366,7 @@ export const answersTheme: Theme = setUp => {
     )
   })
 
-  test('tells onError of every failure, with the request', async t => {
+  test('calls onError for every failure, with the request', async t => {
     const told: string[] = []
     const port = await closedPort()
     const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
@@ -376,14 +376,14 @@ export const answersTheme: Theme = setUp => {
     assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
-  test('serves on after failures of every kind', async t => {
+  test('continues to serve after failures of every kind', async t => {
     const setup = await setUp(t, raw('', 'reset'))
     for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 502)
     setup.backend.play(echo())
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('answers on a connection that already served, and closes or serves on after a refusal', async t => {
+  test('refuses on a connection that has served before, and then closes it or continues to serve', async t => {
     const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
     const client = await setup.connect()
     assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
