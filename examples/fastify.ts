@@ -20,7 +20,6 @@ await fastify.register(wsTunnelPlugin, { prefix: '/chat', target })
 
 // Hooks run before the backend is touched, for an upgrade as for any request.
 const live = wsTunnelHandler({ target })
-fastify.addHook('preClose', () => live.close())
 fastify.get(
   '/live',
   {

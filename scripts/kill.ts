@@ -54,7 +54,7 @@ const BLOWS: [name: string, blow: Blow][] = [
 
 const ms = (time: number | undefined): string => (time === undefined ? 'never' : `${Math.round(time)} ms`)
 
-/** `2 WST_ERR_NO_ANSWER`, or `0`. */
+/** `2 WST_ERR_NO_RESPONSE`, or `0`. */
 function tally(failed: readonly Attempt[]): string {
   const codes = Map.groupBy(failed, ({ failure }) => failure?.code)
   return Array.from(codes, ([code, { length }]) => `${length} ${code}`).join(', ') || '0'

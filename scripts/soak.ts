@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
-import { echo, startBackend } from '../test/support/backend.ts'
+import { echo, openBackend } from '../test/support/backend.ts'
 import { openTunnel, type RawClient } from '../test/support/client.ts'
 import { eventually } from '../test/support/gate.ts'
 
@@ -29,7 +29,7 @@ interface Measure {
 }
 
 async function backend(): Promise<void> {
-  const { address } = await startBackend(echo())
+  const { address } = await openBackend(echo())
   process.send?.(address)
 }
 

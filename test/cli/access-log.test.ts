@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { ServerResponse } from 'node:http'
 import { suite, test } from 'node:test'
 import { compileFormat, escapeLogItem, type LogEntry, NICKNAMES } from '../../packages/cli/src/access-log.ts'
-import { requestOf } from '../core/request.ts'
+import { requestOf } from '../support/request.ts'
 
 const req = requestOf(['Host: x', 'X-A: 1', 'x-a: 2'], { method: 'POST', url: '/a%20b/%0Ac?q=%20' })
 const entry: LogEntry = {

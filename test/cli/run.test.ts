@@ -3,29 +3,21 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { answer, type Backend, echo, type Script, silent, startBackend } from '../support/backend.ts'
+import { answer, echo, openBackend, silent } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
+import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { ca } from '../support/tls.ts'
 import { ended, folder, Program } from './program.ts'
 
 const CERTS = fileURLToPath(new URL('../support/certs/', import.meta.url))
 
-async function backend(t: TestContext, script: Script): Promise<Backend> {
-  const started = await startBackend(script)
-  t.after(() => started.close())
-  return started
-}
-
-async function client(t: TestContext, port: number, tls?: { servername?: string }): Promise<RawClient> {
-  const connected = await connect(port, tls === undefined ? {} : { tls: { ca, ...tls } })
-  t.after(() => connected.destroy())
-  return connected
-}
+const client = (t: TestContext, port: number, tls?: { servername?: string }): Promise<RawClient> =>
+  connectClient(t, port, tls === undefined ? {} : { tls: { ca, ...tls } })
 
 /** Two ports that were free a moment ago. */
 async function freePorts(): Promise<number[]> {
-  const servers = await Promise.all([startBackend(echo()), startBackend(echo())])
+  const servers = await Promise.all([openBackend(echo()), openBackend(echo())])
   await Promise.all(servers.map(server => server.close()))
   return servers.map(({ port }) => port)
 }
@@ -38,12 +30,6 @@ async function get(t: TestContext, port: number, path: string, host: string, hea
   return `${statusCode} ${body}`
 }
 
-async function tunnel(t: TestContext, port: number, path: string): Promise<RawClient> {
-  const { client: opened } = await openTunnel(port, path)
-  t.after(() => opened.destroy())
-  return opened
-}
-
 async function say(through: RawClient, text: string): Promise<void> {
   through.send(text)
   assert.equal((await through.readExact(text.length)).toString('latin1'), text)
@@ -54,7 +40,7 @@ const host = (port: number | string, lines: string): string => `<VirtualHost *:$
 suite('ws-tunnel run', { concurrency: 2 }, () => {
   test('chooses the virtual host by port and Host: names, aliases with wildcards, or the first one', async t => {
     const names = ['first', 'second', 'third']
-    const backends = await Promise.all(names.map(name => backend(t, answer({ body: name }))))
+    const backends = await Promise.all(names.map(name => startBackend(t, answer({ body: name }))))
     const pass = (i: number): string => `ProxyPass /p http://${backends[i]?.address}/`
     const at = await folder(t, {
       'a.conf': [
@@ -80,7 +66,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('serves whatever the virtual hosts name where a listener is no port of theirs', async t => {
-    const { address } = await backend(t, answer({ body: 'page' }))
+    const { address } = await startBackend(t, answer({ body: 'page' }))
     const at = await folder(t, { 'a.conf': host(80, `ProxyPass / http://${address}/`) })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -88,8 +74,8 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('speaks TLS with the certificate of the virtual host that SNI names', async t => {
-    const echoing = await backend(t, echo())
-    const page = await backend(t, answer({ body: 'elsewhere' }))
+    const echoing = await startBackend(t, echo())
+    const page = await startBackend(t, answer({ body: 'elsewhere' }))
     const tls = (name: string): string =>
       `SSLEngine On\nSSLCertificateFile ${join(CERTS, `${name}.pem`)}\nSSLCertificateKeyFile ${join(CERTS, `${name}.key`)}\n`
     const at = await folder(t, {
@@ -120,8 +106,8 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test("logs each request in the file's format, escaped, and a tunnel when it has ended", async t => {
-    const page = await backend(t, answer({ statusCode: 404, body: 'four', headers: ['X-Answer: "yes"'] }))
-    const { address } = await backend(t, echo())
+    const page = await startBackend(t, answer({ statusCode: 404, body: 'four', headers: ['X-Answer: "yes"'] }))
+    const { address } = await startBackend(t, echo())
     const format = String.raw`%h %l %u %t \"%r\" %>s %b %B %I %O %D %T %v %p %a %m %U %q %H \"%{X-Ask}i\" \"%{X-Answer}o\" %{No}i %%`
     const at = await folder(t, {
       'a.conf': `LogFormat "${format}" all\n${host(
@@ -151,7 +137,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(fields[7], String.raw`a\"b\\c\xe9\x80\t.`)
     assert.equal(fields[8], String.raw`\"yes\"`)
 
-    const through = await tunnel(t, port, '/ws/room')
+    const through = await connectTunnel(t, port, '/ws/room')
     const head = through.total
     await say(through, 'x'.repeat(1_000))
     assert.equal((await program.lines(1)).length, 1, 'a tunnel that is open')
@@ -180,7 +166,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('logs 499 for a client that leaves before its answer, and goes on', async t => {
-    const { address, request } = await backend(t, silent())
+    const { address, request } = await startBackend(t, silent())
     const at = await folder(t, { 'a.conf': `ProxyPass /x !\nProxyPass / ws://${address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -196,7 +182,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('logs each request of a connection with bytes of its own, and none of a body to HEAD', async t => {
-    const { address } = await backend(t, answer({ body: 'page' }))
+    const { address } = await startBackend(t, answer({ body: 'page' }))
     const at = await folder(t, { 'a.conf': `ProxyPass / http://${address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -226,12 +212,12 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('on SIGHUP gives new requests to the new file, lets tunnels live, and refuses a broken file', async t => {
-    const old = await backend(t, echo())
-    const page = await backend(t, answer({ body: 'new' }))
+    const old = await startBackend(t, echo())
+    const page = await startBackend(t, answer({ body: 'new' }))
     const at = await folder(t, { 'a.conf': `ProxyPass /ws/ ws://${old.address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
-    const through = await tunnel(t, port, '/ws/')
+    const through = await connectTunnel(t, port, '/ws/')
     await say(through, 'before')
 
     await writeFile(at('a.conf'), `ProxyPass /page http://${page.address}/\n`)
@@ -256,7 +242,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('on SIGHUP opens and closes listeners of the file', async t => {
-    const page = await backend(t, answer({ body: 'page' }))
+    const page = await startBackend(t, answer({ body: 'page' }))
     const [one = 0, two = 0] = await freePorts()
     // At this address nothing else listens that runs meanwhile.
     const address = '127.77.0.1'
@@ -279,11 +265,11 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     test(`on ${signal} accepts nothing new, and ends tunnels after --drain with 0`, async t => {
-      const { address } = await backend(t, echo())
+      const { address } = await startBackend(t, echo())
       const at = await folder(t, { 'a.conf': `ProxyPass / ws://${address}/\n` })
       const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0', '--drain', '0.3'])
       const [port = 0] = await program.ports()
-      const through = await tunnel(t, port, '/')
+      const through = await connectTunnel(t, port, '/')
       program.signal(signal)
       await program.says(/draining/)
       await eventually(() => assert.rejects(connect(port), { code: 'ECONNREFUSED' }))
@@ -345,7 +331,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   }
 
   test('ends with 1 where it cannot listen', async t => {
-    const { port } = await backend(t, echo())
+    const { port } = await startBackend(t, echo())
     const at = await folder(t, { 'a.conf': 'ProxyPass / ws://a/\n' })
     const { code, stderr } = await ended(t, 'run', at('a.conf'), '--listen', `127.0.0.1:${port}`)
     assert.equal(code, 1)

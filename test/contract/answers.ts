@@ -4,8 +4,9 @@ import type { ErrorMessage } from '@ws-tunnel/core'
 import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
+import { assertFailure, gatewayLeft } from '../support/harness.ts'
 import * as certificates from '../support/tls.ts'
-import { assertFailure, left, type Theme, world } from './world.ts'
+import type { Theme } from './theme.ts'
 
 const switchedWith = (lines: string): string => `HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n\r\n`
 
@@ -16,7 +17,7 @@ const endless: Script = async connection => {
 }
 
 /** What the backend says to an upgrade, and what the client hears of it. */
-export const answersTheme: Theme = start => {
+export const answersTheme: Theme = setUp => {
   test('hands on the head of the 101: reason, case, order and duplicates of its fields', async t => {
     const headers = [
       'X-B: 1',
@@ -26,8 +27,8 @@ export const answersTheme: Theme = start => {
       'X-B: 3',
       'Sec-WebSocket-Protocol: chat',
     ]
-    const w = await world(t, start, echo({ reason: 'Dialtone', headers }))
-    const head = await (await w.upgrade('/')).answer()
+    const setup = await setUp(t, echo({ reason: 'Dialtone', headers }))
+    const head = await (await setup.upgrade('/')).answer()
     assert.equal(head.startLine, 'HTTP/1.1 101 Dialtone')
     const sent = head.rawHeaders.map(([name, value]) => `${name}: ${value}`)
     assert.deepEqual(
@@ -46,11 +47,11 @@ export const answersTheme: Theme = start => {
         'X-Secret: 1',
         'X-Kept: 1',
       ]
-      const w = await world(t, start, async connection => {
+      const setup = await setUp(t, async connection => {
         const head = switchingHead(await connection.request(), { headers: fields })
         await connection.write(`${head.replace('Connection: Upgrade', 'Connection: Upgrade, X-Secret')}raw bytes`)
       })
-      const client = await w.upgrade('/')
+      const client = await setup.upgrade('/')
       const head = await client.answer()
       assert.equal(head.statusCode, 101)
       assert.equal(head.header('x-kept'), '1')
@@ -73,8 +74,8 @@ export const answersTheme: Theme = start => {
   }
 
   test('accepts the token of the 101 in any case', async t => {
-    const w = await world(t, start, echo({ token: 'WebSocket' }))
-    await w.tunnel('/')
+    const setup = await setUp(t, echo({ token: 'WebSocket' }))
+    await setup.tunnel('/')
   })
 
   const badSwitches: [what: string, script: Script][] = [
@@ -84,27 +85,27 @@ export const answersTheme: Theme = start => {
   ]
   for (const [what, script] of badSwitches) {
     test(`502s a 101 with ${what}`, async t => {
-      const w = await world(t, start, script)
-      assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_BAD_SWITCH')
+      const setup = await setUp(t, script)
+      assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_BAD_SWITCH')
     })
   }
 
   test('502s a 101 that was not asked for', async t => {
-    const w = await world(t, start, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
-    assertFailure(w.app, await w.get('/'), 502, 'WST_ERR_BAD_SWITCH')
+    const setup = await setUp(t, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
+    assertFailure(setup.gateway, await setup.get('/'), 502, 'WST_ERR_BAD_SWITCH')
   })
 
   const broken: [what: string, script: Script, code: string][] = [
-    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_ANSWER'],
-    ['FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-    ['RST', raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
-    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['a head without end', endless, 'WST_ERR_BAD_ANSWER'],
+    ['garbage', raw('SSH-2.0-OpenSSH_9.2\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head that ends half-way', raw('HTTP/1.1 200 Fi'), 'WST_ERR_NO_RESPONSE'],
+    ['FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+    ['RST', raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
+    ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['a head without end', endless, 'WST_ERR_BAD_RESPONSE'],
     [
       'eleven interim answers',
       raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
-      'WST_ERR_BAD_ANSWER',
+      'WST_ERR_BAD_RESPONSE',
     ],
   ]
   const brokenSwitches: typeof broken = [
@@ -113,35 +114,35 @@ export const answersTheme: Theme = start => {
       raw('HTTP/1.0 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n', 'keep'),
       'WST_ERR_BAD_SWITCH',
     ],
-    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_ANSWER'],
-    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_ANSWER'],
+    ['a 101 with a line without colon', raw(switchedWith('Upgrade websocket'), 'keep'), 'WST_ERR_BAD_RESPONSE'],
+    ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_RESPONSE'],
   ]
   for (const [what, script, code] of [...broken, ...brokenSwitches]) {
     test(`502s ${what} in answer to an upgrade`, async t => {
-      const w = await world(t, start, script)
-      const client = await w.upgrade('/')
+      const setup = await setUp(t, script)
+      const client = await setup.upgrade('/')
       let refused = await client.whole()
       while (refused.statusCode < 200) refused = await client.whole()
-      assertFailure(w.app, refused, 502, code)
+      assertFailure(setup.gateway, refused, 502, code)
     })
   }
   for (const [what, script, code] of broken) {
     test(`502s ${what} in answer to a plain request`, async t => {
-      const w = await world(t, start, script)
-      const client = (await w.connect()).send(plainRequest('/'))
+      const setup = await setUp(t, script)
+      const client = (await setup.connect()).send(plainRequest('/'))
       let refused = await client.whole()
       while (refused.statusCode < 200) refused = await client.whole()
-      assertFailure(w.app, refused, 502, code)
+      assertFailure(setup.gateway, refused, 502, code)
     })
   }
 
   test('relays interim answers ahead of the 101', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       const request = await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n')
       await connection.write(switchingHead(request))
     })
-    const client = await w.upgrade('/')
+    const client = await setup.upgrade('/')
     const hints = await client.answer()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>; rel=preload')
     assert.equal((await client.answer()).statusCode, 101)
@@ -166,13 +167,13 @@ export const answersTheme: Theme = start => {
   ]
   for (const [what, text, body] of refusals) {
     test(`relays ${what} to an upgrade as HTTP`, async t => {
-      const w = await world(t, start, raw(text))
-      const client = await w.upgrade('/')
+      const setup = await setUp(t, raw(text))
+      const client = await setup.upgrade('/')
       const relayed = await client.whole()
       assert.equal(relayed.startLine, text.slice(0, text.indexOf('\r\n')))
       assert.equal(relayed.header('x-why'), 'no')
       assert.equal(relayed.body, body)
-      assert.deepEqual(w.app.errors, [])
+      assert.deepEqual(setup.gateway.errors, [])
       client.send(plainRequest('/own'))
       const more = await client.answer().then(
         head => head.statusCode,
@@ -183,66 +184,65 @@ export const answersTheme: Theme = start => {
   }
 
   test('relays every Set-Cookie line and the challenge of a refusal', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       answer({ statusCode: 401, headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'] }),
     )
-    const refused = await w.refused('/')
+    const refused = await setup.refused('/')
     assert.deepEqual(refused.headers('set-cookie'), ['a=1', 'b=2'])
     assert.equal(refused.header('www-authenticate'), 'Basic realm="x"')
   })
 
   for (const end of ['end', 'reset'] as const) {
     test(`never completes a refusal that the backend cut short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
-      const w = await world(t, start, async connection => {
+      const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
         await eventually(() => client.pending.includes('part'))
         connection[end]()
       })
-      const client = await w.upgrade('/')
+      const client = await setup.upgrade('/')
       const head = await client.answer()
       assert.equal(head.statusCode, 403)
       await assert.rejects(client.body(head), /peer ended|ECONNRESET/)
-      assert.equal((await w.get('/own')).body, 'own')
+      assert.equal((await setup.get('/own')).body, 'own')
     })
   }
 
   test('lets go of the backend when the client leaves in the middle of its refusal', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
     })
-    const client = await w.upgrade('/')
+    const client = await setup.upgrade('/')
     assert.equal((await client.answer()).statusCode, 403)
     client.destroy()
-    await left(await w.backend.connection())
+    await gatewayLeft(await setup.backend.connection())
   })
 
   test('503s a backend that refuses the connection', async t => {
     const port = await closedPort()
-    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/` })
-    assertFailure(w.app, await w.refused('/'), 503, 'WST_ERR_CONNECT')
-    assert.equal((await w.get('/')).statusCode, 503)
+    const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` })
+    assertFailure(setup.gateway, await setup.refused('/'), 503, 'WST_ERR_CONNECT')
+    assert.equal((await setup.get('/')).statusCode, 503)
   })
 
   test('503s a unix socket that is not there', async t => {
     const { path, remove } = await socketPath()
     t.after(remove)
-    const w = await world(t, start, silent(), { target: `unix:${path}|ws://localhost/` })
-    assertFailure(w.app, await w.refused('/'), 503, 'WST_ERR_CONNECT')
-    assert.equal((await w.get('/')).statusCode, 503)
+    const setup = await setUp(t, silent(), { target: `unix:${path}|ws://localhost/` })
+    assertFailure(setup.gateway, await setup.refused('/'), 503, 'WST_ERR_CONNECT')
+    assert.equal((await setup.get('/')).statusCode, 503)
   })
 
   test('502s a backend whose name does not resolve', async t => {
-    const w = await world(t, start, silent(), {
+    const setup = await setUp(t, silent(), {
       target: 'ws://backend.invalid/',
       lookup: (_host, _options, done) =>
         done(Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), ''),
     })
-    assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_DNS')
-    assert.equal((await w.get('/')).statusCode, 502)
+    assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_DNS')
+    assert.equal((await setup.get('/')).statusCode, 502)
   })
 
   const untrusted: [what: string, pair: { cert: string; key: string }, ca: string | undefined][] = [
@@ -252,31 +252,30 @@ export const answersTheme: Theme = start => {
   ]
   for (const [what, pair, ca] of untrusted) {
     test(`502s a TLS backend with a certificate ${what}`, async t => {
-      const w = await world(t, start, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca } }), {
+      const setup = await setUp(t, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca } }), {
         backend: { tls: pair },
       })
-      assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_TLS')
-      assert.equal((await w.get('/')).statusCode, 502)
-      assert.equal(w.backend.seen.length, 0)
+      assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_TLS')
+      assert.equal((await setup.get('/')).statusCode, 502)
+      assert.equal(setup.backend.seen.length, 0)
     })
 
     test(`tunnels to a TLS backend with a certificate ${what} where rejectUnauthorized is off`, async t => {
       const tls = { ca, rejectUnauthorized: false }
-      const w = await world(t, start, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls }), {
+      const setup = await setUp(t, echo(), ({ port }) => ({ target: `wss://localhost:${port}/`, tls }), {
         backend: { tls: pair },
       })
-      assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+      assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
     })
   }
 
   test('502s a wss target that speaks no TLS', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       connection => connection.write('HTTP/1.1 400 Plain\r\n\r\n'),
       ({ port }) => ({ target: `wss://127.0.0.1:${port}/` }),
     )
-    assertFailure(w.app, await w.refused('/'), 502, 'WST_ERR_TLS')
+    assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_TLS')
   })
 
   test('tunnels to a TLS backend it trusts, with the name of the target as servername', async t => {
@@ -290,44 +289,40 @@ export const answersTheme: Theme = start => {
         },
       },
     }
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca }, preserveHost: true }),
       { backend },
     )
-    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
     assert.deepEqual(names, ['localhost'])
-    assert.equal((await w.backend.request()).header('host'), 'front.example')
+    assert.equal((await setup.backend.request()).header('host'), 'front.example')
   })
 
   test('tunnels to a TLS backend by its address', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       ({ port }) => ({ target: `wss://127.0.0.1:${port}/`, tls: { ca: certificates.ca } }),
       { backend: { tls: certificates.server } },
     )
-    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
   test('shows its own certificate to a backend that asks for one', async t => {
     const backend = {
       tls: { ...certificates.server, ca: certificates.ca, requestCert: true, rejectUnauthorized: true },
     }
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca, ...certificates.client } }),
       { backend },
     )
-    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
-    const without = await world(
+    assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    const without = await setUp(
       t,
-      start,
       echo(),
       ({ port }) => ({ target: `wss://localhost:${port}/`, tls: { ca: certificates.ca } }),
       { backend },
@@ -338,35 +333,35 @@ export const answersTheme: Theme = start => {
   test('tunnels and serves HTTP over a unix socket', async t => {
     const { path, remove } = await socketPath()
     t.after(remove)
-    const w = await world(t, start, switching({ early: 'hi' }), {}, { backend: { path } })
-    assert.equal((await (await w.tunnel('/x')).readExact(2)).toString(), 'hi')
-    w.backend.play(answer())
-    assert.equal((await w.get('/y')).body, 'from the backend')
+    const setup = await setUp(t, switching({ early: 'hi' }), {}, { backend: { path } })
+    assert.equal((await (await setup.tunnel('/x')).readExact(2)).toString(), 'hi')
+    setup.backend.play(answer())
+    assert.equal((await setup.get('/y')).body, 'from the backend')
     assert.deepEqual(
-      w.backend.seen.map(request => `${request.path} ${request.header('host')}`),
+      setup.backend.seen.map(request => `${request.path} ${request.header('host')}`),
       ['/x unix', '/y unix'],
     )
   })
 
   test('reaches an IPv6 backend by its literal', async t => {
-    const w = await world(t, start, echo(), ({ port }) => ({ target: `ws://[::1]:${port}/` }), {
+    const setup = await setUp(t, echo(), ({ port }) => ({ target: `ws://[::1]:${port}/` }), {
       backend: { host: '::1' },
     })
-    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
-    w.backend.play(answer())
-    assert.equal((await w.get('/')).statusCode, 200)
-    assert.equal(w.backend.seen[0]?.header('host'), `[::1]:${w.backend.port}`)
+    assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    setup.backend.play(answer())
+    assert.equal((await setup.get('/')).statusCode, 200)
+    assert.equal(setup.backend.seen[0]?.header('host'), `[::1]:${setup.backend.port}`)
   })
 
   test('answers failures with the status through the error handling of the framework too', async t => {
     const port = await closedPort()
-    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
-    for (const refused of [await w.refused('/'), await w.get('/')]) {
+    const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
+    for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(refused.statusCode, 503)
       assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the address of the backend is nobody’s business')
     }
     assert.deepEqual(
-      w.app.errors.map(error => error.code),
+      setup.gateway.errors.map(error => error.code),
       ['WST_ERR_CONNECT', 'WST_ERR_CONNECT'],
     )
   })
@@ -375,22 +370,22 @@ export const answersTheme: Theme = start => {
     const told: string[] = []
     const port = await closedPort()
     const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
-    const w = await world(t, start, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
-    await w.refused('/')
-    await w.get('/', { method: 'DELETE' })
+    const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
+    await setup.refused('/')
+    await setup.get('/', { method: 'DELETE' })
     assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
   test('serves on after failures of every kind', async t => {
-    const w = await world(t, start, raw('', 'reset'))
-    for (let i = 0; i < 3; i++) assert.equal((await w.refused('/')).statusCode, 502)
-    w.backend.play(echo())
-    assert.equal((await (await w.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
+    const setup = await setUp(t, raw('', 'reset'))
+    for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 502)
+    setup.backend.play(echo())
+    assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
   test('answers on a connection that already served, and closes or serves on after a refusal', async t => {
-    const w = await world(t, start, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
-    const client = await w.connect()
+    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
+    const client = await setup.connect()
     assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
     assert.equal((await client.send(upgradeRequest('/live')).whole()).body, 'no')
   })

@@ -3,27 +3,28 @@ import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
-import { answer, echo, record, silent, startBackend } from '../support/backend.ts'
+import { answer, echo, record, silent } from '../support/backend.ts'
 import { type AnswerHead, plainRequest, upgradeRequest } from '../support/client.ts'
+import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
-import type { Middleware } from '../support/start.ts'
-import { type Theme, world } from './world.ts'
+import { startBackend } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 /** The app around the tunnel: its middleware, its routes, its errors, its end. */
-export const appsTheme: Theme = start => {
+export const appsTheme: Theme = setUp => {
   test('lets middleware refuse an upgrade with any answer, and dials no backend', async t => {
     const guard: Middleware = (req, res, next) => {
       if (req.headers.authorization === 'let me in') return next()
       res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"', 'Content-Type': 'application/json' })
       res.end('{"login":"/login"}')
     }
-    const w = await world(t, start, echo(), {}, { before: [guard] })
-    for (const refused of [await w.refused('/'), await w.get('/')]) {
+    const setup = await setUp(t, echo(), {}, { before: [guard] })
+    for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(`${refused.statusCode} ${refused.body}`, '401 {"login":"/login"}')
       assert.equal(refused.header('www-authenticate'), 'Basic realm="x"')
     }
-    assert.equal(w.backend.connections.length, 0)
-    await w.tunnel('/', { headers: { Authorization: 'let me in' } })
+    assert.equal(setup.backend.connections.length, 0)
+    await setup.tunnel('/', { headers: { Authorization: 'let me in' } })
   })
 
   test('ends a refused upgrade: what follows it is no tunnel', async t => {
@@ -31,35 +32,35 @@ export const appsTheme: Theme = start => {
       res.statusCode = 403
       res.end('no')
     }
-    const w = await world(t, start, echo(), {}, { mount: '/live', before: [guard] })
-    const client = await w.upgrade('/live', { early: 'early bytes' })
+    const setup = await setUp(t, echo(), {}, { mount: '/live', before: [guard] })
+    const client = await setup.upgrade('/live', { early: 'early bytes' })
     assert.equal((await client.whole()).statusCode, 403)
     client.end()
     assert.doesNotMatch((await client.readAll()).toString(), /HTTP\/1.1 [12]/)
-    assert.equal(w.backend.connections.length, 0)
+    assert.equal(setup.backend.connections.length, 0)
   })
 
   test('keeps early bytes while middleware takes its time', async t => {
     const slow: Middleware = (_req, _res, next) => void setTimeout(next, 50)
-    const w = await world(t, start, record(), {}, { before: [slow] })
-    const client = await w.upgrade('/', { early: 'one ' })
+    const setup = await setUp(t, record(), {}, { before: [slow] })
+    const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
     assert.equal((await client.answer()).statusCode, 101)
     client.end('three')
-    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
+    assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
   test('survives a client that leaves while middleware takes its time', async t => {
     const { promise: arrived, resolve: arrive } = Promise.withResolvers<() => void>()
     const slow: Middleware = (req, _res, next) => (req.url === '/own' ? next() : arrive(() => next()))
-    const w = await world(t, start, echo(), {}, { before: [slow] })
-    const client = await w.upgrade('/')
+    const setup = await setUp(t, echo(), {}, { before: [slow] })
+    const client = await setup.upgrade('/')
     const next = await arrived
     client.reset()
     await client.closed
     next()
-    assert.equal((await w.get('/own')).body, 'own')
-    assert.deepEqual(w.app.tunnels.size, 0)
+    assert.equal((await setup.get('/own')).body, 'own')
+    assert.deepEqual(setup.gateway.tunnels.size, 0)
   })
 
   test('sends fields that earlier middleware set along with the 101, a refusal and a page', async t => {
@@ -69,11 +70,11 @@ export const appsTheme: Theme = start => {
       res.setHeader('Set-Cookie', ['a=1', 'b=2; HttpOnly'])
       next()
     }
-    const w = await world(t, start, echo({ headers: ['Set-Cookie: c=3'] }), {}, { before: [sets] })
-    const switched = await (await w.upgrade('/')).answer()
+    const setup = await setUp(t, echo({ headers: ['Set-Cookie: c=3'] }), {}, { before: [sets] })
+    const switched = await (await setup.upgrade('/')).answer()
     assert.equal(switched.statusCode, 101)
-    w.backend.play(answer({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
-    for (const message of [switched, await w.refused('/'), await w.get('/')]) {
+    setup.backend.play(answer({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
+    for (const message of [switched, await setup.refused('/'), await setup.get('/')]) {
       assert.equal(message.header('x-request-id'), '42')
       assert.equal(message.header('access-control-allow-origin'), '*')
       assert.deepEqual(message.headers('set-cookie').toSorted(), ['a=1', 'b=2; HttpOnly', 'c=3'])
@@ -88,37 +89,35 @@ export const appsTheme: Theme = start => {
       next()
     }
     const cookieOf = (answer: AnswerHead): string => answer.header('set-cookie')?.split(';')[0] ?? ''
-    const w = await world(t, start, echo(), {}, { before: [sessions, remember] })
-    const page = cookieOf(await w.get('/own'))
-    await w.tunnel('/', { headers: { Cookie: page } })
+    const setup = await setUp(t, echo(), {}, { before: [sessions, remember] })
+    const page = cookieOf(await setup.get('/own'))
+    await setup.tunnel('/', { headers: { Cookie: page } })
     assert.equal(ids[0], ids[1])
-    const switched = await (await w.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).answer()
     assert.equal(switched.statusCode, 101)
     assert.match(cookieOf(switched), /^connect\.sid=/)
     assert.notEqual(cookieOf(switched), page)
   })
 
   test('leaves routes of the app, and what no route takes, to the app', async t => {
-    const w = await world(t, start, echo(), {}, { mount: '/live' })
-    assert.equal((await w.get('/own')).body, 'own')
-    assert.equal((await w.get('/nowhere')).body, 'own 404: GET /nowhere')
-    const client = await w.upgrade('/nowhere')
+    const setup = await setUp(t, echo(), {}, { mount: '/live' })
+    assert.equal((await setup.get('/own')).body, 'own')
+    assert.equal((await setup.get('/nowhere')).body, 'own 404: GET /nowhere')
+    const client = await setup.upgrade('/nowhere')
     const refused = await client.whole()
     assert.equal(`${refused.statusCode} ${refused.body}`, '404 own 404: GET /nowhere')
     client.end()
     await client.readAll()
-    const own = await w.refused('/own')
+    const own = await setup.refused('/own')
     assert.equal(`${own.statusCode} ${own.body}`, '200 own')
-    assert.equal(w.backend.connections.length, 0)
+    assert.equal(setup.backend.connections.length, 0)
   })
 
   for (const listen of ['explicit', 'auto'] as const) {
     test(`holds several tunnels on one app, and asks each backend once (${listen})`, async t => {
-      const other = await startBackend(echo({ early: 'other' }))
-      t.after(() => other.close())
-      const w = await world(
+      const other = await startBackend(t, echo({ early: 'other' }))
+      const setup = await setUp(
         t,
-        start,
         echo({ early: 'first' }),
         {},
         {
@@ -127,13 +126,13 @@ export const appsTheme: Theme = start => {
           more: [{ mount: '/b', options: { target: `ws://${other.address}/b` } }],
         },
       )
-      assert.equal((await (await w.tunnel('/a/x')).readExact(5)).toString(), 'first')
-      assert.equal((await (await w.tunnel('/b/x')).readExact(5)).toString(), 'other')
+      assert.equal((await (await setup.tunnel('/a/x')).readExact(5)).toString(), 'first')
+      assert.equal((await (await setup.tunnel('/b/x')).readExact(5)).toString(), 'other')
       assert.deepEqual(
-        [w.backend, other].map(backend => backend.seen.map(request => request.path)),
+        [setup.backend, other].map(backend => backend.seen.map(request => request.path)),
         [['/x'], ['/b/x']],
       )
-      assert.equal(w.app.server.listenerCount('upgrade'), 1)
+      assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
     })
   }
 
@@ -141,32 +140,30 @@ export const appsTheme: Theme = start => {
     const declining = createTunnelProxy({ target: () => new Promise<false>(resolve => setTimeout(resolve, 50, false)) })
     t.after(() => declining.close())
     const first: Middleware = (req, res, next) => void declining.handle(req, res).then(taken => taken || next(), next)
-    const w = await world(t, start, record(), {}, { before: [first] })
-    const client = await w.upgrade('/', { early: 'one ' })
+    const setup = await setUp(t, record(), {}, { before: [first] })
+    const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
     assert.equal((await client.answer()).statusCode, 101)
     client.end('three')
-    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
-    w.backend.play(answer({ body: (_request, body) => String(body) }))
-    assert.equal((await w.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
+    assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
+    setup.backend.play(answer({ body: (_request, body) => String(body) }))
+    assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
   })
 
   test('serves several servers with the same options object, and leaves it alone', async t => {
-    const backend = await startBackend(echo())
-    t.after(() => backend.close())
+    const backend = await startBackend(t, echo())
     const options = Object.freeze({
       routes: Object.freeze([Object.freeze({ path: '/a', target: `ws://${backend.address}/b` })]),
     })
     for (let i = 0; i < 2; i++) {
-      const w = await world(t, start, silent(), () => options)
-      assert.equal((await (await w.tunnel('/a')).send('hello').readExact(5)).toString(), 'hello')
+      const setup = await setUp(t, silent(), () => options)
+      assert.equal((await (await setup.tunnel('/a')).send('hello').readExact(5)).toString(), 'hello')
     }
   })
 
   test('reports a handler after the tunnel that throws once', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       ({ address }) => ({ routes: [{ path: '/live', target: `ws://${address}` }] }),
       {
@@ -175,9 +172,9 @@ export const appsTheme: Theme = start => {
         },
       },
     )
-    for (const refused of [await w.refused('/x'), await w.get('/x')]) assert.equal(refused.statusCode, 500)
+    for (const refused of [await setup.refused('/x'), await setup.get('/x')]) assert.equal(refused.statusCode, 500)
     assert.deepEqual(
-      w.app.errors.map(error => String(error.code)),
+      setup.gateway.errors.map(error => String(error.code)),
       ['OF_THE_APP', 'OF_THE_APP'],
     )
   })
@@ -189,8 +186,8 @@ export const appsTheme: Theme = start => {
       next()
     }
     for (const errorHandler of ['own', 'framework'] as const) {
-      const w = await world(t, start, echo(), {}, { before: [keep], errorHandler })
-      const client = await w.tunnel('/')
+      const setup = await setUp(t, echo(), {}, { before: [keep], errorHandler })
+      const client = await setup.tunnel('/')
       const late = kept.pop()
       late?.res.end('late')
       late?.res.write('later', () => {})
@@ -207,8 +204,8 @@ export const appsTheme: Theme = start => {
       res.on('close', () => logged.push(`close ${res.statusCode}`))
       next()
     }
-    const w = await world(t, start, echo(), {}, { before: [logger] })
-    const client = await w.tunnel('/')
+    const setup = await setUp(t, echo(), {}, { before: [logger] })
+    const client = await setup.tunnel('/')
     await client.send('hello').readExact(5)
     assert.deepEqual(logged, [])
     client.end()
@@ -219,40 +216,40 @@ export const appsTheme: Theme = start => {
   })
 
   test('works with nothing but a mount and listen(), the very first request a WebSocket', async t => {
-    const w = await world(t, start, echo({ early: 'hi ' }), {}, { listen: 'auto' })
+    const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {
-      const client = await w.upgrade('/')
+      const client = await setup.upgrade('/')
       assert.equal((await client.answer()).statusCode, 101)
       assert.equal((await client.send('hello').readExact(8)).toString(), 'hi hello')
       client.end('bye')
       assert.equal((await client.readAll()).toString(), 'bye')
     }
-    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+    assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
   })
 
   test('keeps early bytes of every upgrade after the first request, with nothing but a mount and listen()', async t => {
-    const w = await world(t, start, record(), {}, { listen: 'auto' })
-    await (await w.connect()).send(plainRequest('/x', { method: 'HEAD' }))
-    w.backend.play(record())
-    await w.backend.request()
-    const client = await w.upgrade('/', { early: 'early ' })
+    const setup = await setUp(t, record(), {}, { listen: 'auto' })
+    await (await setup.connect()).send(plainRequest('/x', { method: 'HEAD' }))
+    setup.backend.play(record())
+    await setup.backend.request()
+    const client = await setup.upgrade('/', { early: 'early ' })
     assert.equal((await client.answer()).statusCode, 101)
     client.end('late')
-    assert.equal((await (await w.backend.connection(1)).readAll()).toString(), 'early late')
+    assert.equal((await (await setup.backend.connection(1)).readAll()).toString(), 'early late')
   })
 
   test('keeps bytes that follow the first WebSocket in a packet of their own', async t => {
-    const w = await world(t, start, record(), {}, { listen: 'auto' })
-    const client = await w.upgrade('/')
-    await w.backend.request()
+    const setup = await setUp(t, record(), {}, { listen: 'auto' })
+    const client = await setup.upgrade('/')
+    await setup.backend.request()
     client.end('right after')
     assert.equal((await client.answer()).statusCode, 101)
-    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'right after')
+    assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'right after')
   })
 
   test('refuses and relays to the very first WebSocket as to any other', async t => {
-    const w = await world(t, start, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
-    const client = await w.upgrade('/live')
+    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
+    const client = await setup.upgrade('/live')
     assert.equal((await client.whole()).body, 'no')
     const next = await client
       .send(plainRequest('/own'))
@@ -265,12 +262,12 @@ export const appsTheme: Theme = start => {
   })
 
   test('lets open tunnels finish when it closes, refuses new ones, and then lets the server close', async t => {
-    const w = await world(t, start, echo(), { drainTimeout: 5_000 }, { mount: '/live' })
-    const client = await w.tunnel('/live')
-    const kept = await w.connect()
+    const setup = await setUp(t, echo(), { drainTimeout: 5_000 }, { mount: '/live' })
+    const client = await setup.tunnel('/live')
+    const kept = await setup.connect()
     assert.equal((await kept.send(plainRequest('/own')).whole()).body, 'own')
     let closed = false
-    const closing = w.app.closeProxy().then(() => {
+    const closing = setup.gateway.closeProxy().then(() => {
       closed = true
     })
     kept.send(upgradeRequest('/live'))
@@ -285,34 +282,34 @@ export const appsTheme: Theme = start => {
     client.end()
     await client.readAll()
     await closing
-    if (w.app.server.listening) await new Promise(resolve => w.app.server.close(resolve))
+    if (setup.gateway.server.listening) await new Promise(resolve => setup.gateway.server.close(resolve))
     assert.deepEqual(
-      w.app.ends.map(({ end }) => end.reason),
+      setup.gateway.ends.map(({ end }) => end.reason),
       ['finished'],
     )
-    assert.equal(w.backend.seen.length, 1)
+    assert.equal(setup.backend.seen.length, 1)
   })
 
   test('ends what is still open after drainTimeout', async t => {
-    const w = await world(t, start, record(), { drainTimeout: 100 })
-    const client = await w.tunnel('/')
-    const closing = w.app.closeProxy()
+    const setup = await setUp(t, record(), { drainTimeout: 100 })
+    const client = await setup.tunnel('/')
+    const closing = setup.gateway.closeProxy()
     assert.equal((await client.readAll()).length, 0)
     client.end()
-    ;(await w.backend.connection()).end()
+    ;(await setup.backend.connection()).end()
     await closing
     assert.deepEqual(
-      w.app.ends.map(({ end }) => end.reason),
+      setup.gateway.ends.map(({ end }) => end.reason),
       ['shutdown'],
     )
   })
 
   test('closes with handshakes under way and clients still coming', async t => {
-    const w = await world(t, start, silent(), { drainTimeout: 100 })
-    const waiting = await w.upgrade('/')
-    await w.backend.request()
-    const closing = w.app.closeProxy()
-    const late = await w.upgrade('/').catch(() => undefined)
+    const setup = await setUp(t, silent(), { drainTimeout: 100 })
+    const waiting = await setup.upgrade('/')
+    await setup.backend.request()
+    const closing = setup.gateway.closeProxy()
+    const late = await setup.upgrade('/').catch(() => undefined)
     const told = [waiting, late].map(async client => {
       const status = await client?.answer().then(
         head => head.statusCode,

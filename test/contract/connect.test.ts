@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import connect from 'connect'
-import { answer, startBackend } from '../support/backend.ts'
-import { startConnect } from '../support/start.ts'
+import { answer } from '../support/backend.ts'
+import { startConnect } from '../support/frameworks.ts'
+import { startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
 import { assertHttp2 } from './http2.ts'
 
@@ -13,6 +14,7 @@ contract('Connect', startConnect)
 test('serves HTTP/2 on Connect, and refuses extended CONNECT with 501', async t => {
   const bodies: string[] = []
   const backend = await startBackend(
+    t,
     answer({
       headers: ['X-Back: 1', 'Connection: keep-alive'],
       body: ({ method, path }, body) => {
@@ -21,7 +23,6 @@ test('serves HTTP/2 on Connect, and refuses extended CONNECT with 501', async t 
       },
     }),
   )
-  t.after(() => backend.close())
   const tunnel = wsTunnel({ target: `ws://${backend.address}/` })
   t.after(() => tunnel.close())
   const app = connect().use('/live', tunnel as never)

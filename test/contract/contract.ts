@@ -1,5 +1,6 @@
 import { describe } from 'node:test'
-import type { Start } from '../support/start.ts'
+import type { Start } from '../support/frameworks.ts'
+import { setUpOn } from '../support/harness.ts'
 import { answersTheme } from './answers.ts'
 import { appsTheme } from './apps.ts'
 import { fallbackTheme } from './fallback.ts'
@@ -7,9 +8,9 @@ import { headersTheme } from './headers.ts'
 import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
 import { pathsTheme } from './paths.ts'
+import type { Theme } from './theme.ts'
 import { tunnelsTheme } from './tunnels.ts'
 import { upgradeTheme } from './upgrade.ts'
-import type { Theme } from './world.ts'
 
 const themes: Record<string, Theme> = {
   'what is an upgrade': upgradeTheme,
@@ -28,6 +29,6 @@ export function contract(name: string, start: Start): void {
   for (const [title, theme] of Object.entries(themes)) {
     // Tests of time spend theirs waiting, so they wait together.
     const concurrency = theme === limitsTheme
-    describe(`${name}: ${title}`, { timeout: 60_000, concurrency }, () => theme(start))
+    describe(`${name}: ${title}`, { timeout: 60_000, concurrency }, () => theme(setUpOn(start), start))
   }
 }

@@ -1,5 +1,5 @@
 import express4 from 'express4'
-import { startExpress4 } from '../support/start.ts'
+import { startExpress4 } from '../support/frameworks.ts'
 import { contract } from './contract.ts'
 import { mounts } from './mounts.ts'
 

@@ -1,5 +1,5 @@
 import express from 'express'
-import { startExpress5 } from '../support/start.ts'
+import { startExpress5 } from '../support/frameworks.ts'
 import { contract } from './contract.ts'
 import { mounts } from './mounts.ts'
 

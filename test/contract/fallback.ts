@@ -6,40 +6,41 @@ import { gzipSync } from 'node:zlib'
 import { answer, type BackendConnection, type Script } from '../support/backend.ts'
 import { plainRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
-import { assertFailure, left, type Theme, world } from './world.ts'
+import { assertFailure, gatewayLeft } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 const headOnly = (...lines: string[]): string => `HTTP/1.1 200 OK\r\n${lines.join('\r\n')}\r\n\r\n`
 
 /** Requests that ask for no upgrade, served as HTTP by the same route. */
-export const fallbackTheme: Theme = start => {
+export const fallbackTheme: Theme = setUp => {
   test('serves HTTP: status, reason, fields and body of the backend', async t => {
     const headers = ['X-A: 1', 'Set-Cookie: a=1', 'Set-Cookie: b=2; Path=/', 'Content-Type: text/x', 'Server: backend']
-    const w = await world(t, start, answer({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
-    const got = await w.get('/x?y=1')
+    const setup = await setUp(t, answer({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
+    const got = await setup.get('/x?y=1')
     assert.equal(`${got.startLine} ${got.body}`, 'HTTP/1.1 418 Teapot short and stout')
     assert.deepEqual(got.headers('set-cookie'), ['a=1', 'b=2; Path=/'])
     assert.deepEqual(['x-a', 'content-type', 'server'].map(got.header), ['1', 'text/x', 'backend'])
-    const request = await w.backend.request()
+    const request = await setup.backend.request()
     assert.equal(request.startLine, 'GET /x?y=1 HTTP/1.1')
     assert.doesNotMatch(request.raw, /\r\nconnection: upgrade|\r\nupgrade:/i)
   })
 
   test('serves http: targets like ws: ones', async t => {
-    const w = await world(t, start, answer(), ({ address }) => ({ target: `http://${address}/b` }))
-    assert.equal((await w.get('/x')).body, 'from the backend')
-    assert.equal((await w.backend.request()).path, '/b/x')
+    const setup = await setUp(t, answer(), ({ address }) => ({ target: `http://${address}/b` }))
+    assert.equal((await setup.get('/x')).body, 'from the backend')
+    assert.equal((await setup.backend.request()).path, '/b/x')
   })
 
   test('passes every method on', async t => {
-    const w = await world(t, start, answer({ body: request => request.method }))
+    const setup = await setUp(t, answer({ body: request => request.method }))
     for (const method of METHODS.filter(method => method !== 'CONNECT')) {
-      const got = await w.get('/', { method, headers: ['Content-Type: text/plain'] })
+      const got = await setup.get('/', { method, headers: ['Content-Type: text/plain'] })
       assert.equal(`${got.statusCode} ${got.body}`, method === 'HEAD' ? '200 ' : `200 ${method}`)
     }
   })
 
   test('answers HEAD, 204 and 304 without a body, and serves on', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       while (!connection.ended) {
         const { method, path } = await connection.request()
         const status = path === '/204' ? '204 None' : path === '/304' ? '304 Same' : '200 OK'
@@ -49,7 +50,7 @@ export const fallbackTheme: Theme = start => {
         )
       }
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     for (const [method, path, body] of [
       ['HEAD', '/', ''],
       ['GET', '/204', ''],
@@ -64,18 +65,17 @@ export const fallbackTheme: Theme = start => {
   })
 
   test('forwards bodies by length and by chunks', async t => {
-    const w = await world(t, start, answer({ body: (_request, body) => `<${body}>` }))
-    assert.equal((await w.get('/', { method: 'POST', body: 'a body' })).body, '<a body>')
+    const setup = await setUp(t, answer({ body: (_request, body) => `<${body}>` }))
+    assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, '<a body>')
     const chunked = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na \r\n4\r\nbody\r\n0\r\n\r\n'
-    assert.equal((await w.ask(chunked)).body, '<a body>')
-    assert.equal((await w.get('/', { method: 'DELETE', body: 'x' })).body, '<x>')
-    assert.equal((await w.get('/', { method: 'POST', headers: ['Content-Length: 0'] })).body, '<>')
+    assert.equal((await setup.request(chunked)).body, '<a body>')
+    assert.equal((await setup.get('/', { method: 'DELETE', body: 'x' })).body, '<x>')
+    assert.equal((await setup.get('/', { method: 'POST', headers: ['Content-Length: 0'] })).body, '<>')
   })
 
   test('forwards bodies of any type and size', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       answer({ body: (request, body) => `${request.header('content-type')} ${body.length}` }),
     )
     const body = 'x'.repeat(3_000_000)
@@ -85,28 +85,27 @@ export const fallbackTheme: Theme = start => {
       'multipart/form-data; boundary=x',
       'application/x-unheard-of',
     ]) {
-      const got = await w.get('/', { method: 'PUT', headers: [`Content-Type: ${type}`], body })
+      const got = await setup.get('/', { method: 'PUT', headers: [`Content-Type: ${type}`], body })
       assert.equal(got.body, `${type} 3000000`)
     }
   })
 
   test('forwards malformed JSON as it is', async t => {
-    const w = await world(t, start, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
     assert.equal(
-      (await w.get('/', { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a":' })).body,
+      (await setup.get('/', { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a":' })).body,
       '{"a":',
     )
   })
 
   test('forwards a JSON body that express.json() has already parsed', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       answer({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
       {},
       { json: true },
     )
-    const got = await w.get('/', {
+    const got = await setup.get('/', {
       method: 'POST',
       headers: ['Content-Type: application/json'],
       body: '{ "a" : [1, "\xc3\xa9"] }',
@@ -117,37 +116,36 @@ export const fallbackTheme: Theme = start => {
   })
 
   test('forwards a chunked JSON body that express.json() has already parsed with one framing', async t => {
-    const w = await world(t, start, answer({ body: (_request, body) => String(body) }), {}, { json: true })
-    const got = await w.ask(
+    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }), {}, { json: true })
+    const got = await setup.request(
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n',
     )
     assert.equal(got.body, '{"a":1}')
-    const request = await w.backend.request()
+    const request = await setup.backend.request()
     assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
   })
 
   test('500s a body that was read before and left nowhere', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       answer(),
       {},
       {
         before: [(req, _res, next) => req.on('end', () => next()).resume()],
       },
     )
-    assertFailure(w.app, await w.get('/', { method: 'POST', body: 'lost' }), 500, 'WST_ERR_BODY_CONSUMED')
+    assertFailure(setup.gateway, await setup.get('/', { method: 'POST', body: 'lost' }), 500, 'WST_ERR_BODY_CONSUMED')
   })
 
   test('streams an answer as it comes', async t => {
     let connection: BackendConnection | undefined
-    const w = await world(t, start, async accepted => {
+    const setup = await setUp(t, async accepted => {
       connection = accepted
       await accepted.request()
       await accepted.write(headOnly('Content-Type: text/event-stream', 'Transfer-Encoding: chunked'))
       await accepted.write('5\r\nfirst\r\n')
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     await client.send(plainRequest('/')).answer()
     await eventually(() => client.pending.includes('first'))
     await connection?.write('4\r\nlast\r\n0\r\n\r\n')
@@ -155,10 +153,10 @@ export const fallbackTheme: Theme = start => {
   })
 
   test('streams a request as it comes', async t => {
-    const w = await world(t, start, answer({ body: (_request, body) => String(body) }))
-    const client = await w.connect()
+    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst')
-    const connection = await w.backend.connection()
+    const connection = await setup.backend.connection()
     await eventually(() => connection.pending.includes('first'))
     client.send(' last')
     assert.equal((await client.whole()).body, 'first last')
@@ -166,24 +164,24 @@ export const fallbackTheme: Theme = start => {
 
   test('leaves coded bodies as they are', async t => {
     const zipped = gzipSync(randomBytes(10_000))
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(headOnly('Content-Encoding: gzip', `Content-Length: ${zipped.length}`))
       await connection.write(zipped)
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     const head = await client.send(plainRequest('/', { headers: ['Accept-Encoding: gzip'] })).answer()
     assert.equal(head.header('content-encoding'), 'gzip')
     assert.deepEqual(await client.body(head), zipped)
-    assert.equal((await w.backend.request()).header('accept-encoding'), 'gzip')
+    assert.equal((await setup.backend.request()).header('accept-encoding'), 'gzip')
   })
 
   test('relays an answer that lasts until FIN', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end')
     })
-    assert.equal((await w.get('/')).body, 'until the end')
+    assert.equal((await setup.get('/')).body, 'until the end')
   })
 
   test('keeps hop-by-hop fields of an answer to itself', async t => {
@@ -194,96 +192,96 @@ export const fallbackTheme: Theme = start => {
       'Proxy-Authenticate: Basic',
       'X-Kept: 1',
     ]
-    const w = await world(t, start, answer({ headers }))
-    const got = await w.get('/')
+    const setup = await setUp(t, answer({ headers }))
+    const got = await setup.get('/')
     assert.equal(got.header('x-kept'), '1')
     for (const name of ['x-secret', 'proxy-authenticate']) assert.equal(got.header(name), undefined, name)
     assert.notEqual(got.header('keep-alive'), 'timeout=77')
   })
 
   test('relays interim answers', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n')
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     const hints = await client.send(plainRequest('/')).answer()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>')
     assert.equal((await client.whole()).body, 'ok')
   })
 
   test('serves a client that waits for 100 before its body', async t => {
-    const w = await world(t, start, answer({ body: (_request, body) => String(body) }))
-    const client = await w.connect()
+    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n')
     assert.equal((await client.answer()).statusCode, 100)
     assert.equal((await client.send('body').whole()).body, 'body')
   })
 
   test('uses the connection to the backend again', async t => {
-    const w = await world(t, start, answer())
-    for (let i = 0; i < 5; i++) assert.equal((await w.get('/')).statusCode, 200)
-    assert.equal(w.backend.connections.length, 1)
+    const setup = await setUp(t, answer())
+    for (let i = 0; i < 5; i++) assert.equal((await setup.get('/')).statusCode, 200)
+    assert.equal(setup.backend.connections.length, 1)
   })
 
   test('does without a kept connection that the backend closed meanwhile', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
       connection.end()
     })
     for (let i = 0; i < 3; i++) {
-      assert.equal((await w.get('/')).body, 'ok')
-      await (await w.backend.connection(i)).closed
+      assert.equal((await setup.get('/')).body, 'ok')
+      await (await setup.backend.connection(i)).closed
     }
   })
 
   test('aborts the backend when the client aborts its download', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(headOnly('Content-Length: 1000000'))
       await connection.write('begin')
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     await client.send(plainRequest('/')).answer()
     client.destroy()
-    await left(await w.backend.connection())
+    await gatewayLeft(await setup.backend.connection())
   })
 
   test('aborts the backend when the client aborts its upload, or waits in vain', async t => {
     for (const text of ['POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart', plainRequest('/')]) {
       const waiting: Script = connection => connection.request().then(() => {})
-      const w = await world(t, start, waiting)
-      const client = (await w.connect()).send(text)
-      await w.backend.request()
+      const setup = await setUp(t, waiting)
+      const client = (await setup.connect()).send(text)
+      await setup.backend.request()
       client.destroy()
-      await left(await w.backend.connection())
+      await gatewayLeft(await setup.backend.connection())
     }
   })
 
   for (const how of ['end', 'reset'] as const) {
     test(`never completes an answer that the backend cut short by ${how === 'end' ? 'FIN' : 'RST'}`, async t => {
-      const w = await world(t, start, async connection => {
+      const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write(headOnly('Content-Length: 100'))
         await connection.write('part')
         await eventually(() => client.pending.includes('part'))
         connection[how]()
       })
-      const client = await w.connect()
+      const client = await setup.connect()
       const head = await client.send(plainRequest('/')).answer()
       await assert.rejects(client.body(head), /no 100 bytes/)
-      assert.equal((await w.get('/own')).body, 'own')
+      assert.equal((await setup.get('/own')).body, 'own')
     })
   }
 
   test('relays an answer that comes before the body of the request is complete', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nstop')
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin')
     const got = await client.whole()
     assert.equal(`${got.statusCode} ${got.body}`, '413 stop')
@@ -291,7 +289,7 @@ export const fallbackTheme: Theme = start => {
 
   test('reads no faster from the backend than the client does', async t => {
     let sent = 0
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(headOnly('Connection: close'))
       const chunk = Buffer.alloc(1_000_000)
@@ -300,7 +298,7 @@ export const fallbackTheme: Theme = start => {
         sent += chunk.length
       }
     })
-    const client = await w.connect()
+    const client = await setup.connect()
     client.socket.pause()
     client.send(plainRequest('/'))
     let before = -1
@@ -313,8 +311,8 @@ export const fallbackTheme: Theme = start => {
   })
 
   test('keeps the order of pipelined requests', async t => {
-    const w = await world(t, start, answer({ body: request => request.path }))
-    const client = await w.connect()
+    const setup = await setUp(t, answer({ body: request => request.path }))
+    const client = await setup.connect()
     client.send(plainRequest('/1') + plainRequest('/2') + plainRequest('/3'))
     for (const path of ['/1', '/2', '/3']) assert.equal((await client.whole()).body, path)
   })

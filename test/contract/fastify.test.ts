@@ -4,13 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
-import { type WsTunnelError, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
+import plugin, { tunnelProxies, type WsTunnelError, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
-import { answer, type Backend, echo, record, type Script, startBackend } from '../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { answer, type Backend, echo, record, type Script } from '../support/backend.ts'
+import { plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { startFastify } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
-import { startFastify } from '../support/start.ts'
+import { connectTunnel, sendRequest, startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
 import { assertHttp2 } from './http2.ts'
 
@@ -23,18 +24,13 @@ interface App {
   port: number
   listen: () => Promise<void>
   upgrade: (path: string, headers?: Record<string, string>) => Promise<RawClient>
-  ask: (text: string) => Promise<{ statusCode: number; body: string }>
+  request: (text: string) => Promise<{ statusCode: number; body: string }>
 }
 
 async function fastifyApp(t: TestContext, script: Script = echo(), options: object = {}): Promise<App> {
-  const backend = await startBackend(script)
-  t.after(() => backend.close())
+  const backend = await startBackend(t, script)
   const app = fastify({ forceCloseConnections: true, ...options }) as unknown as FastifyInstance
-  const clients: RawClient[] = []
-  t.after(() => {
-    for (const client of clients) client.destroy()
-    return app.close()
-  })
+  t.after(() => app.close())
   const self: App = {
     app,
     backend,
@@ -43,22 +39,14 @@ async function fastifyApp(t: TestContext, script: Script = echo(), options: obje
       await app.listen({ port: 0, host: '127.0.0.1' })
       self.port = (app.server.address() as AddressInfo).port
     },
-    upgrade: async (path, headers = {}) => {
-      const client = await connect(self.port)
-      clients.push(client)
-      return client.send(upgradeRequest(path, { headers }))
-    },
-    ask: async text => {
-      const client = await connect(self.port)
-      clients.push(client)
-      return client.send(text).whole()
-    },
+    upgrade: (path, headers = {}) => sendRequest(t, self, upgradeRequest(path, { headers })),
+    request: async text => (await sendRequest(t, self, text)).whole(),
   }
   return self
 }
 
 describe('Fastify 5: the plugin', () => {
-  test('owns its prefix, with and without trailing slash, and nothing else', async t => {
+  test('handles its prefix, with and without trailing slash, and no other path', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t, record())
     app.register(wsTunnelPlugin, { prefix: '/chat', target: `ws://${backend.address}/b` })
     app.register(wsTunnelPlugin, { prefix: '/rooms/:room/live', target: `ws://${backend.address}/r` })
@@ -73,7 +61,7 @@ describe('Fastify 5: the plugin', () => {
       assert.equal((await (await upgrade(path)).answer()).statusCode, 404, path)
   })
 
-  test('is encapsulated: hooks of its scope run, those of siblings do not', async t => {
+  test('runs the hooks of its scope, and none of a sibling scope', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     const ran: string[] = []
     const scope = (name: string) => async (instance: FastifyInstance) => {
@@ -89,8 +77,8 @@ describe('Fastify 5: the plugin', () => {
   })
 
   for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
-    test(`lets a hook (${hook}) refuse an upgrade, by reply or by error, before the backend is dialled`, async t => {
-      const { app, backend, listen, upgrade, ask } = await fastifyApp(t)
+    test(`lets a hook (${hook}) refuse an upgrade, by reply or by error, before the backend is connected`, async t => {
+      const { app, backend, listen, upgrade, request } = await fastifyApp(t)
       app.addHook(hook as 'onRequest', async (request, reply) => {
         if (request.headers['x-user'] === undefined)
           return reply.code(401).header('X-Why', 'no user').send({ login: '/login' })
@@ -103,14 +91,14 @@ describe('Fastify 5: the plugin', () => {
       const refused = await (await upgrade('/')).whole()
       assert.equal(`${refused.statusCode} ${refused.header('x-why')} ${refused.body}`, '401 no user {"login":"/login"}')
       assert.equal((await (await upgrade('/', { 'X-User': 'mallory' })).whole()).statusCode, 403)
-      assert.equal((await ask(plainRequest('/'))).statusCode, 401)
+      assert.equal((await request(plainRequest('/'))).statusCode, 401)
       assert.equal(backend.connections.length, 0)
       const switched = await (await upgrade('/', { 'X-User': 'alice' })).answer()
       assert.equal(`${switched.statusCode} ${switched.header('x-hook')}`, `101 ${hook}`)
     })
   }
 
-  test('keeps early bytes while an asynchronous hook takes its time', async t => {
+  test('keeps early bytes while an asynchronous hook is running', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t, record())
     app.addHook('preHandler', () => sleep(50))
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
@@ -121,7 +109,7 @@ describe('Fastify 5: the plugin', () => {
     assert.equal((await (await backend.connection()).readExact(5)).toString(), 'early')
   })
 
-  test('sends a cookie that a hook put on the reply along with the 101', async t => {
+  test('sends the cookies that a hook has set with the 101', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     app.addHook(
       'onRequest',
@@ -132,8 +120,8 @@ describe('Fastify 5: the plugin', () => {
     assert.deepEqual((await (await upgrade('/')).answer()).headers('set-cookie'), ['a=1', 'b=2'])
   })
 
-  test('chooses by constraints between tunnels at one prefix', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: request => request.path }))
+  test('selects by constraints between registrations at one prefix', async t => {
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: request => request.path }))
     for (const host of ['one.example', 'two.example']) {
       app.register(wsTunnelPlugin, {
         prefix: '/chat',
@@ -143,11 +131,11 @@ describe('Fastify 5: the plugin', () => {
     }
     await listen()
     for (const host of ['one.example', 'two.example'])
-      assert.equal((await ask(plainRequest('/chat/x', { host }))).body, `/${host}/x`)
-    assert.equal((await ask(plainRequest('/chat/x', { host: 'three.example' }))).statusCode, 404)
+      assert.equal((await request(plainRequest('/chat/x', { host }))).body, `/${host}/x`)
+    assert.equal((await request(plainRequest('/chat/x', { host: 'three.example' }))).statusCode, 404)
   })
 
-  test('says that one prefix takes one registration, and names routes as the cure', async () => {
+  test('refuses a second registration at one prefix, and names `routes` in the error', async () => {
     const app = fastify()
     app.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://127.0.0.1:9/' })
     app.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://127.0.0.1:9/' })
@@ -162,15 +150,15 @@ describe('Fastify 5: the plugin', () => {
     await app.close()
   })
 
-  test('says at registration what is wrong with an option', async () => {
+  test('refuses a wrong option when it is registered', async () => {
     const app = fastify()
     app.register(wsTunnelPlugin, { target: 'ws://127.0.0.1:9/', idleTimout: 5 } as never)
     await assert.rejects(async () => app.ready(), { code: 'WST_ERR_OPTION', message: /idleTimout.*idleTimeout/ })
     await app.close()
   })
 
-  test('hands what no route takes to the not-found handler of its scope', async t => {
-    const { app, backend, listen, upgrade, ask } = await fastifyApp(t)
+  test('passes a request that no route matches to the not-found handler of its scope', async t => {
+    const { app, backend, listen, upgrade, request } = await fastifyApp(t)
     app.setNotFoundHandler((_request, reply) => reply.code(404).send('root'))
     app.register(
       async scope => {
@@ -181,21 +169,21 @@ describe('Fastify 5: the plugin', () => {
     )
     await listen()
     assert.equal((await (await upgrade('/scope/x')).whole()).body, 'scope /scope/x')
-    assert.equal((await ask(plainRequest('/scope/x'))).body, 'scope /scope/x')
-    assert.equal((await ask(plainRequest('/x'))).body, 'root')
+    assert.equal((await request(plainRequest('/scope/x'))).body, 'scope /scope/x')
+    assert.equal((await request(plainRequest('/x'))).body, 'root')
   })
 
-  test('leaves the content-type parsers of the app to the rest of the app', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+  test('does not change the content-type parsers of the app', async t => {
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
     app.post('/own', async request => ({ parsed: request.body }))
     app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}` })
     await listen()
     const post = { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a": 1}' }
-    assert.equal((await ask(plainRequest('/own', post))).body, '{"parsed":{"a":1}}')
-    assert.equal((await ask(plainRequest('/live', post))).body, '{"a": 1}')
+    assert.equal((await request(plainRequest('/own', post))).body, '{"parsed":{"a":1}}')
+    assert.equal((await request(plainRequest('/live', post))).body, '{"a": 1}')
   })
 
-  test('answers failures in the shape of Fastify, code included', async t => {
+  test('reports failures as Fastify does, with the code', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
     await listen()
@@ -207,7 +195,7 @@ describe('Fastify 5: the plugin', () => {
     )
   })
 
-  test('carries the Upgrade field of a 426 through the error handling of Fastify', async t => {
+  test('keeps the Upgrade field of a 426 in the error handling of Fastify', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}`, fallback: false })
     await listen()
@@ -220,9 +208,8 @@ describe('Fastify 5: the plugin', () => {
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
     await app.listen({ port: 0, host: 'localhost' })
     for (const { address, port } of app.addresses() as AddressInfo[]) {
-      const { client } = await openTunnel(port, '/', { host: address })
+      const client = await connectTunnel(t, port, '/', {}, { host: address })
       assert.equal((await client.send('hello').readExact(5)).toString(), 'hello', address)
-      client.destroy()
     }
     assert.equal(app.server.listenerCount('upgrade'), 1)
   })
@@ -237,7 +224,7 @@ describe('Fastify 5: the plugin', () => {
     assert.equal(`${got.statusCode} ${got.body}`, '200 POST /x {"a":1}')
   })
 
-  test('logs no error for a tunnel that went well', async t => {
+  test('logs no error for a tunnel without failure', async t => {
     const lines: string[] = []
     const { app, backend, listen, upgrade } = await fastifyApp(t, echo(), {
       logger: { level: 'warn', stream: { write: (line: string) => lines.push(line) } },
@@ -253,7 +240,7 @@ describe('Fastify 5: the plugin', () => {
   })
 
   for (const order of ['before', 'after'] as const) {
-    test(`shares a server with @fastify/websocket, registered ${order} it, where only says which are ours`, async t => {
+    test(`shares a server with @fastify/websocket, registered ${order} it, by the option only`, async t => {
       const { app, backend, listen, upgrade } = await fastifyApp(t, echo({ early: 'behind' }))
       const tunnel = (): unknown =>
         app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}`, only: '/live' })
@@ -301,10 +288,9 @@ describe('Fastify 5: the plugin', () => {
 })
 
 describe('Fastify 5: the handler of one route', () => {
-  test('tunnels from one route, behind its own preHandler, with the path kept', async t => {
+  test('tunnels from one route after its preHandler, and keeps the path', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
-    const tunnel = wsTunnelHandler({ target: `ws://${backend.address}/b` })
-    app.addHook('preClose', () => tunnel.close({ drainTimeout: 0 }))
+    const tunnel = wsTunnelHandler({ target: `ws://${backend.address}/b`, drainTimeout: 0 })
     app.get(
       '/live/:room',
       {
@@ -326,22 +312,150 @@ describe('Fastify 5: the handler of one route', () => {
   })
 
   test('serves HTTP from one route, with the body that Fastify has parsed', async t => {
-    const { app, backend, listen, ask } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
     app.route({
       method: ['GET', 'POST'],
       url: '/live',
       handler: wsTunnelHandler({ target: `ws://${backend.address}` }),
     })
     await listen()
-    assert.equal((await ask(plainRequest('/live'))).statusCode, 200)
+    assert.equal((await request(plainRequest('/live'))).statusCode, 200)
     for (const [type, body] of [
       ['application/json', '{"a":1}'],
       ['text/plain', 'some text'],
     ] as const) {
       assert.equal(
-        (await ask(plainRequest('/live', { method: 'POST', headers: [`Content-Type: ${type}`], body }))).body,
+        (await request(plainRequest('/live', { method: 'POST', headers: [`Content-Type: ${type}`], body }))).body,
         body,
       )
     }
   })
+
+  test('closes with the server of its route', async t => {
+    const { app, backend, listen, upgrade } = await fastifyApp(t)
+    const handler = wsTunnelHandler({ target: `ws://${backend.address}`, drainTimeout: 0 })
+    app.register(async scope => void scope.get('/live', handler), { prefix: '/scope' })
+    await listen()
+    const client = await upgrade('/scope/live')
+    assert.equal((await client.answer()).statusCode, 101)
+    await within(5_000, 'the close of the app', app.close())
+    await within(5_000, 'the end of the tunnel', client.readAll())
+    assert.equal(handler.tunnels.size, 0)
+  })
+
+  test('closes with its server even if no request has come', async t => {
+    const [first, second] = [await fastifyApp(t), await fastifyApp(t)]
+    const handler = wsTunnelHandler({ target: `ws://${first.backend.address}` })
+    for (const { app } of [first, second]) app.get('/live', handler)
+    await second.listen()
+    await first.app.close()
+    const refused = await (await second.upgrade('/live')).whole()
+    assert.deepEqual([refused.statusCode, JSON.parse(refused.body).code], [503, 'WST_ERR_CLOSING'])
+  })
+
+  test('closes with the server of a route that wraps it, as tracing plugins do', async t => {
+    const { app, backend, listen, upgrade } = await fastifyApp(t)
+    const ends: string[] = []
+    const handler = wsTunnelHandler({
+      target: `ws://${backend.address}`,
+      drainTimeout: 0,
+      onClose: ({ end }) => void ends.push(end.reason),
+    })
+    app.addHook('onRoute', route => {
+      const { handler: wrapped } = route
+      route.handler = function (request, reply) {
+        return wrapped.call(this, request, reply)
+      }
+    })
+    app.get('/live', handler)
+    await listen()
+    const client = await upgrade('/live')
+    assert.equal((await client.answer()).statusCode, 101)
+    await within(5_000, 'the close of the app', app.close())
+    assert.deepEqual(ends, ['shutdown'])
+  })
+
+  test('closes once with the server of two routes', async t => {
+    const { app, backend, listen, upgrade } = await fastifyApp(t)
+    const ends: string[] = []
+    const handler = wsTunnelHandler({
+      target: `ws://${backend.address}`,
+      drainTimeout: 0,
+      onClose: ({ end }) => void ends.push(end.reason),
+    })
+    const hooks: string[] = []
+    const { addHook } = app
+    app.addHook = ((name: string, hook: never) => {
+      hooks.push(name)
+      return addHook.call(app, name as never, hook)
+    }) as typeof app.addHook
+    app.get('/one', handler)
+    app.get('/two', handler)
+    assert.deepEqual(hooks, ['preClose'])
+    await listen()
+    for (const path of ['/one', '/two']) assert.equal((await (await upgrade(path)).answer()).statusCode, 101)
+    await app.close()
+    assert.deepEqual(ends, ['shutdown', 'shutdown'])
+  })
+
+  test('can be bound and called as any function', () => {
+    const handler = wsTunnelHandler({ target: 'ws://127.0.0.1:9/' })
+    assert.equal(typeof handler.bind(null as never), 'function')
+    assert.equal(typeof handler.bind({} as never), 'function')
+  })
+
+  test('drains together with the other proxies of its server, not after them', async t => {
+    const { app, backend, listen, upgrade } = await fastifyApp(t)
+    const target = `ws://${backend.address}`
+    app.get('/slow', wsTunnelHandler({ target }))
+    app.register(wsTunnelPlugin, { prefix: '/fast', target, drainTimeout: 0 })
+    await listen()
+    const [slow, fast] = [await upgrade('/slow'), await upgrade('/fast')]
+    for (const client of [slow, fast]) assert.equal((await client.answer()).statusCode, 101)
+    const closed = app.close()
+    await within(5_000, 'the end of the fast tunnel', fast.readAll())
+    assert.equal((await slow.send('open').readExact(4)).toString(), 'open')
+    slow.end()
+    await within(5_000, 'the close of the app', closed)
+  })
 })
+
+describe('Fastify 5: the decorator', () => {
+  test('has the proxies of every scope in every scope', async t => {
+    const { app, backend } = await fastifyApp(t)
+    const target = `ws://${backend.address}`
+    const seen: unknown[] = []
+    app.register(async scope => {
+      await scope.register(wsTunnelPlugin, { prefix: '/one', target })
+      seen.push(scope.tunnelProxies)
+    })
+    app.register(async sibling => void seen.push(sibling.tunnelProxies))
+    app.register(wsTunnelPlugin, { prefix: '/two', target })
+    app.get('/handler', wsTunnelHandler({ target }))
+    await app.ready()
+    assert.deepEqual(
+      Array.from(app.tunnelProxies, proxy => proxy.routes.length),
+      [1, 1],
+    )
+    for (const set of seen) assert.equal(set, app.tunnelProxies)
+    await app.close()
+    assert.equal(app.tunnelProxies.size, 0)
+  })
+
+  test('can be read with tunnelProxies() before the first registration', async t => {
+    const { app, backend } = await fastifyApp(t)
+    const proxies = tunnelProxies(app)
+    assert.equal(proxies.size, 0)
+    await app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
+    assert.equal(app.tunnelProxies, proxies)
+    assert.equal(proxies.size, 1)
+  })
+
+  test('is not shared by two servers', async t => {
+    const [one, two] = [await fastifyApp(t), await fastifyApp(t)]
+    await one.app.register(wsTunnelPlugin, { target: `ws://${one.backend.address}` })
+    assert.deepEqual([tunnelProxies(one.app).size, tunnelProxies(two.app).size], [1, 0])
+  })
+})
+
+test('exports the plugin by default too, as plugins of Fastify do', () => assert.equal(plugin, wsTunnelPlugin))

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { answer, echo, record } from '../support/backend.ts'
 import { KEY } from '../support/client.ts'
-import * as certificates from '../support/tls.ts'
-import { assertFailure, type Theme, world } from './world.ts'
+import { assertFailure, type SetUp } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 /** The fields the backend and the client see. */
-export const headersTheme: Theme = start => {
+export const headersTheme: Theme = setUp => {
   test('sends the fields of an upgrade on in their order, case and number', async t => {
-    const w = await world(t, start, record(), { addHeaders: false })
+    const setup = await setUp(t, record(), { addHeaders: false })
     const headers: [string, string][] = [
       ['X-b', '1'],
       ['COOKIE', 'a=1'],
@@ -20,8 +20,8 @@ export const headersTheme: Theme = start => {
       ['Sec-WebSocket-Protocol', 'one, two'],
       ['Sec-WebSocket-Extensions', 'permessage-deflate; client_max_window_bits'],
     ]
-    await w.tunnel('/', { headers })
-    const { rawHeaders } = await w.backend.request()
+    await setup.tunnel('/', { headers })
+    const { rawHeaders } = await setup.backend.request()
     assert.deepEqual(
       rawHeaders.filter(([name]) => !/^(host|connection|upgrade)$/i.test(name)),
       [['Sec-WebSocket-Key', KEY], ['Sec-WebSocket-Version', '13'], ...headers],
@@ -30,13 +30,13 @@ export const headersTheme: Theme = start => {
   })
 
   test('lets the backend choose the subprotocol', async t => {
-    const w = await world(t, start, echo({ headers: ['Sec-WebSocket-Protocol: two'] }))
-    const head = await (await w.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).answer()
+    const setup = await setUp(t, echo({ headers: ['Sec-WebSocket-Protocol: two'] }))
+    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).answer()
     assert.equal(head.header('sec-websocket-protocol'), 'two')
   })
 
   test('keeps hop-by-hop fields, and those Connection names, from the backend', async t => {
-    const w = await world(t, start, record())
+    const setup = await setUp(t, record())
     const hop = {
       Connection: 'Upgrade, X-Secret, keep-alive',
       'X-Secret': '1',
@@ -47,24 +47,24 @@ export const headersTheme: Theme = start => {
       Expect: '100-continue',
       'X-Kept': '1',
     }
-    await w.tunnel('/', { headers: hop })
-    w.backend.play(answer())
-    await w.get('/', {
+    await setup.tunnel('/', { headers: hop })
+    setup.backend.play(answer())
+    await setup.get('/', {
       headers: Object.entries(hop)
         .filter(([name]) => name !== 'Expect')
         .map(([name, value]) => `${name}: ${value}`),
     })
-    for (const request of w.backend.seen) {
+    for (const request of setup.backend.seen) {
       assert.equal(request.header('x-kept'), '1')
       for (const name of ['x-secret', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'expect']) {
         assert.equal(request.header(name), undefined, name)
       }
     }
-    assert.deepEqual(w.backend.seen[0]?.headers('connection'), ['Upgrade'])
+    assert.deepEqual(setup.backend.seen[0]?.headers('connection'), ['Upgrade'])
   })
 
   test('does not let Connection nominate away what backends decide by', async t => {
-    const w = await world(t, start, record())
+    const setup = await setUp(t, record())
     const fields = { Cookie: 'a=1', Authorization: 'Basic eA==', Origin: 'http://front.example' }
     const names = [
       ...Object.keys(fields),
@@ -75,12 +75,12 @@ export const headersTheme: Theme = start => {
       'Sec-WebSocket-Key',
       'Content-Type',
     ]
-    await w.tunnel('/', {
+    await setup.tunnel('/', {
       headers: { ...fields, 'Content-Type': 'text/x', Connection: `Upgrade, ${names.join(', ')}` },
     })
-    const request = await w.backend.request()
+    const request = await setup.backend.request()
     for (const [name, value] of Object.entries(fields)) assert.equal(request.header(name), value)
-    assert.equal(request.header('host'), w.backend.address)
+    assert.equal(request.header('host'), setup.backend.address)
     assert.equal(request.header('x-forwarded-for'), '127.0.0.1')
     assert.equal(request.header('sec-websocket-key'), KEY)
     assert.equal(request.header('content-type'), 'text/x')
@@ -95,17 +95,17 @@ export const headersTheme: Theme = start => {
     X_Forwarded_For: '9.9.9.9',
     'X-Forwarded_Host': 'evil.example',
   }
-  const both = async (w: Awaited<ReturnType<typeof world>>, headers: Record<string, string>): Promise<void> => {
-    await w.tunnel('/', { headers })
-    w.backend.play(answer())
-    await w.get('/', { headers: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) })
-    assert.equal(w.backend.seen.length, 2)
+  const both = async (setup: SetUp, headers: Record<string, string>): Promise<void> => {
+    await setup.tunnel('/', { headers })
+    setup.backend.play(answer())
+    await setup.get('/', { headers: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) })
+    assert.equal(setup.backend.seen.length, 2)
   }
 
   test('replaces forwarding fields of a peer that is not trusted, their underscore twins too', async t => {
-    const w = await world(t, start, record(), { serverName: 'gate.example' })
-    await both(w, forged)
-    for (const request of w.backend.seen) {
+    const setup = await setUp(t, record(), { serverName: 'gate.example' })
+    await both(setup, forged)
+    for (const request of setup.backend.seen) {
       assert.deepEqual(request.headers('x-forwarded-for'), ['127.0.0.1'])
       assert.deepEqual(request.headers('x-forwarded-host'), ['front.example'])
       assert.deepEqual(request.headers('x-forwarded-proto'), ['http'])
@@ -116,9 +116,9 @@ export const headersTheme: Theme = start => {
   })
 
   test('appends to forwarding fields of a trusted peer', async t => {
-    const w = await world(t, start, record(), { trustProxy: 'loopback', serverName: 'gate.example' })
-    await both(w, forged)
-    for (const request of w.backend.seen) {
+    const setup = await setUp(t, record(), { trustProxy: 'loopback', serverName: 'gate.example' })
+    await both(setup, forged)
+    for (const request of setup.backend.seen) {
       assert.equal(request.header('x-forwarded-for'), '9.9.9.9, 127.0.0.1')
       assert.equal(request.header('x-forwarded-host'), 'evil.example, front.example')
       assert.equal(request.header('x-forwarded-server'), 'evil, gate.example')
@@ -134,56 +134,50 @@ export const headersTheme: Theme = start => {
       [0, '127.0.0.1'],
       [(address: string) => address === '127.0.0.1', '9.9.9.9, 127.0.0.1'],
     ] as const) {
-      const w = await world(t, start, record(), { trustProxy: trustProxy as string })
-      await w.tunnel('/', { headers: { 'X-Forwarded-For': '9.9.9.9' } })
-      assert.equal((await w.backend.request()).header('x-forwarded-for'), expected, String(trustProxy))
+      const setup = await setUp(t, record(), { trustProxy: trustProxy as string })
+      await setup.tunnel('/', { headers: { 'X-Forwarded-For': '9.9.9.9' } })
+      assert.equal((await setup.backend.request()).header('x-forwarded-for'), expected, String(trustProxy))
     }
   })
 
   test('adds no forwarding fields with addHeaders: false, and still believes none', async t => {
-    const w = await world(t, start, record(), { addHeaders: false })
-    await both(w, forged)
-    for (const request of w.backend.seen) assert.doesNotMatch(request.raw, /forwarded/i)
+    const setup = await setUp(t, record(), { addHeaders: false })
+    await both(setup, forged)
+    for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /forwarded/i)
   })
 
   test('says https behind a TLS front', async t => {
-    const w = await world(
-      t,
-      start,
-      record(),
-      {},
-      { tls: certificates.server, client: { tls: { ca: certificates.ca, servername: 'localhost' } } },
-    )
-    await both(w, {})
-    for (const request of w.backend.seen) assert.equal(request.header('x-forwarded-proto'), 'https')
+    const setup = await setUp(t, record(), {}, { clientWire: 'TLS' })
+    await both(setup, {})
+    for (const request of setup.backend.seen) assert.equal(request.header('x-forwarded-proto'), 'https')
   })
 
   test('sends the Host of the target, or that of the client with preserveHost', async t => {
-    const own = await world(t, start, record())
+    const own = await setUp(t, record())
     await both(own, {})
     for (const request of own.backend.seen) assert.deepEqual(request.headers('host'), [own.backend.address])
-    const kept = await world(t, start, record(), { preserveHost: true })
+    const kept = await setUp(t, record(), { preserveHost: true })
     await both(kept, {})
     for (const request of kept.backend.seen) assert.deepEqual(request.headers('host'), ['front.example'])
   })
 
   test('writes no field of the value undefined', async t => {
-    const w = await world(t, start, record())
-    await both(w, {})
-    for (const request of w.backend.seen) assert.doesNotMatch(request.raw, /undefined|null|\[object/)
+    const setup = await setUp(t, record())
+    await both(setup, {})
+    for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /undefined|null|\[object/)
   })
 
   test('edits the request and the answer, the 101 included', async t => {
     const edits = { set: { 'X-Set': 'new' }, append: { 'X-Both': 'second' }, unset: ['X-Gone'] }
     const back = ['X-Set: old', 'X-Both: first', 'X-Gone: 1']
-    const w = await world(t, start, echo({ headers: back }), { requestHeaders: edits, responseHeaders: edits })
+    const setup = await setUp(t, echo({ headers: back }), { requestHeaders: edits, responseHeaders: edits })
     const head = await (
-      await w.upgrade('/', { headers: { 'X-Set': 'old', 'X-Both': 'first', 'X-Gone': '1' } })
+      await setup.upgrade('/', { headers: { 'X-Set': 'old', 'X-Both': 'first', 'X-Gone': '1' } })
     ).answer()
-    w.backend.play(answer({ headers: back }))
-    const plain = await w.get('/', { headers: ['X-Set: old', 'X-Both: first', 'X-Gone: 1'] })
+    setup.backend.play(answer({ headers: back }))
+    const plain = await setup.get('/', { headers: ['X-Set: old', 'X-Both: first', 'X-Gone: 1'] })
     assert.equal(head.statusCode, 101)
-    for (const message of [head, plain, ...w.backend.seen]) {
+    for (const message of [head, plain, ...setup.backend.seen]) {
       assert.deepEqual(message.headers('x-set'), ['new'])
       assert.deepEqual(message.headers('x-both'), ['first', 'second'])
       assert.equal(message.header('x-gone'), undefined)
@@ -191,16 +185,16 @@ export const headersTheme: Theme = start => {
   })
 
   test('edits with functions that read the request', async t => {
-    const w = await world(t, start, echo(), {
+    const setup = await setUp(t, echo(), {
       requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
       responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
-    const head = await (await w.upgrade('/x')).answer()
+    const head = await (await setup.upgrade('/x')).answer()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')
-    assert.equal((await w.backend.request()).header('x-path'), '/x')
-    w.backend.play(answer())
-    assert.equal((await w.get('/y', { method: 'DELETE' })).header('x-method'), 'DELETE')
-    assert.equal(w.backend.seen[1]?.header('x-path'), '/y')
+    assert.equal((await setup.backend.request()).header('x-path'), '/x')
+    setup.backend.play(answer())
+    assert.equal((await setup.get('/y', { method: 'DELETE' })).header('x-method'), 'DELETE')
+    assert.equal(setup.backend.seen[1]?.header('x-path'), '/y')
   })
 
   for (const option of ['requestHeaders', 'responseHeaders'] as const) {
@@ -208,15 +202,15 @@ export const headersTheme: Theme = start => {
       const throwing = (): void => {
         throw new Error('secret')
       }
-      const w = await world(t, start, echo(), { [option]: throwing })
-      assertFailure(w.app, await w.refused('/'), 500, 'WST_ERR_CALLBACK')
-      w.backend.play(answer())
-      assert.equal((await w.get('/')).statusCode, 500)
+      const setup = await setUp(t, echo(), { [option]: throwing })
+      assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
+      setup.backend.play(answer())
+      assert.equal((await setup.get('/')).statusCode, 500)
     })
   }
 
   test('403s a foreign Origin before the backend is dialled', async t => {
-    const w = await world(t, start, echo(), { allowedOrigins: ['https://app.example', 'http://dev.example:3000'] })
+    const setup = await setUp(t, echo(), { allowedOrigins: ['https://app.example', 'http://dev.example:3000'] })
     for (const Origin of [
       'https://evil.example',
       'http://app.example',
@@ -226,19 +220,19 @@ export const headersTheme: Theme = start => {
       'http://dev.example',
       'null',
     ]) {
-      const refused = await w.refused('/', { headers: { Origin } })
+      const refused = await setup.refused('/', { headers: { Origin } })
       assert.equal(refused.statusCode, 403, Origin)
       assert.equal(refused.body, '{"code":"WST_ERR_ORIGIN"}')
     }
-    assert.equal(w.backend.connections.length, 0)
+    assert.equal(setup.backend.connections.length, 0)
     for (const Origin of ['https://app.example', 'http://dev.example:3000'])
-      await w.tunnel('/', { headers: { Origin } })
-    await w.tunnel('/')
+      await setup.tunnel('/', { headers: { Origin } })
+    await setup.tunnel('/')
   })
 
   test('checks no Origin unless told to', async t => {
-    const w = await world(t, start, echo())
-    await w.tunnel('/', { headers: { Origin: 'https://evil.example' } })
+    const setup = await setUp(t, echo())
+    await setup.tunnel('/', { headers: { Origin: 'https://evil.example' } })
   })
 
   for (const [via, request, response] of [
@@ -248,14 +242,14 @@ export const headersTheme: Theme = start => {
     ['block', undefined, undefined],
   ] as const) {
     test(`writes Via both ways as via: ${via} says`, async t => {
-      const w = await world(t, start, echo({ headers: ['Via: 1.0 behind'] }), { via, serverName: 'gate.example' })
-      const head = await (await w.upgrade('/', { headers: { Via: '1.0 before' } })).answer()
-      w.backend.play(answer({ headers: ['Via: 1.0 behind'] }))
-      const plain = await w.get('/', { headers: ['Via: 1.0 before'] })
+      const setup = await setUp(t, echo({ headers: ['Via: 1.0 behind'] }), { via, serverName: 'gate.example' })
+      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).answer()
+      setup.backend.play(answer({ headers: ['Via: 1.0 behind'] }))
+      const plain = await setup.get('/', { headers: ['Via: 1.0 before'] })
       assert.equal(head.statusCode, 101)
       assert.deepEqual([head.header('via'), plain.header('via')], [response, response])
       assert.deepEqual(
-        w.backend.seen.map(seen => seen.header('via')),
+        setup.backend.seen.map(seen => seen.header('via')),
         [request, request],
       )
     })
@@ -269,9 +263,8 @@ export const headersTheme: Theme = start => {
       'Set-Cookie: b=2; Domain=back.example; Secure',
       'Set-Cookie: c=3; Path=/other',
     ]
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       (connection, backend) => echo({ headers: lines(backend) })(connection, backend),
       ({ address }) => ({
         routes: [
@@ -285,9 +278,11 @@ export const headersTheme: Theme = start => {
         ],
       }),
     )
-    const head = await (await w.upgrade('/a')).answer()
-    w.backend.play((connection, backend) => answer({ statusCode: 302, headers: lines(backend) })(connection, backend))
-    const plain = await w.get('/a')
+    const head = await (await setup.upgrade('/a')).answer()
+    setup.backend.play((connection, backend) =>
+      answer({ statusCode: 302, headers: lines(backend) })(connection, backend),
+    )
+    const plain = await setup.get('/a')
     assert.deepEqual([head.statusCode, plain.statusCode], [101, 302])
     for (const message of [head, plain]) {
       assert.equal(message.header('location'), 'http://front.example/a/x')
@@ -301,9 +296,8 @@ export const headersTheme: Theme = start => {
   })
 
   test('turns Location back from the target of the route with passReverse: true', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       (connection, backend) =>
         answer({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
           connection,
@@ -312,12 +306,12 @@ export const headersTheme: Theme = start => {
       ({ address }) => ({ target: `http://${address}/b`, passReverse: true }),
       { mount: '/pub' },
     )
-    const location = (await w.get('/pub/x')).header('location')
+    const location = (await setup.get('/pub/x')).header('location')
     assert.equal(location, 'http://front.example/pub/login?next=%2F')
   })
 
   test('leaves Location alone without passReverse', async t => {
-    const w = await world(t, start, answer({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
-    assert.equal((await w.get('/')).header('location'), 'http://127.0.0.1/b')
+    const setup = await setUp(t, answer({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
+    assert.equal((await setup.get('/')).header('location'), 'http://127.0.0.1/b')
   })
 }

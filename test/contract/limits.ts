@@ -3,30 +3,30 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { answer, echo, record, type Script, silent, switching } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
-import { assertFailure, endOf, openOne, type Theme, world } from './world.ts'
+import { assertFailure } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 /** The limits of time and number. */
-export const limitsTheme: Theme = start => {
+export const limitsTheme: Theme = setUp => {
   test('504s a backend that does not accept in connectTimeout', async t => {
     const waiting: Script = connection => connection.readAll().then(() => connection.end())
-    const w = await world(t, start, waiting, ({ port }) => ({
+    const setup = await setUp(t, waiting, ({ port }) => ({
       target: `wss://127.0.0.1:${port}/`,
       connectTimeout: 100,
     }))
-    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_CONNECT_TIMEOUT')
-    assert.equal((await w.get('/')).statusCode, 504)
+    assertFailure(setup.gateway, await setup.refused('/'), 504, 'WST_ERR_CONNECT_TIMEOUT')
+    assert.equal((await setup.get('/')).statusCode, 504)
   })
 
   test('504s a backend that does not answer in handshakeTimeout', async t => {
-    const w = await world(t, start, silent(), { handshakeTimeout: 100 })
-    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
-    assert.equal((await w.get('/')).statusCode, 504)
+    const setup = await setUp(t, silent(), { handshakeTimeout: 100 })
+    assertFailure(setup.gateway, await setup.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
+    assert.equal((await setup.get('/')).statusCode, 504)
   })
 
   test('counts a head that trickles in against handshakeTimeout', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       async connection => {
         await connection.request()
         for (const byte of 'HTTP/1.1 101 Switching Protocols\r\n') {
@@ -37,20 +37,19 @@ export const limitsTheme: Theme = start => {
       },
       { handshakeTimeout: 100 },
     )
-    assertFailure(w.app, await w.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
+    assertFailure(setup.gateway, await setup.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
   })
 
   test('no longer counts connectTimeout and handshakeTimeout after the 101', async t => {
-    const w = await world(t, start, echo(), { connectTimeout: 800, handshakeTimeout: 800 })
-    const client = await w.tunnel('/')
+    const setup = await setUp(t, echo(), { connectTimeout: 800, handshakeTimeout: 800 })
+    const client = await setup.tunnel('/')
     await sleep(900)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
   test('no longer counts handshakeTimeout once a plain answer has begun', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       async connection => {
         await connection.request()
         await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npart')
@@ -59,48 +58,47 @@ export const limitsTheme: Theme = start => {
       },
       { handshakeTimeout: 800 },
     )
-    assert.equal((await w.get('/')).body, 'partrest')
+    assert.equal((await setup.get('/')).body, 'partrest')
   })
 
   test('ends an idle tunnel after idleTimeout, with FIN to both and not a byte more', async t => {
-    const w = await world(t, start, record(), { idleTimeout: 100 })
-    const { client, connection } = await openOne(w)
+    const setup = await setUp(t, record(), { idleTimeout: 100 })
+    const { client, connection } = await setup.open()
     assert.equal((await client.readAll()).length, 0)
     assert.equal((await connection.readAll()).length, 0)
     client.end()
     connection.end()
-    assert.equal((await endOf(w.app)).reason, 'idle')
+    assert.equal((await setup.gateway.end()).reason, 'idle')
   })
 
   for (const from of ['client', 'backend'] as const) {
     test(`puts idleTimeout off with every byte of the ${from}`, async t => {
-      const w = await world(t, start, record(), { idleTimeout: 1_000 })
-      const { client, connection } = await openOne(w)
+      const setup = await setUp(t, record(), { idleTimeout: 1_000 })
+      const { client, connection } = await setup.open()
       for (let i = 0; i < 5; i++) {
         await sleep(240)
         if (from === 'client') client.send('.')
         else await connection.write('.')
       }
-      assert.deepEqual(w.app.ends, [])
-      assert.equal((await endOf(w.app)).reason, 'idle')
+      assert.deepEqual(setup.gateway.ends, [])
+      assert.equal((await setup.gateway.end()).reason, 'idle')
       assert.equal((await (from === 'client' ? connection : client).readAll()).toString(), '.....')
     })
   }
 
   test('takes a receiver that stopped reading for idle, however much is offered', async t => {
-    const w = await world(t, start, switching({ after: connection => void connection.release() }), { idleTimeout: 200 })
-    const { client, connection } = await openOne(w)
+    const setup = await setUp(t, switching({ after: connection => void connection.release() }), { idleTimeout: 200 })
+    const { client, connection } = await setup.open()
     const chunk = Buffer.alloc(65_536)
     const offer = (error?: unknown): unknown => error ?? client.socket.write(chunk, offer)
     for (let i = 0; i < 16; i++) offer()
-    assert.equal((await endOf(w.app)).reason, 'idle')
+    assert.equal((await setup.gateway.end()).reason, 'idle')
     connection.socket.resume()
   })
 
   test('lets a tunnel be idle for ever by default', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       {},
       {
@@ -112,15 +110,15 @@ export const limitsTheme: Theme = start => {
         },
       },
     )
-    const client = await w.tunnel('/')
+    const client = await setup.tunnel('/')
     await sleep(300)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
   for (const first of ['client', 'backend'] as const) {
     test(`ends a tunnel that is silent for halfOpenTimeout after the FIN of the ${first}`, async t => {
-      const w = await world(t, start, record(), { halfOpenTimeout: 1_000 })
-      const { client, connection } = await openOne(w)
+      const setup = await setUp(t, record(), { halfOpenTimeout: 1_000 })
+      const { client, connection } = await setup.open()
       const [gone, stays] = first === 'client' ? [client, connection] : [connection, client]
       gone.end()
       await stays.readAll()
@@ -128,21 +126,21 @@ export const limitsTheme: Theme = start => {
         await sleep(240)
         stays.socket.write('.')
       }
-      assert.deepEqual(w.app.ends, [])
+      assert.deepEqual(setup.gateway.ends, [])
       assert.equal((await gone.readAll()).toString(), '.....')
       stays.end()
-      assert.equal((await endOf(w.app)).reason, 'half-open')
+      assert.equal((await setup.gateway.end()).reason, 'half-open')
     })
   }
 
   test('ends a tunnel after maxLifetime, busy or not', async t => {
-    const w = await world(t, start, echo(), { maxLifetime: 200 })
-    const { client } = await openOne(w)
+    const setup = await setUp(t, echo(), { maxLifetime: 200 })
+    const { client } = await setup.open()
     for (let i = 0; i < 100 && !client.ended; i++) {
       client.send('.')
       await sleep(20)
     }
-    assert.equal((await endOf(w.app)).reason, 'lifetime')
+    assert.equal((await setup.gateway.end()).reason, 'lifetime')
   })
 
   test('503s an upgrade past maxTunnels of its route, handshakes counted, until one ends', async t => {
@@ -150,9 +148,8 @@ export const limitsTheme: Theme = start => {
     const held = new Promise<void>(resolve => {
       release = resolve
     })
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       async (connection, backend) => {
         await held
         return echo()(connection, backend)
@@ -164,36 +161,35 @@ export const limitsTheme: Theme = start => {
         ],
       }),
     )
-    const first = await w.upgrade('/one')
-    await w.backend.connection()
-    assertFailure(w.app, await w.refused('/one'), 503, 'WST_ERR_TUNNEL_LIMIT')
+    const first = await setup.upgrade('/one')
+    await setup.backend.connection()
+    assertFailure(setup.gateway, await setup.refused('/one'), 503, 'WST_ERR_TUNNEL_LIMIT')
     release()
     assert.equal((await first.answer()).statusCode, 101)
-    assert.equal((await w.refused('/one')).statusCode, 503)
-    await w.tunnel('/free')
+    assert.equal((await setup.refused('/one')).statusCode, 503)
+    await setup.tunnel('/free')
     first.end()
     await first.readAll()
-    await eventually(() => w.app.ends.length === 1)
-    await w.tunnel('/one')
+    await eventually(() => setup.gateway.ends.length === 1)
+    await setup.tunnel('/one')
   })
 
   test('counts neither failures nor plain requests as tunnels', async t => {
-    const w = await world(t, start, answer({ statusCode: 403 }), { maxTunnels: 1 })
-    for (let i = 0; i < 3; i++) assert.equal((await w.refused('/')).statusCode, 403)
-    for (let i = 0; i < 3; i++) assert.equal((await w.get('/')).statusCode, 403)
-    const gone = await w.upgrade('/')
+    const setup = await setUp(t, answer({ statusCode: 403 }), { maxTunnels: 1 })
+    for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 403)
+    for (let i = 0; i < 3; i++) assert.equal((await setup.get('/')).statusCode, 403)
+    const gone = await setup.upgrade('/')
     gone.reset()
     await gone.closed
-    w.backend.play(echo())
+    setup.backend.play(echo())
     await eventually(async () => {
-      await (await w.tunnel('/')).send('x').readExact(1)
+      await (await setup.tunnel('/')).send('x').readExact(1)
     })
   })
 
   test('takes what stands beside routes as the default of each of them', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       record(),
       ({ address }) => ({
         upgrade: 'foo',
@@ -205,13 +201,13 @@ export const limitsTheme: Theme = start => {
       }),
       { mount: '/live' },
     )
-    const patient = await w.tunnel('/live/own', { token: 'bar' })
-    const idle = await w.tunnel('/live/x', { token: 'foo' })
+    const patient = await setup.tunnel('/live/own', { token: 'bar' })
+    const idle = await setup.tunnel('/live/x', { token: 'foo' })
     await idle.readAll()
     idle.end()
-    ;(await w.backend.connection(1)).end()
-    assert.equal((await endOf(w.app)).reason, 'idle')
+    ;(await setup.backend.connection(1)).end()
+    assert.equal((await setup.gateway.end()).reason, 'idle')
     patient.send('still there')
-    assert.equal((await (await w.backend.connection(0)).readExact(11)).toString(), 'still there')
+    assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
   })
 }

@@ -8,10 +8,11 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { Server as SocketIo } from 'socket.io'
 import { io } from 'socket.io-client'
 import { WebSocket, WebSocketServer } from 'ws'
-import { answer, echo, startBackend } from '../support/backend.ts'
+import { answer, echo } from '../support/backend.ts'
+import type { Gateway, Middleware } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
-import type { Middleware, Started } from '../support/start.ts'
-import { type Theme, world } from './world.ts'
+import { startBackend, startGatewayOn } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 /** Opens a WebSocket, says a word and gives back the answer. */
 async function talk(port: number, path: string, word: string | Buffer, options = {}): Promise<string> {
@@ -34,7 +35,7 @@ const wsAt = (server: Server, path: string): WebSocketServer => {
 }
 
 /** Real libraries: behind the tunnel, in front of it, and beside it on the same server. */
-export const listeningTheme: Theme = start => {
+export const listeningTheme: Theme = (setUp, start) => {
   /** A ws server to tunnel to; its messages come back with `behind` in front. */
   const behind = async (t: { after: (fn: () => unknown) => void }): Promise<{ port: number; protocols: string[] }> => {
     const server = new WebSocketServer({
@@ -58,10 +59,10 @@ export const listeningTheme: Theme = start => {
 
   test('carries ws to ws: messages, compression, the subprotocol the backend chose, a clean close', async t => {
     const { port, protocols } = await behind(t)
-    const w = await world(t, start, echo(), { target: `ws://127.0.0.1:${port}/` })
-    assert.equal(await talk(w.app.port, '/', 'hello'), 'behind hello')
-    assert.equal(await talk(w.app.port, '/', 'x'.repeat(1_048_576)), `behind ${'x'.repeat(1_048_576)}`)
-    const socket = new WebSocket(`ws://127.0.0.1:${w.app.port}/`, ['one', 'two'])
+    const setup = await setUp(t, echo(), { target: `ws://127.0.0.1:${port}/` })
+    assert.equal(await talk(setup.gateway.port, '/', 'hello'), 'behind hello')
+    assert.equal(await talk(setup.gateway.port, '/', 'x'.repeat(1_048_576)), `behind ${'x'.repeat(1_048_576)}`)
+    const socket = new WebSocket(`ws://127.0.0.1:${setup.gateway.port}/`, ['one', 'two'])
     await once(socket, 'open')
     assert.equal(socket.protocol, 'two')
     assert.match(socket.extensions, /permessage-deflate/)
@@ -75,18 +76,16 @@ export const listeningTheme: Theme = start => {
   })
 
   test('carries socket.io, polling first and then upgraded, through two gateways in a row', async t => {
-    const backend = await startBackend(answer())
-    t.after(() => backend.close())
     const { createServer } = await import('node:http')
     const server = createServer()
     const sockets = new SocketIo(server)
     sockets.on('connection', socket => socket.on('word', (word, reply) => reply(`io ${word}`)))
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     t.after(() => sockets.close())
-    const inner = await start('/', { target: `ws://127.0.0.1:${(server.address() as { port: number }).port}/` })
-    t.after(() => inner.close())
-    const outer = await start('/', { target: `ws://127.0.0.1:${inner.port}/` })
-    t.after(() => outer.close())
+    const inner = await startGatewayOn(t, start, '/', {
+      target: `ws://127.0.0.1:${(server.address() as { port: number }).port}/`,
+    })
+    const outer = await startGatewayOn(t, start, '/', { target: `ws://127.0.0.1:${inner.port}/` })
     const client = io(`http://127.0.0.1:${outer.port}`, { reconnection: false })
     t.after(() => client.close())
     await within(
@@ -119,47 +118,44 @@ export const listeningTheme: Theme = start => {
         const attach = (server: Server): void => {
           own = wsAt(server, '/own-ws')
         }
-        const w = await world(
+        const setup = await setUp(
           t,
-          start,
           echo(),
           { target: `ws://127.0.0.1:${port}/`, only },
           { mount: '/live', only, ...(order === 'before' ? { prepare: attach } : {}) },
         )
-        if (order === 'after') attach(w.app.server)
+        if (order === 'after') attach(setup.gateway.server)
         t.after(() => own?.close())
         for (let i = 0; i < 2; i++) {
-          assert.equal(await talk(w.app.port, '/live/x', 'hello'), 'behind hello')
-          assert.equal(await talk(w.app.port, '/own-ws', 'hello'), 'own hello')
+          assert.equal(await talk(setup.gateway.port, '/live/x', 'hello'), 'behind hello')
+          assert.equal(await talk(setup.gateway.port, '/own-ws', 'hello'), 'own hello')
         }
-        assert.equal((await w.get('/own')).body, 'own')
-        assert.match((await w.refused('/neither')).startLine, /400/, 'what is not ours is theirs to refuse')
+        assert.equal((await setup.get('/own')).body, 'own')
+        assert.match((await setup.refused('/neither')).startLine, /400/, 'what is not ours is theirs to refuse')
       })
     }
   }
 
   test('shares a server with ws where only is an option of the tunnel alone', async t => {
     const { port } = await behind(t)
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       { target: `ws://127.0.0.1:${port}/`, only: '/live' },
       { mount: '/live', listen: 'auto' },
     )
-    assert.equal(await talk(w.app.port, '/live', 'first'), 'behind first')
-    const own = wsAt(w.app.server, '/own-ws')
+    assert.equal(await talk(setup.gateway.port, '/live', 'first'), 'behind first')
+    const own = wsAt(setup.gateway.server, '/own-ws')
     t.after(() => own.close())
-    assert.equal(await talk(w.app.port, '/live', 'hello'), 'behind hello')
-    assert.equal(await talk(w.app.port, '/own-ws', 'hello'), 'own hello')
+    assert.equal(await talk(setup.gateway.port, '/live', 'hello'), 'behind hello')
+    assert.equal(await talk(setup.gateway.port, '/own-ws', 'hello'), 'own hello')
   })
 
   test('shares a server with socket.io', async t => {
     const { port } = await behind(t)
     let sockets: SocketIo | undefined
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       { target: `ws://127.0.0.1:${port}/`, only: '/live' },
       {
@@ -172,10 +168,10 @@ export const listeningTheme: Theme = start => {
       },
     )
     t.after(() => sockets?.close())
-    const live = new WebSocket(`ws://127.0.0.1:${w.app.port}/live`)
+    const live = new WebSocket(`ws://127.0.0.1:${setup.gateway.port}/live`)
     t.after(() => live.terminate())
     await once(live, 'open')
-    const client = io(`http://127.0.0.1:${w.app.port}`, { reconnection: false })
+    const client = io(`http://127.0.0.1:${setup.gateway.port}`, { reconnection: false })
     t.after(() => client.close())
     await within(
       5_000,
@@ -203,32 +199,31 @@ export const listeningTheme: Theme = start => {
     }
     process.on('warning', note)
     t.after(() => process.off('warning', note))
-    const asideOf = async (app: Started): Promise<WebSocketServer> => {
+    const asideOf = async (app: Gateway): Promise<WebSocketServer> => {
       const own = wsAt(app.server, '/own-ws')
       t.after(() => own.close())
       for (let i = 0; i < 2; i++) assert.equal(await talk(app.port, '/own-ws', 'hello'), 'own hello')
       return own
     }
-    const w = await world(t, start, echo(), {}, { mount: '/live' })
-    await w.tunnel('/live')
-    const own = await asideOf(w.app)
-    assert.match((await w.refused('/live')).startLine, /400/, 'the other listener answers')
-    assert.equal(w.backend.seen.length, 1)
-    w.backend.play(answer())
-    assert.equal((await w.get('/live')).body, 'from the backend')
-    await asideOf((await world(t, start, echo(), {}, { mount: '/live' })).app)
+    const setup = await setUp(t, echo(), {}, { mount: '/live' })
+    await setup.tunnel('/live')
+    const own = await asideOf(setup.gateway)
+    assert.match((await setup.refused('/live')).startLine, /400/, 'the other listener answers')
+    assert.equal(setup.backend.seen.length, 1)
+    setup.backend.play(answer())
+    assert.equal((await setup.get('/live')).body, 'from the backend')
+    await asideOf((await setUp(t, echo(), {}, { mount: '/live' })).gateway)
     await new Promise(resolve => setImmediate(resolve))
     assert.equal(warnings.length, 1, warnings.join('\n'))
 
     own.close()
-    w.backend.play(echo())
-    await w.tunnel('/live')
+    setup.backend.play(echo())
+    await setup.tunnel('/live')
   })
 
   test('leaves a server alone on which a listener of the app takes every upgrade', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       echo(),
       {},
       {
@@ -238,8 +233,8 @@ export const listeningTheme: Theme = start => {
           server.on('upgrade', (_req, socket: Duplex) => socket.end('HTTP/1.1 499 Mine\r\nContent-Length: 0\r\n\r\n')),
       },
     )
-    assert.equal((await w.refused('/live')).startLine, 'HTTP/1.1 499 Mine')
-    assert.equal((await w.get('/own')).body, 'own')
+    assert.equal((await setup.refused('/live')).startLine, 'HTTP/1.1 499 Mine')
+    assert.equal((await setup.get('/own')).body, 'own')
   })
 
   test('shares its listener with a second copy of the package', async t => {
@@ -253,16 +248,15 @@ export const listeningTheme: Theme = start => {
     const copy = (await import(`${import.meta.resolve('@ws-tunnel/core')}?copy`)) as typeof import('@ws-tunnel/core')
     copies.deregister()
     assert.notEqual(copy.createTunnelProxy, createTunnelProxy)
-    const backend = await startBackend(echo({ early: 'copy' }))
-    t.after(() => backend.close())
+    const backend = await startBackend(t, echo({ early: 'copy' }))
     const proxy = copy.createTunnelProxy({ routes: [{ path: '/copy', target: `ws://${backend.address}` }] })
     const before: Middleware = (req, res, next) => void proxy.handle(req, res).then(taken => taken || next(), next)
-    const w = await world(t, start, echo({ early: 'mine' }), {}, { before: [before] })
+    const setup = await setUp(t, echo({ early: 'mine' }), {}, { before: [before] })
     for (let i = 0; i < 2; i++) {
-      assert.equal((await (await w.tunnel('/copy/x')).readExact(4)).toString(), 'copy')
-      assert.equal((await (await w.tunnel('/x')).readExact(4)).toString(), 'mine')
+      assert.equal((await (await setup.tunnel('/copy/x')).readExact(4)).toString(), 'copy')
+      assert.equal((await (await setup.tunnel('/x')).readExact(4)).toString(), 'mine')
     }
-    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+    assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
     await proxy.close({ drainTimeout: 0 })
   })
 }

@@ -1,31 +1,11 @@
 import assert from 'node:assert/strict'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { describe, type TestContext, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { wsTunnel } from '@ws-tunnel/express'
 import type express from 'express'
-import { answer, type Backend, echo, startBackend } from '../support/backend.ts'
-import { connect, openTunnel, plainRequest, upgradeRequest } from '../support/client.ts'
-
-/** An app that listens on a free port until the test is over. */
-async function listening(t: TestContext, app: express.Express): Promise<{ server: Server; port: number }> {
-  const server = createServer(app)
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  t.after(
-    () =>
-      new Promise(resolve => {
-        server.close(resolve)
-        server.closeAllConnections()
-      }),
-  )
-  return { server, port: (server.address() as AddressInfo).port }
-}
-
-async function backendOf(t: TestContext): Promise<Backend> {
-  const backend = await startBackend(echo())
-  t.after(() => backend.close())
-  return backend
-}
+import { answer, echo } from '../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
+import { startServer } from '../support/server.ts'
 
 /** What Express does with mounts, Express 4 and Express 5 alike. */
 export function mounts(name: string, framework: () => typeof express): void {
@@ -85,18 +65,17 @@ export function mounts(name: string, framework: () => typeof express): void {
     ]
     for (const [what, mount, path, seen] of rows) {
       test(`tunnels from ${what}`, async t => {
-        const backend = await backendOf(t)
+        const backend = await startBackend(t, echo())
         const app = framework()()
         mount(app, `ws://${backend.address}/b`)
-        const { port } = await listening(t, app)
-        const { client } = await openTunnel(port, path)
+        const { port } = await startServer(t, app)
+        const client = await connectTunnel(t, port, path)
         assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
         client.end()
         await client.readAll()
         backend.play(answer())
-        const plain = await connect(port)
+        const plain = await connectClient(t, port)
         assert.equal((await plain.send(plainRequest(path)).whole()).statusCode, 200)
-        plain.destroy()
         assert.deepEqual(
           backend.seen.map(request => request.path),
           [seen, seen],
@@ -105,26 +84,25 @@ export function mounts(name: string, framework: () => typeof express): void {
     }
 
     test('tunnels to the url that earlier middleware rewrote', async t => {
-      const backend = await backendOf(t)
+      const backend = await startBackend(t, echo())
       const app = framework()()
       app.use((req, _res, next) => {
         req.url = `/v2${req.url}`
         next()
       })
       app.use(wsTunnel({ target: `ws://${backend.address}/b` }))
-      const { port } = await listening(t, app)
-      const { client } = await openTunnel(port, '/x?q')
-      client.destroy()
+      const { port } = await startServer(t, app)
+      await connectTunnel(t, port, '/x?q')
       assert.equal((await backend.request()).path, '/b/v2/x?q')
     })
 
     test('serves the same middleware on several servers and at several mounts', async t => {
-      const backend = await backendOf(t)
+      const backend = await startBackend(t, echo())
       const tunnel = wsTunnel({ target: `ws://${backend.address}/b` })
       for (const mount of ['/one', '/two']) {
-        const { port, server } = await listening(t, framework()().use(mount, tunnel))
+        const { port, server } = await startServer(t, framework()().use(mount, tunnel))
         for (let i = 0; i < 2; i++) {
-          const { client } = await openTunnel(port, `${mount}/x`)
+          const client = await connectTunnel(t, port, `${mount}/x`)
           client.end('bye')
           assert.equal((await client.readAll()).toString(), 'bye')
         }
@@ -137,35 +115,31 @@ export function mounts(name: string, framework: () => typeof express): void {
     })
 
     test('leaves a server alone that hosts no tunnel', async t => {
-      const backend = await backendOf(t)
-      const { port } = await listening(t, framework()().use(wsTunnel({ target: `ws://${backend.address}` })))
-      const other = await listening(
+      const backend = await startBackend(t, echo())
+      const { port } = await startServer(t, framework()().use(wsTunnel({ target: `ws://${backend.address}` })))
+      const other = await startServer(
         t,
         framework()().get('/', (_req, res) => void res.send('other')),
       )
-      const { client } = await openTunnel(port, '/')
-      client.destroy()
-      const plain = await connect(other.port)
+      await connectTunnel(t, port, '/')
+      const plain = await connectClient(t, other)
       assert.equal((await plain.send(upgradeRequest('/')).whole()).body, 'other')
-      plain.destroy()
       assert.equal(other.server.listenerCount('upgrade'), 0)
     })
 
     test('runs the middleware of a route before its tunnel', async t => {
-      const backend = await backendOf(t)
+      const backend = await startBackend(t, echo())
       const app = framework()()
       app.get(
         '/live',
         (req, res, next) => void (req.query['token'] === 'yes' ? next() : res.status(403).json({ why: 'token' })),
         wsTunnel({ target: `ws://${backend.address}` }),
       )
-      const { port } = await listening(t, app)
-      const refused = await connect(port)
+      const { port } = await startServer(t, app)
+      const refused = await connectClient(t, port)
       assert.equal((await refused.send(upgradeRequest('/live')).whole()).body, '{"why":"token"}')
-      refused.destroy()
       assert.equal(backend.connections.length, 0)
-      const { client } = await openTunnel(port, '/live?token=yes')
-      client.destroy()
+      await connectTunnel(t, port, '/live?token=yes')
     })
 
     for (const [type, body, parser] of [
@@ -175,24 +149,21 @@ export function mounts(name: string, framework: () => typeof express): void {
       ['application/vnd.api+json', '{"a":1}', () => framework().json({ type: '*/*' })],
     ] as const) {
       test(`forwards a body of ${type} that a parser of Express has read`, async t => {
-        const backend = await startBackend(answer({ body: (_request, bytes) => bytes.toString('latin1') }))
-        t.after(() => backend.close())
+        const backend = await startBackend(t, answer({ body: (_request, bytes) => bytes.toString('latin1') }))
         const app = framework()().use(parser(), wsTunnel({ target: `ws://${backend.address}` }))
-        const { port } = await listening(t, app)
-        const client = await connect(port)
+        const { port } = await startServer(t, app)
+        const client = await connectClient(t, port)
         client.send(plainRequest('/', { method: 'POST', headers: [`Content-Type: ${type}`], body }))
         const got = await client.whole()
-        client.destroy()
         assert.equal(Buffer.from(got.body, 'utf8').toString(), Buffer.from(body, 'utf8').toString())
       })
     }
 
     test('shows the status of a failure through the error handling of Express', async t => {
       const app = framework()().use(wsTunnel({ target: 'ws://127.0.0.1:1/', routes: undefined as never }))
-      const { port } = await listening(t, app)
-      const client = await connect(port)
+      const { port } = await startServer(t, app)
+      const client = await connectClient(t, port)
       assert.equal((await client.send(upgradeRequest('/%2F')).whole()).statusCode, 404)
-      client.destroy()
     })
   })
 }

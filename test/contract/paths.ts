@@ -2,32 +2,33 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RouteOptions } from '@ws-tunnel/core'
 import { answer, record } from '../support/backend.ts'
-import { assertFailure, type Theme, world } from './world.ts'
+import { assertFailure } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 type Row = [path: string, seen: string | number]
 
 /** Which route takes a path, and the very path the backend sees. */
-export const pathsTheme: Theme = start => {
+export const pathsTheme: Theme = (setUp, start) => {
   /** Each path as an upgrade and as HTTP: what the backend saw of it, or the status of the refusal. */
   const rows = (name: string, routes: (at: string) => RouteOptions[], table: Row[], mount = '/'): void => {
     test(name, async t => {
-      const w = await world(t, start, record(), ({ address }) => ({ routes: routes(`ws://${address}`) }), { mount })
+      const setup = await setUp(t, record(), ({ address }) => ({ routes: routes(`ws://${address}`) }), { mount })
       const seen = async (path: string, plain: boolean): Promise<string | number> => {
-        const before = w.backend.seen.length
+        const before = setup.backend.seen.length
         if (plain) {
-          const { statusCode } = await w.get(path)
-          return w.backend.seen[before]?.path ?? statusCode
+          const { statusCode } = await setup.get(path)
+          return setup.backend.seen[before]?.path ?? statusCode
         }
-        const client = await w.upgrade(path)
+        const client = await setup.upgrade(path)
         const head = await client.answer()
         if (head.statusCode === 101) client.destroy()
-        else assert.equal(w.backend.seen.length, before)
-        return w.backend.seen[before]?.path ?? head.statusCode
+        else assert.equal(setup.backend.seen.length, before)
+        return setup.backend.seen[before]?.path ?? head.statusCode
       }
       const upgrades: Row[] = []
       for (const [path] of table) upgrades.push([path, await seen(path, false)])
       assert.deepEqual(upgrades, table)
-      w.backend.play(answer())
+      setup.backend.play(answer())
       const plain: Row[] = []
       for (const [path] of table) plain.push([path, await seen(path, true)])
       assert.deepEqual(plain, table)
@@ -161,16 +162,16 @@ export const pathsTheme: Theme = start => {
   )
 
   test('passes escapes that are no UTF-8 on, unless the router of the framework refuses them', async t => {
-    const w = await world(t, start, record())
-    const client = await w.upgrade('/a/%e9')
+    const setup = await setUp(t, record())
+    const client = await setup.upgrade('/a/%e9')
     const { statusCode } = await client.answer()
-    if (w.app.fastify !== undefined) assert.equal(statusCode, 400)
-    else assert.equal((await w.backend.request()).path, '/a/%E9')
+    if (setup.gateway.framework === 'Fastify 5') assert.equal(statusCode, 400)
+    else assert.equal((await setup.backend.request()).path, '/a/%E9')
   })
 
   test('names the code of an encoded slash', async t => {
-    const w = await world(t, start, record())
-    assertFailure(w.app, await w.refused('/x%2Fy'), 404, 'WST_ERR_ENCODED_SLASH')
+    const setup = await setUp(t, record())
+    assertFailure(setup.gateway, await setup.refused('/x%2Fy'), 404, 'WST_ERR_ENCODED_SLASH')
   })
 
   rows(
@@ -245,11 +246,11 @@ export const pathsTheme: Theme = start => {
   )
 
   test('414s a path of more than 8 KiB where a pattern would have to read it', async t => {
-    const w = await world(t, start, record(), ({ address }) => ({
+    const setup = await setUp(t, record(), ({ address }) => ({
       routes: [{ path: /^\/(.*)$/, target: `ws://${address}/$1` }],
     }))
-    assertFailure(w.app, await w.refused(`/${'a'.repeat(8_200)}`), 414, 'WST_ERR_PATH_TOO_LONG')
-    await w.tunnel(`/${'a'.repeat(8_000)}`)
+    assertFailure(setup.gateway, await setup.refused(`/${'a'.repeat(8_200)}`), 414, 'WST_ERR_PATH_TOO_LONG')
+    await setup.tunnel(`/${'a'.repeat(8_000)}`)
   })
 
   for (const target of ['ws://$1/', 'ws://back$1.example/', 'ws://127.0.0.1:$1/', 'ws://%1/']) {
@@ -261,7 +262,7 @@ export const pathsTheme: Theme = start => {
   }
 
   test('holds a route to its conditions, and fills in what they captured', async t => {
-    const w = await world(t, start, record(), ({ address }) => ({
+    const setup = await setUp(t, record(), ({ address }) => ({
       routes: [
         {
           path: '/',
@@ -299,19 +300,19 @@ export const pathsTheme: Theme = start => {
       ],
     }))
     const seen = async (headers: Record<string, string | string[]>): Promise<string | undefined> => {
-      await w.tunnel('/x', { headers })
-      return w.backend.seen.at(-1)?.path
+      await setup.tunnel('/x', { headers })
+      return setup.backend.seen.at(-1)?.path
     }
     assert.equal(await seen({ 'X-Tenant': 'acme-7', 'X-Not': '1' }), '/7/acme/x')
     assert.equal(await seen({ 'X-Tenant': 'acme-7' }), '/rest/x')
     assert.equal(await seen({ 'X-B': '1' }), '/any/x')
     assert.equal(await seen({ 'X-Test': 'yes' }), '/test/x')
     assert.equal(await seen({}), '/rest/x')
-    assert.equal((await w.get('/x')).statusCode, 404)
+    assert.equal((await setup.get('/x')).statusCode, 404)
   })
 
   test('asks a function for the target: a URL, a promise of one, or false', async t => {
-    const w = await world(t, start, record(), ({ address }) => ({
+    const setup = await setUp(t, record(), ({ address }) => ({
       routes: [
         {
           path: '/sync',
@@ -321,14 +322,14 @@ export const pathsTheme: Theme = start => {
         { path: '/never', target: async () => false as const },
       ],
     }))
-    await w.tunnel('/sync/x', { headers: { 'X-Room': 'r' } })
-    await w.tunnel('/async/x')
+    await setup.tunnel('/sync/x', { headers: { 'X-Room': 'r' } })
+    await setup.tunnel('/async/x')
     assert.deepEqual(
-      w.backend.seen.map(request => request.path),
+      setup.backend.seen.map(request => request.path),
       ['/s/r/x', '/$1%251/x'],
     )
-    assert.equal((await w.refused('/sync/no')).body, 'own 404: GET /sync/no')
-    assert.equal((await w.refused('/never')).body, 'own 404: GET /never')
+    assert.equal((await setup.refused('/sync/no')).body, 'own 404: GET /sync/no')
+    assert.equal((await setup.refused('/never')).body, 'own 404: GET /never')
   })
 
   const failing: [what: string, target: () => string | Promise<string>][] = [
@@ -344,9 +345,9 @@ export const pathsTheme: Theme = start => {
   ]
   for (const [what, target] of failing) {
     test(`500s a target function that ${what}`, async t => {
-      const w = await world(t, start, record(), { target })
-      assertFailure(w.app, await w.refused('/'), 500, 'WST_ERR_CALLBACK')
-      assert.equal((await w.get('/')).statusCode, 500)
+      const setup = await setUp(t, record(), { target })
+      assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
+      assert.equal((await setup.get('/')).statusCode, 500)
     })
   }
 
@@ -358,27 +359,26 @@ export const pathsTheme: Theme = start => {
         },
       },
     ]
-    const w = await world(t, start, record(), ({ address }) => ({ target: `ws://${address}`, when }))
-    assertFailure(w.app, await w.refused('/'), 500, 'WST_ERR_CALLBACK')
+    const setup = await setUp(t, record(), ({ address }) => ({ target: `ws://${address}`, when }))
+    assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
   })
 
   for (const path of ['//', '//x', '/%E0%A4%A', '/%zz', '*', '?', '/?', '/a\\..\\b', 'http://other.example/x']) {
     test(`answers a request for ${path} with a status, upgrade or not, and serves on`, async t => {
-      const w = await world(t, start, answer({ statusCode: 403 }))
+      const setup = await setUp(t, answer({ statusCode: 403 }))
       for (const text of [
-        await w.upgrade(path),
-        await w.connect().then(client => client.send(`GET ${path} HTTP/1.1\r\nHost: front.example\r\n\r\n`)),
+        await setup.upgrade(path),
+        await setup.connect().then(client => client.send(`GET ${path} HTTP/1.1\r\nHost: front.example\r\n\r\n`)),
       ]) {
         assert.ok((await text.whole()).statusCode >= 400)
       }
-      assert.equal((await w.get('/own')).body, 'own')
+      assert.equal((await setup.get('/own')).body, 'own')
     })
   }
 
   test('takes the mount path off before it matches', async t => {
-    const w = await world(
+    const setup = await setUp(
       t,
-      start,
       record(),
       ({ address }) => ({
         routes: [
@@ -388,19 +388,19 @@ export const pathsTheme: Theme = start => {
       }),
       { mount: '/ws2' },
     )
-    for (const path of ['/ws2', '/ws2/', '/ws2/a/x?q=1', '/ws2/ax']) await w.tunnel(path)
+    for (const path of ['/ws2', '/ws2/', '/ws2/a/x?q=1', '/ws2/ax']) await setup.tunnel(path)
     assert.deepEqual(
-      w.backend.seen.map(request => request.path),
+      setup.backend.seen.map(request => request.path),
       ['/', '/', '/b/x?q=1', '/ax'],
     )
-    for (const path of ['/ws2x', '/a', '/']) assert.equal((await w.refused(path)).body, `own 404: GET ${path}`)
+    for (const path of ['/ws2x', '/a', '/']) assert.equal((await setup.refused(path)).body, `own 404: GET ${path}`)
   })
 
   test('tells a mount path from the same with a slash, as ProxyPass does', async t => {
-    const w = await world(t, start, record(), ({ address }) => ({ target: `ws://${address}/b` }), { mount: '/ws2' })
-    for (const path of ['/ws2', '/ws2/', '/ws2?q', '/ws2/?q', '/ws2/x']) await w.tunnel(path)
+    const setup = await setUp(t, record(), ({ address }) => ({ target: `ws://${address}/b` }), { mount: '/ws2' })
+    for (const path of ['/ws2', '/ws2/', '/ws2?q', '/ws2/?q', '/ws2/x']) await setup.tunnel(path)
     assert.deepEqual(
-      w.backend.seen.map(request => request.path),
+      setup.backend.seen.map(request => request.path),
       ['/b', '/b/', '/b?q', '/b/?q', '/b/x'],
     )
   })

@@ -3,75 +3,75 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Backend, echo, raw, record, type Script, silent, switching, switchingHead } from '../support/backend.ts'
+import { echo, raw, record, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
-import * as certificates from '../support/tls.ts'
-import { endOf, left, openOne, type Theme, type WorldOptions, world } from './world.ts'
+import { gatewayLeft } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 /** The bytes after the switch, and the ends of a tunnel. */
-export const tunnelsTheme: Theme = start => {
+export const tunnelsTheme: Theme = setUp => {
   test('passes the FIN of the client on, and lets the backend finish', async t => {
-    const w = await world(t, start, record())
-    const { client, connection } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection } = await setup.open()
     client.end('last of the client')
     assert.equal((await connection.readAll()).toString(), 'last of the client')
     await connection.write('still ')
     assert.equal((await client.readExact(6)).toString(), 'still ')
     connection.end('talking')
     assert.equal((await client.readAll()).toString(), 'talking')
-    const { reason, bytesFromClient, bytesFromBackend } = await endOf(w.app)
+    const { reason, bytesFromClient, bytesFromBackend } = await setup.gateway.end()
     assert.deepEqual([reason, bytesFromClient, bytesFromBackend], ['finished', 18, 13])
   })
 
   test('passes the FIN of the backend on, and lets the client finish', async t => {
-    const w = await world(t, start, record())
-    const { client, connection } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection } = await setup.open()
     connection.end('last of the backend')
     assert.equal((await client.readAll()).toString(), 'last of the backend')
     client.send('still ')
     assert.equal((await connection.readExact(6)).toString(), 'still ')
     client.end('talking')
     assert.equal((await connection.readAll()).toString(), 'talking')
-    assert.equal((await endOf(w.app)).reason, 'finished')
+    assert.equal((await setup.gateway.end()).reason, 'finished')
   })
 
   test('ends when both sides end at once', async t => {
-    const w = await world(t, start, record())
-    const { client, connection } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection } = await setup.open()
     client.end('a')
     connection.end('b')
     assert.equal((await client.readAll()).toString(), 'b')
     assert.equal((await connection.readAll()).toString(), 'a')
-    assert.equal((await endOf(w.app)).reason, 'finished')
+    assert.equal((await setup.gateway.end()).reason, 'finished')
   })
 
   test('ends both sides on RST of the client, after delivering what came before', async t => {
-    const w = await world(t, start, record())
-    const { client, connection, tunnel } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection, tunnel } = await setup.open()
     client.send('last words')
     await eventually(() => tunnel.bytesFromClient === 10)
     client.reset()
     assert.equal((await connection.readAll()).toString(), 'last words')
     assert.equal(connection.error, undefined)
     connection.end()
-    assert.equal((await endOf(w.app)).reason, 'client-error')
+    assert.equal((await setup.gateway.end()).reason, 'client-error')
   })
 
   test('ends both sides on RST of the backend, after delivering what came before', async t => {
-    const w = await world(t, start, record())
-    const { client, connection, tunnel } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection, tunnel } = await setup.open()
     await connection.write('last words')
     await eventually(() => tunnel.bytesFromBackend === 10)
     connection.reset()
     assert.equal((await client.readAll()).toString(), 'last words')
     assert.equal(client.error, undefined)
     client.end()
-    assert.equal((await endOf(w.app)).reason, 'backend-error')
+    assert.equal((await setup.gateway.end()).reason, 'backend-error')
   })
 
   test('delivers what a slow client has still to read when the backend resets', async t => {
-    const w = await world(t, start, record())
-    const { client, connection, tunnel } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection, tunnel } = await setup.open()
     client.socket.pause()
     const words = randomBytes(200_000)
     await connection.write(words)
@@ -82,8 +82,8 @@ export const tunnelsTheme: Theme = start => {
   })
 
   test('delivers what it holds itself for a client that stopped reading when the backend resets', async t => {
-    const w = await world(t, start, record())
-    const { client, connection, tunnel } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection, tunnel } = await setup.open()
     client.socket.pause()
     const words = randomBytes(30_000_000)
     connection.socket.write(words)
@@ -97,46 +97,46 @@ export const tunnelsTheme: Theme = start => {
     client.socket.resume()
     const heard = await client.readAll()
     client.end()
-    assert.equal(heard.length, (await endOf(w.app)).bytesFromBackend)
+    assert.equal(heard.length, (await setup.gateway.end()).bytesFromBackend)
     assert.ok(heard.length >= moved, `${heard.length} bytes of ${moved} that it had taken`)
     assert.ok(heard.equals(words.subarray(0, heard.length)))
   })
 
   for (const how of ['end', 'destroy', 'reset'] as const) {
     test(`lets go of the backend when the client leaves before the 101 (${how})`, async t => {
-      const w = await world(t, start, silent())
-      const client = await w.upgrade('/')
-      await w.backend.request()
+      const setup = await setUp(t, silent())
+      const client = await setup.upgrade('/')
+      await setup.backend.request()
       client[how]()
-      await left(await w.backend.connection())
-      assert.deepEqual(w.app.ends, [])
+      await gatewayLeft(await setup.backend.connection())
+      assert.deepEqual(setup.gateway.ends, [])
     })
   }
 
   test('survives a 101 that crosses with the leaving client', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       const head = switchingHead(await connection.request())
       client.reset()
       await connection.write(head)
     })
-    const client = await w.upgrade('/')
+    const client = await setup.upgrade('/')
     await client.closed
-    await left(await w.backend.connection())
-    assert.equal((await w.get('/own')).body, 'own')
+    await gatewayLeft(await setup.backend.connection())
+    assert.equal((await setup.get('/own')).body, 'own')
   })
 
   test('tells of each tunnel once, with its reason, bytes and duration', async t => {
     const told: string[] = []
-    const w = await world(t, start, echo(), {
+    const setup = await setUp(t, echo(), {
       onOpen: ({ tunnel }) => told.push(`open ${tunnel.id}`),
       onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
     })
-    const { client, tunnel } = await openOne(w)
-    assert.match(tunnel.facts.target, new RegExp(w.backend.address))
+    const { client, tunnel } = await setup.open()
+    assert.match(tunnel.facts.target, new RegExp(setup.backend.address))
     assert.ok(tunnel.openedAt)
     client.end('12345')
     assert.equal((await client.readAll()).toString(), '12345')
-    const end = await endOf(w.app)
+    const end = await setup.gateway.end()
     assert.deepEqual([end.bytesFromClient, end.bytesFromBackend, end.error], [5, 5, undefined])
     assert.ok(end.duration >= 0 && end.duration < 60_000)
     await client.closed
@@ -144,30 +144,18 @@ export const tunnelsTheme: Theme = start => {
   })
 
   test('closes one tunnel through its own close()', async t => {
-    const w = await world(t, start, record())
-    const { client, connection, tunnel } = await openOne(w)
+    const setup = await setUp(t, record())
+    const { client, connection, tunnel } = await setup.open()
     tunnel.close()
     assert.equal((await client.readAll()).length, 0)
     assert.equal((await connection.readAll()).length, 0)
     client.end()
     connection.end()
-    assert.equal((await endOf(w.app)).reason, 'closed')
+    assert.equal((await setup.gateway.end()).reason, 'closed')
   })
 
-  const transports: [name: string, world: WorldOptions, secure: boolean][] = [
-    ['TCP', {}, false],
-    [
-      'TLS',
-      {
-        tls: certificates.server,
-        client: { tls: { ca: certificates.ca, servername: 'localhost' } },
-        backend: { tls: certificates.server },
-      },
-      true,
-    ],
-  ]
-  for (const [name, where, secure] of transports) {
-    test(`carries both directions at once, byte for byte, over ${name}`, async t => {
+  for (const wire of ['TCP', 'TLS'] as const) {
+    test(`carries both directions at once, byte for byte, over ${wire}`, async t => {
       const fromBackend = randomBytes(2_000_000)
       const fromClient = randomBytes(2_000_000)
       const sendInPieces = async (bytes: Buffer, send: (piece: Buffer) => unknown): Promise<void> => {
@@ -182,32 +170,28 @@ export const tunnelsTheme: Theme = start => {
           connection.end()
         },
       })
-      const options = ({ port }: Backend): { target: string; tls?: { ca: string } } =>
-        secure
-          ? { target: `wss://localhost:${port}/`, tls: { ca: certificates.ca } }
-          : { target: `ws://127.0.0.1:${port}/` }
-      const w = await world(t, start, script, options, where)
-      const client = await w.tunnel('/')
+      const setup = await setUp(t, script, {}, { clientWire: wire, backendWire: wire })
+      const client = await setup.tunnel('/')
       await sendInPieces(fromClient, piece => new Promise(resolve => client.socket.write(piece, resolve)))
       client.end()
       assert.ok((await client.readAll()).equals(fromBackend))
-      assert.ok((await (await w.backend.connection()).readAll()).equals(fromClient))
+      assert.ok((await (await setup.backend.connection()).readAll()).equals(fromClient))
     })
   }
 
   test('opens and closes 250 tunnels at once, and listens for upgrades once', async t => {
-    const w = await world(t, start, echo())
+    const setup = await setUp(t, echo())
     await Promise.all(
       Array.from({ length: 250 }, async (_, i) => {
-        const client = await w.tunnel(`/${i}`)
+        const client = await setup.tunnel(`/${i}`)
         client.end(`I am ${i}`)
         assert.equal((await client.readAll()).toString(), `I am ${i}`)
         await client.closed
       }),
     )
-    await eventually(() => w.app.ends.length === 250 && w.app.tunnels.size === 0)
-    await eventually(() => w.backend.open === 0)
-    assert.equal(w.app.server.listenerCount('upgrade'), 1)
+    await eventually(() => setup.gateway.ends.length === 250 && setup.gateway.tunnels.size === 0)
+    await eventually(() => setup.backend.open === 0)
+    assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
   })
 
   test('survives observers that throw', async t => {
@@ -215,13 +199,13 @@ export const tunnelsTheme: Theme = start => {
       throw new Error('of the observer')
     }
     const warned = once(process, 'warning')
-    const w = await world(t, start, echo(), { onClose: throwing, onError: throwing, onOpen: throwing })
-    const client = await w.tunnel('/')
+    const setup = await setUp(t, echo(), { onClose: throwing, onError: throwing, onOpen: throwing })
+    const client = await setup.tunnel('/')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
     client.end()
     await client.readAll()
-    w.backend.play(raw(''))
-    assert.equal((await w.refused('/')).statusCode, 502)
+    setup.backend.play(raw(''))
+    assert.equal((await setup.refused('/')).statusCode, 502)
     assert.match(String((await warned)[0]), /of the observer/)
   })
 }

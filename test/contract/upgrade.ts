@@ -5,17 +5,18 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { answer, echo, raw, record, silent, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
+import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
-import type { Middleware } from '../support/start.ts'
-import { assertFailure, type Theme, world } from './world.ts'
+import { assertFailure } from '../support/harness.ts'
+import type { Theme } from './theme.ts'
 
 const tells = answer({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
 
 /** Which requests are upgrades, and what becomes of those that are not. */
-export const upgradeTheme: Theme = start => {
+export const upgradeTheme: Theme = setUp => {
   test('tunnels an upgrade to websocket', async t => {
-    const w = await world(t, start, echo())
-    const client = await w.upgrade('/')
+    const setup = await setUp(t, echo())
+    const client = await setup.upgrade('/')
     const head = await client.answer()
     assert.equal(head.statusCode, 101)
     assert.equal(head.header('upgrade'), 'websocket')
@@ -25,112 +26,112 @@ export const upgradeTheme: Theme = start => {
   })
 
   test('sends the one allowed token of a list, in the spelling of the client', async t => {
-    const w = await world(t, start, echo())
-    await w.tunnel('/', { headers: { Upgrade: 'foo, WebSocket' } })
-    await w.tunnel('/', { headers: { Upgrade: ['foo', 'WEBSOCKET'] } })
+    const setup = await setUp(t, echo())
+    await setup.tunnel('/', { headers: { Upgrade: 'foo, WebSocket' } })
+    await setup.tunnel('/', { headers: { Upgrade: ['foo', 'WEBSOCKET'] } })
     assert.deepEqual(
-      w.backend.seen.map(request => request.headers('upgrade')),
+      setup.backend.seen.map(request => request.headers('upgrade')),
       [['WebSocket'], ['WEBSOCKET']],
     )
-    assert.deepEqual((await w.backend.request()).headers('connection'), ['Upgrade'])
+    assert.deepEqual((await setup.backend.request()).headers('connection'), ['Upgrade'])
   })
 
   test('finds upgrade among the tokens of Connection, whatever its case', async t => {
-    const w = await world(t, start, echo())
-    await w.tunnel('/', { headers: { Connection: 'keep-alive, Upgrade' } })
-    await w.tunnel('/', { headers: { Connection: ['keep-alive', 'UPGRADE'] } })
+    const setup = await setUp(t, echo())
+    await setup.tunnel('/', { headers: { Connection: 'keep-alive, Upgrade' } })
+    await setup.tunnel('/', { headers: { Connection: ['keep-alive', 'UPGRADE'] } })
   })
 
   test('takes tokens whole: no prefix, no version suffix', async t => {
-    const w = await world(t, start, tells)
+    const setup = await setUp(t, tells)
     for (const Upgrade of ['websocketX', 'web', 'websocket/13', 'foo']) {
-      const { statusCode, body } = await w.refused('/', { headers: { Upgrade } })
+      const { statusCode, body } = await setup.refused('/', { headers: { Upgrade } })
       assert.equal(`${statusCode} ${body}`, '200 GET undefined ', Upgrade)
     }
   })
 
   test('serves a token that the route does not let through as HTTP, without its Upgrade', async t => {
-    const w = await world(t, start, tells)
-    assert.equal((await w.refused('/', { token: 'foo' })).body, 'GET undefined ')
-    assert.doesNotMatch(String(w.backend.seen[0]?.header('connection')), /upgrade/i)
+    const setup = await setUp(t, tells)
+    assert.equal((await setup.refused('/', { token: 'foo' })).body, 'GET undefined ')
+    assert.doesNotMatch(String(setup.backend.seen[0]?.header('connection')), /upgrade/i)
   })
 
   test('426s an upgrade to a protocol the route does not let through, where there is no fallback', async t => {
-    const w = await world(t, start, tells, { fallback: false })
-    const refused = await w.refused('/', { token: 'foo' })
-    assertFailure(w.app, refused, 426, 'WST_ERR_UPGRADE_REQUIRED')
+    const setup = await setUp(t, tells, { fallback: false })
+    const refused = await setup.refused('/', { token: 'foo' })
+    assertFailure(setup.gateway, refused, 426, 'WST_ERR_UPGRADE_REQUIRED')
     assert.equal(refused.header('upgrade'), 'websocket')
-    assert.equal(w.backend.connections.length, 0)
+    assert.equal(setup.backend.connections.length, 0)
   })
 
   test('names all allowed tokens in the 426', async t => {
-    const w = await world(t, start, tells, { fallback: false, upgrade: ['websocket', 'foo'] })
-    const refused = await w.refused('/', { token: 'bar' })
+    const setup = await setUp(t, tells, { fallback: false, upgrade: ['websocket', 'foo'] })
+    const refused = await setup.refused('/', { token: 'bar' })
     assert.equal(`${refused.statusCode} ${refused.header('upgrade')}`, '426 websocket, foo')
   })
 
   test('never forwards h2c, not even where any token is allowed', async t => {
     for (const upgrade of ['websocket', 'ANY']) {
-      const w = await world(t, start, tells, { upgrade })
+      const setup = await setUp(t, tells, { upgrade })
       const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
-      assert.equal((await w.refused('/', { token: 'h2c', headers })).body, 'GET undefined ')
-      assert.equal(w.backend.seen[0]?.header('http2-settings'), undefined)
+      assert.equal((await setup.refused('/', { token: 'h2c', headers })).body, 'GET undefined ')
+      assert.equal(setup.backend.seen[0]?.header('http2-settings'), undefined)
     }
   })
 
   test('forwards h2c where the route names it', async t => {
-    const w = await world(t, start, echo(), { upgrade: 'h2c' })
-    await w.tunnel('/', { token: 'h2c' })
-    assert.equal((await w.backend.request()).header('upgrade'), 'h2c')
+    const setup = await setUp(t, echo(), { upgrade: 'h2c' })
+    await setup.tunnel('/', { token: 'h2c' })
+    assert.equal((await setup.backend.request()).header('upgrade'), 'h2c')
   })
 
   test('lets websocket through beside an offered h2c', async t => {
-    const w = await world(t, start, echo(), { upgrade: 'ANY' })
+    const setup = await setUp(t, echo(), { upgrade: 'ANY' })
     const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
-    await w.tunnel('/', { headers: { ...headers, Upgrade: 'h2c, websocket' } })
-    const request = await w.backend.request()
+    await setup.tunnel('/', { headers: { ...headers, Upgrade: 'h2c, websocket' } })
+    const request = await setup.backend.request()
     assert.equal(request.header('upgrade'), 'websocket')
     assert.equal(request.header('http2-settings'), undefined)
   })
 
   test('tunnels custom tokens, lists of them and, with ANY, the first the client names', async t => {
-    const custom = await world(t, start, echo(), { upgrade: 'foo' })
+    const custom = await setUp(t, echo(), { upgrade: 'foo' })
     await custom.tunnel('/', { token: 'Foo' })
     assert.equal((await custom.backend.request()).header('upgrade'), 'Foo')
-    const list = await world(t, start, echo(), { upgrade: ['foo', 'websocket'] })
+    const list = await setUp(t, echo(), { upgrade: ['foo', 'websocket'] })
     await list.tunnel('/', { token: 'foo' })
     await list.tunnel('/')
-    const any = await world(t, start, echo(), { upgrade: 'ANY' })
+    const any = await setUp(t, echo(), { upgrade: 'ANY' })
     await any.tunnel('/', { headers: { Upgrade: 'bar, foo' } })
     assert.equal((await any.backend.request()).header('upgrade'), 'bar')
   })
 
   test('does not let websocket through where only another token is allowed', async t => {
-    const w = await world(t, start, tells, { upgrade: 'foo' })
-    assert.equal((await w.refused('/')).body, 'GET undefined ')
+    const setup = await setUp(t, tells, { upgrade: 'foo' })
+    assert.equal((await setup.refused('/')).body, 'GET undefined ')
   })
 
   test('tunnels a custom token over POST, as only websocket is bound to GET', async t => {
-    const w = await world(t, start, echo(), { upgrade: 'foo' })
-    await w.tunnel('/', { token: 'foo', method: 'POST', headers: { 'Content-Length': '0' } })
-    assert.equal((await w.backend.request()).method, 'POST')
+    const setup = await setUp(t, echo(), { upgrade: 'foo' })
+    await setup.tunnel('/', { token: 'foo', method: 'POST', headers: { 'Content-Length': '0' } })
+    assert.equal((await setup.backend.request()).method, 'POST')
   })
 
   test('serves a request without Upgrade as HTTP', async t => {
-    const w = await world(t, start, tells)
-    assert.equal((await w.get('/')).body, 'GET undefined ')
+    const setup = await setUp(t, tells)
+    assert.equal((await setup.get('/')).body, 'GET undefined ')
   })
 
   test('passes a request without Upgrade over a route without fallback: to the next route, then to the app', async t => {
-    const w = await world(t, start, tells, ({ address }) => ({
+    const setup = await setUp(t, tells, ({ address }) => ({
       routes: [
         { path: '/a', target: `ws://${address}/first`, fallback: false },
         { path: '/a/b', target: `ws://${address}/second` },
       ],
     }))
-    assert.equal((await w.get('/a/b')).statusCode, 200)
-    assert.equal(w.backend.seen[0]?.path, '/second')
-    const own = await w.get('/a/c')
+    assert.equal((await setup.get('/a/b')).statusCode, 200)
+    assert.equal(setup.backend.seen[0]?.path, '/second')
+    const own = await setup.get('/a/c')
     assert.equal(`${own.statusCode} ${own.body}`, '404 own 404: GET /a/c')
   })
 
@@ -155,29 +156,29 @@ export const upgradeTheme: Theme = start => {
   ]
   for (const [what, text, seen] of notUpgrades) {
     test(`serves an upgrade ${what} as HTTP, body included`, async t => {
-      const w = await world(t, start, tells)
-      const { statusCode, body } = await w.ask(text)
+      const setup = await setUp(t, tells)
+      const { statusCode, body } = await setup.request(text)
       assert.equal(`${statusCode} ${body}`, `200 ${seen}`)
     })
 
     test(`400s an upgrade ${what} where there is no fallback`, async t => {
-      const w = await world(t, start, tells, { fallback: false })
-      assertFailure(w.app, await w.ask(text), 400, 'WST_ERR_BAD_HANDSHAKE')
-      assert.equal(w.backend.connections.length, 0)
+      const setup = await setUp(t, tells, { fallback: false })
+      assertFailure(setup.gateway, await setup.request(text), 400, 'WST_ERR_BAD_HANDSHAKE')
+      assert.equal(setup.backend.connections.length, 0)
     })
   }
 
   test('forwards a body that comes slowly after the head of an upgrade request', async t => {
-    const w = await world(t, start, tells)
-    const client = await w.upgrade('/', { headers: { 'Content-Length': '8' } })
-    await w.backend.request()
+    const setup = await setUp(t, tells)
+    const client = await setup.upgrade('/', { headers: { 'Content-Length': '8' } })
+    await setup.backend.request()
     client.send('slow')
     client.send('body')
     assert.equal((await client.whole()).body, 'GET undefined slowbody')
   })
 
   test('leaves a handshake without key or version to the backend, and relays its verdict', async t => {
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       const request = await connection.request()
       const missing = request.header('sec-websocket-version') === undefined
       connection.end(
@@ -186,9 +187,9 @@ export const upgradeTheme: Theme = start => {
           : 'HTTP/1.1 400 No Key\r\nContent-Length: 6\r\n\r\nno key',
       )
     })
-    const old = await w.refused('/', { headers: { 'Sec-WebSocket-Version': undefined } })
+    const old = await setup.refused('/', { headers: { 'Sec-WebSocket-Version': undefined } })
     assert.equal(`${old.startLine} ${old.header('sec-websocket-version')} ${old.body}`, 'HTTP/1.1 426 Old 13 old')
-    const keyless = await w.refused('/', { headers: { 'Sec-WebSocket-Key': undefined } })
+    const keyless = await setup.refused('/', { headers: { 'Sec-WebSocket-Key': undefined } })
     assert.equal(`${keyless.startLine} ${keyless.body}`, 'HTTP/1.1 400 No Key no key')
   })
 
@@ -200,9 +201,9 @@ export const upgradeTheme: Theme = start => {
   ]
   for (const [what, headers] of invalid) {
     test(`400s a handshake ${what} under strictHandshake`, async t => {
-      const w = await world(t, start, echo(), { strictHandshake: true })
-      assertFailure(w.app, await w.refused('/', { headers }), 400, 'WST_ERR_BAD_HANDSHAKE')
-      assert.equal(w.backend.connections.length, 0)
+      const setup = await setUp(t, echo(), { strictHandshake: true })
+      assertFailure(setup.gateway, await setup.refused('/', { headers }), 400, 'WST_ERR_BAD_HANDSHAKE')
+      assert.equal(setup.backend.connections.length, 0)
     })
   }
 
@@ -211,11 +212,11 @@ export const upgradeTheme: Theme = start => {
       'HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: bm8=\r\n\r\n',
       'keep',
     )
-    const strict = await world(t, start, wrong, { strictHandshake: true })
-    assertFailure(strict.app, await strict.refused('/'), 502, 'WST_ERR_BAD_SWITCH')
-    const lax = await world(t, start, wrong)
+    const strict = await setUp(t, wrong, { strictHandshake: true })
+    assertFailure(strict.gateway, await strict.refused('/'), 502, 'WST_ERR_BAD_SWITCH')
+    const lax = await setUp(t, wrong)
     await lax.tunnel('/')
-    const right = await world(t, start, echo(), { strictHandshake: true })
+    const right = await setUp(t, echo(), { strictHandshake: true })
     await right.tunnel('/')
   })
 
@@ -229,20 +230,20 @@ export const upgradeTheme: Theme = start => {
   ]
   for (const [what, headers] of malformed) {
     test(`400s an upgrade with ${what}, and closes`, async t => {
-      const w = await world(t, start, echo())
-      const client = await w.upgrade('/', { headers })
+      const setup = await setUp(t, echo())
+      const client = await setup.upgrade('/', { headers })
       assert.equal((await client.whole()).statusCode, 400)
       client.end()
       assert.equal((await client.readAll()).length, 0)
-      assert.equal(w.backend.connections.length, 0)
+      assert.equal(setup.backend.connections.length, 0)
     })
   }
 
   for (const Host of ['front.example/../x', 'user@front.example', 'front.example, other.example']) {
     test(`400s a plain request with the Host ${Host}`, async t => {
-      const w = await world(t, start, tells)
-      assert.equal((await w.get('/', { host: Host })).statusCode, 400)
-      assert.equal(w.backend.connections.length, 0)
+      const setup = await setUp(t, tells)
+      assert.equal((await setup.get('/', { host: Host })).statusCode, 400)
+      assert.equal(setup.backend.connections.length, 0)
     })
   }
 
@@ -253,8 +254,8 @@ export const upgradeTheme: Theme = start => {
   for (const packets of ['the same packet', 'a packet of its own']) {
     test(`keeps the order when an upgrade in ${packets} overtakes an unfinished answer`, async t => {
       const { held, middleware } = holding()
-      const w = await world(t, start, switching({ early: 'early' }), {}, { mount: '/live', before: [middleware] })
-      const client = await w.connect()
+      const setup = await setUp(t, switching({ early: 'early' }), {}, { mount: '/live', before: [middleware] })
+      const client = await setup.connect()
       if (packets === 'the same packet') client.send(plainRequest('/held') + upgradeRequest('/live'))
       else client.send(plainRequest('/held'))
       const res = await held
@@ -275,43 +276,43 @@ export const upgradeTheme: Theme = start => {
   }
 
   test('upgrades on a connection that has served HTTP before', async t => {
-    const w = await world(t, start, echo(), {}, { mount: '/live' })
-    const client = await w.connect()
+    const setup = await setUp(t, echo(), {}, { mount: '/live' })
+    const client = await setup.connect()
     for (let i = 0; i < 3; i++) assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
     assert.equal((await client.send(upgradeRequest('/live')).answer()).statusCode, 101)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
   test('keeps early bytes of the client, in the packet of the head and after', async t => {
-    const w = await world(t, start, record())
-    const client = await w.upgrade('/', { early: 'one ' })
+    const setup = await setUp(t, record())
+    const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
     assert.equal((await client.answer()).statusCode, 101)
     client.end('three')
-    assert.equal((await (await w.backend.connection()).readAll()).toString(), 'one two three')
+    assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
   test('keeps any number of early bytes while the backend thinks', async t => {
     const early = randomBytes(1_000_000)
-    const w = await world(t, start, async connection => {
+    const setup = await setUp(t, async connection => {
       const request = await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\n\r\n')
       await hinted
       await connection.write(switchingHead(request))
     })
     const { promise: hinted, resolve: hint } = Promise.withResolvers<void>()
-    const client = (await w.upgrade('/')).send(early)
+    const client = (await setup.upgrade('/')).send(early)
     assert.equal((await client.answer()).statusCode, 103)
     hint()
     assert.equal((await client.answer()).statusCode, 101)
     client.end()
-    assert.ok((await (await w.backend.connection()).readAll()).equals(early))
+    assert.ok((await (await setup.backend.connection()).readAll()).equals(early))
   })
 
   test('stops reading a client that sends much too much ahead of the 101', async t => {
-    const w = await world(t, start, silent())
-    const client = await w.upgrade('/')
-    await w.backend.request()
+    const setup = await setUp(t, silent())
+    const client = await setup.upgrade('/')
+    await setup.backend.request()
     const chunk = Buffer.alloc(100_000)
     let taken = 0
     const offer = (error?: unknown): void => {
@@ -330,7 +331,7 @@ export const upgradeTheme: Theme = start => {
 
   test('never passes early bytes to a backend that has not switched', async t => {
     const early = 'GET /secret HTTP/1.1\r\nHost: inside\r\n\r\n'
-    const refusing = await world(t, start, raw('HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno'))
+    const refusing = await setUp(t, raw('HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno'))
     const client = await refusing.upgrade('/', { early })
     assert.equal((await client.whole()).body, 'no')
     assert.equal((await (await refusing.backend.connection()).readAll()).length, 0)
@@ -339,26 +340,26 @@ export const upgradeTheme: Theme = start => {
   })
 
   test('delivers bytes that the backend sends in the packet of its 101', async t => {
-    const w = await world(t, start, echo({ early: 'hello from behind' }))
-    const client = await w.tunnel('/')
+    const setup = await setUp(t, echo({ early: 'hello from behind' }))
+    const client = await setup.tunnel('/')
     assert.equal((await client.readExact(17)).toString(), 'hello from behind')
   })
 
   test('tunnels every request under NONE, and asks for websocket where the client named nothing', async t => {
-    const w = await world(t, start, echo(), { upgrade: 'NONE' })
-    const client = await w.connect()
+    const setup = await setUp(t, echo(), { upgrade: 'NONE' })
+    const client = await setup.connect()
     const head = await client.send(plainRequest('/x')).answer()
     assert.equal(`${head.statusCode} ${head.header('upgrade')}`, '101 websocket')
-    assert.equal((await w.backend.request()).header('upgrade'), 'websocket')
+    assert.equal((await setup.backend.request()).header('upgrade'), 'websocket')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
     client.end('bye')
     assert.equal((await client.readAll()).toString(), 'bye')
   })
 
   test('tunnels under NONE what the client named, allowed elsewhere or not', async t => {
-    const w = await world(t, start, echo(), { upgrade: 'NONE' })
-    const client = await w.tunnel('/', { token: 'foo' })
-    assert.equal((await w.backend.request()).header('upgrade'), 'foo')
+    const setup = await setUp(t, echo(), { upgrade: 'NONE' })
+    const client = await setup.tunnel('/', { token: 'foo' })
+    assert.equal((await setup.backend.request()).header('upgrade'), 'foo')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 }

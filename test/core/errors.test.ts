@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { roundTripError } from '../../packages/core/src/backend/backend-error.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
-/** Every code and the status it answers with: users match on these, so a change here is a breaking one. */
+/** The status of every code. Users match on both, so a change here is a breaking change. */
 const STATUS: Record<WsTunnelErrorCode, number> = {
   WST_ERR_OPTION: 500,
   WST_ERR_BAD_REQUEST: 400,
@@ -19,10 +19,10 @@ const STATUS: Record<WsTunnelErrorCode, number> = {
   WST_ERR_NOT_IMPLEMENTED: 501,
   WST_ERR_DNS: 502,
   WST_ERR_TLS: 502,
-  WST_ERR_BAD_ANSWER: 502,
+  WST_ERR_BAD_RESPONSE: 502,
   WST_ERR_BAD_SWITCH: 502,
   WST_ERR_BACKEND_STATUS: 502,
-  WST_ERR_NO_ANSWER: 502,
+  WST_ERR_NO_RESPONSE: 502,
   WST_ERR_CONNECT: 503,
   WST_ERR_NO_MEMBER: 503,
   WST_ERR_TUNNEL_LIMIT: 503,
@@ -32,7 +32,7 @@ const STATUS: Record<WsTunnelErrorCode, number> = {
 }
 const codes = Object.entries(STATUS) as [WsTunnelErrorCode, number][]
 
-test('gives every code its status, under both names that frameworks read', () => {
+test('has the status of its code under both names that frameworks read', () => {
   for (const [code, statusCode] of codes) {
     const error = new WsTunnelError(code)
     assert.ok(error instanceof Error)
@@ -44,7 +44,7 @@ test('gives every code its status, under both names that frameworks read', () =>
   }
 })
 
-test('shows the client its own mistakes, and nothing of what failed behind', () => {
+test('exposes only the messages that are about the client, never those about the backend', () => {
   for (const [code, statusCode] of codes) assert.equal(new WsTunnelError(code).expose, statusCode < 500, code)
 })
 
@@ -59,14 +59,14 @@ test('carries detail, cause and header fields', () => {
 
 const named: [code: string, syscall: string | undefined, connected: boolean, secure: boolean, name: string][] = [
   ['ETIMEDOUT', 'connect', false, false, 'WST_ERR_CONNECT_TIMEOUT'],
-  ['ETIMEDOUT', 'read', true, false, 'WST_ERR_NO_ANSWER'],
+  ['ETIMEDOUT', 'read', true, false, 'WST_ERR_NO_RESPONSE'],
   ['EHOSTUNREACH', 'connect', false, false, 'WST_ERR_CONNECT'],
-  ['EHOSTUNREACH', 'read', true, false, 'WST_ERR_NO_ANSWER'],
+  ['EHOSTUNREACH', 'read', true, false, 'WST_ERR_NO_RESPONSE'],
   ['ECONNRESET', 'read', false, true, 'WST_ERR_TLS'],
-  ['ECONNRESET', 'read', true, true, 'WST_ERR_NO_ANSWER'],
+  ['ECONNRESET', 'read', true, true, 'WST_ERR_NO_RESPONSE'],
   ['ECONNRESET', undefined, false, true, 'WST_ERR_TLS'],
   ['CERT_HAS_EXPIRED', undefined, false, true, 'WST_ERR_TLS'],
-  ['HPE_INVALID_CONSTANT', undefined, true, false, 'WST_ERR_BAD_ANSWER'],
+  ['HPE_INVALID_CONSTANT', undefined, true, false, 'WST_ERR_BAD_RESPONSE'],
 ]
 
 test('names an error of the network by whether there was a connection to send the request on', () => {

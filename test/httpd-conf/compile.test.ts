@@ -14,9 +14,9 @@ import {
   type HttpdConf,
   HttpdConfError,
 } from '@ws-tunnel/httpd-conf'
-import { startBackend, switching } from '../support/backend.ts'
+import { openBackend, switching } from '../support/backend.ts'
 import { openTunnel } from '../support/client.ts'
-import { startExpress5 } from '../support/start.ts'
+import { startExpress5 } from '../support/frameworks.ts'
 import { ca } from '../support/tls.ts'
 
 const routesOf = (text: string, more: Omit<HttpdConf, 'text'> = {}): readonly RouteOptions[] => {
@@ -385,7 +385,7 @@ test('throws one error with every wrong line', () => {
 test('hands the options of a file straight to wsTunnel, and their diagnostics on request', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-conf-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  const backend = await startBackend(
+  const backend = await openBackend(
     switching({ after: connection => connection.write(`you asked for ${connection.requests[0]?.path}`) }),
   )
   t.after(() => backend.close())

@@ -9,7 +9,7 @@ import {
   type Member,
 } from '@ws-tunnel/core'
 import { compileHttpdConf, type Diagnostic, fromHttpdConf } from '@ws-tunnel/httpd-conf'
-import { startBackend } from '../support/backend.ts'
+import { openBackend } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
 
 const confOf = (lines: string, member: string): string =>
@@ -150,7 +150,7 @@ test('refuses a check of what is no member as httpd does, and leaves it out', ()
 })
 
 test('has no check made of what was compiled, but by the proxy that is made of it', async t => {
-  const backend = await startBackend(() => {})
+  const backend = await openBackend(() => {})
   t.after(backend.close)
   const text = confOf('', `http://${backend.address}/ hcmethod=TCP hcinterval=100ms`)
   const checked = new Map<Member, number>()

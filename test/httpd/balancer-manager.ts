@@ -4,8 +4,8 @@ import type { TestContext } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
 import { managerPage, type State } from '@ws-tunnel/manager'
-import { appOf, closeAfter, listening } from '../core/gateway.ts'
 import { openTunnel, type RawClient } from '../support/client.ts'
+import { appOf, closeAfter, listen } from '../support/server.ts'
 import { startApache } from './apache.ts'
 
 /** What balancer-manager shows of a member, in its words. */
@@ -137,7 +137,7 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
     manager.close()
     await proxy.close({ drainTimeout: 0 })
   })
-  const port = await listening(server)
+  const port = await listen(server)
   const json = async <T>(path: string): Promise<T> =>
     JSON.parse((await exchange(port, `${PAGE}/api/${path}`, { connection: 'close' })).body)
   return {

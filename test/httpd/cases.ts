@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
-import { appOf, closeAfter, listening } from '../core/gateway.ts'
+import { appOf, closeAfter, listen } from '../support/server.ts'
 import { startApache } from './apache.ts'
 
 const LETTERS = ['a', 'b', 'c', 'd'] as const
@@ -43,7 +43,7 @@ async function memberOf(t: TestContext, letter: string): Promise<number> {
     else res.end(/path/.test(req.url ?? '') ? `${letter}${req.url}` : letter)
   })
   closeAfter(t, server)
-  return await listening(server)
+  return await listen(server)
 }
 
 async function ask(port: number, host: string, path: string, cookie = ''): Promise<string> {
@@ -77,7 +77,7 @@ export async function compareCases(t: TestContext, cases: readonly Case[]): Prom
     const server = createServer(appOf(proxy))
     closeAfter(t, server)
     t.after(() => proxy.close({ drainTimeout: 0 }))
-    const port = await listening(server)
+    const port = await listen(server)
     const [theirs, ours]: [string[], string[]] = [[], []]
     for (const one of asked) {
       const [path, cookie] = typeof one === 'string' ? [one] : one

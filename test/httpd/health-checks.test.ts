@@ -4,8 +4,9 @@ import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
-import { type Backend, type BackendRequest, startBackend } from '../support/backend.ts'
+import type { Backend, BackendRequest } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
+import { startBackend } from '../support/harness.ts'
 import { peer } from '../support/peers.ts'
 import { hasApache, startApache } from './apache.ts'
 
@@ -108,7 +109,7 @@ class Patient {
   static async start(t: TestContext, answers: Case['answers']): Promise<Patient> {
     const gates = answers.map(() => Promise.withResolvers<void>())
     let next = 0
-    const backend = await startBackend(async connection => {
+    const backend = await startBackend(t, async connection => {
       await connection.request()
       const n = next++
       await gates[n]?.promise
@@ -116,7 +117,6 @@ class Patient {
       if (answer === undefined) return
       connection.end(typeof answer === 'string' ? answer : `HTTP/1.1 ${answer} x\r\nContent-Length: 0\r\n\r\n`)
     })
-    t.after(backend.close)
     return new Patient(backend, gates)
   }
 

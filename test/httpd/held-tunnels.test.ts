@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { echo, startBackend } from '../support/backend.ts'
+import { echo } from '../support/backend.ts'
 import type { RawClient } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
+import { startBackend } from '../support/harness.ts'
 import { peer } from '../support/peers.ts'
 import { hasApache } from './apache.ts'
 import { type Side, startOurs, startTheirs } from './balancer-manager.ts'
@@ -82,8 +83,7 @@ test(
   'counts tunnels as busy while they live, as a running httpd does, and elects by it',
   peer('apache2', hasApache),
   async t => {
-    const backends = await Promise.all([...'ABC'].map(early => startBackend(echo({ early }))))
-    t.after(() => Promise.all(backends.map(backend => backend.close())))
+    const backends = await Promise.all([...'ABC'].map(early => startBackend(t, echo({ early }))))
     const confs = cases.map(({ members, set }) => {
       const lines = members.map((more, i) => `BalancerMember ws://${backends[i]?.address} ${more}`)
       return `<Proxy balancer://b>\n${lines.join('\n')}\nProxySet ${set}\n</Proxy>\nProxyPass / balancer://b/`

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { RouteOptions } from '@ws-tunnel/core'
-import { startGateway } from '../core/gateway.ts'
-import { type Script, startBackend, switchingHead } from '../support/backend.ts'
+import { type Script, switchingHead } from '../support/backend.ts'
 import { connect, plainRequest, upgradeRequest } from '../support/client.ts'
+import { startBackend, startGateway } from '../support/harness.ts'
 
 /** What a real httpd 2.4.71 did with one request target under one configuration. */
 interface Vector {
@@ -181,8 +181,7 @@ for (const id of new Set(vectors.map(vector => vector.id))) {
   const rows = vectors.filter(vector => vector.id === id)
   test(`maps as httpd does: ${id}: ${rows[0]?.conf.replaceAll('\n', ' ')}`, async t => {
     assert.ok(said, `${id} is neither said in our words nor listed as unsaid`)
-    const backends = [await startBackend(script), await startBackend(script)] as const
-    for (const backend of backends) t.after(backend.close)
+    const backends = [await startBackend(t, script), await startBackend(t, script)] as const
     const [U, V] = [`http://${backends[0].address}`, `http://${backends[1].address}`]
     const routes = said(U, V).map(route => ({ join: 'concat' as const, ...route }))
     const gateway = await startGateway(t, { routes })

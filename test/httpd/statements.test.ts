@@ -3,16 +3,10 @@ import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { compileHttpdConf, type Diagnostic, fromHttpdConf, type HttpdConf } from '@ws-tunnel/httpd-conf'
 import { WebSocket } from 'ws'
-import { type Gateway, type GatewayOptions, startGateway } from '../core/gateway.ts'
-import {
-  type Backend,
-  type BackendOptions,
-  echoing,
-  type Script,
-  startBackend,
-  switchingHead,
-} from '../support/backend.ts'
+import { type Backend, type BackendOptions, echoing, type Script, switchingHead } from '../support/backend.ts'
 import { type AnswerHead, connect, openTunnel, plainRequest, upgradeRequest } from '../support/client.ts'
+import type { CoreGateway, StartOptions } from '../support/frameworks.ts'
+import { startBackend, startGateway } from '../support/harness.ts'
 import { ca, server as certificate } from '../support/tls.ts'
 
 // What the five documents on mod_proxy_wstunnel say, numbered: its manual page for 2.4 (English, and the French one of 2.4.46),
@@ -50,27 +44,19 @@ const serving =
     }
   }
 
-async function backendOf(
-  t: TestContext,
-  name = 'http',
-  options?: BackendOptions,
-  headers?: string[],
-): Promise<Backend> {
-  const backend = await startBackend(serving(name, headers), options)
-  t.after(() => backend.close())
-  return backend
-}
+const namedBackend = (t: TestContext, name = 'http', options?: BackendOptions, headers?: string[]): Promise<Backend> =>
+  startBackend(t, serving(name, headers), options)
 
 const gatewayOf = (
   t: TestContext,
   text: string,
-  { gateway, ...conf }: Omit<HttpdConf, 'text'> & { gateway?: GatewayOptions } = {},
-): Promise<Gateway> => startGateway(t, fromHttpdConf({ text, ...conf }), gateway)
+  { gateway, ...conf }: Omit<HttpdConf, 'text'> & { gateway?: StartOptions } = {},
+): Promise<CoreGateway> => startGateway(t, fromHttpdConf({ text, ...conf }), gateway)
 
 /** Upgrades, and sees bytes go there and back. */
 async function tunnel(
   t: TestContext,
-  { port }: Gateway,
+  { port }: CoreGateway,
   path: string,
   options: Parameters<typeof openTunnel>[2] = {},
 ): Promise<AnswerHead> {
@@ -81,7 +67,7 @@ async function tunnel(
 }
 
 /** One request and its answer: `200 http /x`. */
-async function ask(t: TestContext, { port }: Gateway, request: string): Promise<string> {
+async function ask(t: TestContext, { port }: CoreGateway, request: string): Promise<string> {
   const client = await connect(port)
   t.after(() => client.destroy())
   const { statusCode, body } = await client.send(request).whole()
@@ -101,7 +87,7 @@ const pki = {
 }
 
 statement([2, 32], 'tunnels WebSocket connections, and one connection serves for as long as both want', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const { port } = await gatewayOf(t, `ProxyPass /ws ws://${backend.address}/ws`)
   const { client } = await openTunnel(port, '/ws')
   t.after(() => client.destroy())
@@ -112,7 +98,7 @@ statement([2, 32], 'tunnels WebSocket connections, and one connection serves for
 })
 
 statement(3, 'upgrades the connection by itself: Upgrade and Connection go to the backend', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /ws ws://${backend.address}/`)
   const answer = await tunnel(t, gateway, '/ws', { token: 'WebSocket', headers: { 'Sec-WebSocket-Protocol': 'chat' } })
   assert.deepEqual([answer.statusCode, answer.header('upgrade')], [101, 'WebSocket'])
@@ -124,7 +110,7 @@ statement(3, 'upgrades the connection by itself: Upgrade and Connection go to th
 })
 
 statement([4, 26], 'puts what follows the path in front behind the path of the backend, letter for letter', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const to = `ws://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass "/ws2/" "${to}/"\nProxyPass /deep ${to}/inner\nProxyPass /odd/ ${to}/x`)
   for (const [path, seen] of [
@@ -142,8 +128,8 @@ statement(
   [5, 25],
   'takes ws: for a backend in the clear and wss: for one over TLS, which needs SSLProxyEngine',
   async t => {
-    const plain = await backendOf(t, 'plain')
-    const secret = await backendOf(t, 'secret', { tls: certificate })
+    const plain = await namedBackend(t, 'plain')
+    const secret = await namedBackend(t, 'secret', { tls: certificate })
     const text = `ProxyPass "/ws2/" "ws://${plain.address}/"\nProxyPass "/wss2/" "wss://localhost:${secret.port}/"`
     const gateway = await gatewayOf(t, TLS + text, pki)
     await tunnel(t, gateway, '/ws2/a')
@@ -154,7 +140,7 @@ statement(
 )
 
 statement(6, 'sends a known URL to the WebSocket by a ProxyPassMatch in front of the line for HTTP', async t => {
-  const [http, ws] = [await backendOf(t), await backendOf(t, 'ws')]
+  const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const lines = [`ProxyPassMatch ^/(myApp/ws)$  ws://${ws.address}/$1`, `ProxyPass / http://${http.address}/`]
   const gateway = await gatewayOf(t, lines.join('\n'))
   await tunnel(t, gateway, '/myApp/ws')
@@ -170,7 +156,7 @@ statement(
   7,
   'tells WebSockets from HTTP by conditions on Upgrade and Connection where the URL is not known',
   async t => {
-    const [http, ws] = [await backendOf(t), await backendOf(t, 'ws')]
+    const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
     const gateway = await gatewayOf(
       t,
       `RewriteEngine On
@@ -189,7 +175,7 @@ ProxyPassReverse "/" "http://${http.address}/"`,
 )
 
 statement(8, 'spreads tunnels over the members of a balancer', async t => {
-  const [a, b] = [await backendOf(t, 'a'), await backendOf(t, 'b')]
+  const [a, b] = [await namedBackend(t, 'a'), await namedBackend(t, 'b')]
   const gateway = await gatewayOf(
     t,
     `<Proxy balancer://c>
@@ -203,7 +189,7 @@ ProxyPass /chat balancer://c/room`,
 })
 
 statement(9, 'upgrades to another protocol, and to no other, where upgrade= names it', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=chat`)
   await tunnel(t, gateway, '/a', { token: 'chat' })
   assert.equal(backend.seen[0]?.header('upgrade'), 'chat')
@@ -215,7 +201,7 @@ statement(9, 'upgrades to another protocol, and to no other, where upgrade= name
 })
 
 statement(10, 'asks for no protocol with upgrade=NONE, and upgrades to WebSocket all the same', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=NONE`)
   const client = await connect(gateway.port)
   t.after(() => client.destroy())
@@ -227,7 +213,7 @@ statement(10, 'asks for no protocol with upgrade=NONE, and upgrades to WebSocket
 })
 
 statement(11, 'takes any protocol the client asks for with upgrade=ANY, and passes its own word on', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=ANY`)
   for (const token of ['Chat/2', 'websocket']) {
     const answer = await tunnel(t, gateway, '/a', { token })
@@ -237,7 +223,7 @@ statement(11, 'takes any protocol the client asks for with upgrade=ANY, and pass
 })
 
 statement(13, 'upgrades for an http: backend too, where upgrade= says so', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const to = `http://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass /a ${to}/a upgrade=websocket`)
   await tunnel(t, gateway, '/a')
@@ -247,7 +233,7 @@ statement(13, 'upgrades for an http: backend too, where upgrade= says so', async
 })
 
 statement(14, 'serves what is no upgrade as HTTP, unless ProxyWebsocketFallbackToProxyHttp is Off', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const text = `ProxyPass /a ws://${backend.address}/`
   for (const on of ['', 'ProxyWebsocketFallbackToProxyHttp On\n']) {
     const gateway = await gatewayOf(t, on + text)
@@ -264,7 +250,7 @@ statement(14, 'serves what is no upgrade as HTTP, unless ProxyWebsocketFallbackT
 })
 
 statement(14, 'falls back in one virtual host and not in the next, as each of them says', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const hostOf = (name: string, say: string): string =>
     `<VirtualHost *:80>\nServerName ${name}\n${say}\nProxyPass /a ws://${backend.address}/\n</VirtualHost>\n`
   const text = `${hostOf('on.test', '')}${hostOf('off.test', 'ProxyWebsocketFallbackToProxyHttp Off')}`
@@ -275,7 +261,7 @@ statement(14, 'falls back in one virtual host and not in the next, as each of th
 })
 
 statement([15, 21], 'knows no fallback, and needs no directive, where httpd 2.4.46 is asked for', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/`, { compat: '2.4.46' })
   await tunnel(t, gateway, '/a')
   assert.match(await ask(t, gateway, upgradeRequest('/a', { token: 'chat' })), /^426 /)
@@ -284,7 +270,7 @@ statement([15, 21], 'knows no fallback, and needs no directive, where httpd 2.4.
 })
 
 statement([14, 27], 'shares one path between a WebSocket and HTTP where there is no fallback', async t => {
-  const [http, ws] = [await backendOf(t), await backendOf(t, 'ws')]
+  const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const text = `ProxyPass / ws://${ws.address}/\nProxyPass / http://${http.address}/`
   const gateway = await gatewayOf(t, `ProxyWebsocketFallbackToProxyHttp Off\n${text}`)
   await tunnel(t, gateway, '/x')
@@ -297,7 +283,7 @@ statement(
   [16, 20],
   'takes ProxyWebsocketAsync and its delay, which are for where tunnels can leave JavaScript',
   async t => {
-    const backend = await backendOf(t)
+    const backend = await namedBackend(t)
     for (const mode of ['On', 'OFF']) {
       const text = `ProxyWebsocketAsync ${mode}\nProxyWebsocketAsyncDelay 5ms\nProxyPass /a ws://${backend.address}/`
       await tunnel(t, await gatewayOf(t, text), '/a')
@@ -314,7 +300,7 @@ statement(
 )
 
 statement(18, 'ends a tunnel that is quiet for ProxyWebsocketIdleTimeout, with FIN', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyWebsocketIdleTimeout 150ms\nProxyPass /a ws://${backend.address}/`)
   const { client } = await openTunnel(gateway.port, '/a')
   t.after(() => client.destroy())
@@ -346,7 +332,7 @@ statement([19, 20], 'reads times in seconds, with ms, mi and h for others, and r
 })
 
 statement(23, 'has the modules that the how-to enables, as far as a configuration asks for them', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const gateway = await gatewayOf(
     t,
     `LoadModule proxy_wstunnel_module modules/mod_proxy_wstunnel.so
@@ -360,7 +346,7 @@ ProxyPass /a ws://${backend.address}/
 })
 
 statement(24, 'serves the virtual host of the how-to', async t => {
-  const backend = await backendOf(t, 'http', {}, ['Location: http://backend.test/room', 'Set-Cookie: a=b'])
+  const backend = await namedBackend(t, 'http', {}, ['Location: http://backend.test/room', 'Set-Cookie: a=b'])
   const gateway = await gatewayOf(
     t,
     `<VirtualHost *:80>
@@ -377,7 +363,7 @@ statement(24, 'serves the virtual host of the how-to', async t => {
 })
 
 statement(27, 'keeps HTTP and WebSockets on paths of their own, with backends of their own', async t => {
-  const [http, ws] = [await backendOf(t), await backendOf(t, 'ws')]
+  const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const gateway = await gatewayOf(t, `ProxyPass /ws/ ws://${ws.address}/\nProxyPass / http://${http.address}/`)
   await tunnel(t, gateway, '/ws/a')
   assert.equal(await ask(t, gateway, plainRequest('/wsa')), '200 http /wsa')
@@ -388,7 +374,7 @@ statement(
   28,
   "names the how-to's RequestHeader lines as the no-ops they are in httpd, and tunnels without them",
   async t => {
-    const backend = await backendOf(t)
+    const backend = await namedBackend(t)
     const text = `ProxyPass /ws/ ws://${backend.address}/
 RequestHeader set Upgrade "websocket" env=HTTP_UPGRADE
 RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
@@ -406,7 +392,7 @@ RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
 )
 
 statement(28, 'sets a field by env= once SetEnvIf sets the variable, as its message says', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const text = `ProxyPass /ws/ ws://${backend.address}/\nRequestHeader set X-Asked "yes" env=HTTP_UPGRADE`
   assert.match(
     said(text, 'warning').join(),
@@ -424,8 +410,8 @@ statement(28, 'sets a field by env= once SetEnvIf sets the variable, as its mess
 })
 
 statement(29, 'tunnels from an HTTPS front to a backend in the clear, or over TLS where it speaks it', async t => {
-  const plain = await backendOf(t)
-  const secret = await backendOf(t, 'secret', { tls: certificate })
+  const plain = await namedBackend(t)
+  const secret = await namedBackend(t, 'secret', { tls: certificate })
   const gateway = await gatewayOf(
     t,
     `${TLS}<VirtualHost *:443>
@@ -442,7 +428,7 @@ ProxyPass /wss/ wss://localhost:${secret.port}/
 })
 
 statement(30, 'is there for an ordinary WebSocket client', async t => {
-  const backend = await backendOf(t)
+  const backend = await namedBackend(t)
   const { port } = await gatewayOf(t, `ProxyPass /ws/ ws://${backend.address}/`)
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws/`)
   t.after(() => socket.terminate())

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { Agent, createServer } from 'node:http'
 import { type TestContext, test } from 'node:test'
-import { closeAfter, listening } from '../core/gateway.ts'
 import { peer } from '../support/peers.ts'
+import { closeAfter, listen } from '../support/server.ts'
 import { hasApache } from './apache.ts'
 import { type Shown, type Side, startOurs, startTheirs } from './balancer-manager.ts'
 
@@ -13,7 +13,7 @@ async function membersOf(t: TestContext): Promise<number[]> {
     NAMES.map(name => {
       const server = createServer((_, res) => res.end(name))
       closeAfter(t, server)
-      return listening(server)
+      return listen(server)
     }),
   )
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Balancer, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerView, Change, Sample, State } from '@ws-tunnel/manager'
-import { echo, startBackend } from '../support/backend.ts'
+import { echo, openBackend } from '../support/backend.ts'
 import { closedPort, eventually } from '../support/gate.ts'
 import { type Managed, manage, Stream, starts } from './stage.ts'
 
@@ -63,7 +63,7 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http']) {
       const heard: Change[] = []
       const onChange = (change: Change): void => void heard.push(change)
       const managed = await manage(t, start, { unsafeOpen: true, onChange }, balanced())
-      const other = await startBackend(echo({ early: 'other' }))
+      const other = await openBackend(echo({ early: 'other' }))
       t.after(() => other.close())
       const place = { proxy: nameOf(framework), balancer: 'chat' }
       const first = `ws://${managed.backend.address}`

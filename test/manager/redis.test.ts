@@ -5,7 +5,7 @@ import { createTunnelProxy, type TunnelProxy } from '@ws-tunnel/core'
 import { type Fleet, joinFleet, type MemberChange, type State } from '@ws-tunnel/manager'
 import { type RedisStoreOptions, redisStore } from '@ws-tunnel/manager/redis'
 import { Program } from '../docs/program.ts'
-import { type Backend, echo, startBackend } from '../support/backend.ts'
+import { type Backend, echo, openBackend } from '../support/backend.ts'
 import { openTunnel, type RawClient } from '../support/client.ts'
 import { eventually, openHandles, within } from '../support/gate.ts'
 import { peer } from '../support/peers.ts'
@@ -53,7 +53,7 @@ suite('a fleet at a real Redis', peer('Redis', hasRedis), () => {
     return fleet
   }
   const backends = async (...names: string[]): Promise<Backend[]> => {
-    const started = await Promise.all(names.map(name => startBackend(echo({ early: name }))))
+    const started = await Promise.all(names.map(name => openBackend(echo({ early: name }))))
     undo.push(...started.map(backend => () => backend.close()))
     return started
   }

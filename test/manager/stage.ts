@@ -11,7 +11,7 @@ import connect from 'connect'
 import express5 from 'express'
 import express4 from 'express4'
 import Fastify from 'fastify'
-import { type Backend, echo, startBackend } from '../support/backend.ts'
+import { type Backend, echo, openBackend } from '../support/backend.ts'
 import { openTunnel, type RawClient } from '../support/client.ts'
 
 /** A server with tunnels at its root and their manager at `/admin/manager`. */
@@ -111,7 +111,7 @@ export async function manage(
   managerOptions: ManagerOptions,
   optionsOf: (backend: string) => WsTunnelOptions = backend => ({ target: `ws://${backend}/` }),
 ): Promise<Managed> {
-  const backend = await startBackend(echo())
+  const backend = await openBackend(echo())
   const parts = await start(optionsOf(backend.address), managerOptions)
   const sockets = new Set<Socket>()
   parts.server.on('connection', socket => {

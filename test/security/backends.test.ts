@@ -11,10 +11,13 @@ import {
   switching,
   switchingHead,
 } from '../support/backend.ts'
-import { connect, plainRequest, upgradeRequest } from '../support/client.ts'
+import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { startExpress5 } from '../support/frameworks.ts'
 import { closedPort, within } from '../support/gate.ts'
+import { backendReleased, connectClient, setUpOn, statusesOf } from '../support/harness.ts'
 import * as tls from '../support/tls.ts'
-import { front, released, statusesOf } from './front.ts'
+
+const setUp = setUpOn(startExpress5)
 
 const KINDS = ['an upgrade', 'a plain request'] as const
 const requestOf = (kind: (typeof KINDS)[number], path = '/'): string =>
@@ -90,30 +93,30 @@ const BROKEN: Record<string, Script> = {
 for (const kind of KINDS) {
   for (const [name, script] of Object.entries(BROKEN)) {
     test(`502s ${kind} at once, with a body, when the backend ${name}`, async t => {
-      const { backend, exchange, gateway } = await front(t, script)
-      const text = await within(1_000, 'an answer', exchange(requestOf(kind)))
+      const { backend, sendAndReadAll, gateway } = await setUp(t, script)
+      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], text.slice(0, 500))
-      assert.match(text, /\{"code":"WST_ERR_(BAD_ANSWER|BAD_SWITCH|NO_ANSWER)"\}$/)
+      assert.match(text, /\{"code":"WST_ERR_(BAD_RESPONSE|BAD_SWITCH|NO_RESPONSE)"\}$/)
       assert.equal(gateway.errors.length, 1)
       for (const connection of backend.connections) {
         await within(1_000, 'the backend connection to end', ended(connection))
         // What a hostile backend gets rid of is what the kernels hold, not what the gateway would collect.
         assert.ok(connection.socket.bytesWritten < 32 * 1024 * 1024)
       }
-      assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+      assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
     })
   }
 
   test(`gives ${kind} a 502 or 503 when the backend resets in the moment of the connect`, async t => {
-    const { exchange } = await front(t, connection => connection.reset())
-    const [status] = statusesOf(await within(1_000, 'an answer', exchange(requestOf(kind))))
+    const { sendAndReadAll } = await setUp(t, connection => connection.reset())
+    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
     assert.ok(status === 502 || status === 503, `${status}`)
   })
 
   test(`504s ${kind} when the backend never answers, or only begins to`, async t => {
     for (const begin of ['', 'HTTP/1.1 1', SWITCH, 'HTTP/1.1 103 Early Hints\r\n\r\n']) {
-      const { backend, exchange, gateway } = await front(t, raw(begin, 'keep'), { handshakeTimeout: 100 })
-      const text = await exchange(requestOf(kind))
+      const { backend, sendAndReadAll, gateway } = await setUp(t, raw(begin, 'keep'), { handshakeTimeout: 100 })
+      const text = await sendAndReadAll(requestOf(kind))
       assert.deepEqual(statusesOf(text), [504], begin)
       assert.deepEqual(
         gateway.errors.map(({ code }) => code),
@@ -139,17 +142,17 @@ for (const kind of KINDS) {
         await new Promise(resolve => setTimeout(resolve, 10))
       }
     }
-    const { exchange } = await front(t, drip, { handshakeTimeout: 150 })
-    assert.deepEqual(statusesOf(await exchange(requestOf(kind))), [504])
-    const broken = await front(t, script, { handshakeTimeout: 150 })
-    assert.deepEqual(statusesOf(await broken.exchange(requestOf(kind))), [502])
+    const { sendAndReadAll } = await setUp(t, drip, { handshakeTimeout: 150 })
+    assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind))), [504])
+    const broken = await setUp(t, script, { handshakeTimeout: 150 })
+    assert.deepEqual(statusesOf(await broken.sendAndReadAll(requestOf(kind))), [502])
   })
 
   test(`503s ${kind} when nobody listens, at a port or at a unix socket`, async t => {
     const port = await closedPort()
     for (const target of [`ws://127.0.0.1:${port}`, `ws://[::1]:${port}`, 'unix:/nonexistent/s.sock|ws://name/']) {
-      const { exchange, gateway } = await front(t, echo(), { target })
-      const text = await within(1_000, 'an answer', exchange(requestOf(kind)))
+      const { sendAndReadAll, gateway } = await setUp(t, echo(), { target })
+      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [503], target)
       assert.match(text, /\{"code":"WST_ERR_CONNECT"\}$/)
       assert.equal(gateway.errors.length, 1)
@@ -168,11 +171,11 @@ for (const kind of KINDS) {
       'refuses the range': (_host, _options, done) => process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
     }
     for (const [name, lookup] of Object.entries(lookups)) {
-      const { backend, exchange } = await front(t, echo(), address => ({
+      const { backend, sendAndReadAll } = await setUp(t, echo(), ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup,
       }))
-      const text = await within(1_000, 'an answer', exchange(requestOf(kind)))
+      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], `${name}: ${text}`)
       assert.match(text, /\{"code":"WST_ERR_DNS"\}$/, name)
       assert.deepEqual(backend.connections, [])
@@ -180,34 +183,34 @@ for (const kind of KINDS) {
   })
 
   test(`gives ${kind} a 5xx when the lookup throws`, async t => {
-    const { exchange } = await front(t, echo(), {
+    const { sendAndReadAll } = await setUp(t, echo(), {
       target: 'ws://backend.example',
       lookup: () => {
         throw new Error('no resolver')
       },
     })
-    const [status] = statusesOf(await within(1_000, 'an answer', exchange(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
     assert.ok(status !== undefined && status >= 500, `${status}`)
   })
 
   test(`504s ${kind} when the connection is not there in time: a lookup that hangs, a TLS server that says nothing`, async t => {
-    const hanging = await front(t, echo(), { target: 'ws://backend.example', lookup: () => {}, connectTimeout: 100 })
-    assert.match(await hanging.exchange(requestOf(kind)), /^HTTP\/1\.1 504 .*WST_ERR_CONNECT_TIMEOUT/s)
-    const mute = await front(
+    const hanging = await setUp(t, echo(), { target: 'ws://backend.example', lookup: () => {}, connectTimeout: 100 })
+    assert.match(await hanging.sendAndReadAll(requestOf(kind)), /^HTTP\/1\.1 504 .*WST_ERR_CONNECT_TIMEOUT/s)
+    const mute = await setUp(
       t,
       () => {},
-      address => ({ target: `wss://${address}`, connectTimeout: 100 }),
+      ({ address }) => ({ target: `wss://${address}`, connectTimeout: 100 }),
     )
-    assert.match(await mute.exchange(requestOf(kind)), /^HTTP\/1\.1 504 .*WST_ERR_CONNECT_TIMEOUT/s)
+    assert.match(await mute.sendAndReadAll(requestOf(kind)), /^HTTP\/1\.1 504 .*WST_ERR_CONNECT_TIMEOUT/s)
     await within(1_000, 'the backend connection to end', ended(await mute.backend.connection()))
   })
 
   test(`looks the name up for every ${kind.replace(/^an? /, '')}, and connects to that very address`, async t => {
     let asked = 0
-    const { backend, exchange } = await front(
+    const { backend, sendAndReadAll } = await setUp(
       t,
       kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : answer({ headers: ['Connection: close'] }),
-      address => ({
+      ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup: (_host, _options, done) => {
           asked++
@@ -216,7 +219,7 @@ for (const kind of KINDS) {
       }),
     )
     for (const round of [1, 2, 3]) {
-      assert.deepEqual(statusesOf(await exchange(requestOf(kind))), [200])
+      assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind))), [200])
       assert.equal(asked, round)
       assert.equal(backend.connections.length, round)
     }
@@ -230,13 +233,13 @@ for (const kind of KINDS) {
   }
   for (const [name, { cert, options }] of Object.entries(untrusted)) {
     test(`502s ${kind} when the certificate of the backend ${name}`, async t => {
-      const { backend, exchange } = await front(
+      const { backend, sendAndReadAll } = await setUp(
         t,
         echo(),
-        address => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: options }),
+        ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: options }),
         { backend: { tls: cert } },
       )
-      const text = await within(1_000, 'an answer', exchange(requestOf(kind)))
+      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502])
       assert.match(text, /\{"code":"WST_ERR_TLS"\}$/)
       assert.deepEqual(backend.seen, [])
@@ -248,35 +251,35 @@ for (const kind of KINDS) {
       await connection.readExact(1)
       connection.end('HTTP/1.1 400 Bad Request\r\n\r\n')
     }
-    const plain = await front(t, script, address => ({ target: `wss://${address}` }))
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', plain.exchange(requestOf(kind)))), [502])
+    const plain = await setUp(t, script, ({ address }) => ({ target: `wss://${address}` }))
+    assert.deepEqual(statusesOf(await within(1_000, 'an answer', plain.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(plain.backend.seen, [])
-    const encrypted = await front(t, echo(), address => ({ target: `ws://${address}` }), {
+    const encrypted = await setUp(t, echo(), ({ address }) => ({ target: `ws://${address}` }), {
       backend: { tls: tls.server },
     })
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', encrypted.exchange(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'an answer', encrypted.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(encrypted.backend.seen, [])
   })
 
   test(`502s ${kind} when the backend asks for a certificate that we do not have`, async t => {
-    const { exchange } = await front(
+    const { sendAndReadAll } = await setUp(
       t,
       echo(),
-      address => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: { ca: tls.ca } }),
+      ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: { ca: tls.ca } }),
       { backend: { tls: { ...tls.server, ca: tls.ca, requestCert: true, rejectUnauthorized: true } } },
     )
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', exchange(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))), [502])
   })
 
   test(`checks the certificate against the target of ${kind}, never against the Host it is sent`, async t => {
     const names: (string | false | null)[] = []
-    const { dial } = await front(
+    const { connect } = await setUp(
       t,
       async (connection, backend) => {
         names.push((connection.socket as unknown as { servername: string | false | null }).servername)
         await (kind === 'an upgrade' ? switching() : answer())(connection, backend)
       },
-      address => ({
+      ({ address }) => ({
         target: `wss://localhost:${address.split(':')[1]}`,
         preserveHost: true,
         requestHeaders: { set: { Host: 'elsewhere.example' } },
@@ -284,7 +287,7 @@ for (const kind of KINDS) {
       }),
       { backend: { tls: tls.server } },
     )
-    const client = await dial()
+    const client = await connect()
     client.send(requestOf(kind))
     assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
     assert.deepEqual(names, ['localhost'])
@@ -294,8 +297,8 @@ for (const kind of KINDS) {
     const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n'
     const final = kind === 'an upgrade' ? `${SWITCH}\r\n` : `${OK}Content-Length: 4\r\n\r\nbody`
     for (const before of [interim, interim.repeat(5)]) {
-      const { dial } = await front(t, raw(before + final, 'keep'))
-      const client = await dial()
+      const { connect } = await setUp(t, raw(before + final, 'keep'))
+      const client = await connect()
       client.send(requestOf(kind))
       const statuses: number[] = []
       do statuses.push((await client.answer()).statusCode)
@@ -312,7 +315,7 @@ for (const kind of KINDS) {
   ] as const) {
     for (const then of ['end', 'reset'] as const) {
       test(`cuts ${kind} when an answer with ${name} breaks off by ${then === 'end' ? 'FIN' : 'RST'}`, async t => {
-        const { backend, dial, gateway } = await front(t, async connection => {
+        const { backend, connect, gateway } = await setUp(t, async connection => {
           await connection.request()
           await connection.write(`HTTP/1.1 403 Forbidden\r\n${body}`)
           if (then === 'reset') await read
@@ -323,7 +326,7 @@ for (const kind of KINDS) {
         const read = new Promise<void>(resolve => {
           haveRead = resolve
         })
-        const client = await dial()
+        const client = await connect()
         client.send(requestOf(kind))
         const head = await client.answer()
         assert.equal(head.statusCode, 403)
@@ -336,7 +339,7 @@ for (const kind of KINDS) {
         )
         assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'nobody may take it for complete')
         client.destroy()
-        await released(backend)
+        await backendReleased(backend)
         assert.deepEqual(gateway.errors, [], 'the answer had begun: there is nothing left to answer')
       })
     }
@@ -351,7 +354,7 @@ const ended = (connection: BackendConnection): Promise<void> =>
   })
 
 test('switches on a 101 that drips in byte by byte, cut anywhere, with bytes glued to it', async t => {
-  const { dial } = await front(t, async connection => {
+  const { connect } = await setUp(t, async connection => {
     const request = await connection.request()
     const bytes = Buffer.from(`${switchingHead(request)}glued`)
     const at = Number(request.path.slice(1))
@@ -368,7 +371,7 @@ test('switches on a 101 that drips in byte by byte, cut anywhere, with bytes glu
   })
   const head = switchingHead({ header: () => undefined } as never).length
   for (let at = 0; at < head + 60; at += at > head - 10 ? 1 : 7) {
-    const client = await dial()
+    const client = await connect()
     client.send(upgradeRequest(`/${at}`))
     assert.equal((await client.answer()).statusCode, 101, `cut at ${at}`)
     assert.equal((await client.readExact(5)).toString(), 'glued', `cut at ${at}`)
@@ -383,8 +386,8 @@ test('takes a 101 without reason phrase, with odd spacing and case, for what it 
     'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Empty:\r\n\r\n',
   ]
   for (const head of heads) {
-    const { dial } = await front(t, raw(`${head}glued`, 'keep'))
-    const client = await dial()
+    const { connect } = await setUp(t, raw(`${head}glued`, 'keep'))
+    const client = await connect()
     client.send(upgradeRequest('/'))
     assert.equal((await client.answer()).statusCode, 101, head)
     assert.equal((await client.readExact(5)).toString(), 'glued')
@@ -393,8 +396,8 @@ test('takes a 101 without reason phrase, with odd spacing and case, for what it 
 
 test('gives up the backend when the client leaves before the answer, by FIN or RST', async t => {
   for (const leave of ['end', 'reset', 'destroy'] as const) {
-    const { backend, dial, gateway } = await front(t, silent())
-    const client = await dial()
+    const { backend, connect, gateway } = await setUp(t, silent())
+    const client = await connect()
     client.send(upgradeRequest('/'))
     await backend.request()
     client[leave]()
@@ -408,19 +411,18 @@ test('gives up the backend when the client leaves before the answer, by FIN or R
 })
 
 test('keeps other clients served while a backend misbehaves', async t => {
-  const { backend, gateway } = await front(t, async (connection, each) => {
+  const { backend, gateway } = await setUp(t, async (connection, each) => {
     const { path } = await connection.request()
     if (path === '/echo') {
       await connection.write(switchingHead(each.seen.at(-1) as never))
       connection.release().pipe(connection.socket)
     } else connection.reset()
   })
-  const good = await connect(gateway.port)
-  t.after(() => good.destroy())
+  const good = await connectClient(t, gateway)
   good.send(upgradeRequest('/echo'))
   assert.equal((await good.answer()).statusCode, 101)
   const bad = Array.from({ length: 50 }, async () => {
-    const client = await connect(gateway.port)
+    const client = await connectClient(t, gateway)
     client.send(upgradeRequest('/bad'))
     const { statusCode } = await client.answer()
     client.destroy()

@@ -1,28 +1,29 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { answer, type BackendRequest, echo, raw, switching } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { startExpress5 } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
-import { type FrontOptions, front, statusesOf } from './front.ts'
+import { type SetUpOptions, setUpOn, statusesOf } from '../support/harness.ts'
 
-type Test = Parameters<typeof front>[0]
+const setUp = setUpOn(startExpress5)
 
 const KINDS = ['an upgrade', 'a plain request'] as const
 
 /** What the backend sees of an upgrade, or of a plain request, with these header lines behind Host. */
 async function seen(
-  t: Test,
+  t: TestContext,
   kind: (typeof KINDS)[number],
   lines: string[],
-  options: FrontOptions = {},
+  options: SetUpOptions = {},
 ): Promise<BackendRequest> {
-  const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer(), options)
+  const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), options)
   const handshake = upgradeRequest('/ws', { headers: { Connection: undefined } })
   const connection = kind === 'an upgrade' ? 'Upgrade' : 'keep-alive'
   const nominated = lines.filter(line => /^connection:/i.test(line)).map(line => `, ${line.slice(11).trim()}`)
   const others = lines.filter(line => !/^connection:/i.test(line))
   const all = [`Connection: ${connection}${nominated.join('')}`, ...others]
-  const client = await dial()
+  const client = await connect()
   client.send(
     kind === 'an upgrade'
       ? handshake.replace('\r\n\r\n', `\r\n${all.join('\r\n')}\r\n\r\n`)
@@ -141,7 +142,7 @@ for (const kind of KINDS) {
   })
 
   test(`400s ${kind} with no Host, two, or a malformed one, and closes`, async t => {
-    const { backend, exchange } = await front(t, echo())
+    const { backend, sendAndReadAll } = await setUp(t, echo())
     const hosts = [
       [],
       ['front.example', 'front.example'],
@@ -168,7 +169,7 @@ for (const kind of KINDS) {
         'Host: front.example\r\n',
         each.map(host => `Host: ${host}\r\n`).join(''),
       )
-      const text = await exchange(request)
+      const text = await sendAndReadAll(request)
       assert.deepEqual(statusesOf(text), [400], `${each.join(' and ')}: ${text}`)
     }
     assert.deepEqual(backend.connections, [])
@@ -183,8 +184,8 @@ for (const kind of KINDS) {
       'xn--bcher-kva.example',
       'under_score',
     ]) {
-      const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer(), { preserveHost: true })
-      const client = await dial()
+      const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), { preserveHost: true })
+      const client = await connect()
       client.send(kind === 'an upgrade' ? upgradeRequest('/', { host }) : plainRequest('/', { host }))
       assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
       assert.equal((await backend.request()).header('host'), host)
@@ -192,7 +193,7 @@ for (const kind of KINDS) {
   })
 
   test(`400s control bytes and broken lines in the head of ${kind}`, async t => {
-    const { backend, exchange } = await front(t, echo())
+    const { backend, sendAndReadAll } = await setUp(t, echo())
     const lines = {
       'NUL in a value': 'X-A: a\0b',
       'bare CR in a value': 'X-A: a\rb',
@@ -211,14 +212,16 @@ for (const kind of KINDS) {
     }
     for (const [name, line] of Object.entries(lines)) {
       const request = kind === 'an upgrade' ? upgradeRequest('/ws') : plainRequest('/ws')
-      const text = await exchange(request.replace('\r\n\r\n', `\r\n${line}\r\n\r\n`))
+      const text = await sendAndReadAll(request.replace('\r\n\r\n', `\r\n${line}\r\n\r\n`))
       assert.deepEqual(statusesOf(text), [400], `${name}: ${text}`)
     }
     assert.deepEqual(backend.connections, [])
   })
 
   test(`lets the URI of the absolute form of ${kind} and its Host agree, or answers 400`, async t => {
-    const { backend, exchange } = await front(t, kind === 'an upgrade' ? switching() : answer(), { preserveHost: true })
+    const { backend, sendAndReadAll } = await setUp(t, kind === 'an upgrade' ? switching() : answer(), {
+      preserveHost: true,
+    })
     for (const uri of [
       'http://other.example/ws',
       'http://front.example.evil/ws',
@@ -229,15 +232,15 @@ for (const kind of KINDS) {
         'front.example\r\n',
         'front.example\r\nX-Last: 1\r\n',
       )
-      const text = await exchange(request)
+      const text = await sendAndReadAll(request)
       assert.deepEqual(statusesOf(text), [400], `${uri}: ${text}`)
     }
     assert.deepEqual(backend.seen, [])
   })
 
   test(`sends the absolute form of ${kind} to the target, never to its own authority`, async t => {
-    const { backend, dial } = await front(t, kind === 'an upgrade' ? echo() : answer())
-    const client = await dial()
+    const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer())
+    const client = await connect()
     const uri = 'http://front.example/a/b?c=d'
     client.send(kind === 'an upgrade' ? upgradeRequest(uri) : plainRequest(uri))
     assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
@@ -251,9 +254,9 @@ for (const kind of KINDS) {
 for (const name of ['Sec-WebSocket-Key', 'Sec-WebSocket-Version']) {
   test(`400s an upgrade with two ${name}`, async t => {
     for (const strictHandshake of [false, true]) {
-      const { backend, exchange } = await front(t, echo(), { strictHandshake })
+      const { backend, sendAndReadAll } = await setUp(t, echo(), { strictHandshake })
       const value = name.endsWith('Key') ? 'dGhlIHNhbXBsZSBub25jZQ==' : '13'
-      const text = await exchange(upgradeRequest('/', { headers: { [name]: [value, value] } }))
+      const text = await sendAndReadAll(upgradeRequest('/', { headers: { [name]: [value, value] } }))
       assert.deepEqual(statusesOf(text), [400])
       assert.deepEqual(backend.connections, [])
     }
@@ -270,8 +273,8 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
       'Trailer: X-After',
     ]
     const headers = ['Connection: X-Hop', 'X-Hop: 1', ...hop, framing, 'X-End: 2']
-    const { dial } = await front(t, switching({ headers, early: '5\r\nhello' }))
-    const client = await dial()
+    const { connect } = await setUp(t, switching({ headers, early: '5\r\nhello' }))
+    const client = await connect()
     client.send(upgradeRequest('/'))
     const head = await client.answer()
     assert.equal(head.statusCode, 101)
@@ -287,7 +290,7 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
 }
 
 test('strips hop-by-hop fields and nominated ones from a plain answer', async t => {
-  const { exchange } = await front(
+  const { sendAndReadAll } = await setUp(
     t,
     answer({
       headers: [
@@ -300,26 +303,26 @@ test('strips hop-by-hop fields and nominated ones from a plain answer', async t 
       ],
     }),
   )
-  const text = await exchange(plainRequest('/', { headers: ['Connection: close'] }))
+  const text = await sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))
   assert.doesNotMatch(text, /^(x-hop|proxy-authenticate|upgrade|keep-alive):/im)
   assert.match(text, /^X-End: 2\r$/m)
 })
 
 test('hands on fields of a 101 and of an answer with the names of object properties', async t => {
   const headers = ['__proto__: a', 'constructor: b', 'toString: c', '__proto__: d']
-  const upgraded = await front(t, switching({ headers }))
-  const client = await upgraded.dial()
+  const upgraded = await setUp(t, switching({ headers }))
+  const client = await upgraded.connect()
   client.send(upgradeRequest('/'))
   const head = await client.answer()
   assert.deepEqual([head.statusCode, head.headers('__proto__'), head.header('constructor')], [101, ['a', 'd'], 'b'])
-  const plain = await front(t, answer({ headers }))
-  const text = await plain.exchange(plainRequest('/', { headers: ['Connection: close'] }))
+  const plain = await setUp(t, answer({ headers }))
+  const text = await plain.sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))
   assert.match(text, /^HTTP\/1\.1 200 .*^constructor: b\r$/ms)
 })
 
 test('403s an Origin that is not allowed before the backend is dialled', async t => {
   const allowedOrigins = ['https://app.example', 'http://localhost:3000']
-  const { backend, exchange } = await front(t, echo(), { allowedOrigins })
+  const { backend, sendAndReadAll } = await setUp(t, echo(), { allowedOrigins })
   const refused = [
     'https://evil.example',
     'null',
@@ -335,10 +338,10 @@ test('403s an Origin that is not allowed before the backend is dialled', async t
     'file://',
   ]
   for (const origin of refused) {
-    const text = await exchange(upgradeRequest('/', { headers: { Origin: origin } }))
+    const text = await sendAndReadAll(upgradeRequest('/', { headers: { Origin: origin } }))
     assert.deepEqual(statusesOf(text), [403], origin)
   }
-  const twice = await exchange(
+  const twice = await sendAndReadAll(
     upgradeRequest('/', { headers: { Origin: ['https://app.example', 'https://evil.example'] } }),
   )
   assert.deepEqual(statusesOf(twice), [403])
@@ -346,19 +349,19 @@ test('403s an Origin that is not allowed before the backend is dialled', async t
 })
 
 test('lets the allowed Origins through, and clients that are no browser', async t => {
-  const { dial } = await front(t, echo(), { allowedOrigins: ['https://app.example'] })
+  const { connect } = await setUp(t, echo(), { allowedOrigins: ['https://app.example'] })
   for (const origin of ['https://app.example', 'HTTPS://APP.EXAMPLE', undefined]) {
-    const client = await dial()
+    const client = await connect()
     client.send(upgradeRequest('/', { headers: { Origin: origin } }))
     assert.equal((await client.answer()).statusCode, 101, origin)
   }
 })
 
 test('keeps control characters of a client out of every error message', async t => {
-  const { exchange, gateway } = await front(
+  const { sendAndReadAll, gateway } = await setUp(
     t,
     raw('HTTP/1.1 101 Switching\r\nUpgrade: \x1b[31m\u2028, b\r\nConnection: Upgrade\r\n\r\n', 'keep'),
-    address => ({
+    ({ address }) => ({
       routes: [
         { path: /^\/long\/(.*)$/, target: `ws://${address}/$1` },
         {
@@ -372,12 +375,12 @@ test('keeps control characters of a client out of every error message', async t 
     }),
   )
   const odd = '%0d%0a%1b[31m%e2%80%a8'
-  await exchange(upgradeRequest(`/long/${odd}`))
-  await exchange(upgradeRequest(`/throws/${odd}\x80\xff`))
-  await exchange(upgradeRequest(`/${odd}`, { token: 'foo\xe9' }))
-  await exchange(upgradeRequest('/', { headers: { Origin: 'https://\xff\xfe' } }))
-  await exchange(upgradeRequest('/', { host: 'a\tb' }))
-  await exchange(upgradeRequest('/'))
+  await sendAndReadAll(upgradeRequest(`/long/${odd}`))
+  await sendAndReadAll(upgradeRequest(`/throws/${odd}\x80\xff`))
+  await sendAndReadAll(upgradeRequest(`/${odd}`, { token: 'foo\xe9' }))
+  await sendAndReadAll(upgradeRequest('/', { headers: { Origin: 'https://\xff\xfe' } }))
+  await sendAndReadAll(upgradeRequest('/', { host: 'a\tb' }))
+  await sendAndReadAll(upgradeRequest('/'))
   await eventually(() => gateway.errors.length >= 4)
   for (const { message } of gateway.errors) assert.match(message, /^[\x20-\x7e]*$/)
 })

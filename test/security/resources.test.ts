@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import type { TunnelEnd } from '@ws-tunnel/core'
 import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express5 from 'express'
+
 import {
   answer,
   type Backend,
@@ -17,30 +18,34 @@ import {
   raw,
   record,
   silent,
-  startBackend,
   switching,
 } from '../support/backend.ts'
-import { connect, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
+import { type Gateway, type Middleware, startExpress5 } from '../support/frameworks.ts'
 import { closedPort, eventually, openHandles, within } from '../support/gate.ts'
-import type { Middleware, Started } from '../support/start.ts'
-import { type Front, front, released, statusesOf } from './front.ts'
+import { backendReleased, connectClient, type SetUp, setUpOn, startBackend, statusesOf } from '../support/harness.ts'
 import type { BackendPorts, Command, Report } from './fuzz-gateway.ts'
+
+const setUp = setUpOn(startExpress5)
 
 const MIB = 1024 * 1024
 
 /** A client behind its 101, and the backend's end of the same tunnel. */
-async function opened({ dial, backend }: Front, path = '/'): Promise<{ client: RawClient; peer: BackendConnection }> {
-  const client = await dial()
+async function opened(
+  { connect, backend }: SetUp,
+  path = '/',
+): Promise<{ client: RawClient; peer: BackendConnection }> {
+  const client = await connect()
   const nth = backend.connections.length
   client.send(upgradeRequest(path))
   assert.equal((await client.answer()).statusCode, 101)
   return { client, peer: await backend.connection(nth) }
 }
 
-const connectionsOf = (gateway: Started): Promise<number> =>
+const connectionsOf = (gateway: Gateway): Promise<number> =>
   new Promise(resolve => gateway.server.getConnections((_error, count) => resolve(count)))
 
-const lastEnd = (gateway: Started): Promise<TunnelEnd> =>
+const lastEnd = (gateway: Gateway): Promise<TunnelEnd> =>
   eventually(() => {
     const { end } = gateway.ends.at(-1) ?? {}
     assert.ok(end !== undefined)
@@ -52,7 +57,7 @@ const heardEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
   eventually(() => end.ended || end.socket.destroyed, 1_500)
 
 test('ends the backend within a second of the RST of the client, and the client of the RST of the backend', async t => {
-  const one = await front(t, record())
+  const one = await setUp(t, record())
   const reset = await opened(one)
   reset.client.reset()
   await within(1_000, 'the end of the backend', heardEnd(reset.peer))
@@ -70,7 +75,7 @@ for (const stalled of ['client', 'peer'] as const) {
   const pushing = stalled === 'client' ? 'peer' : 'client'
 
   test(`holds back the ${pushing === 'peer' ? 'backend' : 'client'} while the other side reads nothing, and lets go of both at a RST`, async t => {
-    const all = await front(t, record())
+    const all = await setUp(t, record())
     const ends = await opened(all)
     const bystander = await opened(all)
     ends[stalled].socket.pause()
@@ -103,7 +108,7 @@ for (const stalled of ['client', 'peer'] as const) {
   })
 
   test(`cuts a tunnel whose ${stalled === 'peer' ? 'backend' : 'client'} reads nothing for longer than idleTimeout`, async t => {
-    const all = await front(t, record(), { idleTimeout: 200 })
+    const all = await setUp(t, record(), { idleTimeout: 200 })
     const ends = await opened(all)
     ends[stalled].socket.pause()
     for (let i = 0; i < 64; i++) ends[pushing].socket.write(Buffer.alloc(MIB))
@@ -113,7 +118,7 @@ for (const stalled of ['client', 'peer'] as const) {
   })
 
   test(`passes the FIN of the ${stalled === 'peer' ? 'backend' : 'client'} on, lets the other direction live, and bounds it`, async t => {
-    const all = await front(t, record(), { halfOpenTimeout: 250 })
+    const all = await setUp(t, record(), { halfOpenTimeout: 250 })
     const ends = await opened(all)
     const [first, second] = [ends[stalled], ends[pushing]]
     first.end('last words')
@@ -130,8 +135,8 @@ for (const stalled of ['client', 'peer'] as const) {
 }
 
 test('notices the RST of a client that sent more ahead than is read', async t => {
-  const { backend, dial, gateway } = await front(t, silent())
-  const client = await dial()
+  const { backend, connect, gateway } = await setUp(t, silent())
+  const client = await connect()
   client.send(upgradeRequest('/')).send(Buffer.alloc(MIB))
   const peer = await backend.connection()
   await backend.request()
@@ -142,19 +147,19 @@ test('notices the RST of a client that sent more ahead than is read', async t =>
 })
 
 test('serves others under clients that never finish their heads, and cuts those by the timers of the server', async t => {
-  const all = await front(
+  const all = await setUp(
     t,
     echo(),
     {},
     { serverOptions: { headersTimeout: 400, requestTimeout: 400, connectionsCheckingInterval: 50 } },
   )
   const tunnel = await opened(all)
-  const slow = await Promise.all(Array.from({ length: 150 }, () => all.dial()))
+  const slow = await Promise.all(Array.from({ length: 150 }, () => all.connect()))
   for (const client of slow) client.send('GET / HTTP/1.1\r\nHost: front.example\r\nUpgrade: web')
   const probe = await opened(all)
   probe.client.send('probe')
   assert.equal((await within(2_000, 'the probe', probe.client.readExact(5))).toString(), 'probe')
-  assert.match(await all.exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+  assert.match(await all.sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
   for (const client of slow) assert.deepEqual(statusesOf((await client.readAll()).toString()), [408])
   tunnel.client.send('still open')
   assert.equal((await tunnel.client.readExact(10)).toString(), 'still open')
@@ -162,15 +167,14 @@ test('serves others under clients that never finish their heads, and cuts those 
 })
 
 test('serves others under backends that never answer, and gives those up in time', async t => {
-  const mute = await startBackend(silent())
-  t.after(() => mute.close())
-  const all = await front(t, echo(), address => ({
+  const mute = await startBackend(t, silent())
+  const all = await setUp(t, echo(), ({ address }) => ({
     routes: [
       { path: '/slow', target: `ws://${mute.address}`, handshakeTimeout: 500 },
       { path: '/', target: `ws://${address}` },
     ],
   }))
-  const slow = await Promise.all(Array.from({ length: 150 }, () => all.dial()))
+  const slow = await Promise.all(Array.from({ length: 150 }, () => all.connect()))
   for (const client of slow) client.send(upgradeRequest('/slow'))
   await mute.request(100)
   const probe = await opened(all)
@@ -182,7 +186,7 @@ test('serves others under backends that never answer, and gives those up in time
 })
 
 test('leaves no timer, socket or slot behind, however tunnels end', async t => {
-  const all = await front(t, echo(), {
+  const all = await setUp(t, echo(), {
     connectTimeout: 60_000,
     handshakeTimeout: 60_000,
     idleTimeout: 60_000,
@@ -210,13 +214,13 @@ test('leaves no timer, socket or slot behind, however tunnels end', async t => {
     await eventually(() => all.gateway.tunnels.size === 0)
   }
   assert.equal(all.gateway.ends.length, 120)
-  await released(all.backend)
+  await backendReleased(all.backend)
   await eventually(async () => (await connectionsOf(all.gateway)) === 0)
   await eventually(() => (openHandles()['Timeout'] ?? 0) <= timers)
 })
 
 test('gives the slot of a tunnel back when its handshake fails, is refused or is given up', async t => {
-  const { backend, dial, exchange, gateway } = await front(
+  const { backend, connect, sendAndReadAll, gateway } = await setUp(
     t,
     async (connection, each) => {
       const { path } = await connection.request()
@@ -229,19 +233,19 @@ test('gives the slot of a tunnel back when its handshake fails, is refused or is
     { maxTunnels: 1, handshakeTimeout: 10_000 },
   )
   for (let i = 0; i < 5; i++) {
-    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/refused'))), [403])
-    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/broken'))), [502])
-    const leaving = await dial()
+    assert.deepEqual(statusesOf(await sendAndReadAll(upgradeRequest('/refused'))), [403])
+    assert.deepEqual(statusesOf(await sendAndReadAll(upgradeRequest('/broken'))), [502])
+    const leaving = await connect()
     leaving.send(upgradeRequest('/silent'))
     await eventually(() => backend.connections.at(-1)?.requests[0]?.path === '/silent')
-    assert.deepEqual(statusesOf(await exchange(upgradeRequest('/open'))), [503])
+    assert.deepEqual(statusesOf(await sendAndReadAll(upgradeRequest('/open'))), [503])
     leaving.reset()
     await eventually(() => gateway.errors.at(-1)?.code === 'WST_ERR_CLIENT_GONE')
   }
-  const client = await dial()
+  const client = await connect()
   client.send(upgradeRequest('/open'))
   assert.equal((await client.answer()).statusCode, 101)
-  const late = await exchange(upgradeRequest('/open'))
+  const late = await sendAndReadAll(upgradeRequest('/open'))
   assert.match(late, /^HTTP\/1\.1 503 .*WST_ERR_TUNNEL_LIMIT/s)
 })
 
@@ -256,15 +260,15 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
   test(`asks no backend for ${kind} whose client left while earlier middleware was thinking`, async t => {
     const waiting: (() => void)[] = []
     const thinking: Middleware = (_req, _res, next) => void waiting.push(next)
-    const { backend, dial, gateway } = await front(t, silent(), { handshakeTimeout: 0 }, { before: [thinking] })
-    const client = await dial()
+    const { backend, connect, gateway } = await setUp(t, silent(), { handshakeTimeout: 0 }, { before: [thinking] })
+    const client = await connect()
     client.send(request)
     await eventually(() => waiting.length === 1)
     client.reset()
     await eventually(async () => (await connectionsOf(gateway)) === 0)
     waiting[0]?.()
     // A client of its own comes after all that the first one may have set going.
-    const other = await dial()
+    const other = await connect()
     other.send(upgradeRequest('/other'))
     await eventually(() => waiting.length === 2)
     waiting[1]?.()
@@ -278,20 +282,20 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
   test(`answers ${kind} with 504 when the target function never settles, and forgets it when the client leaves`, async t => {
     const settlers: ((target: string) => void)[] = []
     const target = () => new Promise<string>(resolve => settlers.push(resolve))
-    const { backend, dial, exchange } = await front(t, record(), { target, handshakeTimeout: 200 })
+    const { backend, connect, sendAndReadAll } = await setUp(t, record(), { target, handshakeTimeout: 200 })
     const whole = kind === 'a plain request with a body' ? `${request}0\r\n\r\n` : request
-    const client = await dial()
+    const client = await connect()
     client.send(whole)
     assert.equal((await client.whole()).statusCode, 504)
     settlers[0]?.(`ws://${backend.address}`)
 
-    const leaving = await dial()
+    const leaving = await connect()
     leaving.send(whole)
     await eventually(() => settlers.length === 2)
     leaving.reset()
     await leaving.closed
     settlers[1]?.(`ws://${backend.address}`)
-    assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+    assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
     assert.deepEqual(backend.connections, [])
   })
 }
@@ -307,10 +311,9 @@ for (const how of ['throws', 'rejects'] as const) {
       if (how === 'rejects') return Promise.reject(error)
       throw error
     }
-    const backend = await startBackend(async (connection, each) => {
+    const backend = await startBackend(t, async (connection, each) => {
       await (each.connections[0] === connection ? echo() : raw(''))(connection, each)
     })
-    t.after(() => backend.close())
     const app = express5()
     app.use(
       wsTunnel({
@@ -326,14 +329,14 @@ for (const how of ['throws', 'rejects'] as const) {
     t.after(() => server.close())
     const { port } = server.address() as AddressInfo
 
-    const client = await connect(port)
+    const client = await connectClient(t, port)
     client.send(upgradeRequest('/'))
     assert.equal((await client.answer()).statusCode, 101)
     client.send('still echoed')
     assert.equal((await client.readExact(12)).toString(), 'still echoed')
     client.end()
     await client.readAll()
-    const refused = await connect(port)
+    const refused = await connectClient(t, port)
     refused.send(upgradeRequest('/'))
     assert.equal((await refused.whole()).statusCode, 502)
     refused.destroy()
@@ -344,18 +347,18 @@ for (const how of ['throws', 'rejects'] as const) {
 }
 
 test('500s a request whose trust function throws', async t => {
-  const { backend, exchange } = await front(t, echo(), {
+  const { backend, sendAndReadAll } = await setUp(t, echo(), {
     trustProxy: () => {
       throw new Error('no trust')
     },
   })
-  assert.deepEqual(statusesOf(await exchange(upgradeRequest('/'))), [500])
-  assert.deepEqual(statusesOf(await exchange(plainRequest('/', { headers: ['Connection: close'] }))), [500])
+  assert.deepEqual(statusesOf(await sendAndReadAll(upgradeRequest('/'))), [500])
+  assert.deepEqual(statusesOf(await sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))), [500])
   assert.deepEqual(backend.seen, [])
 })
 
 test('takes an upgrade for none of ours when the `only` function throws', async t => {
-  const { exchange } = await front(
+  const { sendAndReadAll } = await setUp(
     t,
     answer({ headers: ['Connection: close'] }),
     {},
@@ -365,9 +368,9 @@ test('takes an upgrade for none of ours when the `only` function throws', async 
       },
     },
   )
-  const statuses = statusesOf(await exchange(upgradeRequest('/', { headers: { Connection: 'Upgrade, close' } })))
+  const statuses = statusesOf(await sendAndReadAll(upgradeRequest('/', { headers: { Connection: 'Upgrade, close' } })))
   assert.equal(statuses.length, 1)
-  assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+  assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
 })
 
 test('goes on after an error handler of the app that throws', async t => {
@@ -380,10 +383,10 @@ test('goes on after an error handler of the app that throws', async t => {
     }) as typeof res.end
     next()
   }
-  const { exchange } = await front(t, raw(''), {}, { before: [failing] })
-  const [status] = statusesOf(await exchange(upgradeRequest('/')))
+  const { sendAndReadAll } = await setUp(t, raw(''), {}, { before: [failing] })
+  const [status] = statusesOf(await sendAndReadAll(upgradeRequest('/')))
   assert.ok(status !== undefined && status >= 500)
-  assert.match(await exchange(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
+  assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
 })
 
 /** The fuzzer's gateway in a process that may open this many descriptors, where a shell can say so. */
@@ -413,8 +416,7 @@ async function limitedGateway(
 test('answers 503 when descriptors run out, keeps the tunnels it has, and recovers in full', {
   skip: process.platform === 'win32',
 }, async t => {
-  const backend: Backend = await startBackend(echo())
-  t.after(() => backend.close())
+  const backend: Backend = await startBackend(t, echo())
   const refuses = await closedPort()
   const { port: scripted } = backend
   const { child, port, faults } = await limitedGateway(128, {
@@ -431,7 +433,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
 
   /** Opens a tunnel, or gives what came instead: a status, or nothing where not even the connection could be accepted. */
   const attempt = async (): Promise<RawClient | number | undefined> => {
-    const client = await connect(port)
+    const client = await connectClient(t, port)
     client.send(upgradeRequest('/ws'))
     try {
       const { statusCode } = await client.answer()
@@ -496,7 +498,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
 })
 
 test('tears a tunnel down once, whatever order the ends, errors and closes of its sockets come in', async t => {
-  const all = await front(t, switching({ after: () => {} }), { halfOpenTimeout: 500 })
+  const all = await setUp(t, switching({ after: () => {} }), { halfOpenTimeout: 500 })
   const moves: ((ends: { client: RawClient; peer: BackendConnection }) => void)[] = [
     ({ client }) => client.end(),
     ({ peer }) => peer.end(),

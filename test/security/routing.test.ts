@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { createTunnelProxy, type RouteOptions, type WsTunnelOptions } from '@ws-tunnel/core'
-import { answer, type BackendRequest, echo, raw, startBackend } from '../support/backend.ts'
+import { type TestContext, test } from 'node:test'
+import { createTunnelProxy, type RouteOptions } from '@ws-tunnel/core'
+import { answer, type BackendRequest, echo, raw } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { startExpress5 } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
-import { front, released, statusesOf } from './front.ts'
+import { backendReleased, type SetUpOptions, setUpOn, startBackend, statusesOf } from '../support/harness.ts'
+
+const setUp = setUpOn(startExpress5)
 
 const KINDS = ['an upgrade', 'a plain request'] as const
 type Kind = (typeof KINDS)[number]
@@ -13,7 +16,7 @@ const CLOSE = ['Connection: close']
 const requestOf = (kind: Kind, path: string): string =>
   kind === 'an upgrade' ? upgradeRequest(path) : plainRequest(path, { headers: CLOSE })
 
-/** Refuses every upgrade, so that each exchange ends at once. */
+/** Refuses every upgrade, so that each sendAndReadAll ends at once. */
 const refusing = raw('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
 
 /** The path a backend takes a request target for: decoded once, dot segments and empty ones resolved. */
@@ -62,18 +65,18 @@ test('has more than 200 spellings to try', () => {
 })
 
 /** What arrived at the backend for each spelling; every one must get an answer with a status line. */
-async function arrivals(
-  t: Parameters<typeof front>[0],
-  kind: Kind,
-  options: (address: string) => WsTunnelOptions,
-  mount = '/',
-): Promise<BackendRequest[]> {
-  const { backend, exchange } = await front(t, kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }), options, {
-    mount,
-  })
+async function arrivals(t: TestContext, kind: Kind, options: SetUpOptions, mount = '/'): Promise<BackendRequest[]> {
+  const { backend, sendAndReadAll } = await setUp(
+    t,
+    kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+    options,
+    {
+      mount,
+    },
+  )
   const mute: string[] = []
   const lane = async (paths: string[]): Promise<void> => {
-    for (const path of paths) if (statusesOf(await exchange(requestOf(kind, path))).length !== 1) mute.push(path)
+    for (const path of paths) if (statusesOf(await sendAndReadAll(requestOf(kind, path))).length !== 1) mute.push(path)
   }
   const lanes = 16
   await Promise.all(Array.from({ length: lanes }, (_, i) => lane(ALL.filter((_path, j) => j % lanes === i))))
@@ -84,7 +87,7 @@ async function arrivals(
 for (const kind of KINDS) {
   for (const encodedSlashes of ['reject', 'decode'] as const) {
     test(`hands ${kind} for a denied path to no backend of another route (encoded slashes: ${encodedSlashes})`, async t => {
-      const seen = await arrivals(t, kind, address => ({
+      const seen = await arrivals(t, kind, ({ address }) => ({
         encodedSlashes,
         routes: [
           { path: '/internal', target: false },
@@ -100,7 +103,7 @@ for (const kind of KINDS) {
 
     for (const join of encodedSlashes === 'reject' ? (['slash', 'concat'] as const) : (['slash'] as const)) {
       test(`lets ${kind} never climb out of its target (encoded slashes: ${encodedSlashes}, join: ${join})`, async t => {
-        const seen = await arrivals(t, kind, address => ({
+        const seen = await arrivals(t, kind, ({ address }) => ({
           encodedSlashes,
           join,
           routes: [{ path: '/public', target: `ws://${address}/base/deep` }],
@@ -115,7 +118,7 @@ for (const kind of KINDS) {
   }
 
   test(`lets ${kind} never climb out of a mount point`, async t => {
-    const seen = await arrivals(t, kind, address => ({ target: `ws://${address}/base/deep` }), '/public')
+    const seen = await arrivals(t, kind, ({ address }) => ({ target: `ws://${address}/base/deep` }), '/public')
     assert.ok(seen.length > 0)
     assert.deepEqual(
       seen.map(({ path }) => path).filter(path => !under(meaning(path), '/base/deep')),
@@ -128,7 +131,9 @@ for (const kind of KINDS) {
     ['pattern', '/public/*rest', '/base/deep/:rest'],
   ] as const) {
     test(`lets ${kind} never climb out of the target of a ${name}`, async t => {
-      const seen = await arrivals(t, kind, address => ({ routes: [{ path, target: `ws://${address}${target}` }] }))
+      const seen = await arrivals(t, kind, ({ address }) => ({
+        routes: [{ path, target: `ws://${address}${target}` }],
+      }))
       assert.ok(seen.length > 0)
       assert.deepEqual(
         seen.map(each => each.path).filter(each => !under(meaning(each), '/base/deep')),
@@ -138,10 +143,10 @@ for (const kind of KINDS) {
   }
 
   test(`lets no capture of ${kind} put dot segments into the path`, async t => {
-    const { backend, exchange } = await front(
+    const { backend, sendAndReadAll } = await setUp(
       t,
       kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
-      address => ({
+      ({ address }) => ({
         routes: [
           { path: /^\/files(.*)$/, target: `ws://${address}/base/deep/$1` },
           { path: '/room', when: [{ header: 'x-room', matches: /(.*)/ }], target: `ws://${address}/base/deep/%1` },
@@ -149,11 +154,11 @@ for (const kind of KINDS) {
       }),
     )
     for (const path of ['/files../internal', '/files..', '/files../../internal', '/files.%2e/internal', '/files./x']) {
-      assert.equal(statusesOf(await exchange(requestOf(kind, path))).length, 1, path)
+      assert.equal(statusesOf(await sendAndReadAll(requestOf(kind, path))).length, 1, path)
     }
     for (const room of ['../../internal', '..', '../..', 'x/../../../internal']) {
       const request = requestOf(kind, '/room').replace('\r\n\r\n', `\r\nX-Room: ${room}\r\n\r\n`)
-      assert.equal(statusesOf(await exchange(request)).length, 1, room)
+      assert.equal(statusesOf(await sendAndReadAll(request)).length, 1, room)
     }
     assert.deepEqual(
       backend.seen.map(({ path }) => path).filter(path => !under(meaning(path), '/base/deep')),
@@ -190,10 +195,10 @@ for (const kind of KINDS) {
   })) {
     test(`lets nothing split the request of ${kind} routed by ${name}`, async t => {
       const script = kind === 'an upgrade' ? refusing : answer({ headers: CLOSE })
-      const { backend, exchange } = await front(t, script, address => ({ routes: [route(address)] }))
+      const { backend, sendAndReadAll } = await setUp(t, script, ({ address }) => ({ routes: [route(address)] }))
       for (const splitter of SPLITTERS) {
         const before = backend.seen.length
-        const statuses = statusesOf(await exchange(requestOf(kind, `/here/${splitter}`)))
+        const statuses = statusesOf(await sendAndReadAll(requestOf(kind, `/here/${splitter}`)))
         assert.equal(statuses.length, 1, splitter)
         assert.ok(backend.seen.length <= before + 1, splitter)
       }
@@ -211,12 +216,11 @@ for (const kind of KINDS) {
   }
 
   test(`lets no path of ${kind} name the host, not even where paths are glued`, async t => {
-    const decoy = await startBackend(answer())
-    t.after(() => decoy.close())
-    const { backend, exchange } = await front(
+    const decoy = await startBackend(t, answer())
+    const { backend, sendAndReadAll } = await setUp(
       t,
       kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
-      address => ({
+      ({ address }) => ({
         join: 'concat',
         routes: [
           { path: '/glued/', target: `ws://${address}` },
@@ -234,7 +238,7 @@ for (const kind of KINDS) {
     ]
     for (const path of [...paths, `unix:/tmp/x.sock|ws://${decoy.address}/`, `ws://${decoy.address}/`]) {
       for (const prefix of ['/glued/', '/']) {
-        assert.equal(statusesOf(await exchange(requestOf(kind, prefix + path))).length, 1, path)
+        assert.equal(statusesOf(await sendAndReadAll(requestOf(kind, prefix + path))).length, 1, path)
       }
     }
     for (const { path, header } of backend.seen) {
@@ -245,15 +249,15 @@ for (const kind of KINDS) {
   })
 
   test(`400s a fragment in the target of ${kind}`, async t => {
-    const { backend, exchange } = await front(t, echo())
+    const { backend, sendAndReadAll } = await setUp(t, echo())
     for (const path of ['/a#b', '/#', '/a?b#c']) {
-      assert.deepEqual(statusesOf(await exchange(requestOf(kind, path))), [400], path)
+      assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, path))), [400], path)
     }
     assert.deepEqual(backend.connections, [])
   })
 
   test(`404s an encoded slash or NUL and 400s what is no escape in the path of ${kind}`, async t => {
-    const { backend, exchange } = await front(t, echo())
+    const { backend, sendAndReadAll } = await setUp(t, echo())
     const statuses: Record<string, number> = {
       '/a%2Fb': 404,
       '/a%2fb': 404,
@@ -265,7 +269,7 @@ for (const kind of KINDS) {
       '/a/../..': 400,
     }
     for (const [path, status] of Object.entries(statuses)) {
-      assert.deepEqual(statusesOf(await exchange(requestOf(kind, path))), [status], path)
+      assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, path))), [status], path)
     }
     assert.deepEqual(backend.connections, [])
   })
@@ -273,10 +277,10 @@ for (const kind of KINDS) {
   test(`414s a path beyond 8 KiB of ${kind} before any pattern sees it`, async t => {
     // Without the cap the first of these would keep the process busy for longer than anybody waits.
     for (const path of [/^\/(a+)+$/, '/:name']) {
-      const { backend, exchange } = await front(t, answer({ headers: CLOSE }), address => ({
+      const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }), ({ address }) => ({
         routes: [{ path, target: `http://${address}/` }],
       }))
-      const text = await within(3_000, 'an answer', exchange(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
+      const text = await within(3_000, 'an answer', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
       assert.deepEqual(statusesOf(text), [414])
       assert.deepEqual(backend.connections, [])
     }
@@ -286,10 +290,10 @@ for (const kind of KINDS) {
     const fail = (): never => {
       throw new Error('a mistake')
     }
-    const { backend, exchange, gateway } = await front(
+    const { backend, sendAndReadAll, gateway } = await setUp(
       t,
       kind === 'an upgrade' ? echo() : answer({ headers: CLOSE }),
-      address => {
+      ({ address }) => {
         const target = `ws://${address}`
         return {
           routes: [
@@ -309,14 +313,14 @@ for (const kind of KINDS) {
     )
     const paths = ['condition', 'any', 'target', 'rejects', 'nothing', 'number', 'scheme', 'space', 'request', 'answer']
     for (const path of paths) {
-      assert.deepEqual(statusesOf(await exchange(requestOf(kind, `/${path}`))), [500], path)
+      assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, `/${path}`))), [500], path)
     }
     assert.deepEqual(
       gateway.errors.map(({ code }) => code),
       paths.map(() => 'WST_ERR_CALLBACK'),
     )
-    assert.match(await exchange(plainRequest('/own', { headers: CLOSE })), /^HTTP\/1\.1 200 /)
-    await released(backend)
+    assert.match(await sendAndReadAll(plainRequest('/own', { headers: CLOSE })), /^HTTP\/1\.1 200 /)
+    await backendReleased(backend)
   })
 }
 
@@ -344,31 +348,33 @@ test('refuses a capture in scheme, host or port when the options are read', () =
 })
 
 test('opens no tunnel for CONNECT, TRACE or OPTIONS', async t => {
-  const { backend, exchange } = await front(t, echo())
-  const connected = await exchange(`CONNECT ${backend.address} HTTP/1.1\r\nHost: ${backend.address}\r\n\r\nsecret`)
+  const { backend, sendAndReadAll } = await setUp(t, echo())
+  const connected = await sendAndReadAll(
+    `CONNECT ${backend.address} HTTP/1.1\r\nHost: ${backend.address}\r\n\r\nsecret`,
+  )
   assert.deepEqual(
     statusesOf(connected).filter(status => status !== 405 && status !== 501),
     [],
   )
-  const upgraded = await exchange(upgradeRequest(backend.address, { method: 'CONNECT' }))
+  const upgraded = await sendAndReadAll(upgradeRequest(backend.address, { method: 'CONNECT' }))
   assert.deepEqual(
     statusesOf(upgraded).filter(status => status < 400),
     [],
   )
   assert.deepEqual(backend.connections, [])
 
-  const plain = await front(t, answer({ headers: CLOSE }))
+  const plain = await setUp(t, answer({ headers: CLOSE }))
   for (const method of ['TRACE', 'OPTIONS', 'HEAD']) {
     const request = upgradeRequest('/', { method, headers: { Connection: 'Upgrade, close' } })
-    assert.doesNotMatch(await plain.exchange(request), /^HTTP\/1\.1 101 /)
+    assert.doesNotMatch(await plain.sendAndReadAll(request), /^HTTP\/1\.1 101 /)
   }
   for (const { header } of plain.backend.seen) assert.equal(header('upgrade'), undefined)
 })
 
 test('makes no path of the asterisk in OPTIONS *', async t => {
-  const { backend, exchange } = await front(t, answer({ headers: CLOSE }))
+  const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }))
   for (const method of ['OPTIONS', 'GET']) {
-    const text = await exchange(`${method} * HTTP/1.1\r\nHost: front.example\r\nConnection: close\r\n\r\n`)
+    const text = await sendAndReadAll(`${method} * HTTP/1.1\r\nHost: front.example\r\nConnection: close\r\n\r\n`)
     assert.equal(statusesOf(text).length, 1, text)
   }
   assert.deepEqual(
@@ -378,7 +384,7 @@ test('makes no path of the asterisk in OPTIONS *', async t => {
 })
 
 test('answers a head that is too large with 431, and drops no field of one that is not', async t => {
-  const { backend, exchange, dial } = await front(t, echo())
+  const { backend, sendAndReadAll, connect } = await setUp(t, echo())
   const large = {
     'long target': upgradeRequest(`/${'a'.repeat(20_000)}`),
     'long value': upgradeRequest('/', { headers: { 'X-Long': 'a'.repeat(20_000) } }),
@@ -388,7 +394,7 @@ test('answers a head that is too large with 431, and drops no field of one that 
   }
   for (const [name, request] of Object.entries(large)) {
     assert.deepEqual(
-      statusesOf(await exchange(request)).filter(status => status !== 431 && status !== 414),
+      statusesOf(await sendAndReadAll(request)).filter(status => status !== 431 && status !== 414),
       [],
       name,
     )
@@ -396,7 +402,7 @@ test('answers a head that is too large with 431, and drops no field of one that 
   assert.deepEqual(backend.connections, [])
 
   const fields = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`x${i}`, `${i}`]))
-  const client = await dial()
+  const client = await connect()
   client.send(upgradeRequest('/', { headers: fields }))
   assert.equal((await client.answer()).statusCode, 101)
   const { header } = await backend.request()

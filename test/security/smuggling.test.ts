@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { answer, echo, raw, record, type Script, switching, switchingHead } from '../support/backend.ts'
+import { test } from 'node:test'
+import { answer, type Backend, echo, raw, record, type Script, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
+import { type Middleware, startExpress5 } from '../support/frameworks.ts'
 import { eventually, within } from '../support/gate.ts'
-import type { Middleware } from '../support/start.ts'
-import { front, leftover, statusesOf } from './front.ts'
+import { setUpOn, statusesOf, unreadBytes } from '../support/harness.ts'
+
+const setUp = setUpOn(startExpress5)
 
 const INTERNAL = 'GET /internal HTTP/1.1\r\nHost: front.example\r\n\r\n'
 
 /** Routes with one path that no client may reach through a tunnel. */
-const guarded = (address: string) => ({
+const guarded = ({ address }: Backend) => ({
   routes: [
     { path: '/internal', target: false as const },
     { path: '/', target: `ws://${address}` },
@@ -33,8 +35,8 @@ for (const [name, head] of Object.entries(REFUSALS)) {
   const lastsUntilEnd = name.includes('FIN')
 
   test(`opens no tunnel after a ${name}: a late request is routed afresh`, async t => {
-    const { backend, dial } = await front(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
-    const client = await dial()
+    const { backend, connect } = await setUp(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
+    const client = await connect()
     client.send(upgradeRequest('/ws'))
     const refused = await client.answer()
     assert.equal(refused.statusCode, Number(head.slice(9, 12)))
@@ -43,12 +45,12 @@ for (const [name, head] of Object.entries(REFUSALS)) {
     const rest = (await client.readAll().catch(() => client.pending)).toString('latin1')
     assert.ok(rest === '' || rest.startsWith('HTTP/1.1 404 '), rest)
     assert.equal(backend.seen.length, 1)
-    assert.equal(leftover(backend), '')
+    assert.equal(unreadBytes(backend), '')
   })
 
   test(`keeps a request in the packet of the upgrade from a backend that answers ${name}`, async t => {
-    const { backend, exchange } = await front(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
-    const text = await exchange(upgradeRequest('/ws') + INTERNAL)
+    const { backend, sendAndReadAll } = await setUp(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
+    const text = await sendAndReadAll(upgradeRequest('/ws') + INTERNAL)
     assert.equal(statusesOf(text)[0], Number(head.slice(9, 12)))
     assert.deepEqual(
       statusesOf(text)
@@ -57,7 +59,7 @@ for (const [name, head] of Object.entries(REFUSALS)) {
       [],
     )
     assert.equal(backend.seen.length, 1)
-    assert.equal(leftover(backend), '')
+    assert.equal(unreadBytes(backend), '')
   })
 }
 
@@ -71,8 +73,8 @@ test('keeps early bytes from a backend until it has switched, in whatever packet
     await decided
     await connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno')
   }
-  const { backend, dial } = await front(t, script, guarded)
-  const client = await dial()
+  const { backend, connect } = await setUp(t, script, guarded)
+  const client = await connect()
   client.send(`${upgradeRequest('/ws')}glued`)
   await backend.request()
   for (const piece of ['GET /internal', ' HTTP/1.1\r\nHost: a\r\n', '\r\n']) {
@@ -80,18 +82,18 @@ test('keeps early bytes from a backend until it has switched, in whatever packet
     await new Promise(resolve => setImmediate(resolve))
   }
   // A round trip through the same gateway: whatever it would have passed on has been passed on by now.
-  const other = await dial()
+  const other = await connect()
   await other.send(plainRequest('/own')).whole()
-  assert.equal(leftover(backend), '')
+  assert.equal(unreadBytes(backend), '')
   decide?.()
   assert.equal((await client.whole()).statusCode, 403)
   await client.readAll()
-  assert.equal(leftover(backend), '')
+  assert.equal(unreadBytes(backend), '')
 })
 
 test('stops reading a client that sends on and on ahead of the 101', async t => {
-  const { backend, dial } = await front(t, async connection => void (await connection.request()), guarded)
-  const client = await dial()
+  const { backend, connect } = await setUp(t, async connection => void (await connection.request()), guarded)
+  const client = await connect()
   client.send(upgradeRequest('/ws'))
   await backend.request()
   const offered = 64 * 1024 * 1024
@@ -106,12 +108,12 @@ test('stops reading a client that sends on and on ahead of the 101', async t => 
   }, 5_000)
   // What the client's and the gateway's kernel hold is a few MiB each; the gateway itself holds next to nothing.
   assert.ok(client.socket.writableLength > offered / 2, `${client.socket.writableLength} bytes still wait`)
-  assert.equal(leftover(backend), '')
+  assert.equal(unreadBytes(backend), '')
 })
 
 test('strips what a 200 pretends, so that nobody behind takes it for a switch', async t => {
-  const { exchange } = await front(t, raw(REFUSALS['200 that pretends to switch'] as string, 'keep'))
-  const text = await exchange(upgradeRequest('/ws'))
+  const { sendAndReadAll } = await setUp(t, raw(REFUSALS['200 that pretends to switch'] as string, 'keep'))
+  const text = await sendAndReadAll(upgradeRequest('/ws'))
   assert.match(text, /^HTTP\/1\.1 200 /)
   assert.doesNotMatch(text, /^upgrade:/im)
   assert.doesNotMatch(text, /^connection:.*upgrade/im)
@@ -131,11 +133,11 @@ const BAD_SWITCHES: Record<string, string> = {
 
 for (const [name, head] of Object.entries(BAD_SWITCHES)) {
   test(`502s a 101 with ${name}, and lets none of its bytes through`, async t => {
-    const { backend, exchange } = await front(t, raw(`${head}bytes of another protocol`, 'keep'))
-    const text = await exchange(upgradeRequest('/ws') + INTERNAL)
+    const { backend, sendAndReadAll } = await setUp(t, raw(`${head}bytes of another protocol`, 'keep'))
+    const text = await sendAndReadAll(upgradeRequest('/ws') + INTERNAL)
     assert.deepEqual(statusesOf(text), [502])
     assert.doesNotMatch(text, /another protocol/)
-    assert.equal(leftover(backend), '')
+    assert.equal(unreadBytes(backend), '')
     await within(
       1_000,
       'the backend connection to end',
@@ -146,13 +148,16 @@ for (const [name, head] of Object.entries(BAD_SWITCHES)) {
 
 for (const method of ['GET', 'POST']) {
   test(`502s a 101 that answers a plain ${method}`, async t => {
-    const { backend, exchange } = await front(t, raw(`HTTP/1.1 101 Switching Protocols\r\n${UP}\r\nsurprise`, 'keep'))
+    const { backend, sendAndReadAll } = await setUp(
+      t,
+      raw(`HTTP/1.1 101 Switching Protocols\r\n${UP}\r\nsurprise`, 'keep'),
+    )
     const request = plainRequest('/health', {
       method,
       body: method === 'POST' ? 'a body' : '',
       headers: [CLOSED.trim()],
     })
-    const text = await exchange(request)
+    const text = await sendAndReadAll(request)
     assert.deepEqual(statusesOf(text), [502])
     assert.doesNotMatch(text, /surprise|HTTP\/1\.1 101/)
     await within(
@@ -173,8 +178,8 @@ for (const [name, field, body] of [
   )
 
   test(`takes an upgrade with a body by ${name} for plain HTTP, framed anew`, async t => {
-    const { backend, exchange } = await front(t, answer({ body: (_, sent) => `got ${sent}` }))
-    const text = await exchange(request + body)
+    const { backend, sendAndReadAll } = await setUp(t, answer({ body: (_, sent) => `got ${sent}` }))
+    const text = await sendAndReadAll(request + body)
     assert.match(text, /^HTTP\/1\.1 200 .*got hello/s)
     const seen = await backend.request()
     assert.equal(seen.header('upgrade'), undefined)
@@ -182,16 +187,16 @@ for (const [name, field, body] of [
   })
 
   test(`400s an upgrade with a body by ${name} where there is no plain HTTP`, async t => {
-    const { backend, exchange } = await front(t, echo(), { fallback: false })
-    const text = await exchange(request + body + INTERNAL)
+    const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
+    const text = await sendAndReadAll(request + body + INTERNAL)
     assert.equal(statusesOf(text)[0], 400)
     assert.deepEqual(backend.connections, [])
   })
 }
 
 test('upgrades with Content-Length: 0, which is no body, and does not pass it on', async t => {
-  const { backend, dial } = await front(t, echo())
-  const client = await dial()
+  const { backend, connect } = await setUp(t, echo())
+  const client = await connect()
   client.send(`${upgradeRequest('/ws', { headers: { 'Content-Length': '0' } })}after`)
   assert.equal((await client.answer()).statusCode, 101)
   assert.equal((await client.readExact(5)).toString(), 'after')
@@ -223,12 +228,12 @@ const AMBIGUOUS: Record<string, string[]> = {
 for (const [name, fields] of Object.entries(AMBIGUOUS)) {
   for (const upgrade of [false, true]) {
     test(`400s ${upgrade ? 'an upgrade' : 'a request'} framed by ${name}, and closes`, async t => {
-      const { backend, exchange } = await front(t, answer(), guarded)
+      const { backend, sendAndReadAll } = await setUp(t, answer(), guarded)
       const handshake = upgrade ? ['Connection: Upgrade', 'Upgrade: websocket', `Sec-WebSocket-Key: ${KEY}`] : []
       const head = ['POST /ws HTTP/1.1', 'Host: front.example', ...handshake, ...fields]
-      const text = await exchange(`${head.join('\r\n')}\r\n\r\n0\r\n\r\n${INTERNAL}`)
+      const text = await sendAndReadAll(`${head.join('\r\n')}\r\n\r\n0\r\n\r\n${INTERNAL}`)
       assert.deepEqual(statusesOf(text), [400])
-      assert.equal(leftover(backend), '')
+      assert.equal(unreadBytes(backend), '')
       assert.deepEqual(
         backend.seen.filter(({ path }) => path !== '/ws'),
         [],
@@ -238,8 +243,8 @@ for (const [name, fields] of Object.entries(AMBIGUOUS)) {
 }
 
 test('delivers a second upgrade in the packet of the first as bytes of the tunnel', async t => {
-  const { backend, dial } = await front(t, echo())
-  const client = await dial()
+  const { backend, connect } = await setUp(t, echo())
+  const client = await connect()
   const second = upgradeRequest('/second')
   client.send(upgradeRequest('/first') + second)
   assert.equal((await client.answer()).statusCode, 101)
@@ -253,8 +258,10 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
 for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
   for (const asked of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
     test(`never forwards h2c: Upgrade: ${asked} on a route that lets ${upgrade} through`, async t => {
-      const { backend, dial } = await front(t, raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'keep'), { upgrade })
-      const client = await dial()
+      const { backend, connect } = await setUp(t, raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'keep'), {
+        upgrade,
+      })
+      const client = await connect()
       client.send(
         upgradeRequest('/', {
           token: asked,
@@ -273,8 +280,8 @@ for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
 }
 
 test('426s h2c where there is no plain HTTP, and names what it lets through', async t => {
-  const { backend, exchange } = await front(t, echo(), { fallback: false })
-  const text = await exchange(upgradeRequest('/', { token: 'h2c' }))
+  const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
+  const text = await sendAndReadAll(upgradeRequest('/', { token: 'h2c' }))
   assert.match(text, /^HTTP\/1\.1 426 /)
   assert.match(text, /^Upgrade: websocket\r$/m)
   assert.deepEqual(backend.connections, [])
@@ -282,8 +289,8 @@ test('426s h2c where there is no plain HTTP, and names what it lets through', as
 
 for (const token of ['foo', 'websocketx', 'web', 'websocket/13', 'xwebsocket']) {
   test(`drops the Upgrade of ${token}, which the route does not let through`, async t => {
-    const { backend, exchange } = await front(t, answer())
-    const text = await exchange(upgradeRequest('/', { token, headers: { Connection: 'Upgrade, close' } }))
+    const { backend, sendAndReadAll } = await setUp(t, answer())
+    const text = await sendAndReadAll(upgradeRequest('/', { token, headers: { Connection: 'Upgrade, close' } }))
     assert.match(text, /^HTTP\/1\.1 200 /)
     const seen = await backend.request()
     assert.equal(seen.header('upgrade'), undefined)
@@ -300,47 +307,47 @@ const NOT_UPGRADES: Record<string, string> = {
 
 for (const [name, request] of Object.entries(NOT_UPGRADES)) {
   test(`serves an upgrade request with ${name} as plain HTTP`, async t => {
-    const { backend, exchange } = await front(t, answer())
-    const text = await exchange(request)
+    const { backend, sendAndReadAll } = await setUp(t, answer())
+    const text = await sendAndReadAll(request)
     assert.match(text, /^HTTP\/1\.1 200 /)
     assert.equal((await backend.request()).header('upgrade'), undefined)
   })
 
   test(`400s an upgrade request with ${name} where there is no plain HTTP`, async t => {
-    const { backend, exchange } = await front(t, echo(), { fallback: false })
-    assert.deepEqual(statusesOf(await exchange(request)), [400])
+    const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
+    assert.deepEqual(statusesOf(await sendAndReadAll(request)), [400])
     assert.deepEqual(backend.connections, [])
   })
 }
 
 test('serves Connection: upgrade without Upgrade as plain HTTP, or leaves it to the app', async t => {
   const request = upgradeRequest('/x', { headers: { Upgrade: undefined, Connection: 'upgrade, close' } })
-  const plain = await front(t, answer())
-  assert.match(await plain.exchange(request), /^HTTP\/1\.1 200 /)
-  const upgradesOnly = await front(t, answer(), { fallback: false })
-  assert.match(await upgradesOnly.exchange(request), /^HTTP\/1\.1 404 .*own 404: GET \/x/s)
+  const plain = await setUp(t, answer())
+  assert.match(await plain.sendAndReadAll(request), /^HTTP\/1\.1 200 /)
+  const upgradesOnly = await setUp(t, answer(), { fallback: false })
+  assert.match(await upgradesOnly.sendAndReadAll(request), /^HTTP\/1\.1 404 .*own 404: GET \/x/s)
   assert.deepEqual(upgradesOnly.backend.connections, [])
 })
 
 test('relays the 400 of a backend that misses the key; strictHandshake gives its own', async t => {
   const request = upgradeRequest('/', { headers: { 'Sec-WebSocket-Key': undefined } })
   const missing = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\nno key'
-  const lax = await front(t, raw(missing, 'keep'))
-  assert.match(await lax.exchange(request), /^HTTP\/1\.1 400 .*no key$/s)
-  const strict = await front(t, echo(), { strictHandshake: true })
-  assert.deepEqual(statusesOf(await strict.exchange(request)), [400])
+  const lax = await setUp(t, raw(missing, 'keep'))
+  assert.match(await lax.sendAndReadAll(request), /^HTTP\/1\.1 400 .*no key$/s)
+  const strict = await setUp(t, echo(), { strictHandshake: true })
+  assert.deepEqual(statusesOf(await strict.sendAndReadAll(request)), [400])
   assert.deepEqual(strict.backend.connections, [])
 })
 
 test('relays the 426 of a backend to a wrong version; strictHandshake asks no backend', async t => {
   const request = upgradeRequest('/', { headers: { 'Sec-WebSocket-Version': '1337' } })
-  const lax = await front(t, raw(REFUSALS['426 that names the version'] as string, 'keep'), guarded)
-  const text = await lax.exchange(request + INTERNAL)
+  const lax = await setUp(t, raw(REFUSALS['426 that names the version'] as string, 'keep'), guarded)
+  const text = await lax.sendAndReadAll(request + INTERNAL)
   assert.equal(statusesOf(text)[0], 426)
   assert.match(text, /^Sec-WebSocket-Version: 13\r$/m)
-  assert.equal(leftover(lax.backend), '')
-  const strict = await front(t, echo(), { strictHandshake: true })
-  assert.deepEqual(statusesOf(await strict.exchange(request)), [400])
+  assert.equal(unreadBytes(lax.backend), '')
+  const strict = await setUp(t, echo(), { strictHandshake: true })
+  assert.deepEqual(statusesOf(await strict.sendAndReadAll(request)), [400])
   assert.deepEqual(strict.backend.connections, [])
 })
 
@@ -354,8 +361,8 @@ for (const size of [5, 70_000, 1_000_000]) {
       before = connection.pending.length
       await connection.write(switchingHead(request))
     }
-    const { backend, dial } = await front(t, script)
-    const client = await dial()
+    const { backend, connect } = await setUp(t, script)
+    const client = await connect()
     client.send(Buffer.concat([Buffer.from(upgradeRequest('/')), early]))
     assert.equal((await client.answer()).statusCode, 101)
     client.end('last')
@@ -371,13 +378,13 @@ test('answers an upgrade behind an unfinished request in its turn, or not at all
     if (req.url === '/slow') finish = () => res.end('slow')
     else next()
   }
-  const { dial } = await front(t, echo(), {}, { before: [slow] })
-  const client = await dial()
+  const { connect } = await setUp(t, echo(), {}, { before: [slow] })
+  const client = await connect()
   client.send(plainRequest('/slow') + upgradeRequest('/ws'))
   await eventually(() => {
     assert.notEqual(finish, undefined)
   })
-  const other = await dial()
+  const other = await connect()
   await other.send(plainRequest('/own')).whole()
   assert.equal(client.pending.length, 0)
   finish?.()
@@ -393,16 +400,16 @@ test('answers an upgrade behind an unfinished request in its turn, or not at all
 
 test('passes nothing behind an upgrade that the gateway itself refuses', async t => {
   const options = { allowedOrigins: ['https://app.example'], maxTunnels: 1 }
-  const { backend, exchange } = await front(t, record(), options)
-  const text = await exchange(upgradeRequest('/ws', { headers: { Origin: 'https://evil.example' } }) + INTERNAL)
+  const { backend, sendAndReadAll } = await setUp(t, record(), options)
+  const text = await sendAndReadAll(upgradeRequest('/ws', { headers: { Origin: 'https://evil.example' } }) + INTERNAL)
   assert.equal(statusesOf(text)[0], 403)
   assert.deepEqual(backend.connections, [])
 })
 
 test('dials anew for the upgrade after a refused one', async t => {
-  const { backend, exchange } = await front(t, raw(REFUSALS['403 with a length'] as string, 'keep'))
-  await exchange(upgradeRequest('/first'))
-  await exchange(upgradeRequest('/second'))
+  const { backend, sendAndReadAll } = await setUp(t, raw(REFUSALS['403 with a length'] as string, 'keep'))
+  await sendAndReadAll(upgradeRequest('/first'))
+  await sendAndReadAll(upgradeRequest('/second'))
   assert.deepEqual(
     backend.connections.map(({ requests }) => requests.length),
     [1, 1],
@@ -410,14 +417,14 @@ test('dials anew for the upgrade after a refused one', async t => {
 })
 
 test('never hands a connection that was upgraded to a plain request', async t => {
-  const { backend, dial, exchange } = await front(t, async (connection, each) => {
+  const { backend, connect, sendAndReadAll } = await setUp(t, async (connection, each) => {
     const [first] = each.connections
     await (connection === first ? switching()(connection, each) : answer()(connection, each))
   })
-  const client = await dial()
+  const client = await connect()
   client.send(upgradeRequest('/ws'))
   await client.answer()
   client.destroy()
-  assert.match(await exchange(plainRequest('/plain', { headers: ['Connection: close'] })), /^HTTP\/1\.1 200 /)
+  assert.match(await sendAndReadAll(plainRequest('/plain', { headers: ['Connection: close'] })), /^HTTP\/1\.1 200 /)
   assert.equal(backend.connections.length, 2)
 })

@@ -73,6 +73,8 @@ export interface Backend {
   port: number
   /** `127.0.0.1:<port>`, or the socket path. */
   address: string
+  /** A target with this backend and the path `/`. */
+  url: string
   /** Every request read, in order, over all connections. */
   seen: BackendRequest[]
   /** Every connection accepted, in order. */
@@ -90,8 +92,8 @@ export interface Backend {
   close: () => Promise<void>
 }
 
-/** A backend over raw sockets that does with each connection what `script` says. */
-export async function startBackend(
+/** A backend over raw sockets that does with each connection what `script` says, until `close`. */
+export async function openBackend(
   script: Script,
   { tls, path, host, port: wanted = 0 }: BackendOptions = {},
 ): Promise<Backend> {
@@ -134,6 +136,12 @@ export async function startBackend(
     server,
     port,
     address: path ?? `127.0.0.1:${port}`,
+    url:
+      path !== undefined
+        ? `unix:${path}|ws://unix/`
+        : tls !== undefined
+          ? `wss://localhost:${port}/`
+          : `ws://127.0.0.1:${port}/`,
     seen: [],
     connections: [],
     get open() {

@@ -13,7 +13,7 @@ import {
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
-import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
+import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import express from 'express'
 import fastify from 'fastify'
 
@@ -27,9 +27,9 @@ accept({ routes: [{ target: 'ws://h/' }, { path: '/a', target: false }, { path: 
 accept({ target: 'ws://h/', when: [{ test: () => true }] })
 accept({ idleTimeout: 60_000, upgrade: 'ANY', routes: [{ target: 'ws://h/', idleTimeout: 0 }] })
 accept(Object.freeze({ routes: Object.freeze([Object.freeze({ target: 'ws://h/' })]) }))
-// @ts-expect-error `target` or `routes` is required
+// @ts-expect-error target or routes is needed
 accept({})
-// @ts-expect-error `target` and `routes` exclude each other
+// @ts-expect-error target and routes exclude each other
 accept({ target: 'ws://h/', routes: [] })
 // @ts-expect-error a path belongs to a route
 accept({ target: 'ws://h/', path: '/a' })
@@ -43,7 +43,7 @@ accept({ routes: [{ path: '/a' }] })
 accept({ target: 'ws://h/', idleTimeOut: 1 })
 // @ts-expect-error a misspelt option of a route
 accept({ routes: [{ target: 'ws://h/', fallBack: false }] })
-// @ts-expect-error an option of the proxy is not an option of a route
+// @ts-expect-error onOpen is set for all routes, not for one
 accept({ routes: [{ target: 'ws://h/', onOpen: () => {} }] })
 
 // Targets.
@@ -54,13 +54,13 @@ route({ target: () => false })
 route({ target: async req => (req.headers.host === 'a' ? 'ws://a/' : false) })
 // @ts-expect-error true is not a target
 route({ target: true })
-// @ts-expect-error a URL is a string
+// @ts-expect-error a target is a string
 route({ target: new URL('ws://h/') })
-// @ts-expect-error a function returns a URL or false
+// @ts-expect-error a function returns a string or false
 route({ target: () => undefined })
-// @ts-expect-error a function does not return a URL object
+// @ts-expect-error a function cannot return a URL object
 route({ target: () => new URL('ws://h/') })
-// @ts-expect-error a function does not return a number
+// @ts-expect-error a function cannot return a number
 route({ target: async () => 80 })
 
 // Paths and conditions.
@@ -70,7 +70,7 @@ route({
   when: [{ header: 'upgrade', matches: /websocket/i }, { any: [{ test: () => true }] }],
 })
 route({ target: false, when: [{ header: 'upgrade', not: /h2c/ }] })
-// @ts-expect-error a path is not a list
+// @ts-expect-error a route has one path
 route({ target: false, path: ['/a', '/b'] })
 // @ts-expect-error a pattern is a RegExp
 route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
@@ -78,7 +78,7 @@ route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
 route({ target: false, when: [{ header: 'upgrade' }] })
 // @ts-expect-error conditions are a list
 route({ target: false, when: { test: () => true } })
-// @ts-expect-error a test is not async, because a promise would always hold
+// @ts-expect-error a test is synchronous: a promise would always be true
 route({ target: false, when: [{ test: async () => true }] })
 // @ts-expect-error any is a list
 route({ target: false, when: [{ any: { test: () => true } }] })
@@ -92,13 +92,13 @@ route({ target: false, keepAlive: true })
 route({ target: 'http://h/', upgrade: false })
 // @ts-expect-error an upgrade token is a string
 route({ target: false, upgrade: /websocket/ })
-// @ts-expect-error not one of the three values
+// @ts-expect-error one of the three
 route({ target: false, encodedSlashes: 'on' })
-// @ts-expect-error not one of the two values
+// @ts-expect-error one of the two
 route({ target: false, join: 'both' })
-// @ts-expect-error not one of the four values
+// @ts-expect-error one of the four
 route({ target: false, via: true })
-// @ts-expect-error On is written as true
+// @ts-expect-error it is true, not httpd's On
 route({ target: false, fallback: 'On' })
 // @ts-expect-error origins are a list
 route({ target: false, allowedOrigins: 'https://app.example' })
@@ -126,7 +126,7 @@ route({ target: false, requestHeaders: (headers, req: IncomingMessage) => void h
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
 route({ target: false, requestHeaders: { unset: 'X-A' } })
-// @ts-expect-error an unknown edit
+// @ts-expect-error there is no edit of this name
 route({ target: false, requestHeaders: { remove: ['X-A'] } })
 
 // ProxyPassReverse, TLS, lookup.
@@ -140,10 +140,10 @@ route({ target: false, passReverse: { 'http://h/b': '/a' } })
 route({ target: false, lookup: (_name, _options, callback) => callback(null, '127.0.0.1', 4) })
 // @ts-expect-error pairs are an object
 route({ target: false, passReverse: ['/a', '/b'] })
-// @ts-expect-error an unknown option of tls.connect
+// @ts-expect-error tls.connect has no such option
 route({ target: false, tls: { certificate: 'x' } })
 
-// Options of the proxy.
+// Options for all routes.
 accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gateway', drainTimeout: 0 })
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
@@ -157,11 +157,11 @@ const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
 // @ts-expect-error a prefix is a string
 accept({ target: false, only: /^\/a/ })
-// @ts-expect-error not an object, as in Express
+// @ts-expect-error an object is not a value of trustProxy
 accept({ target: false, trustProxy: {} })
-// @ts-expect-error an unknown reason
+// @ts-expect-error there is no such reason
 accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
-// @ts-expect-error an unknown code
+// @ts-expect-error there is no such code
 accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
 // Health checks and discovered members.
@@ -175,11 +175,11 @@ accept({
   target: 'balancer://x',
   balancers: { x: { members, healthCheck: { method: 'GET', expect: a => a.body !== '' } } },
 })
-// @ts-expect-error the check of a balancer has a method
+// @ts-expect-error the health check of a balancer needs a method
 accept({ target: false, balancers: { x: { members, healthCheck: { interval: 5 } } } })
-// @ts-expect-error a promise is always true
+// @ts-expect-error expect is synchronous: a promise would always be true
 accept({ target: false, balancers: { x: { members, healthCheck: { method: 'GET', expect: async () => true } } } })
-// @ts-expect-error an unknown type of record
+// @ts-expect-error there is no such record type
 accept({ target: false, balancers: { x: { members: [{ url: 'ws://a', resolve: { type: 'MX' } }] } } })
 
 // A member at run time: what a user may read and call, and nothing of the class behind it.
@@ -226,9 +226,9 @@ void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
 // @ts-expect-error the set of tunnels is read-only
 proxy.tunnels.clear()
-// @ts-expect-error facts are read-only
+// @ts-expect-error the information of a tunnel is read-only
 for (const tunnel of proxy.tunnels) tunnel.facts.route = 1
-// @ts-expect-error an unknown option of close
+// @ts-expect-error close has no such option
 void proxy.close({ timeout: 5 })
 
 const app = express()
@@ -237,13 +237,21 @@ app.get('/a/:room', wsTunnel({ target: 'ws://h/' }))
 void wsTunnel({ target: 'ws://h/' }).close()
 // @ts-expect-error options are an object
 app.use('/a', wsTunnel('ws://h/'))
-// @ts-expect-error the mount point is not an option, Express has it
+// @ts-expect-error the mount path is set with Express, not with an option
 app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 
 const server = fastify()
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/' })
 server.get('/live', wsTunnelHandler({ target: 'ws://h/' }))
-// @ts-expect-error the plugin reads the same options
+server.register(plugin, { prefix: '/b', target: 'ws://h/' })
+for (const { tunnels } of server.tunnelProxies) void tunnels.size
+for (const { routes } of tunnelProxies(server)) void routes[0]?.index
+void wsTunnelHandler({ target: 'ws://h/' }).tunnels.size
+// @ts-expect-error the decorator is read-only
+server.tunnelProxies = new Set()
+// @ts-expect-error and so is its set
+server.tunnelProxies.clear()
+// @ts-expect-error the plugin has the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
-// @ts-expect-error `target` or `routes` is required
+// @ts-expect-error the plugin needs target or routes
 server.register(wsTunnelPlugin, { prefix: '/a' })

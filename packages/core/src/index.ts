@@ -60,3 +60,4 @@ export {
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'
+export { plainAddress } from './util/plain-address.ts'

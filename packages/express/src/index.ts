@@ -3,19 +3,22 @@ import { createTunnelProxy, type TunnelProxy, type WsTunnelOptions } from '@ws-t
 
 export * from '@ws-tunnel/core'
 
-/** What Express and Connect call when a middleware is done, with the failure if there was one. */
+/**
+ * The function that Express and Connect pass to a middleware to call the next one, or an error handler with an error.
+ */
 export type Next = (error?: unknown) => void
 
-/** The request as Express and Connect hand it over: the mount path is already taken off `url`. */
+/** A request as Express and Connect pass it to a middleware: its `url` is without the mount path. */
 export type MountedRequest = IncomingMessage & { baseUrl?: string; originalUrl?: string; body?: unknown }
 
-/** Middleware of Express 4, Express 5 and Connect, with the proxy's `close`, `tunnels`, `routes` and `balancers`. */
+/** Middleware for Express 4, Express 5 and Connect, with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
 export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, next: Next) => void) &
   Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
- * ProxyPass and its kin as middleware: `app.use('/chat', wsTunnel({ target: 'ws://chat:9000/' }))`. `app.use` takes the
- * mount path off, `app.get` and its kin do not, as everywhere in Express.
+ * ProxyPass as middleware: `app.use('/chat', wsTunnel({ target: 'ws://chat:9000/' }))`. As everywhere in Express,
+ * `app.use` removes the mount path from the request's path, and `app.get`, `app.post` and `app.all` do not. A request
+ * that no route matches goes to `next()`, a failure to `next(error)`.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
  */
@@ -24,17 +27,17 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
     proxy
       .handle(req, res, { ...mountOf(req), body: req.body })
-      .then(taken => {
-        if (!taken) next()
+      .then(handled => {
+        if (!handled) next()
       })
-      .catch(error => report(error, res, next))
+      .catch(error => fail(error, res, next))
   }
   const { close, tunnels, routes, balancers } = proxy
   return Object.assign(middleware, { close, tunnels, routes, balancers })
 }
 
-/** A `next` that throws has no error handler behind it that could answer. */
-function report(error: unknown, res: ServerResponse, next: Next): void {
+/** Calls `next(error)`. If that throws, no error handler is left that could respond. */
+function fail(error: unknown, res: ServerResponse, next: Next): void {
   try {
     next(error)
   } catch {
@@ -43,8 +46,9 @@ function report(error: unknown, res: ServerResponse, next: Next): void {
 }
 
 /**
- * Express names the part it took off `baseUrl`; Connect leaves the whole in `originalUrl`. Both put a slash where nothing
- * was left, which a target with a path of its own must not get.
+ * Splits the path of a request at the mount. Express has the removed part in `baseUrl`; Connect has the whole path in
+ * `originalUrl`. Both replace an empty rest by a slash, which this function removes, because it must not be appended to
+ * the path of a target.
  */
 function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } {
   const whole = originalUrl ?? url

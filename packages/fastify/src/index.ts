@@ -8,25 +8,38 @@ import {
 } from '@ws-tunnel/core'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
+import { closeWithServer } from './close-with-server.ts'
 
 export * from '@ws-tunnel/core'
 
-/** Options of the plugin: those of the tunnel, and Fastify's own. */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * The proxies of this server, one for each registration of `wsTunnelPlugin` in any scope. The first registration
+     * adds the decorator; {@link tunnelProxies} works before it too. The proxies of route handlers are not included.
+     */
+    readonly tunnelProxies: ReadonlySet<TunnelProxy>
+  }
+}
+
+/** Options of the plugin: those of the proxy, and Fastify's own. */
 export type WsTunnelPluginOptions = WsTunnelOptions & {
-  /** Where the plugin is registered; taken off the path, as `app.use` does. @default '' */
+  /**
+   * The path at which the plugin is registered. It is removed from the request's path, as `app.use` does. @default ''
+   */
   prefix?: string
   /** Route constraints of Fastify, such as `{ host: 'chat.example' }`. */
   constraints?: Record<string, unknown>
 }
 
-/** A route handler with the proxy's `close`, `tunnels`, `routes` and `balancers`. */
+/** A route handler with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
 export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
- * ProxyPass and its kin as a plugin: `fastify.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://chat:9000/' })`.
- * Hooks of the surrounding scope run for upgrades as for requests; `fastify.close()` drains.
+ * ProxyPass as a plugin: `fastify.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://chat:9000/' })`. The hooks
+ * of the surrounding scope run for upgrades as for other requests. `fastify.close()` drains the tunnels.
  *
- * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and for a second registration at the same prefix.
  */
 export const wsTunnelPlugin: FastifyPluginAsync<WsTunnelPluginOptions> = fp(register, {
   name: '@ws-tunnel/fastify',
@@ -34,31 +47,36 @@ export const wsTunnelPlugin: FastifyPluginAsync<WsTunnelPluginOptions> = fp(regi
   encapsulate: true,
 })
 
-const proxiesOf = new WeakMap<object, Set<TunnelProxy>>()
+export default wsTunnelPlugin
 
 /**
- * The proxies of a Fastify server, one for each registration of the plugin, from any of its scopes. Those of route handlers
- * are not among them: a handler has `tunnels` and `routes` itself.
+ * The set behind the decorator `fastify.tunnelProxies`, which this function adds if no plugin has been registered yet.
  */
 export function tunnelProxies(fastify: FastifyInstance): ReadonlySet<TunnelProxy> {
-  const known = proxiesOf.get(fastify.server) ?? new Set()
-  proxiesOf.set(fastify.server, known)
-  return known
+  if (!fastify.hasDecorator('tunnelProxies')) rootOf(fastify).decorate('tunnelProxies', new Set<TunnelProxy>())
+  return fastify.tunnelProxies
+}
+
+/** The server itself: the instances of its scopes inherit from it, so all of them have its decorators. */
+function rootOf(fastify: FastifyInstance): FastifyInstance {
+  let root = fastify
+  while (!Object.hasOwn(root, 'server')) root = Object.getPrototypeOf(root)
+  return root
 }
 
 async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions): Promise<void> {
-  const { prefix: _prefix, constraints = {}, ...tunnelOptions } = options
+  const { prefix: _prefix, constraints = {}, ...proxyOptions } = options
   const { prefix } = fastify
-  const proxy = createTunnelProxy(tunnelOptions as WsTunnelOptions)
+  const proxy = createTunnelProxy(proxyOptions as WsTunnelOptions)
   const proxies = tunnelProxies(fastify) as Set<TunnelProxy>
   proxies.add(proxy)
-  const undo = listenForUpgrades(fastify.server as never, fastify.routing as never, {
+  const stopListening = listenForUpgrades(fastify.server as never, fastify.routing as never, {
     ...(options.only === undefined ? {} : { only: options.only }),
   })
-  fastify.addHook('preClose', async () => {
+  closeWithServer(fastify, async () => {
     await proxy.close()
     proxies.delete(proxy)
-    undo()
+    stopListening()
   })
   streamBodies(fastify)
   fastify.addHook('onRequest', passUnreadableTypes)
@@ -70,36 +88,52 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
   } catch (cause) {
     if ((cause as { code?: string }).code !== 'FST_ERR_DUPLICATED_ROUTE') throw cause
     throw new WsTunnelError('WST_ERR_OPTION', {
-      detail: `Routes at prefix ${JSON.stringify(prefix || '/')} exist already; give one registration several targets by \`routes\``,
+      detail: `Routes at prefix ${JSON.stringify(prefix || '/')} exist already; use one registration with several \`routes\``,
       cause,
     })
   }
 }
 
 /**
- * The tunnel as the handler of one route: `fastify.get('/live', { preHandler: auth }, wsTunnelHandler({ target }))`. The
- * path is not stripped. Add `fastify.addHook('preClose', () => handler.close())` to drain it.
+ * A proxy as the handler of one route: `fastify.get('/live', { preHandler: auth }, wsTunnelHandler({ target }))`.
+ * Nothing is removed from the path. `fastify.close()` drains the tunnels. Several routes of one server may share a
+ * handler.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
  */
 export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
   const proxy = createTunnelProxy(options)
-  return Object.assign(
-    handlerOf(proxy, url => url, true),
-    { close: proxy.close, tunnels: proxy.tunnels, routes: proxy.routes, balancers: proxy.balancers },
-  )
+  const { close, tunnels, routes, balancers } = proxy
+  const closeProxy = (): Promise<void> => close()
+  const handle = handlerOf(proxy, url => url, true)
+  const handler: RouteHandlerMethod = function (request, reply) {
+    closeWithServer(request.server, closeProxy)
+    return handle.call(this, request, reply)
+  }
+  // Fastify binds the handler of a route to the instance that the route belongs to, which is the only sign of the
+  // server before the first request. A wrapper, as tracing plugins make it, is bound in place of this handler.
+  const bind = (self: unknown, ...given: unknown[]): unknown => {
+    const bound = isInstance(self) ? handle : handler
+    if (isInstance(self)) closeWithServer(self, closeProxy)
+    return Function.prototype.bind.call(bound, self, ...given)
+  }
+  Object.defineProperty(handler, 'bind', { value: bind })
+  return Object.assign(handler, { close, tunnels, routes, balancers })
 }
 
-function handlerOf(proxy: TunnelProxy, below: (url: string) => string, listen: boolean): RouteHandlerMethod {
+const isInstance = (value: unknown): value is FastifyInstance =>
+  typeof value === 'object' && value !== null && 'addHook' in value && 'server' in value
+
+function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen: boolean): RouteHandlerMethod {
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
-    const url = below(req.url ?? '/')
-    // What hooks have put on the reply goes out with our answer; Fastify keeps it apart from the raw response.
+    const url = urlBelow(req.url ?? '/')
+    // Fastify keeps the fields that hooks have set apart from the raw response.
     for (const [name, value] of Object.entries(reply.getHeaders()))
       if (value !== undefined) reply.raw.setHeader(name, value)
-    let taken: boolean
+    let handled: boolean
     try {
-      taken = await proxy.handle(req, reply.raw, {
+      handled = await proxy.handle(req, reply.raw, {
         mount: mountOf(req.url ?? '/', url),
         url,
         body: request.body,
@@ -109,7 +143,7 @@ function handlerOf(proxy: TunnelProxy, below: (url: string) => string, listen: b
       if (error instanceof WsTunnelError) reply.headers(error.headers)
       throw error
     }
-    if (!taken) {
+    if (!handled) {
       reply.callNotFound()
       return reply
     }
@@ -119,11 +153,13 @@ function handlerOf(proxy: TunnelProxy, below: (url: string) => string, listen: b
 
 function withoutPrefix(url: string, prefix: string): string {
   const [, origin = '', path = url] = /^([a-z][a-z0-9+.-]*:\/\/[^/?#]*)(.*)$/is.exec(url) ?? []
-  return origin + path.slice(literalLength(path, prefix))
+  return origin + path.slice(coveredLength(path, prefix))
 }
 
-/** A prefix may hold parameters (`/rooms/:id`), which cover a segment each. */
-function literalLength(path: string, prefix: string): number {
+/**
+ * How much of the path the prefix covers. A prefix may have parameters (`/rooms/:id`), each of which covers a segment.
+ */
+function coveredLength(path: string, prefix: string): number {
   const segments = prefix.replace(/\/$/, '').split('/').length - 1
   let at = 0
   for (let i = 0; i < segments; i++) {
@@ -134,18 +170,21 @@ function literalLength(path: string, prefix: string): number {
   return at
 }
 
-function mountOf(url: string, below: string): string {
-  if (url.endsWith(below)) return url.slice(0, url.length - below.length)
+function mountOf(url: string, urlBelow: string): string {
+  if (url.endsWith(urlBelow)) return url.slice(0, url.length - urlBelow.length)
   return url.split('?', 1)[0] as string
 }
 
-/** Bodies are streamed through, whatever their type and size. */
+/** Makes Fastify leave bodies unread, whatever their type and size, because they are streamed to the backend. */
 function streamBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
 }
 
-/** Whether a Content-Type is missing or malformed is the backend's to judge; it gets the raw field, Fastify a stand-in. */
+/**
+ * Replaces a missing or malformed `Content-Type`, which Fastify would refuse. The backend gets the original field and
+ * decides about it, because the proxy reads `rawHeaders`.
+ */
 function passUnreadableTypes(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const { headers, method } = request.raw
   const body = 'content-length' in headers || 'transfer-encoding' in headers || method === 'QUERY'
@@ -154,7 +193,7 @@ function passUnreadableTypes(request: FastifyRequest, _reply: FastifyReply, done
   done()
 }
 
-/** Every method Node parses; CONNECT never reaches a route. */
+/** Every method that Node parses except CONNECT, which never reaches a route. */
 function allMethods(fastify: FastifyInstance): string[] {
   const methods = METHODS.filter(method => method !== 'CONNECT')
   for (const method of methods) {

@@ -17,33 +17,25 @@ import {
   record,
   type Script,
   silent,
-  startBackend,
   switchingHead,
 } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { connect, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { closedPort, eventually, openHandles, socketPath } from '../../support/gate.ts'
+import { connectClient, connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
 import { native } from '../../support/pump.ts'
-import { appOf, closeAfter, type Gateway, listening, startGateway } from '../gateway.ts'
-import { seeded } from '../stage.ts'
-
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
+import { appOf, closeAfter, listen } from '../../support/server.ts'
+import { seeded } from '../../support/traffic.ts'
 
 /** Whether no connection is open but for what the backend itself has yet to end. */
 const released = ({ connections }: Backend): boolean =>
   connections.every(({ socket, ended }) => socket.destroyed || ended)
 
-async function ask(t: TestContext, { port }: Gateway, request = upgradeRequest('/')): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client.send(request)
-}
+const sendUpgrade = (t: TestContext, gateway: CoreGateway): Promise<RawClient> =>
+  sendRequest(t, gateway, upgradeRequest('/'))
 
 /** The gateway whose trips a thread makes, and the one whose trips Node makes. */
-async function both(t: TestContext, options: WsTunnelOptions): Promise<[Gateway, Gateway]> {
+async function both(t: TestContext, options: WsTunnelOptions): Promise<[CoreGateway, CoreGateway]> {
   return [await startGateway(t, { ...options, async: true }), await startGateway(t, { ...options, async: false })]
 }
 
@@ -54,7 +46,7 @@ async function agreed(
 ): Promise<{ code: string; causes: unknown[]; statusCode: number }> {
   const said: { code: string; causes: unknown[]; statusCode: number }[] = []
   for (const gateway of await both(t, options)) {
-    const { statusCode } = await (await ask(t, gateway)).answer()
+    const { statusCode } = await (await sendUpgrade(t, gateway)).answer()
     const { code, cause } = gateway.errors[0] as Error & {
       code: string
       cause?: NodeJS.ErrnoException & { address?: string }
@@ -93,10 +85,10 @@ async function deafPort(t: TestContext): Promise<number> {
 }
 
 test('has no socket of Node for the backend', native, async t => {
-  const backend = await backendOf(t, record())
+  const backend = await startBackend(t, record())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   const before = openHandles()['TCPSocketWrap'] ?? 0
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   // The two ends of this test are its own.
   await eventually(() => assert.equal((openHandles()['TCPSocketWrap'] ?? 0) - before, 2))
   assert.equal(gateway.opened[0]?.offloaded, true)
@@ -105,7 +97,7 @@ test('has no socket of Node for the backend', native, async t => {
 
 test('sends the same request, byte for byte', native, async t => {
   const seen: string[] = []
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     const request = await connection.request()
     seen.push(request.raw)
     await connection.write(switchingHead(request))
@@ -114,7 +106,7 @@ test('sends the same request, byte for byte', native, async t => {
     headers: { Cookie: ['a=b', 'c=d'], 'X-Odd': '\xe9 ~', 'Sec-WebSocket-Protocol': 'x' },
   })
   for (const gateway of await both(t, { target: `ws://${backend.address}/base` })) {
-    const client = await ask(t, gateway, request)
+    const client = await sendRequest(t, gateway, request)
     assert.equal((await client.answer()).statusCode, 101)
   }
   assert.equal(seen.length, 2)
@@ -123,9 +115,9 @@ test('sends the same request, byte for byte', native, async t => {
 
 test('lets pass what the backend sends with its 101 and what the client sends ahead of it', native, async t => {
   const early = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
-  const backend = await backendOf(t, record({ early }))
+  const backend = await startBackend(t, record({ early }))
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  const client = await ask(t, gateway)
+  const client = await sendUpgrade(t, gateway)
   client.send(early)
   await client.answer()
   assert.deepEqual(await client.readExact(256), early)
@@ -136,7 +128,7 @@ test('lets pass what the backend sends with its 101 and what the client sends ah
 })
 
 test('lets pass what a client sends ahead that does not read yet', native, async t => {
-  const backend = await backendOf(t, record())
+  const backend = await startBackend(t, record())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   const app = appOf(proxy)
   const sent = Promise.withResolvers<void>()
@@ -147,9 +139,8 @@ test('lets pass what a client sends ahead that does not read yet', native, async
   listenForUpgrades(server, app)
   const { path, remove } = await socketPath()
   t.after(remove)
-  await listening(server, path)
-  const client = await connect(0, { path })
-  t.after(() => client.destroy())
+  await listen(server, { path })
+  const client = await connectClient(t, 0, { path })
   client.socket.pause()
   client.send(plainRequest('/'))
   await sent.promise
@@ -162,16 +153,16 @@ test('lets pass what a client sends ahead that does not read yet', native, async
 })
 
 const FAILURES: Record<string, [script: Script, code: string]> = {
-  'sends FIN without a byte': [raw(''), 'WST_ERR_NO_ANSWER'],
-  'sends RST without a byte': [raw('', 'reset'), 'WST_ERR_NO_ANSWER'],
-  'sends FIN when it is connected to': [connection => connection.end(), 'WST_ERR_NO_ANSWER'],
-  'sends FIN in the middle of the head': [raw(SWITCH), 'WST_ERR_NO_ANSWER'],
-  'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_ANSWER'],
-  'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'sends FIN without a byte': [raw(''), 'WST_ERR_NO_RESPONSE'],
+  'sends RST without a byte': [raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
+  'sends FIN when it is connected to': [connection => connection.end(), 'WST_ERR_NO_RESPONSE'],
+  'sends FIN in the middle of the head': [raw(SWITCH), 'WST_ERR_NO_RESPONSE'],
+  'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'switches without Upgrade': [raw('HTTP/1.1 101 S\r\nConnection: Upgrade\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches without Connection': [raw('HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches to something else': [
@@ -179,14 +170,14 @@ const FAILURES: Record<string, [script: Script, code: string]> = {
     'WST_ERR_BAD_SWITCH',
   ],
   'accepts another key': [raw(`${SWITCH}Sec-WebSocket-Accept: no\r\n\r\n`, 'keep'), 'WST_ERR_BAD_SWITCH'],
-  'sends many interim answers': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_ANSWER'],
+  'sends many interim answers': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'never answers': [silent(), 'WST_ERR_HANDSHAKE_TIMEOUT'],
   'never ends its head': [raw('HTTP/1.1 101 Switching', 'keep'), 'WST_ERR_HANDSHAKE_TIMEOUT'],
 }
 
 for (const [what, [script, code]] of Object.entries(FAILURES)) {
   test(`says of a backend that ${what} what Node's trip says`, native, async t => {
-    const backend = await backendOf(t, script)
+    const backend = await startBackend(t, script)
     const timeouts = code === 'WST_ERR_HANDSHAKE_TIMEOUT' ? { handshakeTimeout: 200 } : {}
     const said = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
     assert.equal(said.code, code)
@@ -205,24 +196,24 @@ test('gives a backend that does not accept up after connectTimeout', native, asy
 })
 
 test('gives a backend that accepts more time than connectTimeout', native, async t => {
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     const request = await connection.request()
     await new Promise(resolve => setTimeout(resolve, 150))
     await connection.write(switchingHead(request))
   })
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, connectTimeout: 50 })
-  assert.equal((await (await ask(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
 })
 
 test('asks the next member of a balancer after one that cannot be reached', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/' }],
     balancers: {
       b: { members: [{ url: `ws://127.0.0.1:${await closedPort()}` }, { url: `ws://${backend.address}` }] },
     },
   })
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   client.send('hello')
   assert.equal((await client.readExact(5)).toString(), 'hello')
   assert.equal(gateway.opened[0]?.offloaded, true)
@@ -245,10 +236,10 @@ const ANSWERS: Record<string, Script> = {
 
 for (const [what, script] of Object.entries(ANSWERS)) {
   test(`hands Node ${what}`, native, async t => {
-    const backend = await backendOf(t, script)
+    const backend = await startBackend(t, script)
     const heard: string[] = []
     for (const gateway of await both(t, { target: `ws://${backend.address}/`, strictHandshake: false })) {
-      const client = await ask(t, gateway)
+      const client = await sendUpgrade(t, gateway)
       client.end()
       heard.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
     }
@@ -259,7 +250,7 @@ for (const [what, script] of Object.entries(ANSWERS)) {
 }
 
 test('opens a tunnel by a 101 that comes in pieces', native, async t => {
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     const head = switchingHead(await connection.request())
     for (const piece of head.match(/[\s\S]{1,20}/g) ?? []) {
       await connection.write(piece)
@@ -268,7 +259,7 @@ test('opens a tunnel by a 101 that comes in pieces', native, async t => {
     await echoing(connection, backend)
   })
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   client.send('hello')
   assert.equal((await client.readExact(5)).toString(), 'hello')
   await eventually(() => gateway.opened[0]?.offloaded === true)
@@ -277,14 +268,14 @@ test('opens a tunnel by a 101 that comes in pieces', native, async t => {
 
 test('counts for a member what a thread has moved before Node has the answer', native, async t => {
   const text = 'HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno'
-  const backend = await backendOf(t, raw(text, 'keep'))
+  const backend = await startBackend(t, raw(text, 'keep'))
   const counts: unknown[] = []
   const options = {
     routes: [{ path: '/', target: 'balancer://b/' }],
     balancers: { b: { members: [{ url: `ws://${backend.address}` }] } },
   }
   for (const gateway of await both(t, options)) {
-    assert.equal((await (await ask(t, gateway)).whole()).body, 'no')
+    assert.equal((await (await sendUpgrade(t, gateway)).whole()).body, 'no')
     const member = gateway.proxy.balancers.get('b')?.members[0]
     await eventually(() => member?.bytesReceived === text.length)
     counts.push(member?.bytesSent)
@@ -294,9 +285,9 @@ test('counts for a member what a thread has moved before Node has the answer', n
 })
 
 test('lets the backend go when the client leaves before the answer', native, async t => {
-  const backend = await backendOf(t, silent())
+  const backend = await startBackend(t, silent())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  const client = await ask(t, gateway)
+  const client = await sendUpgrade(t, gateway)
   await backend.request()
   client.reset()
   await eventually(() => released(backend))
@@ -305,7 +296,7 @@ test('lets the backend go when the client leaves before the answer', native, asy
 
 test('lets the client go, and the connection that is under way, when the proxy closes', native, async t => {
   const gateway = await startGateway(t, { target: `ws://127.0.0.1:${await deafPort(t)}/` })
-  const client = await ask(t, gateway)
+  const client = await sendUpgrade(t, gateway)
   await eventually(() => (gateway.proxy.routes[0]?.hits ?? 0) > 0)
   await gateway.proxy.close({ drainTimeout: 0 })
   assert.equal((await client.answer()).statusCode, 503)
@@ -313,7 +304,7 @@ test('lets the client go, and the connection that is under way, when the proxy c
 })
 
 test('looks names up as Node does, and leaves one with several addresses to Node', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const asked: unknown[] = []
   const lookup =
     (...addresses: string[]): LookupFunction =>
@@ -324,7 +315,7 @@ test('looks names up as Node does, and leaves one with several addresses to Node
   const reached: unknown[] = []
   for (const addresses of [['127.0.0.1'], ['127.0.0.2', '127.0.0.1'], []]) {
     const gateway = await startGateway(t, { target: `ws://chat.test:${backend.port}/`, lookup: lookup(...addresses) })
-    const client = await ask(t, gateway)
+    const client = await sendUpgrade(t, gateway)
     reached.push((await client.answer()).statusCode, (gateway.errors[0] as { code?: string })?.code)
   }
   assert.deepEqual(reached, [101, undefined, 101, undefined, 502, 'WST_ERR_DNS'])
@@ -332,14 +323,14 @@ test('looks names up as Node does, and leaves one with several addresses to Node
 })
 
 test('takes the first answer of a lookup that gives two', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const lookup: LookupFunction = (_host, _options, done) => {
     const answer = (address: string): void => done(null, [{ address, family: 4 }] as never)
     answer('127.0.0.1')
     answer('127.0.0.2')
   }
   for (const gateway of await both(t, { target: `ws://chat.test:${backend.port}/`, lookup })) {
-    const client = await ask(t, gateway)
+    const client = await sendUpgrade(t, gateway)
     assert.equal((await client.answer()).statusCode, 101)
     client.send('hello')
     assert.equal((await client.readExact(5)).toString(), 'hello')
@@ -348,24 +339,24 @@ test('takes the first answer of a lookup that gives two', native, async t => {
 })
 
 test('reaches IPv6', native, async t => {
-  const backend = await startBackend(echo(), { host: '::1' }).catch(() => undefined)
+  const backend = await startBackend(t, echo(), { host: '::1' }).catch(() => undefined)
   if (backend === undefined) return t.skip('no IPv6')
   t.after(backend.close)
   const gateway = await startGateway(t, { target: `ws://[::1]:${backend.port}/` })
-  assert.equal((await (await ask(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
   assert.equal(gateway.opened[0]?.offloaded, true)
 })
 
 test('leaves the trip of a tunnel that stays in JavaScript for asyncDelay to Node', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, asyncDelay: 60_000 })
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   assert.equal(gateway.opened[0]?.offloaded, false)
   client.destroy()
 })
 
 test('leaves no descriptor of trips that ended in every way', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, handshakeTimeout: 100 })
   const refused = await startGateway(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
   const scripts = [...Object.values(FAILURES).map(([script]) => script), ...Object.values(ANSWERS), echo()]
@@ -402,7 +393,7 @@ test('comes to a clean end whoever leaves when', native, async t => {
   const random = seeded(seed)
   const scripts = [...Object.values(FAILURES).map(([script]) => script), ...Object.values(ANSWERS), echo(), record()]
   const someTime = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 6 * random() ** 2))
-  const backend = await backendOf(t, async (connection, all) => {
+  const backend = await startBackend(t, async (connection, all) => {
     const script = scripts[Math.floor(random() * scripts.length)] as Script
     if (random() < 0.3) await someTime()
     await script(connection, all)
@@ -431,14 +422,13 @@ test('comes to a clean end whoever leaves when', native, async t => {
 })
 
 test('ends with the worker that it belongs to, also before there is an answer', native, async t => {
-  const backend = await backendOf(t, silent())
+  const backend = await startBackend(t, silent())
   const gateway = fork(new URL('../tunnel/offload-child.ts', import.meta.url), [String(backend.port), 'worker'], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
   t.after(() => void gateway.kill('SIGKILL'))
   const [{ port }] = (await once(gateway, 'message')) as [{ port: number }]
-  const client = await connect(port)
-  t.after(() => client.destroy())
+  const client = await connectClient(t, port)
   client.send(upgradeRequest('/'))
   await backend.request()
   gateway.send('terminate')
@@ -448,10 +438,10 @@ test('ends with the worker that it belongs to, also before there is an answer', 
 })
 
 test('refuses what is no dial, or has no answer, without harm', native, async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   // Somebody listens from here on.
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   const door = addon
   assert.ok(door)
   const nothing = Buffer.alloc(0)
@@ -471,7 +461,7 @@ test('refuses what is no dial, or has no answer, without harm', native, async t 
 })
 
 test('serves a plain request beside', native, async t => {
-  const backend = await backendOf(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, answer({ body: 'plain' }))
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  assert.equal((await (await ask(t, gateway, plainRequest('/'))).whole()).body, 'plain')
+  assert.equal((await (await sendRequest(t, gateway, plainRequest('/'))).whole()).body, 'plain')
 })

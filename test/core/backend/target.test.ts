@@ -45,7 +45,7 @@ const origins: [text: string, origin: Omit<TargetOrigin, 'socketPath'> & { socke
   ],
 ]
 
-test('reads where to connect, and leaves the default port out of Host', () => {
+test('reads where to connect, and omits the default port from Host', () => {
   for (const [text, origin] of origins) {
     assert.deepEqual(parseTarget(text, PLAIN).origin, { socketPath: undefined, ...origin }, text)
   }
@@ -90,7 +90,7 @@ const refused: [text: string, scope: TemplateScope, why: RegExp][] = [
   ['ws://h/x?y=$1', PLAIN, /RegExp path/],
 ]
 
-test('refuses, when the options are read, what is no target or takes its authority from a capture', () => {
+test('refuses a text that is not a target, and an authority that contains a capture', () => {
   for (const [text, scope, why] of refused) {
     assert.throws(
       () => parseTarget(text, scope, 'routes[3].target'),
@@ -135,7 +135,7 @@ const build = ({ target, groups, params, conditions = [], rest = '', joining }: 
 const concat: Partial<Joining> = { join: 'concat' }
 
 const built: Row[] = [
-  // Exactly one slash where target and rest meet.
+  // Exactly one slash between target and rest.
   { target: 'ws://h', rest: '', sent: '/' },
   { target: 'ws://h/', rest: '', sent: '/' },
   { target: 'ws://h', rest: '/x', sent: '/x' },
@@ -159,12 +159,12 @@ const built: Row[] = [
   { target: 'ws://h/b', rest: '/%c3%a9//./x', joining: { raw: true }, sent: '/b/%c3%a9//./x' },
   { target: 'ws://h/b', rest: '/x%2fy', joining: { encodedSlashes: 'keep' }, sent: '/b/x%2fy' },
   { target: 'ws://h/b', rest: '/x%2fy', sent: '/b/x%252fy' },
-  // The target's own text: escapes stay, the rest of what no URL may hold is escaped.
+  // The target's own text: its escapes stay, and characters that a URL cannot contain are escaped.
   { target: 'ws://h/c d', sent: '/c%20d' },
   { target: 'ws://h/c%20d%2fe', sent: '/c%20d%2fe' },
   { target: 'ws://h/100%', sent: '/100%25' },
   { target: 'ws://h/ü', sent: '/%C3%BC' },
-  // Groups of a RegExp; a target that names none gets the whole path behind it.
+  // Groups of a RegExp. The whole path is appended to a target without groups.
   { target: 'ws://h/$2/$1', groups: ['/p/12/abc', '12', 'abc'], rest: '/p/12/abc', sent: '/abc/12' },
   { target: 'ws://h/$0', groups: ['/in'], rest: '/foo/in/bar', sent: '//in' },
   { target: 'ws://h/&', groups: ['/in'], rest: '/foo/in/bar', joining: concat, sent: '/&/foo/in/bar' },
@@ -175,16 +175,16 @@ const built: Row[] = [
   { target: 'ws://h/$1', groups: ['/q', 'a b/ü'], sent: '/a%20b/%C3%BC' },
   { target: 'ws://h/$10', groups: ['/q', 'x'], sent: '/x0' },
   { target: 'ws://h/%241', groups: ['/q', 'x'], rest: '', sent: '/%241' },
-  // Parameters of a pattern; what is no parameter of it is text.
+  // Parameters of a pattern. Other names are text.
   { target: 'ws://h/r/:room', params: { room: 'a b' }, rest: '/x', sent: '/r/a%20b/x' },
   { target: 'ws://h/r/:room/:other', params: { room: '7' }, sent: '/r/7/:other' },
   { target: 'ws://h/:rooms', params: { room: '7' }, sent: '/:rooms' },
-  // Groups of a condition; an escape is not one.
+  // Groups of a condition. An escape is not a group.
   { target: 'ws://h/%1', conditions: ['chat.example', 'chat'], rest: '/x', sent: '/chat/x' },
   { target: 'ws://h/%1%2', conditions: ['', 'a', 'b'], sent: '/ab' },
   { target: 'ws://h/%20%1', conditions: ['', 'a'], sent: '/%20a' },
   { target: 'ws://h/%1', sent: '/' },
-  // The query: the client's, behind the target's own.
+  // The query of the client after that of the target.
   { target: 'ws://h/b', joining: { query: '?x=1&y=%20' }, sent: '/b?x=1&y=%20' },
   { target: 'ws://h/b', joining: { query: '?' }, sent: '/b?' },
   { target: 'ws://h/b?k=1', sent: '/b?k=1' },
@@ -224,13 +224,13 @@ const forbidden: Omit<Row, 'sent'>[] = [
   { target: 'ws://h$1', groups: ['/q', ':80@evil.example/'], joining: concat },
 ]
 
-test('403s a captured question mark or dot segment, a control character, a space, or a result that begins with no slash', () => {
+test('fails with 403 for a captured question mark or dot segment, a control character, a space, or no leading slash', () => {
   for (const row of forbidden) {
     assert.throws(() => build(row), { code: 'WST_ERR_FORBIDDEN_TARGET', statusCode: 403 }, JSON.stringify(row))
   }
 })
 
-test('knows whether a target says the whole path, or the rest of it is put behind', () => {
+test('decides whether a target defines the whole path or the rest is appended', () => {
   const whole = (text: string, scope: TemplateScope): boolean => parseTarget(text, scope).whole
   assert.equal(whole('ws://h/$1', REGEXP), true)
   assert.equal(whole('ws://h/x?y=$0', REGEXP), true)
@@ -241,7 +241,7 @@ test('knows whether a target says the whole path, or the rest of it is put behin
   assert.equal(whole('ws://h/x', { ...PLAIN, literal: true }), false)
 })
 
-test('expands nothing in a text that a function gave', () => {
+test('expands nothing in a text that a function returned', () => {
   const { path, query } = parseTarget('ws://h/$1/%1/:room?x=$1', { ...REGEXP, params: ['room'], literal: true })
   assert.deepEqual([path, query], [['/$1/%251/:room'], ['x=$1']])
 })

@@ -4,12 +4,13 @@ import { Resolver } from 'node:dns/promises'
 import { type TestContext, test } from 'node:test'
 import type { BalancerOptions, Member, ResolveMessage, ResolveOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
-import { type Backend, type BackendOptions, echo, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
+import { type Backend, type BackendOptions, echo } from '../../support/backend.ts'
+import { openTunnel, plainRequest, type RawClient } from '../../support/client.ts'
 import { type NameServer, startNameServer } from '../../support/dns.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectClient, connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
 
 interface Stage {
   names: NameServer
@@ -25,7 +26,7 @@ async function stage(t: TestContext, hosts: string[], options: BackendOptions = 
   resolver.setServers([names.address])
   const backends: Backend[] = []
   for (const host of hosts)
-    backends.push(await startBackend(echo(), { ...options, host, port: backends[0]?.port ?? 0 }))
+    backends.push(await startBackend(t, echo(), { ...options, host, port: backends[0]?.port ?? 0 }))
   t.after(async () => {
     resolver.cancel()
     await names.close()
@@ -35,7 +36,7 @@ async function stage(t: TestContext, hosts: string[], options: BackendOptions = 
 }
 
 interface Discovered {
-  gateway: Gateway
+  gateway: CoreGateway
   members: () => readonly Member[]
   /** URLs of the members, each with its letters. */
   look: () => string[]
@@ -68,8 +69,7 @@ async function gatewayTo(
     members: all,
     look: () => all().map(({ url, status }) => `${url} ${status}`.trim()),
     open: async () => {
-      const { client } = await openTunnel(gateway.port, '/x')
-      t.after(() => client.destroy())
+      const client = await connectTunnel(t, gateway, '/x')
       return client
     },
   }
@@ -92,8 +92,7 @@ test('makes each address of a name a member, and sends it the name in Host', asy
     assert.equal(request.path, '/base/x')
     assert.equal(request.header('host'), `chat.test:${set.port}`)
   }
-  const client = await connect(gateway.port)
-  t.after(() => client.destroy())
+  const client = await connectClient(t, gateway)
   for (let i = 0; i < 2; i++) client.send(plainRequest('/plain'))
   await Promise.all(set.backends.map(backend => backend.request(1)))
 })

@@ -4,31 +4,17 @@ import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import type { BalancerOptions, HealthCheckOptions, HealthMessage, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
-import {
-  answer,
-  type Backend,
-  echo,
-  echoing,
-  type Script,
-  silent,
-  startBackend,
-  switchingHead,
-} from '../../support/backend.ts'
+import { answer, echo, echoing, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { openTunnel } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
+import { connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
 
 const QUICK = { method: 'GET', interval: 100, uri: '/up' } as const
 
-async function play(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
-
 interface Checked {
-  gateway: Gateway
+  gateway: CoreGateway
   members: readonly BalancerMember[]
 }
 
@@ -58,8 +44,8 @@ const wellOrNot =
 
 test('takes a member out when its check fails, and makes it usable when it passes', async t => {
   const state = { well: false }
-  const sick = await play(t, wellOrNot(state))
-  const other = await play(t, echo())
+  const sick = await startBackend(t, wellOrNot(state))
+  const other = await startBackend(t, echo())
   const { gateway, members } = await gatewayTo(t, [`ws://${sick.address}/base`, `ws://${other.address}`], {
     members: [{ url: `ws://${sick.address}/base`, healthCheck: QUICK }, { url: `ws://${other.address}` }],
   })
@@ -77,7 +63,7 @@ test('takes a member out when its check fails, and makes it usable when it passe
 })
 
 test('clears the error of a member when its check passes, before its retry time', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
   member.fail()
@@ -86,7 +72,7 @@ test('clears the error of a member when its check passes, before its retry time'
 })
 
 test('counts passed and failed checks as httpd does', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
   const [member] = members as [BalancerMember]
@@ -104,7 +90,7 @@ test('counts passed and failed checks as httpd does', async t => {
 })
 
 test('reports when the last check ended, how long it took, and since when all had this result', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
   assert.equal(member.health, undefined)
@@ -138,7 +124,7 @@ test('publishes every check, and the change of state that it causes', async t =>
     unsubscribe('ws-tunnel:health', healthListener)
     unsubscribe('ws-tunnel:member', memberListener)
   })
-  const backend = await play(t, answer({ statusCode: 500 }))
+  const backend = await startBackend(t, answer({ statusCode: 500 }))
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [sick] = members as [BalancerMember]
   await eventually(() => results.length >= 2)
@@ -147,8 +133,8 @@ test('publishes every check, and the change of state that it causes', async t =>
 })
 
 test('checks disabled members, but not stopped ones', async t => {
-  const stopped = await play(t, answer())
-  const disabled = await play(t, answer())
+  const stopped = await startBackend(t, answer())
+  const disabled = await startBackend(t, answer())
   const { members } = await gatewayTo(t, [], {
     healthCheck: QUICK,
     members: [
@@ -164,7 +150,7 @@ test('checks disabled members, but not stopped ones', async t => {
 })
 
 test('starts to check an added member, and stops to check a removed one', async t => {
-  const backend = await play(t, silent())
+  const backend = await startBackend(t, silent())
   const { gateway } = await gatewayTo(t, [], { healthCheck: { ...QUICK, timeout: 60_000 } })
   const balancer = gateway.proxy.balancers.get('x')
   const member = balancer?.add({ url: `ws://${backend.address}` }) as BalancerMember
@@ -177,8 +163,8 @@ test('starts to check an added member, and stops to check a removed one', async 
 })
 
 test('ends every check when the proxy closes, and starts no other', async t => {
-  const waiting = await play(t, silent())
-  const well = await play(t, answer())
+  const waiting = await startBackend(t, silent())
+  const well = await startBackend(t, answer())
   const { gateway, members } = await gatewayTo(t, [`ws://${waiting.address}`, `ws://${well.address}`], {
     healthCheck: { ...QUICK, timeout: 60_000 },
   })
@@ -216,7 +202,7 @@ test('runs one check per member, and at most 16 at a time', async t => {
   t.after(() => unsubscribe('ws-tunnel:health', end))
   // The first check of each member starts within a second.
   const allDue = new Promise(resolve => setTimeout(resolve, 1_200))
-  const backend = await play(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     await allDue
     connection.end('HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n')
@@ -234,8 +220,7 @@ test('runs one check per member, and at most 16 at a time', async t => {
 })
 
 test('connects with the settings of the first route to the balancer, TLS included', async t => {
-  const backend = await startBackend(answer(), { tls: certificates.server })
-  t.after(backend.close)
+  const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   const { members } = await gatewayTo(t, [url], { healthCheck: QUICK }, {
     target: undefined,
@@ -257,7 +242,7 @@ test('connects with the settings of the first route to the balancer, TLS include
 
 test('keeps the tunnels of a member whose checks fail, and opens no new ones', async t => {
   let well = true
-  const backend = await play(t, async (connection, self) => {
+  const backend = await startBackend(t, async (connection, self) => {
     const request = await connection.request()
     if (request.header('upgrade') === undefined)
       return connection.end(`HTTP/1.1 ${well ? 200 : 500} x\r\nContent-Length: 0\r\n\r\n`)
@@ -265,8 +250,7 @@ test('keeps the tunnels of a member whose checks fail, and opens no new ones', a
     await echoing(connection, self)
   })
   const { gateway, members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
-  const { client } = await openTunnel(gateway.port, '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, gateway, '/')
   well = false
   await eventually(() => members[0]?.status === 'C')
   client.send('still here')
@@ -275,7 +259,7 @@ test('keeps the tunnels of a member whose checks fail, and opens no new ones', a
 })
 
 test('spreads the checks that are due at once after the process was suspended', async t => {
-  const backend = await play(t, answer())
+  const backend = await startBackend(t, answer())
   const interval = 200
   let begun = 0
   const lookup = localLookup(() => {

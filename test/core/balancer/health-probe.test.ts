@@ -1,30 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
-import { Worker, type WorkerSettings } from '../../../packages/core/src/backend/worker.ts'
+import { type ConnectSettings, Worker } from '../../../packages/core/src/backend/worker.ts'
 import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
 import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
-import {
-  answer,
-  type Backend,
-  raw,
-  record,
-  type Script,
-  silent,
-  startBackend,
-  switchingHead,
-} from '../../support/backend.ts'
+import { answer, type Backend, raw, record, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { closedPort, eventually, socketPath } from '../../support/gate.ts'
+import { startBackend } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
 
-async function play(t: TestContext, script: Script, options?: Parameters<typeof startBackend>[1]): Promise<Backend> {
-  const backend = await startBackend(script, options)
-  t.after(backend.close)
-  return backend
-}
-
-function probeOf(url: string, check: HealthCheckOptions, settings: Partial<WorkerSettings> = {}, path = '/'): Probe {
+function probeOf(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
   const { origin } = parseTarget(url, { groups: false, params: [] })
   const all = { timeout: 2_000, interval: 30_000, passes: 1, fails: 1, uri: '', expect: undefined, ...check }
   const worker = new Worker(origin, { tls: {}, lookup: undefined, keepAlive: 0, ...settings })
@@ -50,7 +36,7 @@ const methods: [method: HealthCheckOptions['method'], requestLine: string][] = [
 
 for (const [method, requestLine] of methods) {
   test(`sends "${requestLine}" for ${method}, and keeps no connection`, async t => {
-    const backend = await play(t, answer())
+    const backend = await startBackend(t, answer())
     assert.equal(await run(probeOf(`ws://${backend.address}/`, { method }, {}, '/up?x=1')), 'status 200')
     const [request] = backend.seen
     assert.equal(request?.startLine, requestLine)
@@ -60,7 +46,7 @@ for (const [method, requestLine] of methods) {
 }
 
 test('only connects for TCP, also to a TLS server', async t => {
-  const backend = await play(t, () => {})
+  const backend = await startBackend(t, () => {})
   assert.equal(await run(probeOf(`wss://${backend.address}/`, { method: 'TCP' })), 'connected')
   await left(backend)
   const refused = probeOf(`ws://127.0.0.1:${await closedPort()}/`, { method: 'TCP' })
@@ -69,7 +55,7 @@ test('only connects for TCP, also to a TLS server', async t => {
 
 test('passes with a status from 200 to 399', async t => {
   let statusCode = 200
-  const backend = await play(t, (connection, self) => answer({ statusCode })(connection, self))
+  const backend = await startBackend(t, (connection, self) => answer({ statusCode })(connection, self))
   const outcome = (code: number): Promise<string> => {
     statusCode = code
     return run(probeOf(`http://${backend.address}/`, { method: 'GET' })).then(
@@ -84,7 +70,7 @@ test('passes with a status from 200 to 399', async t => {
 })
 
 test('calls `expect` with status, fields and the first 64 KiB of the body', async t => {
-  const backend = await play(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
+  const backend = await startBackend(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
   const responses: HealthAnswer[] = []
   const verdicts: [verdict: () => unknown, outcome: RegExp][] = [
     [() => true, /^status 503, as expected$/],
@@ -108,7 +94,7 @@ test('calls `expect` with status, fields and the first 64 KiB of the body', asyn
 
 test('opens a WebSocket, sends a Close frame and closes the connection', async t => {
   const frames: Buffer[] = []
-  const backend = await play(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.write(switchingHead(await connection.request()))
     frames.push(await connection.readExact(8))
     connection.end(Buffer.from([0x88, 0x02, 0x03, 0xe8]))
@@ -137,14 +123,14 @@ function wrongAccept(): string {
 
 for (const [what, script, message] of wrongSwitches) {
   test(`fails if the response to a WebSocket handshake is ${what}`, async t => {
-    const backend = await play(t, script)
+    const backend = await startBackend(t, script)
     await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 300 })), { message })
     await left(backend)
   })
 }
 
 test('waits only a short time for the Close frame of the backend', async t => {
-  const backend = await play(t, record())
+  const backend = await startBackend(t, record())
   assert.equal(
     await run(probeOf(`ws://${backend.address}/`, { method: 'WEBSOCKET', timeout: 200 })),
     'WebSocket opened',
@@ -160,7 +146,7 @@ const endless: [what: string, script: Script][] = [
 
 for (const [what, script] of endless) {
   test(`fails after the timeout if a backend ${what}`, async t => {
-    const backend = await play(t, script)
+    const backend = await startBackend(t, script)
     const result = run(probeOf(`ws://${backend.address}/`, { method: 'GET', timeout: 200 }))
     await assert.rejects(result, { message: 'not finished after 200 ms' })
     await left(backend)
@@ -168,26 +154,26 @@ for (const [what, script] of endless) {
 }
 
 const broken: [what: string, script: Script, code: string][] = [
-  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_ANSWER'],
-  ['nothing but FIN', raw(''), 'WST_ERR_NO_ANSWER'],
-  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_ANSWER'],
+  ['garbage', raw('SSH-2.0\r\n'), 'WST_ERR_BAD_RESPONSE'],
+  ['nothing but FIN', raw(''), 'WST_ERR_NO_RESPONSE'],
+  ['half a body', raw('HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nshort'), 'WST_ERR_NO_RESPONSE'],
 ]
 
 for (const [what, script, code] of broken) {
   test(`fails if the response is ${what}`, async t => {
-    const backend = await play(t, script)
+    const backend = await startBackend(t, script)
     await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'GET' })), { code })
   })
 }
 
 test('fails if the backend switches protocols without a request to do so', async t => {
-  const backend = await play(t, raw(wrongAccept(), 'keep'))
+  const backend = await startBackend(t, raw(wrongAccept(), 'keep'))
   await assert.rejects(run(probeOf(`ws://${backend.address}/`, { method: 'GET' })), /status 101/)
   await left(backend)
 })
 
 test('uses TLS for wss and https, with the trust settings of tunnels', async t => {
-  const backend = await play(t, answer(), { tls: certificates.server })
+  const backend = await startBackend(t, answer(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   assert.equal(await run(probeOf(url, { method: 'GET' }, { tls: { ca: certificates.ca } })), 'status 200')
   await assert.rejects(run(probeOf(url, { method: 'GET' })), { code: 'WST_ERR_TLS' })
@@ -196,18 +182,18 @@ test('uses TLS for wss and https, with the trust settings of tunnels', async t =
 test('connects to a unix socket', async t => {
   const { path, remove } = await socketPath()
   t.after(remove)
-  await play(t, answer(), { path })
+  await startBackend(t, answer(), { path })
   assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'HEAD' })), 'status 200')
   assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'TCP' })), 'connected')
 })
 
 test('looks up host names as tunnels do', async t => {
-  const backend = await play(t, answer())
-  const lookup: WorkerSettings['lookup'] = (_host, options, done) =>
+  const backend = await startBackend(t, answer())
+  const lookup: ConnectSettings['lookup'] = (_host, options, done) =>
     options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
   for (const method of ['TCP', 'GET'] as const)
     assert.match(await run(probeOf(`ws://some.test:${backend.port}/`, { method }, { lookup })), /connected|status 200/)
-  const nothing: WorkerSettings['lookup'] = (_host, _options, done) => done(null, [])
+  const nothing: ConnectSettings['lookup'] = (_host, _options, done) => done(null, [])
   for (const method of ['TCP', 'GET'] as const)
     await assert.rejects(run(probeOf(`ws://some.test:${backend.port}/`, { method }, { lookup: nothing })), {
       code: 'WST_ERR_DNS',
@@ -215,7 +201,7 @@ test('looks up host names as tunnels do', async t => {
 })
 
 test('ends at once when the signal is aborted, with its connection', async t => {
-  const backend = await play(t, silent())
+  const backend = await startBackend(t, silent())
   for (const method of ['GET', 'WEBSOCKET'] as const) {
     const stop = new AbortController()
     const result = run(probeOf(`ws://${backend.address}/`, { method }), stop.signal)

@@ -14,7 +14,7 @@ import type {
 } from '../../../packages/core/src/options/balancer-options.ts'
 import type { MemberMessage } from '../../../packages/core/src/options/events.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const NAMES = [...'abcdefgh']
 

@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
-import { answer, type Backend, echo, type Script, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { answer, echo } from '../../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { eventually } from '../../support/gate.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
-
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
+import { connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
 
 const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptions> = {}): WsTunnelOptions => ({
   routes: [{ path: '/', target: 'balancer://b/' }],
@@ -20,30 +15,18 @@ const balanced = (members: readonly MemberOptions[], more: Partial<BalancerOptio
 
 const disabled: readonly MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
-async function request(t: TestContext, { port }: Gateway, text: string): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client.send(text)
-}
-
-async function tunnelAt(t: TestContext, { port }: Gateway): Promise<RawClient> {
-  const { client } = await openTunnel(port, '/')
-  t.after(() => client.destroy())
-  return client
-}
-
-const waitingFor = (gateway: Gateway): number => gateway.proxy.routes[0]?.open ?? 0
+const waitingFor = (gateway: CoreGateway): number => gateway.proxy.routes[0]?.open ?? 0
 
 test('makes upgrades wait for a slot, and gives it to the first whose client is still there', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
-  const holder = await tunnelAt(t, gateway)
-  const leaving = await request(t, gateway, upgradeRequest('/'))
+  const holder = await connectTunnel(t, gateway)
+  const leaving = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
-  const staying = await request(t, gateway, upgradeRequest('/'))
+  const staying = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 3)
   leaving.destroy()
   await eventually(() => gateway.errors.length === 1)
@@ -57,18 +40,18 @@ test('makes upgrades wait for a slot, and gives it to the first whose client is 
 })
 
 test('503s an upgrade that gets no slot in time', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 50 }],
   })
-  await tunnelAt(t, gateway)
-  assert.equal((await (await request(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
+  await connectTunnel(t, gateway)
+  assert.equal((await (await sendRequest(t, gateway, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_TUNNEL_LIMIT')
 })
 
 test('waits for a slot of the selected member, then tries the next one', async t => {
-  const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
+  const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const gateway = await startGateway(
     t,
     balanced([
@@ -76,38 +59,38 @@ test('waits for a slot of the selected member, then tries the next one', async t
       { url: `ws://${second.address}/` },
     ]),
   )
-  await tunnelAt(t, gateway)
+  await connectTunnel(t, gateway)
   const [a, b] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.ok(a && b)
-  await tunnelAt(t, gateway)
+  await connectTunnel(t, gateway)
   assert.deepEqual([a.busy, a.status, b.busy, second.seen.length], [1, '', 1, 1])
 })
 
 test('retries a member that was full, if the balancer waits', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(
     t,
     balanced([{ url: `ws://${backend.address}/`, maxTunnels: 1 }], { timeout: 60_000, maxAttempts: 1 }),
   )
-  const holder = await tunnelAt(t, gateway)
-  const waiting = await request(t, gateway, upgradeRequest('/'))
+  const holder = await connectTunnel(t, gateway)
+  const waiting = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => waitingFor(gateway) === 2)
   holder.destroy()
   assert.equal((await waiting.answer()).statusCode, 101)
 })
 
 test('ends all waits for a slot or a member when it closes, of upgrades and plain requests', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const full = await startGateway(t, {
     target: `ws://${backend.address}/`,
     workers: [{ url: `ws://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }],
   })
-  await tunnelAt(t, full)
-  const slotless = await request(t, full, upgradeRequest('/'))
+  await connectTunnel(t, full)
+  const slotless = await sendRequest(t, full, upgradeRequest('/'))
   await eventually(() => waitingFor(full) === 2)
   const empty = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
-  const upgrade = await request(t, empty, upgradeRequest('/'))
-  const plain = await request(t, empty, plainRequest('/'))
+  const upgrade = await sendRequest(t, empty, upgradeRequest('/'))
+  const plain = await sendRequest(t, empty, plainRequest('/'))
   await eventually(() => empty.proxy.routes[0]?.hits === 2)
   await Promise.all([full.proxy.close({ drainTimeout: 0 }), empty.proxy.close({ drainTimeout: 0 })])
   for (const client of [slotless, upgrade, plain]) assert.equal((await client.answer()).statusCode, 503)
@@ -121,13 +104,13 @@ test('ends the wait of an upgrade after a failed member when it closes, or when 
     balanced([{ url: `ws://127.0.0.1:1/` }, ...disabled], { timeout: 60_000, forceRecovery: false }),
   )
   const [dead] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
-  const leaving = await request(t, gateway, upgradeRequest('/'))
+  const leaving = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 1)
   leaving.end()
   await eventually(() => gateway.errors.length === 1)
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
   dead?.recover(true)
-  const client = await request(t, gateway, upgradeRequest('/'))
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
   await eventually(() => dead?.failures === 2)
   await gateway.proxy.close({ drainTimeout: 0 })
   assert.equal((await client.answer()).statusCode, 503)
@@ -136,7 +119,7 @@ test('ends the wait of an upgrade after a failed member when it closes, or when 
 
 test('ends the wait of a plain request when its client leaves', async t => {
   const gateway = await startGateway(t, balanced(disabled, { timeout: 60_000 }))
-  const client = await request(t, gateway, plainRequest('/'))
+  const client = await sendRequest(t, gateway, plainRequest('/'))
   await eventually(() => gateway.proxy.routes[0]?.hits === 1)
   client.destroy()
   await eventually(() => gateway.errors.length === 1)
@@ -145,14 +128,14 @@ test('ends the wait of a plain request when its client leaves', async t => {
 
 test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {
   const whole = Promise.withResolvers<void>()
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno')
     await whole.promise
     connection.write('pe')
   })
   const gateway = await startGateway(t, balanced([{ url: `ws://${backend.address}/` }]))
-  const client = await request(t, gateway, upgradeRequest('/'))
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
   assert.equal((await client.answer()).statusCode, 403)
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.equal(member?.busy, 1)
@@ -161,7 +144,7 @@ test('counts a member as busy until its refusal of an upgrade is delivered compl
 })
 
 test('sets the session cookie on the 101 and on plain responses, and follows it', async t => {
-  const [first, second] = [await backendOf(t, echo()), await backendOf(t, answer({ body: 'plain' }))]
+  const [first, second] = [await startBackend(t, echo()), await startBackend(t, answer({ body: 'plain' }))]
   const gateway = await startGateway(
     t,
     balanced(
@@ -172,12 +155,12 @@ test('sets the session cookie on the 101 and on plain responses, and follows it'
       { stickySession: { cookie: 'SID', set: true } },
     ),
   )
-  const switched = await (await request(t, gateway, upgradeRequest('/'))).answer()
+  const switched = await (await sendRequest(t, gateway, upgradeRequest('/'))).answer()
   assert.deepEqual(switched.headers('set-cookie'), ['SID=.one; Path=/; HttpOnly; SameSite=Lax'])
-  const plain = await (await request(t, gateway, plainRequest('/'))).answer()
+  const plain = await (await sendRequest(t, gateway, plainRequest('/'))).answer()
   assert.deepEqual(plain.headers('set-cookie'), ['SID=.two; Path=/; HttpOnly; SameSite=Lax'])
-  const again = await (await request(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
+  const again = await (await sendRequest(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.one' } }))).answer()
   assert.deepEqual([again.statusCode, again.headers('set-cookie')], [101, []])
-  const gone = await (await request(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
+  const gone = await (await sendRequest(t, gateway, upgradeRequest('/', { headers: { Cookie: 'SID=.old' } }))).answer()
   assert.equal(gone.headers('set-cookie').length, 1)
 })

@@ -4,22 +4,22 @@ import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
-import { echo, startBackend } from '../../support/backend.ts'
-import { openTunnel, type RawClient } from '../../support/client.ts'
+import { echo } from '../../support/backend.ts'
+import type { RawClient } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectTunnel, startBackend } from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
-import { closeAfter, listening } from '../gateway.ts'
+import { closeAfter, listen } from '../../support/server.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-/** A gateway that looks at each request when its tunnel is open, and a tunnel through it. */
+/** A tunnel through a gateway that calls `look` with the request and response when the tunnel is open. */
 async function tunnelOf(
   t: TestContext,
   look: (req: IncomingMessage, res: ServerResponse) => void,
 ): Promise<{ client: RawClient }> {
-  const backend = await startBackend(echo())
-  t.after(backend.close)
+  const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0, async })
   t.after(() => proxy.close())
   const server = createServer()
@@ -32,14 +32,13 @@ async function tunnelOf(
       opened.resolve()
     })
   })
-  const { client } = await openTunnel(await listening(server), '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, await listen(server), '/')
   await opened.promise
   return { client }
 }
 
 for (const late of ['req', 'res'] as const) {
-  test(`closes ${late} for those who listen when the tunnel has long been open`, async t => {
+  test(`emits close of ${late} to a listener that was added after the tunnel had opened`, async t => {
     let closed = 0
     const { client } = await tunnelOf(t, (req, res) => {
       const emitter = { req, res }[late]
@@ -54,13 +53,13 @@ for (const late of ['req', 'res'] as const) {
   })
 }
 
-test('holds neither request nor answer of an open tunnel to which nobody listens', async t => {
-  const held: WeakRef<object>[] = []
-  const { client } = await tunnelOf(t, (req, res) => held.push(new WeakRef(req), new WeakRef(res)))
+test('retains neither request nor response of an open tunnel if their close event has no listener', async t => {
+  const references: WeakRef<object>[] = []
+  const { client } = await tunnelOf(t, (req, res) => references.push(new WeakRef(req), new WeakRef(res)))
   await eventually(() => {
     collectGarbage()
-    return held.every(reference => reference.deref() === undefined)
+    return references.every(reference => reference.deref() === undefined)
   })
-  assert.equal(held.length, 2)
+  assert.equal(references.length, 2)
   assert.equal((await client.send('open').readExact(4)).toString(), 'open')
 })

@@ -46,11 +46,11 @@ const locations: [line: string, mapped: string][] = [
   ['X-Location: http://h/b/x', 'X-Location: http://h/b/x'],
 ]
 
-test('maps the four URL fields by the first prefix that fits, and no other field', () => {
+test('maps the four URL fields, and no other, by the first prefix that matches', () => {
   for (const [line, mapped] of locations) assert.equal(one(line, { locations: LOCATIONS }), mapped)
 })
 
-test('takes the public origin for an empty public path', () => {
+test('uses the public origin for an empty public path', () => {
   assert.equal(one('Location: http://h/b/x', { locations: [['http://h/b', '']] }), 'Location: http://front.example/x')
   assert.equal(one('Location: http://h/b', { locations: [['http://h/b', '']] }), 'Location: http://front.example')
 })
@@ -74,13 +74,13 @@ const cookies: [line: string, mapped: string][] = [
   ['domain=backend.int; Domain=x', 'domain=backend.int; Domain=x'],
 ]
 
-test('replaces the last Path and Domain of a cookie whole, and never the cookie itself', () => {
+test('replaces the whole value of the last Path and Domain of a cookie, and never the cookie itself', () => {
   const mapping = { cookiePaths: [['/b', '/a']], cookieDomains: [['backend.int', 'pub.test']] } as const
   for (const [line, mapped] of cookies) assert.equal(one(`Set-Cookie: ${line}`, mapping), `Set-Cookie: ${mapped}`)
   assert.equal(one('Cookie: n=v; Path=/b', mapping), 'Cookie: n=v; Path=/b')
 })
 
-test('keeps every cookie line apart, in order', () => {
+test('keeps every Set-Cookie line separate and in order', () => {
   const list = HeaderList.from(['Set-Cookie', 'a=1; Path=/b', 'Date', 'x', 'set-cookie', 'b=2; Path=/b'])
   assert.deepEqual(passReverse(list, { ...NOTHING, cookiePaths: [['/b', '/']] }).toRaw(), [
     'Set-Cookie',
@@ -99,7 +99,7 @@ interface Vector {
   clientHeader: string
 }
 
-/** ProxyPassReverse and its kin of a configuration; public path and backend URL stand the other way round there. */
+/** The ProxyPassReverse directives of a configuration. There the public path precedes the backend URL. */
 function mappingOf({ id, conf }: Vector): ReverseMapping {
   const lines = (directive: string): [string, string][] =>
     Array.from(conf.matchAll(new RegExp(`^${directive} "([^"]*)" "([^"]*)"$`, 'gm')), ([, a = '', b = '']) => [a, b])
@@ -111,16 +111,16 @@ function mappingOf({ id, conf }: Vector): ReverseMapping {
   }
 }
 
-const OTHER_NEEDS: Record<string, string> = { r8: 'balancers have members, a mapping has none' }
+const SKIPPED: Record<string, string> = { r8: 'the mapping of a balancer needs its members' }
 
 const { reverse: vectors } = JSON.parse(
   readFileSync(new URL('../../httpd/vectors/headers-reverse.json', import.meta.url), 'utf8'),
 ) as { reverse: Vector[] }
 
-test('maps what a real httpd mapped, to the same', () => {
+test('maps as a real httpd does', () => {
   let compared = 0
   for (const vector of vectors) {
-    if (vector.id in OTHER_NEEDS) continue
+    if (vector.id in SKIPPED) continue
     assert.equal(one(vector.backendHeader, mappingOf(vector)), vector.clientHeader, `${vector.id}: ${vector.conf}`)
     compared++
   }

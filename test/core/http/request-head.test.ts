@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { requestHead } from '../../../packages/core/src/http/request-head.ts'
 
-/** What Node writes of a request, or its refusal. */
-async function ofNode(path: string, headers: readonly string[]): Promise<string | undefined> {
+/** The bytes that Node writes for a request; `undefined` if it refuses. */
+async function writtenByNode(path: string, headers: readonly string[]): Promise<string | undefined> {
   const written: Buffer[] = []
   const wire = new Duplex({
     read() {},
@@ -36,7 +36,7 @@ const name = fc.oneof({ weight: 5, arbitrary: fc.stringMatching(/^[!#$%&'*+.^_`|
 const own = /^(?:connection|transfer-encoding|content-length|date|expect|trailer|keep-alive|host|upgrade|te|cookie)$/i
 const value = fc.oneof({ weight: 5, arbitrary: fc.stringMatching(/^[\x20-\x7e]{0,12}$/) }, latin1)
 
-test('writes the bytes that Node writes, and nothing that Node refuses', async () => {
+test('writes the same bytes as Node, and nothing that Node refuses', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.oneof(
@@ -52,13 +52,13 @@ test('writes the bytes that Node writes, and nothing that Node refuses', async (
           'Upgrade',
           'websocket',
         ]
-        assert.equal(requestHead({ method: 'GET', path, headers }), await ofNode(path, headers))
+        assert.equal(requestHead({ method: 'GET', path, headers }), await writtenByNode(path, headers))
       },
     ),
     { numRuns: 300 },
   )
 })
 
-test('leaves other methods to Node, which frames them', () => {
+test('leaves other methods to Node, which adds framing', () => {
   assert.equal(requestHead({ method: 'POST', path: '/', headers: ['Connection', 'Upgrade'] }), undefined)
 })

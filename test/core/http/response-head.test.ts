@@ -8,7 +8,7 @@ import { maySwitch, readSwitch } from '../../../packages/core/src/http/response-
 
 const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n'
 
-test('reads the head of a 101, and says where it ends', () => {
+test('reads the head of a 101 and where it ends', () => {
   const head = `HTTP/1.1 101 Switching Protocols\r\n${UPGRADE}X: \t a\xe9\xa0 \t\r\nX:b\r\nEmpty:\r\n\r\n`
   assert.deepEqual(readSwitch(`${head}\x81\x05hello`), {
     head: {
@@ -26,10 +26,10 @@ test('reads the head of a 101, and says where it ends', () => {
 
 const ODD: Record<string, string> = {
   nothing: '',
-  'a head that is not whole': `HTTP/1.1 101 S\r\n${UPGRADE}`,
+  'an incomplete head': `HTTP/1.1 101 S\r\n${UPGRADE}`,
   'a head that lacks a byte': `HTTP/1.1 101 S\r\n${UPGRADE}\r`,
   'another status': 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
-  'an interim answer': `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 S\r\n${UPGRADE}\r\n`,
+  'an interim response': `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 S\r\n${UPGRADE}\r\n`,
   'four digits': `HTTP/1.1 1010 S\r\n${UPGRADE}\r\n`,
   'HTTP/1.0': `HTTP/1.0 101 S\r\n${UPGRADE}\r\n`,
   'lower case': `http/1.1 101 S\r\n${UPGRADE}\r\n`,
@@ -52,10 +52,10 @@ const ODD: Record<string, string> = {
 }
 
 for (const [what, text] of Object.entries(ODD)) {
-  test(`leaves it to Node's parser: ${what}`, () => assert.equal(readSwitch(text), undefined))
+  test(`does not read, and leaves to Node's parser, ${what}`, () => assert.equal(readSwitch(text), undefined))
 }
 
-test('takes no time that grows with the square of a head', () => {
+test('reads a long head in linear time', () => {
   for (const text of [
     `HTTP/1.1 101 S\r\nA:${' '.repeat(15_000)}\x01\r\n\r\n`,
     `HTTP/1.1 101 S\r\n${'A:'.repeat(7_000)}\x01\r\n\r\n`,
@@ -63,8 +63,8 @@ test('takes no time that grows with the square of a head', () => {
     assert.equal(readSwitch(text), undefined)
 })
 
-/** What Node's parser makes of an answer to an upgrade. */
-async function ofNode(text: string): Promise<{ message: IncomingMessage; rest: string } | undefined> {
+/** The response to an upgrade as Node's parser reads it. */
+async function readByNode(text: string): Promise<{ message: IncomingMessage; rest: string } | undefined> {
   const wire = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
   const sent = request({
     headers: ['Connection', 'Upgrade', 'Upgrade', 'websocket'],
@@ -88,7 +88,7 @@ const latin1 = fc.string({
 const mostly = (usual: RegExp): fc.Arbitrary<string> =>
   fc.oneof({ weight: 12, arbitrary: fc.stringMatching(usual) }, { weight: 1, arbitrary: latin1 })
 
-test("reads nothing otherwise than Node's parser", async () => {
+test("reads every head as Node's parser does", async () => {
   let read = 0
   await fc.assert(
     fc.asyncProperty(
@@ -103,16 +103,16 @@ test("reads nothing otherwise than Node's parser", async () => {
         const ours = readSwitch(text)
         if (ours === undefined) return
         read++
-        const nodes = await ofNode(text)
+        const theirs = await readByNode(text)
         assert.deepEqual(
           [ours.head, text.slice(ours.size)],
           [
             {
-              httpVersion: nodes?.message.httpVersion,
-              statusMessage: nodes?.message.statusMessage,
-              rawHeaders: nodes?.message.rawHeaders,
+              httpVersion: theirs?.message.httpVersion,
+              statusMessage: theirs?.message.statusMessage,
+              rawHeaders: theirs?.message.rawHeaders,
             },
-            nodes?.rest,
+            theirs?.rest,
           ],
         )
       },
@@ -122,7 +122,7 @@ test("reads nothing otherwise than Node's parser", async () => {
   assert.ok(read > 50, `${read} were read`)
 })
 
-test('waits for the rest of what may become a switch, and no longer than it may', () => {
+test('waits for the rest of a head only as long as it may become a 101', () => {
   const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX: a:b\xe9\r\nEmpty:\r\n\r\n'
   for (let length = 0; length < head.length; length++)
     assert.ok(maySwitch(head.slice(0, length)), JSON.stringify(head.slice(0, length)))

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import {
   allowedToken,
   canSwitch,
+  checkSwitch,
   connectionUpgrade,
   hasBody,
   looksLikeUpgrade,
@@ -11,9 +12,9 @@ import {
   upgradeTokens,
 } from '../../../packages/core/src/http/upgrade.ts'
 import { resolveOptions } from '../../../packages/core/src/options/options.ts'
-import { type RequestShape, requestOf } from '../request.ts'
+import { type RequestShape, requestOf } from '../../support/request.ts'
 
-const asked: [lines: string[], tokens: string[]][] = [
+const requested: [lines: string[], tokens: string[]][] = [
   [[], []],
   [['Upgrade: websocket'], ['websocket']],
   [['upgrade: WebSocket'], ['WebSocket']],
@@ -32,14 +33,14 @@ const asked: [lines: string[], tokens: string[]][] = [
   [['Upgrade: websocket/13/14, a'], ['a']],
 ]
 
-test('reads the tokens a client asks for, in its order and spelling', () => {
-  for (const [lines, tokens] of asked) assert.deepEqual(upgradeTokens(requestOf(lines)), tokens, lines.join())
+test('reads the tokens that a client requests, in its order and spelling', () => {
+  for (const [lines, tokens] of requested) assert.deepEqual(upgradeTokens(requestOf(lines)), tokens, lines.join())
 })
 
 const setting = (upgrade: string | string[] | false | undefined): UpgradeSetting =>
   resolveOptions({ target: 'ws://h/', upgrade }).routes[0]?.upgrade as UpgradeSetting
 
-const allowed: [upgrade: string | string[] | false | undefined, asks: string[], token: string | undefined][] = [
+const allowed: [upgrade: string | string[] | false | undefined, tokens: string[], token: string | undefined][] = [
   [undefined, [], undefined],
   [undefined, ['websocket'], 'websocket'],
   [undefined, ['WebSocket'], 'WebSocket'],
@@ -78,9 +79,9 @@ const allowed: [upgrade: string | string[] | false | undefined, asks: string[], 
   ['NONE', ['h2c'], 'websocket'],
 ]
 
-test('lets through the first token that is allowed, exactly and by name, in the spelling of the client', () => {
-  for (const [upgrade, asks, token] of allowed) {
-    assert.equal(allowedToken(setting(upgrade), asks), token, `${upgrade} asked for ${asks}`)
+test('selects the first token that is allowed, by its exact name and in the spelling of the client', () => {
+  for (const [upgrade, tokens, token] of allowed) {
+    assert.equal(allowedToken(setting(upgrade), tokens), token, `${upgrade} allows ${tokens}`)
   }
 })
 
@@ -112,13 +113,13 @@ const looks: [lines: string[], shape: RequestShape, yes: boolean][] = [
   [[...WS, 'Content-Length: 0', 'Transfer-Encoding: chunked'], {}, false],
 ]
 
-test('tells an upgrade that some route could take from what must stay plain HTTP', () => {
+test('separates requests that some route may upgrade from those that stay plain HTTP', () => {
   for (const [lines, shape, yes] of looks) {
     assert.equal(looksLikeUpgrade(requestOf(lines, shape)), yes, `${JSON.stringify(shape)} ${lines.join(' | ')}`)
   }
 })
 
-test('knows a body by its length or its coding', () => {
+test('recognises a body by its length or its coding', () => {
   const bodies: [line: string, yes: boolean][] = [
     ['Host: h', false],
     ['Content-Length: 0', false],
@@ -130,7 +131,7 @@ test('knows a body by its length or its coding', () => {
   for (const [line, yes] of bodies) assert.equal(hasBody(requestOf([line])), yes, line)
 })
 
-test('switches HTTP/1.1 only, without body', () => {
+test('switches only HTTP/1.1 without a body', () => {
   assert.equal(canSwitch(requestOf([])), true)
   assert.equal(canSwitch(requestOf([], { method: 'POST' })), true)
   assert.equal(canSwitch(requestOf([], { httpVersion: '1.0' })), false)
@@ -139,11 +140,48 @@ test('switches HTTP/1.1 only, without body', () => {
   assert.equal(canSwitch(requestOf(['Content-Length: 5'])), false)
 })
 
-test('wants Connection to name the upgrade, and a WebSocket to be a GET', () => {
+test('requires upgrade in Connection, and GET for a WebSocket', () => {
   assert.equal(connectionUpgrade(requestOf(['Connection: close, Upgrade'])), true)
   assert.equal(connectionUpgrade(requestOf(['Connection: close'])), false)
   assert.equal(connectionUpgrade(requestOf([])), false)
   assert.equal(methodFits(requestOf([]), 'WebSocket'), true)
   assert.equal(methodFits(requestOf([], { method: 'PUT' }), 'WebSocket'), false)
   assert.equal(methodFits(requestOf([], { method: 'PUT' }), 'foo'), true)
+})
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
+const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+
+const switches: [
+  what: string,
+  lines: string[],
+  fault: RegExp | undefined,
+  shape?: { key?: string; version?: string },
+][] = [
+  ['the requested token', WS, undefined],
+  ['the token in another case', ['Connection: upgrade', 'Upgrade: WebSocket'], undefined],
+  ['Connection with other options', ['Connection: keep-alive, Upgrade', 'Upgrade: websocket'], undefined],
+  ['no Upgrade', ['Connection: Upgrade'], /expected Upgrade: websocket, got none/],
+  ['another token', ['Connection: Upgrade', 'Upgrade: foo'], /got "foo"/],
+  ['several tokens', ['Connection: Upgrade', 'Upgrade: websocket, foo'], /got "websocket, foo"/],
+  ['several lines', [...WS, 'Upgrade: foo'], /got "websocket, foo"/],
+  ['no Connection', ['Upgrade: websocket'], /no Connection: upgrade/],
+  ['HTTP/1.0', WS, /HTTP\/1\.0/, { version: '1.0' }],
+  ['the right accept', [...WS, `Sec-WebSocket-Accept: ${ACCEPT}`], undefined, { key: KEY }],
+  ['a wrong accept', [...WS, `Sec-WebSocket-Accept: ${KEY}`], /Sec-WebSocket-Accept/, { key: KEY }],
+  ['no accept', WS, /Sec-WebSocket-Accept/, { key: KEY }],
+]
+
+test('accepts a 101 only if it switches to the requested protocol', () => {
+  for (const [what, lines, fault, { key, version: httpVersion = '1.1' } = {}] of switches) {
+    const response = { httpVersion, rawHeaders: requestOf(lines).rawHeaders }
+    const check = (): void => checkSwitch(response, 'websocket', key)
+    if (fault === undefined) assert.doesNotThrow(check, what)
+    else assert.throws(check, { code: 'WST_ERR_BAD_SWITCH', message: fault }, what)
+  }
+})
+
+test('checks Sec-WebSocket-Accept for WebSocket alone', () => {
+  const { rawHeaders } = requestOf(['Connection: Upgrade', 'Upgrade: foo'])
+  assert.doesNotThrow(() => checkSwitch({ httpVersion: '1.1', rawHeaders }, 'foo', KEY))
 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { WsTunnelError } from '@ws-tunnel/core'
-import { answer, startBackend } from '../../support/backend.ts'
-import { connect, plainRequest, upgradeRequest } from '../../support/client.ts'
-import { startGateway } from '../gateway.ts'
+import { answer } from '../../support/backend.ts'
+import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
 for (const [what, status, override, ours] of [
   ['an error of the backend', 503, true, true],
@@ -17,15 +17,13 @@ for (const [what, status, override, ours] of [
     ['upgrade', upgradeRequest('/x')],
   ] as const) {
     test(`gives ${what} to the app's error handler (${kind})`, async t => {
-      const backend = await startBackend(answer({ statusCode: status, headers: ['X-Own: 1'] }))
-      t.after(backend.close)
+      const backend = await startBackend(t, answer({ statusCode: status, headers: ['X-Own: 1'] }))
       const options = { target: `http://${backend.address}/`, upgrade: 'websocket' }
       const gateway = await startGateway(t, {
         ...options,
         ...(override !== undefined && { errorOverride: override }),
       })
-      const client = await connect(gateway.port)
-      t.after(() => client.destroy())
+      const client = await connectClient(t, gateway)
       const head = await client.send(request).answer()
       assert.equal(head.statusCode, status)
       assert.equal(head.header('x-own') === undefined, ours)
@@ -37,10 +35,8 @@ for (const [what, status, override, ours] of [
 
 test('keeps the challenge of a 401 that the app answers', async t => {
   const challenge = 'Basic realm="x"'
-  const backend = await startBackend(answer({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
-  t.after(backend.close)
+  const backend = await startBackend(t, answer({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
   const { port } = await startGateway(t, { target: `http://${backend.address}/`, errorOverride: true })
-  const client = await connect(port)
-  t.after(() => client.destroy())
+  const client = await connectClient(t, port)
   assert.equal((await client.send(plainRequest('/')).answer()).header('www-authenticate'), challenge)
 })

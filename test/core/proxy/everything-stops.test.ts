@@ -3,38 +3,20 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import {
-  answer,
-  type Backend,
-  type BackendConnection,
-  echo,
-  type Script,
-  silent,
-  startBackend,
-} from '../../support/backend.ts'
-import { connect, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { answer, type BackendConnection, echo, silent } from '../../support/backend.ts'
+import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { startNameServer } from '../../support/dns.ts'
 import { eventually, within } from '../../support/gate.ts'
+import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
-import { startGateway } from '../gateway.ts'
 import type { Left } from './stopping-child.ts'
 
 const PATIENCE = 10_000
 
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
-
-async function connected(t: TestContext, port: number): Promise<RawClient> {
-  const client = await connect(port, { allowHalfOpen: false })
-  t.after(() => client.destroy())
-  return client
-}
+const connected = (t: TestContext, port: number): Promise<RawClient> => connectClient(t, port, { allowHalfOpen: false })
 
 test('leaves no timer, socket or listener when it is closed, whatever was under way', async t => {
-  const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => backendOf(t, script)))
+  const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => startBackend(t, script)))
   assert.ok(echoing && plain && mute)
   const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
   const names = await startNameServer()
@@ -107,7 +89,7 @@ const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r
 
 test('lets plain requests finish that are under way when it is closed', async t => {
   const asked = Promise.withResolvers<BackendConnection>()
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     asked.resolve(connection)
   })
@@ -122,7 +104,7 @@ test('lets plain requests finish that are under way when it is closed', async t 
 })
 
 test('gives up plain requests that are not answered by drainTimeout, and breaks off answers that go on', async t => {
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     const { path } = await connection.request()
     if (path === '/begun') await connection.write(CHUNKED)
     await connection.readAll()

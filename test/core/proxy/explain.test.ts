@@ -8,9 +8,9 @@ import {
   WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type Backend, startBackend, switching } from '../../support/backend.ts'
-import { connect, type RawClient } from '../../support/client.ts'
-import { startGateway } from '../gateway.ts'
+import { answer, type Backend, switching } from '../../support/backend.ts'
+import type { RawClient } from '../../support/client.ts'
+import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const HANDSHAKE: [string, string][] = [
@@ -237,15 +237,13 @@ suite('what is explained is what happens', { concurrency: true }, () => {
   for (const [name, { options, request, kind, statusCode, body }] of Object.entries(ROWS)) {
     test(name, async t => {
       const script = kind === 'upgrade' ? switching() : answer({ body: 'page' })
-      const backend: Backend = await startBackend(script)
-      t.after(() => backend.close())
+      const backend: Backend = await startBackend(t, script)
       const explained = await explain(options(backend.address), request)
       assert.equal(explained.outcome.kind, kind, JSON.stringify(explained, null, 2))
       assert.deepEqual(JSON.parse(JSON.stringify(explained)).outcome.kind, kind)
 
       const gateway = await startGateway(t, options(backend.address))
-      const client: RawClient = await connect(gateway.port)
-      t.after(() => client.destroy())
+      const client: RawClient = await connectClient(t, gateway)
       client.send(rawRequest(request, body))
       const got = await client.answer()
 

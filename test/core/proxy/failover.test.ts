@@ -8,17 +8,12 @@ import { type TestContext, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
-import { answer, type Backend, echo, raw, type Script, silent, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { answer, echo, raw, type Script, silent } from '../../support/backend.ts'
+import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
+import { closeAfter, listen } from '../../support/server.ts'
 import { ca, server as trusted, wrongName } from '../../support/tls.ts'
-import { closeAfter, listening, startGateway } from '../gateway.ts'
-
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
 
 /** An address where nobody listens. */
 async function deadAddress(): Promise<string> {
@@ -37,22 +32,15 @@ const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunne
   balancers: { b: { members, ...more } },
 })
 
-async function ask(t: TestContext, port: number, request: string): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client.send(request)
-}
-
 test('opens a tunnel by the next member when one cannot be reached, without the client noticing', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const gateway = await startGateway(t, balanced([{ url: `ws://${dead}/` }, { url: `ws://${backend.address}/base` }]))
   const messages: DiagnosticsMessages['ws-tunnel:failover'][] = []
   const listener = (message: unknown): void => void messages.push(message as never)
   subscribe('ws-tunnel:failover', listener)
   t.after(() => unsubscribe('ws-tunnel:failover', listener))
-  const { client } = await openTunnel(gateway.port, '/room?x=1')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, gateway, '/room?x=1')
   client.send('hello')
   assert.equal((await client.readExact(5)).toString(), 'hello')
   const [a, b] = gateway.proxy.balancers.get('b')?.members ?? []
@@ -71,25 +59,24 @@ test('opens a tunnel by the next member when one cannot be reached, without the 
 })
 
 test('sends a body once, to the member that can be reached', async t => {
-  const backend = await backendOf(t, answer({ body: 'taken' }))
+  const backend = await startBackend(t, answer({ body: 'taken' }))
   const dead = await deadAddress()
   const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
   const body = 'x'.repeat(300_000)
-  const client = await ask(t, port, plainRequest('/p', { method: 'POST', body }))
+  const client = await sendRequest(t, port, plainRequest('/p', { method: 'POST', body }))
   const { statusCode } = await client.answer()
   assert.equal(statusCode, 200)
   assert.equal(backend.seen.length, 1)
 })
 
 test('fails over from a member whose certificate is wrong', async t => {
-  const liar = await startBackend(echo(), { tls: wrongName })
-  t.after(liar.close)
-  const backend = await backendOf(t, echo())
+  const liar = await startBackend(t, echo(), { tls: wrongName })
+  const backend = await startBackend(t, echo())
   const gateway = await startGateway(
     t,
     balanced([{ url: `wss://${liar.address}/` }, { url: `ws://${backend.address}/` }]),
   )
-  const { client } = await openTunnel(gateway.port, '/')
+  const client = await connectTunnel(t, gateway, '/')
   client.destroy()
   assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
   assert.equal(liar.seen.length, 0)
@@ -103,20 +90,20 @@ const slowness: [what: string, times: Partial<MemberOptions>][] = [
 ]
 for (const [what, times] of slowness) {
   test(`fails over from a member that is not reached, or silent in TLS, in ${what}`, async t => {
-    const mute = await backendOf(t, connection => connection.readAll().then(() => connection.end()))
+    const mute = await startBackend(t, connection => connection.readAll().then(() => connection.end()))
     for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
-      const backend = await backendOf(t, echo())
-      const shop = await backendOf(t, answer({ body: 'taken' }))
+      const backend = await startBackend(t, echo())
+      const shop = await startBackend(t, answer({ body: 'taken' }))
       const to = (address: string): WsTunnelOptions['balancers'] => ({
         b: { members: [{ url, ...times }, { url: `ws://${address}/` }] },
       })
       const target = 'balancer://b/'
       const tunnels = await startGateway(t, { target, lookup: () => {}, balancers: to(backend.address) })
-      const { client } = await openTunnel(tunnels.port, '/')
+      const client = await connectTunnel(t, tunnels, '/')
       client.destroy()
       const plain = await startGateway(t, { target, lookup: () => {}, balancers: to(shop.address) })
       const body = 'x'.repeat(100_000)
-      const poster = await ask(t, plain.port, plainRequest('/', { method: 'POST', body }))
+      const poster = await sendRequest(t, plain, plainRequest('/', { method: 'POST', body }))
       assert.equal((await poster.answer()).statusCode, 200)
       assert.deepEqual([backend.seen.length, shop.seen.length, mute.seen.length], [1, 1, 0])
       for (const { proxy } of [tunnels, plain]) assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
@@ -132,8 +119,8 @@ const broken: [how: string, script: Script][] = [
 ]
 for (const [how, script] of broken) {
   test(`fails over from a member whose TLS handshake ${how}`, async t => {
-    const bad = await backendOf(t, script)
-    const good = await backendOf(t, answer({ body: 'taken' }))
+    const bad = await startBackend(t, script)
+    const good = await startBackend(t, answer({ body: 'taken' }))
     for (const request of [
       upgradeRequest('/'),
       plainRequest('/'),
@@ -141,7 +128,7 @@ for (const [how, script] of broken) {
     ]) {
       const members = [{ url: `wss://${bad.address}/` }, { url: `ws://${good.address}/` }]
       const gateway = await startGateway(t, balanced(members))
-      assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 200)
+      assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 200)
       assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
     }
     assert.equal(good.seen.length, 3)
@@ -163,12 +150,12 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
       })
   })
   closeAfter(t, server as never)
-  return `127.0.0.1:${await listening(server as never)}`
+  return `127.0.0.1:${await listen(server as never)}`
 }
 
 test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {
   const bad = await breakingTls(t, 'once')
-  const good = await backendOf(t, answer({ body: 'taken' }))
+  const good = await startBackend(t, answer({ body: 'taken' }))
   const proxy = createTunnelProxy({
     ...balanced([{ url: `ws://${await deadAddress()}/` }, { url: `wss://${bad}/` }, { url: `ws://${good.address}/` }]),
     tls: { ca },
@@ -179,78 +166,79 @@ test('sends a body that a parser has read to nobody else once a member has it, w
   })
   closeAfter(t, app)
   const post = plainRequest('/', { method: 'POST', body: 'once' })
-  assert.equal((await (await ask(t, await listening(app), post)).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, await listen(app), post)).answer()).statusCode, 502)
   const states = proxy.balancers.get('b')?.members.map(({ status }) => status)
   assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
 })
 
 test('asks nobody else once a member has the request', async t => {
-  const mute = await backendOf(t, async connection => {
+  const mute = await startBackend(t, async connection => {
     await connection.request()
     connection.reset()
   })
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const options = balanced([{ url: `ws://${mute.address}/` }, { url: `ws://${backend.address}/` }])
   const { port, proxy } = await startGateway(t, options)
-  const client = await ask(t, port, upgradeRequest('/'))
+  const client = await sendRequest(t, port, upgradeRequest('/'))
   assert.equal((await client.answer()).statusCode, 502)
   assert.equal(backend.seen.length, 0)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
 })
 
 test('tries no more members than maxAttempts says', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { maxAttempts: 1 }))
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.deepEqual(
     proxy.balancers.get('b')?.members.map(({ status }) => status),
     ['E', 'E', ''],
   )
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
 })
 
 test('never takes a member out whose errors are ignored', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/`, status: 'I' }, { url: `ws://${backend.address}/` }]
   const { port } = await startGateway(t, balanced(members))
   const statuses: number[] = []
-  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode)
+  for (let i = 0; i < 4; i++)
+    statuses.push((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode)
   assert.deepEqual(statuses, [503, 101, 503, 101])
 })
 
 test('delivers an answer that takes its member out, and asks others then', async t => {
-  const sick = await backendOf(t, answer({ statusCode: 503, body: 'sick' }))
-  const backend = await backendOf(t, answer({ body: 'well' }))
+  const sick = await startBackend(t, answer({ statusCode: 503, body: 'sick' }))
+  const backend = await startBackend(t, answer({ body: 'well' }))
   const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
   const { port } = await startGateway(t, balanced(members, { failOnStatus: [503] }))
   const statuses: number[] = []
-  for (let i = 0; i < 4; i++) statuses.push((await (await ask(t, port, plainRequest('/'))).answer()).statusCode)
+  for (let i = 0; i < 4; i++) statuses.push((await (await sendRequest(t, port, plainRequest('/'))).answer()).statusCode)
   assert.deepEqual(statuses, [503, 200, 200, 200])
 })
 
 test('takes a member out that stays silent, where told so', async t => {
-  const mute = await backendOf(t, silent())
-  const backend = await backendOf(t, echo())
+  const mute = await startBackend(t, silent())
+  const backend = await startBackend(t, echo())
   const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
 })
 
 test('takes a member out that never answers a request with a body, but not for a client that never sends all of it', async t => {
-  const mute = await backendOf(t, silent())
+  const mute = await startBackend(t, silent())
   const members = [{ url: `http://${mute.address}/`, handshakeTimeout: 100 }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
   const [member] = proxy.balancers.get('b')?.members ?? []
   for (const begun of ['', 'half'])
-    assert.equal((await (await ask(t, port, unfinished(begun))).answer()).statusCode, 504)
+    assert.equal((await (await sendRequest(t, port, unfinished(begun))).answer()).statusCode, 504)
   assert.equal(member?.failures, 0)
   assert.equal(
-    (await (await ask(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
+    (await (await sendRequest(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
     504,
   )
   assert.equal(member?.failures, 1)
@@ -261,26 +249,25 @@ for (const [how, script, plainStatus, letters] of [
   ['breaks the connection', raw('', 'reset'), 502, ''],
 ] as const) {
   test(`asks the next member for an upgrade that one has and ${how}, where told so, and for nothing else`, async t => {
-    const mute = await backendOf(t, script)
-    const backend = await backendOf(t, echo())
+    const mute = await startBackend(t, script)
+    const backend = await startBackend(t, echo())
     const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
     const options = balanced(members, { failoverUnanswered: true, failOnTimeout: true })
     const { port, proxy } = await startGateway(t, options)
-    const { client } = await openTunnel(port, '/')
-    t.after(() => client.destroy())
+    await connectTunnel(t, port, '/')
     assert.deepEqual([mute.seen.length, backend.seen.length], [1, 1])
     assert.equal(proxy.balancers.get('b')?.members[0]?.status, letters)
     const other = await startGateway(t, options)
-    assert.equal((await (await ask(t, other.port, plainRequest('/'))).answer()).statusCode, plainStatus)
+    assert.equal((await (await sendRequest(t, other, plainRequest('/'))).answer()).statusCode, plainStatus)
     assert.equal(backend.seen.length, 1)
   })
 }
 
 test('asks each member once for an upgrade that none answers', async t => {
-  const mutes = [await backendOf(t, silent()), await backendOf(t, silent())]
+  const mutes = [await startBackend(t, silent()), await startBackend(t, silent())]
   const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
   const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
   assert.deepEqual(
     mutes.map(({ seen }) => seen.length),
     [1, 1],
@@ -288,7 +275,7 @@ test('asks each member once for an upgrade that none answers', async t => {
 })
 
 test('goes on with another member where one has as many tunnels as it may', async t => {
-  const [first, second] = [await backendOf(t, echo()), await backendOf(t, echo())]
+  const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const members = [
     { url: `ws://${first.address}/`, maxTunnels: 1, loadFactor: 100 },
     { url: `ws://${second.address}/`, maxTunnels: 1 },
@@ -296,7 +283,7 @@ test('goes on with another member where one has as many tunnels as it may', asyn
   const { port, proxy } = await startGateway(t, balanced(members))
   const clients = [await openTunnel(port, '/'), await openTunnel(port, '/')]
   for (const { client } of clients) t.after(() => client.destroy())
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
   const all = proxy.balancers.get('b')?.members ?? []
   assert.deepEqual(
     all.map(({ busy, status }) => [busy, status]),
@@ -308,13 +295,13 @@ test('goes on with another member where one has as many tunnels as it may', asyn
 })
 
 test('lets each member say which upgrades it takes, and how long it may be silent', async t => {
-  const backend = await backendOf(t, echo())
-  const plain = await backendOf(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, echo())
+  const plain = await startBackend(t, answer({ body: 'plain' }))
   const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
   const { port } = await startGateway(t, { ...balanced(members), upgrade: false } as WsTunnelOptions)
   const statuses: number[] = []
   for (let i = 0; i < 4; i++) {
-    const client = await ask(t, port, upgradeRequest('/', { token: 'chat' }))
+    const client = await sendRequest(t, port, upgradeRequest('/', { token: 'chat' }))
     statuses.push((await client.answer()).statusCode)
   }
   assert.deepEqual(statuses, [101, 200, 101, 200])
@@ -349,7 +336,7 @@ test('names the balancer that is not there, and the member that is no URL', asyn
 })
 
 test('rewrites the Location of every member back to the public path', async t => {
-  const backend = await backendOf(t, connection =>
+  const backend = await startBackend(t, connection =>
     answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
       connection,
       undefined as never,
@@ -360,7 +347,7 @@ test('rewrites the Location of every member back to the public path', async t =>
     balancers: { b: { members: [{ url: `http://${backend.address}/base` }] } },
   }
   const { port } = await startGateway(t, options)
-  const client = await ask(t, port, plainRequest('/pub/x', { host: 'h.test' }))
+  const client = await sendRequest(t, port, plainRequest('/pub/x', { host: 'h.test' }))
   const head = await client.answer()
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
@@ -372,18 +359,18 @@ test('wants names of balancers in lower case, as targets have them', () => {
 
 test('asks the next member for no upgrade that it does not take', async t => {
   const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
-  const backend = await backendOf(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, answer({ body: 'plain' }))
   const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
-  assert.equal((await (await ask(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
   assert.deepEqual(backend.seen[0]?.headers('upgrade'), [])
-  const eager = await backendOf(t, echo())
+  const eager = await startBackend(t, echo())
   const rash = await startGateway(t, balanced([dead, { url: `ws://${eager.address}/`, upgrade: false }]))
-  assert.equal((await (await ask(t, rash.port, upgradeRequest('/'))).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, rash, upgradeRequest('/'))).answer()).statusCode, 502)
   const strict = await startGateway(t, {
     ...balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]),
     fallback: false,
   })
-  assert.equal((await (await ask(t, strict.port, upgradeRequest('/'))).answer()).statusCode, 426)
+  assert.equal((await (await sendRequest(t, strict, upgradeRequest('/'))).answer()).statusCode, 426)
   assert.equal(backend.seen.length, 1)
 })
 
@@ -395,16 +382,16 @@ test("refuses a wrong Origin while its balancer waits, whose failure then is nob
     balancers: { b: { members: nobody, timeout: 50 } },
   })
   const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
-  assert.equal((await (await ask(t, gateway.port, request)).answer()).statusCode, 403)
+  assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 403)
   // An unhandled rejection fails the test; it would come before this answer, which waited as long.
   const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
-  assert.equal((await (await ask(t, gateway.port, other)).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, gateway, other)).answer()).statusCode, 503)
 })
 
 test('elects nobody for a client that left while it waited', async t => {
   const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
-  const client = await ask(t, gateway.port, upgradeRequest('/'))
-  const other = await ask(t, gateway.port, upgradeRequest('/'))
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
+  const other = await sendRequest(t, gateway, upgradeRequest('/'))
   client.destroy()
   await eventually(() => gateway.errors.length === 1)
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
@@ -415,7 +402,7 @@ test('elects nobody for a client that left while it waited', async t => {
 })
 
 test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {
-  const backend = await backendOf(t, answer({ body: 'well' }))
+  const backend = await startBackend(t, answer({ body: 'well' }))
   const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
   const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))
   const gateway = await startGateway(t, balanced(members))
@@ -423,7 +410,7 @@ test('leaves nothing of a failed attempt at the request and its answer, however 
   const listener = (warning: Error): void => void warnings.push(warning)
   process.on('warning', listener)
   t.after(() => process.off('warning', listener))
-  const client = await ask(t, gateway.port, plainRequest('/', { method: 'POST', body: 'x' }))
+  const client = await sendRequest(t, gateway, plainRequest('/', { method: 'POST', body: 'x' }))
   assert.equal((await client.body(await client.answer())).toString(), 'well')
   await new Promise(resolve => setImmediate(resolve))
   assert.deepEqual(warnings, [])

@@ -38,7 +38,7 @@ test('loses only the tunnels of a backend that is killed, fails no connect once 
   assert.ok(open[1] > 0)
   assert.ok(marked !== undefined)
   assert.deepEqual(failed.marked, [])
-  for (const { failure } of failed.unmarked) assert.match(failure?.code ?? '', /^WST_ERR_NO_ANSWER$/)
+  for (const { failure } of failed.unmarked) assert.match(failure?.code ?? '', /^WST_ERR_NO_RESPONSE$/)
   assert.equal(cut.others, 0)
   assert.ok(cut.own > 0)
 })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type Target } from '@ws-tunnel/core'
-import { connect, plainRequest, upgradeRequest } from '../../support/client.ts'
-import { startGateway } from '../gateway.ts'
+import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import { connectClient, startGateway } from '../../support/harness.ts'
 
 const away: Target = () => ({ status: 302, location: 'https://www.example/a?b' })
 
@@ -13,8 +13,7 @@ for (const [what, request] of [
 ] as const) {
   test(`answers ${what} as the target function says`, async t => {
     const gateway = await startGateway(t, { target: away })
-    const client = await connect(gateway.port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, gateway)
     const text = (await client.send(request).readAll()).toString()
     assert.match(text, /^HTTP\/1\.1 302 Found\r\n/)
     assert.match(text, /\r\nlocation: https:\/\/www\.example\/a\?b\r\n/i)
@@ -26,16 +25,14 @@ for (const [what, request] of [
 
 test('keeps the connection of a plain request that the target function answered', async t => {
   const { port } = await startGateway(t, { target: async () => ({ status: 410 }) })
-  const client = await connect(port)
-  t.after(() => client.destroy())
+  const client = await connectClient(t, port)
   for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).answer()).statusCode, 410)
 })
 
 test('gives back the place of an upgrade that the target function answered', async t => {
   const { port } = await startGateway(t, { target: away, maxTunnels: 1 })
   for (let i = 0; i < 2; i++) {
-    const client = await connect(port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, port)
     assert.equal((await client.send(upgradeRequest('/')).answer()).statusCode, 302)
   }
 })
@@ -49,8 +46,7 @@ for (const [what, result] of [
 ] as const) {
   test(`500s an answer of a target function with ${what}`, async t => {
     const gateway = await startGateway(t, { target: (() => result) as never })
-    const client = await connect(gateway.port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, gateway)
     const { statusCode } = await client.send(plainRequest('/')).answer()
     assert.equal(statusCode, 500)
     assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CALLBACK')

@@ -19,32 +19,20 @@ import {
   type WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type Backend, type BackendConnection, echo, type Script, startBackend } from '../../support/backend.ts'
-import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
+import { answer, type BackendConnection, echo } from '../../support/backend.ts'
+import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually, within } from '../../support/gate.ts'
+import { connectClient, connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
+import { appOf, closeAfter, listen, startServer } from '../../support/server.ts'
 import * as certificates from '../../support/tls.ts'
-import { appOf, closeAfter, listening, startGateway } from '../gateway.ts'
-
-async function backendOf(t: TestContext, script: Script): Promise<Backend> {
-  const backend = await startBackend(script)
-  t.after(backend.close)
-  return backend
-}
-
-async function clientOf(t: TestContext, port: number): Promise<RawClient> {
-  const client = await connect(port)
-  t.after(() => client.destroy())
-  return client
-}
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void
 
 /** A node:http server with the handler for plain requests and upgrades. */
 async function serverOf(t: TestContext, handler: Handler): Promise<{ server: Server; port: number }> {
-  const server = createServer(handler)
-  closeAfter(t, server)
-  listenForUpgrades(server, handler)
-  return { server, port: await listening(server) }
+  const started = await startServer(t, handler)
+  listenForUpgrades(started.server, handler)
+  return started
 }
 
 const closedPortTarget = 'ws://127.0.0.1:1/'
@@ -57,7 +45,7 @@ test('publishes what happens to node:diagnostics_channel', async t => {
   t.after(() => {
     for (const name of names) unsubscribe(name, hear)
   })
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const observed: unknown[] = []
   const gateway = await startGateway(t, {
     routes: [
@@ -66,10 +54,10 @@ test('publishes what happens to node:diagnostics_channel', async t => {
     ],
     onError: ({ error, req }) => observed.push({ error, req }),
   })
-  const { client } = await openTunnel(gateway.port, '/ok')
+  const client = await connectTunnel(t, gateway, '/ok')
   client.end()
   await gateway.end()
-  await (await clientOf(t, gateway.port)).send(upgradeRequest('/bad')).whole()
+  await (await connectClient(t, gateway)).send(upgradeRequest('/bad')).whole()
   assert.deepEqual(
     heard.map(([name]) => name),
     names,
@@ -92,7 +80,7 @@ test('publishes what happens to node:diagnostics_channel', async t => {
 })
 
 test('says of each route what it is, how often it was taken, and what is open', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const target = `ws://${backend.address}/`
   const gateway = await startGateway(t, {
     routes: [
@@ -115,8 +103,8 @@ test('says of each route what it is, how often it was taken, and what is open', 
     [1, '/^\\/a$/i', target, 0, 0, 9],
     [2, '/', undefined, 0, 0, 0],
   ])
-  const { client } = await openTunnel(gateway.port, '/A')
-  await (await clientOf(t, gateway.port)).send(upgradeRequest('/no')).whole()
+  const client = await connectTunnel(t, gateway, '/A')
+  await (await connectClient(t, gateway)).send(upgradeRequest('/no')).whole()
   assert.deepEqual(
     gateway.proxy.routes.map(({ hits, open }) => [hits, open]),
     [
@@ -142,7 +130,7 @@ test('survives observers that throw or reject, and lets the process hear of it',
   const hear = (warning: Error): void => void warnings.push(warning)
   process.on('warning', hear)
   t.after(() => process.off('warning', hear))
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const ways: ((what: string) => unknown)[] = [
     what => {
       throw new Error(`${what} threw`)
@@ -165,12 +153,12 @@ test('survives observers that throw or reject, and lets the process hear of it',
     })
     t.after(() => proxy.close())
     const { port } = await serverOf(t, appOf(proxy))
-    const { client } = await openTunnel(port, '/ok')
+    const client = await connectTunnel(t, port, '/ok')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
     client.end()
     await client.readAll()
     await eventually(() => proxy.tunnels.size === 0)
-    const refused = await (await clientOf(t, port)).send(upgradeRequest('/bad')).whole()
+    const refused = await (await connectClient(t, port)).send(upgradeRequest('/bad')).whole()
     assert.deepEqual([refused.statusCode, refused.body], [503, JSON.stringify({ code: 'WST_ERR_CONNECT' })])
   }
   const said = ['onOpen', 'onClose', 'onError'].flatMap(name =>
@@ -181,7 +169,7 @@ test('survives observers that throw or reject, and lets the process hear of it',
 
 test('tells onError of each failure, with the code the app gets, and of nothing else', async t => {
   const told: [code: string, url: string | undefined][] = []
-  const backend = await backendOf(t, answer({ statusCode: 500 }))
+  const backend = await startBackend(t, answer({ statusCode: 500 }))
   const gateway = await startGateway(t, {
     routes: [
       { path: '/answered', target: `http://${backend.address}/` },
@@ -197,8 +185,8 @@ test('tells onError of each failure, with the code the app gets, and of nothing 
     onError: ({ error, req }) => told.push([error.code, req.url]),
   })
   for (const path of ['/answered', '/refused', '/thrown', '/slash/%2F', '/nowhere']) {
-    await (await clientOf(t, gateway.port)).send(plainRequest(path)).whole()
-    await (await clientOf(t, gateway.port)).send(upgradeRequest(path)).whole()
+    await (await connectClient(t, gateway)).send(plainRequest(path)).whole()
+    await (await connectClient(t, gateway)).send(upgradeRequest(path)).whole()
   }
   const twice = (code: string, url: string): [string, string][] => [
     [code, url],
@@ -232,15 +220,15 @@ test('leaves a request that no route takes untouched', async t => {
     res.end(`own: ${Buffer.concat(chunks)}`)
   })
   for (const path of ['/nowhere', '/b', '/c']) {
-    const client = await clientOf(t, port)
+    const client = await connectClient(t, port)
     assert.equal((await client.send(plainRequest(path, { method: 'POST', body: 'x=1' })).whole()).body, 'own: x=1')
     assert.equal((await client.send(plainRequest(path)).whole()).body, 'own: ', 'the connection goes on')
-    assert.equal((await (await clientOf(t, port)).send(upgradeRequest(path)).whole()).body, 'own: ')
+    assert.equal((await (await connectClient(t, port)).send(upgradeRequest(path)).whole()).body, 'own: ')
   }
 })
 
 test('hands an upgrade that its target function gives back to the next tunnel, early bytes and all', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   let decide = (): void => {}
   const declining = createTunnelProxy({
     target: () =>
@@ -250,22 +238,22 @@ test('hands an upgrade that its target function gives back to the next tunnel, e
   })
   const serving = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   t.after(() => Promise.all([declining.close(), serving.close()]))
-  for (const listen of [true, false]) {
+  for (const listens of [true, false]) {
     const server = createServer(async (req, res) => {
       if (!(await declining.handle(req, res))) await serving.handle(req, res)
     })
     closeAfter(t, server)
-    if (listen) listenForUpgrades(server, (req, res) => void server.emit('request', req, res))
-    const client = await clientOf(t, await listening(server))
+    if (listens) listenForUpgrades(server, (req, res) => void server.emit('request', req, res))
+    const client = await connectClient(t, await listen(server))
     decide = () => {}
-    client.send(upgradeRequest('/') + (listen ? 'in the same packet, ' : ''))
+    client.send(upgradeRequest('/') + (listens ? 'in the same packet, ' : ''))
     const before = decide
     await eventually(() => decide !== before)
     const late = Buffer.alloc(500_000, 'while it waits ')
     client.send(late)
     decide()
     assert.equal((await client.answer()).statusCode, 101)
-    const sent = Buffer.concat([Buffer.from(listen ? 'in the same packet, ' : ''), late])
+    const sent = Buffer.concat([Buffer.from(listens ? 'in the same packet, ' : ''), late])
     assert.ok((await client.readExact(sent.length)).equals(sent))
     client.end('bye')
     assert.equal((await client.readAll()).toString(), 'bye')
@@ -273,7 +261,7 @@ test('hands an upgrade that its target function gives back to the next tunnel, e
 })
 
 test('takes the mount, the url below it and a parsed body from the caller', async t => {
-  const backend = await backendOf(t, answer({ body: (request, body) => `${request.path} ${body}` }))
+  const backend = await startBackend(t, answer({ body: (request, body) => `${request.path} ${body}` }))
   const opened: Tunnel[] = []
   const proxy = createTunnelProxy({
     routes: [{ path: '/a', target: `http://${backend.address}/b`, passReverse: true }],
@@ -290,18 +278,17 @@ test('takes the mount, the url below it and a parsed body from the caller', asyn
     }
     await proxy.handle(req, res, { mount: '/mount', url: req.url?.slice('/mount'.length), body })
   })
-  const client = await clientOf(t, port)
+  const client = await connectClient(t, port)
   const post = { method: 'POST', headers: ['Content-Type: application/json'], body: '{ "x": 1 }' }
   assert.equal((await client.send(plainRequest('/mount/a/x?q', post)).whole()).body, '/b/x?q {"x":1}')
   backend.play(echo())
-  const { client: tunnelled } = await openTunnel(port, '/mount/a/live?x')
-  t.after(() => tunnelled.destroy())
+  await connectTunnel(t, port, '/mount/a/live?x')
   assert.equal(backend.seen.at(-1)?.path, '/b/live?x')
   assert.equal(opened[0]?.facts.url, '/mount/a/live?x')
 })
 
 test('maps a Location below the mount', async t => {
-  const backend = await backendOf(t, async connection => {
+  const backend = await startBackend(t, async connection => {
     await connection.request()
     connection.end(
       `HTTP/1.1 302 Found\r\nLocation: http://${connection.socket.localAddress}:${connection.socket.localPort}/b/new\r\nContent-Length: 0\r\n\r\n`,
@@ -312,7 +299,7 @@ test('maps a Location below the mount', async t => {
   })
   t.after(() => proxy.close())
   const { port } = await serverOf(t, (req, res) => void proxy.handle(req, res, { mount: '/mount', url: '/a/old' }))
-  const moved = await (await clientOf(t, port)).send(plainRequest('/mount/a/old')).whole()
+  const moved = await (await connectClient(t, port)).send(plainRequest('/mount/a/old')).whole()
   assert.equal(moved.header('location'), 'http://front.example/mount/a/new')
 })
 
@@ -322,13 +309,13 @@ test('puts the header fields of a failure on the answer, whoever writes it', asy
   const { port } = await serverOf(t, (req, res) => {
     proxy.handle(req, res).catch((error: WsTunnelError) => res.writeHead(error.statusCode).end())
   })
-  const refused = await (await clientOf(t, port)).send(upgradeRequest('/', { token: 'bar' })).whole()
+  const refused = await (await connectClient(t, port)).send(upgradeRequest('/', { token: 'bar' })).whole()
   assert.deepEqual([refused.statusCode, refused.header('upgrade')], [426, 'foo, websocket'])
   assert.match(refused.header('connection') ?? '', /\bUpgrade\b/)
 })
 
 test('makes everything other middleware does to the response after the 101 a no-op', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   t.after(() => proxy.close())
   let closed = 0
@@ -343,7 +330,7 @@ test('makes everything other middleware does to the response after the 101 a no-
     req.socket.destroy()
     assert.equal(res.headersSent, true)
   })
-  const { client } = await openTunnel(port, '/')
+  const client = await connectTunnel(t, port, '/')
   await eventually(() => response !== undefined)
   assert.equal((await client.send('still here').readExact(10)).toString(), 'still here')
   assert.equal(closed, 0)
@@ -353,14 +340,13 @@ test('makes everything other middleware does to the response after the 101 a no-
 })
 
 test('serves the same proxy on several servers, and lists all its tunnels', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   t.after(() => proxy.close())
   const { tunnels } = proxy
   for (const n of [1, 2, 3]) {
     const { port } = await serverOf(t, appOf(proxy))
-    const { client } = await openTunnel(port, `/${n}`)
-    t.after(() => client.destroy())
+    await connectTunnel(t, port, `/${n}`)
     assert.equal(tunnels.size, n)
   }
   assert.deepEqual(
@@ -381,14 +367,14 @@ test('503s plain requests and upgrades of its routes after close(), and leaves t
     [upgradeRequest('/b'), 404],
   ]
   for (const [request, statusCode] of rows) {
-    const refused = await (await clientOf(t, gateway.port)).send(request).whole()
+    const refused = await (await connectClient(t, gateway)).send(request).whole()
     assert.equal(refused.statusCode, statusCode)
     if (statusCode === 503) assert.equal(refused.body, CLOSING)
   }
 })
 
 test('refuses an upgrade whose target becomes known after close()', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   let decide: (() => void) | undefined
   const gateway = await startGateway(t, {
     target: () =>
@@ -396,7 +382,7 @@ test('refuses an upgrade whose target becomes known after close()', async t => {
         decide = () => resolve(`ws://${backend.address}/`)
       }),
   })
-  const client = await clientOf(t, gateway.port)
+  const client = await connectClient(t, gateway)
   client.send(upgradeRequest('/'))
   await eventually(() => decide !== undefined)
   await within(2_000, 'close()', gateway.proxy.close())
@@ -407,7 +393,7 @@ test('refuses an upgrade whose target becomes known after close()', async t => {
 })
 
 test('dials no backend for a client that left while the target function thought', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   let decide: (() => void) | undefined
   const gateway = await startGateway(t, {
     target: () =>
@@ -415,7 +401,7 @@ test('dials no backend for a client that left while the target function thought'
         decide = () => resolve(`ws://${backend.address}/`)
       }),
   })
-  const client = await clientOf(t, gateway.port)
+  const client = await connectClient(t, gateway)
   client.send(upgradeRequest('/'))
   await eventually(() => decide !== undefined)
   client.reset()
@@ -435,17 +421,17 @@ test('dials no backend for a client that left while the target function thought'
 
 test('lets a plain answer finish that was under way at close()', async t => {
   let connection: BackendConnection | undefined
-  const backend = await backendOf(t, async own => {
+  const backend = await startBackend(t, async own => {
     await own.request()
     await own.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234')
     connection = own
   })
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
-  const client = await clientOf(t, gateway.port)
+  const client = await connectClient(t, gateway)
   const head = await client.send(plainRequest('/')).answer()
   await client.readExact(5)
   const closed = gateway.proxy.close({ drainTimeout: 2_000 })
-  await (await clientOf(t, gateway.port)).send(plainRequest('/')).whole()
+  await (await connectClient(t, gateway)).send(plainRequest('/')).whole()
   await connection?.write('56789')
   assert.equal((await client.readExact(5)).toString(), '56789')
   assert.equal(head.statusCode, 200)
@@ -453,9 +439,9 @@ test('lets a plain answer finish that was under way at close()', async t => {
 })
 
 test('leaves no idle connection to a backend open after close()', async t => {
-  const backend = await backendOf(t, answer())
+  const backend = await startBackend(t, answer())
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
-  const client = await clientOf(t, gateway.port)
+  const client = await connectClient(t, gateway)
   await client.send(plainRequest('/')).whole()
   await client.send(plainRequest('/')).whole()
   assert.equal(backend.connections.length, 1, 'the connection is kept alive')
@@ -465,13 +451,13 @@ test('leaves no idle connection to a backend open after close()', async t => {
 
 test('501s CONNECT, and goes on', async t => {
   const gateway = await startGateway(t, { target: closedPortTarget })
-  const client = await clientOf(t, gateway.port)
+  const client = await connectClient(t, gateway)
   const refused = await client
     .send('CONNECT internal.example:443 HTTP/1.1\r\nHost: internal.example:443\r\n\r\n')
     .whole()
   assert.deepEqual([refused.statusCode, refused.header('connection')], [501, 'close'])
   assert.equal((await client.readAll()).length, 0)
-  assert.equal((await (await clientOf(t, gateway.port)).send(plainRequest('/')).whole()).statusCode, 503)
+  assert.equal((await (await connectClient(t, gateway)).send(plainRequest('/')).whole()).statusCode, 503)
 })
 
 interface Http2Answer {
@@ -500,7 +486,7 @@ async function http2Gateway(
   listenForUpgrades(server, app)
   closeAfter(t, server)
   t.after(() => proxy.close())
-  const port = await listening(server)
+  const port = await listen(server)
   const session = connectHttp2(`${secure ? 'https' : 'http'}://localhost:${port}`, { ca: certificates.ca })
   t.after(() => session.destroy())
   await once(session, 'remoteSettings')
@@ -516,7 +502,7 @@ async function http2Gateway(
 }
 
 test('proxies plain requests of HTTP/2', async t => {
-  const backend = await backendOf(
+  const backend = await startBackend(
     t,
     answer({
       statusCode: 203,
@@ -545,7 +531,7 @@ test('proxies plain requests of HTTP/2', async t => {
 
 for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH']) {
   test(`frames the body of a ${method} that comes over HTTP/2`, async t => {
-    const backend = await backendOf(t, answer({ body: (_, body) => body.toString() }))
+    const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
     const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
     const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
     const got = await ask({ ':method': method, ':path': '/' }, smuggled)
@@ -560,14 +546,14 @@ for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH'
 }
 
 test('frames a body whose Content-Length was edited away', async t => {
-  const backend = await backendOf(t, answer({ body: (_, body) => body.toString() }))
+  const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
   const gateway = await startGateway(t, {
     target: `http://${backend.address}/`,
     requestHeaders: { unset: ['Content-Length'] },
   })
   const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
   for (const method of ['GET', 'DELETE', 'POST']) {
-    const client = await clientOf(t, gateway.port)
+    const client = await connectClient(t, gateway)
     assert.equal((await client.send(plainRequest(`/${method}`, { method, body: smuggled })).whole()).body, smuggled)
   }
   assert.deepEqual(
@@ -577,7 +563,7 @@ test('frames a body whose Content-Length was edited away', async t => {
 })
 
 test('relays a 426 of the backend over HTTP/2, without the fields of a connection', async t => {
-  const backend = await backendOf(
+  const backend = await startBackend(
     t,
     answer({ statusCode: 426, headers: ['Upgrade: websocket', 'Connection: Upgrade'], body: 'upgrade!' }),
   )
@@ -598,7 +584,7 @@ test('502s and 503s over HTTP/2 as over HTTP/1.1', async t => {
 
 for (const protocol of ['websocket', 'connect-udp']) {
   test(`501s extended CONNECT for ${protocol}`, async t => {
-    const backend = await backendOf(t, echo())
+    const backend = await startBackend(t, echo())
     const { ask } = await http2Gateway(t, { target: `ws://${backend.address}/` })
     const got = await ask(
       { ':method': 'CONNECT', ':protocol': protocol, ':path': '/', ':scheme': 'http', ':authority': 'localhost' },
@@ -620,10 +606,10 @@ test('501s plain CONNECT over HTTP/2', async t => {
 })
 
 test('tunnels HTTP/1.1 upgrades on a server that speaks HTTP/2 too', async t => {
-  const backend = await backendOf(t, echo())
+  const backend = await startBackend(t, echo())
   const { port } = await http2Gateway(t, { target: `ws://${backend.address}/` }, true)
   const tls = { ca: certificates.ca, servername: 'localhost', ALPNProtocols: ['http/1.1'] }
-  const { client } = await openTunnel(port, '/', { tls })
+  const client = await connectTunnel(t, port, '/', {}, { tls })
   client.end('hello')
   assert.equal((await client.readAll()).toString(), 'hello')
 })

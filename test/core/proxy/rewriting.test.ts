@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TrustProxy } from '@ws-tunnel/core'
-import { answer, startBackend } from '../../support/backend.ts'
-import { connect, plainRequest } from '../../support/client.ts'
-import { startGateway } from '../gateway.ts'
+import { answer } from '../../support/backend.ts'
+import { plainRequest } from '../../support/client.ts'
+import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
 for (const [trustProxy, scheme] of [
   [true, 'https'],
@@ -11,15 +11,13 @@ for (const [trustProxy, scheme] of [
   [false, 'http'],
 ] as [TrustProxy, string][]) {
   test(`rewrites a Location to ${scheme}: for a client that says https, with trustProxy ${trustProxy}`, async t => {
-    const backend = await startBackend(answer({ headers: ['Location: http://internal/x'] }))
-    t.after(backend.close)
+    const backend = await startBackend(t, answer({ headers: ['Location: http://internal/x'] }))
     const { port } = await startGateway(t, {
       target: `http://${backend.address}/`,
       trustProxy,
       passReverse: { 'http://internal': '/' },
     })
-    const client = await connect(port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, port)
     client.send(plainRequest('/', { headers: ['X-Forwarded-Proto: https', 'Connection: close'] }))
     assert.match(
       (await client.readAll()).toString(),

@@ -9,7 +9,7 @@ import { managerPage } from '@ws-tunnel/manager'
 import { metricsPage } from '@ws-tunnel/manager/metrics'
 import { redisStore } from '@ws-tunnel/manager/redis'
 import { closedPort, eventually, openHandles } from '../../support/gate.ts'
-import { appOf, listening } from '../gateway.ts'
+import { appOf, listen } from '../../support/server.ts'
 
 // A gateway with the options of the first argument, and balancers whose members the name server of the second one tells; its manager on a store, and its metrics. A message closes everything but the server, a
 // second one the server; then nothing may keep this process.
@@ -52,7 +52,7 @@ async function leftOnceGone(wanted: Left): Promise<Left> {
   return left()
 }
 
-await listening(server)
+await listen(server)
 hook.enable()
 const before = left()
 

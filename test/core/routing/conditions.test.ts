@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Condition } from '../../../packages/core/src/options/route-options.ts'
 import { compileConditions, stateless } from '../../../packages/core/src/routing/conditions.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const URL_TEXTS = { path: '/a é/b', query: 'v=%20&w' }
 

@@ -6,7 +6,7 @@ import { resolveOptions } from '../../../packages/core/src/options/options.ts'
 import type { Captures, RouteOptions, Target } from '../../../packages/core/src/options/route-options.ts'
 import type { Routing } from '../../../packages/core/src/routing/route.ts'
 import { type Match, RouteTable } from '../../../packages/core/src/routing/route-table.ts'
-import { requestOf } from '../request.ts'
+import { requestOf } from '../../support/request.ts'
 
 const WS = ['Connection: Upgrade', 'Upgrade: websocket']
 
@@ -322,7 +322,7 @@ const badFunctions: [what: string, target: () => unknown, message: RegExp][] = [
   ['rejects with nothing', () => Promise.reject(), /undefined/],
   ['gives nothing', () => undefined, /undefined/],
   ['gives a URL object', () => new URL('ws://h/'), /object/],
-  ['gives what is no target', () => 'h:80', /URL given by the target function/],
+  ['gives what is no target', () => 'h:80', /URL that the target function returned/],
   ['gives user and password', () => 'ws://u:p@h/', /target function/],
 ]
 

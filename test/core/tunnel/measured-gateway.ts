@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { getHeapSpaceStatistics } from 'node:v8'
 import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
+import { appOf, listen } from '../../support/server.ts'
 import * as certificates from '../../support/tls.ts'
-import { appOf, listening } from '../gateway.ts'
 
 // A gateway with the options of the first argument, over TLS if the second says so; tells its port, then its memory whenever it
 // is asked: after a full collection, or what is in the old space as it is.
@@ -22,4 +22,4 @@ process.on('message', what => {
   globalThis.gc?.()
   process.send?.(process.memoryUsage())
 })
-process.send?.({ port: await listening(server) })
+process.send?.({ port: await listen(server) })

@@ -8,23 +8,23 @@ import { tmpdir } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
-import { type Backend, echo, record, startBackend } from '../../support/backend.ts'
-import { openTunnel } from '../../support/client.ts'
+import { type Backend, echo, record } from '../../support/backend.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectTunnel, setUp, startBackend } from '../../support/harness.ts'
 import { native } from '../../support/pump.ts'
-import { appOf, closeAfter, listening } from '../gateway.ts'
-import { receiveRandomly, seeded, sendRandomly, stage } from '../stage.ts'
+import { appOf, closeAfter, listen } from '../../support/server.ts'
+import { receiveRandomly, seeded, sendRandomly } from '../../support/traffic.ts'
 
 const offload = { async: true }
 
 test('offloads what is plain on both sides, and leaves TLS in JavaScript', native, async t => {
-  const plain = await stage(t, echo(), offload)
+  const plain = await setUp(t, echo(), offload)
   assert.equal((await plain.open()).tunnel.offloaded, true)
-  const unix = await stage(t, echo(), { ...offload, front: 'unix', back: 'unix' })
+  const unix = await setUp(t, echo(), offload, { clientWire: 'unix', backendWire: 'unix' })
   assert.equal((await unix.open()).tunnel.offloaded, true)
-  const tls = await stage(t, echo(), { ...offload, back: 'TLS' })
+  const tls = await setUp(t, echo(), offload, { backendWire: 'TLS' })
   assert.equal((await tls.open()).tunnel.offloaded, false)
-  const off = await stage(t, echo(), { async: false })
+  const off = await setUp(t, echo(), { async: false })
   assert.equal((await off.open()).tunnel.offloaded, false)
 })
 
@@ -38,8 +38,7 @@ async function watching(
   proxy: ReturnType<typeof createTunnelProxy>
   server: import('node:http').Server
 }> {
-  const backend = await startBackend(record())
-  t.after(backend.close)
+  const backend = await startBackend(t, record())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   const handle = appOf(proxy)
   const app: typeof handle = (req, res) => {
@@ -50,7 +49,7 @@ async function watching(
   t.after(() => proxy.close())
   closeAfter(t, server)
   listenForUpgrades(server, app)
-  return { backend, port: await listening(server), proxy, server }
+  return { backend, port: await listen(server), proxy, server }
 }
 
 test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, async t => {
@@ -58,7 +57,7 @@ test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, a
   const { backend, port, proxy } = await watching(t, req => {
     req.socket.on('data', chunk => heard.push(String(chunk)))
   })
-  const { client } = await openTunnel(port, '/')
+  const client = await connectTunnel(t, port, '/')
   client.send('for two')
   assert.equal((await (await backend.connection()).readExact(7)).toString(), 'for two')
   assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), heard], [[false], ['for two']])
@@ -76,7 +75,7 @@ test(
       req.on('close', () => closes.push('request'))
       res.on('close', () => closes.push(req.socket.remoteAddress, req.socket.bytesRead - head))
     })
-    const { client } = await openTunnel(port, '/')
+    const client = await connectTunnel(t, port, '/')
     client.send('hello')
     const connection = await backend.connection()
     await connection.readExact(5)
@@ -89,7 +88,7 @@ test(
 )
 
 test('counts as a connection of its server until it has ended', native, async t => {
-  const { gateway, open } = await stage(t, record(), offload)
+  const { gateway, open } = await setUp(t, record(), offload)
   const { client, connection, tunnel } = await open()
   assert.equal(tunnel.offloaded, true)
   const connections = (): Promise<number> =>
@@ -109,7 +108,7 @@ test('counts as a connection of its server until it has ended', native, async t 
 })
 
 test('leaves JavaScript after asyncDelay, in the middle of everything', native, async t => {
-  const { gateway, open } = await stage(t, record(), { ...offload, asyncDelay: 30 })
+  const { gateway, open } = await setUp(t, record(), { ...offload, asyncDelay: 30 })
   const seed = Math.floor(Math.random() * 2 ** 31)
   t.diagnostic(`seed ${seed}`)
   const all: Awaited<ReturnType<typeof open>>[] = []
@@ -134,7 +133,7 @@ test('leaves JavaScript after asyncDelay, in the middle of everything', native, 
 })
 
 test('hands a silent tunnel over after asyncDelay, and counts on', native, async t => {
-  const { open } = await stage(t, echo(), { ...offload, asyncDelay: 50 })
+  const { open } = await setUp(t, echo(), { ...offload, asyncDelay: 50 })
   const { client, tunnel } = await open()
   assert.equal((await client.send('before').readExact(6)).toString(), 'before')
   assert.equal(tunnel.offloaded, false)
@@ -149,7 +148,7 @@ test('hands a silent tunnel over after asyncDelay, and counts on', native, async
 
 test('spreads tunnels over threads', native, async t => {
   const threads = (): number => readdirSync('/proc/self/task').length
-  const { open } = await stage(t, echo(), { ...offload, threads: 5 })
+  const { open } = await setUp(t, echo(), { ...offload, threads: 5 })
   const before = threads()
   const clients: Awaited<ReturnType<typeof open>>[] = []
   while (clients.length < 10) clients.push(await open())
@@ -158,7 +157,7 @@ test('spreads tunnels over threads', native, async t => {
 })
 
 test('leaves no descriptor of tunnels that ended in every way', native, async t => {
-  const { open } = await stage(t, record(), { ...offload, polite: true })
+  const { open } = await setUp(t, record(), offload, { finAfterFin: true })
   const bulk = Buffer.alloc(2_000_000)
   const ways: ((one: Awaited<ReturnType<typeof open>>) => void)[] = [
     ({ client, connection }) => {
@@ -194,16 +193,14 @@ test('leaves no descriptor of tunnels that ended in every way', native, async t 
 
 /** A gateway in a process of its own. */
 async function child(t: TestContext, where: '' | 'worker') {
-  const backend = await startBackend(record())
-  t.after(backend.close)
+  const backend = await startBackend(t, record())
   const gateway = fork(new URL('offload-child.ts', import.meta.url), [String(backend.port), where], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
   t.after(() => void gateway.kill('SIGKILL'))
   const [{ port }] = (await once(gateway, 'message')) as [{ port: number }]
   const opened = once(gateway, 'message')
-  const { client } = await openTunnel(port, '/')
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, port, '/')
   assert.deepEqual((await opened)[0], { offloaded: true })
   return { gateway, client, connection: await backend.connection() }
 }
@@ -262,7 +259,7 @@ function watchers(fd: number): number {
 test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
   const door = addon
   assert.ok(door)
-  const { open } = await stage(t, echo(), offload)
+  const { open } = await setUp(t, echo(), offload)
   // Somebody listens from here on.
   await open()
   const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
-import { appOf, listening } from '../gateway.ts'
+import { appOf, listen } from '../../support/server.ts'
 
 // A gateway to the port of the first argument that listens until its first tunnel is open, in a worker if the second says so.
 // Tells its port and whether the tunnel was offloaded; any message ends the worker.
@@ -21,7 +21,7 @@ async function serve(target: string): Promise<void> {
   const app = appOf(proxy)
   const server = createServer(app)
   listenForUpgrades(server, app)
-  tell({ port: await listening(server) })
+  tell({ port: await listen(server) })
 }
 
 if (!isMainThread) await serve(workerData as string)

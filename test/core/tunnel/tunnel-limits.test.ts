@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import { echo, record, silent, startBackend } from '../../support/backend.ts'
+import { echo, record, silent } from '../../support/backend.ts'
 import { connect, upgradeRequest } from '../../support/client.ts'
 import { within } from '../../support/gate.ts'
-import { startGateway } from '../gateway.ts'
-import { ended, offer, type Stage, stage } from '../stage.ts'
+import { connectClient, endsOf, type SetUp, setUp, startBackend, startGateway } from '../../support/harness.ts'
+import { offer } from '../../support/traffic.ts'
 
 for (const from of ['client', 'backend'] as const) {
   test(`puts idleTimeout off with each byte of the ${from}, and counts nothing else`, async t => {
-    const { gateway, open } = await stage(t, record(), { polite: true, idleTimeout: 500 })
-    const [sender] = ended(await open(), from)
+    const { gateway, open } = await setUp(t, record(), { idleTimeout: 500 }, { finAfterFin: true })
+    const [sender] = endsOf(await open(), from)
     for (let i = 0; i < 6; i++) {
       await sleep(110)
       sender.socket.write('.')
@@ -24,7 +24,7 @@ for (const from of ['client', 'backend'] as const) {
 }
 
 test('ends an idle tunnel with FIN to both sides and not a byte more', async t => {
-  const { gateway, open } = await stage(t, record(), { idleTimeout: 100 })
+  const { gateway, open } = await setUp(t, record(), { idleTimeout: 100 })
   const { client, connection } = await open()
   assert.equal((await client.readAll()).length + (await connection.readAll()).length, 0)
   assert.deepEqual([client.error, connection.error], [undefined, undefined])
@@ -35,8 +35,8 @@ test('ends an idle tunnel with FIN to both sides and not a byte more', async t =
 
 for (const stalled of ['client', 'backend'] as const) {
   test(`takes a ${stalled} that stops reading for idle, however much is offered`, async t => {
-    const { gateway, open } = await stage(t, record(), { idleTimeout: 200 })
-    const [reader, sender] = ended(await open(), stalled)
+    const { gateway, open } = await setUp(t, record(), { idleTimeout: 200 })
+    const [reader, sender] = endsOf(await open(), stalled)
     reader.socket.pause()
     const socket = sender.release()
     socket.on('error', () => {})
@@ -49,8 +49,8 @@ for (const stalled of ['client', 'backend'] as const) {
 
 for (const first of ['client', 'backend'] as const) {
   test(`ends a tunnel that is silent for halfOpenTimeout after the FIN of the ${first}, and no sooner`, async t => {
-    const { gateway, open } = await stage(t, record(), { halfOpenTimeout: 500 })
-    const [gone, stays] = ended(await open(), first)
+    const { gateway, open } = await setUp(t, record(), { halfOpenTimeout: 500 })
+    const [gone, stays] = endsOf(await open(), first)
     gone.end()
     await stays.readAll()
     for (let i = 0; i < 5; i++) {
@@ -64,18 +64,18 @@ for (const first of ['client', 'backend'] as const) {
 }
 
 test('lets the shorter of idleTimeout and halfOpenTimeout end a half-open tunnel', async t => {
-  const shortIdle = await stage(t, record(), { idleTimeout: 100, halfOpenTimeout: 60_000 })
+  const shortIdle = await setUp(t, record(), { idleTimeout: 100, halfOpenTimeout: 60_000 })
   const { client } = await shortIdle.open()
   client.end()
   assert.equal((await shortIdle.gateway.end()).reason, 'idle')
-  const shortHalf = await stage(t, record(), { idleTimeout: 60_000, halfOpenTimeout: 100 })
+  const shortHalf = await setUp(t, record(), { idleTimeout: 60_000, halfOpenTimeout: 100 })
   const { connection } = await shortHalf.open()
   connection.end()
   assert.equal((await shortHalf.gateway.end()).reason, 'half-open')
 })
 
 test('ends a tunnel after maxLifetime, however busy', async t => {
-  const { gateway, open } = await stage(t, echo(), { polite: true, maxLifetime: 200, idleTimeout: 60_000 })
+  const { gateway, open } = await setUp(t, echo(), { maxLifetime: 200, idleTimeout: 60_000 }, { finAfterFin: true })
   const { client } = await open()
   while (!client.ended) {
     client.send('.')
@@ -87,7 +87,7 @@ test('ends a tunnel after maxLifetime, however busy', async t => {
 })
 
 test('keeps a silent tunnel without limits', async t => {
-  const { gateway, open } = await stage(t, echo(), { halfOpenTimeout: 0, connectTimeout: 50, handshakeTimeout: 50 })
+  const { gateway, open } = await setUp(t, echo(), { halfOpenTimeout: 0, connectTimeout: 50, handshakeTimeout: 50 })
   gateway.server.keepAliveTimeout = 20
   gateway.server.timeout = 50
   const { client } = await open()
@@ -108,8 +108,7 @@ const noAnswer: [what: string, options: Partial<WsTunnelOptions>, code: string][
 for (const [what, options, code] of noAnswer) {
   test(`504s ${what}`, async t => {
     const gateway = await startGateway(t, { target: 'ws://backend.example/', ...options } as WsTunnelOptions)
-    const client = await connect(gateway.port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, gateway)
     const answer = await client.send(upgradeRequest('/')).whole()
     assert.deepEqual([answer.statusCode, answer.body], [504, JSON.stringify({ code })])
   })
@@ -122,11 +121,9 @@ const silences: [what: string, scheme: string, options: Partial<WsTunnelOptions>
 
 for (const [what, scheme, options, code] of silences) {
   test(`504s ${what}, and lets go of the backend`, async t => {
-    const backend = await startBackend(() => {})
-    t.after(backend.close)
+    const backend = await startBackend(t, () => {})
     const gateway = await startGateway(t, { target: `${scheme}://${backend.address}/`, ...options } as WsTunnelOptions)
-    const client = await connect(gateway.port)
-    t.after(() => client.destroy())
+    const client = await connectClient(t, gateway)
     const answer = await client.send(upgradeRequest('/')).whole()
     assert.deepEqual([answer.statusCode, answer.body], [504, JSON.stringify({ code })])
     await (await backend.connection()).readAll()
@@ -134,7 +131,7 @@ for (const [what, scheme, options, code] of silences) {
 }
 
 test('503s past maxTunnels until a tunnel has ended, however it ends', async t => {
-  const { gateway, open } = await stage(t, record(), { polite: true, maxTunnels: 2 })
+  const { gateway, open } = await setUp(t, record(), { maxTunnels: 2 }, { finAfterFin: true })
   const refused = async (): Promise<void> => {
     const client = await connect(gateway.port)
     client.send(upgradeRequest('/'))
@@ -142,7 +139,7 @@ test('503s past maxTunnels until a tunnel has ended, however it ends', async t =
     client.destroy()
   }
   await open()
-  const ways: ((one: Awaited<ReturnType<Stage['open']>>) => void)[] = [
+  const ways: ((one: Awaited<ReturnType<SetUp['open']>>) => void)[] = [
     ({ client }) => client.reset(),
     ({ connection }) => connection.reset(),
     ({ client, connection }) => {
@@ -162,17 +159,15 @@ test('503s past maxTunnels until a tunnel has ended, however it ends', async t =
 })
 
 test('gives up handshakes and ends tunnels after drainTimeout, with the reason', async t => {
-  const { gateway, backend, open } = await stage(t, record(), { polite: true, drainTimeout: 150 })
+  const { gateway, backend, open } = await setUp(t, record(), { drainTimeout: 150 }, { finAfterFin: true })
   const { client, connection } = await open()
   backend.play(silent())
-  const waiting = await connect(gateway.port)
-  t.after(() => waiting.destroy())
+  const waiting = await connectClient(t, gateway)
   waiting.send(upgradeRequest('/'))
   await backend.request(1)
   const startedAt = performance.now()
   const closed = gateway.proxy.close()
-  const late = await connect(gateway.port)
-  t.after(() => late.destroy())
+  const late = await connectClient(t, gateway)
   late.send(upgradeRequest('/'))
   assert.equal((await late.whole()).statusCode, 503)
   client.send('still open')
@@ -186,7 +181,7 @@ test('gives up handshakes and ends tunnels after drainTimeout, with the reason',
 })
 
 test('waits no longer than for the last tunnel to end by itself', async t => {
-  const { gateway, open } = await stage(t, echo(), { drainTimeout: 60_000 })
+  const { gateway, open } = await setUp(t, echo(), { drainTimeout: 60_000 })
   const { client } = await open()
   const closed = gateway.proxy.close()
   client.end('bye')
@@ -197,7 +192,7 @@ test('waits no longer than for the last tunnel to end by itself', async t => {
 })
 
 test('lets close() say another drainTimeout, 0 for at once, and be called again', async t => {
-  const { gateway, open } = await stage(t, record(), { polite: true, drainTimeout: 60_000 })
+  const { gateway, open } = await setUp(t, record(), { drainTimeout: 60_000 }, { finAfterFin: true })
   const { client } = await open()
   const patient = gateway.proxy.close()
   await within(2_000, 'the hasty close()', gateway.proxy.close({ drainTimeout: 0 }))

@@ -4,12 +4,13 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { Tunnel, WsTunnelOptions } from '@ws-tunnel/core'
-import { type BackendConnection, record, startBackend, switching } from '../../support/backend.ts'
+import { type BackendConnection, record, switching } from '../../support/backend.ts'
 import { openTunnel, type RawClient } from '../../support/client.ts'
 import { eventually, openHandles, within } from '../../support/gate.ts'
+import { connectTunnel, sendFinAfterFin, setUp, startBackend } from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
 import * as certificates from '../../support/tls.ts'
-import { GIGABYTE, MAX_CHUNK, offer, polite, receiveRandomly, stage } from '../stage.ts'
+import { GIGABYTE, MAX_CHUNK, offer, receiveRandomly } from '../../support/traffic.ts'
 
 /** A gateway in its own process, so that nothing but it counts in its memory. */
 async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: boolean) {
@@ -50,17 +51,17 @@ const stalls: [stalled: 'client' | 'backend', wire: 'TCP' | 'TLS'][] = [
 for (const [stalled, wire] of stalls) {
   test(`grows by no more than 4 MB while a gigabyte is offered to a ${stalled} that reads nothing, over ${wire}`, async t => {
     const tls = wire === 'TLS'
-    const backend = await startBackend(switching({ after: () => {} }), tls ? { tls: certificates.server } : {})
-    t.after(backend.close)
+    const backend = await startBackend(t, switching({ after: () => {} }), tls ? { tls: certificates.server } : {})
     const target = `${tls ? 'wss' : 'ws'}://localhost:${backend.port}/`
     const gateway = await measuredGateway(t, { target, async, tls: { ca: certificates.ca } }, tls)
     const open = async (n: number): Promise<[reader: Socket, sender: Socket]> => {
-      const { client } = await openTunnel(
-        gateway.port,
+      const client = await connectTunnel(
+        t,
+        gateway,
         '/',
+        {},
         tls ? { tls: { ca: certificates.ca, servername: 'localhost' } } : {},
       )
-      t.after(() => client.destroy())
       const [near, far] = [client.release(), (await backend.connection(n)).release()]
       return stalled === 'client' ? [near, far] : [far, near]
     }
@@ -94,8 +95,7 @@ for (const [stalled, wire] of stalls) {
 }
 
 test('holds little of the heap for an idle tunnel, and gives it back', async t => {
-  const backend = await startBackend(switching({ after: () => {} }))
-  t.after(backend.close)
+  const backend = await startBackend(t, switching({ after: () => {} }))
   const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
   const heapWith = async (tunnels: number): Promise<number> => {
     const clients: RawClient[] = []
@@ -119,7 +119,7 @@ test('holds little of the heap for an idle tunnel, and gives it back', async t =
 })
 
 test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
-  const { gateway, backend } = await stage(t, record(), { idleTimeout: 60_000, maxLifetime: 120_000 })
+  const { gateway, backend } = await setUp(t, record(), { idleTimeout: 60_000, maxLifetime: 120_000 })
   const ways: ((client: RawClient, connection: BackendConnection, tunnel: Tunnel) => void)[] = [
     client => client.end(),
     (_, connection) => connection.end(),
@@ -141,11 +141,11 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
     },
   ]
   const one = async (i: number): Promise<void> => {
-    const { client } = await openTunnel(gateway.port, `/${i}`)
+    const client = await connectTunnel(t, gateway, `/${i}`)
     const tunnel = gateway.opened.findLast(({ facts }) => facts.url === `/${i}`)
     const connection = backend.connections.findLast(({ requests }) => requests[0]?.path === `/${i}`)
     assert.ok(tunnel && connection)
-    polite({ client, connection })
+    sendFinAfterFin(client, connection)
     ways[i % ways.length]?.(client, connection, tunnel)
     await Promise.all([client.closed, connection.closed, tunnel.ended])
   }
@@ -170,12 +170,11 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
 })
 
 test('lets what a tunnel leaves behind be collected with the young', async t => {
-  const backend = await startBackend(switching({ after: connection => connection.end() }))
-  t.after(backend.close)
+  const backend = await startBackend(t, switching({ after: connection => connection.end() }))
   const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
   const run = async (tunnels: number): Promise<void> => {
     const one = async (): Promise<void> => {
-      const { client } = await openTunnel(gateway.port, '/')
+      const client = await connectTunnel(t, gateway, '/')
       client.end()
       await client.closed
     }

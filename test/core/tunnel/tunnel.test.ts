@@ -2,17 +2,26 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, connect as connectTcp, createServer, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { type Backend, echo, record, startBackend, switching } from '../../support/backend.ts'
-import { connect, openTunnel, upgradeRequest } from '../../support/client.ts'
+import { type Backend, echo, record, switching } from '../../support/backend.ts'
+import { connect, upgradeRequest } from '../../support/client.ts'
+import type { CoreGateway } from '../../support/frameworks.ts'
 import { eventually, within } from '../../support/gate.ts'
+import {
+  connectClient,
+  connectTunnel,
+  endsOf,
+  setUp,
+  startBackend,
+  startGateway,
+  WIRES,
+} from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
 import * as certificates from '../../support/tls.ts'
-import { type Gateway, startGateway } from '../gateway.ts'
-import { ended, offer, receiveRandomly, seeded, sendRandomly, stage, WIRES } from '../stage.ts'
+import { offer, receiveRandomly, seeded, sendRandomly } from '../../support/traffic.ts'
 
 for (const [front, back] of WIRES) {
   test(`carries both directions byte for byte, both full at once, from ${front} to ${back}`, async t => {
-    const { gateway, open } = await stage(t, record(), { front, back })
+    const { gateway, open } = await setUp(t, record(), {}, { clientWire: front, backendWire: back })
     const seed = Math.floor(Math.random() * 2 ** 31)
     t.diagnostic(`seed ${seed}`)
     const { client, connection } = await open()
@@ -32,9 +41,8 @@ for (const [front, back] of WIRES) {
 }
 
 test('carries what came in the same packet as the heads, both ways, before all else', async t => {
-  const { gateway, backend } = await stage(t, echo({ early: 'glued to the 101, ' }))
-  const client = await connect(gateway.port)
-  t.after(() => client.destroy())
+  const { gateway, backend } = await setUp(t, echo({ early: 'glued to the 101, ' }))
+  const client = await connectClient(t, gateway)
   client.send(`${upgradeRequest('/')}glued to the request, `)
   await backend.connection()
   assert.equal((await client.answer()).statusCode, 101)
@@ -47,8 +55,8 @@ test('carries what came in the same packet as the heads, both ways, before all e
 for (const [front, back] of WIRES) {
   for (const first of ['client', 'backend'] as const) {
     test(`passes the FIN of the ${first} on and lets the other direction live, from ${front} to ${back}`, async t => {
-      const { gateway, open } = await stage(t, record(), { front, back })
-      const [gone, stays] = ended(await open(), first)
+      const { gateway, open } = await setUp(t, record(), {}, { clientWire: front, backendWire: back })
+      const [gone, stays] = endsOf(await open(), first)
       gone.end('last words')
       assert.equal((await stays.readAll()).toString(), 'last words')
       const after = Buffer.alloc(300_000, 'after the FIN ')
@@ -67,8 +75,8 @@ for (const [front, back] of WIRES) {
 
 for (const first of ['client', 'backend'] as const) {
   test(`lets the ${first} close at once, and still hears the other out`, async t => {
-    const { gateway, open } = await stage(t, record())
-    const [gone, stays] = ended(await open(), first)
+    const { gateway, open } = await setUp(t, record())
+    const [gone, stays] = endsOf(await open(), first)
     gone.end()
     await stays.readAll()
     stays.end()
@@ -77,7 +85,7 @@ for (const first of ['client', 'backend'] as const) {
   })
 
   test(`takes a FIN of the ${first} in the same packet as its head`, async t => {
-    const { gateway, backend } = await stage(
+    const { gateway, backend } = await setUp(
       t,
       switching({
         early: first === 'backend' ? 'bye' : '',
@@ -87,8 +95,7 @@ for (const first of ['client', 'backend'] as const) {
       }),
     )
     if (first === 'backend') {
-      const { client } = await openTunnel(gateway.port, '/')
-      t.after(() => client.destroy())
+      const client = await connectTunnel(t, gateway, '/')
       assert.equal((await client.readAll()).toString(), 'bye')
       client.end('hello')
       assert.equal((await (await backend.connection()).readAll()).toString(), 'hello')
@@ -131,8 +138,7 @@ async function breakable(
 for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
   for (const first of ['client', 'backend'] as const) {
     test(`delivers what the ${first} sent before its RST, then FIN within a second, from ${front} to ${back}`, async t => {
-      const backend = await startBackend(record(), back === 'TLS' ? { tls: certificates.server } : {})
-      t.after(backend.close)
+      const backend = await startBackend(t, record(), back === 'TLS' ? { tls: certificates.server } : {})
       const behind = await breakable(t, backend.port)
       const gateway = await startGateway(
         t,
@@ -140,14 +146,9 @@ for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
         front === 'TLS' ? { tls: certificates.server } : {},
       )
       const before = await breakable(t, gateway.port)
-      const { client } = await openTunnel(
-        before.port,
-        '/',
-        front === 'TLS' ? { tls: { ca: certificates.ca, servername: 'localhost' } } : {},
-      )
-      t.after(() => client.destroy())
+      const client = await connectTunnel(t, { ...gateway, port: before.port })
       const connection = await backend.connection()
-      const [gone, stays] = ended({ client, connection }, first)
+      const [gone, stays] = endsOf({ client, connection }, first)
       const words = Buffer.alloc(200_000, 'last words ')
       gone.socket.write(words)
       const [tunnel] = gateway.opened
@@ -167,9 +168,9 @@ for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
 
 for (const first of ['client', 'backend'] as const) {
   test(`delivers to a slow reader what came before the RST of the ${first}`, async t => {
-    const { open } = await stage(t, record())
+    const { open } = await setUp(t, record())
     const one = await open()
-    const [gone, stays] = ended(one, first)
+    const [gone, stays] = endsOf(one, first)
     stays.socket.pause()
     const words = Buffer.alloc(1_000_000, 'last words ')
     gone.socket.write(words)
@@ -180,8 +181,8 @@ for (const first of ['client', 'backend'] as const) {
   })
 
   test(`ends within two seconds on a RST of the ${first} that comes while the other side reads nothing`, async t => {
-    const { gateway, open } = await stage(t, record())
-    const [gone, stays] = ended(await open(), first)
+    const { gateway, open } = await setUp(t, record())
+    const [gone, stays] = endsOf(await open(), first)
     stays.socket.pause()
     await offer(gone.socket)
     gone.reset()
@@ -190,8 +191,8 @@ for (const first of ['client', 'backend'] as const) {
   })
 
   test(`ends on a socket of the ${first} that is destroyed without FIN being awaited`, async t => {
-    const { gateway, open } = await stage(t, record())
-    const [gone, stays] = ended(await open(), first)
+    const { gateway, open } = await setUp(t, record())
+    const [gone, stays] = endsOf(await open(), first)
     gone.socket.destroy()
     assert.equal((await within(1_000, 'FIN', stays.readAll())).length, 0)
     stays.end()
@@ -200,7 +201,7 @@ for (const first of ['client', 'backend'] as const) {
 }
 
 test('ends a tunnel by its own close(), once, delivering what was received', async t => {
-  const { gateway, open } = await stage(t, record())
+  const { gateway, open } = await setUp(t, record())
   const { client, connection, tunnel } = await open()
   client.send('from the client')
   await connection.write('from the backend')
@@ -219,9 +220,9 @@ test('ends a tunnel by its own close(), once, delivering what was received', asy
 
 for (const stalled of ['client', 'backend'] as const) {
   test(`delivers to a ${stalled} that reads again what was received and not yet moved at close()`, async t => {
-    const { gateway, open } = await stage(t, record())
+    const { gateway, open } = await setUp(t, record())
     const one = await open()
-    const [reader, sender] = ended(one, stalled)
+    const [reader, sender] = endsOf(one, stalled)
     const key = stalled === 'client' ? 'bytesFromBackend' : 'bytesFromClient'
     const socket = reader.release()
     await offer(sender.socket)
@@ -237,7 +238,7 @@ for (const stalled of ['client', 'backend'] as const) {
 }
 
 test('cuts an end that does not hear its FIN, within a second', async t => {
-  const { gateway, open } = await stage(t, record())
+  const { gateway, open } = await setUp(t, record())
   const { client, connection, tunnel } = await open()
   client.socket.pause()
   connection.socket.pause()
@@ -247,10 +248,9 @@ test('cuts an end that does not hear its FIN, within a second', async t => {
 })
 
 test('tells what is known of a tunnel while it is open', async t => {
-  const { gateway, backend } = await stage(t, echo({ token: 'WEBSOCKET' }))
+  const { gateway, backend } = await setUp(t, echo({ token: 'WEBSOCKET' }))
   const before = Date.now()
-  const { client } = await openTunnel(gateway.port, '/room?x=1', { token: 'WebSocket' })
-  t.after(() => client.destroy())
+  const client = await connectTunnel(t, gateway, '/room?x=1', { token: 'WebSocket' })
   const [tunnel] = gateway.proxy.tunnels
   assert.ok(tunnel)
   assert.equal(tunnel.offloaded, async)
@@ -276,7 +276,7 @@ test('turns TCP keep-alive and no-delay on at both ends', async t => {
     setNoDelay: t.mock.method(Socket.prototype, 'setNoDelay'),
     setKeepAlive: t.mock.method(Socket.prototype, 'setKeepAlive'),
   }
-  const { gateway, backend, open } = await stage(t, echo(), { keepAlive: 12_345, async: false })
+  const { gateway, backend, open } = await setUp(t, echo(), { keepAlive: 12_345, async: false })
   await open()
   const last = (name: keyof typeof spies, is: (socket: Socket) => boolean): unknown[] | undefined =>
     spies[name].mock.calls.findLast(call => is(call.this as unknown as Socket))?.arguments
@@ -292,7 +292,7 @@ test('turns TCP keep-alive and no-delay on at both ends', async t => {
 
 test('arms keep-alive in the kernel, and leaves it off for 0', { skip: !existsSync('/proc/net/tcp') }, async t => {
   /** Kind of the timer that runs for the gateway's ends: 2 is keep-alive. */
-  const timers = (gateway: Gateway, backend: Backend): string[] => {
+  const timers = (gateway: CoreGateway, backend: Backend): string[] => {
     const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
     return readFileSync('/proc/net/tcp', 'utf8')
       .split('\n')
@@ -303,10 +303,10 @@ test('arms keep-alive in the kernel, and leaves it off for 0', { skip: !existsSy
       )
       .map(([, , , , , timer = '']) => timer.slice(0, 2))
   }
-  const on = await stage(t, echo(), { keepAlive: 30_000 })
+  const on = await setUp(t, echo(), { keepAlive: 30_000 })
   await on.open()
   await eventually(() => assert.deepEqual(timers(on.gateway, on.backend), ['02', '02']))
-  const off = await stage(t, echo(), { keepAlive: 0 })
+  const off = await setUp(t, echo(), { keepAlive: 0 })
   await off.open()
   await eventually(() => assert.deepEqual(timers(off.gateway, off.backend), ['00', '00']))
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { LinkedSet } from '../../../packages/core/dist/linked-set.js'
+import { LinkedSet } from '../../../packages/core/src/util/linked-set.ts'
 
 interface Item {
   readonly name: number
@@ -10,14 +10,14 @@ interface Item {
 
 const items: readonly Item[] = Array.from({ length: 8 }, (_, name) => ({ name }))
 
-test('holds the same as a Set in the same order, whatever comes and goes', () => {
+test('holds the same items as a Set, in the same order, after any additions and deletions', () => {
   const steps = fc.array(fc.tuple(fc.boolean(), fc.constantFrom(...items)), { maxLength: 60 })
   fc.assert(
     fc.property(steps, list => {
       const ours = new LinkedSet<Item>()
       const set = new Set<Item>()
-      for (const [comes, item] of list) {
-        if (comes) {
+      for (const [added, item] of list) {
+        if (added) {
           ours.add(item)
           set.add(item)
         } else assert.equal(ours.delete(item), set.delete(item))
@@ -29,18 +29,18 @@ test('holds the same as a Set in the same order, whatever comes and goes', () =>
   )
 })
 
-test('passes over what goes while it is walked through', () => {
+test('skips an item that is deleted during iteration', () => {
   const [a, b, c] = items as [Item, Item, Item]
   const set = new LinkedSet<Item>().add(a).add(b).add(c)
-  const met: Item[] = []
+  const visited: Item[] = []
   for (const item of set) {
-    met.push(item)
+    visited.push(item)
     if (item === a) set.delete(b)
   }
-  assert.deepEqual(met, [a, c])
+  assert.deepEqual(visited, [a, c])
 })
 
-test('lets an object be in several sets at a time, and shows nothing of it on the object', () => {
+test('holds an object that is in several sets, and adds no visible property to it', () => {
   const item = { name: 1 }
   const [one, two] = [new LinkedSet<Item>().add(item), new LinkedSet<Item>().add(item)]
   one.delete(item)
@@ -48,14 +48,14 @@ test('lets an object be in several sets at a time, and shows nothing of it on th
   assert.deepEqual([inspect(item), inspect(two)], ['{ name: 1 }', 'Set(1) { { name: 1 } }'])
 })
 
-test('has what a Set has', () => {
+test('has the methods of a Set', () => {
   const [a, b] = items as [Item, Item]
   const set = new LinkedSet<Item>().add(a)
-  const heard: unknown[] = []
+  const calls: unknown[] = []
   set.forEach((...given) => {
-    heard.push(given)
+    calls.push(given)
   })
-  assert.deepEqual([[...set.keys()], [...set.entries()], heard], [[a], [[a, a]], [[a, a, set]]])
+  assert.deepEqual([[...set.keys()], [...set.entries()], calls], [[a], [[a, a]], [[a, a, set]]])
   const newer = set as unknown as { union(other: Set<Item>): Set<Item>; isSubsetOf(other: Set<Item>): boolean }
   assert.deepEqual(newer.union(new Set([b])), new Set([a, b]))
   assert.equal(newer.isSubsetOf(new Set([a, b])), true)

@@ -20,11 +20,11 @@ function codeOf({ code = '', syscall }: NodeError): WsTunnelErrorCode {
   if (syscall === 'getaddrinfo' || /^(ENOTFOUND|EAI_|ERR_INVALID_IP)/.test(code)) return 'WST_ERR_DNS'
   if (code === 'ETIMEDOUT') return 'WST_ERR_CONNECT_TIMEOUT'
   if (syscall === 'connect' || CONNECT_CODES.has(code)) return 'WST_ERR_CONNECT'
-  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_ANSWER'
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_ANSWER'
+  if (/^(HPE_|ERR_INVALID_CHAR|ERR_HTTP)/.test(code)) return 'WST_ERR_BAD_RESPONSE'
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'WST_ERR_NO_RESPONSE'
   if (/^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_|ERR_OSSL|INVALID_)/.test(code))
     return 'WST_ERR_TLS'
-  return 'WST_ERR_NO_ANSWER'
+  return 'WST_ERR_NO_RESPONSE'
 }
 
 const withCode = (error: NodeError, code: WsTunnelErrorCode): WsTunnelError =>
@@ -46,8 +46,8 @@ export function roundTripError(error: NodeError, connected: boolean, secure: boo
   if (error instanceof WsTunnelError) return error
   const code = codeOf(error)
   if (connected && (code === 'WST_ERR_CONNECT' || code === 'WST_ERR_CONNECT_TIMEOUT'))
-    return withCode(error, 'WST_ERR_NO_ANSWER')
-  if (!connected && secure && code === 'WST_ERR_NO_ANSWER') return withCode(error, 'WST_ERR_TLS')
+    return withCode(error, 'WST_ERR_NO_RESPONSE')
+  if (!connected && secure && code === 'WST_ERR_NO_RESPONSE') return withCode(error, 'WST_ERR_TLS')
   return withCode(error, code)
 }
 

@@ -233,7 +233,7 @@ function send(sent: ClientRequest, { request, options, source, onRequest, onFail
   const idempotent = sent.method === 'GET' || sent.method === 'HEAD' || sent.method === 'OPTIONS'
   const hasBody = sent.hasHeader('content-length') || sent.hasHeader('transfer-encoding')
   const watch = watchRequest(sent, options.limits, options.onInterim, error => {
-    const stale = sent.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_ANSWER'
+    const stale = sent.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_RESPONSE'
     onFailure(stale ? new StaleConnection() : error)
   })
   // A body may take long to arrive. The backend gets the head of the request before.

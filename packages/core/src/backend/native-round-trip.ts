@@ -1,8 +1,8 @@
 import { ADDRCONFIG, lookup as systemLookup } from 'node:dns'
 import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { type Ask, requestHead } from '../http/request-head.ts'
-import { type AnswerHead, readSwitch } from '../http/response-head.ts'
+import { type RequestHead, requestHead } from '../http/request-head.ts'
+import { type ResponseHead, readSwitch } from '../http/response-head.ts'
 import { descriptor, openDoor } from '../tunnel/native-addon.ts'
 import { NativeDial } from '../tunnel/native-connect.ts'
 import { onAbort, unlessAborted } from '../util/abort.ts'
@@ -22,7 +22,7 @@ export interface NativeLimits extends Limits {
 /** A backend switched protocols, and a native thread holds its connection. */
 export interface NativeSwitched {
   readonly switched: true
-  readonly response: AnswerHead
+  readonly response: ResponseHead
   readonly connection: NativeDial
   /** Bytes that the head of the response takes. */
   readonly headSize: number
@@ -52,7 +52,7 @@ export function canConnectNatively(
  */
 export async function nativeRoundTrip(
   worker: Worker,
-  request: Ask,
+  request: RequestHead,
   options: RoundTripOptions<NativeLimits>,
 ): Promise<BackendResponse | NativeSwitched> {
   const startedAt = performance.now()

@@ -1,8 +1,8 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
-import type { Ask } from '../http/request-head.ts'
-import type { AnswerHead, InterimResponse } from '../http/response-head.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
 import { onAbort } from '../util/abort.ts'
 import { backendError } from './backend-error.ts'
 import { type Limits, watchRequest } from './request-limits.ts'
@@ -11,7 +11,7 @@ import type { ConnectOptions, Worker } from './worker.ts'
 /** A backend switched protocols: the head of its 101, the socket, and the bytes that followed the head. */
 export interface Switched {
   readonly switched: true
-  readonly response: AnswerHead
+  readonly response: ResponseHead
   readonly socket: Socket
   readonly head: Buffer
 }
@@ -45,7 +45,7 @@ const ignore = (): void => {}
  */
 export function nodeRoundTrip(
   worker: Worker,
-  { method, path, headers }: Ask,
+  { method, path, headers }: RequestHead,
   { limits, signal, onInterim }: RoundTripOptions,
   connection: ConnectOptions | (() => Socket) = worker.connectOptions,
   onRequest: (request: ClientRequest) => void = ignore,

@@ -68,7 +68,7 @@ export function watchRequest(
     if (++interim <= MAX_INTERIM_RESPONSES) onInterim(info)
     else {
       // Node still parses the rest of the same packet, so the failure is reported before a final response can be.
-      const error = new WsTunnelError('WST_ERR_BAD_ANSWER', {
+      const error = new WsTunnelError('WST_ERR_BAD_RESPONSE', {
         detail: `more than ${MAX_INTERIM_RESPONSES} interim responses`,
       })
       fail(error)
@@ -78,7 +78,7 @@ export function watchRequest(
   request.on('response', requestOnResponse)
   request.on('upgrade', requestOnResponse)
   request.on('close', () => {
-    if (!responded) fail(new WsTunnelError('WST_ERR_NO_ANSWER'))
+    if (!responded) fail(new WsTunnelError('WST_ERR_NO_RESPONSE'))
   })
   // Runs before the listener of the request's owner, which must find the failure reported.
   request.prependListener('error', error => fail(roundTripError(error, connected, request.protocol === 'https:')))

@@ -1,7 +1,7 @@
 import { type Socket, connect as tcpConnect } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { connect as tlsConnect } from 'node:tls'
-import { type Ask, requestHead } from '../http/request-head.ts'
+import { type RequestHead, requestHead } from '../http/request-head.ts'
 import { maySwitch, readSwitch } from '../http/response-head.ts'
 import { onAbort } from '../util/abort.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
@@ -16,7 +16,7 @@ import type { Worker } from './worker.ts'
  */
 export async function socketRoundTrip(
   worker: Worker,
-  request: Ask,
+  request: RequestHead,
   options: RoundTripOptions,
 ): Promise<BackendResponse> {
   const head = requestHead(request)

@@ -1,51 +1,52 @@
 import { isIPv6 } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
-import { type EncodedSlashes, encodePath, encodeQueryPart } from '../http/path.ts'
+import { type EncodedSlashes, encodePath, encodeQueryPart, encodeUrlText } from '../http/percent-encoding.ts'
 import type { Captures } from '../options/route-options.ts'
 
-/** Scheme, host and port of a backend, from fixed text only. */
+/** Scheme, host and port of a backend. They never come from a request. */
 export interface TargetOrigin {
-  /** `ws`, `wss`, `http`, `https`, or `balancer`, whose host is its name. */
+  /** `ws`, `wss`, `http`, `https` or `balancer`. With `balancer`, the host is the balancer's name. */
   readonly scheme: string
-  /** TLS: `wss:` or `https:`. */
+  /** Whether the connection uses TLS: `wss:` or `https:`. */
   readonly secure: boolean
-  /** Host name or address, lower-case, IPv6 without brackets. */
+  /** Host name or IP address, in lower case. IPv6 has no brackets. */
   readonly host: string
   readonly port: number
-  /** What the name stands for, where that is known: it is not looked up. */
+  /** The IP address to connect to, if it is known. The host is then not looked up. */
   readonly address?: string
-  /** As it stands in `Host`: IPv6 in brackets, the scheme's default port left out. */
+  /** The value of `Host`: IPv6 in brackets, without the default port of the scheme. */
   readonly authority: string
-  /** `unix:` socket to connect to instead of host and port. */
+  /** The `unix:` socket to connect to in place of host and port. */
   readonly socketPath: string | undefined
 }
 
 type Part = string | { kind: 'group' | 'condition'; index: number } | { kind: 'param'; name: string }
 
-/** A target, read: where to connect and how to build the path. */
+/** A parsed target: where to connect, and how to build the path. */
 export interface TargetTemplate {
   readonly origin: TargetOrigin
   readonly path: readonly Part[]
   readonly query: readonly Part[] | undefined
-  /** It says the whole path: nothing of the request's is put behind it. */
+  /** Whether the target defines the whole path. The rest of the request's path is then not appended. */
   readonly whole: boolean
 }
 
-/** Which captures a target may name. */
+/** Which captures a target may contain. */
 export interface TemplateScope {
   /** `$0`-`$9`. */
   groups: boolean
   /** `:name`s. */
   params: readonly string[]
-  /** Nothing is expanded: the text comes from a function. */
+  /** Nothing is expanded, because the text comes from a function. */
   literal?: boolean
-  /** A capture may follow the host, as httpd writes `ws://host$1`; what it yields must begin with a slash. */
+  /** A capture may follow the host, as in httpd's `ws://host$1`. Its value must then start with a slash. */
   glued?: boolean
 }
 
 const TARGET =
   /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?|balancer):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
 const DEFAULT_PORT = { true: 443, false: 80 } as const
+const FIXED_ORIGIN = 'a URL whose host and port are fixed: a capture is allowed only in the path'
 
 function refuse(where: string, expected: string, text: string): WsTunnelError {
   return new WsTunnelError('WST_ERR_OPTION', {
@@ -54,8 +55,8 @@ function refuse(where: string, expected: string, text: string): WsTunnelError {
 }
 
 /**
- * Reads a target URL. In its path `%` and two hexadecimal digits from `%20` on are an escape; `%1` and its kin before
- * anything else are groups of a condition.
+ * Parses a target URL. In its path, `%` and two hexadecimal digits from `%20` on are an escape. `%1` before anything
+ * else is a group of a condition, as are `%0` and `%2`-`%9`.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION`
  */
@@ -68,14 +69,12 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   if (socketPath !== undefined && !socketPath.startsWith('/')) {
     throw refuse(where, 'a unix: URL with an absolute socket path', text)
   }
-  if (path.startsWith('$') && !scope.glued) {
-    throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
-  }
+  if (path.startsWith('$') && !scope.glued) throw refuse(where, FIXED_ORIGIN, text)
   const origin = parseOrigin(authority ?? 'localhost', scheme.toLowerCase(), socketPath, text, where)
   const pathParts = parseParts(path, scope, text, where)
   const queryParts = query === undefined ? undefined : parseParts(query.slice(1), scope, text, where)
   const captures = [...pathParts, ...(queryParts ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
-  // A RegExp covers the whole path, so that a function has made of it all there is to say.
+  // A RegExp matches the whole path, so a function that received its captures returns the whole path too.
   return {
     origin,
     path: pathParts,
@@ -92,10 +91,8 @@ function parseOrigin(
   where: string,
 ): TargetOrigin {
   if (authority.includes('@'))
-    throw refuse(where, 'a URL without user and password (set `authorization` by requestHeaders)', text)
-  if (/[$%]\d|:[a-z_]/i.test(authority) && !authority.startsWith('[')) {
-    throw refuse(where, 'a URL whose host and port are fixed: a capture may stand in the path only', text)
-  }
+    throw refuse(where, 'a URL without user and password (set `authorization` with `requestHeaders`)', text)
+  if (/[$%]\d|:[a-z_]/i.test(authority) && !authority.startsWith('[')) throw refuse(where, FIXED_ORIGIN, text)
   const parts = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::(\d{1,5}))?$/i.exec(authority)
   const secure = scheme === 'wss' || scheme === 'https'
   const host = (parts?.[1] ?? parts?.[2])?.toLowerCase()
@@ -108,42 +105,35 @@ function parseOrigin(
   return { scheme, secure, host, port, authority: hostHeader, socketPath }
 }
 
-/** The URL of a request, as workers are looked up by it. */
+/** The URL of a request, by which its worker is found. */
 export const urlOf = ({ scheme, authority }: TargetOrigin, path: string): string => `${scheme}://${authority}${path}`
 
-const TOKEN = /\$(\d)|%(?![2-9a-f][0-9a-f])(\d)|:([a-z_$][\w$]*)/gi
+const REFERENCE = /\$(\d)|%(?![2-9a-f][0-9a-f])(\d)|:([a-z_$][\w$]*)/gi
 
 function parseParts(text: string, scope: TemplateScope, target: string, where: string): Part[] {
-  if (scope.literal) return [encodeLiteral(text)]
+  if (scope.literal) return [encodeUrlText(text)]
   const parts: Part[] = []
   let end = 0
-  for (const token of text.matchAll(TOKEN)) {
-    const [whole, group, condition, param] = token
+  for (const reference of text.matchAll(REFERENCE)) {
+    const [whole, group, condition, param] = reference
     if (group !== undefined && !scope.groups)
-      throw refuse(where, `free of ${whole}, for its route has no RegExp path`, target)
+      throw refuse(where, `free of ${whole}, because its route has no RegExp path`, target)
     if (param !== undefined && !scope.params.includes(param)) continue
-    parts.push(encodeLiteral(text.slice(end, token.index)))
-    end = token.index + whole.length
+    parts.push(encodeUrlText(text.slice(end, reference.index)))
+    end = reference.index + whole.length
     if (group !== undefined) parts.push({ kind: 'group', index: Number(group) })
     else if (condition !== undefined) parts.push({ kind: 'condition', index: Number(condition) })
     else parts.push({ kind: 'param', name: param as string })
   }
-  parts.push(encodeLiteral(text.slice(end)))
+  parts.push(encodeUrlText(text.slice(end)))
   return parts.filter(part => part !== '')
 }
 
-/** Configuration text: escapes stay, what is not allowed in a URL is escaped. */
-function encodeLiteral(text: string): string {
-  return text.replace(/%[0-9a-fA-F]{2}|[^\w~$\-.+!*'(),;:@&=/?[\]]/gu, char =>
-    char.length === 3 && char.startsWith('%') ? char : encodePath(char, 'reject'),
-  )
-}
-
-/** How the rest of the path is put behind the template. */
+/** How {@link buildPath} combines a template with a request. */
 export interface Joining {
   readonly join: 'slash' | 'concat'
   readonly encodedSlashes: EncodedSlashes
-  /** The captures of the path are as the client wrote them, and sent so (nocanon). */
+  /** Whether captures of the path are what the client wrote, and are sent without encoding (nocanon). */
   readonly raw: boolean
   /** The request's query with its `?`, or `''`. */
   readonly query: string
@@ -151,51 +141,49 @@ export interface Joining {
 }
 
 /**
- * The request target for the backend: the very bytes of its request line.
+ * The request target for the backend, byte for byte as in the request line.
  *
- * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` for control characters, spaces, a captured `?` or dot segment in the result.
+ * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` if the result has a control character, a space, a captured `?` or
+ *   a dot segment.
  */
 export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
   const encode = (text: string): string => encodePath(text, joining.encodedSlashes)
-  const encodeOwn = joining.raw ? (text: string): string => text : encode
-  const base = fill(template.path, captures, encode, encodeOwn)
-  const rest = encodeOwn(captures.rest)
+  const encodeCapture = joining.raw ? (text: string): string => text : encode
+  const base = fill(template.path, captures, encode, encodeCapture)
+  const rest = encodeCapture(captures.rest)
   const path = template.whole ? base : joinPath(base, rest, joining.join)
   const captured = template.path.some(part => typeof part === 'object')
   if (/(?:^|\/)\.\.(?:\/|$)/.test(path) || (captured && /(?:^|\/)\.(?:\/|$)/.test(path))) {
-    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
+    throw forbidden('a dot segment in the result')
   }
   const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
   return sendable((path === '' ? '/' : path) + joinQuery(own, joining))
 }
 
 /**
- * A request target that a function made.
+ * Checks a request target that a function returned.
  *
- * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` as for those built from a template.
+ * @throws {WsTunnelError} `WST_ERR_FORBIDDEN_TARGET` as {@link buildPath} does.
  */
 export function exactPath(path: string): string {
-  if (/(?:^|\/)\.\.?(?:[/?]|$)/.test(path.replace(/\?.*$/s, '')))
-    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a dot segment in the result' })
+  if (/(?:^|\/)\.\.?(?:[/?]|$)/.test(path.replace(/\?.*$/s, ''))) throw forbidden('a dot segment in the result')
   return sendable(path)
 }
 
 function sendable(target: string): string {
-  if (!target.startsWith('/')) {
-    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'target and path do not meet at a slash' })
-  }
-  if (/[^\x21-\x7e\x80-\xff]/.test(target)) {
-    throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a control character or space in the result' })
-  }
+  if (!target.startsWith('/')) throw forbidden('no slash between the target and the path')
+  if (/[^\x21-\x7e\x80-\xff]/.test(target)) throw forbidden('a control character or space in the result')
   return target
 }
 
-/** Groups of conditions come from headers and are always encoded; those of the path may be raw. */
+const forbidden = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail })
+
+/** Groups of conditions come from header fields and are always encoded. Captures of the path may be raw. */
 function fill(
   parts: readonly Part[],
   captures: Captures,
   encode: (text: string) => string,
-  encodeOwn: (text: string) => string,
+  encodeCapture: (text: string) => string,
 ): string {
   let result = ''
   for (const part of parts) {
@@ -204,8 +192,8 @@ function fill(
       continue
     }
     const text = captured(part, captures)
-    if (text.includes('?')) throw new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail: 'a captured "?"' })
-    result += part.kind === 'condition' ? encode(text) : encodeOwn(text)
+    if (text.includes('?')) throw forbidden('a captured "?"')
+    result += part.kind === 'condition' ? encode(text) : encodeCapture(text)
   }
   return result
 }
@@ -215,7 +203,7 @@ function captured(part: Exclude<Part, string>, captures: Captures): string {
   return (part.kind === 'group' ? captures.groups : captures.conditionGroups)[part.index] ?? ''
 }
 
-/** `own` is `undefined` where the target says nothing, and empty for a lone `?`. */
+/** `own` is `undefined` for a target without query, and empty for a target that ends with `?`. */
 function joinQuery(own: string | undefined, { query, queries }: Joining): string {
   if (queries === 'drop' || (queries === 'replace' && own !== undefined)) return own ? `?${own}` : ''
   if (!own) return query

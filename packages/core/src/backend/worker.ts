@@ -4,34 +4,36 @@ import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import type { TargetOrigin } from './target.ts'
 
-/** How a worker is connected to. */
-export interface WorkerSettings {
+/** How to connect to a worker. */
+export interface ConnectSettings {
   readonly tls: ConnectionOptions
   readonly lookup: LookupFunction | undefined
+  /** Idle time before TCP keep-alive probes, ms. With 0, connections of the pool keep Node's default of 1000. */
   readonly keepAlive: number
 }
 
 /** Options of `net.connect` and `tls.connect`, as `http.request` and an agent take them. */
 export type ConnectOptions = ConnectionOptions & { socketPath?: string; lookup?: LookupFunction }
 
-/** One backend: where it is, how to connect to it, and its pool for plain HTTP. */
+/** One backend: its address, how to connect to it, and its connection pool for plain HTTP. */
 export class Worker {
   readonly origin: TargetOrigin
-  /** For a connection of its own, as every upgrade has: an upgraded connection never goes back to a pool. */
+  /** For `http.request` without a pool: an upgraded connection never returns to a pool. */
   readonly connectOptions: ConnectOptions
   /** The same for `net.connect` and `tls.connect`. */
   readonly socketOptions: ConnectionOptions & TcpNetConnectOpts
   /** Keep-alive pool for plain HTTP. */
   readonly agent: HttpAgent
 
-  constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: WorkerSettings) {
+  constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: ConnectSettings) {
     this.origin = origin
     this.connectOptions = {
       host: origin.address ?? origin.host,
       port: origin.port,
       ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
       ...(lookup === undefined ? {} : { lookup: guarded(lookup) }),
-      // The target's own name, never the client's Host, is what the certificate must say; an address has no SNI (RFC 6066 3).
+      // The certificate must be for the target's host, never for the client's Host. An IP address has no SNI (RFC 6066
+      // 3).
       ...(origin.secure
         ? { servername: isIP(origin.host) ? '' : origin.host, ALPNProtocols: ['http/1.1'], ...tls }
         : {}),
@@ -52,35 +54,38 @@ export class Worker {
     for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
   }
 
-  /** Closes the idle connections, and those in use when their requests end. */
+  /** Closes the idle connections now, and those in use when their requests end. */
   close(): void {
     this.agent.maxFreeSockets = 0
     this.dropIdle()
   }
 }
 
-/** Node's net takes a list without addresses for granted to hold one, a throw for its own, and a second answer for one more. */
+/**
+ * Guards Node's net against a faulty `lookup`: an empty list of addresses, an exception, or a second call of the
+ * callback. Node's net does not expect any of them.
+ */
 function guarded(lookup: LookupFunction): LookupFunction {
-  return (host, options, tell) => {
-    let told = false
-    const done: typeof tell = (...answer) => {
-      if (told) return
-      told = true
-      tell(...answer)
+  return (host, options, callback) => {
+    let called = false
+    const once: typeof callback = (...result) => {
+      if (called) return
+      called = true
+      callback(...result)
     }
-    const refuse = (cause?: unknown): void => {
+    const fail = (cause?: unknown): void => {
       const message = `no address for ${host}`
-      done(Object.assign(new Error(message, { cause }), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), '', 4)
+      once(Object.assign(new Error(message, { cause }), { code: 'ENOTFOUND', syscall: 'getaddrinfo' }), '', 4)
     }
-    const answer: typeof done = (error, address, family) => {
-      if (!error && !(address?.length > 0)) refuse()
-      else done(error, address, family)
+    const lookupOnResult: typeof callback = (error, address, family) => {
+      if (!error && !(address?.length > 0)) fail()
+      else once(error, address, family)
     }
     try {
-      // A lookup written as an async function may reject.
-      Promise.resolve(lookup(host, options, answer) as unknown).catch(refuse)
+      // An async function may reject.
+      Promise.resolve(lookup(host, options, lookupOnResult) as unknown).catch(fail)
     } catch (cause) {
-      process.nextTick(refuse, cause)
+      process.nextTick(fail, cause)
     }
   }
 }

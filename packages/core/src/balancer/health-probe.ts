@@ -7,8 +7,8 @@ import { backendError } from '../backend/backend-error.ts'
 import { type BackendResponse, nodeRoundTrip } from '../backend/node-round-trip.ts'
 import type { Limits } from '../backend/request-limits.ts'
 import type { Worker } from '../backend/worker.ts'
-import { checkSwitch } from '../client/request-checks.ts'
-import type { Ask } from '../http/request-head.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import { checkSwitch } from '../http/upgrade.ts'
 import { show } from '../options/checks.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 
@@ -161,7 +161,7 @@ function closeWebSocket(socket: Socket, signal: AbortSignal): Promise<void> {
 
 function send(
   worker: Worker,
-  request: Ask,
+  request: RequestHead,
   limits: Limits,
   signal: AbortSignal,
   inHttp10: boolean,

@@ -4,12 +4,15 @@ import { prefixLength, RequestUrl } from '../http/path.ts'
 import { hasBody, looksLikeUpgrade } from '../http/upgrade.ts'
 import type { Only } from '../options/options.ts'
 
-/** What an `upgrade` event brought beside the request. */
+/** The socket and first bytes of a request that came through an `upgrade` event. */
 export interface ArrivedUpgrade {
   readonly socket: Socket
-  /** Bytes that came in the same read as the request's head. */
+  /** Bytes that arrived in the same read as the request's head. */
   readonly head: Buffer
-  /** Makes the socket forget the answer; `undefined` for a plain request, whose answer Node's server still holds. */
+  /**
+   * Removes the listeners that connect the socket with the response. `undefined` for a plain request, whose response
+   * Node's server still holds.
+   */
   readonly unwire: (() => void) | undefined
 }
 
@@ -17,11 +20,11 @@ export interface ArrivedUpgrade {
 interface Registration {
   readonly handler: RequestListener
   readonly only: Only | undefined
-  /** Made by a tunnel for the server it found itself on. */
+  /** Whether a proxy registered by itself, for the server that its first request came from. */
   readonly implicit: boolean
 }
 
-/** What a server knows of us; found by every copy of this package through the registry of symbols. */
+/** Our state on a server. Every copy of this package in the process finds it, by a symbol of the global registry. */
 interface ServerState {
   readonly registrations: Registration[]
   readonly stop: () => void
@@ -32,8 +35,9 @@ type ListeningServer = Server & { shouldUpgradeCallback?: ShouldUpgrade; [STATE]
 
 const STATE: unique symbol = Symbol.for('ws-tunnel.listener.1') as never
 /**
- * Process-wide, for a second copy of the package must find it too. On the request itself: what a WeakMap holds lives on to
- * the next full collection if it leads back to its key, as a socket does.
+ * In the global registry, because a second copy of the package must find it too. A property of the request, because a
+ * `WeakMap` retains a value that references its key until the next full collection, and a socket references its
+ * request.
  */
 const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.3') as never
 
@@ -44,34 +48,39 @@ export function arrivedUpgrade(req: IncomingMessage): ArrivedUpgrade | undefined
   return (req as ArrivedRequest)[ARRIVED]
 }
 
-/** Puts an upgrade back for whoever handles the request next. */
+/** Makes the upgrade available to the next handler of the request. */
 export function setArrivedUpgrade(req: IncomingMessage, upgrade: ArrivedUpgrade): void {
   ;(req as ArrivedRequest)[ARRIVED] = upgrade
 }
 
 /** Options of `listenForUpgrades`. */
 export interface ListenOptions {
-  /** Which upgrades are ours where others listen on the same server. @default all, unless others listen */
+  /**
+   * Which upgrades to take if the server has other `upgrade` listeners: path prefixes, or a function.
+   *
+   * @default all upgrades if the server has no other `upgrade` listener, else none
+   */
   only?: Only
 }
 
 /**
- * Sends every upgrade request of a server through `handler` as an ordinary `(req, res)`, so that mounts, routers, auth
- * and error handlers apply to it. One `upgrade` listener serves any number of calls. Requests that are no upgrade (a
- * body, HTTP/1.0, `h2c`) stay plain HTTP by `server.shouldUpgradeCallback`.
+ * Sends every upgrade request of a server through `handler` as an ordinary `(req, res)`, so that mounts, routers,
+ * authentication and error handlers apply to it. All calls for a server share one `upgrade` listener. Requests that
+ * cannot be upgraded (a body, HTTP/1.0, `h2c`) stay plain HTTP, because `server.shouldUpgradeCallback` returns false
+ * for them.
  *
- * Where other `upgrade` listeners share the server, those named by `only` are ours and theirs the rest; without `only`
- * we step aside and warn once.
+ * If the server has other `upgrade` listeners, `handler` gets the upgrades that `only` matches and they get the others.
+ * Without `only` they get all upgrades, and a warning is emitted once per process.
  *
- * @returns the function that undoes it.
+ * @returns a function that undoes the call.
  */
 export function listenForUpgrades(server: Server, handler: RequestListener, options: ListenOptions = {}): () => void {
   return register(server, { handler, only: options.only, implicit: false })
 }
 
 /**
- * The same for a server that a request came from, through the server's own `request` listeners. Where the app listens
- * itself there is nothing to add but what `only` claims.
+ * The same for the server that a request came from, through the server's own `request` listeners. If the app has called
+ * {@link listenForUpgrades} itself, only the upgrades that `only` matches are added.
  */
 export function listenImplicitly(server: Server, only: Only | undefined): () => void {
   const explicit = (server as ListeningServer)[STATE]?.registrations.some(({ implicit }) => !implicit)
@@ -111,7 +120,7 @@ function startListening(server: ListeningServer): ServerState {
   }
 
   function shouldUpgrade(this: unknown, req: IncomingMessage): boolean {
-    if (registrationFor(req) !== undefined) return looksLikeUpgrade(req) && !answering(req)
+    if (registrationFor(req) !== undefined) return looksLikeUpgrade(req) && !hasPendingResponse(req)
     return others() > 0 && (previousCallback === undefined || previousCallback.call(server, req))
   }
 
@@ -121,8 +130,8 @@ function startListening(server: ListeningServer): ServerState {
     else if (others() === 0) serveUpgrade((...pair) => void server.emit('request', ...pair), req, socket, head)
   }
 
-  // An emitter calls all listeners: what `only` claims would be answered by the others too, had they not a gate before them.
-  function gate(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
+  // An emitter calls all listeners, so the others would respond to the upgrades that `only` matches too.
+  function filteredEmit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'upgrade' && registrations.some(({ only }) => only !== undefined && isOurs(only, args[0] as never))) {
       serverOnUpgrade(...(args as unknown as [IncomingMessage, Socket, Buffer]))
       return true
@@ -144,7 +153,7 @@ function startListening(server: ListeningServer): ServerState {
   server.on('upgrade', serverOnUpgrade)
   server.on('connect', serverOnConnect as never)
   server.shouldUpgradeCallback = shouldUpgrade
-  server.emit = gate as typeof server.emit
+  server.emit = filteredEmit as typeof server.emit
 
   return {
     registrations,
@@ -153,7 +162,7 @@ function startListening(server: ListeningServer): ServerState {
       server.off('connect', serverOnConnect as never)
       if (server.shouldUpgradeCallback === shouldUpgrade)
         server.shouldUpgradeCallback = previousCallback as ShouldUpgrade
-      if (server.emit !== (gate as typeof server.emit)) return
+      if (server.emit !== (filteredEmit as typeof server.emit)) return
       if (hadOwnEmit) server.emit = emit
       else delete (server as { emit?: unknown }).emit
     },
@@ -175,10 +184,11 @@ function isOurs(only: Only, req: IncomingMessage): boolean {
 }
 
 /**
- * An earlier request of this connection has no answer yet. Its answer must come first, so the upgrade stays a plain
- * request, which Node answers in its turn. `_httpMessage` is Node's own mark for it and has no public twin.
+ * Whether an earlier request of the connection still has no complete response. That response must come first, so the
+ * upgrade stays a plain request, which Node handles in order. Node keeps the response in `_httpMessage`, for which
+ * there is no public API.
  */
-function answering(req: IncomingMessage): boolean {
+function hasPendingResponse(req: IncomingMessage): boolean {
   return Boolean((req.socket as Socket & { _httpMessage?: unknown })._httpMessage)
 }
 
@@ -188,13 +198,16 @@ function warnOfOthers(): void {
   if (warned) return
   warned = true
   process.emitWarning(
-    'Other `upgrade` listeners share this server, so ws-tunnel leaves all upgrades to them. ' +
-      'Say which are ours with the option `only`, for instance `only: "/chat/"`.',
+    'This server has other `upgrade` listeners, so ws-tunnel leaves all upgrades to them. ' +
+      'Set the option `only` to the paths that ws-tunnel shall take, for instance `only: "/chat/"`.',
     { type: 'WsTunnelWarning', code: 'WST_WARN_OTHER_LISTENERS' },
   )
 }
 
-/** Node has let go of the connection: from here on every error, end and drain of it is ours to hear. */
+/**
+ * Handles a request whose connection Node's server has released: nothing else listens to its errors, `end` and `drain`
+ * any more.
+ */
 function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: Socket, head: Buffer): void {
   socket.on('error', noop)
   const res = new ServerResponse(req)
@@ -202,22 +215,27 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
   try {
     res.assignSocket(socket)
   } catch {
-    // An earlier answer still has the socket: nothing may be written before it, nor after the parser is gone.
+    // An earlier response still has the socket. Nothing may be written before it, nor after it because the parser is
+    // gone.
     socket.destroy()
     return
   }
   socket.setTimeout?.(0)
-  setArrivedUpgrade(req, { socket, head, unwire: wireAnswer(req, res, socket) })
+  setArrivedUpgrade(req, { socket, head, unwire: connectResponse(req, res, socket) })
   if (hasBody(req)) {
-    // A body that Node did not keep apart from what follows it cannot be read safely.
+    // Node has not separated the body from the bytes after it, so it cannot be read safely.
     res.writeHead(400, { Connection: 'close' }).end()
     return
   }
   handler(req, res)
 }
 
-/** What Node's server does for an answer on a connection that it still owns; undone by what is returned. */
-function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): () => void {
+/**
+ * Does for a response what Node's server does on a connection that it owns.
+ *
+ * @returns a function that undoes it.
+ */
+function connectResponse(req: IncomingMessage, res: ServerResponse, socket: Socket): () => void {
   function clientOnDrain(): void {
     if (!res.writableEnded) res.emit('drain')
   }
@@ -241,12 +259,12 @@ function wireAnswer(req: IncomingMessage, res: ServerResponse, socket: Socket): 
   }
 }
 
-/** Longest wait for the peer's FIN after ours, ms (httpd: SECONDS_TO_LINGER). */
+/** Longest wait for the peer's FIN after our FIN, ms (httpd: SECONDS_TO_LINGER). */
 const LINGER_TIMEOUT = 2_000
 
 /**
- * Lets the peer read our last bytes: closing a socket with unread bytes in it would send RST, which makes the peer drop
- * what it has not read yet. httpd: ap_lingering_close.
+ * Reads on until the peer closes, so that the peer can read our last bytes. Closing a socket that has unread bytes
+ * sends RST, and RST makes the peer drop what it has not read yet. httpd: ap_lingering_close.
  */
 export function linger(socket: Socket): void {
   socket.resume()

@@ -5,7 +5,7 @@ import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
-import { SwitchedAnswer } from './switched-response.ts'
+import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 
 /** Bytes a client may send ahead of the 101 before its socket is paused. */
@@ -37,7 +37,7 @@ export class PendingUpgrade {
     this.#onGone = onGone
     this.#unwire = unwire
     this.#paused = new PausedProbe(socket)
-    // Without this the stream answers the client's FIN with its own.
+    // Otherwise the stream would send its own FIN when it receives the client's.
     socket.allowHalfOpen = true
     res.shouldKeepAlive = false
     if (socket.destroyed || socket.readableEnded) onGone()
@@ -99,7 +99,7 @@ export class PendingUpgrade {
   #takeFromResponse(unwire: () => void): TunnelEnds['detach'] {
     this.#res.detachSocket(this.socket)
     unwire()
-    const { close } = new SwitchedAnswer(this.#res)
+    const { close } = new SwitchedResponse(this.#res)
     this.socket.on('close', close)
     return detacher(this.socket, close)
   }

@@ -1,9 +1,6 @@
-import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
-import { headerLines, headerValue, listMembers } from '../http/header-list.ts'
-import type { AnswerHead } from '../http/response-head.ts'
-import { namesUpgrade } from '../http/upgrade.ts'
+import { headerLines, headerValue } from '../http/header-list.ts'
 
 /**
  * Checks the WebSocket fields of an upgrade request.
@@ -25,7 +22,12 @@ function badHandshake(detail: string): WsTunnelError {
   return new WsTunnelError('WST_ERR_BAD_HANDSHAKE', { detail })
 }
 
-/** Scheme, host and port must be one of those allowed; a request without Origin comes from no browser (RFC 6455 10.2). */
+/**
+ * Checks `Origin` against the allowed scheme, host and port. A request without `Origin` passes, because it does not
+ * come from a browser (RFC 6455 10.2).
+ *
+ * @throws {WsTunnelError} `WST_ERR_ORIGIN`
+ */
 export function checkOrigin(req: IncomingMessage, allowed: ReadonlySet<string> | undefined): void {
   if (allowed === undefined) return
   const origins = headerLines(req, 'origin')
@@ -35,8 +37,11 @@ export function checkOrigin(req: IncomingMessage, allowed: ReadonlySet<string> |
 }
 
 /**
- * What Node checks of a plain request but not of one that names an upgrade: exactly one well-formed Host that does not
- * contradict an absolute-form request target (RFC 9112 3.2), and no framing but a length or `chunked` (RFC 9112 6.3).
+ * Checks what Node checks for a plain request but not for one that requests an upgrade: exactly one well-formed `Host`
+ * that agrees with an absolute-form request target (RFC 9112 3.2), and no framing but a length or `chunked` (RFC 9112
+ * 6.3).
+ *
+ * @throws {WsTunnelError} `WST_ERR_BAD_REQUEST`
  */
 export function checkRequest(req: IncomingMessage, authority: string | undefined): void {
   if (req.httpVersionMajor > 1) return
@@ -53,24 +58,6 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
   const host = hosts[0] ?? ''
   if (!/^(?:\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i.test(host)) throw bad('Host is malformed')
   if (authority !== undefined && authority.toLowerCase() !== host.toLowerCase()) {
-    throw bad('Host is not the one of the request target')
-  }
-}
-
-/**
- * Refuses a 101 that nobody asked for: HTTP/1.0, another token, none or several, and where the key is given the wrong
- * Sec-WebSocket-Accept for it. httpd: AH00898 "Unexpected Upgrade".
- */
-export function checkSwitch(response: AnswerHead, token: string, key?: string): void {
-  const refuse = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_SWITCH', { detail })
-  if (response.httpVersion !== '1.1') throw refuse(`HTTP/${response.httpVersion}`)
-  const tokens = listMembers(headerLines(response, 'upgrade'))
-  if (tokens.length !== 1 || tokens[0]?.toLowerCase() !== token.toLowerCase()) {
-    throw refuse(`expected Upgrade: ${token}, got ${tokens.length === 0 ? 'none' : JSON.stringify(tokens.join(', '))}`)
-  }
-  if (!namesUpgrade(headerLines(response, 'connection'))) throw refuse('no Connection: upgrade')
-  if (key !== undefined && token.toLowerCase() === 'websocket') {
-    const accept = hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
-    if (headerValue(response, 'sec-websocket-accept') !== accept) throw refuse('wrong Sec-WebSocket-Accept')
+    throw bad('Host differs from the host of the request target')
   }
 }

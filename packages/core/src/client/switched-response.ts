@@ -2,24 +2,24 @@ import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /**
- * Request and answer of a connection that has switched. They are most of what an open tunnel would hold, so each is kept
- * only if somebody listens to its `close`, now or later.
+ * The request and response of a connection that has switched. They are most of the memory that an open tunnel would
+ * hold, so each is retained only if its `close` event has a listener, now or later.
  */
-export class SwitchedAnswer {
+export class SwitchedResponse {
   #req: IncomingMessage | undefined
   #res: ServerResponse | undefined
 
   constructor(res: ServerResponse) {
     const { req } = res
-    keepOnceHeard(res, (kept: ServerResponse) => {
-      this.#res = kept
+    retainIfListened(res, (retained: ServerResponse) => {
+      this.#res = retained
     })
-    keepOnceHeard(req, (kept: IncomingMessage) => {
-      this.#req = kept
+    retainIfListened(req, (retained: IncomingMessage) => {
+      this.#req = retained
     })
   }
 
-  /** Closes both, as their socket would have. */
+  /** Closes both, as Node does when their socket closes. */
   readonly close = (): void => {
     const req = this.#res?.req ?? this.#req
     req?.destroy()
@@ -27,12 +27,12 @@ export class SwitchedAnswer {
   }
 }
 
-function keepOnceHeard<T extends EventEmitter>(emitter: T, keep: (emitter: T) => void): void {
+function retainIfListened<T extends EventEmitter>(emitter: T, retain: (emitter: T) => void): void {
   if (emitter.listenerCount('close') > 0) {
-    keep(emitter)
+    retain(emitter)
     return
   }
   emitter.on('newListener', function (this: T, event: string | symbol): void {
-    if (event === 'close') keep(this)
+    if (event === 'close') retain(this)
   })
 }

@@ -3,8 +3,11 @@ import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
 
 /**
- * `writeHead` with a raw list. What middleware has set stays; of a field that both have, the answer's counts, but
- * cookies add up.
+ * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
+ * middleware, except that cookies of both are sent.
+ *
+ * @throws {WsTunnelError} `WST_ERR_BAD_RESPONSE` if Node refuses a field. The fields of `headers` are then removed from
+ *   `res`.
  */
 export function writeHead(
   res: ServerResponse,
@@ -15,14 +18,14 @@ export function writeHead(
   const list = withOwnCookies(res, headers)
   res.sendDate = statusCode >= 200 && !headers.has('date')
   try {
-    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(joined(list)))
+    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
     // The app's error handler writes its own head on this `res`.
     for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
     res.statusMessage = ''
-    throw new WsTunnelError('WST_ERR_BAD_ANSWER', { detail: (cause as Error).message, cause })
+    throw new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: (cause as Error).message, cause })
   }
 }
 
@@ -35,15 +38,18 @@ function withOwnCookies(res: ServerResponse, headers: HeaderList): HeaderList {
   return list
 }
 
-/** Middleware that wraps `writeHead` (on-headers, and express-session by it) may not know raw lists: it finds the fields set. */
+/**
+ * Sets the fields one by one: middleware that wraps `writeHead` (on-headers, which express-session uses) may not
+ * support a raw list.
+ */
 function writeWrappedHead(res: ServerResponse, statusCode: number, reason: string | undefined, list: HeaderList): void {
   for (const [name] of list) res.removeHeader(name)
   for (const [name, value] of list) res.appendHeader(name, value)
   res.writeHead(statusCode, reason ?? '')
 }
 
-/** One value per field, as HTTP/2 wants it; cookies stay apart. */
-function joined(headers: HeaderList): Map<string, string | string[]> {
+/** Lower-case names with one value each, as Node's HTTP/2 takes them. Cookies stay a list. */
+function fieldsOfHttp2(headers: HeaderList): Map<string, string | string[]> {
   const fields = new Map<string, string | string[]>()
   for (const [name] of headers) {
     const lower = name.toLowerCase()

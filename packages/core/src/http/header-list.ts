@@ -1,15 +1,15 @@
-import type { IncomingMessage } from 'node:http'
-
-/** Whether a name is the one given in lower case; most differ in length already. */
+/** Whether a name equals the lower-case one. Most names differ in length already, which saves the conversion. */
 const isNamed = (name: string, lower: string): boolean => name.length === lower.length && name.toLowerCase() === lower
 
 /**
- * Header fields in the order, case and number they came in (RFC 9110 5.3). Names are compared without case.
+ * Header fields with their order, case and duplicates as they arrived (RFC 9110 5.3). Names are compared without case.
  */
 export class HeaderList {
   #fields: [name: string, value: string][] = []
 
-  /** From Node's `rawHeaders`: name, value, name, value; of them those whose lower-case name passes. */
+  /**
+   * Reads Node's `rawHeaders` (name, value, name, value), or those fields of it whose lower-case name passes `keep`.
+   */
   static from(raw: readonly string[], keep?: (lowerName: string) => boolean): HeaderList {
     const list = new HeaderList()
     list.#add(raw, keep)
@@ -23,7 +23,7 @@ export class HeaderList {
     }
   }
 
-  /** Every line of the field. */
+  /** The value of every line of the field. */
   getAll(name: string): string[] {
     const lower = name.toLowerCase()
     const values: string[] = []
@@ -31,7 +31,7 @@ export class HeaderList {
     return values
   }
 
-  /** The lines joined by `, `, or `undefined`. */
+  /** The values of all lines joined by `, `, or `undefined` if the field is absent. */
   get(name: string): string | undefined {
     const values = this.getAll(name)
     return values.length === 0 ? undefined : values.join(', ')
@@ -42,7 +42,7 @@ export class HeaderList {
     return this.#fields.some(field => isNamed(field[0], lower))
   }
 
-  /** One line in the place of the first, the others go; at the end if there was none. */
+  /** Replaces the first line of the field and removes its other lines. Appends the field if it is absent. */
   set(name: string, value: string): this {
     const lower = name.toLowerCase()
     const at = this.#fields.findIndex(field => isNamed(field[0], lower))
@@ -57,7 +57,7 @@ export class HeaderList {
     return this
   }
 
-  /** Appends those of Node's `rawHeaders` whose lower-case name passes. */
+  /** Appends those fields of Node's `rawHeaders` whose lower-case name passes `keep`. */
   appendRaw(raw: readonly string[], keep: (lowerName: string) => boolean): this {
     this.#add(raw, keep)
     return this
@@ -69,13 +69,13 @@ export class HeaderList {
     return this
   }
 
-  /** Keeps the fields whose lower-case name passes. */
+  /** Removes the fields that do not pass `keep`. */
   filter(keep: (lowerName: string, value: string) => boolean): this {
     this.#fields = this.#fields.filter(([name, value]) => keep(name.toLowerCase(), value))
     return this
   }
 
-  /** Replaces values in place. */
+  /** Replaces each value by what `change` returns for it. */
   map(change: (lowerName: string, value: string) => string): this {
     for (const field of this.#fields) field[1] = change(field[0].toLowerCase(), field[1])
     return this
@@ -85,7 +85,7 @@ export class HeaderList {
     return this.#fields[Symbol.iterator]()
   }
 
-  /** Name, value, name, value: what `writeHead` and `http.request` take to keep order and duplicates. */
+  /** Name, value, name, value: the form in which `writeHead` and `http.request` keep order and duplicates. */
   toRaw(): string[] {
     const raw: string[] = []
     for (const field of this.#fields) raw.push(field[0], field[1])
@@ -93,28 +93,27 @@ export class HeaderList {
   }
 }
 
-/** The fields of a request or answer, as Node has them: name, value, name, value. */
+/** The header fields of a request or response as Node gives them: name, value, name, value. */
 export interface MessageHead {
   readonly rawHeaders: readonly string[]
 }
 
-/** The value of a field, several lines joined by `, ` as httpd joins them; `''` if there is none. */
-export function headerValue(req: MessageHead, name: string): string {
-  return headerLines(req, name).join(', ')
+/** The value of a field, its lines joined by `, ` as httpd joins them; `''` if the field is absent. */
+export function headerValue(message: MessageHead, name: string): string {
+  return headerLines(message, name).join(', ')
 }
 
-/** Every line of a field. */
-export function headerLines(req: MessageHead, name: string): string[] {
+/** The value of every line of a field. */
+export function headerLines({ rawHeaders }: MessageHead, name: string): string[] {
   const lower = name.toLowerCase()
   const lines: string[] = []
-  const { rawHeaders } = req
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     if (isNamed(rawHeaders[i] as string, lower)) lines.push(rawHeaders[i + 1] as string)
   }
   return lines
 }
 
-/** The members of a comma-separated list, without empty ones (RFC 9110 5.6.1). */
+/** The members of a comma-separated list, without the empty ones (RFC 9110 5.6.1). */
 export function listMembers(values: readonly string[]): string[] {
   const members: string[] = []
   for (const value of values) {
@@ -126,7 +125,7 @@ export function listMembers(values: readonly string[]): string[] {
   return members
 }
 
-/** Connection-level fields of RFC 9110 7.6.1 and their older kin: never forwarded, either way. */
+/** The hop-by-hop fields of RFC 9110 7.6.1 and of earlier RFCs. They are never forwarded, in either direction. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -140,8 +139,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ])
 
 /**
- * What a client may not nominate away through `Connection`: fields a backend decides by, and those we add ourselves
- * (CVE-2022-31813 and its descendants).
+ * Fields that a client cannot remove by naming them in `Connection`: those on which a backend bases its decisions, and
+ * those that the proxy adds (CVE-2022-31813 and later ones like it).
  */
 function isProtected(name: string): boolean {
   return (
@@ -150,80 +149,18 @@ function isProtected(name: string): boolean {
   )
 }
 
-/** Which fields are end-to-end: neither hop-by-hop nor named by one of these lines of Connection. */
-function endToEnd(connection: readonly string[]): (lowerName: string) => boolean {
+/** A test for end-to-end fields: those that are neither hop-by-hop nor named by these lines of `Connection`. */
+export function endToEndFilter(connection: readonly string[]): (lowerName: string) => boolean {
   const named = listMembers(connection).map(name => name.toLowerCase())
   return name => !HOP_BY_HOP.has(name) && !(named.includes(name) && !isProtected(name))
 }
 
-/** Takes the hop-by-hop fields out, and those that Connection names. httpd: ap_proxy_clear_connection. */
+/** Removes the hop-by-hop fields and those that `Connection` names. httpd: ap_proxy_clear_connection. */
 export function removeHopByHop(headers: HeaderList): HeaderList {
-  return headers.filter(endToEnd(headers.getAll('connection')))
+  return headers.filter(endToEndFilter(headers.getAll('connection')))
 }
 
-/** The end-to-end fields of a request or answer. */
+/** The end-to-end fields of a request or response. */
 export function endToEndHeaders(message: MessageHead): HeaderList {
-  return HeaderList.from(message.rawHeaders, endToEnd(headerLines(message, 'connection')))
-}
-
-/** The request as the proxy sees it, for the headers it adds. */
-export interface Forwarding {
-  /** Address of the peer that sent the request. */
-  readonly clientAddress: string
-  readonly encrypted: boolean
-  /** The client's Host, verbatim. */
-  readonly host: string
-  /** Host for the backend. */
-  readonly targetHost: string
-  /** The peer may set X-Forwarded-* and Forwarded. */
-  readonly trusted: boolean
-  /** X-Forwarded-Proto is the client's alone. */
-  readonly appends: boolean
-  readonly serverName: string
-  readonly httpVersion: string
-  readonly addHeaders: boolean
-  readonly preserveHost: boolean
-  readonly via: 'off' | 'on' | 'full' | 'block'
-}
-
-const isForwarded = (name: string): boolean => name === 'forwarded' || name.startsWith('x-forwarded-')
-
-/**
- * The end-to-end header list for the backend: Host first, the client's fields in their order, then Via and
- * X-Forwarded-*. httpd: ap_proxy_create_hdrbrgd. Framing and Connection are the caller's.
- */
-export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): HeaderList {
-  const isEndToEnd = endToEnd(headerLines(req, 'connection'))
-  const list = new HeaderList().append('Host', forwarding.preserveHost ? forwarding.host : forwarding.targetHost)
-  list.appendRaw(req.rawHeaders, name => {
-    if (name === 'host' || name === 'expect' || name.startsWith(':') || !isEndToEnd(name)) return false
-    // An underscore twin reads as the real field in CGI-like backends (CVE-2025-64484).
-    return forwarding.trusted || !isForwarded(name.replaceAll('_', '-'))
-  })
-  if (forwarding.trusted && forwarding.addHeaders) {
-    list.filter(name => !(name.includes('_') && isForwarded(name.replaceAll('_', '-'))))
-  }
-  addVia(list, forwarding)
-  if (forwarding.addHeaders) {
-    const add = (name: string, value: string): unknown =>
-      list.set(name, list.has(name) ? `${list.get(name)}, ${value}` : value)
-    add('X-Forwarded-For', forwarding.clientAddress)
-    if (forwarding.host !== '') add('X-Forwarded-Host', forwarding.host)
-    add('X-Forwarded-Server', forwarding.serverName)
-    if (!forwarding.appends && !list.has('x-forwarded-proto'))
-      list.set('X-Forwarded-Proto', forwarding.encrypted ? 'https' : 'http')
-  }
-  return list
-}
-
-/** ProxyVia, for requests and answers alike. */
-export function addVia(
-  headers: HeaderList,
-  { via, httpVersion, serverName }: Pick<Forwarding, 'via' | 'httpVersion' | 'serverName'>,
-): HeaderList {
-  if (via === 'block') return headers.unset('via')
-  if (via === 'off') return headers
-  const mine = `${httpVersion} ${serverName}${via === 'full' ? ' (ws-tunnel)' : ''}`
-  const before = headers.get('via')
-  return headers.set('Via', before === undefined ? mine : `${before}, ${mine}`)
+  return HeaderList.from(message.rawHeaders, endToEndFilter(headerLines(message, 'connection')))
 }

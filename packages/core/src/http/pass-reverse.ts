@@ -1,19 +1,21 @@
 import type { HeaderList } from './header-list.ts'
 
-/** What is rewritten in answers, and for which public address. */
+/** Which URLs and cookie attributes of a response are rewritten, and for which public address. */
 export interface ReverseMapping {
-  /** Backend URL prefix (or path) -> public path or URL, in order (ProxyPassReverse). */
+  /** From a backend's URL prefix (or path) to a public path or URL (ProxyPassReverse). The first match applies. */
   readonly locations: readonly (readonly [from: string, to: string])[]
+  /** From a prefix of `Path` to its replacement (ProxyPassReverseCookiePath). */
   readonly cookiePaths: readonly (readonly [from: string, to: string])[]
+  /** From a prefix of `Domain` to its replacement (ProxyPassReverseCookieDomain). */
   readonly cookieDomains: readonly (readonly [from: string, to: string])[]
-  /** `http://host` the client used; a public path becomes absolute with it. `''` where the client named no host. */
+  /** `http://host` as the client used it, or `''` if the request has no host. It makes a public path absolute. */
   readonly publicOrigin: string
 }
 
 /** httpd: process_proxy_header. */
 const LOCATION_FIELDS: ReadonlySet<string> = new Set(['location', 'content-location', 'uri', 'destination'])
 
-/** Whether an answer has any of the fields that {@link passReverse} rewrites. */
+/** Whether a response has any of the fields that {@link passReverse} rewrites. */
 export function hasReversible(headers: HeaderList): boolean {
   for (const [name] of headers) {
     const lower = name.toLowerCase()
@@ -22,7 +24,7 @@ export function hasReversible(headers: HeaderList): boolean {
   return false
 }
 
-/** Rewrites the four URL fields and Set-Cookie of an answer. */
+/** Rewrites the four URL fields and `Set-Cookie` of a response. */
 export function passReverse(headers: HeaderList, mapping: ReverseMapping): HeaderList {
   const { locations, cookiePaths, cookieDomains } = mapping
   if (locations.length + cookiePaths.length + cookieDomains.length === 0) return headers
@@ -34,8 +36,8 @@ export function passReverse(headers: HeaderList, mapping: ReverseMapping): Heade
 }
 
 /**
- * The first mapping whose text the value begins with, compared without case and without a segment boundary; one that
- * begins with a slash is compared with what follows `scheme://host`. httpd: ap_proxy_location_reverse_map.
+ * Applies the first mapping that is a prefix of the value. The comparison ignores case and segment boundaries. A
+ * mapping that starts with a slash is compared with what follows `scheme://host`. httpd: ap_proxy_location_reverse_map.
  */
 function reverseLocation(value: string, { locations, publicOrigin }: ReverseMapping): string {
   for (const [from, to] of locations) {
@@ -47,7 +49,7 @@ function reverseLocation(value: string, { locations, publicOrigin }: ReverseMapp
   return value
 }
 
-/** httpd: ap_proxy_cookie_reverse_map. The whole attribute value is replaced. */
+/** Replaces the whole value of `Path` and `Domain`. httpd: ap_proxy_cookie_reverse_map. */
 function reverseCookie(value: string, { cookiePaths, cookieDomains }: ReverseMapping): string {
   const attributes = value.split(';')
   replaceLast(attributes, /^\s*path=/i, text => cookiePaths.find(([from]) => text.startsWith(from))?.[1])
@@ -59,7 +61,7 @@ function reverseCookie(value: string, { cookiePaths, cookieDomains }: ReverseMap
   return attributes.join(';')
 }
 
-/** Of several attributes of one name the last counts (RFC 6265 5.3). */
+/** Changes the last attribute of that name, because the last one applies (RFC 6265 5.3). */
 function replaceLast(attributes: string[], name: RegExp, change: (value: string) => string | undefined): void {
   const at = attributes.findLastIndex((attribute, i) => i > 0 && name.test(attribute))
   if (at === -1) return

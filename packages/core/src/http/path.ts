@@ -1,34 +1,35 @@
 import { WsTunnelError } from '../errors.ts'
-
-/** AllowEncodedSlashes: what becomes of `%2F`. */
-export type EncodedSlashes = 'reject' | 'decode' | 'keep'
+import { bytesToText, decodeEscapes, decodeUnreserved, type EncodedSlashes } from './percent-encoding.ts'
 
 /** A path as routes match it. */
 export interface DecodedPath {
-  /** Normalised and decoded as httpd does before it matches; bytes that are no UTF-8 are lone surrogates U+DC80-U+DCFF. */
+  /**
+   * Normalised and decoded, as httpd does before it matches. A byte that is not UTF-8 is a lone surrogate
+   * (U+DC80-U+DCFF).
+   */
   readonly text: string
-  /** Why the path may not be proxied, should a route match it. */
+  /** The error to throw if a route matches, or `undefined` if the path can be proxied. */
   readonly fault: WsTunnelError | undefined
 }
 
 /**
- * The request target: raw path and query, and the decoded path on demand. It never throws while it reads, so that a path
- * that no route matches stays the app's affair.
+ * A request target: its raw path and query, and its decoded path on demand. Reading never throws, because a malformed
+ * path that no route matches is left to the app.
  */
 export class RequestUrl {
-  /** As the client wrote it, without query; `/` for an empty one. */
+  /** The path as the client wrote it, without the query; `/` if it is empty. */
   readonly rawPath: string
-  /** The path is empty: the mount point itself was asked for, without a slash behind it. */
+  /** Whether the path is empty: the client requested the mount point without a slash after it. */
   readonly bare: boolean
-  /** With its `?`, or `''`. */
+  /** The query with its `?`, or `''`. */
   readonly query: string
   /** Host of an absolute-form request target (RFC 9112 3.2.2). */
   readonly authority: string | undefined
   readonly #decoded = new Map<string, DecodedPath>()
-  /** What it was rewritten to. */
+  /** The path to which the request was rewritten. */
   readonly #rewritten: DecodedPath | undefined
 
-  /** @param rewritten the path is this text, already decoded; that of `url` is its canonical form. */
+  /** @param rewritten the decoded path to match in place of the path of `url`, which is its canonical form. */
   constructor(url: string, rewritten?: string) {
     const absolute = url.startsWith('/') ? null : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url
@@ -41,20 +42,20 @@ export class RequestUrl {
     this.query = mark === -1 ? '' : originForm.slice(mark)
   }
 
-  /** The path as `mapping: 'encoded'` matches it. */
+  /** The path as a route with `mapping: 'encoded'` matches it. */
   encoded(mergeSlashes: boolean): DecodedPath {
     const { text, fault } = encodedPath(this.rawPath, mergeSlashes)
-    return { text, fault: this.query.includes('#') ? bad('the query holds a fragment') : fault }
+    return { text, fault: this.query.includes('#') ? bad('the query contains a fragment') : fault }
   }
 
-  /** The decoded path; each mode is computed once. */
+  /** The decoded path. It is computed once for each combination of arguments. */
   path(encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
     if (this.#rewritten !== undefined) return this.#rewritten
     const mode = `${encodedSlashes} ${mergeSlashes}`
     let decoded = this.#decoded.get(mode)
     if (decoded === undefined) {
       decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes)
-      if (this.query.includes('#')) decoded = { text: decoded.text, fault: bad('the query holds a fragment') }
+      if (this.query.includes('#')) decoded = { text: decoded.text, fault: bad('the query contains a fragment') }
       this.#decoded.set(mode, decoded)
     }
     return decoded
@@ -63,31 +64,26 @@ export class RequestUrl {
 
 const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
 
-/** httpd's ap_normalize_path alone: escapes stay, but for those of unreserved characters. */
+/** Normalises a path with httpd's ap_normalize_path alone: only the escapes of unreserved characters are decoded. */
 export function encodedPath(raw: string, mergeSlashes = true): DecodedPath {
   let fault = malformed(raw)
-  const { text, aboveRoot } = normalise(withoutNeedlessEscapes(raw), mergeSlashes)
-  if (/(?:^|[\\/]|%2f|%5c)\.\.(?:[\\/]|%2f|%5c|$)/i.test(text)) fault ??= bad('the path holds a hidden dot segment')
+  const { text, aboveRoot } = normalise(decodeUnreserved(raw), mergeSlashes)
+  if (/(?:^|[\\/]|%2f|%5c)\.\.(?:[\\/]|%2f|%5c|$)/i.test(text)) fault ??= bad('the path contains a hidden dot segment')
   if (aboveRoot) fault ??= bad('the path leads above the root')
   return { text, fault }
 }
 
 function malformed(raw: string): WsTunnelError | undefined {
-  if (raw.includes('#')) return bad('the path holds a fragment')
-  if (/[\0-\x20\x7f]/.test(raw)) return bad('the path holds a space or control character')
-  if (/%(?![0-9a-f]{2})/i.test(raw)) return bad('the path holds a % that begins no escape')
+  if (raw.includes('#')) return bad('the path contains a fragment')
+  if (/[\0-\x20\x7f]/.test(raw)) return bad('the path contains a space or control character')
+  if (/%(?![0-9a-f]{2})/i.test(raw)) return bad('the path contains a % that does not start an escape')
   return undefined
 }
 
-/** RFC 3986 6.2.2.2. */
-const withoutNeedlessEscapes = (raw: string): string =>
-  raw.replace(/%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  )
-
 /**
- * httpd's ap_normalize_path and ap_unescape_url_ex: unreserved characters decoded, `.` and `..` segments resolved,
- * slashes merged unless told otherwise, then everything decoded but what `encodedSlashes` says of `%2F`.
+ * Normalises and decodes a path with httpd's ap_normalize_path and ap_unescape_url_ex: decodes unreserved characters,
+ * resolves the segments `.` and `..`, merges slashes if `mergeSlashes` is true, then decodes everything else.
+ * `encodedSlashes` decides about `%2F`.
  */
 export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
   if (/^[\w\-.~!$&'()*+,;=:@/]*$/.test(raw) && !/\/[./]/.test(raw)) return { text: raw, fault: undefined }
@@ -98,16 +94,14 @@ export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSla
     fault ??= new WsTunnelError('WST_ERR_ENCODED_SLASH', { detail: 'see the option `encodedSlashes`' })
   }
 
-  const normal = normalise(withoutNeedlessEscapes(raw), mergeSlashes)
-  // Kept slashes stay escapes in the text, so `%25` must stay one too, or `%252F` would come out as `%2F`.
-  const stays = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
-  const bytes = normal.text.replace(/%([0-9a-f]{2})/gi, (sequence, hex: string) =>
-    stays.test(hex) ? sequence : String.fromCharCode(Number.parseInt(hex, 16)),
-  )
+  const normal = normalise(decodeUnreserved(raw), mergeSlashes)
+  // A kept slash stays an escape in the text, so `%25` must stay one too: otherwise `%252F` would become `%2F`.
+  const kept = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
+  const bytes = decodeEscapes(normal.text, kept)
   const result = encodedSlashes === 'decode' ? normalise(bytes, mergeSlashes) : { text: bytes, aboveRoot: false }
   const text = bytesToText(result.text)
-  // Some backends take a backslash, or the slash we kept, for a slash.
-  if (/(?:^|[\\/]|%2f)\.\.(?:[\\/]|%2f|$)/i.test(text)) fault ??= bad('the path holds a hidden dot segment')
+  // Some backends read a backslash, or the kept `%2F`, as a slash.
+  if (/(?:^|[\\/]|%2f)\.\.(?:[\\/]|%2f|$)/i.test(text)) fault ??= bad('the path contains a hidden dot segment')
   if (normal.aboveRoot || result.aboveRoot) fault ??= bad('the path leads above the root')
   return { text, fault }
 }
@@ -128,56 +122,11 @@ function normalise(path: string, mergeSlashes: boolean): { text: string; aboveRo
   return { text: path.startsWith('/') ? `/${segments.join('/')}` : path, aboveRoot }
 }
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** One character per byte -> text; a byte that belongs to no UTF-8 sequence becomes a lone surrogate, so none is lost. */
-export function bytesToText(bytes: string): string {
-  if (!/[\x80-\xff]/.test(bytes)) return bytes
-  const buffer = Buffer.from(bytes, 'latin1')
-  try {
-    return strictUtf8.decode(buffer)
-  } catch {
-    return bytes.replace(
-      /([\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})|[\x80-\xff]/g,
-      (sequence, whole: string | undefined) => {
-        try {
-          if (whole !== undefined) return strictUtf8.decode(Buffer.from(whole, 'latin1'))
-        } catch {}
-        return sequence.replace(/./gs, byte => String.fromCharCode(0xdc00 + byte.charCodeAt(0)))
-      },
-    )
-  }
-}
-
-const hex = (byte: number): string => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-
 /**
- * httpd's canonical form (ap_proxy_canonenc_ex): alphanumerics and `~$-_.+!*'(),;:@&=/` as they are, every other byte
- * as an upper-case escape. Where slashes are kept, the escapes that the decoding left are passed on.
- */
-export function encodePath(text: string, encodedSlashes: EncodedSlashes): string {
-  if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text
-  const escapes = encodedSlashes === 'keep' ? /%(?:2[fF]|25)|[^\w~$\-.+!*'(),;:@&=/]/gu : /[^\w~$\-.+!*'(),;:@&=/]/gu
-  return text.replace(escapes, char => (char.length === 3 && char.startsWith('%') ? char : percentEncode(char)))
-}
-
-/** A capture that becomes part of a query: nothing in it may end a name or a value. */
-export function encodeQueryPart(text: string): string {
-  return text.replace(/[^\w~\-.!*'()]/gu, percentEncode)
-}
-
-/** The bytes of one character as escapes. */
-function percentEncode(char: string): string {
-  const code = char.codePointAt(0) as number
-  if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00)
-  return Array.from(Buffer.from(char), hex).join('')
-}
-
-/**
- * httpd's alias_match: a literal, case-sensitive prefix that ends on a segment boundary; a run of slashes matches a run
- * of slashes.
+ * Matches a prefix as httpd's alias_match does: literally, case-sensitively, and up to a segment boundary. A run of
+ * slashes matches a run of any length.
  *
- * @returns how many characters of the path it covers, or -1.
+ * @returns how many characters of the path the prefix covers, or -1.
  */
 export function prefixLength(path: string, prefix: string): number {
   let at = 0
@@ -193,10 +142,10 @@ export function prefixLength(path: string, prefix: string): number {
 }
 
 /**
- * How much of a path a prefix covers where the backend is a servlet container: it takes parameters (`;name=value`) off every
- * segment before it resolves dot segments, so `/x/..;/app` is `/app` to it. httpd: alias_match_servlet.
+ * Matches a prefix as a servlet container reads it. Such a backend removes the parameters (`;name=value`) of every
+ * segment before it resolves dot segments, so it reads `/x/..;/app` as `/app`. httpd: alias_match_servlet.
  *
- * @returns how many characters of the path it covers, or -1.
+ * @returns how many characters of the path the prefix covers, or -1.
  */
 export function servletPrefixLength(path: string, prefix: string): number {
   const segments: { name: string; start: number; end: number }[] = []

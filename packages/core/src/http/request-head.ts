@@ -1,9 +1,9 @@
 import { TOKEN } from './token.ts'
 
-/** A request without body, for a backend. */
-export interface Ask {
+/** The head of a request without body, for a backend. */
+export interface RequestHead {
   readonly method: string
-  /** The very bytes of the request target. */
+  /** The exact bytes of the request target. */
   readonly path: string
   /** Name, value, name, value. */
   readonly headers: readonly string[]
@@ -13,9 +13,10 @@ const TARGET = /^[\x21-\xff]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /**
- * The bytes, as latin1, that `http.request` writes for a GET; `undefined` where it would refuse, or add fields of its own.
+ * The bytes, as latin1, that `http.request` writes for a GET. `undefined` where `http.request` would refuse the request
+ * or add header fields.
  */
-export function requestHead({ method, path, headers }: Ask): string | undefined {
+export function requestHead({ method, path, headers }: RequestHead): string | undefined {
   if (method !== 'GET' || !TARGET.test(path)) return undefined
   let connection = false
   let head = `GET ${path} HTTP/1.1\r\n`

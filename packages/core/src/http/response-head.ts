@@ -1,39 +1,40 @@
 import { maxHeaderSize } from 'node:http'
 import type { MessageHead } from './header-list.ts'
-import { TCHAR } from './token.ts'
+import { TOKEN_SOURCE } from './token.ts'
 
-/** The head of an answer, by what counts of it. */
-export interface AnswerHead extends MessageHead {
+/** The head of a response that switches protocols: what its checks and its relay need of it. */
+export interface ResponseHead extends MessageHead {
   readonly httpVersion: string
   readonly statusMessage?: string | undefined
 }
 
-/** An interim response (1xx) of a backend. */
+/** An interim response (1xx). */
 export interface InterimResponse {
   readonly statusCode: number
   readonly statusMessage: string
   readonly rawHeaders: string[]
 }
 
-/** Fields of which a switch has none, and others make of them what they like. */
+/** A 101 has no framing fields, and parsers disagree about one that has: that head is left to Node's parser. */
 const FRAMING = /^(?:content-length|transfer-encoding)$/i
 const MAX_FIELDS = 100
 
 const SWITCH = /^HTTP\/1\.1 101(?: ([\x20-\x7e]*))?\r\n/
-const SWITCH_BEGINS = 'HTTP/1.1 101'
-/** Lines that are whole so far, and the one that is on its way. */
-const BEGINNING = new RegExp(
-  `^HTTP/1\\.1 101(?: [\\x20-\\x7e]*)?(?:\\r\\n[${TCHAR}]+:[\\t\\x20-\\x7e\\x80-\\xff]*)*(?:\\r\\n[^\\r\\n]*)?\\r?$`,
+const SWITCH_START = 'HTTP/1.1 101'
+const VALUE_SOURCE = String.raw`[\t\x20-\x7e\x80-\xff]*`
+/** The status line and complete field lines, then a line that may be incomplete. */
+const INCOMPLETE = new RegExp(
+  String.raw`^HTTP\/1\.1 101(?: [\x20-\x7e]*)?(?:\r\n${TOKEN_SOURCE}:${VALUE_SOURCE})*(?:\r\n[^\r\n]*)?\r?$`,
 )
-const FIELD = new RegExp(`^([${TCHAR}]+):([\\t\\x20-\\x7e\\x80-\\xff]*)$`)
+const FIELD = new RegExp(`^(${TOKEN_SOURCE}):(${VALUE_SOURCE})$`)
 
 /**
- * Reads the head of a 101 (RFC 9112 4, 5), as latin1. What is not wholly there, or in the least out of the ordinary, gives
- * `undefined`: it is for Node's parser to judge.
+ * Reads the head of a 101 (RFC 9112 4, 5), given as latin1. Returns `undefined` for a head that is incomplete or at all
+ * unusual: Node's parser reads those.
  *
- * @returns the head, and how many bytes it has.
+ * @returns the head, and its length in bytes.
  */
-export function readSwitch(text: string): { head: AnswerHead; size: number } | undefined {
+export function readSwitch(text: string): { head: ResponseHead; size: number } | undefined {
   const end = text.indexOf('\r\n\r\n')
   if (end === -1 || end >= maxHeaderSize - 4) return undefined
   const start = SWITCH.exec(text)
@@ -49,15 +50,15 @@ export function readSwitch(text: string): { head: AnswerHead; size: number } | u
   return { head: { httpVersion: '1.1', statusMessage: start[1] ?? '', rawHeaders }, size: end + 4 }
 }
 
-/** Whether more bytes could make a head for {@link readSwitch} of it. */
+/** Whether {@link readSwitch} may read the head once more bytes have arrived. */
 export function maySwitch(text: string): boolean {
   return (
     text.length < maxHeaderSize &&
-    (text.length < SWITCH_BEGINS.length ? SWITCH_BEGINS.startsWith(text) : BEGINNING.test(text))
+    (text.length < SWITCH_START.length ? SWITCH_START.startsWith(text) : INCOMPLETE.test(text))
   )
 }
 
-/** Without the spaces and tabs around it; `trim` would take obs-text too. */
+/** Removes spaces and tabs around a value. `trim` would also remove obs-text such as U+00A0. */
 function withoutBlanks(value: string): string {
   let from = 0
   let to = value.length

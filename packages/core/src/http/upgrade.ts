@@ -1,79 +1,121 @@
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import { headerLines, listMembers } from './header-list.ts'
-import { TCHAR } from './token.ts'
+import { WsTunnelError } from '../errors.ts'
+import { headerLines, headerValue, listMembers } from './header-list.ts'
+import type { ResponseHead } from './response-head.ts'
+import { UPGRADE_TOKEN } from './token.ts'
 
-/** A protocol, or a protocol and its version (RFC 9110 7.8). */
-export const UPGRADE_TOKEN = new RegExp(`^[${TCHAR}]+(?:/[${TCHAR}]+)?$`)
-
-/** The `upgrade` option as it is applied to a request. */
+/** The option `upgrade` in the form in which requests are checked against it. */
 export interface UpgradeSetting {
-  /** NONE: every request is an upgrade. */
+  /** `'NONE'`: every request is an upgrade, without a check. */
   readonly always: boolean
-  /** ANY: any token that the client requests. */
+  /** `'ANY'`: every token that the client sends is allowed. */
   readonly any: boolean
-  /** Tokens that are allowed by name, in lower case. */
+  /** The tokens that are allowed by name, in lower case. */
   readonly tokens: readonly string[]
 }
 
-/** The protocols a client asks for, in its order and spelling (RFC 9110 7.8). */
+/** Reads a valid value of the option `upgrade`. */
+export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
+  if (value === false) return { always: false, any: false, tokens: [] }
+  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
+  const always = tokens[0] === 'none'
+  const any = tokens[0] === 'any'
+  return { always, any, tokens: always || any ? [] : tokens }
+}
+
+/** The protocols in the `Upgrade` of a request, in the client's order and spelling (RFC 9110 7.8). */
 export function upgradeTokens(req: IncomingMessage): string[] {
   if (req.headers.upgrade === undefined) return []
   return listMembers(headerLines(req, 'upgrade')).filter(token => UPGRADE_TOKEN.test(token))
 }
 
-/** Protocols that would take the whole connection out of our hands: let through only where named (h2c smuggling, RFC 2817). */
+/**
+ * Whether a protocol is allowed only by name, not by `'ANY'` or `'NONE'`: one that takes the whole connection out of
+ * the proxy's control (h2c smuggling, RFC 2817).
+ */
 function needsName(lowerToken: string): boolean {
   return lowerToken === 'h2c' || lowerToken === 'h2' || lowerToken.startsWith('tls/') || lowerToken.startsWith('http/')
 }
 
-/** The first token the route lets through, in the client's spelling; exact, unlike httpd's prefix match. */
-export function allowedToken({ always, any, tokens }: UpgradeSetting, asked: readonly string[]): string | undefined {
-  const found = asked.find(token => {
+/** The first requested token that the route allows, in the client's spelling. Exact, where httpd matches a prefix. */
+export function allowedToken(
+  { always, any, tokens }: UpgradeSetting,
+  requested: readonly string[],
+): string | undefined {
+  const found = requested.find(token => {
     const lower = token.toLowerCase()
     return tokens.includes(lower) || ((any || always) && !needsName(lower))
   })
   return found ?? (always ? 'websocket' : undefined)
 }
 
-/** A request with a body cannot switch before the body was read; httpd sends it first, we do not upgrade it. */
+/**
+ * A request with a body is not upgraded: its connection cannot switch before the body is read. httpd sends the body
+ * first.
+ */
 export function hasBody(req: IncomingMessage): boolean {
   const length = req.headers['content-length']
   return req.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0)
 }
 
-/** The head says that a body follows, even one of no bytes; HTTP/2 says it by not ending the stream (RFC 9113 8.1). */
+/**
+ * Whether the head announces a body, even an empty one. An HTTP/2 head does so if it does not end the stream (RFC 9113
+ * 8.1).
+ */
 export function announcesBody(req: IncomingMessage): boolean {
   const { headers, httpVersionMajor } = req
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return true
   return httpVersionMajor > 1 && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
 }
 
-/** HTTP/1.1 (RFC 9110 7.8: 1.0 must not) and no body: the connection can be switched at all. */
+/** Whether the connection can be switched at all: HTTP/1.1 (RFC 9110 7.8 excludes 1.0) and no body. */
 export function canSwitch(req: IncomingMessage): boolean {
   return req.httpVersionMajor === 1 && req.httpVersionMinor === 1 && req.method !== 'CONNECT' && !hasBody(req)
 }
 
-/** Connection names `upgrade`, as RFC 9110 7.8 wants it. */
+/** Whether `Connection` contains `upgrade`, as RFC 9110 7.8 requires. */
 export function connectionUpgrade(req: IncomingMessage): boolean {
-  return namesUpgrade(headerLines(req, 'connection'))
+  return containsUpgrade(headerLines(req, 'connection'))
 }
 
-/** The same of the lines of a Connection. */
-export function namesUpgrade(lines: readonly string[]): boolean {
+/** Whether one of these lines of `Connection` contains `upgrade`. */
+function containsUpgrade(lines: readonly string[]): boolean {
   return listMembers(lines).some(option => option.toLowerCase() === 'upgrade')
 }
 
-/** RFC 6455 4.1: a WebSocket handshake is a GET. */
+/** Whether the method suits the protocol: a WebSocket handshake is a GET (RFC 6455 4.1). */
 export function methodFits(req: IncomingMessage, token: string): boolean {
   return req.method === 'GET' || token.toLowerCase() !== 'websocket'
 }
 
-/** Whether Node should give the connection up for this request: some route could let it through. */
+/** Whether some route may upgrade the request, so that Node should emit `upgrade` for it. */
 export function looksLikeUpgrade(req: IncomingMessage): boolean {
   return (
     canSwitch(req) &&
     connectionUpgrade(req) &&
     upgradeTokens(req).some(token => !needsName(token.toLowerCase()) && methodFits(req, token))
   )
+}
+
+/**
+ * Checks that a 101 is the one requested. httpd: AH00898 "Unexpected Upgrade".
+ *
+ * @param key the client's `Sec-WebSocket-Key`, if `Sec-WebSocket-Accept` is to be checked against it.
+ * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for HTTP/1.0, no token, another token or several, and a wrong
+ *   `Sec-WebSocket-Accept`.
+ */
+export function checkSwitch(response: ResponseHead, token: string, key?: string): void {
+  const refuse = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_SWITCH', { detail })
+  if (response.httpVersion !== '1.1') throw refuse(`HTTP/${response.httpVersion}`)
+  const tokens = listMembers(headerLines(response, 'upgrade'))
+  if (tokens.length !== 1 || tokens[0]?.toLowerCase() !== token.toLowerCase()) {
+    throw refuse(`expected Upgrade: ${token}, got ${tokens.length === 0 ? 'none' : JSON.stringify(tokens.join(', '))}`)
+  }
+  if (!containsUpgrade(headerLines(response, 'connection'))) throw refuse('no Connection: upgrade')
+  if (key !== undefined && token.toLowerCase() === 'websocket') {
+    const accept = hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
+    if (headerValue(response, 'sec-websocket-accept') !== accept) throw refuse('wrong Sec-WebSocket-Accept')
+  }
 }

@@ -1,4 +1,4 @@
-import type { UpgradeSetting } from '../http/upgrade.ts'
+import { readUpgrade, type UpgradeSetting } from '../http/upgrade.ts'
 import { type Check, checked, count, duration, isRecord, text, upgrade, wrong } from './checks.ts'
 import { DEFAULTS } from './defaults.ts'
 
@@ -69,15 +69,6 @@ export const WORKER_CHECKS: Record<keyof WorkerOptions, Check> = {
   ...SHARED_CHECKS,
   maxTunnels: count,
   acquireTimeout: duration,
-}
-
-/** Reads the `upgrade` option. */
-export function readUpgrade(value: string | readonly string[] | false): UpgradeSetting {
-  if (value === false) return { always: false, any: false, tokens: [] }
-  const tokens = (typeof value === 'string' ? [value] : value).map(token => token.toLowerCase())
-  const always = tokens[0] === 'none'
-  const any = tokens[0] === 'any'
-  return { always, any, tokens: always || any ? [] : tokens }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein'
 import { WsTunnelError } from '../errors.ts'
-import { UPGRADE_TOKEN } from '../http/upgrade.ts'
+import { UPGRADE_TOKEN } from '../http/token.ts'
 
 /** The longest delay of a Node timer, ms. A timer with a longer one would fire at once. */
 export const MAX_DELAY: number = 2 ** 31 - 1

@@ -1,7 +1,8 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { TOKEN } from '../http/token.ts'
-import { readUpgrade, SHARED_CHECKS } from './backend-options.ts'
+import { readUpgrade } from '../http/upgrade.ts'
+import { SHARED_CHECKS } from './backend-options.ts'
 import {
   boolean,
   type Check,

@@ -1,5 +1,5 @@
-import { IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
-import { Socket } from 'node:net'
+import { type IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
+import { simulatedRequest } from '../http/simulated-request.ts'
 import { TOKEN } from '../http/token.ts'
 
 /** A request that was not sent. */
@@ -18,18 +18,12 @@ export interface ExplainRequest {
   httpVersion?: '1.0' | '1.1'
 }
 
-/** Fields of which Node keeps the first line only. */
-const SINGLE = new Set(
-  `age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since
-  last-modified location max-forwards proxy-authorization referer retry-after server user-agent`.split(/\s+/),
-)
-
 /**
- * Makes a request as Node's parser would.
+ * Makes the request that is explained.
  *
- * @throws {TypeError} for a method, target or header field that cannot be sent.
+ * @throws {TypeError} if the request could not have arrived: a wrong method, target or header field.
  */
-export function fakeRequest({
+export function explainedRequest({
   method = 'GET',
   url,
   headers = {},
@@ -39,26 +33,15 @@ export function fakeRequest({
 }: ExplainRequest): IncomingMessage {
   if (!TOKEN.test(method)) throw new TypeError(`Expected \`method\` to be a token, got ${method}`)
   if (!/^[^\0-\x20\x7f]+$/.test(url)) throw new TypeError('Expected `url` to be a request target without spaces')
-  const socket = new Socket()
-  Object.defineProperty(socket, 'remoteAddress', { value: remoteAddress })
-  if (encrypted) Object.defineProperty(socket, 'encrypted', { value: true })
-  const req = new IncomingMessage(socket)
-  const [major, minor] = httpVersion.split('.').map(Number)
-  Object.assign(req, { method, url, httpVersion, httpVersionMajor: major, httpVersionMinor: minor })
-  const fields = isPairs(headers) ? headers : Object.entries(headers)
-  for (const [name, values] of fields) {
+  const rawHeaders: string[] = []
+  for (const [name, values] of isPairs(headers) ? headers : Object.entries(headers)) {
     for (const value of [values].flat()) {
       validateHeaderName(name)
       validateHeaderValue(name, value)
-      req.rawHeaders.push(name, value)
-      const lower = name.toLowerCase()
-      const before = req.headers[lower]
-      if (lower === 'set-cookie') req.headers[lower] = [...(req.headers[lower] ?? []), value]
-      else if (before === undefined) req.headers[lower] = value
-      else if (!SINGLE.has(lower)) req.headers[lower] = `${before}${lower === 'cookie' ? '; ' : ', '}${value}`
+      rawHeaders.push(name, value)
     }
   }
-  return req
+  return simulatedRequest({ method, url, httpVersion, rawHeaders, remoteAddress, encrypted })
 }
 
 const isPairs = (headers: object): headers is readonly (readonly [string, string])[] => Array.isArray(headers)

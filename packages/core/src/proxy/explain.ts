@@ -9,7 +9,7 @@ import type { Candidate, Candidates } from '../routing/candidates.ts'
 import type { Miss, Route } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
 import { type AppReason, type Decision, decide, leftToApp, type PlainReason } from './decide.ts'
-import { type ExplainRequest, fakeRequest } from './explain-request.ts'
+import { type ExplainRequest, explainedRequest } from './explain-request.ts'
 import { Rewriting } from './rewriting.ts'
 
 /** How a route treated the request. */
@@ -89,7 +89,7 @@ export interface Explanation {
 export async function explain(options: WsTunnelOptions, request: ExplainRequest): Promise<Explanation> {
   const settings = resolveOptions(options)
   const table = new RouteTable(settings, options.routes === undefined)
-  const req = fakeRequest(request)
+  const req = explainedRequest(request)
   const url = new RequestUrl(req.url as string)
   const missed: string[] = []
   const rewriting: string[] = []

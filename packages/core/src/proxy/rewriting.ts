@@ -1,21 +1,20 @@
 import type { IncomingMessage } from 'node:http'
+import { addVia, type Forwarding, requestHeaders } from '../http/forwarded.ts'
 import {
-  addVia,
   endToEndHeaders,
-  type Forwarding,
   type HeaderList,
   headerLines,
   headerValue,
   listMembers,
   removeHopByHop,
-  requestHeaders,
 } from '../http/header-list.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
-import type { AnswerHead } from '../http/response-head.ts'
+import type { ResponseHead } from '../http/response-head.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Selection } from '../routing/candidates.ts'
+import { plainAddress } from '../util/plain-address.ts'
 import { editHeaders } from './edit-headers.ts'
 
 /** The header lists of one request on one route: to the worker, and back to the client. */
@@ -81,7 +80,7 @@ export class Rewriting {
   }
 
   /** For a 101: the backend's end-to-end fields without framing, and its own spelling of the token. */
-  switchResponse(response: AnswerHead, candidate: Candidate): HeaderList {
+  switchResponse(response: ResponseHead, candidate: Candidate): HeaderList {
     const token = headerValue(response, 'upgrade')
     const headers = this.#response(response, candidate).unset('content-length')
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
@@ -95,7 +94,7 @@ export class Rewriting {
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
 
-  #response(response: AnswerHead, candidate: Candidate): HeaderList {
+  #response(response: ResponseHead, candidate: Candidate): HeaderList {
     const headers = endToEndHeaders(response)
     if (headerValue(response, 'transfer-encoding') !== '') headers.unset('content-length')
     if (hasReversible(headers)) passReverse(headers, this.#reverseMapping(candidate))
@@ -153,8 +152,7 @@ function ofMembers(from: string, to: string, selection: Selection | undefined): 
   return selection.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
 }
 
-/** The peer's address; an IPv4 one that came over a dual-stack socket is written as IPv4, as httpd does. */
+/** The address of the client's end of the connection. */
 export function clientAddress(req: IncomingMessage): string {
-  const { remoteAddress = '' } = req.socket
-  return remoteAddress.startsWith('::') ? remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '') : remoteAddress
+  return plainAddress(req.socket.remoteAddress)
 }

@@ -69,7 +69,7 @@ const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
 ])
 
 /** Failures after which it is unknown what the backend did with the request. */
-const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_ANSWER'])
+const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_RESPONSE'])
 
 const NO_BODY: BodySent = { begun: false, whole: true }
 

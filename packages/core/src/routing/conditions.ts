@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
-import { bytesToText } from '../http/path.ts'
+import { bytesToText } from '../http/percent-encoding.ts'
 import type { Condition, ConditionGroups } from '../options/route-options.ts'
 
 /** A list of conditions as one question: the groups if all hold, else `null`, and `onMiss` hears which does not. */

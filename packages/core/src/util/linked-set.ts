@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 
-/** A place in the chain. */
+/** The position of an item in the list. */
 interface Link<T> {
   readonly item: T
   before: Link<T> | undefined
@@ -8,12 +8,13 @@ interface Link<T> {
 }
 
 /**
- * A Set of objects that come and go by the thousand, in the order in which they came. With a Set of V8 in its
- * place, part of what had left it lived to the next full collection, 1 KB of each tunnel (test/core/tunnel/tunnel-resources.test.ts).
+ * A set of objects in insertion order, for objects that are added and deleted by the thousand. It is a doubly linked
+ * list, because V8's `Set` retained part of the deleted objects until the next full collection: 1 KB of each tunnel
+ * (test/core/tunnel/tunnel-resources.test.ts).
  */
 export class LinkedSet<T extends object> implements ReadonlySet<T> {
-  /** Under which an object knows its place. */
-  readonly #key = Symbol('ws-tunnel.place')
+  /** The property of an item that holds its link. */
+  readonly #key = Symbol('ws-tunnel.link')
   #first: Link<T> | undefined
   #last: Link<T> | undefined
   #size = 0
@@ -41,7 +42,8 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
     else before.after = after
     if (after === undefined) this.#last = before
     else after.before = before
-    // An old link that is dead must lead to nobody.
+    // Cleared because V8 collects its old generation late: a deleted link there would keep the younger links that it
+    // references.
     link.before = link.after = undefined
     ;(item as Record<symbol, Link<T> | undefined>)[this.#key] = undefined
     this.#size--
@@ -56,7 +58,7 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
     return (item as Record<symbol, Link<T> | undefined>)[this.#key]
   }
 
-  /** Those that are in it now; of them, those that still are when their turn comes. */
+  /** Iterates over the items that are in the set at the start. An item that is deleted meanwhile is skipped. */
   *values(): SetIterator<T> {
     const items: T[] = []
     for (let link = this.#first; link !== undefined; link = link.after) items.push(link.item)
@@ -71,8 +73,8 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
     for (const item of this.values()) yield [item, item]
   }
 
-  forEach(call: (item: T, again: T, set: ReadonlySet<T>) => void, self?: unknown): void {
-    for (const item of this.values()) call.call(self, item, item, this)
+  forEach(callback: (item: T, key: T, set: ReadonlySet<T>) => void, thisArg?: unknown): void {
+    for (const item of this.values()) callback.call(thisArg, item, item, this)
   }
 
   [Symbol.iterator](): SetIterator<T> {
@@ -84,7 +86,7 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
   }
 }
 
-/** What ECMAScript 2025 has given sets, as of one that holds the same now. */
+/** The set methods of ECMAScript 2025, applied to a `Set` of the current items. */
 for (const name of [
   'union',
   'intersection',
@@ -96,8 +98,8 @@ for (const name of [
 ]) {
   Object.defineProperty(LinkedSet.prototype, name, {
     value(this: LinkedSet<object>, other: unknown): unknown {
-      const now = new Set(this) as unknown as Record<string, (other: unknown) => unknown>
-      return now[name]?.(other)
+      const items = new Set(this) as unknown as Record<string, (other: unknown) => unknown>
+      return items[name]?.(other)
     },
     writable: true,
     configurable: true,

@@ -1,15 +1,29 @@
+import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo, ListenOptions, Socket } from 'node:net'
+import type { ListenOptions } from 'node:net'
 import type { TlsOptions } from 'node:tls'
-import type { Only, Tunnel, TunnelEnd, WsTunnelError, WsTunnelOptions } from '@ws-tunnel/core'
-import { listenForUpgrades, type WsTunnelMiddleware, wsTunnel } from '@ws-tunnel/express'
+import {
+  createTunnelProxy,
+  listenForUpgrades,
+  type Only,
+  type Tunnel,
+  type TunnelEnd,
+  type TunnelProxy,
+  type WsTunnelError,
+  type WsTunnelOptions,
+} from '@ws-tunnel/core'
+import { wsTunnel } from '@ws-tunnel/express'
 import { wsTunnelPlugin } from '@ws-tunnel/fastify'
 import connect from 'connect'
 import express5 from 'express'
 import express4 from 'express4'
 import fastify, { type FastifyInstance } from 'fastify'
+import type { ConnectOptions } from './client.ts'
+import { eventually } from './gate.ts'
 import { async } from './pump.ts'
+import { appOf, closerOf, listen, own404, portOf, trackSockets } from './server.ts'
+import { ca } from './tls.ts'
 
 /** Middleware as Express and Connect know it; on Fastify it runs as an onRequest hook over the raw pair. */
 export type Middleware = (
@@ -19,17 +33,17 @@ export type Middleware = (
 ) => void
 
 export interface StartOptions {
-  /** In front of the tunnels. */
+  /** Middleware before the tunnels. */
   before?: Middleware[]
-  /** The app's own last word for what nothing took. @default 404 `own 404: <method> <url>` */
+  /** The app's handler for what no tunnel took. @default 404 `own 404: <method> <url>` */
   after?: (req: IncomingMessage, res: ServerResponse) => void
-  /** `explicit` calls `listenForUpgrades`; `auto` leaves that to the first request. Fastify's plugin always listens. @default 'explicit' */
+  /** `explicit` calls `listenForUpgrades`; with `auto` the first request does. Fastify's plugin always listens. @default 'explicit' */
   listen?: 'auto' | 'explicit'
   /** Passed to `listenForUpgrades`, where that is called. */
   only?: Only
   /** Parse JSON bodies before the tunnels, with `express.json()`; Fastify's plugin has its own parser. */
   json?: boolean
-  /** `own` answers `{ code }` with the error's status, `framework` leaves the answer to the framework. @default 'own' */
+  /** `own` sends `{ code }` with the error's status, `framework` leaves the response to the framework. @default 'own' */
   errorHandler?: 'own' | 'framework'
   /** More tunnels on the same app. */
   more?: { mount: string; options: WsTunnelOptions }[]
@@ -42,37 +56,63 @@ export interface StartOptions {
   prepare?: (server: Server) => void
 }
 
-export interface Started {
+/** A server with a tunnel, and what happened on it. */
+export interface Gateway {
   framework: string
   server: Server
+  /** 0 at a unix socket. */
   port: number
+  /** How a client connects to it: over TLS, or to a unix socket. */
+  wire: ConnectOptions
   /** Every error that reached the app's error handler. */
   errors: WsTunnelError[]
+  /** Every tunnel that opened, in order. */
+  opened: Tunnel[]
   /** Tunnels that are open now. */
   tunnels: Set<Tunnel>
   /** Every tunnel that ended, with its end. */
   ends: { tunnel: Tunnel; end: TunnelEnd }[]
-  /** The middlewares; none on Fastify. */
-  middlewares: WsTunnelMiddleware[]
-  fastify: FastifyInstance | undefined
-  /** Closes the proxies as their user would: `middleware.close()`, or `fastify.close()`. */
+  /** How the `n`th tunnel that ended has ended, once it has. */
+  end: (n?: number) => Promise<TunnelEnd>
+  /** Closes the proxies as their user does: `proxy.close()`, `middleware.close()`, or `fastify.close()`. */
   closeProxy: (options?: { drainTimeout?: number }) => Promise<void>
   /** Ends everything at once. */
   close: () => Promise<void>
 }
 
-/** Starts a server with a tunnel at `mount`; `GET /own` answers `own` in front of it. */
-export type Start = (mount: string, options: WsTunnelOptions, more?: StartOptions) => Promise<Started>
+/** The core on a plain node:http server, without a framework. */
+export interface CoreGateway extends Gateway {
+  proxy: TunnelProxy
+}
 
-type Watch = Pick<Started, 'errors' | 'tunnels' | 'ends'>
+/** Starts a server with a tunnel at `mount`; on a framework, `GET /own` is answered with `own` before it. */
+export type Start<G extends Gateway = Gateway> = (
+  mount: string,
+  options: WsTunnelOptions,
+  more?: StartOptions,
+) => Promise<G>
 
-/** The options with observers that keep what happened; tunnels end with the server unless the test says when. */
-function watched(options: WsTunnelOptions, { tunnels, ends }: Watch): WsTunnelOptions {
+type Watched = Pick<Gateway, 'errors' | 'opened' | 'tunnels' | 'ends' | 'end'>
+
+function nothingYet(): Watched {
+  const ends: Gateway['ends'] = []
+  const end: Gateway['end'] = (n = 0) =>
+    eventually(() => {
+      const ended = ends[n]
+      assert.ok(ended, `tunnel ${n} has not ended`)
+      return ended.end
+    })
+  return { errors: [], opened: [], tunnels: new Set(), ends, end }
+}
+
+/** The options with observers that keep what happened; tunnels end with the server unless the test sets `drainTimeout`. */
+function watched(options: WsTunnelOptions, { opened, tunnels, ends }: Watched): WsTunnelOptions {
   return {
     drainTimeout: 0,
     async,
     ...options,
     onOpen: message => {
+      opened.push(message.tunnel)
       tunnels.add(message.tunnel)
       options.onOpen?.(message)
     },
@@ -84,41 +124,49 @@ function watched(options: WsTunnelOptions, { tunnels, ends }: Watch): WsTunnelOp
   }
 }
 
-const noHandler = (req: IncomingMessage, res: ServerResponse): void => {
-  res.statusCode = 404
-  res.end(`own 404: ${req.method} ${req.url}`)
-}
+const wireOf = ({ tls, at }: StartOptions): ConnectOptions => ({
+  ...(tls === undefined ? {} : { tls: { ca, servername: 'localhost' } }),
+  ...(at?.path === undefined ? {} : { path: at.path }),
+})
 
-function answerError(error: WsTunnelError, res: ServerResponse): void {
+function sendError(error: WsTunnelError, res: ServerResponse): void {
   res.statusCode = error.statusCode ?? 500
   for (const [name, value] of Object.entries(error.headers ?? {})) res.setHeader(name, value)
   res.setHeader('Content-Type', 'application/json')
   res.end(JSON.stringify({ code: error.code ?? String(error) }))
 }
 
-async function listening(server: Server, at: ListenOptions): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(at, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-  const address = server.address() as AddressInfo | string
-  return typeof address === 'string' ? 0 : address.port
+function serverOf(handler: (req: IncomingMessage, res: ServerResponse) => void, more: StartOptions): Server {
+  const { serverOptions = {}, tls } = more
+  return tls === undefined
+    ? createServer(serverOptions, handler)
+    : createTlsServer({ ...serverOptions, ...tls }, handler)
 }
 
-/** All sockets of a server, tunnels included, so that the end of a test leaves none. */
-function trackSockets(server: Server): Set<Socket> {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
-  return sockets
+/** The core alone: a mount, middleware and a handler behind the tunnel are the frameworks'. */
+export const startCore: Start<CoreGateway> = async (mount, options, more = {}) => {
+  if (mount !== '/') throw new Error('node:http has no mounts')
+  const watch = nothingYet()
+  const proxy = createTunnelProxy(watched(options, watch))
+  const app = appOf(proxy, watch.errors)
+  const server = serverOf(app, more)
+  const closeServer = closerOf(server)
+  more.prepare?.(server)
+  if (more.listen !== 'auto') listenForUpgrades(server, app, { only: more.only })
+  return {
+    ...watch,
+    framework: 'node:http',
+    server,
+    port: await listen(server, more.at),
+    wire: wireOf(more),
+    proxy,
+    closeProxy: proxy.close,
+    close: async () => {
+      await proxy.close({ drainTimeout: 0 })
+      await closeServer()
+    },
+  }
 }
-
-const ANYWHERE: ListenOptions = { port: 0, host: '127.0.0.1' }
 
 /** What Express 4, Express 5 and Connect have in common. */
 interface App {
@@ -129,7 +177,7 @@ interface App {
 const startApp =
   (framework: string, createApp: () => App): Start =>
   async (mount, options, more = {}) => {
-    const watch: Watch = { errors: [], tunnels: new Set(), ends: [] }
+    const watch = nothingYet()
     const app = createApp()
     if (more.json) app.use(express5.json())
     for (const middleware of more.before ?? []) app.use(middleware)
@@ -139,21 +187,17 @@ const startApp =
       app.use(each.mount, middleware)
       return middleware
     })
-    const after = more.after ?? noHandler
+    const after = more.after ?? own404
     app.use(((req, res) => after(req, res)) satisfies Middleware)
     app.use((error: WsTunnelError, _req: IncomingMessage, res: ServerResponse, next: (error: unknown) => void) => {
       watch.errors.push(error)
       if (res.headersSent || more.errorHandler === 'framework') next(error)
-      else answerError(error, res)
+      else sendError(error, res)
     })
-    const server =
-      more.tls === undefined
-        ? createServer(more.serverOptions ?? {}, app)
-        : createTlsServer({ ...more.serverOptions, ...more.tls }, app)
-    const sockets = trackSockets(server)
+    const server = serverOf(app, more)
+    const closeServer = closerOf(server)
     more.prepare?.(server)
     if (more.listen !== 'auto') listenForUpgrades(server, app, { only: more.only })
-    const port = await listening(server, more.at ?? ANYWHERE)
     const closeProxy = async (how?: { drainTimeout?: number }): Promise<void> => {
       await Promise.all(middlewares.map(middleware => middleware.close(how)))
     }
@@ -161,14 +205,12 @@ const startApp =
       ...watch,
       framework,
       server,
-      port,
-      middlewares,
-      fastify: undefined,
+      port: await listen(server, more.at),
+      wire: wireOf(more),
       closeProxy,
       close: async () => {
         await closeProxy({ drainTimeout: 0 })
-        for (const socket of sockets) socket.destroy()
-        if (server.listening) await new Promise(resolve => server.close(resolve))
+        await closeServer()
       },
     }
   }
@@ -180,20 +222,20 @@ export const startExpress4: Start = startApp('Express 4', () => express4().disab
 export const startConnect: Start = startApp('Connect', () => connect() as unknown as App)
 
 export const startFastify: Start = async (mount, options, more = {}) => {
-  const watch: Watch = { errors: [], tunnels: new Set(), ends: [] }
+  const watch = nothingYet()
   const app = fastify({
     forceCloseConnections: true,
     ...(more.serverOptions === undefined ? {} : { http: more.serverOptions }),
     ...(more.tls === undefined ? {} : { https: more.tls }),
   } as object) as unknown as FastifyInstance
-  const sockets = trackSockets(app.server)
+  const destroySockets = trackSockets(app.server)
   for (const middleware of more.before ?? []) {
     app.addHook('onRequest', (request, reply, done) =>
       middleware(request.raw, reply.raw, error => done(error as Error)),
     )
   }
   app.get('/own', (_request, reply) => reply.send('own'))
-  const after = more.after ?? noHandler
+  const after = more.after ?? own404
   app.setNotFoundHandler((request, reply) => {
     after(request.raw, reply.raw)
     reply.hijack()
@@ -207,7 +249,7 @@ export const startFastify: Start = async (mount, options, more = {}) => {
     app.setErrorHandler((error, _request, reply) => {
       watch.errors.push(error as WsTunnelError)
       reply.hijack()
-      answerError(error as WsTunnelError, reply.raw)
+      sendError(error as WsTunnelError, reply.raw)
     })
   }
   for (const each of [{ mount, options }, ...(more.more ?? [])]) {
@@ -215,26 +257,17 @@ export const startFastify: Start = async (mount, options, more = {}) => {
     app.register(wsTunnelPlugin, { ...watched(each.options, watch), ...prefix })
   }
   more.prepare?.(app.server)
-  await app.listen((more.at ?? ANYWHERE) as { port: number })
-  const address = app.server.address() as AddressInfo | string
+  await app.listen((more.at ?? { port: 0, host: '127.0.0.1' }) as { port: number })
   return {
     ...watch,
     framework: 'Fastify 5',
     server: app.server,
-    port: typeof address === 'string' ? 0 : address.port,
-    middlewares: [],
-    fastify: app,
+    port: portOf(app.server),
+    wire: wireOf(more),
     closeProxy: () => app.close(),
     close: async () => {
-      for (const socket of sockets) socket.destroy()
+      destroySockets()
       await app.close()
     },
   }
-}
-
-export const frameworks: Record<string, Start> = {
-  'Express 5': startExpress5,
-  'Express 4': startExpress4,
-  Connect: startConnect,
-  'Fastify 5': startFastify,
 }
