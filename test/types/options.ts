@@ -27,9 +27,9 @@ accept({ routes: [{ target: 'ws://h/' }, { path: '/a', target: false }, { path: 
 accept({ target: 'ws://h/', when: [{ test: () => true }] })
 accept({ idleTimeout: 60_000, upgrade: 'ANY', routes: [{ target: 'ws://h/', idleTimeout: 0 }] })
 accept(Object.freeze({ routes: Object.freeze([Object.freeze({ target: 'ws://h/' })]) }))
-// @ts-expect-error target or routes is needed
+// @ts-expect-error `target` or `routes` is required
 accept({})
-// @ts-expect-error target and routes exclude each other
+// @ts-expect-error `target` and `routes` exclude each other
 accept({ target: 'ws://h/', routes: [] })
 // @ts-expect-error a path belongs to a route
 accept({ target: 'ws://h/', path: '/a' })
@@ -43,7 +43,7 @@ accept({ routes: [{ path: '/a' }] })
 accept({ target: 'ws://h/', idleTimeOut: 1 })
 // @ts-expect-error a misspelt option of a route
 accept({ routes: [{ target: 'ws://h/', fallBack: false }] })
-// @ts-expect-error onOpen is set for all routes, not for one
+// @ts-expect-error an option of the proxy is not an option of a route
 accept({ routes: [{ target: 'ws://h/', onOpen: () => {} }] })
 
 // Targets.
@@ -54,13 +54,13 @@ route({ target: () => false })
 route({ target: async req => (req.headers.host === 'a' ? 'ws://a/' : false) })
 // @ts-expect-error true is not a target
 route({ target: true })
-// @ts-expect-error a target is a string
+// @ts-expect-error a URL is a string
 route({ target: new URL('ws://h/') })
-// @ts-expect-error a function returns a string or false
+// @ts-expect-error a function returns a URL or false
 route({ target: () => undefined })
-// @ts-expect-error a function cannot return a URL object
+// @ts-expect-error a function does not return a URL object
 route({ target: () => new URL('ws://h/') })
-// @ts-expect-error a function cannot return a number
+// @ts-expect-error a function does not return a number
 route({ target: async () => 80 })
 
 // Paths and conditions.
@@ -70,7 +70,7 @@ route({
   when: [{ header: 'upgrade', matches: /websocket/i }, { any: [{ test: () => true }] }],
 })
 route({ target: false, when: [{ header: 'upgrade', not: /h2c/ }] })
-// @ts-expect-error a route has one path
+// @ts-expect-error a path is not a list
 route({ target: false, path: ['/a', '/b'] })
 // @ts-expect-error a pattern is a RegExp
 route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
@@ -78,7 +78,7 @@ route({ target: false, when: [{ header: 'upgrade', matches: 'websocket' }] })
 route({ target: false, when: [{ header: 'upgrade' }] })
 // @ts-expect-error conditions are a list
 route({ target: false, when: { test: () => true } })
-// @ts-expect-error a test is synchronous: a promise would always be true
+// @ts-expect-error a test is not async, because a promise would always hold
 route({ target: false, when: [{ test: async () => true }] })
 // @ts-expect-error any is a list
 route({ target: false, when: [{ any: { test: () => true } }] })
@@ -92,13 +92,13 @@ route({ target: false, keepAlive: true })
 route({ target: 'http://h/', upgrade: false })
 // @ts-expect-error an upgrade token is a string
 route({ target: false, upgrade: /websocket/ })
-// @ts-expect-error one of the three
+// @ts-expect-error not one of the three values
 route({ target: false, encodedSlashes: 'on' })
-// @ts-expect-error one of the two
+// @ts-expect-error not one of the two values
 route({ target: false, join: 'both' })
-// @ts-expect-error one of the four
+// @ts-expect-error not one of the four values
 route({ target: false, via: true })
-// @ts-expect-error it is true, not httpd's On
+// @ts-expect-error On is written as true
 route({ target: false, fallback: 'On' })
 // @ts-expect-error origins are a list
 route({ target: false, allowedOrigins: 'https://app.example' })
@@ -126,7 +126,7 @@ route({ target: false, requestHeaders: (headers, req: IncomingMessage) => void h
 route({ target: false, requestHeaders: { set: { 'X-A': 1 } } })
 // @ts-expect-error unset is a list
 route({ target: false, requestHeaders: { unset: 'X-A' } })
-// @ts-expect-error there is no edit of this name
+// @ts-expect-error an unknown edit
 route({ target: false, requestHeaders: { remove: ['X-A'] } })
 
 // ProxyPassReverse, TLS, lookup.
@@ -140,10 +140,10 @@ route({ target: false, passReverse: { 'http://h/b': '/a' } })
 route({ target: false, lookup: (_name, _options, callback) => callback(null, '127.0.0.1', 4) })
 // @ts-expect-error pairs are an object
 route({ target: false, passReverse: ['/a', '/b'] })
-// @ts-expect-error tls.connect has no such option
+// @ts-expect-error an unknown option of tls.connect
 route({ target: false, tls: { certificate: 'x' } })
 
-// Options for all routes.
+// Options of the proxy.
 accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gateway', drainTimeout: 0 })
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
@@ -157,11 +157,11 @@ const only: Only[] = ['/a', ['/a', '/b'], req => req.url === '/a']
 accept({ target: false, only: only[0] })
 // @ts-expect-error a prefix is a string
 accept({ target: false, only: /^\/a/ })
-// @ts-expect-error an object is not a value of trustProxy
+// @ts-expect-error not an object, as in Express
 accept({ target: false, trustProxy: {} })
-// @ts-expect-error there is no such reason
+// @ts-expect-error an unknown reason
 accept({ target: false, onClose: ({ end }) => void (end.reason === 'timeout') })
-// @ts-expect-error there is no such code
+// @ts-expect-error an unknown code
 accept({ target: false, onError: ({ error }) => void (error.code === 'ECONNREFUSED') })
 
 // Health checks and discovered members.
@@ -175,11 +175,11 @@ accept({
   target: 'balancer://x',
   balancers: { x: { members, healthCheck: { method: 'GET', expect: a => a.body !== '' } } },
 })
-// @ts-expect-error the health check of a balancer needs a method
+// @ts-expect-error the check of a balancer has a method
 accept({ target: false, balancers: { x: { members, healthCheck: { interval: 5 } } } })
 // @ts-expect-error expect is synchronous: a promise would always be true
 accept({ target: false, balancers: { x: { members, healthCheck: { method: 'GET', expect: async () => true } } } })
-// @ts-expect-error there is no such record type
+// @ts-expect-error an unknown type of record
 accept({ target: false, balancers: { x: { members: [{ url: 'ws://a', resolve: { type: 'MX' } }] } } })
 
 // A member at run time: what a user may read and call, and nothing of the class behind it.
@@ -226,9 +226,9 @@ void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
 // @ts-expect-error the set of tunnels is read-only
 proxy.tunnels.clear()
-// @ts-expect-error the information of a tunnel is read-only
+// @ts-expect-error facts are read-only
 for (const tunnel of proxy.tunnels) tunnel.facts.route = 1
-// @ts-expect-error close has no such option
+// @ts-expect-error an unknown option of close
 void proxy.close({ timeout: 5 })
 
 const app = express()
@@ -237,7 +237,7 @@ app.get('/a/:room', wsTunnel({ target: 'ws://h/' }))
 void wsTunnel({ target: 'ws://h/' }).close()
 // @ts-expect-error options are an object
 app.use('/a', wsTunnel('ws://h/'))
-// @ts-expect-error the mount path is set with Express, not with an option
+// @ts-expect-error the mount point is not an option, Express has it
 app.use(wsTunnel({ prefix: '/a', target: 'ws://h/' }))
 
 const server = fastify()
@@ -253,5 +253,5 @@ server.tunnelProxies = new Set()
 server.tunnelProxies.clear()
 // @ts-expect-error the plugin has the same options
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
-// @ts-expect-error the plugin needs target or routes
+// @ts-expect-error `target` or `routes` is required
 server.register(wsTunnelPlugin, { prefix: '/a' })
