@@ -3,12 +3,12 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// The tests of the offloaded tunnels over an addon built with AddressSanitizer and UndefinedBehaviorSanitizer, then over one
-// under valgrind. Node itself is known to both for reports of its own: only those that name our sources count.
+// Runs the tests of offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer,
+// then with one under valgrind. Both tools report problems of Node itself, too. Only reports that name our C files count.
 const root = fileURLToPath(new URL('..', import.meta.url))
 const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-round-trip.test.ts']
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
-const OURS = /\b(?:dial|door|pump|tunnel)\.c:\d+/
+const OURS = /\b(?:addon|connection|pump|tunnel)\.c:\d+/
 
 function output(command: string, ...args: string[]): string {
   return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim()
@@ -22,13 +22,16 @@ function build(name: string, flags: string[]): string {
   return folder
 }
 
-/** Has Node load the addon from there. Not by the environment: valgrind may be a shell script, which drops a name like this. */
+/**
+ * The option that has Node load the addon of the folder. The environment does not work for that: valgrind may be a shell
+ * script, and a shell drops a variable of this name.
+ */
 function loading(folder: string): string {
   const code = `process.env['@WS_TUNNEL/NATIVE_PREBUILD'] = ${JSON.stringify(folder)}`
   return `--import=data:text/javascript,${encodeURIComponent(code)}`
 }
 
-/** Runs each test file in one process over the addon in the folder, and gives what is wrong with it. */
+/** Runs each test file in one process with the addon of the folder. @returns the problems. */
 function run(
   name: string,
   folder: string,
@@ -37,35 +40,35 @@ function run(
   logs: string,
   files: string[],
 ): string[] {
-  const wrong: string[] = []
+  const problems: string[] = []
   const [program = process.execPath, ...before] = [...command, process.execPath, loading(folder)]
   const start = (...args: string[]): number | null =>
     spawnSync(program, [...before, ...args], { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } }).status
   const look = `await import('@ws-tunnel/native')
     process.exitCode = (await import('node:fs')).readFileSync('/proc/self/maps', 'utf8').includes(${JSON.stringify(folder)}) ? 0 : 1`
   if (start('--input-type=module', '--eval', look) !== 0)
-    return [`${name}: the addon that was built for it is not the one that is loaded`]
+    return [`${name}: Node did not load the addon that was built for it`]
   for (const file of files) {
     console.log(`${name}: ${file}`)
     for (const old of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
       rmSync(join(root, '.cache', old))
     }
     const status = start('--test-timeout=600000', file)
-    // Under valgrind everything is so slow that a test may well run out of time.
-    if (status !== 0 && name !== 'valgrind') wrong.push(`${name}: ${file} failed`)
+    // A failure under valgrind is no problem by itself: it is so slow that tests run out of time.
+    if (status !== 0 && name !== 'valgrind') problems.push(`${name}: ${file} failed`)
     for (const log of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
       const report = readFileSync(join(root, '.cache', log), 'utf8')
       if (!OURS.test(report)) continue
       console.error(report)
-      wrong.push(`${name}: ${file} was reported in .cache/${log}`)
+      problems.push(`${name}: ${file} has a report in .cache/${log}`)
     }
   }
-  return wrong
+  return problems
 }
 
 const asan = build('native-asan', ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'])
 const libraries = ['libasan.so', 'libubsan.so'].map(library => output('gcc', `-print-file-name=${library}`))
-const wrong = run(
+const problems = run(
   'AddressSanitizer',
   asan,
   [],
@@ -79,7 +82,7 @@ const wrong = run(
 )
 
 const plain = build('native-valgrind', ['-O1'])
-wrong.push(
+problems.push(
   ...run(
     'valgrind',
     plain,
@@ -87,7 +90,7 @@ wrong.push(
       'valgrind',
       '--quiet',
       '--leak-check=full',
-      // What Node keeps of a queue by a pointer into the middle of it is not lost.
+      // Node keeps a pointer into the middle of a queue, which valgrind calls possibly lost.
       '--show-leak-kinds=definite',
       `--log-file=${join(root, '.cache', 'valgrind-log')}.%p`,
     ],
@@ -97,5 +100,5 @@ wrong.push(
   ),
 )
 
-for (const line of wrong) console.error(line)
-process.exit(wrong.length === 0 ? 0 : 1)
+for (const line of problems) console.error(line)
+process.exit(problems.length === 0 ? 0 : 1)

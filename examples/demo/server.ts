@@ -94,9 +94,9 @@ function secureHeaders(_req: Request, res: Response, next: NextFunction): void {
 
 function listTunnels(_req: Request, res: Response): void {
   const open = Object.entries(tunnels).flatMap(([mount, { tunnels }]) =>
-    Array.from(tunnels, ({ facts, openedAt, bytesFromClient, bytesFromBackend }) => ({
+    Array.from(tunnels, ({ info, openedAt, bytesFromClient, bytesFromBackend }) => ({
       mount: `${mount}/`,
-      client: facts.clientAddress,
+      client: info.clientAddress,
       openedAt,
       bytesFromClient,
       bytesFromBackend,

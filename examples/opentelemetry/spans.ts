@@ -31,18 +31,18 @@ export function traceTunnels(tracer: Tracer): () => void {
   const open = new Map<Tunnel, Span>()
   const stops = [
     hear('ws-tunnel:open', ({ tunnel, req }) => {
-      const { openedAt, facts } = tunnel
+      const { openedAt, info } = tunnel
       const attributes: Attributes = {
-        'client.address': facts.clientAddress,
-        'url.path': facts.url.replace(/\?.*$/, ''),
-        'network.protocol.name': facts.protocol,
-        'server.address': facts.target,
-        'ws_tunnel.route': facts.route,
+        'client.address': info.clientAddress,
+        'url.path': info.url.replace(/\?.*$/, ''),
+        'network.protocol.name': info.protocol,
+        'server.address': info.target,
+        'ws_tunnel.route': info.route,
       }
       const caller = propagation.extract(context.active(), req.headers)
       const handshake = tracer.startSpan(
         'handshake',
-        { kind: SpanKind.SERVER, attributes, startTime: openedAt - facts.handshakeTime },
+        { kind: SpanKind.SERVER, attributes, startTime: openedAt - info.handshakeTime },
         caller,
       )
       handshake.end(openedAt)

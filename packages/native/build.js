@@ -1,4 +1,4 @@
-// Builds the addon for this machine with its C compiler ($CC, or cc): node build.js [folder] [-- flags of the compiler].
+// Compiles the addon for this machine with $CC, or cc: node build.js [folder] [-- flags of the compiler].
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -17,7 +17,7 @@ const folder = (at === -1 ? args : args.slice(0, at))[0] ?? root
 const flags = at === -1 ? ['-O2', '-s'] : args.slice(at + 1)
 
 if (process.platform !== 'linux') {
-  console.error(`The addon is made of epoll and splice, which ${process.platform} has not.`)
+  console.error(`The addon needs epoll and splice, which ${process.platform} does not have.`)
   process.exit(1)
 }
 const out = join(folder, 'prebuilds', `linux-${process.arch}`, `node.napi.${libc}.node`)
@@ -33,7 +33,7 @@ const { status, error } = spawnSync(
     '-shared',
     '-pthread',
     '-fvisibility=hidden',
-    // The same bytes whoever builds them, wherever.
+    // The binary depends on the compiler and the sources alone: not on the folder, and not on the time.
     `-ffile-prefix-map=${root}=`,
     '-Wl,--build-id=none',
     ...flags,
@@ -44,6 +44,6 @@ const { status, error } = spawnSync(
   ],
   { cwd: root, stdio: 'inherit' },
 )
-if (error !== undefined) console.error(`No C compiler: ${error.message}. Set CC to one.`)
+if (error !== undefined) console.error(`No C compiler: ${error.message}. Set CC to the path of one.`)
 if (status === 0) console.log(out)
 process.exit(status ?? 1)

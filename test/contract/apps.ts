@@ -242,8 +242,9 @@ export const appsTheme: Theme = setUp => {
     const setup = await setUp(t, record(), {}, { listen: 'auto' })
     const client = await setup.upgrade('/')
     await setup.backend.request()
-    client.end('right after')
+    client.send('right after')
     assert.equal((await client.answer()).statusCode, 101)
+    client.end()
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'right after')
   })
 

@@ -132,7 +132,7 @@ export const tunnelsTheme: Theme = setUp => {
       onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
     })
     const { client, tunnel } = await setup.open()
-    assert.match(tunnel.facts.target, new RegExp(setup.backend.address))
+    assert.match(tunnel.info.target, new RegExp(setup.backend.address))
     assert.ok(tunnel.openedAt)
     client.end('12345')
     assert.equal((await client.readAll()).toString(), '12345')

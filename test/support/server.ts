@@ -1,5 +1,11 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, ListenOptions, Socket } from 'node:net'
+import {
+  createServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
+import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { TunnelProxy, WsTunnelError } from '@ws-tunnel/core'
 
@@ -68,7 +74,10 @@ export function closeAfter(t: TestContext, server: Server): void {
 }
 
 /** A node:http server without a gateway, closed when the test has ended. */
-export async function startServer(t: TestContext, handler: RequestListener): Promise<{ server: Server; port: number }> {
+export async function startServer(
+  t: TestContext,
+  handler: RequestListener,
+): Promise<{ server: HttpServer; port: number }> {
   const server = createServer(handler)
   closeAfter(t, server)
   return { server, port: await listen(server) }

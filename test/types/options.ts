@@ -148,7 +148,7 @@ accept({ target: false, trustProxy: ['loopback', '10.0.0.0/8'], serverName: 'gat
 accept({ target: false, trustProxy: (address, hop) => address === '127.0.0.1' && hop === 0 })
 accept({
   target: false,
-  onOpen: ({ tunnel, req, proxy }) => void [tunnel.facts.url.length, req.url, proxy.tunnels.size],
+  onOpen: ({ tunnel, req, proxy }) => void [tunnel.info.url.length, req.url, proxy.tunnels.size],
   onClose: ({ tunnel, end: { reason, bytesFromClient, error }, proxy }) =>
     void [tunnel.id + bytesFromClient, reason === 'idle', error?.message, proxy.tunnels.size],
   onError: ({ error, req }) => void [error.code === 'WST_ERR_CONNECT', error.statusCode + 1, req.url],
@@ -226,9 +226,9 @@ void proxy.close({ drainTimeout: 5 })
 for (const tunnel of proxy.tunnels) void tunnel.close()
 // @ts-expect-error the set of tunnels is read-only
 proxy.tunnels.clear()
-// @ts-expect-error facts are read-only
-for (const tunnel of proxy.tunnels) tunnel.facts.route = 1
-// @ts-expect-error an unknown option of close
+// @ts-expect-error the info is read-only
+for (const tunnel of proxy.tunnels) tunnel.info.route = 1
+// @ts-expect-error no such option of close
 void proxy.close({ timeout: 5 })
 
 const app = express()

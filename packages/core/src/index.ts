@@ -59,5 +59,5 @@ export {
 } from './proxy/explain.ts'
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
-export type { EndReason, Tunnel, TunnelEnd, TunnelFacts } from './tunnel/tunnel.ts'
+export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
 export { plainAddress } from './util/plain-address.ts'

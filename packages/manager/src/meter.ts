@@ -46,7 +46,7 @@ export class Meter {
       'ws-tunnel:close': ({ tunnel, end }, name) => {
         const counts = this.#of(name)
         counts.ended[end.reason] = (counts.ended[end.reason] ?? 0) + 1
-        add(counts, tunnel.facts.route, end)
+        add(counts, tunnel.info.route, end)
       },
       'ws-tunnel:error': ({ error }, name) => {
         const { errors } = this.#of(name)
@@ -60,7 +60,7 @@ export class Meter {
     const found = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
     for (const [name, proxy] of namedProxies(this.#proxies)) {
       const counts = structuredClone(this.#of(name))
-      for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.facts.route, tunnel)
+      for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.info.route, tunnel)
       found.set(name, { proxy, counts })
     }
     return found

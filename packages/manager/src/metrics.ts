@@ -129,7 +129,7 @@ class TunnelMetrics {
       'ws-tunnel:open': ({ tunnel, proxy }, name) => {
         const where = this.#where(name, proxy, tunnel)
         opened.inc(where)
-        handshake.observe(where, tunnel.facts.handshakeTime / 1_000)
+        handshake.observe(where, tunnel.info.handshakeTime / 1_000)
       },
       'ws-tunnel:close': ({ tunnel, end, proxy }, name) => {
         this.#count(name, proxy, tunnel)
@@ -159,7 +159,7 @@ class TunnelMetrics {
   }
 
   /** Routes are as many as were written; backends of a function target are not, so they are bounded here. */
-  #where(name: string, { routes }: ManagedProxy, { facts: { route, target, member } }: Tunnel): Where {
+  #where(name: string, { routes }: ManagedProxy, { info: { route, target, member } }: Tunnel): Where {
     const path = routes[route]?.path ?? ''
     return { proxy: name, route: path.slice(0, MAX_LABEL), member: this.#member(name, member ?? target) }
   }

@@ -69,16 +69,16 @@ export function listTunnels(
   }
 }
 
-const urlOf = ({ facts: { url } }: Tunnel, showQuery: boolean): string =>
+const urlOf = ({ info: { url } }: Tunnel, showQuery: boolean): string =>
   clip(showQuery ? url : url.replace(/\?.*$/s, '?…'))
 
 function textOf(tunnel: Tunnel, showQuery: boolean): string {
-  const { clientAddress, target, member = '', protocol } = tunnel.facts
+  const { clientAddress, target, member = '', protocol } = tunnel.info
   return `#${tunnel.id} ${clientAddress} ${urlOf(tunnel, showQuery)} ${target} ${member} ${protocol}`.toLowerCase()
 }
 
 function viewTunnel(proxy: string, tunnel: Tunnel, draining: ReadonlySet<Tunnel>, showQuery: boolean): TunnelView {
-  const { clientAddress, route, target, member, protocol } = tunnel.facts
+  const { clientAddress, route, target, member, protocol } = tunnel.info
   return {
     proxy,
     id: tunnel.id,

@@ -1,6 +1,7 @@
 /*
- * The pump: a thread with an epoll set of its own. JavaScript hands it tunnels and commands through a list and wakes it by an
- * eventfd; it answers through the listener. It alone touches the sockets of its tunnels, and it alone frees them while it runs.
+ * The pump: a thread with an epoll set of its own. JavaScript puts tunnels and commands into a list and wakes the
+ * thread by an eventfd. The thread reports events through the listener. While it runs, no other thread
+ * frees its tunnels or touches their sockets, with one exception: connection_release.
  */
 #define _GNU_SOURCE
 #include "pump.h"
@@ -14,12 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "connection.h"
 
-#define EVENTS 256
+/* Events of one epoll_wait. */
+#define MAX_EVENTS 256
+/* Empty conduits that are kept for reuse. */
 #define CONDUITS_KEPT 32
-/* Tunnels that may wait to be freed until the thread has something else to do. */
-#define UNFREED 64
+/* Closed tunnels that may wait to be freed until the thread has something else to do. */
+#define MAX_FREE_WAITING 64
 
 uint64_t clock_ms(void) {
   struct timespec time;
@@ -27,7 +30,7 @@ uint64_t clock_ms(void) {
   return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
-struct conduit *conduit_take(struct pump *p) {
+struct conduit *conduit_acquire(struct pump *p) {
   struct conduit *c = p->conduits;
   if (c != NULL) {
     p->conduits = c->next;
@@ -40,7 +43,7 @@ struct conduit *conduit_take(struct pump *p) {
     free(c);
     return NULL;
   }
-  /* Past the user's quota of pipe memory it stays at its first size. */
+  /* Fails beyond the user's quota of pipe memory. The pipe then keeps its first size. */
   (void)fcntl(c->fd[1], F_SETPIPE_SZ, CONDUIT_SIZE);
   return c;
 }
@@ -51,7 +54,7 @@ void conduit_close(struct conduit *c) {
   free(c);
 }
 
-void conduit_give(struct pump *p, struct conduit *c) {
+void conduit_release(struct pump *p, struct conduit *c) {
   if (p->conduits_kept == CONDUITS_KEPT) {
     conduit_close(c);
     return;
@@ -61,25 +64,25 @@ void conduit_give(struct pump *p, struct conduit *c) {
   p->conduits_kept++;
 }
 
-void pump_tell(struct tunnel *t, unsigned what) {
-  unsigned before = atomic_fetch_or(&t->told, what);
+void pump_report(struct tunnel *t, unsigned events) {
+  unsigned before = atomic_fetch_or(&t->events, events);
   if (before == 0) t->pump->listener(t->pump->context, t);
 }
 
-void pump_again(struct pump *p, struct tunnel *t) {
-  if (t->again) return;
-  t->again = true;
-  t->next_again = p->again;
-  p->again = t;
+void pump_run_later(struct pump *p, struct tunnel *t) {
+  if (t->runnable) return;
+  t->runnable = true;
+  t->next_runnable = p->runnable;
+  p->runnable = t;
 }
 
-static void run_again(struct pump *p) {
-  struct tunnel *t = p->again;
-  p->again = NULL;
+static void run_runnable(struct pump *p) {
+  struct tunnel *t = p->runnable;
+  p->runnable = NULL;
   while (t != NULL) {
-    struct tunnel *next = t->next_again;
-    t->again = false;
-    if (t->doomed) tunnel_free(t);
+    struct tunnel *next = t->next_runnable;
+    t->runnable = false;
+    if (t->free_later) tunnel_free(t);
     else tunnel_run(p, t);
     t = next;
   }
@@ -101,45 +104,48 @@ bool pump_watch(struct pump *p, struct end *e) {
 
 void pump_unwatch(struct pump *p, struct end *e) { epoll_ctl(p->epoll, EPOLL_CTL_DEL, e->fd, NULL); }
 
-/* Watches an end that has come to the tunnel. */
-static bool meet(struct pump *p, struct tunnel *t, int i) {
+/* Watches an end, and closes the tunnel if that fails. @returns whether it succeeded. */
+static bool watch_or_close(struct pump *p, struct tunnel *t, int i) {
   if (pump_watch(p, &t->end[i])) return true;
   t->end[i].error = errno;
-  pump_tell(t, i == CLIENT ? TOLD_CLIENT_BROKEN : TOLD_BACKEND_BROKEN);
-  tunnel_cut(p, t);
+  pump_report(t, i == CLIENT ? EVENT_CLIENT_BROKEN : EVENT_BACKEND_BROKEN);
+  tunnel_close(p, t);
   return false;
 }
 
 static void add(struct pump *p, struct tunnel *t) {
   p->tunnels++;
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  if (meet(p, t, CLIENT)) meet(p, t, BACKEND);
+  if (watch_or_close(p, t, CLIENT)) watch_or_close(p, t, BACKEND);
 }
 
-/* The client of a tunnel whose backend was dialled. Of neither end epoll need say anything now: there may be no room and no byte. */
-static void join(struct pump *p, struct tunnel *t) {
+/*
+ * Starts the tunnel, which has got its client. Assumes that both ends are ready: epoll may report neither of them now,
+ * the backend's because no new bytes arrive, the client's because less room is free than epoll calls writable.
+ */
+static void attach(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
-  dial_free(t->dial);
-  t->dial = NULL;
+  connection_free(t->connection);
+  t->connection = NULL;
   t->end[BACKEND].readable = t->end[CLIENT].writable = true;
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  if (meet(p, t, CLIENT)) tunnel_run(p, t);
+  if (watch_or_close(p, t, CLIENT)) tunnel_run(p, t);
 }
 
-static struct tunnel *take_commands(struct pump *p, bool *stopping) {
+static struct tunnel *fetch_commands(struct pump *p, bool *stopping) {
   pthread_mutex_lock(&p->lock);
   struct tunnel *first = p->commands;
   p->commands = NULL;
   p->commands_end = &p->commands;
   *stopping = p->stopping;
   p->woken = false;
-  p->unfreed = 0;
+  p->free_waiting = 0;
   pthread_mutex_unlock(&p->lock);
   return first;
 }
 
-/* @returns the tunnel after it. */
-static struct tunnel *obey(struct pump *p, struct tunnel *t, bool running) {
+/* Executes the commands of a tunnel; only COMMAND_FREE once the thread has stopped. @returns the next tunnel. */
+static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
   pthread_mutex_lock(&p->lock);
   unsigned commands = t->commands;
   struct tunnel *next = t->next_command;
@@ -147,20 +153,20 @@ static struct tunnel *obey(struct pump *p, struct tunnel *t, bool running) {
   t->next_command = NULL;
   pthread_mutex_unlock(&p->lock);
   if (running && (commands & COMMAND_ADD)) add(p, t);
-  if (running && (commands & COMMAND_DIAL)) {
+  if (running && (commands & COMMAND_CONNECT)) {
     p->tunnels++;
-    dial_start(p, t);
+    connection_start(p, t);
   }
-  if (running && (commands & COMMAND_JOIN)) join(p, t);
+  if (running && (commands & COMMAND_ATTACH)) attach(p, t);
   if (running && (commands & COMMAND_END)) {
-    if (t->dial != NULL) tunnel_cut(p, t);
+    if (t->connection != NULL) tunnel_close(p, t);
     tunnel_end(p, t);
     tunnel_run(p, t);
   }
-  if (running && (commands & COMMAND_CUT)) tunnel_cut(p, t);
+  if (running && (commands & COMMAND_CLOSE)) tunnel_close(p, t);
   if (commands & COMMAND_FREE) {
     if (--p->tunnels == 0) close_conduits(p);
-    if (t->again && running) t->doomed = true;
+    if (t->runnable && running) t->free_later = true;
     else tunnel_free(t);
   }
   return next;
@@ -168,21 +174,21 @@ static struct tunnel *obey(struct pump *p, struct tunnel *t, bool running) {
 
 static void *run(void *argument) {
   struct pump *p = argument;
-  struct epoll_event events[EVENTS];
+  struct epoll_event events[MAX_EVENTS];
   for (;;) {
-    int n = epoll_wait(p->epoll, events, EVENTS, p->again == NULL ? -1 : 0);
+    int n = epoll_wait(p->epoll, events, MAX_EVENTS, p->runnable == NULL ? -1 : 0);
     bool commanded = false, stopping = false;
     p->now = clock_ms();
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == NULL) commanded = true;
       else tunnel_event(p, events[i].data.ptr, events[i].events);
     }
-    run_again(p);
+    run_runnable(p);
     if (!commanded) continue;
     uint64_t ignored;
     while (read(p->wake, &ignored, sizeof ignored) < 0 && errno == EINTR) continue;
-    struct tunnel *t = take_commands(p, &stopping);
-    while (t != NULL) t = obey(p, t, true);
+    struct tunnel *t = fetch_commands(p, &stopping);
+    while (t != NULL) t = execute(p, t, true);
     if (stopping) return NULL;
   }
 }
@@ -192,11 +198,11 @@ static void wake(struct pump *p) {
   while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
-/* A closed tunnel is no hurry, unless it is the last. */
+/* Whether a command must wake the thread. Freeing a closed tunnel can wait, unless it is the last or many wait. */
 static bool is_urgent(struct pump *p, unsigned command) {
-  if (command & (COMMAND_ADD | COMMAND_DIAL)) p->given++;
+  if (command & (COMMAND_ADD | COMMAND_CONNECT)) p->unfreed++;
   if (!(command & COMMAND_FREE)) return true;
-  return --p->given == 0 || ++p->unfreed == UNFREED;
+  return --p->unfreed == 0 || ++p->free_waiting == MAX_FREE_WAITING;
 }
 
 void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
@@ -233,7 +239,7 @@ struct pump *pump_start(pump_listener listener, void *context) {
   struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
   int error = errno;
   if (p->epoll >= 0 && p->wake >= 0 && epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->wake, &event) == 0) {
-    /* Signals are for Node's own thread. */
+    /* The thread inherits a full mask: signals are for Node's own thread. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -252,14 +258,14 @@ void pump_stop(struct pump *p) {
   pthread_mutex_unlock(&p->lock);
   wake(p);
   pthread_join(p->thread, NULL);
-  for (struct tunnel *t = p->again; t != NULL;) {
-    struct tunnel *next = t->next_again;
-    t->again = false;
-    if (t->doomed) tunnel_free(t);
+  for (struct tunnel *t = p->runnable; t != NULL;) {
+    struct tunnel *next = t->next_runnable;
+    t->runnable = false;
+    if (t->free_later) tunnel_free(t);
     t = next;
   }
   bool stopping;
-  struct tunnel *t = take_commands(p, &stopping);
-  while (t != NULL) t = obey(p, t, false);
+  struct tunnel *t = fetch_commands(p, &stopping);
+  while (t != NULL) t = execute(p, t, false);
   pump_free(p);
 }

@@ -9,10 +9,10 @@
 
 /* Bytes of one read. */
 #define PUMP_BUFFER 65536
-/* Bytes a conduit is asked to take. */
+/* Bytes that a conduit is requested to hold. */
 #define CONDUIT_SIZE 262144
 
-/* Called on the pump's thread when a tunnel that had nothing to tell has something. */
+/* Called on the pump's thread when a tunnel that had no events gets some. */
 typedef void (*pump_listener)(void *context, struct tunnel *tunnel);
 
 /* A thread that moves the bytes of its tunnels. */
@@ -21,51 +21,55 @@ struct pump {
   pthread_mutex_t lock;
   struct tunnel *commands; /* tunnels with commands, oldest first; guarded by the lock */
   struct tunnel **commands_end;
-  bool stopping; /* guarded by the lock, as what follows */
-  bool woken;    /* the thread will look at the commands */
-  int given;     /* tunnels that are not to be freed */
-  int unfreed;   /* tunnels that are, but for which the thread was not woken */
+  bool stopping;    /* this one and the next three are guarded by the lock, too */
+  bool woken;       /* the thread will look at the commands */
+  int unfreed;      /* tunnels without COMMAND_FREE */
+  int free_waiting; /* tunnels with COMMAND_FREE, for which the thread was not woken */
   int epoll;
   int wake; /* eventfd: look at the commands */
   pump_listener listener;
   void *context;
-  struct tunnel *again;
+  struct tunnel *runnable; /* tunnels that have more to do, for which epoll will report no event */
   int tunnels;
-  struct conduit *conduits; /* empty ones, to be used again while there are tunnels */
+  struct conduit *conduits; /* empty ones, kept for reuse while there are tunnels */
   int conduits_kept;
-  uint64_t now; /* ms on CLOCK_MONOTONIC, of the last wake-up */
+  uint64_t now; /* ms on CLOCK_MONOTONIC, of the last time epoll returned */
   char buffer[PUMP_BUFFER];
 };
 
 uint64_t clock_ms(void);
 
-/* Starts the thread; NULL, with errno, if that fails. */
+/* Starts the thread. NULL, with errno, if that fails. */
 struct pump *pump_start(pump_listener listener, void *context);
 
-/* Stops and joins the thread; its tunnels stay as they are, those to be freed are. */
+/* Stops and joins the thread. Frees the tunnels that have COMMAND_FREE and leaves the others as they are. */
 void pump_stop(struct pump *pump);
 
-/* From any thread: a command for a tunnel of the pump. */
+/* Gives a tunnel of the pump a command. May be called on any thread. */
 void pump_command(struct pump *pump, struct tunnel *tunnel, unsigned command);
 
 /* The rest is for the pump's thread. */
 
-void pump_tell(struct tunnel *tunnel, unsigned what);
+/* Reports events of a tunnel to JavaScript. */
+void pump_report(struct tunnel *tunnel, unsigned events);
 
-/* Has events of the end told from now on. @returns whether that is possible; errno says why not. */
+/* Adds an end to the epoll set. @returns whether that succeeded; errno says why not. */
 bool pump_watch(struct pump *pump, struct end *end);
 
-/* To be done before its descriptor is closed: epoll goes on by itself while another process has the connection, too. */
+/*
+ * Removes an end from the epoll set. Must precede the close of its descriptor: while another process has the same
+ * connection open, close alone does not remove it.
+ */
 void pump_unwatch(struct pump *pump, struct end *end);
 
 /* Runs the tunnel once more after all others had their turn. */
-void pump_again(struct pump *pump, struct tunnel *tunnel);
+void pump_run_later(struct pump *pump, struct tunnel *tunnel);
 
-/* An empty pipe, or NULL if the process may have no more descriptors. */
-struct conduit *conduit_take(struct pump *pump);
+/* @returns an empty pipe, or NULL if the process may have no more descriptors. */
+struct conduit *conduit_acquire(struct pump *pump);
 
-/* Takes an empty pipe back. */
-void conduit_give(struct pump *pump, struct conduit *conduit);
+/* Gives an empty pipe back. */
+void conduit_release(struct pump *pump, struct conduit *conduit);
 
 void conduit_close(struct conduit *conduit);
 

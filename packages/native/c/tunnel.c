@@ -1,6 +1,6 @@
 /*
- * One tunnel: two non-blocking sockets, watched edge-triggered, and a way from each to the other. Runs on the pump's
- * thread only; what JavaScript may read meanwhile is atomic.
+ * One tunnel: two non-blocking sockets, watched edge-triggered, and a flow from each to the other. All of it runs on
+ * the pump's thread. What JavaScript may read meanwhile is atomic.
  */
 #define _GNU_SOURCE
 #include "tunnel.h"
@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "connection.h"
 #include "pump.h"
 
-/* A splice that moves less than this was not worth its pipe. */
+/* Bytes. A splice that moves fewer is not worth its conduit. */
 #define BULK_MIN 16384
-/* Reads of one way before the other tunnels have their turn. */
+/* Reads of one flow before the other tunnels get their turn. */
 #define TURNS 16
 
 struct tunnel *tunnel_new(int client, int backend) {
@@ -30,83 +30,83 @@ struct tunnel *tunnel_new(int client, int backend) {
   return t;
 }
 
-bool tunnel_hold(struct way *w, const char *bytes, size_t length) {
-  size_t waiting = w->held_to - w->held_from;
+bool tunnel_hold(struct flow *f, const char *bytes, size_t length) {
+  size_t waiting = f->held_to - f->held_from;
   char *held = malloc(waiting + length);
   if (held == NULL) return false;
-  if (waiting > 0) memcpy(held, w->held + w->held_from, waiting);
+  if (waiting > 0) memcpy(held, f->held + f->held_from, waiting);
   memcpy(held + waiting, bytes, length);
-  free(w->held);
-  w->held = held;
-  w->held_from = 0;
-  w->held_to = waiting + length;
+  free(f->held);
+  f->held = held;
+  f->held_from = 0;
+  f->held_to = waiting + length;
   return true;
 }
 
-static void release_held(struct way *w) {
-  free(w->held);
-  w->held = NULL;
-  w->held_from = w->held_to = 0;
+static void drop_held(struct flow *f) {
+  free(f->held);
+  f->held = NULL;
+  f->held_from = f->held_to = 0;
 }
 
-static void drop_waiting(struct way *w) {
-  release_held(w);
-  if (w->conduit != NULL) conduit_close(w->conduit);
-  w->conduit = NULL;
-  w->in_conduit = 0;
+static void drop_waiting(struct flow *f) {
+  drop_held(f);
+  if (f->conduit != NULL) conduit_close(f->conduit);
+  f->conduit = NULL;
+  f->in_conduit = 0;
 }
 
-static void count(struct pump *p, struct tunnel *t, struct way *w, size_t bytes) {
-  atomic_fetch_add_explicit(&w->bytes, bytes, memory_order_relaxed);
+static void count(struct pump *p, struct tunnel *t, struct flow *f, size_t bytes) {
+  atomic_fetch_add_explicit(&f->bytes, bytes, memory_order_relaxed);
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
 }
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-/* Nothing can be written to this end any more; what it had received is still read. */
+/* Nothing can be written to this end from now on. What it has received is still read. */
 static void broken(struct pump *p, struct end *e, int error) {
   struct tunnel *t = e->tunnel;
   int i = e == &t->end[CLIENT] ? CLIENT : BACKEND;
-  bool gone = e->out_done && e->in_done;
-  e->out_done = true;
+  bool gone = e->write_done && e->read_done;
+  e->write_done = true;
   e->readable = e->hung_up = true;
-  drop_waiting(&t->way[!i]);
-  t->way[!i].last = true;
+  drop_waiting(&t->flow[!i]);
+  t->flow[!i].draining = true;
   if (gone) return;
   if (e->error == 0) e->error = error;
   if (t->ending) return;
-  pump_tell(t, i == CLIENT ? TOLD_CLIENT_BROKEN : TOLD_BACKEND_BROKEN);
+  pump_report(t, i == CLIENT ? EVENT_CLIENT_BROKEN : EVENT_BACKEND_BROKEN);
   tunnel_end(p, t);
 }
 
 /* Writes what waits. @returns whether nothing waits any more. */
-static bool deliver(struct pump *p, struct way *w, struct end *to) {
-  if (to->out_done) drop_waiting(w);
-  while (w->in_conduit > 0 && to->writable) {
-    ssize_t n = splice(w->conduit->fd[0], NULL, to->fd, NULL, w->in_conduit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (n > 0) w->in_conduit -= (size_t)n;
+static bool deliver(struct pump *p, struct flow *f, struct end *to) {
+  if (to->write_done) drop_waiting(f);
+  while (f->in_conduit > 0 && to->writable) {
+    ssize_t n = splice(f->conduit->fd[0], NULL, to->fd, NULL, f->in_conduit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n > 0) f->in_conduit -= (size_t)n;
     else if (n < 0 && would_block(errno)) to->writable = false;
     else if (n == 0 || errno != EINTR) broken(p, to, n == 0 ? EPIPE : errno);
   }
-  if (w->in_conduit > 0) return false;
-  while (w->held != NULL && to->writable) {
-    ssize_t n = send(to->fd, w->held + w->held_from, w->held_to - w->held_from, MSG_NOSIGNAL);
-    if (n >= 0) w->held_from += (size_t)n;
+  if (f->in_conduit > 0) return false;
+  while (f->held != NULL && to->writable) {
+    ssize_t n = send(to->fd, f->held + f->held_from, f->held_to - f->held_from, MSG_NOSIGNAL);
+    if (n >= 0) f->held_from += (size_t)n;
     else if (would_block(errno)) to->writable = false;
     else if (errno != EINTR) broken(p, to, errno);
-    if (w->held_from == w->held_to) release_held(w);
+    if (f->held_from == f->held_to) drop_held(f);
   }
-  return w->held == NULL;
+  return f->held == NULL;
 }
 
-/* Reads into the buffer all tunnels share, and writes it on; what the sink does not take is held. */
-static ssize_t copy(struct pump *p, struct way *w, struct end *from, struct end *to) {
+/* Reads into the buffer that all tunnels share and writes it to the sink. Holds what the sink does not take. */
+static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end *to) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n <= 0) return n;
-  count(p, from->tunnel, w, (size_t)n);
-  w->bulk = n == PUMP_BUFFER;
+  count(p, from->tunnel, f, (size_t)n);
+  f->bulk = n == PUMP_BUFFER;
   if (n < PUMP_BUFFER && !from->hung_up) from->readable = false;
-  if (to->out_done) return n;
+  if (to->write_done) return n;
   ssize_t sent = to->writable ? send(to->fd, p->buffer, (size_t)n, MSG_NOSIGNAL) : 0;
   if (sent < 0) {
     if (would_block(errno)) to->writable = false;
@@ -116,23 +116,23 @@ static ssize_t copy(struct pump *p, struct way *w, struct end *from, struct end 
     }
     sent = 0;
   }
-  if (sent < n && !tunnel_hold(w, p->buffer + sent, (size_t)(n - sent))) broken(p, to, ENOMEM);
+  if (sent < n && !tunnel_hold(f, p->buffer + sent, (size_t)(n - sent))) broken(p, to, ENOMEM);
   return n;
 }
 
-static ssize_t splice_in(struct pump *p, struct way *w, struct end *from) {
-  ssize_t n = splice(from->fd, NULL, w->conduit->fd[1], NULL, CONDUIT_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+static ssize_t splice_in(struct pump *p, struct flow *f, struct end *from) {
+  ssize_t n = splice(from->fd, NULL, f->conduit->fd[1], NULL, CONDUIT_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (n <= 0) return n;
-  count(p, from->tunnel, w, (size_t)n);
-  w->in_conduit = (size_t)n;
-  w->bulk = n >= BULK_MIN;
+  count(p, from->tunnel, f, (size_t)n);
+  f->in_conduit = (size_t)n;
+  f->bulk = n >= BULK_MIN;
   return n;
 }
 
-/* Reads once from an end whose way is empty. */
-static void take(struct pump *p, struct way *w, struct end *from, struct end *to) {
-  if (w->bulk && w->conduit == NULL) w->conduit = conduit_take(p);
-  ssize_t n = w->bulk && w->conduit != NULL ? splice_in(p, w, from) : copy(p, w, from, to);
+/* Reads once from an end in whose flow nothing waits. */
+static void read_once(struct pump *p, struct flow *f, struct end *from, struct end *to) {
+  if (f->bulk && f->conduit == NULL) f->conduit = conduit_acquire(p);
+  ssize_t n = f->bulk && f->conduit != NULL ? splice_in(p, f, from) : copy(p, f, from, to);
   if (n > 0) return;
   if (n < 0 && errno == EINTR) return;
   if (n < 0 && would_block(errno)) {
@@ -141,49 +141,52 @@ static void take(struct pump *p, struct way *w, struct end *from, struct end *to
   }
   struct tunnel *t = from->tunnel;
   int error = n < 0 ? errno : 0;
-  from->in_done = w->last = true;
+  from->read_done = f->draining = true;
   if (error != 0) broken(p, from, error);
-  else if (!t->ending) pump_tell(t, from == &t->end[CLIENT] ? TOLD_CLIENT_FIN : TOLD_BACKEND_FIN);
+  else if (!t->ending) pump_report(t, from == &t->end[CLIENT] ? EVENT_CLIENT_FIN : EVENT_BACKEND_FIN);
 }
 
-/* Reads an end dry whose bytes nobody gets: a close over unread ones would send RST, and take from its peer what it has yet to read. */
+/*
+ * Reads bytes that are not passed on. If the socket were closed while some are unread, the kernel would send RST, and
+ * the peer would lose what it has not read yet.
+ */
 static void discard(struct pump *p, struct end *from) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n > 0) {
     if (n < PUMP_BUFFER && !from->hung_up) from->readable = false;
   } else if (n < 0 && would_block(errno)) from->readable = false;
   else if (n == 0 || errno != EINTR) {
-    from->in_done = true;
-    if (n < 0) from->out_done = true;
+    from->read_done = true;
+    if (n < 0) from->write_done = true;
   }
 }
 
-/* @returns whether there is more to do, for which no event will come. */
+/* @returns whether there is more to do, for which epoll will report no event. */
 static bool move(struct pump *p, struct tunnel *t, int i) {
-  struct way *w = &t->way[i];
+  struct flow *f = &t->flow[i];
   struct end *from = &t->end[i], *to = &t->end[!i];
   for (int turn = 0; turn < TURNS; turn++) {
-    bool empty = deliver(p, w, to);
-    if (empty && w->conduit != NULL && (!from->readable || !w->bulk)) {
-      conduit_give(p, w->conduit);
-      w->conduit = NULL;
+    bool empty = deliver(p, f, to);
+    if (empty && f->conduit != NULL && (!from->readable || !f->bulk)) {
+      conduit_release(p, f->conduit);
+      f->conduit = NULL;
     }
-    if (w->last) {
-      if (empty && !to->out_done) {
+    if (f->draining) {
+      if (empty && !to->write_done) {
         shutdown(to->fd, SHUT_WR);
-        to->out_done = true;
+        to->write_done = true;
       }
-      if (from->in_done || !from->readable) return false;
+      if (from->read_done || !from->readable) return false;
       discard(p, from);
     } else {
       if (!empty || !from->readable) return false;
-      take(p, w, from, to);
+      read_once(p, f, from, to);
     }
   }
   return true;
 }
 
-static bool done(const struct end *e) { return e->in_done && e->out_done; }
+static bool is_done(const struct end *e) { return e->read_done && e->write_done; }
 
 void tunnel_run(struct pump *p, struct tunnel *t) {
   bool more, ending;
@@ -193,22 +196,22 @@ void tunnel_run(struct pump *p, struct tunnel *t) {
     more = move(p, t, CLIENT);
     more |= move(p, t, BACKEND);
   } while (ending != t->ending);
-  if (done(&t->end[CLIENT]) && done(&t->end[BACKEND])) tunnel_cut(p, t);
-  else if (more) pump_again(p, t);
+  if (is_done(&t->end[CLIENT]) && is_done(&t->end[BACKEND])) tunnel_close(p, t);
+  else if (more) pump_run_later(p, t);
 }
 
-void tunnel_event(struct pump *p, struct end *e, uint32_t events) {
+void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   struct tunnel *t = e->tunnel;
   if (t->closed) return;
-  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->readable = true;
-  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
-  if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
-  if (t->dial != NULL) {
-    dial_event(p, t, events);
+  if (epoll_events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->readable = true;
+  if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
+  if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
+  if (t->connection != NULL) {
+    connection_event(p, t, epoll_events);
     return;
   }
-  if (events & EPOLLERR) {
-    /* Told even while the end is not read because the other takes nothing. */
+  if (epoll_events & EPOLLERR) {
+    /* The end may be unread because the other one accepts no bytes, so no read would find the error. */
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) broken(p, e, error);
@@ -216,48 +219,48 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t events) {
   tunnel_run(p, t);
 }
 
-/* One last read, also of a way that waits for its sink. */
-static void last_call(struct pump *p, struct tunnel *t, int i) {
-  struct way *w = &t->way[i];
+/* Reads once more, also where bytes wait for the sink. */
+static void read_last(struct pump *p, struct tunnel *t, int i) {
+  struct flow *f = &t->flow[i];
   struct end *from = &t->end[i], *to = &t->end[!i];
-  if (w->last || to->out_done) return;
+  if (f->draining || to->write_done) return;
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n <= 0) return;
-  count(p, t, w, (size_t)n);
-  if (!tunnel_hold(w, p->buffer, (size_t)n)) broken(p, to, ENOMEM);
+  count(p, t, f, (size_t)n);
+  if (!tunnel_hold(f, p->buffer, (size_t)n)) broken(p, to, ENOMEM);
 }
 
 void tunnel_end(struct pump *p, struct tunnel *t) {
   if (t->ending || t->closed) return;
   t->ending = true;
   for (int i = 0; i < ENDS; i++) {
-    last_call(p, t, i);
-    /* What a broken end had received is all read: no more can come. */
-    if (t->end[i].error == 0 || t->end[!i].out_done) t->way[i].last = true;
+    read_last(p, t, i);
+    /* A broken end can receive nothing new, so all that it has received is read and delivered. */
+    if (t->end[i].error == 0 || t->end[!i].write_done) t->flow[i].draining = true;
     t->end[i].readable = true;
   }
 }
 
 static void close_all(struct tunnel *t) {
   for (int i = 0; i < ENDS; i++) {
-    drop_waiting(&t->way[i]);
+    drop_waiting(&t->flow[i]);
     if (t->end[i].fd >= 0) close(t->end[i].fd);
     t->end[i].fd = -1;
   }
 }
 
-void tunnel_cut(struct pump *p, struct tunnel *t) {
+void tunnel_close(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
   t->closed = true;
   for (int i = 0; i < ENDS; i++) {
     if (t->end[i].fd >= 0) pump_unwatch(p, &t->end[i]);
   }
   close_all(t);
-  pump_tell(t, TOLD_CLOSED);
+  pump_report(t, EVENT_CLOSED);
 }
 
 void tunnel_free(struct tunnel *t) {
   close_all(t);
-  dial_free(t->dial);
+  connection_free(t->connection);
   free(t);
 }

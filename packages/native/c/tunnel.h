@@ -6,33 +6,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct dial;
+struct connection;
 struct pump;
 
 enum { CLIENT, BACKEND, ENDS };
 
-/* What a tunnel tells JavaScript, as bits: what has happened since it was last asked. */
+/* What JavaScript learns about a tunnel, as bits. The same numbers are in src/index.ts. */
 enum {
-  TOLD_CLIENT_FIN = 1,
-  TOLD_BACKEND_FIN = 2,
-  TOLD_CLIENT_BROKEN = 4,
-  TOLD_BACKEND_BROKEN = 8,
-  TOLD_CLOSED = 16,
-  TOLD_ANSWER = 32,    /* the backend's first bytes are there */
-  TOLD_UNREACHED = 64, /* it broke before there was a connection */
+  EVENT_CLIENT_FIN = 1,
+  EVENT_BACKEND_FIN = 2,
+  EVENT_CLIENT_BROKEN = 4,
+  EVENT_BACKEND_BROKEN = 8,
+  EVENT_CLOSED = 16,
+  EVENT_RESPONSE = 32,       /* the backend has sent its first bytes */
+  EVENT_CONNECT_FAILED = 64, /* the backend broke before it accepted the connection */
 };
 
-/* What JavaScript tells a tunnel, as bits. */
+/* What JavaScript wants of a tunnel, as bits. */
 enum {
-  COMMAND_ADD = 1,
-  COMMAND_END = 2,
-  COMMAND_CUT = 4,
-  COMMAND_FREE = 8,
-  COMMAND_DIAL = 16,
-  COMMAND_JOIN = 32,
+  COMMAND_ADD = 1,      /* start a tunnel that has both ends */
+  COMMAND_END = 2,      /* deliver what was received, then FIN to both ends */
+  COMMAND_CLOSE = 4,    /* close both ends now */
+  COMMAND_FREE = 8,     /* free a closed tunnel */
+  COMMAND_CONNECT = 16, /* connect to the backend */
+  COMMAND_ATTACH = 32,  /* start a tunnel whose client came after the response */
 };
 
-/* A kernel pipe: spliced bytes go from socket to socket through it without being copied to us. */
+/* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
 struct conduit {
   int fd[2];
   struct conduit *next;
@@ -42,53 +42,55 @@ struct conduit {
 struct end {
   struct tunnel *tunnel;
   int fd;
-  int error;      /* errno that broke it, or 0 */
-  bool readable;  /* a read may find something: cleared by the read that does not, set by epoll */
-  bool writable;
-  bool hung_up;   /* FIN or RST has come: a short read is not yet the last one */
-  bool in_done;   /* its FIN or failure was read */
-  bool out_done;  /* our FIN was written, or nobody is there to get it */
+  int error;       /* errno that broke it, or 0 */
+  bool readable;   /* a read may find something: epoll sets it, a read that finds nothing clears it */
+  bool writable;   /* the same for writes */
+  bool hung_up;    /* FIN or RST has arrived: a short read is not yet the last one */
+  bool read_done;  /* its FIN or its failure was read */
+  bool write_done; /* our FIN was written, or no peer is left to receive it */
 };
 
-/* The bytes from one end to the other. What waits for the sink is in the conduit or held; the conduit's come first. */
-struct way {
+/* The bytes in one direction. Those that wait for the sink are in the conduit or held; the conduit's come first. */
+struct flow {
   _Atomic uint64_t bytes;
   char *held;
   size_t held_from;
   size_t held_to;
   struct conduit *conduit;
   size_t in_conduit;
-  bool bulk; /* the last read filled the buffer: splice */
-  bool last; /* no more is taken for the sink: what waits, then FIN */
+  bool bulk;     /* the last read filled the buffer: use splice */
+  bool draining; /* no more bytes are accepted for the sink: it gets what waits, then FIN */
 };
 
 struct tunnel {
   struct end end[ENDS];
-  struct way way[ENDS]; /* way[i] comes from end[i] */
+  struct flow flow[ENDS]; /* flow[i] comes from end[i] */
   struct pump *pump;
-  struct dial *dial; /* until the client joins */
-  _Atomic uint64_t active_at; /* ms on CLOCK_MONOTONIC */
-  _Atomic unsigned told;
-  uint32_t slot; /* its number in JavaScript */
-  bool dialled;  /* it has a dial that waits for JavaScript, and an answer; only JavaScript looks at both */
-  bool answered;
-  unsigned commands; /* guarded by the pump's lock */
+  struct connection *connection; /* until the client is attached */
+  _Atomic uint64_t active_at;    /* ms on CLOCK_MONOTONIC */
+  _Atomic unsigned events;       /* those that JavaScript has not fetched yet */
+  uint32_t slot;                 /* its number in JavaScript */
+  bool connecting;               /* it has a connection and no client yet; only the JavaScript thread uses it */
+  bool responded;                /* JavaScript has the response; only the JavaScript thread uses it */
+  unsigned commands;             /* guarded by the pump's lock */
   struct tunnel *next_command;
-  struct tunnel *next_again;
-  bool again;  /* in the pump's list of those that had more to do */
-  bool doomed; /* to be freed when it leaves that list */
+  struct tunnel *next_runnable;
+  bool runnable;   /* it is in the pump's list of tunnels that have more to do */
+  bool free_later; /* to be freed when it leaves that list */
   bool ending;
   bool closed;
 };
 
-/* Takes the sockets over, of which there may be none yet (-1); NULL if there is no memory. */
+/* Makes a tunnel that owns the sockets; -1 for one that does not exist yet. NULL if there is no memory. */
 struct tunnel *tunnel_new(int client, int backend);
 
-/* Puts bytes on a way before all that will be read. @returns whether there was memory. */
-bool tunnel_hold(struct way *way, const char *bytes, size_t length);
+/* Appends bytes to what the flow holds; they go before all that is read later. @returns whether there was memory. */
+bool tunnel_hold(struct flow *flow, const char *bytes, size_t length);
 
-/* epoll said something of an end. */
-void tunnel_event(struct pump *pump, struct end *end, uint32_t events);
+/* The rest is for the pump's thread. */
+
+/* epoll reports events of an end. */
+void tunnel_event(struct pump *pump, struct end *end, uint32_t epoll_events);
 
 /* Moves what can be moved. */
 void tunnel_run(struct pump *pump, struct tunnel *tunnel);
@@ -97,9 +99,9 @@ void tunnel_run(struct pump *pump, struct tunnel *tunnel);
 void tunnel_end(struct pump *pump, struct tunnel *tunnel);
 
 /* Closes both sockets now. */
-void tunnel_cut(struct pump *pump, struct tunnel *tunnel);
+void tunnel_close(struct pump *pump, struct tunnel *tunnel);
 
-/* Closes what is open and gives the memory back. */
+/* Closes what is open and frees the memory. */
 void tunnel_free(struct tunnel *tunnel);
 
 #endif

@@ -1,76 +1,97 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-/** What {@link Addon.listen}'s listener is told of a tunnel, as bits. */
-export const TOLD = {
+/** The events of a tunnel, as bits. The same numbers are in c/tunnel.h. */
+export const EVENTS = {
+  /** The client has sent its FIN. */
   clientFin: 1,
+  /** The backend has sent its FIN. */
   backendFin: 2,
+  /** The client was reset, or its socket failed. */
   clientBroken: 4,
+  /** The backend was reset, or its socket failed. */
   backendBroken: 8,
-  /** The last thing that is told: the slot may belong to another tunnel afterwards. */
+  /** Both sockets are closed. The last event: afterwards the slot may belong to another tunnel. */
   closed: 16,
-  /** The first bytes of a dialled backend. */
-  answer: 32,
-  /** The backend is broken because there was no connection in the first place. */
-  unreached: 64,
+  /** The backend has sent the first bytes after {@link Addon.connect}. */
+  response: 32,
+  /** Comes with `backendBroken` where the backend has not accepted the connection. */
+  connectFailed: 64,
 } as const
 
-/** Hears of a tunnel, on the JavaScript thread. The numbers of broken ends are those of `errno`, 0 for an end that is not. */
-export type Listener = (
+/**
+ * Called on the JavaScript thread with the events of one tunnel.
+ *
+ * @param events bits of {@link EVENTS}: what has happened since the last call for this tunnel
+ * @param clientErrno number of the system error that broke the client's end; 0 if none did
+ * @param backendErrno the same of the backend's end
+ * @param response the bytes of the event `response`, as latin1
+ */
+export type EventListener = (
   slot: number,
-  told: number,
+  events: number,
   clientErrno: number,
   backendErrno: number,
   bytesFromClient: number,
   bytesFromBackend: number,
-  answer: string | undefined,
+  response: string | undefined,
 ) => void
 
-/** The addon: tunnels are pumped by threads of its own, and known by the number of their slot. */
+/**
+ * The addon. Its threads move the bytes of tunnels between sockets. The number of its slot identifies a tunnel.
+ *
+ * A function that gets a slot without a tunnel throws a `RangeError`.
+ */
 export interface Addon {
-  /** Says who is told; once for each JavaScript thread. */
-  listen(listener: Listener): void
+  /** Sets the listener for the events of all tunnels. To be called once in each JavaScript thread, before all else. */
+  listen(listener: EventListener): void
   /**
-   * Pumps between copies of two descriptors, which the caller then closes. While a tunnel is open the process does not exit.
+   * Starts a tunnel between copies of two descriptors, which the caller then closes. While a tunnel is open the process
+   * does not exit.
    *
-   * @param fromClient bytes that were received from the client before, and go to the backend ahead of all others
-   * @param thread which of the threads, from 0 to 63; it is started when it is first named
+   * @param fromClient bytes already received from the client; the backend gets them before all others
+   * @param fromBackend bytes already received from the backend; the client gets them before all others
+   * @param thread number of the thread, 0 to 63; its first use starts it
    * @returns the slot
-   * @throws {Error} if a descriptor is no socket, or descriptors, memory or threads have run out; nothing has changed then
+   * @throws {Error} if a descriptor is no socket, or descriptors, memory or threads have run out. Nothing has changed
+   * then.
    */
   adopt(clientFd: number, backendFd: number, fromClient: Buffer, fromBackend: Buffer, thread: number): number
   /**
-   * Connects to a backend, sends it the head of a request and reads once. The listener is told either of the `answer`, after
-   * which nothing more is read, or that the backend broke or has sent its FIN, and that the slot is closed.
+   * Connects to a backend, sends the head of a request and reads once. The events that follow are either `response`,
+   * after which nothing more is read, or `backendBroken` or `backendFin` together with or before `closed`.
    *
    * @param address of IPv4 or IPv6, in digits
-   * @param question the head, in latin1
-   * @param keepAlive s without a byte until the kernel asks whether the peer is there; 0 is never
+   * @param requestHead as latin1
+   * @param keepAlive s without a byte until the kernel probes whether the peer is there; 0 is never
+   * @param thread as in {@link Addon.adopt}
    * @returns the slot
    * @throws {Error} if that is no address, or memory or threads have run out
    */
-  dial(address: string, port: number, question: string, keepAlive: number, thread: number): number
-  /** Whether the backend has accepted the connection; of a slot that was dialled. */
+  connect(address: string, port: number, requestHead: string, keepAlive: number, thread: number): number
+  /** Whether the backend has accepted the connection that {@link Addon.connect} makes. */
   connected(slot: number): boolean
   /**
-   * After the answer: pumps between the backend and a copy of the client's descriptor.
+   * After the event `response`: starts the tunnel between the backend and a copy of the client's descriptor.
    *
-   * @param fromClient bytes that were received from the client before
-   * @param headSize bytes of the answer that are not for the client
-   * @throws {Error} as `adopt`
+   * @param fromClient bytes already received from the client
+   * @param headSize bytes of the response that are not for the client
+   * @throws {Error} as {@link Addon.adopt}
    */
-  join(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
-  /** After the answer: the backend's descriptor, which is the caller's now. The slot is closed. */
-  takeBack(slot: number): number
-  /** Delivers what was received, then FIN to both sides; the tunnel closes when both have answered with theirs. */
+  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
+  /**
+   * After the event `response`: returns the backend's descriptor, which then belongs to the caller. The tunnel closes.
+   */
+  releaseBackend(slot: number): number
+  /** Delivers what was received, then FIN to both ends. The tunnel closes when both have sent theirs. */
   end(slot: number): void
-  /** Closes both sockets at once. */
-  cut(slot: number): void
+  /** Closes both sockets now. */
+  close(slot: number): void
   /** Bytes received from the client so far. */
   bytesFromClient(slot: number): number
   /** Bytes received from the backend so far. */
   bytesFromBackend(slot: number): number
-  /** ms without a byte either way. */
+  /** ms without a byte in either direction. */
   idle(slot: number): number
 }
 

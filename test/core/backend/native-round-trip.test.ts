@@ -22,10 +22,20 @@ import {
 import { connect, plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import type { CoreGateway } from '../../support/frameworks.ts'
 import { closedPort, eventually, openHandles, socketPath } from '../../support/gate.ts'
-import { connectClient, connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
+import {
+  connectClient,
+  connectTunnel,
+  sendRequest,
+  startGateway as startAnyGateway,
+  startBackend,
+} from '../../support/harness.ts'
 import { native } from '../../support/pump.ts'
 import { appOf, closeAfter, listen } from '../../support/server.ts'
 import { seeded } from '../../support/traffic.ts'
+
+/** A gateway with a thread, also in a run whose other tests stay in JavaScript. */
+const startGateway: typeof startAnyGateway = (t, options, ...rest) =>
+  startAnyGateway(t, { async: true, ...options }, ...rest)
 
 /** Whether no connection is open but for what the backend itself has yet to end. */
 const released = ({ connections }: Backend): boolean =>
@@ -437,26 +447,26 @@ test('ends with the worker that it belongs to, also before there is an answer', 
   assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
 })
 
-test('refuses what is no dial, or has no answer, without harm', native, async t => {
+test('rejects a slot that has no connection or no response, without harm', native, async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   // Somebody listens from here on.
   const client = await connectTunnel(t, gateway, '/')
-  const door = addon
-  assert.ok(door)
+  const loaded = addon
+  assert.ok(loaded)
   const nothing = Buffer.alloc(0)
   for (const address of ['localhost', '', '127.0.0.1\0', '1'.repeat(100), 'fe80::1%lo']) {
-    assert.throws(() => door.dial(address, 80, 'x', 0, 0), /cannot dial/, address)
+    assert.throws(() => loaded.connect(address, 80, 'x', 0, 0), /cannot connect/, address)
   }
-  assert.throws(() => door.dial('127.0.0.1', 65_536, 'x', 0, 0), /cannot dial/)
-  assert.throws(() => door.dial('127.0.0.1', 80, nothing as never, 0, 0), TypeError)
-  const slot = door.dial('127.0.0.1', backend.port, 'GET / HTTP/1.1\r\n\r\n', 0, 0)
-  assert.throws(() => door.join(slot, 0, nothing, 0), /no such answer/)
-  assert.throws(() => door.takeBack(slot), /no such answer/)
-  door.end(slot)
+  assert.throws(() => loaded.connect('127.0.0.1', 65_536, 'x', 0, 0), /cannot connect/)
+  assert.throws(() => loaded.connect('127.0.0.1', 80, nothing as never, 0, 0), TypeError)
+  const slot = loaded.connect('127.0.0.1', backend.port, 'GET / HTTP/1.1\r\n\r\n', 0, 0)
+  assert.throws(() => loaded.attachClient(slot, 0, nothing, 0), /no such response/)
+  assert.throws(() => loaded.releaseBackend(slot), /no such response/)
+  loaded.end(slot)
   client.send('alive')
   assert.equal((await client.readExact(5)).toString(), 'alive')
-  assert.throws(() => door.connected(slot), RangeError)
+  assert.throws(() => loaded.connected(slot), RangeError)
   client.destroy()
 })
 

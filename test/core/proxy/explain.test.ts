@@ -268,7 +268,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
         assert.equal(outcome.backend.requestLine, seen.startLine)
         assert.deepEqual(outcome.backend.headers, seen.rawHeaders)
         assert.equal(`${outcome.backend.host}:${outcome.backend.port}`, backend.address)
-        if (outcome.kind === 'upgrade') assert.equal(gateway.opened[0]?.facts.route, outcome.route)
+        if (outcome.kind === 'upgrade') assert.equal(gateway.opened[0]?.info.route, outcome.route)
       }
     })
   }

@@ -51,7 +51,7 @@ test('opens a tunnel by the next member when one cannot be reached, without the 
     messages.map(({ error, from, to }) => [error.code, from.url, to.url]),
     [['WST_ERR_CONNECT', a.url, b.url]],
   )
-  assert.equal(gateway.opened[0]?.facts.member, b.url)
+  assert.equal(gateway.opened[0]?.info.member, b.url)
   assert.match(backend.seen[0]?.startLine ?? '', /^GET \/base\/room\?x=1 /)
   client.destroy()
   await gateway.end()
@@ -149,8 +149,8 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
         if (heard.includes(last)) socket.write('no record of TLS')
       })
   })
-  closeAfter(t, server as never)
-  return `127.0.0.1:${await listen(server as never)}`
+  closeAfter(t, server)
+  return `127.0.0.1:${await listen(server)}`
 }
 
 test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {

@@ -69,7 +69,7 @@ test('publishes what happens to node:diagnostics_channel', async t => {
   ]
   assert.equal(open.tunnel, gateway.opened[0])
   assert.equal(open.req.url, '/ok')
-  assert.ok(open.tunnel.facts.handshakeTime > 0)
+  assert.ok(open.tunnel.info.handshakeTime > 0)
   const { proxy, ...closed } = close
   assert.deepEqual(closed, gateway.ends[0])
   assert.equal(proxy.tunnels, open.proxy.tunnels)
@@ -284,7 +284,7 @@ test('takes the mount, the url below it and a parsed body from the caller', asyn
   backend.play(echo())
   await connectTunnel(t, port, '/mount/a/live?x')
   assert.equal(backend.seen.at(-1)?.path, '/b/live?x')
-  assert.equal(opened[0]?.facts.url, '/mount/a/live?x')
+  assert.equal(opened[0]?.info.url, '/mount/a/live?x')
 })
 
 test('maps a Location below the mount', async t => {
@@ -350,7 +350,7 @@ test('serves the same proxy on several servers, and lists all its tunnels', asyn
     assert.equal(tunnels.size, n)
   }
   assert.deepEqual(
-    Array.from(tunnels, ({ facts }) => facts.url),
+    Array.from(tunnels, ({ info }) => info.url),
     ['/1', '/2', '/3'],
   )
 })

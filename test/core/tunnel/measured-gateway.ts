@@ -5,8 +5,9 @@ import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-
 import { appOf, listen } from '../../support/server.ts'
 import * as certificates from '../../support/tls.ts'
 
-// A gateway with the options of the first argument, over TLS if the second says so; tells its port, then its memory whenever it
-// is asked: after a full collection, or what is in the old space as it is.
+// A gateway with the options of the first argument, over TLS if the second is `tls`. Sends its port to the parent
+// process. To each message it replies with its memory: for `old` the size of V8's old space as it is, else the usage
+// after full collections.
 const [, , options = '', wire] = process.argv
 const app = appOf(createTunnelProxy(JSON.parse(options) as WsTunnelOptions))
 const server = wire === 'tls' ? createTlsServer(certificates.server, app) : createServer(app)

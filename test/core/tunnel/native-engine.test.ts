@@ -6,18 +6,19 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
 import { type Backend, echo, record } from '../../support/backend.ts'
-import { eventually } from '../../support/gate.ts'
+import { eventually, openHandles } from '../../support/gate.ts'
 import { connectTunnel, setUp, startBackend } from '../../support/harness.ts'
 import { native } from '../../support/pump.ts'
 import { appOf, closeAfter, listen } from '../../support/server.ts'
-import { receiveRandomly, seeded, sendRandomly } from '../../support/traffic.ts'
+import { offer, receiveRandomly, seeded, sendRandomly } from '../../support/traffic.ts'
 
 const offload = { async: true }
 
-test('offloads what is plain on both sides, and leaves TLS in JavaScript', native, async t => {
+test('offloads a tunnel between two plain connections, and keeps one with TLS in JavaScript', native, async t => {
   const plain = await setUp(t, echo(), offload)
   assert.equal((await plain.open()).tunnel.offloaded, true)
   const unix = await setUp(t, echo(), offload, { clientWire: 'unix', backendWire: 'unix' })
@@ -28,7 +29,7 @@ test('offloads what is plain on both sides, and leaves TLS in JavaScript', nativ
   assert.equal((await off.open()).tunnel.offloaded, false)
 })
 
-/** A gateway whose app may look at each request before the tunnel. */
+/** A gateway whose app sees each request before the tunnel. */
 async function watching(
   t: TestContext,
   look: (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void,
@@ -52,20 +53,20 @@ async function watching(
   return { backend, port: await listen(server), proxy, server }
 }
 
-test('leaves a tunnel in JavaScript whose bytes somebody reads along', native, async t => {
-  const heard: string[] = []
+test('keeps a tunnel in JavaScript if other code listens to its bytes', native, async t => {
+  const read: string[] = []
   const { backend, port, proxy } = await watching(t, req => {
-    req.socket.on('data', chunk => heard.push(String(chunk)))
+    req.socket.on('data', chunk => read.push(String(chunk)))
   })
   const client = await connectTunnel(t, port, '/')
   client.send('for two')
   assert.equal((await (await backend.connection()).readExact(7)).toString(), 'for two')
-  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), heard], [[false], ['for two']])
+  assert.deepEqual([Array.from(proxy.tunnels, ({ offloaded }) => offloaded), read], [[false], ['for two']])
   client.destroy()
 })
 
 test(
-  'closes request and answer when the tunnel ends and not before, with address and bytes still known',
+  'closes request and response when the tunnel ends and not before, with address and byte counts still readable',
   native,
   async t => {
     const closes: unknown[] = []
@@ -87,7 +88,7 @@ test(
   },
 )
 
-test('counts as a connection of its server until it has ended', native, async t => {
+test('counts as a connection of its server until it ends', native, async t => {
   const { gateway, open } = await setUp(t, record(), offload)
   const { client, connection, tunnel } = await open()
   assert.equal(tunnel.offloaded, true)
@@ -107,7 +108,7 @@ test('counts as a connection of its server until it has ended', native, async t 
   await eventually(() => closed)
 })
 
-test('leaves JavaScript after asyncDelay, in the middle of everything', native, async t => {
+test('hands a busy tunnel over after asyncDelay without the loss of a byte', native, async t => {
   const { gateway, open } = await setUp(t, record(), { ...offload, asyncDelay: 30 })
   const seed = Math.floor(Math.random() * 2 ** 31)
   t.diagnostic(`seed ${seed}`)
@@ -128,11 +129,11 @@ test('leaves JavaScript after asyncDelay, in the middle of everything', native, 
   )
   assert.ok(
     gateway.opened.some(({ offloaded }) => offloaded),
-    'no tunnel left JavaScript',
+    'no tunnel was handed over',
   )
 })
 
-test('hands a silent tunnel over after asyncDelay, and counts on', native, async t => {
+test('hands a silent tunnel over after asyncDelay, and keeps its byte counts', native, async t => {
   const { open } = await setUp(t, echo(), { ...offload, asyncDelay: 50 })
   const { client, tunnel } = await open()
   assert.equal((await client.send('before').readExact(6)).toString(), 'before')
@@ -146,6 +147,41 @@ test('hands a silent tunnel over after asyncDelay, and counts on', native, async
   assert.deepEqual([end.reason, end.bytesFromClient, tunnel.bytesFromClient], ['finished', 11, 11])
 })
 
+test('hands a tunnel over only after a slow reader has read what waits for it', native, async t => {
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 500 })
+  const { client, connection, tunnel } = await open()
+  const reader = client.release()
+  const bytes = await offer(connection.socket)
+  await sleep(500)
+  assert.equal(tunnel.offloaded, false)
+  connection.socket.write('last')
+  const received = receiveRandomly(reader, () => 1)
+  await eventually(() => tunnel.offloaded, 10_000)
+  connection.end()
+  assert.equal((await received).bytes, bytes + 4)
+  assert.equal(tunnel.bytesFromBackend, bytes + 4)
+})
+
+test('stays in JavaScript after the first FIN', native, async t => {
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 100 })
+  const { client, connection, tunnel } = await open()
+  client.end()
+  await connection.readAll()
+  await sleep(200)
+  assert.equal(tunnel.offloaded, false)
+  connection.end('bye')
+  assert.equal((await client.readAll()).toString(), 'bye')
+})
+
+test('leaves no timer behind if it ends before asyncDelay', native, async t => {
+  const { open } = await setUp(t, record(), { ...offload, asyncDelay: 60_000 })
+  const before = openHandles()['Timeout'] ?? 0
+  const { tunnel } = await open()
+  assert.ok((openHandles()['Timeout'] ?? 0) > before)
+  await tunnel.close()
+  await eventually(() => assert.equal(openHandles()['Timeout'] ?? 0, before))
+})
+
 test('spreads tunnels over threads', native, async t => {
   const threads = (): number => readdirSync('/proc/self/task').length
   const { open } = await setUp(t, echo(), { ...offload, threads: 5 })
@@ -156,7 +192,7 @@ test('spreads tunnels over threads', native, async t => {
   for (const { client } of clients) assert.equal((await client.send('echo').readExact(4)).toString(), 'echo')
 })
 
-test('leaves no descriptor of tunnels that ended in every way', native, async t => {
+test('leaves no descriptor open, however a tunnel ends', native, async t => {
   const { open } = await setUp(t, record(), offload, { finAfterFin: true })
   const bulk = Buffer.alloc(2_000_000)
   const ways: ((one: Awaited<ReturnType<typeof open>>) => void)[] = [
@@ -205,7 +241,7 @@ async function child(t: TestContext, where: '' | 'worker') {
   return { gateway, client, connection: await backend.connection() }
 }
 
-test('holds its process as long as it is open, and no longer', native, async t => {
+test('keeps its process alive while it is open, and no longer', native, async t => {
   const { gateway, client, connection } = await child(t, '')
   client.send('alive')
   await connection.readExact(5)
@@ -217,7 +253,7 @@ test('holds its process as long as it is open, and no longer', native, async t =
   assert.equal(code, 0)
 })
 
-test('ends with the worker that it belongs to', native, async t => {
+test('ends when its worker ends', native, async t => {
   const { gateway, client, connection } = await child(t, 'worker')
   client.send('alive')
   await connection.readExact(5)
@@ -226,7 +262,7 @@ test('ends with the worker that it belongs to', native, async t => {
   assert.deepEqual((await once(gateway, 'message'))[0], { terminated: true })
 })
 
-test('is no error where the addon is missing', () => {
+test('reports no error where the addon is missing', () => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
@@ -237,13 +273,13 @@ test('is no error where the addon is missing', () => {
        createTunnelProxy({ target: 'ws://127.0.0.1:1/', async: true })
        console.log(addon, unavailable instanceof Error)`,
     ],
-    // Where node-gyp-build is told to look.
+    // The folder in which node-gyp-build looks for the addon.
     { cwd: new URL('.', import.meta.url), env: { ...process.env, '@WS_TUNNEL/NATIVE_PREBUILD': tmpdir() } },
   )
   assert.deepEqual([status, String(stdout), String(stderr)], [0, 'undefined true\n', ''])
 })
 
-/** How many of this process's epoll sets look at the connection. */
+/** How many of this process's epoll sets watch the connection. */
 function watchers(fd: number): number {
   const inode = `ino:${fstatSync(fd).ino.toString(16)} `
   const sets = readdirSync('/proc/self/fdinfo').filter(each => {
@@ -256,11 +292,11 @@ function watchers(fd: number): number {
   return sets.length
 }
 
-test('looks at a connection no longer that it has closed, though somebody else has it open', native, async t => {
-  const door = addon
-  assert.ok(door)
+test('stops watching a connection that it has closed, even if another descriptor has it open', native, async t => {
+  const loaded = addon
+  assert.ok(loaded)
   const { open } = await setUp(t, echo(), offload)
-  // Somebody listens from here on.
+  // From here on the addon has its listener.
   await open()
   const server = createTcpServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
   t.after(() => void server.close())
@@ -278,25 +314,25 @@ test('looks at a connection no longer that it has closed, though somebody else h
   const one = await pair()
   const two = await pair()
   const nothing = Buffer.alloc(0)
-  const slot = door.adopt(one.fd, two.fd, nothing, nothing, 0)
+  const slot = loaded.adopt(one.fd, two.fd, nothing, nothing, 0)
   await eventually(() => assert.deepEqual([watchers(one.fd), watchers(two.fd)], [1, 1]))
-  door.cut(slot)
-  await eventually(() => assert.throws(() => door.idle(slot), RangeError))
+  loaded.close(slot)
+  await eventually(() => assert.throws(() => loaded.idle(slot), RangeError))
   assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
-  // Of a tunnel whose memory is given back.
+  // The memory of their tunnel is free: an event for it would be an error that the sanitizer reports.
   one.client.write('late')
   two.client.write('late')
 })
 
-test('refuses what is no tunnel, without harm', native, () => {
-  const door = addon
-  assert.ok(door)
+test('rejects invalid arguments without harm', native, () => {
+  const loaded = addon
+  assert.ok(loaded)
   const nothing = Buffer.alloc(0)
-  assert.throws(() => door.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
-  assert.throws(() => door.adopt(0, 0, nothing, nothing, 99), /no such thread/)
-  assert.throws(() => door.end(4_000_000_000), RangeError)
-  assert.throws(() => door.bytesFromClient('x' as unknown as number), RangeError)
-  assert.throws(() => (door.end as () => void)(), TypeError)
-  assert.throws(() => door.dial('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
-  assert.throws(() => door.connected(4_000_000_000), RangeError)
+  assert.throws(() => loaded.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
+  assert.throws(() => loaded.adopt(0, 0, nothing, nothing, 99), /no such thread/)
+  assert.throws(() => loaded.end(4_000_000_000), RangeError)
+  assert.throws(() => loaded.bytesFromClient('x' as unknown as number), RangeError)
+  assert.throws(() => (loaded.end as () => void)(), TypeError)
+  assert.throws(() => loaded.connect('127.0.0.1', 1, 'x', 0, 99), /no such thread/)
+  assert.throws(() => loaded.connected(4_000_000_000), RangeError)
 })

@@ -3,17 +3,17 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { createTunnelProxy, listenForUpgrades } from '@ws-tunnel/core'
 import { appOf, listen } from '../../support/server.ts'
 
-// A gateway to the port of the first argument that listens until its first tunnel is open, in a worker if the second says so.
-// Tells its port and whether the tunnel was offloaded; any message ends the worker.
+// A gateway to the port of the first argument, in a worker if the second is `worker`. It listens until its first tunnel
+// is open. Sends its port and whether the tunnel is offloaded to the parent process. Any message ends the worker.
 const [, , port, where] = process.argv
-const tell = (message: unknown): void =>
+const send = (message: unknown): void =>
   isMainThread ? void process.send?.(message) : parentPort?.postMessage(message)
 
 async function serve(target: string): Promise<void> {
   const proxy = createTunnelProxy({
     target,
     onOpen: ({ tunnel }) => {
-      tell({ offloaded: tunnel.offloaded })
+      send({ offloaded: tunnel.offloaded })
       server.close()
       if (isMainThread) process.disconnect?.()
     },
@@ -21,7 +21,7 @@ async function serve(target: string): Promise<void> {
   const app = appOf(proxy)
   const server = createServer(app)
   listenForUpgrades(server, app)
-  tell({ port: await listen(server) })
+  send({ port: await listen(server) })
 }
 
 if (!isMainThread) await serve(workerData as string)

@@ -1,29 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { Pump } from '../../../packages/core/src/tunnel/pump.ts'
 import { eventually } from '../../support/gate.ts'
+import { connectedPair } from '../../support/pair.ts'
 import { Reader } from '../../support/reader.ts'
 
-/** Both ends of one TCP connection. */
-async function pair(t: TestContext): Promise<[Socket, Socket]> {
-  const server = createServer({ allowHalfOpen: true })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const near = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
-  const [far] = (await once(server, 'connection')) as [Socket]
-  server.close()
-  for (const socket of [near, far]) socket.on('error', () => {})
-  t.after(() => {
-    near.destroy()
-    far.destroy()
-  })
-  return [near, far]
-}
-
-/** No socket to the pump, which then reads as from any stream. */
+/** The same as a stream that is no socket, which the pump cannot read directly. */
 function anotherKind(socket: Socket): Duplex {
   return new Duplex({
     read() {},
@@ -32,23 +18,23 @@ function anotherKind(socket: Socket): Duplex {
   })
 }
 
-/** A pump between two connections, with what feeds it and what it feeds. */
+/** A pump between two connections, with the far ends of both. */
 async function pumping(t: TestContext, first: Buffer[] = [], wrap: (socket: Socket) => Duplex = socket => socket) {
-  const [sender, source] = await pair(t)
-  const [socket, receiver] = await pair(t)
+  const [sender, source] = await connectedPair(t)
+  const [socket, receiver] = await connectedPair(t)
   const sink = wrap(socket)
   const running = new Pump(source, sink, first)
   return { sender, source, sink, receiver, running }
 }
 
-test('moves what came before the pump first', async t => {
+test('moves bytes that were received before its start first', async t => {
   const { sender, receiver, running } = await pumping(t, [Buffer.from('early '), Buffer.alloc(0), Buffer.from('bird ')])
   sender.end('worm')
   assert.equal((await new Reader(receiver).readAll()).toString(), 'early bird worm')
   assert.equal(running.bytes, 15)
 })
 
-test('passes FIN on, and leaves the way back open', async t => {
+test('passes FIN on, and leaves the other direction open', async t => {
   const { sender, sink, source, receiver } = await pumping(t)
   const reader = new Reader(receiver)
   sender.end()
@@ -59,21 +45,21 @@ test('passes FIN on, and leaves the way back open', async t => {
   assert.equal(chunk.toString(), 'back')
 })
 
-test('reads the source only while the sink takes what it gets', async t => {
+test('reads the source only while the sink accepts bytes', async t => {
   const { sender, source, sink, receiver, running } = await pumping(t)
   const bytes = randomBytes(24_000_000)
   sender.write(bytes)
   await eventually(() => sink.writableNeedDrain && source.isPaused())
   const stalledAt = running.bytes
   const held = sink.writableLength + source.readableLength
-  assert.ok(stalledAt < bytes.length, 'all was taken without a reader')
+  assert.ok(stalledAt < bytes.length, 'all bytes were taken without a reader')
   assert.ok(held <= 4 * 65_536, `${held} bytes are held`)
   sender.end()
   assert.ok((await new Reader(receiver).readAll()).equals(bytes))
   assert.equal(running.bytes, bytes.length)
 })
 
-test('stops when it is flushed, and hands on what was received', async t => {
+test('stops at flush() after it has moved what was received', async t => {
   const { sender, source, sink, receiver, running } = await pumping(t, [], anotherKind)
   const listeners = (stream: Duplex): number[] => ['data', 'end', 'drain'].map(name => stream.listenerCount(name))
   source.pause()
@@ -83,12 +69,12 @@ test('stops when it is flushed, and hands on what was received', async t => {
   assert.equal(running.bytes, 8)
   sink.end()
   assert.equal((await new Reader(receiver).readAll()).toString(), 'received')
-  const [fresh] = await pair(t)
+  const [fresh] = await connectedPair(t)
   assert.deepEqual(listeners(source)[0], listeners(fresh)[0])
   assert.deepEqual(listeners(sink)[2], 0)
 })
 
-test('hands on what a source had received when it was reset', async t => {
+test('moves what a source had received before it was reset', async t => {
   const { sender, source, sink, receiver, running } = await pumping(t, [], anotherKind)
   source.pause()
   sender.write('last words')
@@ -104,7 +90,7 @@ for (const [kind, wrap] of [
   ['a socket', (socket: Socket) => socket],
   ['another stream', anotherKind],
 ] as const) {
-  test(`keeps every byte and their order to ${kind}, in pieces of any size, to a reader that stops now and then`, async t => {
+  test(`keeps every byte and their order to ${kind}, in chunks of any size, for a reader that pauses at times`, async t => {
     const { sender, receiver, running } = await pumping(t, [], wrap)
     const bytes = randomBytes(12_000_000)
     const sizes = [1, 64, 4_095, 4_097, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000]
@@ -130,7 +116,7 @@ for (const [kind, wrap] of [
   })
 }
 
-test('reads on after a flush, and keeps nothing', async t => {
+test('discards bytes that arrive after flush()', async t => {
   const { sender, source, sink, receiver, running } = await pumping(t)
   running.flush()
   source.resume()
@@ -141,7 +127,7 @@ test('reads on after a flush, and keeps nothing', async t => {
   assert.equal((await new Reader(receiver).readAll()).length, 0)
 })
 
-test('drops what comes for a sink that is gone, and throws at nobody', async t => {
+test('drops bytes for a destroyed sink without an error', async t => {
   const { sender, sink, running } = await pumping(t)
   sink.destroy()
   sender.write('too late')

@@ -3,14 +3,14 @@ import { test } from 'node:test'
 import { Traffic } from '../../../packages/core/src/tunnel/traffic.ts'
 import type { Tunnel, TunnelEnd } from '../../../packages/core/src/tunnel/tunnel.ts'
 
-/** As much of a tunnel as is counted. */
+/** The part of a tunnel that is counted. */
 function moving(): Tunnel & { bytesFromClient: number; bytesFromBackend: number; end: () => void } {
   const { promise: ended, resolve } = Promise.withResolvers<TunnelEnd>()
   const tunnel = { bytesFromClient: 0, bytesFromBackend: 0, ended, end: () => resolve(tunnel as never) }
   return tunnel as never
 }
 
-test('counts each byte of a tunnel once, while it is open and after', async () => {
+test('counts each byte of a tunnel once, while it is open and after its end', async () => {
   const traffic = new Traffic()
   traffic.add(1, 2)
   const tunnel = moving()
@@ -26,7 +26,7 @@ test('counts each byte of a tunnel once, while it is open and after', async () =
   assert.deepEqual([traffic.sent, traffic.received], [17, 22])
 })
 
-test('looks through many tunnels no more often than every 50 ms, and loses nothing', async t => {
+test('adds up many tunnels at most every 50 ms, and loses no byte', async t => {
   let now = 1_000
   t.mock.method(performance, 'now', () => now)
   const traffic = new Traffic()
@@ -42,7 +42,7 @@ test('looks through many tunnels no more often than every 50 ms, and loses nothi
   assert.equal(traffic.sent, 1_500)
   tunnels[0]?.end()
   await followed[0]
-  assert.equal(traffic.sent, 1_503, 'that of an ended one is known')
+  assert.equal(traffic.sent, 1_503, 'the bytes of an ended tunnel count at once')
   now += 1
   assert.equal(traffic.sent, 3_000)
   move()

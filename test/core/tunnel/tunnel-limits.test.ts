@@ -9,7 +9,7 @@ import { connectClient, endsOf, type SetUp, setUp, startBackend, startGateway } 
 import { offer } from '../../support/traffic.ts'
 
 for (const from of ['client', 'backend'] as const) {
-  test(`puts idleTimeout off with each byte of the ${from}, and counts nothing else`, async t => {
+  test(`restarts idleTimeout with each byte of the ${from}, and ends after it`, async t => {
     const { gateway, open } = await setUp(t, record(), { idleTimeout: 500 }, { finAfterFin: true })
     const [sender] = endsOf(await open(), from)
     for (let i = 0; i < 6; i++) {
@@ -23,7 +23,7 @@ for (const from of ['client', 'backend'] as const) {
   })
 }
 
-test('ends an idle tunnel with FIN to both sides and not a byte more', async t => {
+test('ends an idle tunnel with FIN to both ends and no other byte', async t => {
   const { gateway, open } = await setUp(t, record(), { idleTimeout: 100 })
   const { client, connection } = await open()
   assert.equal((await client.readAll()).length + (await connection.readAll()).length, 0)
@@ -34,14 +34,14 @@ test('ends an idle tunnel with FIN to both sides and not a byte more', async t =
 })
 
 for (const stalled of ['client', 'backend'] as const) {
-  test(`takes a ${stalled} that stops reading for idle, however much is offered`, async t => {
+  test(`counts a tunnel as idle when the ${stalled} stops reading, however many bytes are offered`, async t => {
     const { gateway, open } = await setUp(t, record(), { idleTimeout: 200 })
     const [reader, sender] = endsOf(await open(), stalled)
     reader.socket.pause()
     const socket = sender.release()
     socket.on('error', () => {})
     socket.resume()
-    // The end may well come while something is still being offered.
+    // The tunnel may end while bytes are still offered.
     await within(5_000, 'backpressure', offer(socket)).catch(() => {})
     assert.equal((await gateway.end()).reason, 'idle')
   })
@@ -63,7 +63,7 @@ for (const first of ['client', 'backend'] as const) {
   })
 }
 
-test('lets the shorter of idleTimeout and halfOpenTimeout end a half-open tunnel', async t => {
+test('ends a half-open tunnel after the shorter of idleTimeout and halfOpenTimeout', async t => {
   const shortIdle = await setUp(t, record(), { idleTimeout: 100, halfOpenTimeout: 60_000 })
   const { client } = await shortIdle.open()
   client.end()
@@ -74,7 +74,7 @@ test('lets the shorter of idleTimeout and halfOpenTimeout end a half-open tunnel
   assert.equal((await shortHalf.gateway.end()).reason, 'half-open')
 })
 
-test('ends a tunnel after maxLifetime, however busy', async t => {
+test('ends a tunnel after maxLifetime, even if it is busy', async t => {
   const { gateway, open } = await setUp(t, echo(), { maxLifetime: 200, idleTimeout: 60_000 }, { finAfterFin: true })
   const { client } = await open()
   while (!client.ended) {
@@ -86,7 +86,7 @@ test('ends a tunnel after maxLifetime, however busy', async t => {
   assert.ok(duration >= 190, `ended after ${duration} ms`)
 })
 
-test('keeps a silent tunnel without limits', async t => {
+test('keeps a silent tunnel open if it has no limits', async t => {
   const { gateway, open } = await setUp(t, echo(), { halfOpenTimeout: 0, connectTimeout: 50, handshakeTimeout: 50 })
   gateway.server.keepAliveTimeout = 20
   gateway.server.timeout = 50
@@ -96,36 +96,45 @@ test('keeps a silent tunnel without limits', async t => {
   assert.equal(gateway.ends.length, 0)
 })
 
-const noAnswer: [what: string, options: Partial<WsTunnelOptions>, code: string][] = [
-  ['a name lookup that gives no answer', { lookup: () => {}, connectTimeout: 100 }, 'WST_ERR_CONNECT_TIMEOUT'],
+const unresolved: [what: string, options: Partial<WsTunnelOptions>, code: string][] = [
   [
-    'such a lookup without connectTimeout',
+    'a DNS lookup without a result, after connectTimeout',
+    { lookup: () => {}, connectTimeout: 100 },
+    'WST_ERR_CONNECT_TIMEOUT',
+  ],
+  [
+    'such a lookup without connectTimeout, after handshakeTimeout',
     { lookup: () => {}, connectTimeout: 0, handshakeTimeout: 100 },
     'WST_ERR_CONNECT_TIMEOUT',
   ],
 ]
 
-for (const [what, options, code] of noAnswer) {
+for (const [what, options, code] of unresolved) {
   test(`504s ${what}`, async t => {
     const gateway = await startGateway(t, { target: 'ws://backend.example/', ...options } as WsTunnelOptions)
     const client = await connectClient(t, gateway)
-    const answer = await client.send(upgradeRequest('/')).whole()
-    assert.deepEqual([answer.statusCode, answer.body], [504, JSON.stringify({ code })])
+    const response = await client.send(upgradeRequest('/')).whole()
+    assert.deepEqual([response.statusCode, response.body], [504, JSON.stringify({ code })])
   })
 }
 
 const silences: [what: string, scheme: string, options: Partial<WsTunnelOptions>, code: string][] = [
-  ['a TLS handshake that gets no answer', 'wss', { connectTimeout: 100 }, 'WST_ERR_CONNECT_TIMEOUT'],
-  ['an upgrade that gets no answer', 'ws', { handshakeTimeout: 100, connectTimeout: 20 }, 'WST_ERR_HANDSHAKE_TIMEOUT'],
+  ['a TLS handshake without a reply', 'wss', { connectTimeout: 100 }, 'WST_ERR_CONNECT_TIMEOUT'],
+  [
+    'an upgrade request without a response',
+    'ws',
+    { handshakeTimeout: 100, connectTimeout: 20 },
+    'WST_ERR_HANDSHAKE_TIMEOUT',
+  ],
 ]
 
 for (const [what, scheme, options, code] of silences) {
-  test(`504s ${what}, and lets go of the backend`, async t => {
+  test(`504s ${what}, and closes the connection to the backend`, async t => {
     const backend = await startBackend(t, () => {})
     const gateway = await startGateway(t, { target: `${scheme}://${backend.address}/`, ...options } as WsTunnelOptions)
     const client = await connectClient(t, gateway)
-    const answer = await client.send(upgradeRequest('/')).whole()
-    assert.deepEqual([answer.statusCode, answer.body], [504, JSON.stringify({ code })])
+    const response = await client.send(upgradeRequest('/')).whole()
+    assert.deepEqual([response.statusCode, response.body], [504, JSON.stringify({ code })])
     await (await backend.connection()).readAll()
   })
 }
@@ -158,7 +167,7 @@ test('503s past maxTunnels until a tunnel has ended, however it ends', async t =
   await refused()
 })
 
-test('gives up handshakes and ends tunnels after drainTimeout, with the reason', async t => {
+test('aborts handshakes and ends tunnels after drainTimeout, with the reason shutdown', async t => {
   const { gateway, backend, open } = await setUp(t, record(), { drainTimeout: 150 }, { finAfterFin: true })
   const { client, connection } = await open()
   backend.play(silent())
@@ -180,7 +189,7 @@ test('gives up handshakes and ends tunnels after drainTimeout, with the reason',
   assert.equal(gateway.proxy.tunnels.size, 0)
 })
 
-test('waits no longer than for the last tunnel to end by itself', async t => {
+test('resolves close() as soon as the last tunnel has ended by itself', async t => {
   const { gateway, open } = await setUp(t, echo(), { drainTimeout: 60_000 })
   const { client } = await open()
   const closed = gateway.proxy.close()
@@ -191,7 +200,7 @@ test('waits no longer than for the last tunnel to end by itself', async t => {
   await new Promise<void>(resolve => gateway.server.close(() => resolve()))
 })
 
-test('lets close() say another drainTimeout, 0 for at once, and be called again', async t => {
+test('accepts another drainTimeout at close(), 0 for at once, and a second call', async t => {
   const { gateway, open } = await setUp(t, record(), { drainTimeout: 60_000 }, { finAfterFin: true })
   const { client } = await open()
   const patient = gateway.proxy.close()

@@ -12,7 +12,7 @@ import { async } from '../../support/pump.ts'
 import * as certificates from '../../support/tls.ts'
 import { GIGABYTE, MAX_CHUNK, offer, receiveRandomly } from '../../support/traffic.ts'
 
-/** A gateway in its own process, so that nothing but it counts in its memory. */
+/** A gateway in a process of its own, whose memory holds nothing of the test. */
 async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: boolean) {
   const child: ChildProcess = fork(
     new URL('measured-gateway.ts', import.meta.url),
@@ -32,7 +32,7 @@ async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: bo
       const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage]
       return usage
     },
-    /** Bytes in the old space, of which no collection was asked for. */
+    /** Bytes in the old space of V8, without a collection before. */
     old: async (): Promise<number> => {
       child.send('old')
       const [bytes] = (await once(child, 'message')) as [number]
@@ -66,7 +66,7 @@ for (const [stalled, wire] of stalls) {
       return stalled === 'client' ? [near, far] : [far, near]
     }
 
-    // The first bytes let the allocator and the compiler take what they need once.
+    // The allocator and the compiler take memory once, while the first bytes pass.
     for (let n = 0; n < 2; n++) {
       const [reader, sender] = await open(n)
       const all = receiveRandomly(reader, () => 1)
@@ -94,7 +94,7 @@ for (const [stalled, wire] of stalls) {
   })
 }
 
-test('holds little of the heap for an idle tunnel, and gives it back', async t => {
+test('uses little of the heap for an idle tunnel, and frees it at the end', async t => {
   const backend = await startBackend(t, switching({ after: () => {} }))
   const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
   const heapWith = async (tunnels: number): Promise<number> => {
@@ -113,12 +113,12 @@ test('holds little of the heap for an idle tunnel, and gives it back', async t =
   const [few, many, again] = [await heapWith(100), await heapWith(1_100), await heapWith(100)]
   const each = (many - few) / 1_000
   t.diagnostic(`${each} bytes for each, ${again - few} more than before with as many`)
-  // Two idle sockets of Node hold 2,000 by themselves.
+  // Two idle sockets of Node take 2,000 by themselves.
   assert.ok(each < (async ? 4_000 : 8_000), `${each} bytes`)
   assert.ok(again - few < 500_000, `${again - few} bytes more than before`)
 })
 
-test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
+test('leaves no socket, timer or listener behind after 2,000 tunnels', async t => {
   const { gateway, backend } = await setUp(t, record(), { idleTimeout: 60_000, maxLifetime: 120_000 })
   const ways: ((client: RawClient, connection: BackendConnection, tunnel: Tunnel) => void)[] = [
     client => client.end(),
@@ -142,7 +142,7 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
   ]
   const one = async (i: number): Promise<void> => {
     const client = await connectTunnel(t, gateway, `/${i}`)
-    const tunnel = gateway.opened.findLast(({ facts }) => facts.url === `/${i}`)
+    const tunnel = gateway.opened.findLast(({ info }) => info.url === `/${i}`)
     const connection = backend.connections.findLast(({ requests }) => requests[0]?.path === `/${i}`)
     assert.ok(tunnel && connection)
     sendFinAfterFin(client, connection)
@@ -161,15 +161,15 @@ test('leaves no socket, timer or listener of 2,000 tunnels', async t => {
       emitter.eventNames().map(name => [name, emitter.listenerCount(name as 'exit')]),
     )
   await run(0, 100)
-  const [handles, heard] = [openHandles(), listeners()]
+  const [handles, before] = [openHandles(), listeners()]
   await run(100, 2_100)
   await eventually(() => assert.deepEqual(openHandles(), handles))
-  assert.deepEqual(listeners(), heard)
+  assert.deepEqual(listeners(), before)
   assert.deepEqual([gateway.opened.length, gateway.ends.length], [2_100, 2_100])
   assert.equal(new Set(gateway.ends.map(({ tunnel }) => tunnel)).size, 2_100)
 })
 
-test('lets what a tunnel leaves behind be collected with the young', async t => {
+test('lets V8 collect what an ended tunnel leaves behind in its young generation', async t => {
   const backend = await startBackend(t, switching({ after: connection => connection.end() }))
   const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
   const run = async (tunnels: number): Promise<void> => {
@@ -185,5 +185,5 @@ test('lets what a tunnel leaves behind be collected with the young', async t => 
   await run(4_000)
   const each = ((await gateway.old()) - before) / 4_000
   t.diagnostic(`${each} bytes of the old space for each`)
-  assert.ok(each < 1_600, `${each} bytes of each tunnel live to the next full collection`)
+  assert.ok(each < 1_600, `${each} bytes of each tunnel stay until the next full collection`)
 })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type AddressInfo, connect as connectTcp, createServer, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type Backend, echo, record, switching } from '../../support/backend.ts'
@@ -40,7 +40,7 @@ for (const [front, back] of WIRES) {
   })
 }
 
-test('carries what came in the same packet as the heads, both ways, before all else', async t => {
+test('delivers bytes that arrive in the same packet as the heads before all others, in both directions', async t => {
   const { gateway, backend } = await setUp(t, echo({ early: 'glued to the 101, ' }))
   const client = await connectClient(t, gateway)
   client.send(`${upgradeRequest('/')}glued to the request, `)
@@ -54,7 +54,7 @@ test('carries what came in the same packet as the heads, both ways, before all e
 
 for (const [front, back] of WIRES) {
   for (const first of ['client', 'backend'] as const) {
-    test(`passes the FIN of the ${first} on and lets the other direction live, from ${front} to ${back}`, async t => {
+    test(`passes the FIN of the ${first} on and keeps the other direction open, from ${front} to ${back}`, async t => {
       const { gateway, open } = await setUp(t, record(), {}, { clientWire: front, backendWire: back })
       const [gone, stays] = endsOf(await open(), first)
       gone.end('last words')
@@ -74,7 +74,7 @@ for (const [front, back] of WIRES) {
 }
 
 for (const first of ['client', 'backend'] as const) {
-  test(`lets the ${first} close at once, and still hears the other out`, async t => {
+  test(`ends as finished after a FIN of the ${first} without any bytes`, async t => {
     const { gateway, open } = await setUp(t, record())
     const [gone, stays] = endsOf(await open(), first)
     gone.end()
@@ -84,7 +84,7 @@ for (const first of ['client', 'backend'] as const) {
     assert.equal((await gateway.end()).reason, 'finished')
   })
 
-  test(`takes a FIN of the ${first} in the same packet as its head`, async t => {
+  test(`accepts a FIN of the ${first} in the same packet as its head`, async t => {
     const { gateway, backend } = await setUp(
       t,
       switching({
@@ -101,7 +101,7 @@ for (const first of ['client', 'backend'] as const) {
       assert.equal((await (await backend.connection()).readAll()).toString(), 'hello')
       assert.equal((await gateway.end()).reason, 'finished')
     } else {
-      // A client that sends its FIN before the 101 has left: nobody is there to read the answer to the end.
+      // A client that sends its FIN before the 101 counts as gone: it would not read the response to its end.
       const client = await connect(gateway.port)
       client.end(upgradeRequest('/'))
       await eventually(() => gateway.errors.length === 1)
@@ -111,7 +111,7 @@ for (const first of ['client', 'backend'] as const) {
   })
 }
 
-/** A TCP hop that can break off with RST: a TLS socket has no way to. */
+/** A TCP proxy that can send RST, because a TLS socket cannot. */
 async function breakable(
   t: TestContext,
   port: number,
@@ -157,7 +157,7 @@ for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
       else behind.reset('from')
       assert.ok((await within(1_000, 'FIN', stays.readAll())).equals(words))
       assert.equal(stays.error, undefined, 'RST was passed on')
-      // The other side answers the FIN with its own, as a well-behaved one does.
+      // The other end replies to the FIN with its own, as a well-behaved one does.
       stays.end()
       const end = await within(1_000, 'the end', gateway.end())
       assert.equal(end.reason, `${first}-error`)
@@ -167,7 +167,7 @@ for (const [front, back] of WIRES.filter(wires => !wires.includes('unix'))) {
 }
 
 for (const first of ['client', 'backend'] as const) {
-  test(`delivers to a slow reader what came before the RST of the ${first}`, async t => {
+  test(`delivers what the ${first} sent before its RST to a slow reader`, async t => {
     const { open } = await setUp(t, record())
     const one = await open()
     const [gone, stays] = endsOf(one, first)
@@ -180,7 +180,7 @@ for (const first of ['client', 'backend'] as const) {
     assert.ok((await stays.readAll()).equals(words))
   })
 
-  test(`ends within two seconds on a RST of the ${first} that comes while the other side reads nothing`, async t => {
+  test(`ends within two seconds after a RST of the ${first} that arrives while the other end reads nothing`, async t => {
     const { gateway, open } = await setUp(t, record())
     const [gone, stays] = endsOf(await open(), first)
     stays.socket.pause()
@@ -190,7 +190,7 @@ for (const first of ['client', 'backend'] as const) {
     assert.equal(reason, `${first}-error`)
   })
 
-  test(`ends on a socket of the ${first} that is destroyed without FIN being awaited`, async t => {
+  test(`ends when the ${first} destroys its socket`, async t => {
     const { gateway, open } = await setUp(t, record())
     const [gone, stays] = endsOf(await open(), first)
     gone.socket.destroy()
@@ -200,7 +200,7 @@ for (const first of ['client', 'backend'] as const) {
   })
 }
 
-test('ends a tunnel by its own close(), once, delivering what was received', async t => {
+test('ends once by tunnel.close(), after it has delivered what was received', async t => {
   const { gateway, open } = await setUp(t, record())
   const { client, connection, tunnel } = await open()
   client.send('from the client')
@@ -219,7 +219,7 @@ test('ends a tunnel by its own close(), once, delivering what was received', asy
 })
 
 for (const stalled of ['client', 'backend'] as const) {
-  test(`delivers to a ${stalled} that reads again what was received and not yet moved at close()`, async t => {
+  test(`delivers what was received and not yet moved at close() to a ${stalled} that reads again`, async t => {
     const { gateway, open } = await setUp(t, record())
     const one = await open()
     const [reader, sender] = endsOf(one, stalled)
@@ -237,7 +237,7 @@ for (const stalled of ['client', 'backend'] as const) {
   })
 }
 
-test('cuts an end that does not hear its FIN, within a second', async t => {
+test('destroys an end that does not read its FIN, within a second', async t => {
   const { gateway, open } = await setUp(t, record())
   const { client, connection, tunnel } = await open()
   client.socket.pause()
@@ -247,16 +247,16 @@ test('cuts an end that does not hear its FIN, within a second', async t => {
   assert.equal(gateway.proxy.tunnels.size, 0)
 })
 
-test('tells what is known of a tunnel while it is open', async t => {
+test('reports its info, bytes and idle time while it is open', async t => {
   const { gateway, backend } = await setUp(t, echo({ token: 'WEBSOCKET' }))
   const before = Date.now()
   const client = await connectTunnel(t, gateway, '/room?x=1', { token: 'WebSocket' })
   const [tunnel] = gateway.proxy.tunnels
   assert.ok(tunnel)
   assert.equal(tunnel.offloaded, async)
-  const { handshakeTime, ...facts } = tunnel.facts
+  const { handshakeTime, ...info } = tunnel.info
   assert.ok(handshakeTime > 0 && handshakeTime < 60_000)
-  assert.deepEqual(facts, {
+  assert.deepEqual(info, {
     clientAddress: '127.0.0.1',
     url: '/room?x=1',
     route: 0,
@@ -271,7 +271,7 @@ test('tells what is known of a tunnel while it is open', async t => {
   assert.ok(tunnel.idle >= 0 && tunnel.idle < 60_000)
 })
 
-test('turns TCP keep-alive and no-delay on at both ends', async t => {
+test('enables TCP keep-alive and no-delay at both ends', async t => {
   const spies = {
     setNoDelay: t.mock.method(Socket.prototype, 'setNoDelay'),
     setKeepAlive: t.mock.method(Socket.prototype, 'setKeepAlive'),
@@ -290,16 +290,31 @@ test('turns TCP keep-alive and no-delay on at both ends', async t => {
   }
 })
 
-test('arms keep-alive in the kernel, and leaves it off for 0', { skip: !existsSync('/proc/net/tcp') }, async t => {
-  /** Kind of the timer that runs for the gateway's ends: 2 is keep-alive. */
+/** Inodes of this process's sockets: other processes may have connections with the same port numbers. */
+function ownSockets(): Set<string> {
+  const links = readdirSync('/proc/self/fd').map(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return ''
+    }
+  })
+  return new Set(links.flatMap(link => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
+}
+
+test('enables keep-alive in the kernel, and not for 0', { skip: !existsSync('/proc/net/tcp') }, async t => {
+  /** Kind of the timer that runs for each of the gateway's connections: 2 is keep-alive. */
   const timers = (gateway: CoreGateway, backend: Backend): string[] => {
     const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
+    const own = ownSockets()
     return readFileSync('/proc/net/tcp', 'utf8')
       .split('\n')
       .map(line => line.trim().split(/\s+/))
       .filter(
-        ([, local = '', remote = '', state]) =>
-          state === '01' && (local.endsWith(`:${hex(gateway.port)}`) || remote.endsWith(`:${hex(backend.port)}`)),
+        ([, local = '', remote = '', state, , , , , , inode = '']) =>
+          state === '01' &&
+          own.has(inode) &&
+          (local.endsWith(`:${hex(gateway.port)}`) || remote.endsWith(`:${hex(backend.port)}`)),
       )
       .map(([, , , , , timer = '']) => timer.slice(0, 2))
   }

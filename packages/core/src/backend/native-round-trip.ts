@@ -3,8 +3,8 @@ import { getDefaultAutoSelectFamily, isIP, type LookupFunction, type Socket } fr
 import { performance } from 'node:perf_hooks'
 import { type RequestHead, requestHead } from '../http/request-head.ts'
 import { type ResponseHead, readSwitch } from '../http/response-head.ts'
-import { descriptor, openDoor } from '../tunnel/native-addon.ts'
-import { NativeDial } from '../tunnel/native-connect.ts'
+import { descriptor, loadNativeAddon } from '../tunnel/native-addon.ts'
+import { NativeConnection } from '../tunnel/native-connection.ts'
 import { onAbort, unlessAborted } from '../util/abort.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
 import { alreadySent, type BackendResponse, nodeRoundTrip, type RoundTripOptions } from './node-round-trip.ts'
@@ -23,7 +23,7 @@ export interface NativeLimits extends Limits {
 export interface NativeSwitched {
   readonly switched: true
   readonly response: ResponseHead
-  readonly connection: NativeDial
+  readonly connection: NativeConnection
   /** Bytes that the head of the response takes. */
   readonly headSize: number
 }
@@ -41,7 +41,7 @@ export function canConnectNatively(
 ): boolean {
   const { secure, socketPath } = worker.origin
   if (!async || asyncDelay > 0 || secure || socketPath !== undefined) return false
-  return client !== undefined && descriptor(client) !== undefined && openDoor() !== null
+  return client !== undefined && descriptor(client) !== undefined && loadNativeAddon() !== null
 }
 
 /**
@@ -118,12 +118,12 @@ function connectAndSend(
       connection?.destroy()
       reject(error)
     }
-    const connection = NativeDial.start(address, port, head, limits, {
-      onAnswer: text => {
-        const answered = connection as NativeDial
+    const connection = NativeConnection.start(address, port, head, limits, {
+      onResponse: text => {
+        const answered = connection as NativeConnection
         settled()
         const read = readSwitch(text)
-        if (read === undefined) resolve({ socket: answered.takeBack(0) })
+        if (read === undefined) resolve({ socket: answered.toSocket(0) })
         else resolve({ switched: true, response: read.head, connection: answered, headSize: read.size })
       },
       onFailed: error => fail(roundTripError(error, error.syscall !== 'connect', false)),

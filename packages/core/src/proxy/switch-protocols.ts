@@ -4,7 +4,8 @@ import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
 import { checkSwitch } from '../http/upgrade.ts'
-import { Tunnel } from '../tunnel/tunnel.ts'
+import { OpenTunnel } from '../tunnel/open-tunnel.ts'
+import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Exchange } from './exchange.ts'
 import { clientAddress } from './rewriting.ts'
 import type { Reply } from './round-trip.ts'
@@ -24,7 +25,7 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
     if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was requested' })
     checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
     const { host, port, socketPath } = worker.origin
-    const facts = {
+    const info = {
       clientAddress: clientAddress(req),
       url,
       route: match.route.index,
@@ -37,9 +38,9 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
     const switched = client.switch(response.statusMessage ?? '', rewriting.switchResponse(response, candidate))
     const own =
       'connection' in reply
-        ? { dial: reply.connection, headSize: reply.headSize }
+        ? { connection: reply.connection, headSize: reply.headSize }
         : { backend: reply.socket, backendHead: [reply.head] }
-    return new Tunnel({ client: client.socket, ...own, ...switched }, facts, settings)
+    return new OpenTunnel({ client: client.socket, ...own, ...switched }, info, settings)
   } catch (error) {
     backend.destroy()
     throw error

@@ -4,34 +4,40 @@ import type { Duplex } from 'node:stream'
 /** Most bytes of one read. */
 const READ_SIZE = 65_536
 
-/** Up to here a read is copied out of the buffer that all sockets share; beyond, a socket is given one of its own. */
-const COPIED = 16_384
+/**
+ * A read of up to this many bytes is copied out of the shared buffer. After a longer one the socket gets a buffer of
+ * its own.
+ */
+const MAX_COPY = 16_384
 
-/** Buffers of sockets that went quiet, for the next that get busy. */
+/** Most buffers of quiet sockets that are kept for the next busy ones. */
 const MAX_SPARE = 32
 
 const spare: Buffer[] = []
 const shared = Buffer.allocUnsafeSlow(READ_SIZE)
 
 /**
- * Gets the bytes of one read of a socket, and says whether they are still in use when it returns: then their buffer is not
- * read into again.
+ * Gets the bytes of one read of a socket.
+ *
+ * @returns whether they are still in use. Their buffer is not read into again then.
  */
 export type TakeBytes = (socket: Duplex, bytes: Buffer) => boolean
 
-/** What Node makes of the option `onread` of `net.Socket`: where it keeps the buffer, and whom it calls. */
-interface Place {
+/** Keys of the properties that Node sets for the option `onread` of `net.Socket`: the buffer, and its two callbacks. */
+interface OnreadKeys {
   readonly buffer: symbol
+  /** Called with the bytes of a read. */
   readonly callback: symbol
+  /** Called for the buffer of the next read. */
   readonly next: symbol
 }
 
-/** The releases of Node that were tested; another may mean something else by the same names. */
+/** The releases of Node that were tested. Others may use the same names for something else. */
 const KNOWN_RELEASES = ['22', '24', '26']
 
-const place = findPlace()
+const keys = findKeys()
 
-function findPlace(): Place | undefined {
+function findKeys(): OnreadKeys | undefined {
   if (!KNOWN_RELEASES.includes(process.versions.node.split('.', 1)[0] as string)) return undefined
   const symbols = Object.getOwnPropertySymbols(new Socket())
   const named = (name: string): symbol | undefined => symbols.find(symbol => symbol.description === name)
@@ -39,13 +45,13 @@ function findPlace(): Place | undefined {
   return buffer && callback && next ? { buffer, callback, next } : undefined
 }
 
-/** Whom a socket's bytes go to that is read directly. */
+/** Key of the function that gets the bytes of a socket. */
 const TAKE = Symbol('ws-tunnel.take')
-/** Whether its last read was a small one. */
+/** Key of a flag: the socket's last read was a small one. */
 const SMALL = Symbol('ws-tunnel.small')
 
-/** A socket's insides, as far as `readDirectly` touches them. */
-interface Inside {
+/** The properties of a socket that this module uses. Those of Node are not documented. */
+interface Internals {
   [name: symbol]: unknown
   [TAKE]?: TakeBytes
   [SMALL]?: boolean
@@ -53,49 +59,53 @@ interface Inside {
 }
 
 /**
- * Has the socket read into buffers that are used again, instead of into a new one each time, which is a third of what a
- * tunnel costs. It is what Node's documented `onread` does, which only a new socket can be given; here the socket has
- * served an HTTP message before. Its `data` event comes no more; `end`, `error`, `pause()` and `resume()` are as ever.
+ * Has a socket read into buffers that are used again. Node would allocate a new buffer for each read, which is a third
+ * of the cost of a tunnel. This is what Node's documented option `onread` does, but only a new socket can get that
+ * option, and this socket has served an HTTP message before. The socket emits no more `data`; `end`, `error`, `pause()`
+ * and `resume()` work as before.
  *
- * The socket must have nothing in its readable buffer. Called again, it changes who gets the bytes.
+ * The socket must have nothing in its readable buffer. A second call replaces the function that gets the bytes.
  *
- * @returns `false` where this Node, or this kind of stream, does not have it.
+ * @returns `false` where that is not possible with this Node or this kind of stream.
  */
 export function readDirectly(socket: Duplex, take: TakeBytes): boolean {
-  if (place === undefined || !isPlain(socket) || socket.readableLength > 0 || isReadAlong(socket)) return false
-  const inside = socket as unknown as Inside
-  if (inside[TAKE] !== undefined) {
-    inside[TAKE] = take
+  if (keys === undefined || !isPlain(socket) || socket.readableLength > 0 || hasReader(socket)) return false
+  const internals = socket as unknown as Internals
+  if (internals[TAKE] !== undefined) {
+    internals[TAKE] = take
     return true
   }
-  if (inside[place.buffer] !== null || typeof inside._handle?.useUserBuffer !== 'function') return false
-  inside[TAKE] = take
-  inside[SMALL] = true
-  inside[place.buffer] = shared
-  inside[place.callback] = socketOnRead
-  inside[place.next] = nextBuffer
-  inside._handle.useUserBuffer(shared)
+  if (internals[keys.buffer] !== null || typeof internals._handle?.useUserBuffer !== 'function') return false
+  internals[TAKE] = take
+  internals[SMALL] = true
+  internals[keys.buffer] = shared
+  internals[keys.callback] = socketOnRead
+  internals[keys.next] = nextBuffer
+  internals._handle.useUserBuffer(shared)
   return true
 }
 
-/** What the socket that was read last is to read into next, if not the same again. */
+/** The buffer for the next read of the socket that was read last; `undefined` for the same buffer again. */
 let next: Buffer | undefined
 
-/** Node asks for it as soon as `socketOnRead` has returned. */
+/** Node calls it right after `socketOnRead`. */
 const nextBuffer = (): Buffer | undefined => next
 
-/** One function for all sockets, each of which Node calls it on: what is made for each is what an idle tunnel costs. */
-function socketOnRead(this: Duplex & Inside, length: number, buffer: Buffer): void {
+/**
+ * One function for all sockets; Node calls it with the socket as `this`. A closure for each would cost memory in idle
+ * tunnels.
+ */
+function socketOnRead(this: Duplex & Internals, length: number, buffer: Buffer): void {
   if (buffer === shared) {
     const copy = Buffer.allocUnsafe(length)
     shared.copy(copy, 0, 0, length)
     this[TAKE]?.(this, copy)
-    next = length > COPIED ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
+    next = length > MAX_COPY ? (spare.pop() ?? Buffer.allocUnsafeSlow(READ_SIZE)) : undefined
     return
   }
   const inUse = this[TAKE]?.(this, length === READ_SIZE ? buffer : buffer.subarray(0, length))
-  const small = length <= COPIED
-  // Two small reads in a row: what comes in bulk often ends its rows with a small one.
+  const small = length <= MAX_COPY
+  // Quiet means two small reads in a row: a series of large reads often ends with one small read.
   const quiet = this[SMALL] && small
   this[SMALL] = small
   if (quiet) next = shared
@@ -103,10 +113,12 @@ function socketOnRead(this: Duplex & Inside, length: number, buffer: Buffer): vo
   if (quiet && !inUse && spare.length < MAX_SPARE) spare.push(buffer)
 }
 
-/** Somebody else listens to the bytes, who would hear nothing. */
-const isReadAlong = (socket: Socket): boolean => socket.listenerCount('data') + socket.listenerCount('readable') > 0
+/** Whether other code listens to the bytes of the socket. It would get none after {@link readDirectly}. */
+export function hasReader(socket: Socket): boolean {
+  return socket.listenerCount('data') + socket.listenerCount('readable') > 0
+}
 
-/** A TCP connection or a Unix socket, which has its bytes from the kernel and hands them to it. */
+/** Whether a stream is a TCP or Unix connection without TLS: the kernel gets exactly the bytes that are written. */
 export function isPlain(socket: Duplex): socket is Socket {
   return socket instanceof Socket && !('encrypted' in socket)
 }

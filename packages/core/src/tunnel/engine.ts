@@ -1,50 +1,67 @@
 import type { Socket } from 'node:net'
-import type { NativeDial } from './native-connect.ts'
+import type { NativeConnection } from './native-connection.ts'
 
 /** One of the two ends of a tunnel. */
 export type Side = 'client' | 'backend'
 
-/** The two ends and the bytes that came with the heads. */
+/** The two ends, and the bytes that arrived with the heads. */
 export interface TunnelEnds {
   readonly client: Socket
+  /** Bytes that the client sent after the head of its request, in order. */
   readonly clientHead: readonly Buffer[]
   readonly backend: Socket
+  /** Bytes that the backend sent after the head of its 101, in order. */
   readonly backendHead: readonly Buffer[]
   /**
-   * Takes the client's socket from its answer, where that is possible: the socket may then close before the tunnel does.
+   * Separates the client's socket from its response: the socket may then close before the tunnel does. `undefined`
+   * where that is not possible.
    *
-   * @returns what must be called when the tunnel has ended.
+   * @returns a function to be called when the tunnel has ended. It closes request and response.
    */
   readonly detach?: (() => () => void) | undefined
 }
 
-/** The same where a thread has the backend, whose answer is known. */
-export interface DialledEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'detach'> {
-  readonly dial: NativeDial
-  /** Bytes of the answer that are not for the client. */
+/** The ends of a tunnel whose backend connection belongs to a thread, which has read the response. */
+export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'detach'> {
+  readonly connection: NativeConnection
+  /** Bytes of the response that are its head; those after it are for the client. */
   readonly headSize: number
 }
 
-/** What moves the bytes of a tunnel: sockets of Node, or a thread outside of JavaScript. */
-export interface Engine {
-  /** Bytes the client sent, counted from this engine's start. */
-  readonly bytesFromClient: number
-  /** Bytes the backend sent, counted from this engine's start. */
-  readonly bytesFromBackend: number
-  /** ms without a byte either way. */
-  readonly idle: number
-  /** Delivers what was received, then FIN to both sides; what still comes is dropped. */
-  end(): void
-  /** Closes both sides now. */
-  cut(): void
+/** The settings that choose the engine. */
+export interface EngineLimits {
+  /** Whether a thread may move the bytes, where that is possible. */
+  readonly async: boolean
+  /** ms in JavaScript before that. */
+  readonly asyncDelay: number
+  /** Number of threads that share the tunnels. */
+  readonly threads: number
 }
 
-/** Who is told what an engine sees; never during its construction. */
+/** Moves the bytes of a tunnel, by Node's sockets or by a thread outside of JavaScript. */
+export interface Engine {
+  /** Bytes that the client has sent. */
+  readonly bytesFromClient: number
+  /** Bytes that the backend has sent. */
+  readonly bytesFromBackend: number
+  /** ms without a byte in either direction. */
+  readonly idle: number
+  /** Whether a thread moves the bytes. */
+  readonly offloaded: boolean
+  /** To be called once. The listener gets no event before; a thread may move bytes before. */
+  start(): void
+  /** Delivers what was received, then FIN to both ends. Bytes that arrive later are dropped. */
+  end(): void
+  /** Closes both connections now. */
+  destroy(): void
+}
+
+/** Gets the events of an engine. */
 export interface EngineListener {
-  /** A side has sent its FIN, which is passed on. */
+  /** An end has sent its FIN, which is passed on. */
   onFin(side: Side): void
-  /** A side was reset, failed, or was destroyed by somebody else. */
+  /** An end was reset, has failed, or was destroyed by other code. */
   onBroken(side: Side, error: Error | undefined): void
-  /** Both sockets are closed; the last call. */
+  /** Both connections are closed. The last event. */
   onClosed(): void
 }

@@ -3,36 +3,41 @@ import type { Duplex } from 'node:stream'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
 import { Pump, type PumpOwner } from './pump.ts'
 
-/** Where the listeners of a socket find the engine. */
+/**
+ * Key under which a socket refers to its engine. All sockets share two listeners, because a closure for each costs
+ * memory.
+ */
 const ENGINE = Symbol('ws-tunnel.engine')
 
 type Driven = Duplex & { [ENGINE]?: JsEngine | undefined }
 
 function socketOnError(this: Driven, error: Error): void {
-  this[ENGINE]?.broken(this, error)
+  this[ENGINE]?.onSocketError(this, error)
 }
 
 function socketOnClose(this: Driven): void {
-  this[ENGINE]?.closed()
+  this[ENGINE]?.onSocketClose()
 }
 
-/** Two sockets of Node, whatever they are made of, and a pump each way. */
+/** Moves the bytes between two sockets of Node of any kind, with a pump in each direction. */
 export class JsEngine implements Engine, PumpOwner {
   readonly #client: Driven
   readonly #backend: Driven
   readonly #listener: EngineListener
+  /** Bytes that arrived with the heads; until the start. */
+  #heads: Pick<TunnelEnds, 'clientHead' | 'backendHead'> | undefined
   #fromClient: Pump | undefined
   #fromBackend: Pump | undefined
   #openSockets = 2
 
-  constructor({ client, backend }: TunnelEnds, listener: EngineListener) {
-    this.#client = client
-    this.#backend = backend
+  constructor(ends: TunnelEnds, listener: EngineListener) {
+    this.#client = ends.client
+    this.#backend = ends.backend
     this.#listener = listener
+    this.#heads = ends
   }
 
-  /** @param ends those of the constructor */
-  start({ clientHead, backendHead }: TunnelEnds): void {
+  start(): void {
     const client = this.#client
     const backend = this.#backend
     for (const socket of [client, backend]) {
@@ -41,6 +46,8 @@ export class JsEngine implements Engine, PumpOwner {
       else socket.on('close', socketOnClose)
       socket.on('error', socketOnError)
     }
+    const { clientHead = [], backendHead = [] } = this.#heads ?? {}
+    this.#heads = undefined
     this.#fromClient = new Pump(client, backend, clientHead, this)
     this.#fromBackend = new Pump(backend, client, backendHead, this)
     if (client.destroyed) this.#listener.onBroken('client', client.errored ?? undefined)
@@ -60,22 +67,26 @@ export class JsEngine implements Engine, PumpOwner {
     return performance.now() - Math.max(this.#fromClient?.activeAt ?? 0, this.#fromBackend?.activeAt ?? 0)
   }
 
+  get offloaded(): boolean {
+    return false
+  }
+
   end(): void {
     this.#fromClient?.flush()
     this.#fromBackend?.flush()
     for (const socket of [this.#client, this.#backend]) {
       socket.resume()
-      // Node makes an error for a second `end`, with its stack, and throws it away.
+      // For a second `end` Node makes an error with its stack and discards it.
       if (!socket.writableEnded) socket.end()
     }
   }
 
-  cut(): void {
+  destroy(): void {
     this.#client.destroy()
     this.#backend.destroy()
   }
 
-  /** Lets go of both sockets, which another engine has. */
+  /** Removes all listeners from both sockets: another engine has taken their connections over. */
   release(): void {
     for (const socket of [this.#client, this.#backend]) {
       socket.off('close', socketOnClose)
@@ -85,18 +96,15 @@ export class JsEngine implements Engine, PumpOwner {
     this.#fromBackend?.stop()
   }
 
-  /** A socket has read its FIN. */
-  ended(socket: Duplex): void {
+  onSourceEnd(socket: Duplex): void {
     this.#listener.onFin(this.#sideOf(socket))
   }
 
-  /** A socket has failed. */
-  broken(socket: Duplex, error: Error): void {
+  onSocketError(socket: Duplex, error: Error): void {
     this.#listener.onBroken(this.#sideOf(socket), error)
   }
 
-  /** A socket is closed. */
-  closed(): void {
+  onSocketClose(): void {
     if (--this.#openSockets === 0) this.#listener.onClosed()
     else this.#listener.onBroken(this.#client.destroyed ? 'client' : 'backend', undefined)
   }

@@ -3,53 +3,57 @@ import type { Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Addon } from '@ws-tunnel/native'
 
-/** Who hears what a thread tells of one slot. */
-export interface Ear {
-  hear(
-    told: number,
+/** Gets the events of one slot. */
+export interface SlotListener {
+  /** The arguments are those of `EventListener` in `@ws-tunnel/native`, without the slot. */
+  onEvents(
+    events: number,
     clientErrno: number,
     backendErrno: number,
-    fromClient: number,
-    fromBackend: number,
-    answer: string | undefined,
+    bytesFromClient: number,
+    bytesFromBackend: number,
+    response: string | undefined,
   ): void
 }
 
-/** The addon, and who hears of which slot. */
-export interface Door {
+/** The addon, the numbers of its events, and the listener of each slot. */
+export interface NativeAddon {
   readonly addon: Addon
-  readonly told: typeof import('@ws-tunnel/native').TOLD
-  /** By slot; slots are used again. A Map kept what had left it longer, as a Set does (see `LinkedSet`). */
-  readonly ears: (Ear | undefined)[]
+  readonly events: typeof import('@ws-tunnel/native').EVENTS
+  /** By slot; slots are used again. A Map retained removed entries longer, as a Set does (see `LinkedSet`). */
+  readonly listeners: (SlotListener | undefined)[]
 }
 
-let door: Door | null | undefined
+let loaded: NativeAddon | null | undefined
 let lastThread = 0
 
-/** The optional package; `null` where it is not installed, or not for this platform. */
-export function openDoor(): Door | null {
-  if (door === undefined) door = load()
-  return door
+/** Loads the optional package once; `null` where it is not installed, or not built for this platform. */
+export function loadNativeAddon(): NativeAddon | null {
+  if (loaded === undefined) loaded = load()
+  return loaded
 }
 
-function load(): Door | null {
+function load(): NativeAddon | null {
   try {
-    const { addon, TOLD } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
+    const { addon, EVENTS } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
     if (addon === undefined) return null
-    const ears: (Ear | undefined)[] = []
-    addon.listen((slot, ...message) => ears[slot]?.hear(...message))
-    return { addon, told: TOLD, ears }
+    const listeners: (SlotListener | undefined)[] = []
+    addon.listen((slot, ...rest) => listeners[slot]?.onEvents(...rest))
+    return { addon, events: EVENTS, listeners }
   } catch {
     return null
   }
 }
 
-/** The threads in turn. */
+/** Number of the thread for the next tunnel: all threads in turn. */
 export function nextThread(threads: number): number {
   return ++lastThread % threads
 }
 
-/** Descriptor of a plain connection; TLS, and sockets made of something else, have none that carries their bytes. */
+/**
+ * File descriptor of a plain TCP or Unix connection. `undefined` for TLS and for sockets of another kind, which have
+ * none that carries their bytes. It is not a documented property of Node.
+ */
 export function descriptor(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as {
     _handle?: { readonly fd?: unknown; readonly constructor: { readonly name: string } } | null
@@ -59,7 +63,7 @@ export function descriptor(socket: Socket): number | undefined {
   return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
-/** What Node would have said. */
+/** The error that Node makes for this number. */
 export function systemError(syscall: string, errno: number): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno)
   return Object.assign(new Error(`${syscall} ${code}`), { code, errno: -errno, syscall })

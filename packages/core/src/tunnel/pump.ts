@@ -2,14 +2,15 @@ import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
 import { isPlain, readDirectly } from './direct-read.ts'
 
-/** How often a source that is not read is asked whether its peer is still there, ms. */
+/** ms between two probes of a paused socket. */
 const PROBE_INTERVAL = 300
 
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Node hears no RST on a socket that it does not read. A write of no bytes sends nothing, and fails on a reset one: it is
- * made now and then for as long as the socket is paused.
+ * Finds out whether the peer of a paused socket has sent RST. Node does not notice an RST on a socket that it does not
+ * read. A write of no bytes sends nothing and fails on a socket that was reset, so the probe makes one at intervals
+ * while the socket is paused.
  */
 export class PausedProbe {
   readonly #socket: Duplex
@@ -19,7 +20,7 @@ export class PausedProbe {
     this.#socket = socket
   }
 
-  /** To be called at each pause; a probe that runs already goes on. */
+  /** To be called at each pause. It does nothing while the probe runs. */
   start(): void {
     this.#timer ??= setTimeout(() => this.#probe(), PROBE_INTERVAL)
   }
@@ -37,7 +38,10 @@ export class PausedProbe {
   }
 }
 
-/** Where the listeners of a stream find its pump: a function of its own for each would be most of an idle tunnel. */
+/**
+ * Keys under which a stream refers to the pump that reads it and the pump that writes it. All streams share the
+ * listeners below, because closures for each stream would be most of the memory of an idle tunnel.
+ */
 const FROM = Symbol('ws-tunnel.from')
 const INTO = Symbol('ws-tunnel.into')
 
@@ -60,28 +64,28 @@ function sinkOnDrain(this: Duplex & Pumped): void {
   this[INTO]?.resume()
 }
 
-/** Who hears of a source's FIN, before it is passed on. */
 export interface PumpOwner {
-  ended(source: Duplex): void
+  /** The source has sent its FIN. Called before the FIN is passed on. */
+  onSourceEnd(source: Duplex): void
 }
 
 /**
- * Moves bytes from one socket to another until the source's FIN, which it passes on. The source is read only while the
- * sink takes what it gets, so no more than their buffers hold waits in between. httpd:
+ * Moves bytes from one socket to another until the FIN of the source, and passes that on. It reads the source only
+ * while the sink accepts bytes, so no more bytes wait in between than the buffers of the two hold. httpd:
  * ap_proxy_transfer_between_connections.
  */
 export class Pump {
   /** Bytes that were moved. */
   bytes = 0
-  /** When the last were, on the clock of `performance`. */
+  /** When the last byte was moved, on the clock of `performance`. */
   activeAt: number = performance.now()
   readonly #source: Duplex & Pumped
   readonly #sink: Duplex & Pumped
   readonly #owner: PumpOwner | undefined
-  #paused: PausedProbe | undefined
+  #probe: PausedProbe | undefined
   #stopped = false
 
-  /** @param first bytes that were received before the pump, in order */
+  /** @param first bytes that were received before, in order */
   constructor(source: Duplex, sink: Duplex, first: readonly Buffer[], owner?: PumpOwner) {
     this.#source = source
     this.#sink = sink
@@ -91,13 +95,14 @@ export class Pump {
     source.on('end', sourceOnEnd)
     sink.on('drain', sinkOnDrain)
     for (const chunk of first) if (chunk.length > 0) this.take(chunk)
-    this.#handOn()
-    // A stream of another kind may hold on to bytes that it says are written.
+    this.#takeUnread()
+    // A sink of another kind may still use a buffer that it reports as written: that buffer must not be read into
+    // again.
     if (!isPlain(sink) || !readDirectly(source, takeDirectly)) source.on('data', sourceOnData)
     if (!sink.writableNeedDrain) source.resume()
   }
 
-  /** Takes bytes of the source. @returns whether the sink holds them still. */
+  /** Takes bytes of the source. @returns whether the sink still holds them. */
   take(chunk: Buffer): boolean {
     if (this.#stopped) return false
     this.bytes += chunk.length
@@ -106,11 +111,11 @@ export class Pump {
     if (!sink.writable) return false
     const full = !sink.write(chunk)
     const held = sink.writableLength > 0
-    // A write as long as the high-water mark is `full` even if the kernel took it at once.
+    // For a write as long as the high-water mark Node returns false even if the kernel has taken all of it at once.
     if (full && held) {
       this.#source.pause()
-      this.#paused ??= new PausedProbe(this.#source)
-      this.#paused.start()
+      this.#probe ??= new PausedProbe(this.#source)
+      this.#probe.start()
     }
     return held
   }
@@ -120,27 +125,27 @@ export class Pump {
   }
 
   end(): void {
-    this.#owner?.ended(this.#source)
+    this.#owner?.onSourceEnd(this.#source)
     this.#sink.end()
   }
 
-  /** Stops, and leaves what was received where it is. */
+  /** Stops. Bytes that were received and not moved stay in the source. */
   stop(): void {
-    this.#paused?.stop()
+    this.#probe?.stop()
     this.#stopped = true
     this.#source.off('data', sourceOnData)
     this.#source.off('end', sourceOnEnd)
     this.#sink.off('drain', sinkOnDrain)
   }
 
-  /** Stops, and hands on what was received but not yet moved: a destroyed stream would emit none of it. */
+  /** Stops after it has moved what was received: a destroyed stream would emit none of it. */
   flush(): void {
     this.#source.off('data', sourceOnData)
-    this.#handOn()
+    this.#takeUnread()
     this.stop()
   }
 
-  #handOn(): void {
+  #takeUnread(): void {
     for (let chunk = this.#source.read(); chunk !== null; chunk = this.#source.read()) this.take(chunk)
   }
 }

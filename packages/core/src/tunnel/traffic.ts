@@ -1,59 +1,64 @@
 import { LinkedSet } from '../util/linked-set.ts'
-import type { Tunnel } from './tunnel.ts'
+import type { Tunnel, TunnelEnd } from './tunnel.ts'
 
-/** Bytes of so many tunnels are added up whenever they are asked for. */
+/** Up to this number of tunnels, their bytes are added up at each read of a sum. */
 const FEW = 100
 
-/** Of more of them no more often than this, ms: a balancer may ask for each election. */
+/** ms between two additions for more tunnels, because a balancer may read the sums for each selection. */
 const INTERVAL = 50
 
-/** An open tunnel, and what of its bytes is counted. */
+type Counted = Pick<Tunnel, 'ended' | 'bytesFromClient' | 'bytesFromBackend'>
+
+/** An open tunnel, and how many of its bytes are in the sums. */
 interface Followed {
-  readonly tunnel: Tunnel
+  readonly tunnel: Counted
   sent: number
   received: number
 }
 
-/** Bytes that passed through one backend: those of open tunnels, too. */
+/** Sums of the bytes that passed through one backend, those of open tunnels included. */
 export class Traffic {
   readonly #open = new LinkedSet<Followed>()
   #sent = 0
   #received = 0
-  #lookedAt = 0
+  #updatedAt = 0
 
+  /** Adds bytes of a request that is no tunnel. */
   add(sent: number, received: number): void {
     this.#sent += sent
     this.#received += received
   }
 
+  /** Bytes sent to the backend. */
   get sent(): number {
-    this.#look()
+    this.#update()
     return this.#sent
   }
 
+  /** Bytes received from the backend. */
   get received(): number {
-    this.#look()
+    this.#update()
     return this.#received
   }
 
-  /** Counts a tunnel's bytes while it is open, and to its end. */
-  async follow(tunnel: Tunnel): Promise<void> {
+  /** Counts the bytes of a tunnel until it ends. */
+  async follow(tunnel: Counted): Promise<void> {
     const followed: Followed = { tunnel, sent: 0, received: 0 }
     this.#open.add(followed)
-    this.#note(followed, await tunnel.ended)
+    this.#count(followed, await tunnel.ended)
     this.#open.delete(followed)
   }
 
-  #look(): void {
+  #update(): void {
     const now = performance.now()
-    if (this.#open.size > FEW && now - this.#lookedAt < INTERVAL) return
-    this.#lookedAt = now
-    for (const followed of this.#open) this.#note(followed, followed.tunnel)
+    if (this.#open.size > FEW && now - this.#updatedAt < INTERVAL) return
+    this.#updatedAt = now
+    for (const followed of this.#open) this.#count(followed, followed.tunnel)
   }
 
-  #note(
+  #count(
     followed: Followed,
-    { bytesFromClient, bytesFromBackend }: Pick<Tunnel, 'bytesFromClient' | 'bytesFromBackend'>,
+    { bytesFromClient, bytesFromBackend }: Pick<TunnelEnd, 'bytesFromClient' | 'bytesFromBackend'>,
   ): void {
     this.add(bytesFromClient - followed.sent, bytesFromBackend - followed.received)
     followed.sent = bytesFromClient

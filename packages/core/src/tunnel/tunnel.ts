@@ -1,11 +1,13 @@
-import { performance } from 'node:perf_hooks'
-import type { DialledEnds, Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
-import { JsEngine } from './js-engine.ts'
-import { canOffload, isReady, join, NativeEngine, offload, withUnread } from './native-engine.ts'
-
 /**
- * Why a tunnel ended: both sides sent FIN (`finished`), one broke off (`client-error`, `backend-error`), a limit was
- * reached (`idle`, `half-open`, `lifetime`), the proxy closed (`shutdown`), or `tunnel.close()` was called (`closed`).
+ * Why a tunnel ended:
+ *
+ * - `finished`: both ends have sent FIN
+ * - `client-error`, `backend-error`: that end was reset, or its socket failed
+ * - `idle`: no byte for `idleTimeout`
+ * - `half-open`: no byte for `halfOpenTimeout` after the FIN of one end
+ * - `lifetime`: it was open for `maxLifetime`
+ * - `shutdown`: the proxy was closed
+ * - `closed`: {@link Tunnel.close} was called
  */
 export type EndReason =
   | 'finished'
@@ -20,244 +22,58 @@ export type EndReason =
 /** How a tunnel ended. */
 export interface TunnelEnd {
   readonly reason: EndReason
-  /** Bytes the client sent after the head of its request. */
+  /** Bytes that the client sent after the head of its request. */
   readonly bytesFromClient: number
-  /** Bytes the backend sent after the head of its 101. */
+  /** Bytes that the backend sent after the head of its 101. */
   readonly bytesFromBackend: number
   /** ms from the 101 to the end. */
   readonly duration: number
-  /** The socket's error, for `client-error` and `backend-error`. */
+  /** The socket's error, for `client-error` and `backend-error`; `undefined` if the socket gave none. */
   readonly error: Error | undefined
 }
 
-/** A tunnel's limits, ms; 0 is never. */
-export interface TunnelLimits {
-  readonly idleTimeout: number
-  readonly halfOpenTimeout: number
-  readonly maxLifetime: number
-  readonly keepAlive: number
-  /** Leave JavaScript, where that is possible. */
-  readonly async: boolean
-  /** How long it stays before. */
-  readonly asyncDelay: number
-  /** Over how many threads such tunnels are spread. */
-  readonly threads: number
-}
-
-/** What is known of a tunnel from its switch on. */
-export interface TunnelFacts {
+/** What is known about a tunnel when it opens. */
+export interface TunnelInfo {
   /** Address of the client's end of the connection. */
   readonly clientAddress: string
-  /** Path the client asked for, as it wrote it. */
+  /** Path and query that the client requested, byte for byte. */
   readonly url: string
-  /** Place of the route in the list. */
+  /** Index of the route in the list of routes. */
   readonly route: number
   /** `host:port` of the backend, or its socket path. */
   readonly target: string
-  /** URL of the balancer's member that was chosen. */
+  /** URL of the balancer's member that was selected; `undefined` for a route without a balancer. */
   readonly member: string | undefined
-  /** Token of the protocol that both switched to. */
+  /** Token of the protocol that both ends switched to. */
   readonly protocol: string
   /** ms from the request to the 101. */
   readonly handshakeTime: number
 }
 
-/** How long a broken-off tunnel may take to deliver what it received, and to hear the FIN of the other side, ms. */
-const FLUSH_TIMEOUT = 500
-
-/** When a tunnel that could not leave JavaScript is looked at again, ms: at first, and at most. */
-const HAND_OVER_RETRY = 20
-const MAX_HAND_OVER_RETRY = 10_000
-
-const OVER: Engine = { bytesFromClient: 0, bytesFromBackend: 0, idle: 0, end: () => {}, cut: () => {} }
-
-let lastId = 0
-
-/**
- * Client <-> backend until both have ended.
- *
- *             FIN of one side, passed on        FIN of the other
- *     open ------------------------------> half-open -----------> ended (finished)
- *       |                                     |
- *       |   error or RST of a side, idle, lifetime, half-open, shutdown, close()
- *       +-------------------------------------+-----------------> ended (by that reason): what was received
- *                                                                 is delivered, FIN, cut after FLUSH_TIMEOUT
- */
-export class Tunnel {
-  readonly id: number = ++lastId
-  readonly facts: TunnelFacts
-  /** When the 101 went out, ms since the epoch. */
-  readonly openedAt: number = Date.now()
-  /** Resolves, never rejects, when both sockets are closed. */
+/** Two byte streams between a client and a backend, from the 101 until both ends are closed. */
+export interface Tunnel {
+  /** Number of the tunnel, unique in this JavaScript thread. */
+  readonly id: number
+  /** What was known about the tunnel when it opened. */
+  readonly info: TunnelInfo
+  /** When the 101 was written, ms since the epoch. */
+  readonly openedAt: number
+  /** Resolves when both connections are closed; never rejects. */
   readonly ended: Promise<TunnelEnd>
-  readonly #limits: TunnelLimits
-  readonly #resolveEnd: (end: TunnelEnd) => void
-  readonly #startedAt = performance.now()
-  #engine: Engine
-  #offloaded = false
-  /** Bytes that an engine before this one has moved. */
-  #movedFromClient = 0
-  #movedFromBackend = 0
-  /** When the watch for quiet began: a byte before it does not count. */
-  #watchedSince = this.#startedAt
-  #halfOpen: Side | undefined
-  #reason: EndReason | undefined
-  #error: Error | undefined
-  #quietTimer: NodeJS.Timeout | undefined
-  #lifetimeTimer: NodeJS.Timeout | undefined
-  #flushTimer: NodeJS.Timeout | undefined
-  #handOverTimer: NodeJS.Timeout | undefined
-
-  constructor(given: TunnelEnds | DialledEnds, facts: TunnelFacts, limits: TunnelLimits) {
-    this.facts = facts
-    this.#limits = limits
-    const { promise, resolve } = Promise.withResolvers<TunnelEnd>()
-    this.ended = promise
-    this.#resolveEnd = resolve
-    for (const socket of 'dial' in given ? [given.client] : [given.client, given.backend]) {
-      socket.setTimeout?.(0)
-      socket.setNoDelay?.(true)
-      if (limits.keepAlive > 0) socket.setKeepAlive?.(true, limits.keepAlive)
-    }
-    const ends = 'dial' in given ? join(given, this.#listener) : given
-    if (ends instanceof NativeEngine) {
-      this.#engine = ends
-      this.#offloaded = true
-      this.#limit()
-      return
-    }
-    const leaves = limits.async && canOffload(ends)
-    const at = leaves && limits.asyncDelay === 0 && isReady(ends) ? this.#offload(withUnread(ends)) : ends
-    this.#engine = at instanceof NativeEngine ? at : new JsEngine(at, this.#listener)
-    this.#limit()
-    if (!(this.#engine instanceof JsEngine)) {
-      this.#offloaded = true
-      return
-    }
-    if (leaves && at === ends) this.#handOverIn(ends, limits.asyncDelay === 0 ? HAND_OVER_RETRY : limits.asyncDelay)
-    this.#engine.start(at as TunnelEnds)
-  }
-
-  get bytesFromClient(): number {
-    return this.#movedFromClient + this.#engine.bytesFromClient
-  }
-
-  get bytesFromBackend(): number {
-    return this.#movedFromBackend + this.#engine.bytesFromBackend
-  }
-
-  /** ms without a byte either way. */
-  get idle(): number {
-    return this.#engine.idle
-  }
-
-  /** Whether its bytes are moved outside of JavaScript now, or were to its end (ProxyWebsocketAsync). */
-  get offloaded(): boolean {
-    return this.#offloaded
-  }
-
-  /** Ends both sides: what was received is delivered, then FIN. Resolves to the end. */
-  close(reason: EndReason = 'closed'): Promise<TunnelEnd> {
-    this.#end(reason)
-    return this.ended
-  }
-
-  #offload(ends: TunnelEnds): NativeEngine | TunnelEnds {
-    return offload(ends, this.#limits.threads, this.#listener)
-  }
-
-  #limit(): void {
-    const { idleTimeout, maxLifetime } = this.#limits
-    if (idleTimeout > 0) this.#watchQuiet(idleTimeout, 'idle')
-    if (maxLifetime > 0) this.#lifetimeTimer = setTimeout(() => this.#end('lifetime'), maxLifetime)
-  }
-
-  /** Fires when no byte has moved for `limit`; a timer that is only looked at when it fires costs nothing per byte. */
-  #watchQuiet(limit: number, reason: EndReason): void {
-    clearTimeout(this.#quietTimer)
-    const look = (): void => {
-      const left = limit - Math.min(this.idle, performance.now() - this.#watchedSince)
-      if (left <= 0) this.#end(reason)
-      else this.#quietTimer = setTimeout(look, Math.ceil(left))
-    }
-    this.#quietTimer = setTimeout(look, limit)
-  }
-
-  #handOverIn(ends: TunnelEnds, delay: number, retry = HAND_OVER_RETRY): void {
-    const left = { ...ends, clientHead: [], backendHead: [] }
-    this.#handOverTimer = setTimeout(() => this.#handOver(left, retry), delay)
-  }
-
-  /** From JavaScript to a thread, as soon as nothing waits in between. */
-  #handOver(ends: TunnelEnds, retry: number): void {
-    const engine = this.#engine as JsEngine
-    if (!isReady(ends) || ends.client.readableLength + ends.backend.readableLength > 0) {
-      this.#handOverIn(ends, retry, Math.min(2 * retry, MAX_HAND_OVER_RETRY))
-      return
-    }
-    const at = this.#offload(ends)
-    if (!(at instanceof NativeEngine)) return
-    engine.release()
-    this.#movedFromClient += engine.bytesFromClient
-    this.#movedFromBackend += engine.bytesFromBackend
-    this.#engine = at
-    this.#offloaded = true
-  }
-
-  readonly #listener: EngineListener = {
-    onFin: side => this.#onFin(side),
-    onBroken: (side, error) => {
-      this.#error ??= error
-      this.#end(`${side}-error`)
-    },
-    onClosed: () => this.#finish(),
-  }
-
-  #onFin(side: Side): void {
-    const { idleTimeout, halfOpenTimeout } = this.#limits
-    if (this.#reason !== undefined) return
-    if (this.#halfOpen !== undefined && this.#halfOpen !== side) {
-      this.#end('finished')
-      return
-    }
-    this.#halfOpen = side
-    clearTimeout(this.#handOverTimer)
-    if (halfOpenTimeout === 0 || (idleTimeout > 0 && idleTimeout < halfOpenTimeout)) return
-    this.#watchedSince = performance.now()
-    this.#watchQuiet(halfOpenTimeout, 'half-open')
-  }
-
-  /** The first reason counts. */
-  #end(reason: EndReason): void {
-    if (this.#reason !== undefined) return
-    this.#reason = reason
-    clearTimeout(this.#quietTimer)
-    clearTimeout(this.#lifetimeTimer)
-    clearTimeout(this.#handOverTimer)
-    this.#engine.end()
-    const flushTimeout = reason === 'finished' ? this.#limits.halfOpenTimeout : FLUSH_TIMEOUT
-    if (flushTimeout > 0) this.#flushTimer = setTimeout(() => this.#engine.cut(), flushTimeout)
-  }
-
-  #finish(): void {
-    clearTimeout(this.#quietTimer)
-    clearTimeout(this.#lifetimeTimer)
-    clearTimeout(this.#handOverTimer)
-    clearTimeout(this.#flushTimer)
-    this.#resolveEnd({
-      reason: this.#reason ?? 'finished',
-      bytesFromClient: this.bytesFromClient,
-      bytesFromBackend: this.bytesFromBackend,
-      duration: performance.now() - this.#startedAt,
-      error: this.#error,
-    })
-    this.#letGo()
-  }
-
-  /** Whoever still knows of the tunnel need not keep its sockets, nor what listens to them. */
-  #letGo(): void {
-    this.#movedFromClient = this.bytesFromClient
-    this.#movedFromBackend = this.bytesFromBackend
-    this.#engine = OVER
-  }
+  /** Bytes that the client has sent after the head of its request. */
+  readonly bytesFromClient: number
+  /** Bytes that the backend has sent after the head of its 101. */
+  readonly bytesFromBackend: number
+  /** ms without a byte in either direction; 0 when the tunnel has ended. */
+  readonly idle: number
+  /** Whether a thread of `@ws-tunnel/native` moves the bytes, or did so until the end (ProxyWebsocketAsync). */
+  readonly offloaded: boolean
+  /**
+   * Ends the tunnel. Bytes that were received are delivered, then both ends get FIN. A connection that is still open
+   * after 500 ms is destroyed. If the tunnel is ending already, its first reason stays.
+   *
+   * @param reason for {@link TunnelEnd.reason}. @default 'closed'
+   * @returns the same promise as {@link ended}
+   */
+  close(reason?: EndReason): Promise<TunnelEnd>
 }

@@ -1,0 +1,80 @@
+import type { Server, Socket } from 'node:net'
+import type { Engine } from './engine.ts'
+
+// A client's socket of Node is destroyed when its connection moves to a thread. These functions keep what Node would
+// count until the connection closes.
+
+/** Properties of Node's sockets and servers that are not documented. Each is checked before it is used. */
+interface Undocumented {
+  _server?: (Server & { _connections?: unknown; _emitCloseIfDrained?: () => void }) | null
+}
+
+/** A server at which a detached socket counts as a connection. */
+export type CountingServer = NonNullable<Undocumented['_server']>
+
+/**
+ * Has the client's connection count at its server, for `close`, `getConnections` and `maxConnections`, until
+ * {@link endConnectionCount} is called.
+ *
+ * @returns the server; `undefined` where this Node does not have the count.
+ */
+export function keepConnectionCount(client: Socket): CountingServer | undefined {
+  const socket = client as unknown as Undocumented
+  const { _server: server } = socket
+  if (!server || typeof server._connections !== 'number') return undefined
+  socket._server = null
+  return server
+}
+
+/** Does what Node does at its server when a socket closes. */
+export function endConnectionCount(server: CountingServer): void {
+  ;(server._connections as number)--
+  server._emitCloseIfDrained?.()
+}
+
+const COUNTS = Symbol('ws-tunnel.counts')
+
+/** What a detached socket reports as its `bytesRead` and `bytesWritten`. */
+export interface DetachedCounts {
+  /** Counts the bytes since the socket was detached. */
+  engine: Pick<Engine, 'bytesFromClient' | 'bytesFromBackend'>
+  /** Bytes before that. */
+  readonly read: number
+  readonly written: number
+}
+
+type Detached = Socket & { [COUNTS]: DetachedCounts }
+
+/** The same accessors for each socket: with own ones for each, V8 would give every socket a hidden class of its own. */
+const ACCESSORS = {
+  bytesRead: {
+    get(this: Detached): number {
+      const { engine, read } = this[COUNTS]
+      return read + engine.bytesFromClient
+    },
+  },
+  bytesWritten: {
+    get(this: Detached): number {
+      const { engine, written } = this[COUNTS]
+      return written + engine.bytesFromBackend
+    },
+  },
+}
+
+/**
+ * Has the client's socket report the bytes of its connection, because loggers read them at the end.
+ *
+ * @param engine counts the bytes from now on, those in `received` included
+ * @param received bytes that the socket has read and the engine sends
+ */
+export function keepByteCounts(
+  client: Socket,
+  engine: DetachedCounts['engine'],
+  received: readonly Buffer[],
+): DetachedCounts {
+  const read = client.bytesRead - received.reduce((bytes, { length }) => bytes + length, 0)
+  const counts: DetachedCounts = { engine, read, written: client.bytesWritten }
+  ;(client as Detached)[COUNTS] = counts
+  Object.defineProperties(client, ACCESSORS)
+  return counts
+}

@@ -1,0 +1,106 @@
+import type { Engine, EngineLimits, EngineListener, Side, TunnelEnds } from './engine.ts'
+import { JsEngine } from './js-engine.ts'
+import { NativeEngine } from './native-engine.ts'
+import { isReady } from './offloading.ts'
+
+/** ms until a tunnel that could not be handed over is tried again. The time doubles each time, up to the maximum. */
+const RETRY_DELAY = 20
+const MAX_RETRY_DELAY = 10_000
+
+/**
+ * Moves the bytes in JavaScript, and hands the tunnel over to a thread as soon as `asyncDelay` has passed and no byte
+ * waits to be written. After the first FIN the tunnel stays in JavaScript.
+ */
+export class HandOverEngine implements Engine, EngineListener {
+  readonly #limits: EngineLimits
+  readonly #listener: EngineListener
+  #engine: Engine
+  /** `undefined` once the tunnel was handed over, or will not be. */
+  #ends: TunnelEnds | undefined
+  #timer: NodeJS.Timeout | undefined
+  #retryDelay = RETRY_DELAY
+  /** Bytes that were moved in JavaScript before the hand-over. */
+  #movedFromClient = 0
+  #movedFromBackend = 0
+
+  constructor(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener) {
+    this.#limits = limits
+    this.#listener = listener
+    this.#engine = new JsEngine(ends, this)
+    this.#ends = { ...ends, clientHead: [], backendHead: [] }
+  }
+
+  start(): void {
+    this.#tryIn(this.#limits.asyncDelay === 0 ? RETRY_DELAY : this.#limits.asyncDelay)
+    this.#engine.start()
+  }
+
+  get bytesFromClient(): number {
+    return this.#movedFromClient + this.#engine.bytesFromClient
+  }
+
+  get bytesFromBackend(): number {
+    return this.#movedFromBackend + this.#engine.bytesFromBackend
+  }
+
+  get idle(): number {
+    return this.#engine.idle
+  }
+
+  get offloaded(): boolean {
+    return this.#engine.offloaded
+  }
+
+  end(): void {
+    this.#stay()
+    this.#engine.end()
+  }
+
+  destroy(): void {
+    this.#stay()
+    this.#engine.destroy()
+  }
+
+  onFin(side: Side): void {
+    this.#stay()
+    this.#listener.onFin(side)
+  }
+
+  onBroken(side: Side, error: Error | undefined): void {
+    this.#listener.onBroken(side, error)
+  }
+
+  onClosed(): void {
+    this.#stay()
+    this.#listener.onClosed()
+  }
+
+  #tryIn(delay: number): void {
+    this.#timer = setTimeout(() => this.#handOver(), delay)
+  }
+
+  /** Cancels the hand-over: the current engine stays. */
+  #stay(): void {
+    clearTimeout(this.#timer)
+    this.#ends = undefined
+  }
+
+  #handOver(): void {
+    const ends = this.#ends
+    if (ends === undefined) return
+    if (!isReady(ends) || ends.client.readableLength + ends.backend.readableLength > 0) {
+      this.#tryIn(this.#retryDelay)
+      this.#retryDelay = Math.min(2 * this.#retryDelay, MAX_RETRY_DELAY)
+      return
+    }
+    this.#stay()
+    const next = NativeEngine.adopt(ends, this.#limits.threads, this.#listener)
+    // Descriptors or memory have run out.
+    if (next === undefined) return
+    const before = this.#engine as JsEngine
+    before.release()
+    this.#movedFromClient = before.bytesFromClient
+    this.#movedFromBackend = before.bytesFromBackend
+    this.#engine = next
+  }
+}

@@ -1,0 +1,169 @@
+import { isIP, Socket } from 'node:net'
+import {
+  descriptor,
+  loadNativeAddon,
+  type NativeAddon,
+  nextThread,
+  type SlotListener,
+  systemError,
+} from './native-addon.ts'
+
+/** Gets the result of a {@link NativeConnection}: one call of one of the two. */
+export interface ConnectionListener {
+  /**
+   * The backend's first bytes, as latin1. The thread reads nothing more until {@link NativeConnection.toSocket} or
+   * {@link NativeConnection.attachClient} is called.
+   */
+  onResponse(text: string): void
+  /** The connection failed. `syscall` is `connect` or `read`; it is missing where the backend has sent FIN. */
+  onFailed(error: NodeJS.ErrnoException): void
+}
+
+/** Bytes. A new socket may not accept a longer request head at once. */
+const MAX_REQUEST_HEAD = 16_384
+
+/**
+ * A connection to a backend that a thread of `@ws-tunnel/native` makes. The thread sends the request and reads once.
+ */
+export class NativeConnection implements SlotListener {
+  readonly native: NativeAddon
+  readonly slot: number
+  readonly #peer: { readonly address: string; readonly port: number }
+  readonly #requestSize: number
+  #listener: ConnectionListener | undefined
+  #response = ''
+  /** Whether the slot still belongs to this connection. */
+  #open = true
+
+  /**
+   * Has a thread connect to an address, send the head of a request and read once.
+   *
+   * @param requestHead as latin1
+   * @param keepAlive ms without a byte until the kernel probes whether the peer is there; 0 is never
+   * @param threads number of threads that share the tunnels
+   * @returns `undefined` where that is not possible: the address is a name, the head is longer than 16 KiB, there is no
+   * addon, or memory or threads have run out.
+   */
+  static start(
+    address: string,
+    port: number,
+    requestHead: string,
+    { keepAlive, threads }: { readonly keepAlive: number; readonly threads: number },
+    listener: ConnectionListener,
+  ): NativeConnection | undefined {
+    const native = isIP(address) !== 0 && requestHead.length <= MAX_REQUEST_HEAD ? loadNativeAddon() : null
+    if (native === null) return undefined
+    try {
+      const slot = native.addon.connect(address, port, requestHead, Math.trunc(keepAlive / 1000), nextThread(threads))
+      return new NativeConnection(native, slot, { address, port }, requestHead.length, listener)
+    } catch {
+      return undefined
+    }
+  }
+
+  private constructor(
+    native: NativeAddon,
+    slot: number,
+    peer: { readonly address: string; readonly port: number },
+    requestSize: number,
+    listener: ConnectionListener,
+  ) {
+    this.native = native
+    this.slot = slot
+    this.#peer = peer
+    this.#requestSize = requestSize
+    this.#listener = listener
+    native.listeners[slot] = this
+  }
+
+  /** Whether the backend has accepted the connection. Only while there is neither a response nor a failure. */
+  get connected(): boolean {
+    return this.native.addon.connected(this.slot)
+  }
+
+  /** Closes the connection. The listener gets no more calls. */
+  destroy(): void {
+    this.#listener = undefined
+    if (this.#open) this.native.addon.close(this.slot)
+  }
+
+  /**
+   * After the response: starts the tunnel between the backend and the client.
+   *
+   * @param clientHead bytes already received from the client
+   * @param headSize bytes of the response that are not for the client
+   * @param listener gets the events of the slot from now on
+   * @returns `false` if descriptors or memory have run out. Nothing has changed then.
+   */
+  attachClient(client: Socket, clientHead: Buffer, headSize: number, listener: SlotListener): boolean {
+    try {
+      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize)
+    } catch {
+      return false
+    }
+    this.native.listeners[this.slot] = listener
+    this.#open = false
+    return true
+  }
+
+  /**
+   * After the response: makes the connection a socket of Node, from which the response can be read.
+   *
+   * @param headSize bytes of the response that were read already
+   */
+  toSocket(headSize: number): Socket {
+    const fd = this.native.addon.releaseBackend(this.slot)
+    this.#listener = undefined
+    const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+    addCounts(socket, this.#response.length, this.#requestSize)
+    if (headSize < this.#response.length) socket.unshift(Buffer.from(this.#response.slice(headSize), 'latin1'))
+    return socket
+  }
+
+  onEvents(
+    events: number,
+    _clientErrno: number,
+    backendErrno: number,
+    _bytesFromClient: number,
+    _bytesFromBackend: number,
+    response: string | undefined,
+  ): void {
+    const { events: bits, listeners } = this.native
+    if (events & bits.closed) {
+      this.#open = false
+      listeners[this.slot] = undefined
+    }
+    const listener = this.#listener
+    if (listener === undefined) return
+    if (response !== undefined) {
+      this.#response = response
+      listener.onResponse(response)
+    } else if (events & bits.backendBroken) {
+      listener.onFailed(this.#error(events & bits.connectFailed ? 'connect' : 'read', backendErrno))
+    } else if (events & bits.backendFin) listener.onFailed(hangUp())
+    else return
+    this.#listener = undefined
+  }
+
+  #error(syscall: string, errno: number): NodeJS.ErrnoException {
+    const error = systemError(syscall, errno)
+    if (syscall !== 'connect') return error
+    const { address, port } = this.#peer
+    error.message += ` ${address}:${port}`
+    return Object.assign(error, { address, port })
+  }
+}
+
+/** The error that `http.request` gives for a FIN before the response. */
+function hangUp(): NodeJS.ErrnoException {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+}
+
+/** Adds what the thread has read and written to the counts of the socket. */
+function addCounts(socket: Socket, read: number, written: number): void {
+  const own = (name: 'bytesRead' | 'bytesWritten'): number => Reflect.get(Socket.prototype, name, socket) ?? 0
+  Object.defineProperties(socket, {
+    bytesRead: { get: () => read + own('bytesRead') },
+    bytesWritten: { get: () => written + own('bytesWritten') },
+  })
+}

@@ -1,0 +1,39 @@
+import type { Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import { HandOverEngine } from './hand-over-engine.ts'
+import { JsEngine } from './js-engine.ts'
+import { NativeEngine } from './native-engine.ts'
+import { canOffload, canOffloadClient, isReady, unread } from './offloading.ts'
+
+/**
+ * Chooses the engine of a tunnel:
+ *
+ * - a thread at once, where the ends allow it and `asyncDelay` is 0 (`NativeEngine`)
+ * - JavaScript first and a thread later, where only the time or unwritten bytes speak against it now (`HandOverEngine`)
+ * - JavaScript for good, where the ends do not allow a thread, or descriptors or memory have run out (`JsEngine`)
+ *
+ * The caller calls {@link Engine.start} in the same turn.
+ */
+export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
+  if ('connection' in ends) return openAttached(ends, limits, listener)
+  if (!limits.async || !canOffload(ends)) return new JsEngine(ends, listener)
+  if (limits.asyncDelay > 0 || !isReady(ends)) return new HandOverEngine(ends, limits, listener)
+  const complete = {
+    ...ends,
+    clientHead: [...ends.clientHead, ...unread(ends.client)],
+    backendHead: [...ends.backendHead, ...unread(ends.backend)],
+  }
+  return NativeEngine.adopt(complete, limits.threads, listener) ?? new JsEngine(complete, listener)
+}
+
+/** Attaches the client to the thread's connection. If that is not possible, the connection becomes a socket of Node. */
+function openAttached(ends: NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
+  const { client, connection, headSize, detach } = ends
+  let { clientHead } = ends
+  if (canOffloadClient(ends)) {
+    clientHead = [...clientHead, ...unread(client)]
+    const engine = NativeEngine.attach({ ...ends, clientHead }, listener)
+    if (engine !== undefined) return engine
+  }
+  const backend = connection.toSocket(headSize)
+  return openEngine({ client, clientHead, backend, backendHead: [], detach }, limits, listener)
+}

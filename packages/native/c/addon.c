@@ -1,0 +1,432 @@
+/*
+ * The addon's functions for JavaScript, in Node-API. What a reader needs to know of it: `napi_env` is one JavaScript
+ * thread (the process's, or a worker's), `napi_value` is a JavaScript value that lives until the call returns, and
+ * every call returns a status. A thread-safe function is a queue by which another thread has a call made on the
+ * JavaScript thread. While it is referenced the process does not exit, as with an open socket.
+ *
+ * All of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has an addon of its own.
+ */
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <node_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "pump.h"
+#include "tunnel.h"
+
+#define MAX_PUMPS 64
+#define NO_SLOT UINT32_MAX
+
+/* JavaScript knows a tunnel by the number of its slot. A free slot holds the number of the next free one. */
+struct slot {
+  struct tunnel *tunnel;
+  uint32_t next_free;
+};
+
+struct addon {
+  napi_threadsafe_function queue; /* calls the listener */
+  struct pump *pumps[MAX_PUMPS];
+  struct slot *slots;
+  uint32_t size;
+  uint32_t first_free;
+  uint32_t open; /* slots that hold a tunnel */
+};
+
+static napi_value throw_error(napi_env env, const char *what, int error) {
+  char message[128];
+  snprintf(message, sizeof message, "%s: %s", what, strerror(error));
+  napi_throw_error(env, NULL, message);
+  return NULL;
+}
+
+static struct addon *addon_of(napi_env env) {
+  struct addon *addon = NULL;
+  napi_get_instance_data(env, (void **)&addon);
+  return addon;
+}
+
+static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
+  size_t count = wanted;
+  if (napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok && count >= wanted) return true;
+  napi_throw_type_error(env, NULL, "too few arguments");
+  return false;
+}
+
+static struct tunnel *tunnel_at(napi_env env, napi_value value) {
+  struct addon *addon = addon_of(env);
+  uint32_t slot = NO_SLOT;
+  if (napi_get_value_uint32(env, value, &slot) == napi_ok && slot < addon->size && addon->slots[slot].tunnel != NULL) {
+    return addon->slots[slot].tunnel;
+  }
+  napi_throw_range_error(env, NULL, "no such tunnel");
+  return NULL;
+}
+
+/* @returns whether there was memory. */
+static bool acquire_slot(struct addon *addon, struct tunnel *tunnel) {
+  if (addon->first_free == NO_SLOT) {
+    uint32_t size = addon->size == 0 ? 64 : addon->size * 2;
+    struct slot *slots = realloc(addon->slots, size * sizeof *slots);
+    if (slots == NULL) return false;
+    for (uint32_t i = addon->size; i < size; i++) {
+      slots[i].tunnel = NULL;
+      slots[i].next_free = i + 1 < size ? i + 1 : NO_SLOT;
+    }
+    addon->first_free = addon->size;
+    addon->slots = slots;
+    addon->size = size;
+  }
+  tunnel->slot = addon->first_free;
+  addon->first_free = addon->slots[tunnel->slot].next_free;
+  addon->slots[tunnel->slot].tunnel = tunnel;
+  addon->open++;
+  return true;
+}
+
+static void release_slot(napi_env env, struct addon *addon, struct tunnel *tunnel) {
+  addon->slots[tunnel->slot].tunnel = NULL;
+  addon->slots[tunnel->slot].next_free = addon->first_free;
+  addon->first_free = tunnel->slot;
+  pump_command(tunnel->pump, tunnel, COMMAND_FREE);
+  if (--addon->open == 0) napi_unref_threadsafe_function(env, addon->queue);
+}
+
+/* On a pump's thread: queues a call of the listener for the tunnel. */
+static void pump_on_events(void *context, struct tunnel *tunnel) {
+  struct addon *addon = context;
+  napi_call_threadsafe_function(addon->queue, tunnel, napi_tsfn_nonblocking);
+}
+
+static napi_value number(napi_env env, double value) {
+  napi_value result = NULL;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+static double bytes_of(struct tunnel *tunnel, int end) {
+  return (double)atomic_load_explicit(&tunnel->flow[end].bytes, memory_order_relaxed);
+}
+
+/* Calls listener(slot, events, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, response). */
+static void call_listener(napi_env env, napi_value listener, void *context, void *data) {
+  struct addon *addon = context;
+  struct tunnel *tunnel = data;
+  if (env == NULL) return;
+  unsigned events = atomic_exchange(&tunnel->events, 0);
+  napi_value receiver, response;
+  napi_get_undefined(env, &receiver);
+  response = receiver;
+  if (events & EVENT_RESPONSE) {
+    tunnel->responded = true;
+    napi_create_string_latin1(env, tunnel->connection->response, tunnel->connection->response_size, &response);
+  }
+  napi_value arguments[] = {
+    number(env, tunnel->slot),
+    number(env, events),
+    number(env, events & EVENT_CLIENT_BROKEN ? tunnel->end[CLIENT].error : 0),
+    number(env, events & EVENT_BACKEND_BROKEN ? tunnel->end[BACKEND].error : 0),
+    number(env, bytes_of(tunnel, CLIENT)),
+    number(env, bytes_of(tunnel, BACKEND)),
+    response,
+  };
+  if (napi_call_function(env, receiver, listener, 7, arguments, NULL) == napi_pending_exception) {
+    napi_value error;
+    napi_get_and_clear_last_exception(env, &error);
+    napi_fatal_exception(env, error);
+  }
+  if (events & EVENT_CLOSED) release_slot(env, addon, tunnel);
+}
+
+/* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees their tunnels. */
+static void stop(void *data) {
+  struct addon *addon = data;
+  for (int i = 0; i < MAX_PUMPS; i++) {
+    if (addon->pumps[i] != NULL) pump_stop(addon->pumps[i]);
+  }
+  for (uint32_t i = 0; i < addon->size; i++) {
+    if (addon->slots[i].tunnel != NULL) tunnel_free(addon->slots[i].tunnel);
+  }
+  free(addon->slots);
+}
+
+static void free_addon(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  free(data);
+}
+
+/* listen(listener): sets the listener for the events of all tunnels; once. */
+static napi_value addon_listen(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
+  napi_value listener, name;
+  if (!read_arguments(env, info, 1, &listener)) return NULL;
+  if (addon->queue != NULL) {
+    napi_throw_error(env, NULL, "there is a listener already");
+    return NULL;
+  }
+  napi_create_string_utf8(env, "ws-tunnel", NAPI_AUTO_LENGTH, &name);
+  if (napi_create_threadsafe_function(
+        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listener, &addon->queue) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected a function");
+    return NULL;
+  }
+  napi_unref_threadsafe_function(env, addon->queue);
+  /* Hooks run last in, first out: this one joins the threads before the hook of the queue that they use. */
+  napi_add_env_cleanup_hook(env, stop, addon);
+  return NULL;
+}
+
+/* @returns a copy of a socket's descriptor, because JavaScript closes its own; -1, with errno, if that fails. */
+static int duplicate(napi_env env, napi_value value) {
+  int32_t fd = -1;
+  int type;
+  socklen_t size = sizeof type;
+  if (napi_get_value_int32(env, value, &fd) != napi_ok) fd = -1;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return -1;
+  return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Puts the buffer's bytes first in the flow of the end that sent them. @returns whether there was memory. */
+static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer) {
+  void *bytes = NULL;
+  size_t length = 0;
+  if (napi_get_buffer_info(env, buffer, &bytes, &length) != napi_ok || length == 0) return true;
+  atomic_store_explicit(&tunnel->flow[end].bytes, length, memory_order_relaxed);
+  return tunnel_hold(&tunnel->flow[end], bytes, length);
+}
+
+/* The pump of that number, which is started if it does not run. NULL if it threw. */
+static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
+  uint32_t thread = 0;
+  napi_get_value_uint32(env, value, &thread);
+  if (addon->queue == NULL || thread >= MAX_PUMPS) {
+    napi_throw_range_error(env, NULL, "no listener, or no such thread");
+    return NULL;
+  }
+  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_events, addon);
+  if (addon->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
+  return addon->pumps[thread];
+}
+
+/* Gives the tunnel, which has its slot, to the thread with its first command. @returns the slot. */
+static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
+  tunnel->pump = pump;
+  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
+  if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
+  pump_command(pump, tunnel, command);
+  return number(env, tunnel->slot);
+}
+
+/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): starts a tunnel between copies of the descriptors. */
+static napi_value addon_adopt(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
+  napi_value values[5];
+  if (!read_arguments(env, info, 5, values)) return NULL;
+  struct pump *pump = pump_at(env, addon, values[4]);
+  if (pump == NULL) return NULL;
+  int client = duplicate(env, values[0]);
+  int backend = client < 0 ? -1 : duplicate(env, values[1]);
+  if (backend < 0) {
+    int error = errno;
+    if (client >= 0) close(client);
+    return throw_error(env, "cannot duplicate a socket", error);
+  }
+  struct tunnel *tunnel = tunnel_new(client, backend);
+  if (tunnel == NULL) {
+    close(client);
+    close(backend);
+    return throw_error(env, "cannot adopt a tunnel", ENOMEM);
+  }
+  bool held = hold_buffer(env, tunnel, CLIENT, values[2]) && hold_buffer(env, tunnel, BACKEND, values[3]);
+  if (!held || !acquire_slot(addon, tunnel)) {
+    tunnel_free(tunnel);
+    return throw_error(env, "cannot adopt a tunnel", ENOMEM);
+  }
+  return start(env, addon, tunnel, pump, COMMAND_ADD);
+}
+
+static bool read_address(napi_env env, napi_value host, napi_value port, struct connection *connection) {
+  char text[INET6_ADDRSTRLEN + 1] = "";
+  uint32_t number = 0;
+  struct sockaddr_in *v4 = (struct sockaddr_in *)&connection->address;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&connection->address;
+  size_t length = 0;
+  napi_get_value_string_latin1(env, host, text, sizeof text, &length);
+  if (length != strlen(text)) return false;
+  if (napi_get_value_uint32(env, port, &number) != napi_ok || number > UINT16_MAX) return false;
+  if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)number);
+    connection->address_size = sizeof *v4;
+    return true;
+  }
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons((uint16_t)number);
+  connection->address_size = sizeof *v6;
+  return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1;
+}
+
+/* connect(address, port, requestHead, keepAlive, thread): starts a tunnel that has no client yet. */
+static napi_value addon_connect(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
+  napi_value values[5];
+  size_t size = 0;
+  if (!read_arguments(env, info, 5, values)) return NULL;
+  struct pump *pump = pump_at(env, addon, values[4]);
+  if (pump == NULL) return NULL;
+  if (napi_get_value_string_latin1(env, values[2], NULL, 0, &size) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected the request head to be a string");
+    return NULL;
+  }
+  struct connection *connection = connection_new(size);
+  if (connection == NULL) return throw_error(env, "cannot connect", ENOMEM);
+  napi_get_value_string_latin1(env, values[2], connection->request, size + 1, NULL);
+  napi_get_value_int32(env, values[3], &connection->keep_alive);
+  struct tunnel *tunnel = read_address(env, values[0], values[1], connection) ? tunnel_new(-1, -1) : NULL;
+  if (tunnel == NULL) {
+    connection_free(connection);
+    return throw_error(env, "cannot connect", EADDRNOTAVAIL);
+  }
+  tunnel->connection = connection;
+  if (!acquire_slot(addon, tunnel)) {
+    tunnel_free(tunnel);
+    return throw_error(env, "cannot connect", ENOMEM);
+  }
+  tunnel->connecting = true;
+  return start(env, addon, tunnel, pump, COMMAND_CONNECT);
+}
+
+/* The tunnel, if it has no client yet. NULL if it threw. */
+static struct tunnel *connecting_at(napi_env env, napi_value value) {
+  struct tunnel *tunnel = tunnel_at(env, value);
+  if (tunnel == NULL || tunnel->connecting) return tunnel;
+  napi_throw_range_error(env, NULL, "no such connection");
+  return NULL;
+}
+
+/* connected(slot): whether the backend has accepted the connection. */
+static napi_value addon_connected(napi_env env, napi_callback_info info) {
+  napi_value slot, result = NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? connecting_at(env, slot) : NULL;
+  if (tunnel == NULL) return NULL;
+  napi_get_boolean(env, atomic_load_explicit(&tunnel->connection->connected, memory_order_relaxed), &result);
+  return result;
+}
+
+/*
+ * attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the
+ * tunnel runs.
+ */
+static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? connecting_at(env, values[0]) : NULL;
+  if (tunnel == NULL) return NULL;
+  struct connection *connection = tunnel->connection;
+  uint32_t head = 0;
+  napi_get_value_uint32(env, values[3], &head);
+  if (!tunnel->responded || head > connection->response_size) {
+    napi_throw_range_error(env, NULL, "no such response");
+    return NULL;
+  }
+  size_t rest = connection->response_size - head;
+  int client = duplicate(env, values[1]);
+  if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
+  struct flow *flow = &tunnel->flow[BACKEND];
+  bool held = hold_buffer(env, tunnel, CLIENT, values[2]);
+  if (held && rest > 0) held = tunnel_hold(flow, connection->response + head, rest);
+  if (!held) {
+    close(client);
+    return throw_error(env, "cannot attach the client", ENOMEM);
+  }
+  atomic_store_explicit(&flow->bytes, rest, memory_order_relaxed);
+  tunnel->end[CLIENT].fd = client;
+  tunnel->connecting = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH);
+  return NULL;
+}
+
+/* releaseBackend(slot): the backend's descriptor, which the thread no longer uses. */
+static napi_value addon_release_backend(napi_env env, napi_callback_info info) {
+  napi_value slot, result = NULL;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? connecting_at(env, slot) : NULL;
+  if (tunnel == NULL) return NULL;
+  if (!tunnel->responded) {
+    napi_throw_range_error(env, NULL, "no such response");
+    return NULL;
+  }
+  napi_create_int32(env, connection_release(tunnel), &result);
+  tunnel->connecting = false;
+  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE);
+  return result;
+}
+
+static napi_value command(napi_env env, napi_callback_info info, unsigned what) {
+  napi_value slot;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
+  if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what);
+  return NULL;
+}
+
+static napi_value addon_end(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_END); }
+
+static napi_value addon_close(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CLOSE); }
+
+static napi_value bytes_from(napi_env env, napi_callback_info info, int end) {
+  napi_value slot;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
+  return tunnel == NULL ? NULL : number(env, bytes_of(tunnel, end));
+}
+
+static napi_value addon_bytes_from_client(napi_env env, napi_callback_info info) {
+  return bytes_from(env, info, CLIENT);
+}
+
+static napi_value addon_bytes_from_backend(napi_env env, napi_callback_info info) {
+  return bytes_from(env, info, BACKEND);
+}
+
+/* idle(slot): ms without a byte in either direction. */
+static napi_value addon_idle(napi_env env, napi_callback_info info) {
+  napi_value slot;
+  struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
+  if (tunnel == NULL) return NULL;
+  uint64_t now = clock_ms(), active_at = atomic_load_explicit(&tunnel->active_at, memory_order_relaxed);
+  return number(env, now > active_at ? (double)(now - active_at) : 0);
+}
+
+NAPI_MODULE_INIT() {
+  struct addon *addon = calloc(1, sizeof *addon);
+  if (addon == NULL) return throw_error(env, "cannot load", ENOMEM);
+  addon->first_free = NO_SLOT;
+  napi_set_instance_data(env, addon, free_addon, NULL);
+  static const struct {
+    const char *name;
+    napi_callback function;
+  } table[] = {
+    { "listen", addon_listen },
+    { "adopt", addon_adopt },
+    { "connect", addon_connect },
+    { "connected", addon_connected },
+    { "attachClient", addon_attach_client },
+    { "releaseBackend", addon_release_backend },
+    { "end", addon_end },
+    { "close", addon_close },
+    { "bytesFromClient", addon_bytes_from_client },
+    { "bytesFromBackend", addon_bytes_from_backend },
+    { "idle", addon_idle },
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    napi_value function;
+    napi_create_function(env, table[i].name, NAPI_AUTO_LENGTH, table[i].function, NULL, &function);
+    napi_set_named_property(env, exports, table[i].name, function);
+  }
+  return exports;
+}

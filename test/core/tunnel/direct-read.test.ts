@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { TLSSocket } from 'node:tls'
+import { isPlain, readDirectly } from '../../../packages/core/src/tunnel/direct-read.ts'
+import { eventually } from '../../support/gate.ts'
+import { connectedPair } from '../../support/pair.ts'
+
+/** A socket that is read directly, its peer, and the reads so far. `keep` says whether the bytes stay in use. */
+async function reading(t: TestContext, keep: boolean): Promise<{ peer: Socket; socket: Socket; reads: Buffer[] }> {
+  const [peer, socket] = await connectedPair(t)
+  const reads: Buffer[] = []
+  assert.equal(
+    readDirectly(socket, (_socket, bytes) => {
+      reads.push(keep ? bytes : Buffer.from(bytes))
+      return keep
+    }),
+    true,
+  )
+  socket.resume()
+  return { peer, socket, reads }
+}
+
+for (const keep of [false, true]) {
+  test(`gives every byte in order, ${keep ? 'and does not overwrite bytes that stay in use' : 'from buffers it uses again'}`, async t => {
+    const { peer, socket, reads } = await reading(t, keep)
+    const sent: Buffer[] = []
+    // Small and large reads in turn, so that the socket changes between the shared buffer and its own.
+    for (const size of [10, 300_000, 5, 5, 5, 200_000, 1]) {
+      const bytes = randomBytes(size)
+      sent.push(bytes)
+      peer.write(bytes)
+      const total = sent.reduce((sum, { length }) => sum + length, 0)
+      await eventually(() => reads.reduce((sum, { length }) => sum + length, 0) === total)
+    }
+    assert.ok(Buffer.concat(reads).equals(Buffer.concat(sent)))
+    peer.end()
+    await once(socket, 'end')
+  })
+}
+
+test('emits no data, and stops and continues with pause and resume', async t => {
+  const { peer, socket, reads } = await reading(t, false)
+  socket.on('data', () => assert.fail('emitted data'))
+  socket.pause()
+  peer.write('later')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  assert.equal(reads.length, 0)
+  socket.resume()
+  await eventually(() => String(reads[0]) === 'later')
+})
+
+test('gives the bytes to the function of the last call', async t => {
+  const { peer, socket, reads } = await reading(t, false)
+  const later: string[] = []
+  assert.equal(
+    readDirectly(socket, (_socket, bytes) => later.push(String(bytes)) < 0),
+    true,
+  )
+  peer.write('hello')
+  await eventually(() => later.length === 1)
+  assert.deepEqual([later, reads], [['hello'], []])
+})
+
+for (const [what, prepare] of [
+  ['a listener of data', socket => socket.on('data', () => {})],
+  ['a listener of readable', socket => socket.on('readable', () => {})],
+  ['unread bytes', socket => socket.unshift(Buffer.from('unread'))],
+] as [string, (socket: Socket) => unknown][]) {
+  test(`refuses a socket with ${what}`, async t => {
+    const [, socket] = await connectedPair(t)
+    prepare(socket)
+    assert.equal(
+      readDirectly(socket, () => false),
+      false,
+    )
+  })
+}
+
+test('only a TCP or Unix connection without TLS is plain', async t => {
+  const [, socket] = await connectedPair(t)
+  assert.equal(isPlain(socket), true)
+  const [, other] = await connectedPair(t)
+  assert.equal(isPlain(new TLSSocket(other)), false)
+  const stream = new Duplex()
+  assert.deepEqual([isPlain(stream), readDirectly(stream, () => false)], [false, false])
+})
