@@ -28,13 +28,12 @@ function watched(t: TestContext, port: number, limits: Partial<Limits>, lookup?:
   })
   t.after(() => sent.destroy())
   const events: Watched['events'] = []
-  let failure: number | undefined
   const { progress } = watchRequest(
     sent,
     { ...NONE, ...limits },
     ({ statusCode }) => events.push(statusCode),
     ({ code }) => {
-      failure ??= events.push(code)
+      if (!events.some(event => typeof event === 'string')) events.push(code)
     },
   )
   return { sent, events, progress }
