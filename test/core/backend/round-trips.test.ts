@@ -31,7 +31,7 @@ type RoundTrip = (
 /** The response with everything that the backend sends after its head, until FIN. */
 async function read(
   response: BackendResponse | NativeSwitched,
-): Promise<[status: string, raw: string[], body: string]> {
+): Promise<[status: string, raw: readonly string[], body: string]> {
   const { switched, response: head } = response
   if (!switched) {
     const status = `${head.statusCode} ${head.statusMessage}`
