@@ -228,5 +228,5 @@ function readSticky(where: string, value: string | StickySessionOptions): Sticky
     path: own.cookie,
     ...withDefaults(DEFAULTS.stickySession, own),
     set: set === false ? undefined : withDefaults(DEFAULTS.sessionCookie, set === true ? {} : set),
-  } as StickySettings
+  }
 }
