@@ -342,7 +342,7 @@ test('explains why a request that names an upgrade is served as plain HTTP', asy
   const upgrade = { host: 'x', upgrade: 'websocket', connection: 'upgrade' }
   const reasons: [ExplainRequest, string | undefined][] = [
     [{ url: '/', headers: { host: 'x' } }, undefined],
-    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not let h2c through'],
+    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not allow h2c'],
     [{ url: '/', headers: { ...upgrade, 'content-length': '3' } }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, httpVersion: '1.0' }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, method: 'POST' }, 'a WebSocket handshake is a GET'],
