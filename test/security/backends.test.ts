@@ -169,7 +169,8 @@ for (const kind of KINDS) {
       'returns no address at once': (_host, _options, done) => done(null, []),
       'returns a name instead of an address': (_host, _options, done) =>
         done(null, [{ address: 'localhost', family: 4 }]),
-      'refuses the range of the address': (_host, _options, done) => process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
+      'refuses the range of the address': (_host, _options, done) =>
+        process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
     }
     for (const [name, lookup] of Object.entries(lookups)) {
       const { backend, sendAndReadAll } = await setUp(t, echo(), ({ address }) => ({
@@ -338,10 +339,10 @@ for (const kind of KINDS) {
           'the end',
           client.readAll().catch(error => error),
         )
-        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'nobody may take it for complete')
+        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'a truncated response looks complete')
         client.destroy()
         await backendReleased(backend)
-        assert.deepEqual(gateway.errors, [], 'the answer had begun: there is nothing left to answer')
+        assert.deepEqual(gateway.errors, [], 'a response that has begun cannot fail')
       })
     }
   }

@@ -17,7 +17,7 @@ export interface BackendPorts {
   ends: number
   /** Speaks first, and not HTTP. */
   speaks: number
-  /** Nobody listens. */
+  /** No process listens. */
   refuses: number
 }
 

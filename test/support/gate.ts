@@ -41,7 +41,7 @@ export function openHandles(): Record<string, number> {
 
 /** A port of 127.0.0.1 at which nothing listens: connecting to it is refused. */
 export async function closedPort(): Promise<number> {
-  // A port just freed could be given to another test; the low ones are given to nobody who asks for any.
+  // A port that was freed could be given to another test. The system gives ports below 1024 to no socket that binds port 0.
   for (let port = 1; port < 1024; port++) if (await refuses(port)) return port
   throw new Error('no port below 1024 refuses connections')
 }

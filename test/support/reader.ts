@@ -8,19 +8,19 @@ export interface Head {
   startLine: string
   rawHeaders: RawHeaders
   raw: string
-  /** All values of a field, joined by `, `; undefined without one. */
+  /** All values of a field, joined by `, `; `undefined` if the field is absent. */
   header: (name: string) => string | undefined
   /** The values of a field, line by line. */
   headers: (name: string) => string[]
 }
 
-/** How long a read may wait before it fails, so that a silent peer is a failed test and not a hung one; 0 is for ever. */
-const PATIENCE = 5_000
+/** How long a read waits before it fails, ms; 0 is no limit. A silent peer then fails the test and does not hang it. */
+const READ_TIMEOUT = 5_000
 
 /** Reads from a socket in the order the bytes came: heads, bodies by their framing, exact counts, all until FIN. */
 export class Reader {
   readonly socket: Socket
-  /** Whether the peer sent its FIN. */
+  /** Whether the peer has sent its FIN. */
   ended = false
   error: NodeJS.ErrnoException | undefined
   /** How many bytes arrived in all. */
@@ -48,7 +48,7 @@ export class Reader {
     socket.on('close', () => this.#wake())
   }
 
-  /** What arrived and was not read yet. */
+  /** The bytes that arrived and were not read yet. */
   get pending(): Buffer {
     if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
     return this.#chunks[0] ?? Buffer.alloc(0)
@@ -64,15 +64,15 @@ export class Reader {
     return all.subarray(0, n)
   }
 
-  /** Waits until `ready` gives something; fails with what is there when the socket ends, fails or stays silent first. */
-  async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, patience = PATIENCE): Promise<T> {
-    const silent = new Error(`waited ${patience} ms for ${what}`)
+  /** Waits until `ready` returns a value. Fails if the socket ends, fails or is silent first; the error has the unread bytes. */
+  async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, timeout = READ_TIMEOUT): Promise<T> {
+    const silent = new Error(`waited ${timeout} ms for ${what}`)
     let late = false
-    const giveUp = (): void => {
+    const timerOnTimeout = (): void => {
       late = true
       this.#wake()
     }
-    const timer = patience === 0 ? undefined : setTimeout(giveUp, patience)
+    const timer = timeout === 0 ? undefined : setTimeout(timerOnTimeout, timeout)
     try {
       for (;;) {
         const value = ready()
@@ -95,16 +95,16 @@ export class Reader {
   }
 
   /** The bytes up to and with `mark`. */
-  async readThrough(mark: string, patience?: number): Promise<Buffer> {
+  async readThrough(mark: string, timeout?: number): Promise<Buffer> {
     const ready = (): Buffer | undefined => {
       const at = this.pending.indexOf(mark)
       return at < 0 ? undefined : this.#take(at + mark.length)
     }
-    return this.#until(JSON.stringify(mark), ready, undefined, patience)
+    return this.#until(JSON.stringify(mark), ready, undefined, timeout)
   }
 
-  async readHead(patience?: number): Promise<Head> {
-    const raw = (await this.readThrough('\r\n\r\n', patience)).toString('latin1')
+  async readHead(timeout?: number): Promise<Head> {
+    const raw = (await this.readThrough('\r\n\r\n', timeout)).toString('latin1')
     const [startLine = '', ...lines] = raw.slice(0, -4).split('\r\n')
     const rawHeaders = lines.map((line): [string, string] => {
       const colon = line.indexOf(':')
@@ -160,7 +160,7 @@ export class Reader {
     return untilEnd ? this.readAll() : Buffer.alloc(0)
   }
 
-  /** Gives the socket back, with what was not read yet, to code that wants to read it itself. */
+  /** Stops reading. @returns the socket with its unread bytes, for code that reads it itself. */
   release(): Socket {
     this.socket.off('data', this.#onData)
     this.socket.pause()

@@ -95,7 +95,7 @@ export class Crowd {
     this.#running.push(every())
   }
 
-  /** Ends all tunnels; resolves when nobody is left. */
+  /** Ends all tunnels. Resolves when all clients have stopped. */
   async stop(): Promise<void> {
     this.#stopping = true
     for (const { client } of this.#open) client.destroy()
