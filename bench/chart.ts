@@ -9,7 +9,7 @@ echarts.use([BarChart, GridComponent, TitleComponent, SVGRenderer])
 
 const LINE = 24
 
-/** One bar per contestant, the cheapest on top. */
+/** Draws one bar per contestant as SVG, the smallest figure on top. */
 export function chart(measure: Measure, results: Results): string {
   const bars = rows(measure, results)
     .flatMap(({ name, figure }) => (figure === undefined ? [] : [{ name, figure }]))

@@ -1,44 +1,55 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { answers, end, on, tree } from './processes.ts'
+import { end, on, runs, tree } from './processes.ts'
 import { haproxy, httpd, nginx } from './servers.ts'
 
-/** A proxy that runs, in a process of its own. */
+/** A running proxy, in one or more processes. */
 export interface Running {
   readonly port: number
   readonly pids: readonly number[]
-  /** Delay of the event loop since `watch`, ms; `undefined` where there is none to measure. */
+  /** Delay of the event loop since `watch`, ms. `undefined` for a proxy that is not a Node process. */
   readonly delay?: { watch(): void; report(): Promise<{ p50: number; p99: number }> }
   close(): Promise<void>
 }
 
-/** Who takes part. */
+/** A proxy that the benchmark measures. */
 export interface Contestant {
   readonly name: string
-  /** One of Node's proxies that is not ours. */
+  /** Whether it is a Node proxy of another project. */
   readonly peer: boolean
+  /** `undefined` if it is not installed. */
   readonly version: string | undefined
-  /** Workloads it can serve. @default all */
+  /** Whether it can serve a workload. @default every workload */
   readonly serves?: (workload: string) => boolean
   start(backendPort: number): Promise<Running>
 }
 
+/** The server that ws-tunnel runs on. */
+export type Front = 'express' | 'fastify' | 'http'
+
+export const FRONTS: readonly Front[] = ['express', 'fastify', 'http']
+
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const OFFLOADED = '@ws-tunnel/native'
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 const manifest = (name: string): { version: string } =>
   JSON.parse(readFileSync(join(HERE, `node_modules/${name}/package.json`), 'utf8'))
 
-/** Everyone, whether installed (with a version) or not. */
-export function contestants(): Contestant[] {
+/**
+ * Lists every contestant, installed or not.
+ *
+ * @param front the server of our own contestants.
+ * @param against the folder of another checkout of this project, which then takes part beside this one.
+ */
+export function contestants(front: Front, against: string | undefined): Contestant[] {
   const http = (workload: string): boolean => workload === 'http'
   const version = (file: string, args: string[], pattern: RegExp): string | undefined =>
-    answers(file, args)
+    runs(file, args)
       ? pattern.exec(execFileSync('sh', ['-c', `${file} ${args.join(' ')} 2>&1`]).toString())?.[1]
       : undefined
   const nginxVersion = version('nginx', ['-v'], /nginx\/([\d.]+)/)
@@ -46,13 +57,9 @@ export function contestants(): Contestant[] {
   const httpdVersion = existsSync('/usr/lib/apache2/modules/mod_proxy_wstunnel.so')
     ? version('apache2', ['-v'], /Apache\/([\d.]+)/)
     : undefined
-  const native = existsSync(join(HERE, `node_modules/${OFFLOADED}/package.json`))
   return [
     { name: 'no proxy', peer: false, version: '', start: direct },
-    nodeProxy('ws-tunnel', false, manifest('@ws-tunnel/express').version, 'ws-tunnel', ['javascript']),
-    nodeProxy('ws-tunnel offloaded', false, native ? manifest(OFFLOADED).version : undefined, 'ws-tunnel', [
-      'offloaded',
-    ]),
+    ...checkouts(front, against),
     nodeProxy('http-proxy-middleware', true, manifest('http-proxy-middleware').version),
     nodeProxy('httpxy', true, manifest('httpxy').version),
     nodeProxy('http-proxy-3', true, manifest('http-proxy-3').version),
@@ -99,7 +106,38 @@ export function contestants(): Contestant[] {
   ]
 }
 
-/** The client connects to the backend itself: what the load generator can do at most. */
+/**
+ * This checkout, and the other one as `baseline`, each with both engines. A contestant and its baseline are neighbours, so that
+ * their turns follow each other.
+ */
+function checkouts(front: Front, against: string | undefined): Contestant[] {
+  const all = [
+    { name: 'ws-tunnel', folder: ROOT },
+    ...(against === undefined ? [] : [{ name: BASELINE, folder: against }]),
+  ]
+  return (['javascript', 'offloaded'] as const).flatMap(engine =>
+    all.map(({ name, folder }) => {
+      const args = [engine, front, folder]
+      const full = engine === 'offloaded' ? `${name} offloaded` : name
+      return nodeProxy(full, false, versionOf(folder, engine), 'ws-tunnel', args)
+    }),
+  )
+}
+
+/** The name of the other checkout's contestants. */
+export const BASELINE = 'baseline'
+
+/** The version of a checkout, or `undefined` if it does not have the engine. Another checkout also gets its commit. */
+function versionOf(folder: string, engine: 'javascript' | 'offloaded'): string | undefined {
+  const file = join(folder, `packages/${engine === 'offloaded' ? 'native' : 'express'}/package.json`)
+  if (!existsSync(file)) return undefined
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  if (folder === ROOT) return version
+  const { status, stdout } = spawnSync('git', ['-C', folder, 'describe', '--always', '--dirty'], { encoding: 'utf8' })
+  return status === 0 ? `${version} ${stdout.trim()}` : version
+}
+
+/** No proxy: the client connects to the backend, which shows the limit of the load generator. */
 async function direct(backendPort: number): Promise<Running> {
   return { port: backendPort, pids: [], close: async () => {} }
 }
@@ -114,7 +152,7 @@ function nodeProxy(
   const start = async (backendPort: number): Promise<Running> => {
     const [file, rest] = on(0, [process.execPath, join(HERE, `proxies/${program}.ts`), String(backendPort), ...args])
     const child = spawn(file, rest, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
-    const { port } = (await answer(child, name)) as { port: number }
+    const { port } = (await message(child, name)) as { port: number }
     return {
       port,
       pids: [child.pid as number],
@@ -122,7 +160,7 @@ function nodeProxy(
         watch: () => void child.send('watch'),
         report: async () => {
           child.send('report')
-          return (await answer(child, name)) as { p50: number; p99: number }
+          return (await message(child, name)) as { p50: number; p99: number }
         },
       },
       close: () => end(child, 'SIGKILL'),
@@ -131,21 +169,21 @@ function nodeProxy(
   return { name, peer, version, start }
 }
 
-/** The child's next message. */
-function answer(child: ChildProcess, name: string): Promise<unknown> {
+/** The next message of the child process. */
+function message(child: ChildProcess, name: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    let complaint = ''
+    let stderr = ''
     const onText = (text: Buffer): void => {
-      complaint += text
+      stderr += text
     }
-    const onExit = (): void => reject(new Error(`${name} ended: ${complaint}`))
+    const onExit = (): void => reject(new Error(`${name} ended: ${stderr}`))
     child.stderr?.on('data', onText)
     child.once('exit', onExit)
-    child.once('message', message => {
+    child.once('message', received => {
       child.off('exit', onExit)
       child.stderr?.off('data', onText)
       child.stderr?.resume()
-      resolve(message)
+      resolve(received)
     })
   })
 }
@@ -163,9 +201,9 @@ function server(
     writeFileSync(join(folder, 'conf'), configuration(port, backendPort, folder))
     const [file, args] = on(0, [...command, join(folder, 'conf')])
     const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    let complaint = ''
+    let stderr = ''
     child.stderr.on('data', text => {
-      complaint += text
+      stderr += text
     })
     const close = async (): Promise<void> => {
       await end(child)
@@ -175,7 +213,7 @@ function server(
       if (i < 1000 && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 10))
       else {
         await close()
-        throw new Error(`${name} did not start: ${complaint}`)
+        throw new Error(`${name} did not start: ${stderr}`)
       }
     }
     return { port, pids: tree(child.pid as number), close }

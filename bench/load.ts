@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { answers, end, on } from './processes.ts'
+import { end, on, runs } from './processes.ts'
 
 const SOURCES = ['load.c', 'websocket.c', 'websocket.h'].map(name =>
   fileURLToPath(new URL(`load/${name}`, import.meta.url)),
@@ -10,24 +10,24 @@ const SOURCES = ['load.c', 'websocket.c', 'websocket.h'].map(name =>
 const FOLDER = fileURLToPath(new URL('.cache', import.meta.url))
 const PROGRAM = `${FOLDER}/load`
 
-/** What the load program says of one window. */
+/** What the load program reports of one window. */
 export interface Done {
   readonly operations: number
   readonly bytes: number
   readonly seconds: number
-  /** CPU seconds of the proxy's processes, user and system. */
+  /** CPU time of the proxy's processes, user and system, seconds. */
   readonly cpu: number
-  /** The same of the load program: near `seconds`, it is what limits. */
+  /** CPU time of the load program, seconds. A value near `seconds` means that the load program is the limit. */
   readonly load: number
   readonly errors: number
   readonly error: string
 }
 
-/** Compiles the load generator and backend, if it is not there yet or older than its source. */
+/** Compiles the load generator with its backend, unless the program is newer than its sources. */
 export function buildLoad(): void {
   const built = existsSync(PROGRAM) ? statSync(PROGRAM).mtimeMs : 0
   if (SOURCES.every(source => statSync(source).mtimeMs < built)) return
-  if (!answers('gcc', ['--version']))
+  if (!runs('gcc', ['--version']))
     throw new Error('The load generator needs gcc (Debian: apt-get install gcc libc6-dev)')
   mkdirSync(FOLDER, { recursive: true })
   execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-o', PROGRAM, ...SOURCES.filter(source => source.endsWith('.c'))], {
@@ -35,7 +35,7 @@ export function buildLoad(): void {
   })
 }
 
-/** A fresh load generator with its backend. */
+/** A process of the load generator, which is also the backend. */
 export class Load {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
@@ -55,13 +55,13 @@ export class Load {
     return new Load(child, lines, Number(port))
   }
 
-  /** Opens the tunnels through the proxy; resolves to the seconds it took. */
+  /** Opens the tunnels through the proxy, and resolves to the seconds that this took. */
   async open(workload: string, port: number, tunnels: number): Promise<number> {
     this.#child.stdin?.write(`run ${workload} ${port} ${tunnels}\n`)
     return Number((await next(this.#lines)).split(' ')[1])
   }
 
-  /** Warms up and measures, for so many ms each; before and after, all stands still. */
+  /** Warms up and measures, for that many ms each. The load generator is stopped before and after. */
   async measure(pids: readonly number[], warm: number, window: number): Promise<Done> {
     this.#child.kill('SIGCONT')
     this.#child.stdin?.write(`go ${warm} ${window} ${pids.join(' ')}\n`)
@@ -75,16 +75,16 @@ export class Load {
   }
 }
 
-/** The next line. A proxy may swallow a request; nothing of a run takes this long. */
+/** The next line. It fails after 30 s, because a proxy may lose a request. No step of a run takes that long. */
 async function next(lines: AsyncIterator<string>): Promise<string> {
-  const patience = new AbortController()
+  const waiting = new AbortController()
   const line = await Promise.race([
     lines.next(),
     new Promise<never>((_resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('no answer for 30 s')), 30_000)
-      patience.signal.addEventListener('abort', () => clearTimeout(timer))
+      const timer = setTimeout(() => reject(new Error('no line from the load generator for 30 s')), 30_000)
+      waiting.signal.addEventListener('abort', () => clearTimeout(timer))
     }),
-  ]).finally(() => patience.abort())
+  ]).finally(() => waiting.abort())
   if (line.done) throw new Error('the load generator ended')
   return line.value
 }

@@ -1,21 +1,51 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { chart } from './chart.ts'
-import { contestants } from './contestants.ts'
+import { comparison } from './comparison.ts'
+import { BASELINE, type Contestant, contestants, FRONTS } from './contestants.ts'
 import { buildLoad } from './load.ts'
 import { describeMachine } from './machine.ts'
 import { PINNED } from './processes.ts'
 import { document, type Results, summary, table } from './report.ts'
-import { round, type Sample, WORKLOADS } from './workloads.ts'
+import { round, type Sample, type Times, WORKLOADS } from './workloads.ts'
 
-const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--write]
+const WHOLE: Times = {
+  warm: 400,
+  warmHttp: 4000,
+  window: 800,
+  slices: 2,
+  sliceWarm: 50,
+  slice: 300,
+  settle: 1000,
+  stall: 1500,
+}
 
-  --quick   one short round: does it work, what is the order of magnitude
-  --rounds  interleaved rounds; the figure is the least of them (default 3)
-  --only    names of workloads and contestants; without any of a kind, all of it
-  --write   renews docs/benchmarks.md, its charts and data, and the table of the README
+const QUICK: Times = {
+  warm: 200,
+  warmHttp: 500,
+  window: 300,
+  slices: 1,
+  sliceWarm: 30,
+  slice: 200,
+  settle: 200,
+  stall: 500,
+}
+
+/** The workloads of a comparison with another checkout. */
+const COMPARED: readonly string[] = ['tunnels-50', 'tunnels-5000', 'connect', 'http']
+
+const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--front NAME] [--against FOLDER | --write]
+
+  --quick    one short round, to see that it works and the order of magnitude
+  --rounds   number of rounds; the figure is the least of all turns (default 3)
+  --only     names of workloads and contestants; without a name of a kind, all of that kind
+  --front    the server that ws-tunnel runs on: ${FRONTS.join(', ')} (default ${FRONTS[0]})
+  --against  another checkout of this project, installed and built: measures it beside this one, as '${BASELINE}', and
+             prints the ratios. Without --only it measures ${COMPARED.join(', ')}
+             of these two alone
+  --write    renews docs/benchmarks.md, its charts and data, and the table of the README
 
 `
 
@@ -24,6 +54,8 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string', default: '' },
+    front: { type: 'string', default: 'express' },
+    against: { type: 'string' },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -33,28 +65,38 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
   if (!(Number.isInteger(rounds) && rounds > 0))
     throw new Error(`Expected --rounds to be 1 or more, got ${values.rounds}`)
-  if (values.write && (values.quick || values.only !== ''))
-    throw new Error('Expected --write alone or with --rounds: what is written is a whole run')
-  const everyone = contestants()
-  const installed = everyone.filter(({ version }) => version !== undefined)
+  const front = FRONTS.find(name => name === values.front)
+  if (front === undefined) throw new Error(`Expected --front to be one of ${FRONTS.join(', ')}; got ${values.front}`)
+  const against = values.against === undefined ? undefined : checkout(values.against)
+  if (values.write && (values.quick || values.only !== '' || values.front !== 'express' || against !== undefined))
+    throw new Error('Expected --write alone or with --rounds, because it writes the results of a whole run')
+  const known = contestants(front, against)
+  const installed = known.filter(({ version }) => version !== undefined)
   const wanted = values.only.split(',').filter(name => name !== '')
-  const unknown = wanted.find(name => ![...everyone, ...WORKLOADS].some(known => known.name === name))
+  const unknown = wanted.find(name => ![...known, ...WORKLOADS].some(each => each.name === name))
   if (unknown !== undefined) {
     throw new Error(
-      `Expected --only to name some of ${[...WORKLOADS, ...everyone].map(({ name }) => name).join(', ')}; got ${unknown}`,
+      `Expected --only to name some of ${[...WORKLOADS, ...known].map(({ name }) => name).join(', ')}; got ${unknown}`,
     )
   }
-  const chosen = <T extends { name: string }>(all: readonly T[]): readonly T[] =>
-    all.some(({ name }) => wanted.includes(name)) ? all.filter(({ name }) => wanted.includes(name)) : all
+  const chosen = <T extends { name: string }>(all: readonly T[], otherwise: readonly T[]): readonly T[] =>
+    all.some(({ name }) => wanted.includes(name)) ? all.filter(({ name }) => wanted.includes(name)) : otherwise
+  const isCheckout = ({ name }: Contestant): boolean => name.startsWith('ws-tunnel') || name.startsWith(BASELINE)
+  const participants = chosen(installed, against === undefined ? installed : installed.filter(isCheckout))
+  const workloads = chosen(
+    WORKLOADS,
+    against === undefined ? WORKLOADS : WORKLOADS.filter(({ name }) => COMPARED.includes(name)),
+  )
 
   buildLoad()
-  const times = values.quick
-    ? { warm: 200, warmHttp: 500, window: 300, slices: 1, sliceWarm: 30, slice: 200, settle: 200, stall: 500 }
-    : { warm: 400, warmHttp: 4000, window: 800, slices: 2, sliceWarm: 50, slice: 300, settle: 1000, stall: 1500 }
+  const times = {
+    ...(values.quick ? QUICK : WHOLE),
+    ...(against === undefined ? {} : { slices: values.quick ? 4 : 8 }),
+  }
   const samples: Sample[] = []
   for (let i = 0; i < rounds; i++) {
-    for (const workload of chosen(WORKLOADS)) {
-      const order = chosen(installed).filter(({ serves }) => serves?.(workload.name) ?? true)
+    for (const workload of workloads) {
+      const order = participants.filter(({ serves }) => serves?.(workload.name) ?? true)
       const note = (text: string): void => void process.stderr.write(`${i + 1}/${rounds} ${workload.name} ${text}\n`)
       samples.push(...(await round(workload, i % 2 === 0 ? order : order.toReversed(), times, note)))
     }
@@ -65,12 +107,21 @@ async function main(): Promise<void> {
     pinned: PINNED,
     rounds,
     times,
-    contestants: everyone.map(({ name, version, peer }) => ({ name, version, peer })),
+    contestants: known.map(({ name, version, peer }) => ({ name, version, peer })),
     samples,
   }
-  const measures = chosen(WORKLOADS).flatMap(workload => workload.measures)
+  const measures = workloads.flatMap(workload => workload.measures)
   process.stdout.write(`${measures.map(measure => table(measure, results)).join('\n')}\n`)
+  if (against !== undefined) process.stdout.write(comparison(measures, results))
   if (values.write) write(results)
+}
+
+/** The folder of another checkout, once it is known to be built. */
+function checkout(folder: string): string {
+  const path = resolve(folder)
+  if (!existsSync(join(path, 'packages/express/dist/index.js')))
+    throw new Error(`Expected --against to name a checkout of this project that is installed and built, got ${folder}`)
+  return path
 }
 
 function write(results: Results): void {

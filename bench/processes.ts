@@ -3,20 +3,17 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
-/** Cores of the proxy and of the load; `undefined` where there is only one, or no taskset to choose. */
-const pinned = availableParallelism() > 1 && answers('taskset', ['-V'])
+/** Whether the proxy and the load each run on a core of their own. This needs two cores and taskset. */
+export const PINNED: boolean = availableParallelism() > 1 && runs('taskset', ['-V'])
 
-/** Whether processes stand on cores of their own. */
-export const PINNED: boolean = pinned
-
-/** The command on the core of the proxy (0) or of the load (1). */
+/** Returns the command that runs on the core of the proxy (0) or of the load (1). */
 export function on(core: 0 | 1, command: readonly string[]): [file: string, args: string[]] {
-  const [file = '', ...args] = pinned ? ['taskset', '-c', String(core), ...command] : command
+  const [file = '', ...args] = PINNED ? ['taskset', '-c', String(core), ...command] : command
   return [file, args]
 }
 
-/** Whether the program runs at all. */
-export function answers(file: string, args: readonly string[]): boolean {
+/** Whether the program can be run. */
+export function runs(file: string, args: readonly string[]): boolean {
   try {
     execFileSync(file, args, { stdio: 'ignore' })
     return true
@@ -25,7 +22,7 @@ export function answers(file: string, args: readonly string[]): boolean {
   }
 }
 
-/** The process and all that came from it. */
+/** The process and all its descendants. */
 export function tree(root: number): number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
@@ -38,7 +35,7 @@ export function tree(root: number): number[] {
   return found
 }
 
-/** What stands behind the name in /proc/PID/stat; a process may have ended since it was listed. */
+/** The fields after the name in /proc/PID/stat. `undefined` for a process that has ended since it was listed. */
 function stat(pid: string): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')
@@ -47,7 +44,7 @@ function stat(pid: string): string | undefined {
   }
 }
 
-/** Resident KiB of the processes, pages that they share counted once (PSS). */
+/** The resident memory of the processes, KiB. Pages that they share are counted once (PSS). */
 export function memory(pids: readonly number[]): number {
   let sum = 0
   for (const pid of pids) {
@@ -56,7 +53,7 @@ export function memory(pids: readonly number[]): number {
   return sum
 }
 
-/** Ends the process and waits for it. */
+/** Sends the signal and waits until the process has ended. */
 export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill(signal)

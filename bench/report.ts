@@ -1,6 +1,6 @@
 import { type Measure, type Sample, type Times, WORKLOADS } from './workloads.ts'
 
-/** All that a run of the benchmark knows; what `results.json` holds. */
+/** The results of a run, as `results.json` holds them. */
 export interface Results {
   readonly date: string
   readonly machine: string
@@ -11,10 +11,10 @@ export interface Results {
   readonly samples: readonly Sample[]
 }
 
-/** What all rounds of a contestant come to. */
+/** The samples of a contestant, summed up. */
 export interface Row {
   readonly name: string
-  /** The least: everything that disturbs a run makes it dearer. */
+  /** The least sample, because every disturbance makes a run cost more. */
   readonly figure: number | undefined
   readonly median: number | undefined
   readonly rates: readonly number[]
@@ -37,7 +37,8 @@ export function rows({ name: measure }: Measure, { contestants, samples }: Resul
 
 const middle = (sorted: readonly number[]): number | undefined => sorted[Math.floor(sorted.length / 2)]
 
-const number = (value: number | undefined): string =>
+/** Formats a figure: one decimal below 100, none above. */
+export const number = (value: number | undefined): string =>
   value === undefined
     ? '-'
     : value.toLocaleString('en', {
@@ -45,7 +46,7 @@ const number = (value: number | undefined): string =>
         minimumFractionDigits: value < 100 ? 1 : 0,
       })
 
-/** A Markdown table: what each costs, how many times our own cost that is, and the rate beside it. */
+/** A Markdown table: the figure of each contestant, its ratio to ours, and its rate. */
 export function table(measure: Measure, results: Results): string {
   const all = rows(measure, results)
   const ours = OURS.flatMap(name => all.filter(row => row.name === name && row.figure !== undefined))
@@ -63,17 +64,10 @@ export function table(measure: Measure, results: Results): string {
       `${number(row.rates[0])} to ${number(row.rates.at(-1))}`,
     ]
   })
-  return [
-    `### ${measure.title}`,
-    '',
-    line(head),
-    line(head.map((_, i) => (i === 0 ? '---' : '---:'))),
-    ...lines.map(line),
-    '',
-  ].join('\n')
+  return [`### ${measure.title}`, '', tableOf(head, lines), ''].join('\n')
 }
 
-/** What the summary tells of, and how it is called there. */
+/** The measures in the summary, and their labels. */
 const SUMMARY: readonly (readonly [measure: string, label: string])[] = [
   ['ping-pong-50', 'ping-pong of 64 bytes, 50 tunnels, µs'],
   ['ping-pong-5000', 'the same, 5,000 tunnels, µs'],
@@ -84,8 +78,8 @@ const SUMMARY: readonly (readonly [measure: string, label: string])[] = [
   ['idle', 'memory of an idle tunnel, KiB'],
 ]
 
-/** Columns of the summary: of several contestants the one that costs least. */
-const COLUMNS: readonly (readonly [label: string, takes: (row: Row, peer: boolean) => boolean])[] = [
+/** The columns of the summary. Of several contestants a column shows the least figure. */
+const COLUMNS: readonly (readonly [label: string, includes: (row: Row, peer: boolean) => boolean])[] = [
   ['ws-tunnel', ({ name }) => name === 'ws-tunnel'],
   ['offloaded', ({ name }) => name === 'ws-tunnel offloaded'],
   ['best Node proxy', (_, peer) => peer],
@@ -94,25 +88,29 @@ const COLUMNS: readonly (readonly [label: string, takes: (row: Row, peer: boolea
   ['httpd', ({ name }) => name.startsWith('httpd')],
 ]
 
-/** The README's table: CPU of the proxy, each rival in its best setting. */
+/** The README's table: the figure of each kind of proxy in its best setting. */
 export function summary(results: Results): string {
   const measures = new Map(WORKLOADS.flatMap(workload => workload.measures).map(measure => [measure.name, measure]))
   const isPeer = (row: Row): boolean => results.contestants.some(({ name, peer }) => name === row.name && peer)
-  const lines = SUMMARY.map(([name, label]) => {
+  const lines = SUMMARY.map(([name, label]): string[] => {
     const all = rows(measures.get(name) as Measure, results)
-    const least = COLUMNS.map(([, takes]) => {
-      const figures = all.flatMap(row => (row.figure !== undefined && takes(row, isPeer(row)) ? [row.figure] : []))
+    const least = COLUMNS.map(([, includes]) => {
+      const figures = all.flatMap(row => (row.figure !== undefined && includes(row, isPeer(row)) ? [row.figure] : []))
       return number(figures.length === 0 ? undefined : Math.min(...figures))
     })
-    return line([label, ...least])
+    return [label, ...least]
   })
   const head = ['', ...COLUMNS.map(([label]) => label)]
-  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...lines].join('\n')
+  return tableOf(head, lines)
 }
 
-const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+/** A Markdown table whose columns after the first are aligned to the right. */
+export function tableOf(head: readonly string[], lines: readonly (readonly string[])[]): string {
+  const rule = head.map((_, i) => (i === 0 ? '---' : '---:'))
+  return [head, rule, ...lines].map(cells => `| ${cells.join(' | ')} |`).join('\n')
+}
 
-/** docs/benchmarks.md. */
+/** The text of docs/benchmarks.md. */
 export function document(results: Results): string {
   const { date, machine, pinned, rounds, times, contestants } = results
   const missing = contestants.filter(({ version }) => version === undefined).map(({ name }) => name)
@@ -123,29 +121,30 @@ export function document(results: Results): string {
 
 Written by \`npm run bench -- --write\` on ${date}: ${machine}.${missing.length > 0 ? ` Not installed: ${missing.join(', ')}.` : ''}
 
-The figure is the CPU time (user and system, all processes of the proxy) of one operation, of which less is better: the
-least of all turns, with the median beside it. In each of ${rounds} rounds every contestant is a fresh process, and all of them
-stand ready; ${times.slices} times, forward and backward, each has its turn while the others stand still. So whatever the machine
-does besides, it does to all. The columns with × say how many times our own figure a rival needs: above 1 it costs more
-than we do. Throughput stands behind it with its spread, since it depends on what else the machine does.
+The figure is the CPU time of one operation (user and system, all processes of the proxy). Less is better. It is the least of all
+turns; the next column is the median. In each of ${rounds} rounds every contestant is a new process, and all of them are ready
+before the first turn. Each has ${times.slices} turns, forward and backward, while the others are idle, so that all of them meet the
+same disturbances of the machine. The columns with × divide a figure by ours: above 1 a contestant costs more than ws-tunnel.
+The last columns are the throughput and its spread, which depend on what else the machine does.
 
-- Proxy and load generator warm up for ${times.warm} ms (connect and HTTP ${times.warmHttp}), and for ${times.sliceWarm} ms at each turn, which is ${times.slice} ms long. Memory, delay and the stalled reader are looked at once a round${pinned ? '; the proxy has one core, the load generator with its backend the other' : '; the processes are not pinned to cores'}.
+- Proxy and load generator warm up for ${times.warm} ms (connect and HTTP ${times.warmHttp} ms), and for ${times.sliceWarm} ms before each turn of ${times.slice} ms. Memory, delay and the stalled reader are measured once per round. ${pinned ? 'The proxy has one core, and the load generator with its backend has the other.' : 'The processes are not pinned to cores.'}
 - The load generator and the backend are one small C program (\`bench/load\`). It compares every payload of ping-pong, echo
-  and connect with what was sent; bulk one way is counted where it arrives.
-- Every proxy runs in one process (httpd: in as many as it takes for a thread per tunnel), without logs; those of Node are
-  on the same Node. \`keep-alive\` means a kept-alive pool to the backend where a package has none by itself.
-- httpd stands for itself twice: mod_proxy_wstunnel with 6,400 threads, and mod_proxy_http's \`upgrade=websocket\` with
-  Debian's 150, which cannot take part with more tunnels.
-- Memory is PSS: what processes share is counted once. It is read ${times.settle} ms after the last tunnel has opened, without a forced
-  collection. The growth of a stalled reader is that of a fresh process over ${times.stall} ms, so the code that it loads counts.
+  and connect with what was sent. Bulk in one direction is counted where it arrives.
+- Every proxy runs in one process and without logs (httpd in as many processes as it needs for a thread per tunnel). All Node
+  proxies run on the same Node. \`keep-alive\` means that the package got an agent that keeps its connections to the backend.
+- httpd takes part twice: mod_proxy_wstunnel with 6,400 threads, and mod_proxy_http's \`upgrade=websocket\` with Debian's 150
+  threads, which cannot serve more tunnels.
+- Memory is PSS: pages that processes share are counted once. It is read ${times.settle} ms after the last tunnel has opened, without a
+  forced collection. The growth of a stalled reader is measured in a new process over ${times.stall} ms, so it includes code that the
+  process loads.
 
 ## In short
 
-Of several settings of a rival the one that costs least.
+Of several settings of a proxy, this table shows the one that costs least.
 
 ${summary(results)}
 
-## All of it
+## All results
 
 ${sections.join('\n')}`
 }

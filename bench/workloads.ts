@@ -2,29 +2,29 @@ import type { Contestant, Running } from './contestants.ts'
 import { type Done, Load } from './load.ts'
 import { memory } from './processes.ts'
 
-/** One thing that a run tells, with a table and a chart of its own. */
+/** One figure that a run yields. It has its own table and chart. */
 export interface Measure {
   readonly name: string
   readonly title: string
-  /** Of the figure, of which less is better. */
+  /** The unit of the figure. Less is better. */
   readonly unit: string
   readonly rateUnit: string
 }
 
-/** What one run of one contestant told of a measure. */
+/** One figure of one contestant. */
 export interface Sample {
   readonly measure: string
   readonly contestant: string
-  /** `undefined` where there is no proxy, or nothing came through. */
+  /** `undefined` without a proxy, or if nothing passed through it. */
   readonly figure: number | undefined
   readonly rate: number
-  /** Share of its core that the load program was busy. */
+  /** The share of its core that the load program used. */
   readonly load: number
-  /** The first thing that went wrong. */
+  /** The first error, or an empty string. */
   readonly error: string
 }
 
-/** One run: a load on a fresh proxy. */
+/** A load on a new process of a proxy. */
 export interface Workload {
   readonly name: string
   readonly measures: readonly Measure[]
@@ -32,17 +32,17 @@ export interface Workload {
   readonly tunnels: number
 }
 
-/** ms of warm-up and of measuring. */
+/** Durations of warming up and of measuring, ms. */
 export interface Times {
   readonly warm: number
-  /** The same for connect and HTTP: so much more code to compile. */
+  /** Warm-up of connect and HTTP. It is longer because V8 has much more code to compile. */
   readonly warmHttp: number
   readonly window: number
-  /** How often each contestant has its turn in a round, and how long that is. */
+  /** The number of turns of each contestant in a round. */
   readonly slices: number
   readonly sliceWarm: number
   readonly slice: number
-  /** Before memory is read. */
+  /** The wait before memory is read. */
   readonly settle: number
   readonly stall: number
 }
@@ -140,8 +140,8 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ]
 
-/** A fresh process of a contestant with its load. */
-class Standing {
+/** A new process of a contestant with its load generator. */
+class Trial {
   readonly #workload: Workload
   readonly contestant: Contestant
   readonly #load: Load
@@ -154,17 +154,17 @@ class Standing {
     this.#proxy = proxy
   }
 
-  static async start(workload: Workload, contestant: Contestant): Promise<Standing> {
+  static async start(workload: Workload, contestant: Contestant): Promise<Trial> {
     const load = await Load.start()
     try {
-      return new Standing(workload, contestant, load, await contestant.start(load.port))
+      return new Trial(workload, contestant, load, await contestant.start(load.port))
     } catch (error) {
       await load.close()
       throw error
     }
   }
 
-  /** Opens the tunnels, warms up, and measures what a first look tells. */
+  /** Opens the tunnels, warms up, and takes the samples that a round needs only once. */
   async prepare(times: Times): Promise<Sample[]> {
     const { load, tunnels, measures } = this.#workload
     const many = tunnels === 5000
@@ -189,11 +189,12 @@ class Standing {
     ]
   }
 
+  /** Measures one turn. */
   async slice(times: Times): Promise<Sample> {
     const done = await this.#measure(times.sliceWarm, times.slice)
     const { operations, bytes, cpu, seconds } = done
     const { name } = this.#workload.measures[0] as Measure
-    // No CPU time at all is that of a process that was not there yet when the proxy's were looked for.
+    // No CPU time at all means that the process that works started after the proxy's processes were listed.
     const per = (count: number): number => (count === 0 || cpu === 0 ? Number.NaN : cpu / count)
     if (operations > 0) return this.#sample(name, done, per(operations) * 1e6, operations / seconds)
     return this.#sample(name, done, per(bytes) * 1e12, bytes / seconds / 1e6)
@@ -221,9 +222,9 @@ class Standing {
 }
 
 /**
- * One round of a workload: a fresh process of each contestant, then slices in turn, forward and backward, so that whatever the
- * machine does besides, it does to all of them. Only one is under load at a time. A contestant that fails says so in its row
- * and stops nobody else.
+ * Runs one round of a workload: starts a new process of each contestant, then gives them their turns, forward and backward. All
+ * of them so meet the same disturbances of the machine. Only one contestant is under load at a time. A contestant that fails has
+ * its error in its row, and the others continue.
  */
 export async function round(
   workload: Workload,
@@ -232,7 +233,7 @@ export async function round(
   note: (text: string) => void,
 ): Promise<Sample[]> {
   const samples: Sample[] = []
-  const standing: Standing[] = []
+  const trials: Trial[] = []
   const attempt = async (contestant: Contestant, what: () => Promise<void>): Promise<boolean> => {
     note(contestant.name)
     try {
@@ -248,26 +249,26 @@ export async function round(
   try {
     for (const contestant of contestants) {
       await attempt(contestant, async () => {
-        const one = await Standing.start(workload, contestant)
+        const trial = await Trial.start(workload, contestant)
         try {
-          samples.push(...(await one.prepare(times)))
-          standing.push(one)
+          samples.push(...(await trial.prepare(times)))
+          trials.push(trial)
         } catch (error) {
-          await one.close()
+          await trial.close()
           throw error
         }
       })
     }
-    const failed = new Set<Standing>()
+    const failed = new Set<Trial>()
     for (let i = 0; workload.load !== 'stall' && i < times.slices; i++) {
-      for (const one of i % 2 === 0 ? standing : standing.toReversed()) {
-        if (failed.has(one)) continue
-        const took = await attempt(one.contestant, async () => void samples.push(await one.slice(times)))
-        if (!took) failed.add(one)
+      for (const trial of i % 2 === 0 ? trials : trials.toReversed()) {
+        if (failed.has(trial)) continue
+        const succeeded = await attempt(trial.contestant, async () => void samples.push(await trial.slice(times)))
+        if (!succeeded) failed.add(trial)
       }
     }
   } finally {
-    await Promise.all(standing.map(one => one.close()))
+    await Promise.all(trials.map(trial => trial.close()))
   }
   return samples
 }

@@ -1,5 +1,5 @@
-// Auth: the app's middleware runs before the tunnel, for upgrades too. A refusal is an ordinary HTTP answer, and the
-// backend never hears of it.
+// Auth: the app's middleware runs before the tunnel, for upgrades too. A refusal is an ordinary HTTP response, and nothing
+// reaches the backend.
 // node examples/auth.ts, then: npx wscat -H 'Authorization: Bearer tony' -c ws://localhost:8080/private/
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -28,11 +28,11 @@ const requireUser: RequestHandler = (req, res, next) => {
 const app = express()
 const tunnel = wsTunnel({
   target: `ws://127.0.0.1:${backendPort}/`,
-  // The backend learns who it is from us: a client's own X-User is replaced, and the token stays here.
+  // Tells the backend who the user is. This replaces an X-User field that the client sends. The token does not go to the backend.
   requestHeaders: (headers, { req }) => {
     headers.set('X-User', users.get(req) ?? '').unset('authorization')
   },
-  // A browser sends cookies to any site that asks: with cookie logins, say which pages may open a tunnel.
+  // A browser sends cookies with requests of every page. An app with cookie logins lists the pages that may open a tunnel.
   allowedOrigins: ['https://app.example'],
 })
 app.use('/private', requireUser, tunnel)

@@ -1,4 +1,4 @@
-// Beside socket.io on the same server: `only` says which upgrades are ours, socket.io keeps its own.
+// Beside socket.io on the same server: `only` selects the upgrades for the tunnel, and socket.io handles its own.
 // node examples/beside-socket-io.ts, then: npx wscat -c ws://localhost:8080/live/
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -9,7 +9,7 @@ import { WebSocketServer } from 'ws'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const backendPort = (backend.address() as AddressInfo).port
@@ -21,10 +21,10 @@ app.use('/live', tunnel)
 const server = app.listen(Number(process.env.PORT ?? 8080))
 listenForUpgrades(server, app, { only: '/live' })
 
-// Without destroyUpgrade: false socket.io ends upgrades it does not know after a second, slow handshakes of ours too.
+// Without `destroyUpgrade: false` socket.io ends unknown upgrades after one second, and so ends slow handshakes of the tunnel.
 const io = new Server(server, { destroyUpgrade: false })
 io.on('connection', socket => {
-  socket.on('hello', (name: string, answer: (text: string) => void) => answer(`hello ${name}`))
+  socket.on('hello', (name: string, reply: (text: string) => void) => reply(`hello ${name}`))
 })
 
 await once(server, 'listening')
@@ -33,7 +33,7 @@ console.log(`listening on http://localhost:${(server.address() as AddressInfo).p
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
     await tunnel.close()
-    await io.close() // closes the server as well
+    await io.close() // also closes the server
     backend.close()
   })
 }

@@ -1,4 +1,4 @@
-// Conditions: the usual Apache recipe. WebSockets go to one backend, everything else on the same paths to another.
+// Conditions: the usual Apache recipe. WebSockets go to one backend, and other requests on the same paths go to another.
 //   RewriteCond %{HTTP:Upgrade} websocket [NC]
 //   RewriteCond %{HTTP:Connection} upgrade [NC]
 //   RewriteRule ^/?(.*) "ws://localhost:5000/$1" [P,L]
@@ -13,13 +13,13 @@ import { WebSocketServer } from 'ws'
 
 const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 sockets.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 const pages = createServer((req, res) => {
   res.end(`a page for ${req.url}\n`)
 }).listen(0, '127.0.0.1')
 await Promise.all([once(sockets, 'listening'), once(pages, 'listening')])
-const portOf = (it: { address(): unknown }): number => (it.address() as AddressInfo).port
+const portOf = (listening: { address(): unknown }): number => (listening.address() as AddressInfo).port
 
 const app = express()
 const tunnel = wsTunnel({
@@ -45,6 +45,6 @@ console.log(`listening on http://localhost:${portOf(server)}`)
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
     await tunnel.close()
-    for (const it of [server, sockets, pages]) it.close()
+    for (const each of [server, sockets, pages]) each.close()
   })
 }

@@ -1,4 +1,4 @@
-// Connect: the same middleware as for Express.
+// Connect: the same middleware as for Express, under /chat.
 // node examples/connect.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -9,7 +9,7 @@ import { WebSocketServer } from 'ws'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const backendPort = (backend.address() as AddressInfo).port

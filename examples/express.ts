@@ -1,4 +1,4 @@
-// Express: a WebSocket backend under /chat, beside the app's own routes.
+// Express: a WebSocket backend under /chat, beside the routes of the app.
 // node examples/express.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const backendPort = (backend.address() as AddressInfo).port
@@ -18,7 +18,7 @@ app.get('/', (_req, res) => {
   res.send('An ordinary route of the app\n')
 })
 
-// ProxyPass "/chat" "ws://127.0.0.1:…/": app.use takes /chat off, the backend sees the rest.
+// ProxyPass "/chat" "ws://127.0.0.1:…/": `app.use` removes /chat from the path, and the backend receives the rest.
 const chat = wsTunnel({ target: `ws://127.0.0.1:${backendPort}/` })
 app.use('/chat', chat)
 

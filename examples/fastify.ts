@@ -1,4 +1,4 @@
-// Fastify: the plugin under a prefix, and one route of its own behind a preHandler.
+// Fastify: the plugin under a prefix, and the handler on a route with a preHandler.
 // node examples/fastify.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const target = `ws://127.0.0.1:${(backend.address() as AddressInfo).port}`
@@ -18,7 +18,7 @@ fastify.get('/', async () => 'An ordinary route of the app\n')
 
 await fastify.register(wsTunnelPlugin, { prefix: '/chat', target })
 
-// Hooks run before the backend is touched, for an upgrade as for any request.
+// Hooks run before the proxy connects to the backend, for upgrades as for other requests.
 const live = wsTunnelHandler({ target })
 fastify.get(
   '/live',

@@ -1,4 +1,4 @@
-// Headers: what the backend learns of the client, what the client sees of the backend.
+// Headers: the fields that the backend receives about the client, and the fields that the client receives from the backend.
 // node examples/headers.ts, then: curl -i http://localhost:8080/app/
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -7,11 +7,11 @@ import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express from 'express'
 import { WebSocketServer } from 'ws'
 
-// The backend sends back the headers it got, and points into its own address space.
+// The backend returns the header fields that it received. Its Location and its cookie path use its own address and path.
 const backendServer = createServer((req, res) => {
   res.setHeader('Location', `http://127.0.0.1:${backendPort}/login`)
   res.setHeader('Set-Cookie', 'sid=1; Path=/')
-  res.setHeader('X-Engine', 'unneeded')
+  res.setHeader('X-Engine', 'internal')
   res.end(JSON.stringify(req.headers))
 }).listen(0, '127.0.0.1')
 const backend = new WebSocketServer({ server: backendServer })
@@ -24,12 +24,12 @@ const backendPort = (backendServer.address() as AddressInfo).port
 const app = express()
 const tunnel = wsTunnel({
   target: `ws://127.0.0.1:${backendPort}/`,
-  trustProxy: 'loopback', // peers that may say who the client is (X-Forwarded-*)
+  trustProxy: 'loopback', // peers whose X-Forwarded-* fields are trusted
   serverName: 'gateway.example',
   preserveHost: true, // ProxyPreserveHost On
   via: 'on', // ProxyVia On
-  requestHeaders: { set: { 'X-Gateway': 'ws-tunnel' }, unset: ['X-Debug'] }, // RequestHeader, for upgrades too
-  responseHeaders: { append: { 'X-Frame-Options': 'DENY' }, unset: ['X-Engine'] }, // Header, the 101 too
+  requestHeaders: { set: { 'X-Gateway': 'ws-tunnel' }, unset: ['X-Debug'] }, // RequestHeader, also for upgrades
+  responseHeaders: { append: { 'X-Frame-Options': 'DENY' }, unset: ['X-Engine'] }, // Header, also for the 101
   passReverse: { [`http://127.0.0.1:${backendPort}/`]: '/app/' }, // ProxyPassReverse
   passReverseCookiePath: { '/': '/app/' }, // ProxyPassReverseCookiePath
 })

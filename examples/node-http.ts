@@ -1,4 +1,4 @@
-// node:http without a framework: the core's `handle` says whether a route took the request.
+// node:http without a framework: `handle` of the core resolves to whether a route matched the request.
 // node examples/node-http.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const backendPort = (backend.address() as AddressInfo).port

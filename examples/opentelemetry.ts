@@ -1,4 +1,4 @@
-// OpenTelemetry: the channels of ws-tunnel as spans, printed here; an exporter of yours sends them on.
+// OpenTelemetry: turns the diagnostics channels of ws-tunnel into spans, and prints them. Another exporter would send them on.
 // node examples/opentelemetry.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -12,7 +12,7 @@ import { traceTunnels } from './opentelemetry/spans.ts'
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.url} received ${data}`))
 })
 await once(backend, 'listening')
 const backendPort = (backend.address() as AddressInfo).port

@@ -1,4 +1,4 @@
-// Routes: tried in order, the first match wins. Every backend here answers with the path it was asked for.
+// Routes: tried in order, and the first match is used. The backend here replies with the path that it received.
 // node examples/routes.ts, then: npx wscat -c ws://localhost:8080/rooms/42/ws
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -17,7 +17,7 @@ const app = express()
 const tunnel = wsTunnel({
   idleTimeout: 60_000, // the default of every route below
   routes: [
-    // ProxyPass "/chat/admin" "!": back to the app.
+    // ProxyPass "/chat/admin" "!": the request goes back to the app.
     { path: '/chat/admin', target: false },
     // ProxyPass "/chat" "ws://…/talk"
     { path: '/chat', target: `${base}/talk` },
@@ -25,13 +25,13 @@ const tunnel = wsTunnel({
     { path: '/users/:id/feed', target: `${base}/feeds/:id` },
     // ProxyPassMatch "^/rooms/(\d+)/ws$" "ws://…/room/$1"
     { path: /^\/rooms\/(\d+)\/ws$/, target: `${base}/room/$1`, idleTimeout: 0 },
-    // A function is your own code: what it returns is used as it is.
+    // A function is trusted code. It returns the whole URL, and nothing is appended to it.
     { path: '/tenants', target: req => `${base}/tenant/${encodeURIComponent(req.headers.host ?? 'none')}` },
   ],
 })
 app.use(tunnel)
 app.use('/chat/admin', (_req, res) => {
-  res.send('The app answers this one itself\n')
+  res.send('This response comes from the app\n')
 })
 
 const server = app.listen(Number(process.env.PORT ?? 8080))

@@ -1,5 +1,5 @@
-// TLS on both sides: clients come over wss, and the backend is reached over wss with its certificate checked.
-// The certificate in examples/tls is public and for this example alone; it names `localhost`.
+// TLS on both sides: clients connect over wss, and the proxy connects to the backend over wss and checks its certificate.
+// The certificate in examples/tls is public and only for this example. Its name is `localhost`.
 // node examples/tls-front.ts, then: npx wscat --no-check -c wss://localhost:8080/
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ const backendPort = (backendServer.address() as AddressInfo).port
 const app = express()
 const tunnel = wsTunnel({
   target: `wss://127.0.0.1:${backendPort}/`,
-  // SSLProxyCACertificateFile and, because the URL is an address here, the name to ask for and to check.
+  // `ca` is SSLProxyCACertificateFile. `servername` is the name to send and to check, because the URL has an IP address.
   tls: { ca: cert, servername: 'localhost' },
 })
 app.use(tunnel)

@@ -1,4 +1,4 @@
-// A backend on a unix socket: path to the socket, a bar, then the URL as the backend knows itself.
+// A backend on a unix socket: the path of the socket, a bar, then the URL, whose host the backend receives as its Host field.
 // node examples/unix-socket.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -15,7 +15,7 @@ const socketPath = join(directory, 'backend.sock')
 const backendServer = createServer().listen(socketPath)
 const backend = new WebSocketServer({ server: backendServer })
 backend.on('connection', (socket, req) => {
-  socket.on('message', data => socket.send(`${req.headers.host}${req.url} heard ${data}`))
+  socket.on('message', data => socket.send(`${req.headers.host}${req.url} received ${data}`))
 })
 await once(backendServer, 'listening')
 

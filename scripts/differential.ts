@@ -4,8 +4,8 @@ import { DEVIATIONS } from '../test/httpd/deviations.ts'
 import { compareAll, count } from '../test/httpd/figures.ts'
 import { generate } from '../test/httpd/generate.ts'
 
-// Compares many configurations and requests of chance with a real httpd, some hundreds of virtual hosts per start of it.
-// Prints the figures; exits with 1 if anything differs that is no listed deviation.
+// Compares many generated configurations and requests with a real httpd, with hundreds of virtual hosts per start of httpd.
+// Prints the figures. Exits with 1 for a difference that is not a listed deviation, and with 2 without httpd.
 
 const { values } = parseArgs({
   options: {
@@ -27,11 +27,11 @@ const [pairs, first, configurations, requests] = [
 }) as [number, number, number, number]
 
 if (!hasApache()) {
-  console.error("This needs Debian's apache2")
+  console.error("This needs Debian's package apache2")
   process.exit(2)
 }
 
-/** Differences that are printed in full. */
+/** The number of differences that are printed in full. */
 const SHOWN = 20
 
 const deviating = new Map<string, number>()
@@ -45,7 +45,7 @@ const add = (total: Map<string, number>, more: ReadonlyMap<string, number>): voi
 
 for (let seed = first; compared < pairs; seed++) {
   const figures = await compareAll(generate(seed, configurations, requests))
-  if (figures.compared === 0) throw new Error(`Nothing of seed ${seed} could be compared`)
+  if (figures.compared === 0) throw new Error(`Seed ${seed} yields no pair that can be compared`)
   compared += figures.compared
   equal += figures.equal
   add(deviating, figures.deviating)
@@ -62,6 +62,6 @@ console.log(`rows equal: ${equal}`)
 console.log(`deliberate deviations: ${count(deviating)}`)
 for (const { name } of DEVIATIONS) if (deviating.has(name)) console.log(`  ${deviating.get(name)}  ${name}`)
 console.log(`rows refused: ${count(refused)}`)
-for (const [why, rows] of refused) console.log(`  ${rows}  ${why}`)
+for (const [reason, rows] of refused) console.log(`  ${rows}  ${reason}`)
 console.log(`different: ${different}`)
 if (different > 0) process.exitCode = 1

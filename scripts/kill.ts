@@ -7,9 +7,9 @@ import { type Attempt, Crowd } from '../test/support/kill/crowd.ts'
 import { type Blow, type Figures, RESTART, SIGKILL, SIGSTOP, strike } from '../test/support/kill/strike.ts'
 import { printTable } from '../test/support/kill/table.ts'
 
-// Under open tunnels and steady connects, one of three backends is killed, another stalled, the third restarted, once for each
-// of several settings; every process is a real one. Prints what clients felt, and fails if a connect failed although the
-// gateway knew, a tunnel of another backend ended, or a byte was wrong.
+// Kills one of three backends, stalls another and restarts the third, while tunnels are open and clients connect steadily. It
+// repeats this for several settings, with real processes. It prints the effect on clients. It fails if a connect fails after the
+// gateway has marked the member, if a tunnel of another backend ends, or if a byte is wrong.
 
 interface Setting {
   name: string
@@ -73,8 +73,8 @@ const rowOf = (
   'failed before': tally(failed.unmarked),
   'failed after': tally(failed.marked),
   slowest: ms(slowest),
-  'ended, its own': cut.own,
-  'ended, others': cut.others,
+  'ended, its tunnels': cut.own,
+  'ended, other tunnels': cut.others,
   'serves again after': ms(recovered),
 })
 
@@ -90,17 +90,16 @@ async function run({ name, balancer, member }: Setting): Promise<void> {
     for (const [i, [blow, how]] of BLOWS.entries()) {
       const figures = await strike(cluster, crowd, cluster.backends[i] as BackendProcess, how)
       rows.push(rowOf(name, blow, figures))
-      if (figures.failed.marked.length > 0)
-        wrong.push(`${name}: a connect failed although its member was ${blow} and known`)
-      if (figures.cut.others > 0) wrong.push(`${name}: a tunnel of another backend than the ${blow} one ended`)
+      if (figures.failed.marked.length > 0) wrong.push(`${name}: a connect failed after its ${blow} member was marked`)
+      if (figures.cut.others > 0) wrong.push(`${name}: a tunnel ended whose backend was not the ${blow} one`)
     }
     await crowd.stop()
-    console.log(`${name}: ${crowd.attempts.length} connects, ${crowd.lines} lines came back as they were sent`)
+    console.log(`${name}: ${crowd.attempts.length} connects, ${crowd.lines} lines echoed correctly`)
     if (crowd.wrong.length > 0)
-      wrong.push(`${name}: ${crowd.wrong.length} lines came back otherwise, as ${crowd.wrong[0]}`)
+      wrong.push(`${name}: ${crowd.wrong.length} lines echoed wrongly, such as ${crowd.wrong[0]}`)
   } finally {
     const code = await cluster.stop()
-    if (code !== 0) wrong.push(`${name}: the gateway ended with ${code} when it was closed`)
+    if (code !== 0) wrong.push(`${name}: the gateway exited with ${code} after it was closed`)
   }
 }
 

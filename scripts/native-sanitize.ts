@@ -3,12 +3,18 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// Runs the tests of offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer,
-// then with one under valgrind. Both tools report problems of Node itself, too. Only reports that name our C files count.
+// Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer, then
+// with one under valgrind. Both also report errors in Node itself, so only reports that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
-const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-round-trip.test.ts']
+const OWN = [
+  'test/core/tunnel/native-addon.test.ts',
+  'test/core/tunnel/native-connection.test.ts',
+  'test/core/tunnel/native-engine.test.ts',
+  'test/core/backend/native-round-trip.test.ts',
+]
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
-const OURS = /\b(?:addon|connection|pump|tunnel)\.c:\d+/
+const SOURCES = readdirSync(join(root, 'packages/native/c')).filter(name => name.endsWith('.c'))
+const OURS = new RegExp(`\\b(?:${SOURCES.map(name => name.slice(0, -2)).join('|')})\\.c:\\d+`)
 
 function output(command: string, ...args: string[]): string {
   return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim()
@@ -23,15 +29,15 @@ function build(name: string, flags: string[]): string {
 }
 
 /**
- * The option that has Node load the addon of the folder. The environment does not work for that: valgrind may be a shell
- * script, and a shell drops a variable of this name.
+ * Returns the option that makes Node load the addon from the folder. It is not an environment variable of the process, because
+ * valgrind may be a shell script, and a shell drops a variable with such a name.
  */
 function loading(folder: string): string {
   const code = `process.env['@WS_TUNNEL/NATIVE_PREBUILD'] = ${JSON.stringify(folder)}`
   return `--import=data:text/javascript,${encodeURIComponent(code)}`
 }
 
-/** Runs each test file in one process with the addon of the folder. @returns the problems. */
+/** Runs each test file in one process with the addon in the folder, and returns its errors. */
 function run(
   name: string,
   folder: string,
@@ -44,23 +50,23 @@ function run(
   const [program = process.execPath, ...before] = [...command, process.execPath, loading(folder)]
   const start = (...args: string[]): number | null =>
     spawnSync(program, [...before, ...args], { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } }).status
-  const look = `await import('@ws-tunnel/native')
+  const isLoaded = `await import('@ws-tunnel/native')
     process.exitCode = (await import('node:fs')).readFileSync('/proc/self/maps', 'utf8').includes(${JSON.stringify(folder)}) ? 0 : 1`
-  if (start('--input-type=module', '--eval', look) !== 0)
-    return [`${name}: Node did not load the addon that was built for it`]
+  if (start('--input-type=module', '--eval', isLoaded) !== 0)
+    return [`${name}: Node loaded another addon than the one that was built for it`]
   for (const file of files) {
     console.log(`${name}: ${file}`)
     for (const old of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
       rmSync(join(root, '.cache', old))
     }
     const status = start('--test-timeout=600000', file)
-    // A failure under valgrind is no problem by itself: it is so slow that tests run out of time.
+    // Valgrind is so slow that a test may exceed its time limit.
     if (status !== 0 && name !== 'valgrind') problems.push(`${name}: ${file} failed`)
     for (const log of readdirSync(join(root, '.cache')).filter(entry => entry.startsWith(logs))) {
       const report = readFileSync(join(root, '.cache', log), 'utf8')
       if (!OURS.test(report)) continue
       console.error(report)
-      problems.push(`${name}: ${file} has a report in .cache/${log}`)
+      problems.push(`${name}: .cache/${log} reports an error in ${file}`)
     }
   }
   return problems
@@ -90,7 +96,7 @@ problems.push(
       'valgrind',
       '--quiet',
       '--leak-check=full',
-      // Node keeps a pointer into the middle of a queue, which valgrind calls possibly lost.
+      // Node refers to some queues by a pointer into their middle, which valgrind counts as possibly lost.
       '--show-leak-kinds=definite',
       `--log-file=${join(root, '.cache', 'valgrind-log')}.%p`,
     ],

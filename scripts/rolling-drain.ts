@@ -6,9 +6,9 @@ import { Cluster } from '../test/support/kill/cluster.ts'
 import { Crowd } from '../test/support/kill/crowd.ts'
 import { printTable } from '../test/support/kill/table.ts'
 
-// Replaces all backends one after another, as a rollout does: the member drains, its process ends when it is empty, another
-// takes its port, and the member comes back. Clients end their tunnels by themselves and open others all the while. Fails if
-// a connect failed, a tunnel was cut or a byte was wrong.
+// Replaces all backends one after another, as a rollout does: the member drains, its process ends when its last tunnel has ended,
+// a new process listens at its port, and the member is enabled again. Meanwhile clients end their tunnels and open others. Fails
+// if a connect fails, if a tunnel is cut, or if a byte is wrong.
 
 const { values } = parseArgs({
   options: {
@@ -44,7 +44,7 @@ try {
     const attempts = crowd.attempts.slice(before.attempts)
     rows.push({
       backend: backend.name,
-      'open tunnels': `${tunnels}, its own ${before.open}`,
+      'open tunnels': `${tunnels}, ${before.open} of them its own`,
       'empty after': `${Math.round(emptyAfter)} ms`,
       'replaced after': `${Math.round(replacedAfter)} ms`,
       connects: attempts.length,
@@ -58,14 +58,11 @@ try {
 
   const failed = crowd.attempts.filter(({ failure }) => failure !== undefined)
   printTable(rows)
-  console.log(
-    `in all: ${crowd.attempts.length} connects, ${failed.length} failed; ${crowd.finished} tunnels ended by their`,
-  )
-  console.log(
-    `clients, ${crowd.cuts.length} cut; ${crowd.lines} lines came back as they were sent, ${crowd.wrong.length} otherwise`,
-  )
+  console.log(`total: ${crowd.attempts.length} connects, ${failed.length} failed;`)
+  console.log(`${crowd.finished} tunnels ended by their clients, ${crowd.cuts.length} cut;`)
+  console.log(`${crowd.lines} lines echoed correctly, ${crowd.wrong.length} wrongly`)
   if (failed.length + crowd.cuts.length + crowd.wrong.length > 0) {
-    console.error('something was lost:', failed[0] ?? crowd.cuts[0] ?? crowd.wrong[0])
+    console.error('the first failure:', failed[0] ?? crowd.cuts[0] ?? crowd.wrong[0])
     process.exitCode = 1
   }
 } finally {

@@ -11,15 +11,19 @@ import { echo, openBackend } from '../test/support/backend.ts'
 import { openTunnel, type RawClient } from '../test/support/client.ts'
 import { eventually } from '../test/support/gate.ts'
 
-// Holds many idle tunnels through a gateway in a process of its own, then opens and closes many more; client and backend
-// are two other processes. Prints figures, and fails if a tunnel, an echo or a descriptor is lost.
+// Holds many idle tunnels through a gateway, then opens and closes many more. Gateway, client and backend are three processes.
+// Prints figures, and fails if a tunnel, an echo or a descriptor is lost.
 
-/** Descriptors that a process needs beside its sockets. */
+/** Descriptors that a process needs in addition to its sockets. */
 const SPARE = 200
 
-const ONE_AT_A_TIME = 200
+/** Tunnels that are opened or used at a time. */
+const CONCURRENCY = 200
 
-/** What the gateway tells of itself. */
+/** Tunnels that are opened and closed before the first figures. */
+const WARM_UP = 500
+
+/** Figures of the gateway's process. */
 interface Measure {
   rss: number
   heapUsed: number
@@ -54,7 +58,7 @@ async function gateway(address: string): Promise<void> {
   process.send?.((server.address() as AddressInfo).port)
 }
 
-/** Open descriptors of this process; -1 where the system does not tell. */
+/** The number of open descriptors of this process, or -1 on a system without /proc. */
 function descriptors(): number {
   return existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : -1
 }
@@ -63,13 +67,13 @@ async function start<T>(...args: string[]): Promise<[ChildProcess, T]> {
   const child = fork(fileURLToPath(import.meta.url), args, {
     execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
   })
-  const [told] = (await once(child, 'message')) as [T]
+  const [message] = (await once(child, 'message')) as [T]
   child.on('exit', code => {
     if (code === null) return
     console.error(`the ${args[0]} exited with ${code}`)
     process.exit(1)
   })
-  return [child, told]
+  return [child, message]
 }
 
 async function soak(): Promise<void> {
@@ -84,16 +88,16 @@ async function soak(): Promise<void> {
   const most = Math.floor((limit - SPARE) / 2)
   const wanted = Number(values.tunnels)
   const count = Math.min(wanted, most)
-  console.log(`open files: ${limit} for each process; the gateway needs two for a tunnel`)
+  console.log(`limit of open files per process: ${limit}; the gateway needs two per tunnel`)
   if (count < wanted)
-    console.log(`that is enough for ${count} tunnels only; raise it with \`ulimit -n ${2 * wanted + SPARE}\``)
+    console.log(`the limit allows only ${count} tunnels; raise it with \`ulimit -n ${2 * wanted + SPARE}\``)
 
   const [backendProcess, address] = await start<string>('backend')
   const [gatewayProcess, port] = await start<number>('gateway', address)
   const measure = async (): Promise<Measure> => {
     gatewayProcess.send('measure')
-    const [told] = (await once(gatewayProcess, 'message')) as [Measure]
-    return told
+    const [message] = (await once(gatewayProcess, 'message')) as [Measure]
+    return message
   }
   const settled = (tunnels: number): Promise<Measure> =>
     eventually(async () => {
@@ -103,7 +107,7 @@ async function soak(): Promise<void> {
     }, 20_000)
 
   try {
-    await cycle(port, 500)
+    await cycle(port, WARM_UP)
     const before = await settled(0)
 
     let since = performance.now()
@@ -114,7 +118,7 @@ async function soak(): Promise<void> {
     }
     const clients: RawClient[] = []
     let lost = 0
-    await inTurn(count, async i => {
+    await concurrently(count, async i => {
       const { client } = await openTunnel(port, `/${i}`)
       client.socket.once('close', () => lost++)
       clients.push(client)
@@ -128,7 +132,7 @@ async function soak(): Promise<void> {
       `gateway: ${megabytes(during.rss)} RSS, ${megabytes(before.rss)} before; per tunnel ${perTunnel('rss')} KiB RSS, ${perTunnel('heapUsed')} KiB heap`,
     )
     let echoed = 0
-    await inTurn(count, async i => {
+    await concurrently(count, async i => {
       const client = clients[i] as RawClient
       const text = `tunnel ${i}`
       client.send(text)
@@ -136,7 +140,7 @@ async function soak(): Promise<void> {
     })
     console.log(`echoed on ${echoed} of ${count} in ${lap()}`)
     const kept = lost
-    await inTurn(count, async i => {
+    await concurrently(count, async i => {
       const client = clients[i] as RawClient
       client.end()
       await client.closed
@@ -156,16 +160,17 @@ async function soak(): Promise<void> {
     )
     console.log(`ends: ${JSON.stringify(end.ends)}`)
     const ended = Object.values(end.ends).reduce((sum, n) => sum + n, 0)
-    const whole = [
-      kept === 0,
-      echoed === count,
-      failed === 0,
-      end.descriptors <= before.descriptors,
-      after.descriptors <= before.descriptors,
-      ended === 500 + count + cycles,
-    ]
-    if (whole.includes(false)) {
-      console.error(`something was lost: ${whole}`)
+    const checks = {
+      'every idle tunnel stayed open': kept === 0,
+      'every echo arrived': echoed === count,
+      'every further tunnel worked': failed === 0,
+      'idle tunnels freed their descriptors': after.descriptors <= before.descriptors,
+      'further tunnels freed their descriptors': end.descriptors <= before.descriptors,
+      'every tunnel has an end': ended === WARM_UP + count + cycles,
+    }
+    for (const [claim, holds] of Object.entries(checks)) {
+      if (holds) continue
+      console.error(`not true: ${claim}`)
       process.exitCode = 1
     }
   } finally {
@@ -181,19 +186,19 @@ function openFilesLimit(): number {
 
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
-/** Calls `work` for 0 to `count` - 1, some at a time. */
-async function inTurn(count: number, work: (i: number) => Promise<void>): Promise<void> {
+/** Calls `work` for 0 to `count` - 1, with {@link CONCURRENCY} calls at a time. */
+async function concurrently(count: number, work: (i: number) => Promise<void>): Promise<void> {
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < count) await work(next++)
   }
-  await Promise.all(Array.from({ length: ONE_AT_A_TIME }, worker))
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker))
 }
 
-/** Opens and closes that many tunnels, by FIN, RST or without waiting for either; gives how many failed. */
+/** Opens and closes that many tunnels, by FIN, by RST or by closing the socket. Returns how many failed. */
 async function cycle(port: number, count: number): Promise<number> {
   let failed = 0
-  await inTurn(count, async i => {
+  await concurrently(count, async i => {
     try {
       const { client } = await openTunnel(port, `/cycle/${i}`)
       client.send('ping')

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// Runs the suite on every supported line of Node; the binaries come from npm, as packages without install scripts.
+// Runs the suite on every supported line of Node. The binaries are npm packages without install scripts.
 const VERSIONS = ['22.23.3', '24.21.0', '26.10.0']
 
 const root = fileURLToPath(new URL('..', import.meta.url))

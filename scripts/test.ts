@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-// Runs every test file with this Node; the arguments are file patterns instead of all.
+// Runs the test files with this Node: those that match the patterns in the arguments, or all.
 const root = fileURLToPath(new URL('..', import.meta.url))
 const patterns = process.argv.slice(2)
 const files = globSync(patterns.length === 0 ? 'test/**/*.test.ts' : patterns, { cwd: root }).sort()

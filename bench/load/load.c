@@ -1,12 +1,12 @@
 /*
- * Load generator and backend of the benchmark, in one process and one thread: both stand on the same core, away from the
- * proxy, and what has arrived is counted where it arrives.
+ * Load generator and backend of the benchmark, in one process and one thread. Both share a core that the proxy does not use.
+ * Bytes are counted where they arrive.
  *
- *   load                          prints `backend PORT`, then reads lines from stdin:
+ *   load                          prints `backend PORT`, then reads commands from stdin:
  *   run WORKLOAD PORT TUNNELS     opens the tunnels through the proxy at PORT, prints `open SECONDS`
- *   go WARM_MS WINDOW_MS PID...   warms up, measures, prints `done {json}`, and goes on until the next `go`
+ *   go WARM_MS WINDOW_MS PID...   warms up, measures, prints `done {json}`, and keeps up the load until the next `go`
  *
- * WORKLOAD: pingpong, up, down, echo, connect, http, stall. The CPU time is that of the PIDs inside the window.
+ * WORKLOAD: pingpong, up, down, echo, connect, http, stall. The CPU time is that of the PIDs within the window.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,9 +25,9 @@
 
 #include "websocket.h"
 
-#define PAYLOAD 64                          /* of a ping */
-#define PONG (2 + PAYLOAD)                  /* with the header of a server's frame */
-#define PING (6 + PAYLOAD)                  /* with the header of a client's frame and its mask */
+#define PAYLOAD 64                          /* bytes of a ping */
+#define PONG (2 + PAYLOAD)                  /* with the header of a frame from a server */
+#define PING (6 + PAYLOAD)                  /* with the header and the mask of a frame from a client */
 #define BULK 65535                          /* payload of a bulk frame */
 #define SENT_PERIOD (8 + BULK)
 #define BACK_PERIOD (4 + BULK)
@@ -51,11 +51,11 @@ struct conn {
   enum kind kind;
   enum role role;
   unsigned interest, have;
-  char *head;                               /* until the switch */
+  char *head;                               /* until the 101 */
   unsigned char small[PONG];
   uint64_t number, sent, received;
   struct unmasker frames;
-  unsigned char *pending;                   /* what the peer did not take */
+  unsigned char *pending;                   /* bytes that the peer has not accepted yet */
   size_t pending_at, pending_size;
 };
 
@@ -124,7 +124,7 @@ static void drop(struct conn *c) {
   free(c);
 }
 
-/* All of it, or what the peer takes and the rest when it takes more; the reading stops until then. */
+/* Sends all bytes. Bytes that the peer does not accept now are sent later, and nothing is read until then. */
 static int send_all(struct conn *c, const unsigned char *data, size_t n) {
   ssize_t sent = send(c->fd, data, n, MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN) return -1;
@@ -150,7 +150,7 @@ static int send_pending(struct conn *c) {
   return 0;
 }
 
-/* Sends on from where the endless row of frames stands. */
+/* Sends more of the endless sequence of frames. */
 static int send_frames(struct conn *c, const unsigned char *frames, size_t period) {
   size_t at = (size_t)(c->sent % (FRAMES * period));
   ssize_t sent = send(c->fd, frames + at, FRAMES * period - at, MSG_NOSIGNAL);
@@ -164,7 +164,7 @@ static const char *field(const char *head, const char *name) {
   return line == NULL ? NULL : line + strlen(name);
 }
 
-/* Reads more of a head. Returns its end in c->head, NULL if it is not there yet; *gone is set at the connection's end. */
+/* Reads more of a head. Returns its end in c->head, or NULL if it is incomplete. Sets *gone if the connection has ended. */
 static char *read_head(struct conn *c, int *gone) {
   if (c->head == NULL && (c->head = malloc(HEAD_SIZE + 1)) == NULL) fail("malloc");
   ssize_t n = recv(c->fd, c->head + c->have, HEAD_SIZE - c->have, 0);
@@ -176,26 +176,26 @@ static char *read_head(struct conn *c, int *gone) {
   return end == NULL ? NULL : end + 4;
 }
 
-static int backend_answer(struct conn *c, char *end) {
+static int backend_respond(struct conn *c, char *end) {
   static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n";
-  char answer[sizeof ok + HTTP_BODY];
+  char response[sizeof ok + HTTP_BODY];
   const char *key = field(c->head, "\r\nsec-websocket-key: ");
   if (key == NULL) {
-    memcpy(answer, ok, sizeof ok - 1);
-    memset(answer + sizeof ok - 1, 'x', HTTP_BODY);
+    memcpy(response, ok, sizeof ok - 1);
+    memset(response + sizeof ok - 1, 'x', HTTP_BODY);
     c->have = 0;
-    return send_all(c, (unsigned char *)answer, sizeof ok - 1 + HTTP_BODY);
+    return send_all(c, (unsigned char *)response, sizeof ok - 1 + HTTP_BODY);
   }
   char accept[29];
   websocket_accept(key, strcspn(key, "\r"), accept);
-  int n = snprintf(answer, sizeof answer,
+  int n = snprintf(response, sizeof response,
                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
   const char *line = strchr(c->head, '\r');
   *(char *)line = 0;
   c->role = strstr(c->head, "/sink") ? SINK : strstr(c->head, "/source") ? SOURCE : ECHO;
   size_t rest = c->have - (size_t)(end - c->head);
-  if (send_all(c, (unsigned char *)answer, (size_t)n) != 0) return -1;
+  if (send_all(c, (unsigned char *)response, (size_t)n) != 0) return -1;
   if (rest > 0 && c->role == ECHO) {
     size_t length = unmask(&c->frames, (unsigned char *)end, rest, out);
     if (send_all(c, out, length) != 0) return -1;
@@ -211,7 +211,7 @@ static int backend_ready(struct conn *c, unsigned events) {
   if (c->role == HEAD) {
     int gone;
     char *end = read_head(c, &gone);
-    return gone ? -1 : end == NULL ? 0 : backend_answer(c, end);
+    return gone ? -1 : end == NULL ? 0 : backend_respond(c, end);
   }
   if (c->role == SOURCE) return events & (EPOLLHUP | EPOLLERR) ? -1 : send_frames(c, server_frames, BACK_PERIOD);
   ssize_t n = recv(c->fd, in, READ_SIZE, c->role == SINK ? MSG_TRUNC : 0);
@@ -228,7 +228,7 @@ static void new_client(void) {
   struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)proxy_port)}, own = {.sin_family = AF_INET};
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   if (fd < 0) fail("socket");
-  /* Many source addresses: the ports of one would all soon be in TIME_WAIT. */
+  /* Many source addresses, because the ports of one would soon all be in TIME_WAIT. */
   own.sin_addr.s_addr = htonl(0x7f000001 + host++ % 200);
   peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
@@ -240,7 +240,7 @@ static void new_client(void) {
   opening++;
 }
 
-/* What ping number `sent` of a tunnel carries. */
+/* Fills in the payload of the tunnel's current ping. */
 static void fill(unsigned char *payload, const struct conn *c) {
   uint64_t words[PAYLOAD / 8];
   for (unsigned i = 0; i < PAYLOAD / 8; i++) words[i] = (c->number << 40 | c->sent) * (2 * i + 0x9e3779b97f4a7c15u);
@@ -254,7 +254,7 @@ static int ping(struct conn *c) {
   return send(c->fd, frame, PING, MSG_NOSIGNAL) == PING ? 0 : -1;
 }
 
-static int ask_page(struct conn *c) {
+static int request_page(struct conn *c) {
   static const char page[] = "GET /http HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n";
   c->have = 0;
   return send(c->fd, page, sizeof page - 1, MSG_NOSIGNAL) == (ssize_t)sizeof page - 1 ? 0 : -1;
@@ -266,7 +266,7 @@ static int client_connected(struct conn *c) {
   if (workload == HTTP) {
     opening--;
     c->role = ECHO;
-    return ask_page(c);
+    return request_page(c);
   }
   int n = snprintf(head, sizeof head,
                    "GET %s HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -283,7 +283,7 @@ static int client_start(struct conn *c) {
 
 static int client_switched(struct conn *c) {
   if (strncmp(c->head, "HTTP/1.1 101", 12) != 0) {
-    note_error("no switch", c->head, 80);
+    note_error("no 101", c->head, 80);
     return -1;
   }
   free(c->head);
@@ -293,7 +293,7 @@ static int client_switched(struct conn *c) {
   opening--;
   if (workload == CONNECT) return client_start(c);
   opened++;
-  /* Nothing is read before the word to go: a source fills the proxy's buffers at most. */
+  /* Reads nothing before `go`, so that a source can only fill the buffers of the proxy. */
   if (workload == STALL || workload == DOWN) watch(c, 0);
   clients[opened - 1] = c;
   return 0;
@@ -333,7 +333,7 @@ static int page(struct conn *c) {
   }
   operations++;
   bytes += HTTP_BODY;
-  return ask_page(c);
+  return request_page(c);
 }
 
 static int echoed(struct conn *c, unsigned events) {
@@ -352,7 +352,7 @@ static int echoed(struct conn *c, unsigned events) {
   return events & EPOLLOUT ? send_frames(c, client_frames, SENT_PERIOD) : 0;
 }
 
-/* -1: it is over with this connection; 1: it is somebody else's now. */
+/* Returns -1 if the connection is finished, 1 if another connection has replaced it. */
 static int client_ready(struct conn *c, unsigned events) {
   if (c->role == HEAD && c->interest == EPOLLOUT) return client_connected(c);
   if (c->role == HEAD) {
@@ -433,7 +433,7 @@ static void handle(struct conn *c, unsigned events) {
   else if (c->kind == BACKEND) {
     if (backend_ready(c, events) < 0) drop(c);
   } else if (client_ready(c, events) < 0) {
-    /* A server may close a kept-alive connection when it likes. */
+    /* A server may close a kept-alive connection at any time. */
     if (workload != HTTP || c->have > 0 || c->role == HEAD) note_error("a connection ended", "", 0);
     if (c->role == HEAD) opening--;
     if (c->role == HEAD || workload == CONNECT || workload == HTTP) drop(c);

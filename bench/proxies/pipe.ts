@@ -1,24 +1,24 @@
 import { Agent, createServer, request } from 'node:http'
 import { BACKEND_PORT, serve } from './serve.ts'
 
-// What a Node proxy comes down to: no limits, no header rules, no error answers.
+// The least that a Node proxy can be: no limits, no header rules, no error responses.
 const agent = new Agent({ keepAlive: true })
 
 const server = createServer((req, res) => {
   const { method = 'GET', url: path, headers } = req
-  const ask = request({ host: '127.0.0.1', port: BACKEND_PORT, method, path, headers, agent }, answer => {
-    res.writeHead(answer.statusCode ?? 502, answer.rawHeaders)
-    answer.pipe(res)
+  const outgoing = request({ host: '127.0.0.1', port: BACKEND_PORT, method, path, headers, agent }, response => {
+    res.writeHead(response.statusCode ?? 502, response.rawHeaders)
+    response.pipe(res)
   })
-  ask.on('error', () => res.destroy())
-  req.pipe(ask)
+  outgoing.on('error', () => res.destroy())
+  req.pipe(outgoing)
 })
 server.on('upgrade', (req, client, head) => {
-  const ask = request({ host: '127.0.0.1', port: BACKEND_PORT, path: req.url, headers: req.headers, agent: false })
-  client.on('error', () => ask.destroy())
-  ask.on('error', () => client.destroy())
-  ask.on('upgrade', (answer, backend, first) => {
-    const fields = answer.rawHeaders.map((text, i) => (i % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
+  const outgoing = request({ host: '127.0.0.1', port: BACKEND_PORT, path: req.url, headers: req.headers, agent: false })
+  client.on('error', () => outgoing.destroy())
+  outgoing.on('error', () => client.destroy())
+  outgoing.on('upgrade', (response, backend, first) => {
+    const fields = response.rawHeaders.map((text, i) => (i % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
     client.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`)
     backend.on('error', () => client.destroy())
     if (head.length > 0) backend.write(head)
@@ -26,6 +26,6 @@ server.on('upgrade', (req, client, head) => {
     client.pipe(backend)
     backend.pipe(client)
   })
-  ask.end()
+  outgoing.end()
 })
 serve(server)

@@ -2,18 +2,18 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** Port of the backend that this contestant serves. */
+/** The port of the backend. */
 export const BACKEND_PORT = Number(process.argv[2])
 
-/** Backend connections of plain HTTP are kept, where that is not the contestant's own default. */
+/** Whether to keep backend connections of plain HTTP. The benchmark sets it for proxies that do not by default. */
 export const KEEP_ALIVE = process.argv[3] === 'keep-alive'
 
 const delay = monitorEventLoopDelay({ resolution: 5 })
 
-/** Tells the benchmark the port, and the event loop's delay when it asks. */
+/** Sends the port to the benchmark, and the delay of the event loop when the benchmark requests it. */
 export function announce(port: number): void {
-  process.on('message', (word: string) => {
-    if (word === 'watch') delay.enable()
+  process.on('message', (command: string) => {
+    if (command === 'watch') delay.enable()
     else {
       delay.disable()
       process.send?.({

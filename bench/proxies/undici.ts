@@ -3,7 +3,7 @@ import express from 'express'
 import { Pool } from 'undici'
 import { BACKEND_PORT, serve } from './serve.ts'
 
-// What plain HTTP would cost on another engine: no limits, no header rules but those that undici insists on.
+// Plain HTTP with undici: no limits, and only the header rules that undici requires.
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'expect'])
 const pool = new Pool(`http://127.0.0.1:${BACKEND_PORT}`, { connections: 64, headersTimeout: 60_000 })
 

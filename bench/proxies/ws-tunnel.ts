@@ -1,8 +1,31 @@
 import { createServer } from 'node:http'
-import { wsTunnel } from '@ws-tunnel/express'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import express from 'express'
-import { BACKEND_PORT, serve } from './serve.ts'
+import fastify from 'fastify'
+import type { Front } from '../contestants.ts'
+import { announce, BACKEND_PORT, serve } from './serve.ts'
 
-const app = express()
-app.use(wsTunnel({ target: `ws://127.0.0.1:${BACKEND_PORT}`, async: process.argv[3] === 'offloaded' }))
-serve(createServer(app))
+// Loads ws-tunnel from a checkout, so that this one and another one run in exactly the same way. `async` is the name of the
+// option that every checkout knows.
+const [engine, front, folder = ''] = process.argv.slice(3) as [string, Front, string]
+const options = { target: `ws://127.0.0.1:${BACKEND_PORT}`, async: engine === 'offloaded' }
+
+const load = (name: string): Promise<unknown> =>
+  import(pathToFileURL(join(folder, `packages/${name}/dist/index.js`)).href)
+
+if (front === 'express') {
+  const { wsTunnel } = (await load('express')) as typeof import('@ws-tunnel/express')
+  serve(createServer(express().use(wsTunnel(options))))
+} else if (front === 'fastify') {
+  const { wsTunnelPlugin } = (await load('fastify')) as typeof import('@ws-tunnel/fastify')
+  const app = fastify()
+  await app.register(wsTunnelPlugin, options)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  announce((app.server.address() as AddressInfo).port)
+} else {
+  const { createTunnelProxy } = (await load('core')) as typeof import('@ws-tunnel/core')
+  const proxy = createTunnelProxy(options)
+  serve(createServer((req, res) => void proxy.handle(req, res).catch(() => res.writeHead(502).end())))
+}

@@ -2,11 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 
-/** Host and port of each backend; whoever puts a gateway before them adds the scheme and the path. */
+/** The host and port of each backend. A gateway in front of them adds the scheme and the path. */
 export interface Backends {
-  /** `/echo/` and `/chat/`, as WebSocket and as HTTP. */
+  /** Serves `/echo/` and `/chat/`, over WebSocket and over HTTP. */
   webSocket: string
-  /** `/time`, `/echo` and `/headers`, HTTP alone. */
+  /** Serves `/time`, `/echo` and `/headers`, over HTTP only. */
   api: string
   close(): Promise<void>
 }
@@ -14,15 +14,15 @@ export interface Backends {
 /** Starts both backends on loopback, each on a free port. */
 export async function startBackends(): Promise<Backends> {
   const guests = new Map<WebSocket, string>()
-  const webSocketServer = createServer((req, res) => describe(req, res, [...guests.values()]))
+  const webSocketServer = createServer((req, res) => respondWithHint(req, res, [...guests.values()]))
   const sockets = new WebSocketServer({ server: webSocketServer, maxPayload: 1024 * 1024 })
   sockets.on('connection', (socket, req) => {
-    // A frame that breaks RFC 6455 ends its own connection; unheard, the event would end the process.
+    // A frame that breaks RFC 6455 ends its connection. Without a listener the event would end the process.
     socket.on('error', () => {})
     if (isChat(req)) chat(socket, nickname(req), guests)
     else socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
   })
-  const apiServer = createServer(answerApi)
+  const apiServer = createServer(respondApi)
   const [webSocket, api] = await Promise.all([listen(webSocketServer), listen(apiServer)])
 
   return {
@@ -38,52 +38,58 @@ export async function startBackends(): Promise<Backends> {
 const isChat = (req: IncomingMessage): boolean => req.url?.startsWith('/chat/') ?? false
 
 function chat(socket: WebSocket, name: string, guests: Map<WebSocket, string>): void {
-  const tellAll = (text: string): void => {
+  const sendToAll = (text: string): void => {
     for (const guest of guests.keys()) guest.send(text)
   }
   guests.set(socket, name)
-  tellAll(`* ${name} joined (${guests.size} here)`)
-  socket.on('message', data => tellAll(`${name}: ${data}`))
+  sendToAll(`* ${name} joined (${guests.size} here)`)
+  socket.on('message', data => sendToAll(`${name}: ${data}`))
   socket.on('close', () => {
     guests.delete(socket)
-    tellAll(`* ${name} left (${guests.size} here)`)
+    sendToAll(`* ${name} left (${guests.size} here)`)
   })
 }
 
-/** `?name=ann`, on one line and of sane length; otherwise a guest's name. */
+/** The name in `?name=ann`, on one line and at most 24 characters long, or else a generated name. */
 function nickname(req: IncomingMessage): string {
-  const asked = new URLSearchParams(req.url?.split('?')[1]).get('name') ?? ''
-  const name = asked
+  const wanted = new URLSearchParams(req.url?.split('?')[1]).get('name') ?? ''
+  const name = wanted
     .replace(/[\p{C}\s]+/gu, ' ')
     .trim()
     .slice(0, 24)
   return name === '' ? `guest-${Math.floor(Math.random() * 900 + 100)}` : name
 }
 
-/** What the WebSocket backend says to a request that asks for no upgrade. */
-function describe(req: IncomingMessage, res: ServerResponse, here: string[]): void {
-  const common = { youAsked: `${req.method} ${req.url}`, over: `plain HTTP/${req.httpVersion}` }
-  if (isChat(req)) json(res, 200, { backend: 'chat', ...common, here, hint: 'Upgrade to websocket to join as ?name=' })
-  else json(res, 200, { backend: 'echo', ...common, hint: 'Upgrade to websocket and every frame comes back' })
+/** The response of the WebSocket backend to a request that is not an upgrade. */
+function respondWithHint(req: IncomingMessage, res: ServerResponse, here: string[]): void {
+  const common = { received: `${req.method} ${req.url}`, over: `plain HTTP/${req.httpVersion}` }
+  if (isChat(req))
+    json(res, 200, {
+      backend: 'chat',
+      ...common,
+      here,
+      hint: 'Upgrade to websocket to join the chat, with your name in ?name=',
+    })
+  else json(res, 200, { backend: 'echo', ...common, hint: 'Upgrade to websocket, and every frame comes back' })
 }
 
-async function answerApi(req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function respondApi(req: IncomingMessage, res: ServerResponse): Promise<void> {
   const route = `${req.method} ${req.url?.split('?')[0]}`
   if (route === 'GET /time') json(res, 200, { time: new Date().toISOString() })
-  else if (route === 'GET /headers') json(res, 200, { youAsked: `${req.method} ${req.url}`, headers: req.headers })
-  else if (route === 'POST /echo') await answerEcho(req, res)
-  else json(res, 404, { error: `No ${route} here`, try: ['GET /time', 'GET /headers', 'POST /echo'] })
+  else if (route === 'GET /headers') json(res, 200, { received: `${req.method} ${req.url}`, headers: req.headers })
+  else if (route === 'POST /echo') await respondEcho(req, res)
+  else json(res, 404, { error: `${route} does not exist`, try: ['GET /time', 'GET /headers', 'POST /echo'] })
 }
 
-async function answerEcho(req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function respondEcho(req: IncomingMessage, res: ServerResponse): Promise<void> {
   let body = ''
   try {
     for await (const text of req.setEncoding('utf8')) {
       body += text
-      if (body.length > 1024 * 1024) return json(res, 413, { error: 'At most 1 MiB, please' })
+      if (body.length > 1024 * 1024) return json(res, 413, { error: 'The body must not be larger than 1 MiB' })
     }
   } catch {
-    // The client left in the middle of its body: nobody waits for an answer.
+    // The client disconnected before the end of its body.
     return
   }
   json(res, 200, { type: req.headers['content-type'], bytes: Buffer.byteLength(body), body })

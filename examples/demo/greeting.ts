@@ -1,4 +1,4 @@
-/** What the terminal says once the gateway listens: every line below "Try" runs as it is. */
+/** The text that the terminal shows when the gateway listens. Every command in it can be run unchanged. */
 export function greeting(port: number, token: string): string {
   const origin = `http://localhost:${port}`
   const webSocketOrigin = origin.replace('http', 'ws')
@@ -10,21 +10,21 @@ export function greeting(port: number, token: string): string {
 ws-tunnel demo gateway
 
 Open    ${origin}
-Watch   ${origin}/manager/ (any user name, password ${token})
+Manage  ${origin}/manager/ (any user name, password ${token})
 
-Try     a tunnel: what you type comes back
+Try     a tunnel that echoes what you type
         npx -y wscat -c ${webSocketOrigin}/ws/
 
         the chat, from two terminals
         npx -y wscat -c '${webSocketOrigin}/chat/?name=ann'
 
-        the switch itself, byte by byte: 101 (curl then waits for frames, and stops after 1 s)
+        the handshake, byte by byte: 101 (curl then waits for frames and stops after 1 s)
         curl -i -N --max-time 1 ${handshake} ${origin}/ws/
 
-        the same path when no upgrade is asked for: 200
+        the same path without an upgrade: 200
         curl -i ${origin}/ws/
 
-        a tunnel behind the app's own auth: 401, with the token 101
+        a tunnel behind the app's own auth: 401 without the token, 101 with it
         curl -i -N --max-time 1 ${handshake} ${origin}/private/
         npx -y wscat -H 'Authorization: Bearer ${token}' -c ${webSocketOrigin}/private/
 
@@ -32,6 +32,6 @@ Try     a tunnel: what you type comes back
         curl -i ${origin}/api/headers
         curl -i -d 'hello' ${origin}/api/echo
 
-Ctrl-C drains the tunnels and stops.
+Press Ctrl-C to drain the tunnels and stop.
 `
 }

@@ -35,13 +35,13 @@ app.use('/session', session)
 app.get('/tunnels', listTunnels)
 app.use('/manager', manager)
 app.use(express.static(join(import.meta.dirname, 'page')))
-app.use(answerError)
+app.use(respondToError)
 
 const server = createServer(app)
 listenForUpgrades(server, app)
 server.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EADDRINUSE')
-    fail(`Port ${PORT} is taken. Name another one, or take any free one: PORT=0 npm start`)
+    fail(`Port ${PORT} is in use. Set PORT to another one, or let the system choose: PORT=0 npm start`)
   fail(`Cannot listen on ${HOST}, port ${PORT}: ${error.message}`)
 })
 server.listen(Number(PORT), HOST, () => console.log(greeting((server.address() as AddressInfo).port, TOKEN)))
@@ -51,12 +51,12 @@ process.on('SIGINT', drain)
 process.on('SIGTERM', drain)
 
 async function drain(): Promise<void> {
-  // Under npm one Ctrl-C arrives twice, from the terminal and from npm.
+  // Under npm one Ctrl-C arrives twice, once from the terminal and once from npm.
   if (draining) return
   draining = true
   const all = Object.values(tunnels)
   const open = all.reduce((sum, tunnel) => sum + tunnel.tunnels.size, 0)
-  console.log(`\nDraining: ${open} open, ended after ${DRAIN_TIMEOUT / 1000} s at the latest.`)
+  console.log(`\nDraining: ${open} open, which have ${DRAIN_TIMEOUT / 1000} s to finish.`)
   manager.close()
   await Promise.all(all.map(tunnel => tunnel.close({ drainTimeout: DRAIN_TIMEOUT })))
   server.close()
@@ -68,7 +68,7 @@ async function drain(): Promise<void> {
 function tunnel(mount: string, target: string): WsTunnelMiddleware {
   return wsTunnel({
     target,
-    // The credentials are for this app; its backends have no business with them.
+    // The credentials are for this app. Its backends do not need them.
     requestHeaders: { unset: ['authorization', 'cookie'] },
     onOpen: ({ tunnel }) => console.log(`#${tunnel.id} opens at ${mount}/`),
     onClose: ({ tunnel, end }) =>
@@ -78,7 +78,7 @@ function tunnel(mount: string, target: string): WsTunnelMiddleware {
   })
 }
 
-/** They also go out with every 101 and with every answer of a backend. */
+/** Sets fields that are also part of every 101 and of every response of a backend. */
 function secureHeaders(_req: Request, res: Response, next: NextFunction): void {
   res.set({
     'Content-Security-Policy': [
@@ -105,11 +105,11 @@ function listTunnels(_req: Request, res: Response): void {
   res.set('Cache-Control', 'no-store').json(open)
 }
 
-/** Failures of a tunnel before its 101 arrive here like any other of the app, with a status and a stable code. */
-function answerError(error: Partial<WsTunnelError>, _req: Request, res: Response, next: NextFunction): void {
+/** Handles the errors of the app. A failure before the 101 of a tunnel is one of them, with a status and a stable code. */
+function respondToError(error: Partial<WsTunnelError>, _req: Request, res: Response, next: NextFunction): void {
   const { statusCode = 500, code = 'ERROR', message, expose, headers } = error
   if (statusCode >= 500) console.error(message)
-  const body = { error: code, message: expose ? message : 'The terminal says more' }
+  const body = { error: code, message: expose ? message : 'See the output of the gateway' }
   if (res.headersSent) next(error)
   else res.status(statusCode).set(headers).json(body)
 }

@@ -10,27 +10,27 @@ import {
 } from '@opentelemetry/api'
 import type { DiagnosticsMessages, Tunnel } from '@ws-tunnel/core'
 
-/** Calls the listener with every message of a channel of ws-tunnel. */
-function hear<Name extends keyof DiagnosticsMessages>(
+/** Calls the listener with every message of a diagnostics channel. Returns the function that unsubscribes it. */
+function listen<Name extends keyof DiagnosticsMessages>(
   name: Name,
   listener: (message: DiagnosticsMessages[Name]) => void,
 ): () => void {
-  const heard = (message: unknown): void => listener(message as DiagnosticsMessages[Name])
-  subscribe(name, heard)
-  return () => void unsubscribe(name, heard)
+  const onMessage = (message: unknown): void => listener(message as DiagnosticsMessages[Name])
+  subscribe(name, onMessage)
+  return () => void unsubscribe(name, onMessage)
 }
 
 /**
- * Two spans for each tunnel: the handshake, whose parent is the span that the client names in `traceparent`, and the tunnel
- * below it. A request that fails before the 101 is a span with its error, and so is each failover from one
- * member of a balancer to another. A change of a member's state is a span of its own.
+ * Creates spans from the diagnostics channels. Each tunnel has two: the handshake and the tunnel, which links to it. The parent of
+ * both is the span that the client names in `traceparent`. A request that fails before the 101 is a span with its error. A failover
+ * from one member of a balancer to another is a span with the error that caused it. A change of a member's state is a span.
  *
- * @returns the function that stops it.
+ * @returns the function that stops this.
  */
 export function traceTunnels(tracer: Tracer): () => void {
   const open = new Map<Tunnel, Span>()
   const stops = [
-    hear('ws-tunnel:open', ({ tunnel, req }) => {
+    listen('ws-tunnel:open', ({ tunnel, req }) => {
       const { openedAt, info } = tunnel
       const attributes: Attributes = {
         'client.address': info.clientAddress,
@@ -49,7 +49,7 @@ export function traceTunnels(tracer: Tracer): () => void {
       const links = [{ context: handshake.spanContext() }]
       open.set(tunnel, tracer.startSpan('tunnel', { attributes, links, startTime: openedAt }, caller))
     }),
-    hear('ws-tunnel:close', ({ tunnel, end }) => {
+    listen('ws-tunnel:close', ({ tunnel, end }) => {
       const span = open.get(tunnel)
       open.delete(tunnel)
       span?.setAttributes({
@@ -60,18 +60,18 @@ export function traceTunnels(tracer: Tracer): () => void {
       if (end.error !== undefined) span?.setStatus({ code: SpanStatusCode.ERROR, message: end.error.message })
       span?.end(tunnel.openedAt + end.duration)
     }),
-    hear('ws-tunnel:error', ({ error, req }) => {
+    listen('ws-tunnel:error', ({ error, req }) => {
       const caller = propagation.extract(context.active(), req.headers)
       const attributes = { 'error.type': error.code, 'http.response.status_code': error.statusCode }
       const span = tracer.startSpan('handshake', { kind: SpanKind.SERVER, attributes }, caller)
       span.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
       span.end()
     }),
-    hear('ws-tunnel:failover', ({ error, req, from, to }) => {
+    listen('ws-tunnel:failover', ({ error, req, from, to }) => {
       const attributes = { 'error.type': error.code, 'ws_tunnel.from': from.url, 'ws_tunnel.to': to.url }
       tracer.startSpan('failover', { attributes }, propagation.extract(context.active(), req.headers)).end()
     }),
-    hear('ws-tunnel:member', ({ member, before, after, change }) => {
+    listen('ws-tunnel:member', ({ member, before, after, change }) => {
       const attributes = {
         'server.address': member.url,
         'ws_tunnel.before': before,

@@ -11,7 +11,7 @@ const bench = (...args: string[]): Promise<{ stdout: string }> =>
 
 const gcc = peer('gcc', () => execFileSync('gcc', ['--version']).length > 0)
 
-test('the benchmark measures what it is told to, and prints a table of it', gcc, async () => {
+test('the benchmark measures the workloads and contestants of --only and prints their table', gcc, async () => {
   const { stdout } = await bench('--quick', '--only', 'tunnels-50,ws-tunnel,pipe()')
   const rows = stdout.split('\n').filter(line => line.startsWith('| ') && !/^\| +\||---/.test(line))
   assert.equal(rows.length, 2, stdout)
@@ -22,6 +22,32 @@ test('the benchmark measures what it is told to, and prints a table of it', gcc,
   }
 })
 
-test('a name that the benchmark does not know is refused with those it knows', async () => {
+test('the benchmark refuses an unknown name and lists the known ones', async () => {
   await assert.rejects(bench('--only', 'ping'), /Expected --only to name some of tunnels-1, .*; got ping/)
+})
+
+test('--against measures another checkout beside this one and prints their ratios', gcc, async () => {
+  for (const [front, only, rows] of [
+    ['express', 'tunnels-1', ['JavaScript', 'offloaded']],
+    ['fastify', 'tunnels-1,ws-tunnel,baseline', ['JavaScript']],
+    ['http', 'http,ws-tunnel offloaded,baseline offloaded', ['offloaded']],
+  ] as const) {
+    const { stdout } = await bench('--quick', '--only', only, '--against', ROOT, '--front', front)
+    const [, comparison = ''] = stdout.split('### This tree against baseline')
+    const cells = comparison
+      .split('\n')
+      .filter(line => /^\| \w/.test(line))
+      .map(line => line.split('|').map(cell => cell.trim()))
+    assert.deepEqual(
+      cells.map(([, title]) => /, (\w+)$/.exec(title as string)?.[1]),
+      rows,
+      stdout,
+    )
+    for (const [, , , own, baseline, ratio, median] of cells)
+      for (const cell of [own, baseline, ratio, median]) assert.match(cell as string, /^[\d,.]+$/, stdout)
+  }
+})
+
+test('--against refuses a folder that is not a built checkout', async () => {
+  await assert.rejects(bench('--against', join(ROOT, 'docs')), /Expected --against to name a checkout .* got .*docs/)
 })

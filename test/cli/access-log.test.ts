@@ -42,22 +42,22 @@ suite('a LogFormat', () => {
   ]
   for (const [text, expected] of rows) test(text, () => assert.equal(line(text), expected))
 
-  test('says what it leaves out', () => {
+  test('lists the directives that it cannot write', () => {
     const format = compileFormat('%h %{SSL_PROTOCOL}x %{%Y}t %{a b}i')
     assert.ok(typeof format !== 'string')
-    assert.deepEqual(format.leftOut, ['%{SSL_PROTOCOL}x', '%{%Y}t', '%{a b}i'])
+    assert.deepEqual(format.unsupported, ['%{SSL_PROTOCOL}x', '%{%Y}t', '%{a b}i'])
   })
 
   test('writes the time as the common log format does', () => {
     assert.match(String(line('%t')), /^\[02\/Jan\/2026:03:04:05 [+-]\d{4}\]$/)
   })
 
-  test('knows combined', () => {
+  test('defines combined', () => {
     assert.match(String(line(NICKNAMES['combined'] as string)), /^192\.0\.2\.1 - - \[.*\] "POST .*" 101 - "-" "-"$/)
   })
 })
 
-test('nothing in a request can end a line or an item', () => {
+test('escapes everything in a request that could end a line or an item', () => {
   const all = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).join('')
   const escaped = escapeLogItem(all)
   assert.match(escaped, /^[\x20-\x7e]*$/)

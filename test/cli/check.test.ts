@@ -18,13 +18,13 @@ const GOOD = `Listen 8080
 `
 
 suite('ws-tunnel check', { concurrency: 3 }, () => {
-  test('says that the syntax is OK, for all virtual hosts of a file', async t => {
+  test('prints Syntax OK for a file whose virtual hosts are all correct', async t => {
     const at = await folder(t, { 'good.conf': GOOD })
     const { code, stdout, stderr } = await ended(t, 'check', at('good.conf'))
     assert.deepEqual([code, stdout, stderr], [0, '', 'Syntax OK\n'])
   })
 
-  test('points at every wrong line with a caret, and ends with 1', async t => {
+  test('marks every wrong line with a caret and exits with 1', async t => {
     const at = await folder(t, {
       'bad.conf': 'ProxyPass /ws/ ws://127.0.0.1:99999/\n# fine\n  ProxyPas /a ws://b/\n',
     })
@@ -38,7 +38,7 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
     assert.deepEqual(lines.slice(4, 6), ['    ProxyPas /a ws://b/', '    ^'])
   })
 
-  test('defines names, allows directives and takes the behaviour of a version', async t => {
+  test('defines names, skips allowed directives and follows the version of --compat', async t => {
     const at = await folder(t, { 'good.conf': `${GOOD}Require valid-user\n` })
     const refused = await ended(t, 'check', at('good.conf'))
     assert.match(refused.stdout, /good\.conf:13:1: error: Require: access control/)
@@ -60,18 +60,18 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
     assert.match(old.stdout, /good\.conf:9:/, 'the variable is not defined')
   })
 
-  test('checks the virtual host of a name alone', async t => {
+  test('checks only the virtual host of --server-name', async t => {
     const at = await folder(t, {
       'two.conf': `${GOOD}<VirtualHost *:80>\nServerName broken.example\nProxyPass /a ws://b:0/\n</VirtualHost>\n`,
     })
     assert.equal((await ended(t, 'check', at('two.conf'))).code, 1)
     assert.equal((await ended(t, 'check', at('two.conf'), '--server-name', 'chat.example')).code, 0)
-    const nobody = await ended(t, 'check', at('two.conf'), '--server-name', 'nobody.example')
-    assert.equal(nobody.code, 1)
-    assert.match(nobody.stdout, /no virtual host is named nobody\.example/)
+    const unknown = await ended(t, 'check', at('two.conf'), '--server-name', 'unknown.example')
+    assert.equal(unknown.code, 1)
+    assert.match(unknown.stdout, /no virtual host is named unknown\.example/)
   })
 
-  test('only warns of certificates that are not here', async t => {
+  test('only warns about certificates that are not on this machine', async t => {
     const at = await folder(t, {
       'tls.conf': `SSLEngine On\nSSLCertificateFile cert.pem\nProxyPass / ws://127.0.0.1/\n`,
     })
@@ -80,45 +80,70 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
     assert.match(stdout, /tls\.conf:2:1: warning: SSLCertificateFile: .*cert\.pem' does not exist or is empty/)
   })
 
-  test('ends with 1 for a file that cannot be read', async t => {
+  test('exits with 1 for a file that cannot be read', async t => {
     const { code, stderr } = await ended(t, 'check', '/nowhere/at.conf')
     assert.deepEqual([code, stderr], [1, 'ws-tunnel: cannot read /nowhere/at.conf: ENOENT\n'])
   })
 })
 
 suite('the command line', { concurrency: 3 }, () => {
-  test('has a help and a version', async t => {
+  test('prints its commands for --help, and the options of one command after its name', async t => {
     const help = await ended(t, '--help')
     assert.equal(help.code, 0)
-    for (const word of ['check FILE', 'explain FILE METHOD URL', 'run FILE', '--listen', '--drain', '-D NAME']) {
-      assert.ok(help.stdout.includes(word), word)
+    for (const text of ['check [options] <file>', 'explain [options] <file> <method> <url>', 'run [options] <file>']) {
+      assert.ok(help.stdout.includes(text), text)
     }
-    assert.deepEqual((await ended(t, 'run', '--help')).stdout, help.stdout)
+    assert.match(help.stdout, /Exit codes: 0 for success, 1 .*, 2 /)
+    const options: Record<string, string[]> = {
+      check: ['-D, --define <name>', '--server-name', '--compat', '--allow'],
+      explain: ['-H, --header <field>', '--from', '--tls', '--json', '-D, --define <name>'],
+      run: ['--listen <address>', '--drain <seconds>', '-D, --define <name>'],
+    }
+    for (const [command, texts] of Object.entries(options)) {
+      const { code, stdout } = await ended(t, command, '-h')
+      assert.equal(code, 0)
+      for (const text of texts) assert.ok(stdout.includes(text), `${command}: ${text}`)
+    }
+  })
+
+  test('prints the version of its package', async t => {
     const { version } = JSON.parse(readFileSync(new URL('../../packages/cli/package.json', import.meta.url), 'utf8'))
-    assert.equal((await ended(t, '--version')).stdout, `ws-tunnel ${version}\n`)
+    for (const option of ['--version', '-V']) {
+      const { code, stdout } = await ended(t, option)
+      assert.deepEqual([code, stdout], [0, `ws-tunnel ${version}\n`])
+    }
+  })
+
+  test('prints the help on standard error and exits with 2 without a command', async t => {
+    const { code, stdout, stderr } = await ended(t)
+    assert.deepEqual([code, stdout], [2, ''])
+    assert.match(stderr, /^Usage: ws-tunnel \[options\] \[command\]\n/)
   })
 
   const wrong: [args: string[], message: RegExp][] = [
-    [[], /a command is missing: check, explain or run/],
-    [['chek'], /unknown command 'chek'/],
+    [['chek'], /unknown command 'chek'\n\(Did you mean check\?\)/],
     [['constructor'], /unknown command 'constructor'/],
     [['--nope'], /unknown option '--nope'/],
-    [['check'], /check: FILE is missing/],
-    [['check', 'a', 'b'], /check: unexpected argument 'b'/],
-    [['check', 'a', '--json'], /Unknown option '--json'/],
-    [['check', 'a', '--compat', '2.2'], /--compat: expected 2\.4\.71, 2\.4\.47, 2\.4\.46, 2\.5, got 2\.2/],
-    [['explain', 'a', 'GET'], /explain: URL is missing/],
-    [['explain', 'a', 'GET', '/', '-H', 'nothing'], /-H: expected 'NAME: VALUE', got 'nothing'/],
-    [['run', 'a', '--listen', 'here'], /--listen: expected \[HOST:\]PORT\[=FILEPORT\], got here/],
-    [['run', 'a', '--listen', '65536'], /--listen: expected/],
-    [['run', 'a', '--drain', 'long'], /--drain: expected a number of seconds, got long/],
+    [['\x1b[2J'], /unknown command '\\x1b\[2J'/],
+    [['check'], /missing required argument 'file'/],
+    [['check', 'a', 'b'], /too many arguments for 'check'/],
+    [['check', 'a', '--json'], /unknown option '--json'/],
+    [['check', 'a', '--compat', '2.2'], /'2\.2' is invalid\. Allowed choices are 2\.4\.71, 2\.4\.47, 2\.4\.46, 2\.5\./],
+    [['check', 'a', '--compat'], /option '--compat <version>' argument missing/],
+    [['explain', 'a', 'GET'], /missing required argument 'url'/],
+    [['explain', 'a', 'GET', '/', '-H', 'nothing'], /argument 'nothing' is invalid\. Expected 'NAME: VALUE'\./],
+    [['run', 'a', '--listen', 'here'], /argument 'here' is invalid\. Expected \[HOST:\]PORT\[=FILEPORT\]\./],
+    [['run', 'a', '--listen', '65536'], /'65536' is invalid\. Expected/],
+    [['run', 'a', '--drain', 'long'], /argument 'long' is invalid\. Expected a number of seconds\./],
+    [['run', 'a', '--drain', ''], /argument '' is invalid\. Expected a number of seconds\./],
   ]
   for (const [args, message] of wrong) {
-    test(`ends with 2 for: ${args.join(' ') || 'nothing'}`, async t => {
+    test(`exits with 2 for: ${JSON.stringify(args.join(' '))}`, async t => {
       const { code, stdout, stderr } = await ended(t, ...args)
       assert.deepEqual([code, stdout], [2, ''])
+      assert.match(stderr, /^ws-tunnel: /)
       assert.match(stderr, message)
-      assert.match(stderr, /Try 'ws-tunnel --help'\.\n$/)
+      assert.match(stderr, /\nTry 'ws-tunnel (?:\w+ )?--help'\.\n$/)
     })
   }
 })

@@ -21,7 +21,7 @@ const CONF = `<VirtualHost *:80>
 const UPGRADE = ['-H', 'Upgrade: websocket', '-H', 'Connection: Upgrade']
 
 suite('ws-tunnel explain', { concurrency: 3 }, () => {
-  test('shows each route, the captures and what the backend sees', async t => {
+  test('shows each route, the captures and the request that the backend receives', async t => {
     const at = await folder(t, { 'a.conf': CONF })
     const { code, stdout, stderr } = await ended(t, 'explain', at('a.conf'), 'GET', '/rooms/7?x=1', ...UPGRADE)
     assert.deepEqual([code, stderr], [0, ''])
@@ -55,7 +55,7 @@ An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.
     )
   })
 
-  test('gives JSON, of a client and over TLS', async t => {
+  test('prints JSON, for a client address and for TLS', async t => {
     const at = await folder(t, { 'a.conf': CONF })
     const args = ['GET', '/ws/live', '--json', '--tls', '--from', '192.0.2.7', ...UPGRADE]
     const { code, stdout } = await ended(t, 'explain', at('a.conf'), ...args)
@@ -71,7 +71,7 @@ An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.
     assert.equal(new Map(backend.headers).get('X-Forwarded-For'), '192.0.2.7')
   })
 
-  test('takes the virtual host of the Host field, of --server-name, or the first one', async t => {
+  test('chooses the virtual host by --server-name, by the Host field, or takes the first one', async t => {
     const at = await folder(t, { 'a.conf': CONF })
     const explained = async (...args: string[]): Promise<string> =>
       (await ended(t, 'explain', at('a.conf'), 'GET', '/x', ...args)).stdout
@@ -80,11 +80,11 @@ An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.
       /Plain HTTP, by route 0, ProxyPass [^ ]+a\.conf:13, to 127\.0\.0\.1:9001:/,
     )
     assert.match(await explained('-H', 'Host: a.chat.example'), /Not proxied: no route matches\./)
-    assert.match(await explained('-H', 'Host: nobody'), /Not proxied/)
+    assert.match(await explained('-H', 'Host: unknown'), /Not proxied/)
     assert.match(await explained('--server-name', 'other.example'), /Host: other\.example[\s\S]*Plain HTTP, by route 0/)
   })
 
-  test('shows a refusal, and why an upgrade is none', async t => {
+  test('shows why a request is refused, and why a request with Upgrade is plain HTTP', async t => {
     const at = await folder(t, { 'a.conf': CONF })
     const refused = await ended(t, 'explain', at('a.conf'), 'GET', '/ws/a%2Fb', ...UPGRADE)
     assert.equal(refused.code, 0)
@@ -98,7 +98,7 @@ An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.
     assert.match(back.stdout, /Not proxied: its target is false\./)
   })
 
-  test('ends with 1 for a file with errors, with 2 for a request that cannot be', async t => {
+  test('exits with 1 for a file with errors and with 2 for a request that HTTP does not allow', async t => {
     const at = await folder(t, { 'bad.conf': 'ProxyPas / ws://a/\n', 'a.conf': CONF })
     const bad = await ended(t, 'explain', at('bad.conf'), 'GET', '/')
     assert.deepEqual([bad.code, bad.stdout], [1, ''])

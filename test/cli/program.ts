@@ -9,10 +9,10 @@ import { eventually, within } from '../support/gate.ts'
 
 const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 
-/** Longest wait for a program to start, to answer or to end, ms: it is another process on a busy machine. */
-const PATIENCE = 15_000
+/** Longest wait for a program to start, to print or to end, ms. It is long because the machine may be busy. */
+const TIMEOUT = 15_000
 
-/** `ws-tunnel` in a process of its own. */
+/** `ws-tunnel` as a child process. */
 export class Program {
   stdout = ''
   stderr = ''
@@ -34,49 +34,49 @@ export class Program {
     })
   }
 
-  /** Where it listens, in the order of its listeners. */
+  /** The ports where it listens, in the order of its listeners. */
   async ports(count = 1): Promise<number[]> {
     return eventually(() => {
       const found = Array.from(this.stderr.matchAll(/listening on https?:\/\/\S+:(\d+)$/gm), ([, port]) => Number(port))
       if (found.length < count) throw new Error(`${found.length} of ${count} listeners: ${this.stderr}`)
       return found
-    }, PATIENCE)
+    }, TIMEOUT)
   }
 
-  /** Waits until stderr has this. */
-  async says(pattern: RegExp): Promise<void> {
+  /** Waits until stderr matches. */
+  async prints(pattern: RegExp): Promise<void> {
     await eventually(() => {
       if (!pattern.test(this.stderr)) throw new Error(`${pattern} is not in: ${this.stderr}`)
-    }, PATIENCE)
+    }, TIMEOUT)
   }
 
-  /** The lines of stdout, when there are so many. */
+  /** Waits until stdout has that many lines, and returns them. */
   async lines(count: number): Promise<string[]> {
     return eventually(() => {
       const lines = this.stdout.split('\n').slice(0, -1)
       if (lines.length < count) throw new Error(`${lines.length} of ${count} lines: ${this.stdout}`)
       return lines
-    }, PATIENCE)
+    }, TIMEOUT)
   }
 
   signal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP'): void {
     this.#child.kill(name)
   }
 
-  /** The exit code it comes to by itself. */
+  /** Waits until the program ends by itself, and returns its exit code. */
   async exit(): Promise<number | null> {
-    const [code] = await within(PATIENCE, `the end of a program that printed ${this.stdout}${this.stderr}`, this.#exit)
+    const [code] = await within(TIMEOUT, `the end of a program that printed ${this.stdout}${this.stderr}`, this.#exit)
     return code
   }
 }
 
-/** Runs to the end. */
+/** Runs the program to its end. */
 export async function ended(t: TestContext, ...args: string[]): Promise<{ code: number | null } & Program> {
   const program = new Program(t, args)
   return Object.assign(program, { code: await program.exit() })
 }
 
-/** A folder with these files. */
+/** Makes a folder with these files. Returns the function that gives the path of a name in it. */
 export async function folder(t: TestContext, files: Record<string, string>): Promise<(name: string) => string> {
   const directory = await mkdtemp(join(tmpdir(), 'ws-tunnel-cli-'))
   t.after(() => rm(directory, { recursive: true, force: true }))

@@ -22,11 +22,11 @@ async function freePorts(): Promise<number[]> {
   return servers.map(({ port }) => port)
 }
 
-/** Status and body of one request. */
+/** The status and the body of the response to one request. */
 async function get(t: TestContext, port: number, path: string, host: string, headers: string[] = []): Promise<string> {
-  const asking = await client(t, port)
-  const { statusCode, body } = await asking.send(plainRequest(path, { host, headers })).whole()
-  asking.destroy()
+  const requester = await client(t, port)
+  const { statusCode, body } = await requester.send(plainRequest(path, { host, headers })).whole()
+  requester.destroy()
   return `${statusCode} ${body}`
 }
 
@@ -56,7 +56,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, one, '/p', 'SECOND.example.:8080'), '200 second')
     assert.equal(await get(t, one, '/p', 'a.b.second.example'), '200 second')
     assert.equal(await get(t, one, '/p', 'sx.example'), '200 second')
-    assert.equal(await get(t, one, '/p', 'nobody.example'), '200 first')
+    assert.equal(await get(t, one, '/p', 'unknown.example'), '200 first')
     assert.equal(await get(t, one, '/elsewhere', 'first.example'), '404 404 Not Found\n')
     const localhost = await connect(two, { host: 'localhost' })
     t.after(() => localhost.destroy())
@@ -65,7 +65,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, none, '/p', 'first.example'), '404 404 Not Found\n')
   })
 
-  test('serves whatever the virtual hosts name where a listener is no port of theirs', async t => {
+  test('serves virtual hosts of every port at a listener whose port none of them names', async t => {
     const { address } = await startBackend(t, answer({ body: 'page' }))
     const at = await folder(t, { 'a.conf': host(80, `ProxyPass / http://${address}/`) })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
@@ -99,10 +99,10 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
 
     const other = await client(t, port, { servername: 'elsewhere.example' })
     assert.equal((await other.send(plainRequest('/', { host: 'elsewhere.example' })).whole()).body, 'elsewhere')
-    // The connection was made for another certificate (RFC 9110 15.5.20).
+    // The connection uses the certificate of another host (RFC 9110 15.5.20).
     const misdirected = await client(t, port, { servername: 'elsewhere.example' })
     assert.equal((await misdirected.send(plainRequest('/', { host: 'localhost' })).whole()).statusCode, 421)
-    await assert.rejects(connect(port, { tls: { ca, servername: 'nobody.example' } }), /altnames/)
+    await assert.rejects(connect(port, { tls: { ca, servername: 'unknown.example' } }), /altnames/)
   })
 
   test("logs each request in the file's format, escaped, and a tunnel when it has ended", async t => {
@@ -118,9 +118,9 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
 
-    const asking = await client(t, port)
+    const requester = await client(t, port)
     const request = plainRequest('/a%20b?c="d"', { host: 'x', headers: ['X-Ask: a"b\\c\u00e9\u0080\t.'] })
-    const whole = await asking.send(request).whole()
+    const whole = await requester.send(request).whole()
     assert.equal(whole.body, 'four')
     const [line = ''] = await program.lines(1)
     const fields =
@@ -130,7 +130,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.ok(fields, line)
     assert.equal(fields[1], String.raw`GET /a%20b?c=\"d\" HTTP/1.1`)
     assert.equal(Number(fields[2]), request.length)
-    assert.equal(Number(fields[3]), asking.total)
+    assert.equal(Number(fields[3]), requester.total)
     assert.ok(Number(fields[4]) > 0)
     assert.equal(Number(fields[5]), port)
     assert.equal(fields[6], String.raw`?c=\"d\"`)
@@ -150,7 +150,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(Number(bytesOut), head + 1_000)
   })
 
-  test('logs in the common format, with bytes and time, where the file has no log', async t => {
+  test('logs in the common format with bytes and time if the file has no log line', async t => {
     const at = await folder(t, { 'a.conf': `LogLevel info\nProxyPass / ws://127.0.0.1:${await closedPort()}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -165,28 +165,28 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.match(program.stderr, /\[ws-tunnel:info\] .* WST_ERR_ENCODED_SLASH/)
   })
 
-  test('logs 499 for a client that leaves before its answer, and goes on', async t => {
+  test('logs 499 for a client that disconnects before its response, and continues to serve', async t => {
     const { address, request } = await startBackend(t, silent())
     const at = await folder(t, { 'a.conf': `ProxyPass /x !\nProxyPass / ws://${address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
     for (const [i, head] of [plainRequest('/'), upgradeRequest('/')].entries()) {
-      const leaving = await client(t, port)
-      leaving.send(head)
+      const requester = await client(t, port)
+      requester.send(head)
       await request(i)
-      leaving.reset()
+      requester.reset()
       const lines = await program.lines(i + 1)
       assert.match(lines[i] ?? '', /"GET \/ HTTP\/1\.1" 499 - \d+ 0 \d+$/)
     }
     assert.equal(await get(t, port, '/x', 'x'), '404 404 Not Found\n')
   })
 
-  test('logs each request of a connection with bytes of its own, and none of a body to HEAD', async t => {
+  test('logs the bytes of each request on a connection separately, and no body bytes for HEAD', async t => {
     const { address } = await startBackend(t, answer({ body: 'page' }))
     const at = await folder(t, { 'a.conf': `ProxyPass / http://${address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
-    const asking = await client(t, port)
+    const requester = await client(t, port)
     const requests = [
       plainRequest('/'),
       plainRequest('/', { method: 'HEAD' }),
@@ -194,15 +194,15 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     ]
     let before = 0
     for (const [i, request] of requests.entries()) {
-      await asking.send(request).whole(request.startsWith('HEAD') ? 'HEAD' : 'GET')
-      const sent = asking.total - before
-      before = asking.total
+      await requester.send(request).whole(request.startsWith('HEAD') ? 'HEAD' : 'GET')
+      const sent = requester.total - before
+      before = requester.total
       const lines = await program.lines(i + 1)
       assert.match(lines[i] ?? '', new RegExp(`" 200 ${i === 1 ? '-' : '4'} ${request.length} ${sent} \\d+$`))
     }
   })
 
-  test('keeps what is less urgent than LogLevel out of the error log', async t => {
+  test('omits messages from the error log that are less urgent than LogLevel', async t => {
     const at = await folder(t, { 'a.conf': `LogLevel crit\nProxyPass / ws://127.0.0.1:${await closedPort()}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -211,7 +211,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.doesNotMatch(program.stderr, /WST_ERR_CONNECT/)
   })
 
-  test('on SIGHUP gives new requests to the new file, lets tunnels live, and refuses a broken file', async t => {
+  test('on SIGHUP serves new requests from the new file, keeps tunnels open, and refuses a broken file', async t => {
     const old = await startBackend(t, echo())
     const page = await startBackend(t, answer({ body: 'new' }))
     const at = await folder(t, { 'a.conf': `ProxyPass /ws/ ws://${old.address}/\n` })
@@ -222,19 +222,21 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
 
     await writeFile(at('a.conf'), `ProxyPass /page http://${page.address}/\n`)
     program.signal('SIGHUP')
-    await program.says(/the configuration was reloaded/)
+    await program.prints(/the configuration was reloaded/)
     assert.equal(await get(t, port, '/page', 'x'), '200 new')
     assert.equal(await get(t, port, '/ws/', 'x'), '404 404 Not Found\n')
     await say(through, 'after')
 
     await writeFile(at('a.conf'), 'ProxyPas /ws/ ws://a/\n')
     program.signal('SIGHUP')
-    await program.says(/was not reloaded, the old one stays: it has errors\n.*a\.conf:1:1: error: ProxyPas: no such/)
+    await program.prints(
+      /was not reloaded and the old one stays: it has errors\n.*a\.conf:1:1: error: ProxyPas: no such/,
+    )
     assert.equal(await get(t, port, '/page', 'x'), '200 new')
     await say(through, 'and after that')
 
     program.signal('SIGTERM')
-    await program.says(/caught SIGTERM, draining/)
+    await program.prints(/caught SIGTERM, draining/)
     await say(through, 'while it drains')
     through.end()
     assert.equal(await program.exit(), 0)
@@ -244,34 +246,34 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   test('on SIGHUP opens and closes listeners of the file', async t => {
     const page = await startBackend(t, answer({ body: 'page' }))
     const [one = 0, two = 0] = await freePorts()
-    // At this address nothing else listens that runs meanwhile.
+    // No other test listens at this address.
     const address = '127.77.0.1'
     const pass = `ProxyPass / http://${page.address}/\n`
     const at = await folder(t, { 'a.conf': `Listen ${address}:${one}\n${pass}` })
-    const ask = async (port: number): Promise<string> => {
-      const asking = await connect(port, { host: address })
-      t.after(() => asking.destroy())
-      return (await asking.send(plainRequest('/')).whole()).body
+    const bodyAt = async (port: number): Promise<string> => {
+      const requester = await connect(port, { host: address })
+      t.after(() => requester.destroy())
+      return (await requester.send(plainRequest('/')).whole()).body
     }
     const program = new Program(t, ['run', at('a.conf')])
     assert.deepEqual(await program.ports(), [one])
-    assert.equal(await ask(one), 'page')
+    assert.equal(await bodyAt(one), 'page')
     await writeFile(at('a.conf'), `Listen ${address}:${two}\n${pass}`)
     program.signal('SIGHUP')
     assert.deepEqual(await program.ports(2), [one, two])
-    assert.equal(await ask(two), 'page')
+    assert.equal(await bodyAt(two), 'page')
     await eventually(() => assert.rejects(connect(one, { host: address }), { code: 'ECONNREFUSED' }))
   })
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    test(`on ${signal} accepts nothing new, and ends tunnels after --drain with 0`, async t => {
+    test(`on ${signal} refuses new connections, ends tunnels after --drain, and exits with 0`, async t => {
       const { address } = await startBackend(t, echo())
       const at = await folder(t, { 'a.conf': `ProxyPass / ws://${address}/\n` })
       const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0', '--drain', '0.3'])
       const [port = 0] = await program.ports()
       const through = await connectTunnel(t, port, '/')
       program.signal(signal)
-      await program.says(/draining/)
+      await program.prints(/draining/)
       await eventually(() => assert.rejects(connect(port), { code: 'ECONNREFUSED' }))
       program.signal(signal)
       await say(through, 'still here')
@@ -284,27 +286,27 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
 
   const refused: [name: string, conf: string, args: string[], message: RegExp][] = [
     ['errors in the file', 'ProxyPas / ws://a/\n', ['--listen', '0'], /a\.conf:1:1: error: ProxyPas/],
-    ['no Listen line', 'ProxyPass / ws://a/\n', [], /no listening sockets available/],
+    ['a file without a Listen line', 'ProxyPass / ws://a/\n', [], /no listening sockets available/],
     [
-      'a Listen line without port',
+      'a Listen line without a port',
       'Listen here\nProxyPass / ws://a/\n',
       [],
       /a\.conf:1:1: error: Listen: Port must be/,
     ],
     [
-      'a LogFormat that it does not know',
+      'an unknown LogFormat directive',
       'LogFormat "%Z" x\nProxyPass / ws://a/\n',
       ['--listen', '0'],
       /a\.conf:1:1: error: LogFormat: Unrecognized LogFormat directive %Z/,
     ],
     [
-      'a certificate that is missing',
+      'SSLEngine without a certificate',
       `${host(443, 'SSLEngine On\nProxyPass / ws://a/')}`,
       ['--listen', '0=443'],
       /a\.conf:2:1: error: SSLEngine: .*no certificate/,
     ],
     [
-      'certificate and key that do not fit',
+      'a certificate and a key that do not belong together',
       host(
         443,
         `SSLEngine On\nSSLCertificateFile ${CERTS}server.pem\nSSLCertificateKeyFile ${CERTS}client.key\nProxyPass / ws://a/`,
@@ -313,16 +315,21 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
       /a\.conf:4:1: error: SSLCertificateKeyFile: certificate and key cannot be used/,
     ],
     [
-      'TLS on some virtual hosts of a port',
+      'TLS on only some virtual hosts of a port',
       host(80, 'ProxyPass / ws://a/') +
         host(80, `SSLEngine On\nSSLCertificateFile ${CERTS}server.pem\nSSLCertificateKeyFile ${CERTS}server.key`),
       ['--listen', '0=80'],
       /the virtual hosts of port 80 must all have SSLEngine On, or none/,
     ],
-    ['no such virtual host', host(80, 'ProxyPass / ws://a/'), ['--server-name', 'b'], /no virtual host is named b/],
+    [
+      'a --server-name that no virtual host has',
+      host(80, 'ProxyPass / ws://a/'),
+      ['--server-name', 'b'],
+      /no virtual host is named b/,
+    ],
   ]
   for (const [name, conf, args, message] of refused) {
-    test(`does not start, and ends with 1, for ${name}`, async t => {
+    test(`exits with 1 before it listens, for ${name}`, async t => {
       const at = await folder(t, { 'a.conf': conf })
       const { code, stderr, stdout } = await ended(t, 'run', at('a.conf'), ...args)
       assert.deepEqual([code, stdout], [1, ''], stderr)
@@ -330,7 +337,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     })
   }
 
-  test('ends with 1 where it cannot listen', async t => {
+  test('exits with 1 if it cannot listen', async t => {
     const { port } = await startBackend(t, echo())
     const at = await folder(t, { 'a.conf': 'ProxyPass / ws://a/\n' })
     const { code, stderr } = await ended(t, 'run', at('a.conf'), '--listen', `127.0.0.1:${port}`)

@@ -9,7 +9,7 @@ import { eventually } from '../support/gate.ts'
 import { peer } from '../support/peers.ts'
 import { type Demo, runDemo, startDemo } from './start-demo.ts'
 
-/** A client that keeps what it was sent, so that no message is missed between two awaits. */
+/** Connects a client that keeps its messages, so that none is lost between two awaits. */
 async function connect(demo: Demo, path: string, headers: Record<string, string> = {}): Promise<Client> {
   const socket = new WebSocket(`ws://127.0.0.1:${demo.port}${path}`, { headers })
   const messages: string[] = []
@@ -19,17 +19,17 @@ async function connect(demo: Demo, path: string, headers: Record<string, string>
     while (messages.length === 0) await once(socket, 'message')
     return messages.shift() as string
   }
-  const leave = async (): Promise<void> => {
+  const disconnect = async (): Promise<void> => {
     socket.close()
     await once(socket, 'close')
   }
-  return { socket, next, leave }
+  return { socket, next, disconnect }
 }
 
 interface Client {
   socket: WebSocket
   next: () => Promise<string>
-  leave: () => Promise<void>
+  disconnect: () => Promise<void>
 }
 
 /** The status and body of a refused upgrade. */
@@ -48,12 +48,12 @@ suite('the demo gateway', () => {
   })
   after(() => demo.stop())
 
-  test('shows its manager to who knows the password, and to nobody else', async () => {
-    const ask = (headers: Record<string, string>) => fetch(`${demo.origin}/manager/api/state`, { headers })
-    const refused = await ask({})
+  test('shows its manager only to a user with the password', async () => {
+    const getState = (headers: Record<string, string>) => fetch(`${demo.origin}/manager/api/state`, { headers })
+    const refused = await getState({})
     assert.deepEqual([refused.status, refused.headers.get('www-authenticate')], [401, 'Basic realm="ws-tunnel demo"'])
-    assert.equal((await ask({ authorization: `Basic ${btoa('ann:wrong')}` })).status, 401)
-    const state = (await (await ask({ authorization: `Basic ${btoa('ann:open-sesame')}` })).json()) as State
+    assert.equal((await getState({ authorization: `Basic ${btoa('ann:wrong')}` })).status, 401)
+    const state = (await (await getState({ authorization: `Basic ${btoa('ann:open-sesame')}` })).json()) as State
     assert.deepEqual(
       state.proxies.map(({ name }) => name),
       ['/ws', '/chat', '/private', '/api'],
@@ -68,18 +68,18 @@ suite('the demo gateway', () => {
     const [data, isBinary] = await once(client.socket, 'message')
     assert.deepEqual([...data], [0, 255, 1])
     assert.equal(isBinary, true)
-    await client.leave()
+    await client.disconnect()
   })
 
-  test('answers the path of a tunnel over HTTP when no upgrade is asked for', async () => {
-    const answer = await fetch(`${demo.origin}/ws/any?x=1`)
-    assert.equal(answer.status, 200)
-    const body = (await answer.json()) as { backend: string; youAsked: string }
+  test('proxies the path of a tunnel as plain HTTP without an upgrade', async () => {
+    const response = await fetch(`${demo.origin}/ws/any?x=1`)
+    assert.equal(response.status, 200)
+    const body = (await response.json()) as { backend: string; received: string }
     assert.equal(body.backend, 'echo')
-    assert.equal(body.youAsked, 'GET /echo/any?x=1')
+    assert.equal(body.received, 'GET /echo/any?x=1')
   })
 
-  test('tells everybody in /chat/ who joins, speaks and leaves', async () => {
+  test('sends to every guest of /chat/ who joins, writes and leaves', async () => {
     const ann = await connect(demo, '/chat/?name=ann')
     assert.equal(await ann.next(), '* ann joined (1 here)')
     const bob = await connect(demo, '/chat/?name=bob%0Asmith')
@@ -90,18 +90,18 @@ suite('the demo gateway', () => {
     bob.socket.send('hi')
     assert.equal(await ann.next(), 'bob smith: hi')
     assert.equal(await bob.next(), 'bob smith: hi')
-    await bob.leave()
+    await bob.disconnect()
     assert.equal(await ann.next(), '* bob smith left (1 here)')
-    await ann.leave()
+    await ann.disconnect()
   })
 
-  test('gives a guest without a name one', async () => {
+  test('generates a name for a guest without one', async () => {
     const guest = await connect(demo, '/chat/')
     assert.match(await guest.next(), /^\* guest-\d{3} joined/)
-    await guest.leave()
+    await guest.disconnect()
   })
 
-  test('refuses an upgrade to /private/ with the 401 of its own auth, in JSON', async () => {
+  test('refuses an upgrade to /private/ with the 401 of its own auth, as JSON', async () => {
     for (const path of ['/private/', '/private/?token=wrong']) {
       const { status, body } = await refusal(demo, path)
       assert.equal(status, 401)
@@ -109,7 +109,7 @@ suite('the demo gateway', () => {
     }
   })
 
-  test('opens /private/ to a token in the query, in Authorization or in the cookie of a sign-in', async () => {
+  test('opens /private/ for a token in the query, in Authorization or in the cookie that signing in sets', async () => {
     const signIn = await fetch(`${demo.origin}/session`, { method: 'POST' })
     const cookie = signIn.headers.get('set-cookie') ?? ''
     assert.match(cookie, /HttpOnly/)
@@ -122,11 +122,11 @@ suite('the demo gateway', () => {
     for (const client of clients) {
       client.socket.send('in')
       assert.equal(await client.next(), 'in')
-      await client.leave()
+      await client.disconnect()
     }
   })
 
-  test('tells a browser whether it is signed in, and signs it out', async () => {
+  test('reports whether a browser is signed in, and signs it out', async () => {
     const signedIn = async (headers = {}): Promise<unknown> =>
       (await fetch(`${demo.origin}/session`, { headers })).json()
     assert.deepEqual(await signedIn(), { signedIn: false })
@@ -135,15 +135,15 @@ suite('the demo gateway', () => {
     assert.match(signOut.headers.get('set-cookie') ?? '', /^ws-tunnel-demo=;.*Expires=Thu, 01 Jan 1970/)
   })
 
-  test('serves the HTTP API under /api/, without the credentials of the client', async () => {
+  test('serves the HTTP API under /api/ and withholds the credentials of the client', async () => {
     const headers = { authorization: 'Bearer open-sesame', cookie: 'ws-tunnel-demo=open-sesame', 'x-own': 'kept' }
     const time = (await (await fetch(`${demo.origin}/api/time`)).json()) as { time: string }
     assert.ok(Math.abs(Date.parse(time.time) - Date.now()) < 60_000)
     const seen = (await (await fetch(`${demo.origin}/api/headers?q=1`, { headers })).json()) as {
-      youAsked: string
+      received: string
       headers: Record<string, string>
     }
-    assert.equal(seen.youAsked, 'GET /headers?q=1')
+    assert.equal(seen.received, 'GET /headers?q=1')
     assert.equal(seen.headers['x-own'], 'kept')
     assert.equal(seen.headers['x-forwarded-for'], '127.0.0.1')
     assert.equal(seen.headers['authorization'], undefined)
@@ -153,7 +153,7 @@ suite('the demo gateway', () => {
     assert.equal((await fetch(`${demo.origin}/api/nothing`)).status, 404)
   })
 
-  test('answers an upgrade of a path that nobody serves, or that serves HTTP alone, with what it is', async () => {
+  test('responds to an upgrade with 404 on an unknown path, and as plain HTTP on a path of the API', async () => {
     assert.equal((await refusal(demo, '/nowhere')).status, 404)
     const api = await refusal(demo, '/api/time')
     assert.equal(api.status, 200)
@@ -173,12 +173,12 @@ suite('the demo gateway', () => {
     // A client's frame is a head of 2 bytes, a mask of 4 and the text; a server's has no mask (RFC 6455 5.2).
     assert.deepEqual(rest, { mount: '/private/', client: '127.0.0.1', bytesFromClient: 10, bytesFromBackend: 6 })
     assert.ok(Math.abs(openedAt - Date.now()) < 60_000)
-    await client.leave()
+    await client.disconnect()
     await demo.printed('ends (finished): 16 B from the client')
     assert.deepEqual(await list(), [])
   })
 
-  test('sends its security headers with the page, with answers of a backend and with a 101', async () => {
+  test('sends its security headers with the page, with responses of a backend and with a 101', async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${demo.port}/ws/`)
     const [[switched]] = await Promise.all([once(socket, 'upgrade'), once(socket, 'open')])
     socket.terminate()
@@ -190,17 +190,17 @@ suite('the demo gateway', () => {
     for (const policy of policies) assert.match(policy ?? '', /^default-src 'none'; script-src 'self'/)
   })
 
-  test('serves a page that needs nothing from elsewhere', async () => {
+  test('serves a page that loads nothing from another origin', async () => {
     for (const [file, type] of [
       ['', 'text/html'],
       ['page.css', 'text/css'],
       ['page.js', 'text/javascript'],
       ['icon.svg', 'image/svg+xml'],
     ]) {
-      const answer = await fetch(`${demo.origin}/${file}`)
-      assert.equal(answer.status, 200)
-      assert.ok(answer.headers.get('content-type')?.startsWith(type as string))
-      const links = (await answer.text()).match(/(?:https?:)?\/\/[a-z][\w.-]+/g) ?? []
+      const response = await fetch(`${demo.origin}/${file}`)
+      assert.equal(response.status, 200)
+      assert.ok(response.headers.get('content-type')?.startsWith(type as string))
+      const links = (await response.text()).match(/(?:https?:)?\/\/[a-z][\w.-]+/g) ?? []
       assert.deepEqual(
         links.filter(link => link !== 'http://www.w3.org'),
         [],
@@ -209,7 +209,7 @@ suite('the demo gateway', () => {
   })
 
   const curl = peer('curl', () => spawnSync('curl', ['--version']).status === 0)
-  test('prints curl lines that run as they are', curl, async () => {
+  test('prints curl commands that run unchanged', curl, async () => {
     const lines = demo
       .stdout()
       .split('\n')
@@ -227,18 +227,18 @@ suite('the demo gateway', () => {
   })
 })
 
-test('says in one line that the port is taken, and exits with 1', async () => {
+test('prints one line and exits with 1 if the port is in use', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo
   const demo = runDemo(String(port))
   assert.equal(await demo.exited, 1)
-  assert.match(demo.stderr(), new RegExp(`^Port ${port} is taken\\. .*PORT=0 npm start\n$`, 'm'))
+  assert.match(demo.stderr(), new RegExp(`^Port ${port} is in use\\. .*PORT=0 npm start\n$`, 'm'))
   assert.doesNotMatch(demo.stderr(), /^ +at /m)
   other.close()
 })
 
-test('says in one line that PORT is no port, and exits with 1', async () => {
+test('prints one line and exits with 1 if PORT is not a port', async () => {
   for (const demo of ['http', '-1', '65536', '80.5'].map(runDemo)) {
     assert.equal(await demo.exited, 1)
     assert.match(demo.stderr(), /^PORT must be a number from 0 to 65535, got ".*"\.\n$/m)
@@ -248,7 +248,7 @@ test('says in one line that PORT is no port, and exits with 1', async () => {
 
 suite('the demo gateway at Ctrl-C', { concurrency: true }, () => {
   for (const signals of [['SIGINT'], ['SIGINT', 'SIGINT'], ['SIGTERM']] as const) {
-    test(`drains at ${signals.join(' and ')}: the open tunnel goes on until it is ended, the exit code is 0`, async t => {
+    test(`drains at ${signals.join(' and ')}: the open tunnel works until the gateway ends it, and the exit code is 0`, async t => {
       const demo = await startDemo()
       t.after(demo.stop)
       const client = await connect(demo, '/ws/')
@@ -267,7 +267,7 @@ suite('the demo gateway at Ctrl-C', { concurrency: true }, () => {
     })
   }
 
-  test('stops when no tunnel is open', async t => {
+  test('stops at once if no tunnel is open', async t => {
     const demo = await startDemo()
     t.after(demo.stop)
     await fetch(`${demo.origin}/api/time`)

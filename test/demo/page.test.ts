@@ -28,8 +28,8 @@ suite(
     let profile: string
     let browser: BrowserContext
     let page: Page
-    /** What the browser complained about: errors and warnings of the console, CSP violations, uncaught errors. */
-    let complaints: string[]
+    /** Errors and warnings of the browser's console, CSP violations, uncaught errors. */
+    let problems: string[]
 
     before(async () => {
       demo = await startDemo()
@@ -48,13 +48,13 @@ suite(
     })
 
     beforeEach(async () => {
-      complaints = []
+      problems = []
       await browser.clearCookies()
       page = await browser.newPage()
       page.on('console', message => {
-        if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+        if (['error', 'warning'].includes(message.type())) problems.push(message.text())
       })
-      page.on('pageerror', error => complaints.push(String(error)))
+      page.on('pageerror', error => problems.push(String(error)))
       await page.goto(demo.origin)
     })
     afterEach(() => page.close())
@@ -80,11 +80,11 @@ suite(
       await page.getByRole('button', { name: 'Disconnect' }).click()
       await state('Closed')
       assert.match(await shown(line('closed')), /by you, code 100[05]$/)
-      await page.locator('#none', { hasText: 'None' }).waitFor()
-      assert.deepEqual(complaints, [])
+      await page.locator('#none', { hasText: 'No tunnel is open' }).waitFor()
+      assert.deepEqual(problems, [])
     })
 
-    test('shows what comes over the network as text, never as markup', async () => {
+    test('shows data from the network as text, never as markup', async () => {
       const text = '<img src=x onerror="document.title=1"><b>bold</b>'
       await choose('chat')
       await page.getByLabel('Path', { exact: true }).fill(`/chat/?name=${encodeURIComponent('<i>eve</i>')}`)
@@ -94,48 +94,48 @@ suite(
       await line('received')
         .filter({ hasText: `<i>eve</i>: ${text}` })
         .waitFor()
-      await page.getByRole('button', { name: 'Ask over HTTP' }).click()
+      await page.getByRole('button', { name: 'GET over HTTP' }).click()
       await line('http').filter({ hasText: '<i>eve</i>' }).waitFor()
       assert.equal(await page.locator('#log img, #log b, #log i').count(), 0)
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(problems, [])
     })
 
-    test('shows the HTTP answer of the path of a tunnel, with its header fields', async () => {
-      await page.getByRole('button', { name: 'Ask over HTTP' }).click()
-      const answer = line('http')
-      await answer.waitFor()
-      assert.match(await shown(answer), /200 OKGET \/ws\/, \d+ ms/)
-      assert.match(await shown(answer), /"backend": "echo"/)
-      await answer.locator('summary').click()
-      assert.match(await shown(answer), /content-type: application\/json/)
+    test('shows the HTTP response of the path of a tunnel, with its header fields', async () => {
+      await page.getByRole('button', { name: 'GET over HTTP' }).click()
+      const response = line('http')
+      await response.waitFor()
+      assert.match(await shown(response), /200 OKGET \/ws\/, \d+ ms/)
+      assert.match(await shown(response), /"backend": "echo"/)
+      await response.locator('summary').click()
+      assert.match(await shown(response), /content-type: application\/json/)
       await choose('api')
       await send('a body')
       await line('http').filter({ hasText: '"body": "a body"' }).waitFor()
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(problems, [])
     })
 
-    test('shows a refused upgrade as the 401 it is, and connects after signing in', async () => {
+    test('shows the 401 of a refused upgrade, and connects after signing in', async () => {
       await choose('private')
       await page.getByRole('button', { name: 'Connect' }).click()
-      await state('Not connected: /private/ answers 401 Unauthorized')
+      await state('Not connected: /private/ returns 401 Unauthorized')
       const refused = await shown(line('refused'))
       assert.match(refused, /401 UnauthorizedGET \/private\//)
       assert.match(refused, /"error": "unauthorized"/)
-      // The browser itself reports both requests that failed; there is nothing else.
-      assert.equal(complaints.length, 2)
-      assert.match(complaints[0] ?? '', /^WebSocket connection to 'ws:.*\/private\/' failed/)
-      assert.match(complaints[1] ?? '', /^Failed to load resource.*401/)
+      // The browser itself reports the two requests that failed, and nothing else.
+      assert.equal(problems.length, 2)
+      assert.match(problems[0] ?? '', /^WebSocket connection to 'ws:.*\/private\/' failed/)
+      assert.match(problems[1] ?? '', /^Failed to load resource.*401/)
 
       await page.getByRole('button', { name: 'Sign in' }).click()
-      await page.getByText('Signed in by a cookie').waitFor()
+      await page.getByText('Signed in, with a cookie').waitFor()
       await page.getByRole('button', { name: 'Connect' }).click()
       await state('Tunnel open')
       await send('let in')
       await line('received').filter({ hasText: 'let in' }).waitFor()
-      assert.equal(complaints.length, 2)
+      assert.equal(problems.length, 2)
     })
 
-    test('can be used with the keyboard alone', async () => {
+    test('can be used with only the keyboard', async () => {
       const press = async (...keys: string[]): Promise<void> => {
         for (const key of keys) await page.keyboard.press(key)
       }
@@ -149,16 +149,16 @@ suite(
       )
       await press('ArrowUp', 'Tab', 'End')
       await page.keyboard.type('room')
-      assert.equal(await shown(page.locator('#seen')), '/echo/room')
+      assert.equal(await shown(page.locator('#received')), '/echo/room')
       await press('Enter')
       await state('Tunnel open')
       await page.keyboard.type('typed')
       await press('Enter')
       await line('received').filter({ hasText: 'typed' }).waitFor()
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(problems, [])
     })
 
-    test('fits a phone, in light and in dark', async () => {
+    test('fits the width of a phone, in light and in dark mode', async () => {
       await page.setViewportSize({ width: 390, height: 844 })
       const paper: string[] = []
       for (const colorScheme of ['light', 'dark'] as const) {
@@ -171,7 +171,7 @@ suite(
       await send('x'.repeat(500))
       await line('received').waitFor()
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
-      assert.deepEqual(complaints, [])
+      assert.deepEqual(problems, [])
     })
   },
 )

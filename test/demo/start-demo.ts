@@ -6,27 +6,27 @@ import type { Readable } from 'node:stream'
 
 const SERVER = join(import.meta.dirname, '../../examples/demo/server.ts')
 
-/** The demo as a process of its own, run from a directory that has nothing to do with it. */
+/** The demo as a child process, whose working directory is unrelated to it. */
 export interface DemoProcess {
   child: ChildProcessByStdio<null, Readable, Readable>
-  /** Everything it printed so far. */
+  /** Everything that it has printed so far. */
   stdout: () => string
   stderr: () => string
-  /** Its exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended it. */
   exited: Promise<number | NodeJS.Signals | null>
-  /** Resolves when stdout holds the text; rejects when the process ends without it. */
+  /** Resolves when stdout contains the text. Rejects if the process ends before. */
   printed: (text: string) => Promise<void>
 }
 
-/** The demo, listening. */
+/** A demo that listens. */
 export interface Demo extends DemoProcess {
   port: number
   origin: string
-  /** Ends it and waits for that. */
+  /** Ends the process and waits until it has ended. */
   stop: () => Promise<void>
 }
 
-/** Runs the demo with PORT as given and waits for nothing. */
+/** Starts the demo with this PORT, and does not wait. */
 export function runDemo(port: string): DemoProcess {
   const env = { ...process.env, PORT: port }
   const child = spawn(process.execPath, [SERVER], { cwd: tmpdir(), env, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -41,17 +41,17 @@ export function runDemo(port: string): DemoProcess {
   const exited = once(child, 'close').then(([code, signal]) => code ?? signal)
   const printed = (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
-      const look = (): void => {
+      const check = (): void => {
         if (stdout.includes(text)) resolve()
       }
-      child.stdout.on('data', look)
+      child.stdout.on('data', check)
       exited.then(end => reject(new Error(`ended (${end}) before it printed "${text}":\n${stdout}${stderr}`)))
-      look()
+      check()
     })
   return { child, stdout: () => stdout, stderr: () => stderr, exited, printed }
 }
 
-/** Runs the demo on a free port and waits until it listens. */
+/** Starts the demo on a free port and waits until it listens. */
 export async function startDemo(): Promise<Demo> {
   const demo = runDemo('0')
   await demo.printed('Ctrl-C')

@@ -1,4 +1,4 @@
-/** For programs of the README, which say nothing when they start: prints where a server listens. */
+/** Preloaded by the tests into programs of the README, which print nothing at start: prints where each server listens. */
 import { type AddressInfo, Server } from 'node:net'
 
 const { listen } = Server.prototype

@@ -7,30 +7,30 @@ import { io } from 'socket.io-client'
 import { changeAt } from '../manager/stage.ts'
 import { eventually } from '../support/gate.ts'
 import { ROOT } from './markdown.ts'
-import { ask, converse, Program } from './program.ts'
+import { openSocket, Program, sendMessage } from './program.ts'
 
 const text = async (response: Response | Promise<Response>): Promise<string> => (await response).text()
 
-/** A tunnel under /chat, which the app takes off, beside a route of the app itself. */
+/** A tunnel below /chat, which the app strips, and a route of the app itself. */
 async function chatBesideTheApp(program: Program): Promise<void> {
-  assert.equal(await ask(program.socketUrl('/chat/lobby?x=1'), 'hello'), '/lobby?x=1 heard hello')
+  assert.equal(await sendMessage(program.socketUrl('/chat/lobby?x=1'), 'hello'), '/lobby?x=1 received hello')
   assert.equal(await text(program.get('/')), 'An ordinary route of the app\n')
 }
 
-/** What each example is about. */
+/** What each example must do. */
 const checks: Record<string, (program: Program) => Promise<void>> = {
   express: chatBesideTheApp,
   connect: chatBesideTheApp,
 
   async fastify(program) {
     await chatBesideTheApp(program)
-    await assert.rejects(ask(program.socketUrl('/live'), 'hello'), { message: '401 {"error":"Who are you?"}' })
+    await assert.rejects(sendMessage(program.socketUrl('/live'), 'hello'), { message: '401 {"error":"Who are you?"}' })
     const headers = { authorization: 'Bearer secret' }
-    assert.equal(await ask(program.socketUrl('/live'), 'hello', { headers }), '/live heard hello')
+    assert.equal(await sendMessage(program.socketUrl('/live'), 'hello', { headers }), '/live received hello')
   },
 
   async 'node-http'(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby heard hello')
+    assert.equal(await sendMessage(program.socketUrl('/chat/lobby'), 'hello'), '/lobby received hello')
     const elsewhere = await program.get('/elsewhere')
     assert.equal(elsewhere.status, 404)
     assert.equal(await text(elsewhere), 'Nothing here\n')
@@ -40,43 +40,43 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
   },
 
   async routes(program) {
-    assert.equal(await text(program.get('/chat/admin/users')), 'The app answers this one itself\n')
-    assert.equal(await ask(program.socketUrl('/chat/a/b'), '?'), '/talk/a/b')
-    assert.equal(await ask(program.socketUrl('/users/7/feed?since=1'), '?'), '/feeds/7?since=1')
-    assert.equal(await ask(program.socketUrl('/rooms/42/ws'), '?'), '/room/42')
+    assert.equal(await text(program.get('/chat/admin/users')), 'This response comes from the app\n')
+    assert.equal(await sendMessage(program.socketUrl('/chat/a/b'), '?'), '/talk/a/b')
+    assert.equal(await sendMessage(program.socketUrl('/users/7/feed?since=1'), '?'), '/feeds/7?since=1')
+    assert.equal(await sendMessage(program.socketUrl('/rooms/42/ws'), '?'), '/room/42')
     const headers = { host: 'one.example' }
-    assert.equal(await ask(program.socketUrl('/tenants/x'), '?', { headers }), '/tenant/one.example/x')
+    assert.equal(await sendMessage(program.socketUrl('/tenants/x'), '?', { headers }), '/tenant/one.example/x')
   },
 
   async conditions(program) {
-    assert.equal(await ask(program.socketUrl('/any/path?x=1'), 'hello'), '/any/path?x=1 heard hello')
+    assert.equal(await sendMessage(program.socketUrl('/any/path?x=1'), 'hello'), '/any/path?x=1 received hello')
     assert.equal(await text(program.get('/any/path?x=1')), 'a page for /any/path?x=1\n')
   },
 
   async auth(program) {
     const url = program.socketUrl('/private/')
-    await assert.rejects(ask(url, 'hello'), { message: '401 {"error":"Who are you?"}' })
+    await assert.rejects(sendMessage(url, 'hello'), { message: '401 {"error":"Who are you?"}' })
     const authorization = 'Bearer tony'
-    assert.equal(await ask(url, 'hello', { headers: { authorization, 'x-user': 'root' } }), 'tony says hello')
+    assert.equal(await sendMessage(url, 'hello', { headers: { authorization, 'x-user': 'root' } }), 'tony says hello')
     const origin = 'https://app.example'
-    assert.equal(await ask(url, 'hello', { headers: { authorization }, origin }), 'tony says hello')
+    assert.equal(await sendMessage(url, 'hello', { headers: { authorization }, origin }), 'tony says hello')
     await assert.rejects(
-      ask(url, 'hello', { headers: { authorization }, origin: 'https://evil.example' }),
+      sendMessage(url, 'hello', { headers: { authorization }, origin: 'https://evil.example' }),
       /^Error: 403/,
     )
   },
 
   async 'tls-front'(program) {
     const ca = readFileSync(join(ROOT, 'examples', 'tls', 'cert.pem'))
-    assert.equal(await ask(program.socketUrl('/'), 'hello', { ca }), 'https hello')
+    assert.equal(await sendMessage(program.socketUrl('/'), 'hello', { ca }), 'https hello')
   },
 
   async 'unix-socket'(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), 'chat.internal/lobby heard hello')
+    assert.equal(await sendMessage(program.socketUrl('/chat/lobby'), 'hello'), 'chat.internal/lobby received hello')
   },
 
   async 'beside-socket-io'(program) {
-    assert.equal(await ask(program.socketUrl('/live/room'), 'hello'), '/room heard hello')
+    assert.equal(await sendMessage(program.socketUrl('/live/room'), 'hello'), '/room received hello')
     for (const transport of ['websocket', 'polling']) {
       const socket = io(program.url, { transports: [transport], forceNew: true })
       try {
@@ -89,20 +89,20 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
 
   async shutdown(program) {
     const url = program.socketUrl('/chat/')
-    const open = await converse(url)
-    assert.equal(await open.say('before'), 'before')
+    const open = await openSocket(url)
+    assert.equal(await open.send('before'), 'before')
     program.signal('SIGTERM')
     await eventually(() => program.output.includes('draining 1 open tunnels'))
-    await assert.rejects(ask(url, 'new'), /^Error: 503/)
-    assert.equal(await open.say('after'), 'after')
+    await assert.rejects(sendMessage(url, 'new'), /^Error: 503/)
+    assert.equal(await open.send('after'), 'after')
     await open.close()
     await program.endsCleanly()
     assert.match(program.output, /tunnel ended: finished, \d+ bytes up, \d+ down/)
   },
 
   async opentelemetry(program) {
-    assert.equal(await ask(program.socketUrl('/chat/lobby'), 'hello'), '/lobby heard hello')
-    await assert.rejects(ask(program.socketUrl('/gone/'), 'hello'), /^Error: 503/)
+    assert.equal(await sendMessage(program.socketUrl('/chat/lobby'), 'hello'), '/lobby received hello')
+    await assert.rejects(sendMessage(program.socketUrl('/gone/'), 'hello'), /^Error: 503/)
     await eventually(() => /'ws_tunnel.end.reason': 'finished'/.test(program.output))
     assert.match(program.output, /'error.type': 'WST_ERR_CONNECT'/)
   },
@@ -112,8 +112,8 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     const bothWorkers = async (member: number, status: string): Promise<void> => {
       all.clear()
       await eventually(async () => {
-        const answer = await program.get('/manager/api/state', { connection: 'close' })
-        const state = (await answer.json()) as State
+        const response = await program.get('/manager/api/state', { connection: 'close' })
+        const state = (await response.json()) as State
         all.set(state.pid, state)
         const found = [...all.values()].map(({ proxies }) => proxies[0]?.balancers[0]?.members[member]?.status)
         return found.length === 2 && found.every(letters => letters === status)
@@ -125,21 +125,21 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     const body = { proxy: 'main', balancer: 'chat', member, settings: { status: '+N' } }
     await changeAt(program.url, 'set-member', body)
     await bothWorkers(0, 'N')
-    for (let i = 0; i < 4; i++) assert.equal(await ask(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
+    for (let i = 0; i < 4; i++) assert.equal(await sendMessage(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
   },
 
   async headers(program) {
     const host = new URL(program.url).host
-    const answer = await program.get('/app/?x=1', {
+    const response = await program.get('/app/?x=1', {
       'x-debug': '1',
       'x-forwarded-for': '192.0.2.1',
       'x-forwarded-proto': 'https',
     })
-    assert.equal(answer.headers.get('location'), `https://${host}/app/login`)
-    assert.equal(answer.headers.get('set-cookie'), 'sid=1; Path=/app/')
-    assert.equal(answer.headers.get('x-engine'), null)
-    assert.equal(answer.headers.get('x-frame-options'), 'DENY')
-    const seen = (await answer.json()) as Record<string, string>
+    assert.equal(response.headers.get('location'), `https://${host}/app/login`)
+    assert.equal(response.headers.get('set-cookie'), 'sid=1; Path=/app/')
+    assert.equal(response.headers.get('x-engine'), null)
+    assert.equal(response.headers.get('x-frame-options'), 'DENY')
+    const seen = (await response.json()) as Record<string, string>
     assert.equal(seen['host'], host)
     assert.match(seen['x-forwarded-for'] ?? '', /^192\.0\.2\.1, .*(127\.0\.0\.1|::1)$/)
     assert.equal(seen['x-forwarded-server'], 'gateway.example')
@@ -147,21 +147,21 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     assert.equal(seen['x-gateway'], 'ws-tunnel')
     assert.equal(seen['x-debug'], undefined)
 
-    const conversation = await converse(program.socketUrl('/app/'))
-    assert.equal(conversation.headers['x-frame-options'], 'DENY')
-    assert.equal(JSON.parse(await conversation.say('headers?'))['x-gateway'], 'ws-tunnel')
-    await conversation.close()
+    const socket = await openSocket(program.socketUrl('/app/'))
+    assert.equal(socket.headers['x-frame-options'], 'DENY')
+    assert.equal(JSON.parse(await socket.send('headers?'))['x-gateway'], 'ws-tunnel')
+    await socket.close()
   },
 }
 
 suite('examples', { concurrency: 2 }, () => {
-  test('each has a check here', () => {
+  test('every file has a check here', () => {
     const names = globSync('*.ts', { cwd: join(ROOT, 'examples') }).map(file => file.replace(/\.ts$/, ''))
     assert.deepEqual(Object.keys(checks).toSorted(), names.toSorted())
   })
 
   for (const [name, check] of Object.entries(checks)) {
-    test(`${name}.ts does what it is about, and ends cleanly`, async t => {
+    test(`${name}.ts does what it describes, and ends cleanly`, async t => {
       const program = await Program.start(join('examples', `${name}.ts`))
       t.after(() => program.kill())
       await check(program)

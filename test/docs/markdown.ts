@@ -7,27 +7,27 @@ export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A fenced block of code. */
 export interface CodeBlock {
-  /** File, from the root. */
+  /** Path from the root of the repository. */
   file: string
-  /** Line of its first line of code, from 1. */
+  /** Number of its first line of code, from 1. */
   line: number
   language: string
-  /** What stands behind the language, such as `try=/chat`. */
+  /** The rest of the line after the language, such as `try=/chat`. */
   info: string
   code: string
 }
 
-/** A Markdown file, read. */
+/** A parsed Markdown file. */
 export interface MarkdownFile {
-  /** From the root. */
+  /** Path from the root of the repository. */
   file: string
   text: string
   blocks: CodeBlock[]
-  /** Targets of links and images outside code, as written. */
+  /** Targets of links and images outside of code, as written. */
   links: string[]
-  /** Anchors that GitHub gives its headings. */
+  /** The anchors that GitHub makes for its headings. */
   anchors: Set<string>
-  /** Headings with the text below them, up to the next one. */
+  /** Headings, each with the text up to the next one. */
   sections: { level: number; title: string; body: string }[]
 }
 
@@ -67,7 +67,7 @@ export function readMarkdown(file: string): MarkdownFile {
   return { file, text, blocks, links, anchors: anchorsOf(sections.map(({ title }) => title)), sections }
 }
 
-/** GitHub's rule: lower case, punctuation out, spaces to dashes, a number behind repeated ones. */
+/** GitHub's rule: lower case, no punctuation, dashes for spaces, and a number after a repeated anchor. */
 function anchorsOf(titles: string[]): Set<string> {
   const anchors = new Set<string>()
   for (const title of titles) {
@@ -82,5 +82,5 @@ function anchorsOf(titles: string[]): Set<string> {
   return anchors
 }
 
-/** From the root, for messages. */
+/** The path from the root of the repository, for messages. */
 export const shown = (path: string): string => relative(ROOT, path)

@@ -10,16 +10,16 @@ import { compileHttpdConf } from '@ws-tunnel/httpd-conf'
 import { WebSocketServer } from 'ws'
 import { server as certificate } from '../support/tls.ts'
 import { ROOT, readMarkdown } from './markdown.ts'
-import { ask, Program } from './program.ts'
+import { Program, sendMessage } from './program.ts'
 
 const { blocks } = readMarkdown('docs/migration.md')
 const ofLanguage = (language: string): string[] =>
   blocks.filter(block => block.language === language).map(({ code }) => code)
-const [vhost = '', handOn = ''] = ofLanguage('apache')
+const [virtualHost = '', proxyLines = ''] = ofLanguage('apache')
 const [program = '', withTls = ''] = ofLanguage('js')
-const [printed = ''] = ofLanguage('')
+const [printedByCheck = ''] = ofLanguage('')
 
-/** A folder of the page's machine, inside the workspace so that programs find its packages. */
+/** The folder that replaces the absolute paths of the page. It is inside the workspace, so that programs find its packages. */
 function machine(name: string): string {
   const folder = join(ROOT, '.cache', `migration-${name}-${process.pid}`)
   mkdirSync(join(folder, 'www'), { recursive: true })
@@ -35,16 +35,16 @@ const moved = (text: string, folder: string): string =>
     .replaceAll('/var/www/chat', join(folder, 'www'))
     .replaceAll('/etc/apache2/sites-enabled', folder)
 
-test('the migration page shows what ws-tunnel check prints of its virtual host', t => {
+test('the migration page shows what ws-tunnel check prints for its virtual host', t => {
   const folder = machine('check')
   t.after(() => rmSync(folder, { recursive: true }))
-  writeFileSync(join(folder, 'chat.conf'), moved(vhost, folder))
+  writeFileSync(join(folder, 'chat.conf'), moved(virtualHost, folder))
   const main = join(ROOT, 'packages', 'cli', 'dist', 'main.js')
   const { stdout, stderr, status } = spawnSync(process.execPath, [main, 'check', 'chat.conf'], {
     cwd: folder,
     encoding: 'utf8',
   })
-  assert.equal(stdout.replaceAll(join(folder, 'www'), '/var/www/chat'), printed)
+  assert.equal(stdout.replaceAll(join(folder, 'www'), '/var/www/chat'), printedByCheck)
   assert.deepEqual([stderr.trim(), status], ['Syntax OK', 0])
 })
 
@@ -54,7 +54,7 @@ test('the program of the migration page serves its virtual host: chat, API and f
   const chat = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   t.after(() => chat.close())
   chat.on('connection', (socket, req) => {
-    socket.on('message', data => socket.send(`${req.url} ${req.headers['x-forwarded-proto']} heard ${data}`))
+    socket.on('message', data => socket.send(`${req.url} ${req.headers['x-forwarded-proto']} received ${data}`))
   })
   const api = createServer((req, res) => {
     res.writeHead(302, { Location: `http://localhost:${(api.address() as AddressInfo).port}${req.url}/there` }).end()
@@ -62,7 +62,7 @@ test('the program of the migration page serves its virtual host: chat, API and f
   t.after(() => api.close())
   await Promise.all([once(chat, 'listening'), once(api, 'listening')])
 
-  const conf = moved(vhost, folder)
+  const conf = moved(virtualHost, folder)
     .replaceAll('localhost:9000', `localhost:${(chat.address() as AddressInfo).port}`)
     .replaceAll('localhost:9001', `localhost:${(api.address() as AddressInfo).port}`)
   writeFileSync(join(folder, 'chat.conf'), conf)
@@ -71,19 +71,19 @@ test('the program of the migration page serves its virtual host: chat, API and f
   const running = await Program.start(file, { imports: [join(ROOT, 'test', 'docs', 'announce.ts')] })
   t.after(() => running.kill())
 
-  assert.equal(await ask(running.socketUrl('/ws/room'), 'hello'), '/ws/room https heard hello')
+  assert.equal(await sendMessage(running.socketUrl('/ws/room'), 'hello'), '/ws/room https received hello')
   const { status, headers } = await running.get('/api/health')
   assert.deepEqual([status, headers.get('location')], [302, `${running.url}/api/health/there`])
   assert.equal(await (await running.get('/')).text(), 'the page')
 })
 
-test('the other lines of the migration page are valid: those for Apache in front, and those for TLS in Node', t => {
-  assert.deepEqual(compileHttpdConf({ text: handOn }).diagnostics, [])
+test('the lines for Apache in front of Node, and those for TLS in Node, are valid', t => {
+  assert.deepEqual(compileHttpdConf({ text: proxyLines }).diagnostics, [])
   const folder = machine('tls')
   t.after(() => rmSync(folder, { recursive: true }))
   const lines = moved(program, folder).split('\n')
   const rest = moved(withTls, folder).replace('listen(443)', 'listen(0, () => process.exit(7))')
-  writeFileSync(join(folder, 'chat.conf'), moved(vhost, folder))
+  writeFileSync(join(folder, 'chat.conf'), moved(virtualHost, folder))
   writeFileSync(join(folder, 'server.mjs'), `${lines.slice(0, -2).join('\n')}\n${rest}`)
   const { status, stderr } = spawnSync(process.execPath, [join(folder, 'server.mjs')], { encoding: 'utf8' })
   assert.equal(status, 7, stderr)

@@ -5,12 +5,12 @@ import { type ClientOptions, type RawData, WebSocket } from 'ws'
 import { eventually, within } from '../support/gate.ts'
 import { ROOT } from './markdown.ts'
 
-/** Longest wait for a program to start, to answer or to end, ms: it is another process on a busy machine. */
-const PATIENCE = 15_000
+/** Limit for a program to start, to respond or to end, ms. It is long because the program is another process on a busy machine. */
+const TIMEOUT = 15_000
 
-/** A server program in a process of its own. */
+/** A server program in a separate process. */
 export class Program {
-  /** All it printed. */
+  /** Everything it has printed. */
   output = ''
   url = ''
   readonly #child: ChildProcess
@@ -36,35 +36,35 @@ export class Program {
     const found = await eventually(() => {
       if (program.#child.exitCode !== null) throw new Error(`${file} ended: ${program.output}`)
       return /listening on (https?:\/\/localhost:\d+)/.exec(program.output)?.[1] ?? false
-    }, PATIENCE).catch((error: Error) => {
+    }, TIMEOUT).catch((error: Error) => {
       program.#child.kill('SIGKILL')
-      throw new Error(`${file} prints no address: ${program.output}`, { cause: error })
+      throw new Error(`${file} printed no address: ${program.output}`, { cause: error })
     })
     program.url = String(found)
     return program
   }
 
-  /** `ws://` or `wss://` with a path. */
+  /** Its `ws://` or `wss://` URL with a path. */
   socketUrl(path: string): string {
     return this.url.replace('http', 'ws') + path
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(this.url + path, { headers, redirect: 'manual', signal: AbortSignal.timeout(PATIENCE) })
+    return fetch(this.url + path, { headers, redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT) })
   }
 
   signal(name: 'SIGTERM' | 'SIGINT' | 'SIGUSR2'): void {
     this.#child.kill(name)
   }
 
-  /** Waits for the end it comes to by itself: 0, and nothing on the way that Node warns of. */
+  /** Waits until it ends by itself. Its exit code must be 0, and it must not have printed a warning of Node. */
   async endsCleanly(): Promise<void> {
-    const exit = await within(PATIENCE, `the end of a program that printed ${this.output}`, this.#exit)
+    const exit = await within(TIMEOUT, `the end of a program that printed ${this.output}`, this.#exit)
     assert.deepEqual(exit, [0, null], this.output)
     assert.doesNotMatch(this.output, /(?<!Experimental)Warning/)
   }
 
-  /** Ends it whatever it does; for cleaning up. */
+  /** Kills it, to clean up. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGKILL')
@@ -72,18 +72,18 @@ export class Program {
   }
 }
 
-/** An open WebSocket, and the headers of its 101. */
-export interface Conversation {
+/** An open WebSocket with the headers of its 101. */
+export interface OpenSocket {
   headers: Record<string, string | string[] | undefined>
-  /** Sends a message and waits for the answer. */
-  say(message: string): Promise<string>
+  /** Sends a message and resolves with the next message that arrives. */
+  send(message: string): Promise<string>
   close(): Promise<void>
 }
 
-/** Opens a WebSocket; a refusal rejects with `<status> <body>`. */
-export async function converse(url: string, options: ClientOptions = {}): Promise<Conversation> {
-  const socket = new WebSocket(url, { handshakeTimeout: PATIENCE, ...options })
-  let headers: Conversation['headers'] = {}
+/** Opens a WebSocket. Rejects with `<status> <body>` if it is refused. */
+export async function openSocket(url: string, options: ClientOptions = {}): Promise<OpenSocket> {
+  const socket = new WebSocket(url, { handshakeTimeout: TIMEOUT, ...options })
+  let headers: OpenSocket['headers'] = {}
   socket.once('upgrade', response => {
     headers = response.headers
   })
@@ -98,23 +98,23 @@ export async function converse(url: string, options: ClientOptions = {}): Promis
   })
   return {
     headers,
-    async say(message) {
-      const answer = once(socket, 'message') as Promise<[RawData]>
+    async send(message) {
+      const reply = once(socket, 'message') as Promise<[RawData]>
       socket.send(message)
-      return String((await within(PATIENCE, `an answer to ${message}`, answer))[0])
+      return String((await within(TIMEOUT, `a reply to ${message}`, reply))[0])
     },
     async close() {
       const closed = once(socket, 'close')
       socket.close()
-      await within(PATIENCE, 'the end of a WebSocket', closed)
+      await within(TIMEOUT, 'the end of a WebSocket', closed)
     },
   }
 }
 
-/** One message and its answer on a WebSocket of its own. */
-export async function ask(url: string, message: string, options: ClientOptions = {}): Promise<string> {
-  const conversation = await converse(url, options)
-  const answer = await conversation.say(message)
-  await conversation.close()
-  return answer
+/** Sends one message over a new WebSocket, and resolves with the reply. */
+export async function sendMessage(url: string, message: string, options: ClientOptions = {}): Promise<string> {
+  const socket = await openSocket(url, options)
+  const reply = await socket.send(message)
+  await socket.close()
+  return reply
 }

@@ -8,21 +8,19 @@ import { after, before, suite, test } from 'node:test'
 import { promisify } from 'node:util'
 import { WebSocketServer } from 'ws'
 import { type CodeBlock, markdownFiles, ROOT } from './markdown.ts'
-import { ask, Program } from './program.ts'
+import { Program, sendMessage } from './program.ts'
 
-/** Inside the workspace, so that the blocks find its packages. */
+/** A folder inside the workspace, so that the blocks find its packages. */
 const FOLDER = join(ROOT, '.cache', `docs-${process.pid}`)
 
-/** What a block that is part of a program may take for granted. In one line: line numbers stay those of the document. */
+/** Declarations for blocks that are part of a program. They are on one line, so that line numbers are those of the document. */
 const PRELUDE = [
   "import type { Server } from 'node:http'",
-  "import { createTunnelProxy, listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
-  "import { managerPage } from '@ws-tunnel/manager'",
-  "import { wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'",
-  "import express, { type ErrorRequestHandler } from 'express'",
-  "import Fastify, { type FastifyInstance, type preHandlerHookHandler } from 'fastify'",
-  'declare const app: express.Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
-  'declare function isAdmin(req: unknown): boolean',
+  "import { listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
+  "import { wsTunnelHandler } from '@ws-tunnel/fastify'",
+  "import type { ErrorRequestHandler, Express } from 'express'",
+  "import type { FastifyInstance, preHandlerHookHandler } from 'fastify'",
+  'declare const app: Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
 ].join('; ')
 
 const blocks = markdownFiles().flatMap(markdown => markdown.blocks.filter(({ language }) => language === 'ts'))
@@ -43,7 +41,7 @@ suite('code of the documents', () => {
     writeFileSync(join(FOLDER, 'tsconfig.json'), JSON.stringify(settings))
     backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
     backend.on('connection', (socket, req) => {
-      socket.on('message', data => socket.send(`${req.url} heard ${data}`))
+      socket.on('message', data => socket.send(`${req.url} received ${data}`))
     })
     await once(backend, 'listening')
   })
@@ -53,7 +51,7 @@ suite('code of the documents', () => {
     rmSync(FOLDER, { recursive: true })
   })
 
-  test('type-checks, every block', async () => {
+  test('every block type-checks', async () => {
     assert.ok(blocks.length >= 12, `only ${blocks.length} blocks found`)
     const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
     const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', FOLDER, '--pretty', 'false']).catch(
@@ -62,13 +60,13 @@ suite('code of the documents', () => {
     assert.equal(stdout, '')
   })
 
-  test('says how to try every complete program', () => {
+  test('every complete program names the path to try', () => {
     const untried = blocks.filter(block => isProgram(block) && !block.info.startsWith('try=/'))
     assert.deepEqual(untried.map(nameOf), [])
   })
 
   for (const block of blocks.filter(({ info }) => info !== '')) {
-    test(`runs ${nameOf(block)}, and a WebSocket passes through it`, async t => {
+    test(`a WebSocket passes through the program at ${nameOf(block)}`, async t => {
       assert.match(block.code, /\b8080\b/)
       assert.match(block.code, /\blocalhost:9000\b/)
       const { port } = backend.address() as AddressInfo
@@ -78,7 +76,7 @@ suite('code of the documents', () => {
       t.after(() => program.kill())
 
       const path = block.info.replace('try=', '')
-      assert.equal(await ask(program.socketUrl(path), 'hello'), `${path.replace('/chat', '')} heard hello`)
+      assert.equal(await sendMessage(program.socketUrl(path), 'hello'), `${path.replace('/chat', '')} received hello`)
 
       if (!block.code.includes('SIGTERM')) return
       program.signal('SIGTERM')

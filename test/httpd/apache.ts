@@ -10,7 +10,7 @@ const MODULES = '/usr/lib/apache2/modules'
 const NEEDED =
   'mpm_event authz_core proxy proxy_http proxy_wstunnel headers setenvif env rewrite alias proxy_balancer lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm ssl socache_shmcb'
 
-/** Whether Debian's apache2 is here. */
+/** Whether Debian's apache2 is installed. */
 export const hasApache = (): boolean =>
   existsSync(`${MODULES}/mod_proxy_wstunnel.so`) && execFileSync('apache2', ['-v']).includes('Apache/2.4')
 
@@ -29,10 +29,10 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** With them httpd has other words for a parameter that it does not know. */
+/** mod_proxy_hcheck is loaded only where it is needed, because it changes httpd's message for an unknown parameter. */
 const modulesOf = (conf: string): string => (/hc/i.test(conf) ? `${NEEDED} proxy_hcheck` : NEEDED)
 
-/** What stands before every configuration: modules, no log files, no document root with anything in it. */
+/** The lines before every configuration: modules, one error log, an empty document root. */
 function preamble(folder: string, port: number, conf: string): string {
   return [
     `ServerRoot "${folder}"`,
@@ -54,7 +54,7 @@ function preamble(folder: string, port: number, conf: string): string {
   ].join('\n')
 }
 
-/** Starts httpd with one virtual host per configuration, told apart by name; `main` is what the main server says. */
+/** Starts httpd with one virtual host per configuration, selected by name. `main` is the configuration of the main server. */
 export async function startApache(hosts: ReadonlyMap<string, string>, main = ''): Promise<Apache> {
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-httpd-'))
   mkdirSync(join(folder, 'www'))
@@ -67,9 +67,9 @@ export async function startApache(hosts: ReadonlyMap<string, string>, main = '')
   const conf = `${main}\n${sections.join('')}`
   writeFileSync(file, preamble(folder, port, conf) + conf)
   const child = spawn('apache2', ['-f', file, '-DFOREGROUND'], { stdio: ['ignore', 'ignore', 'pipe'] })
-  let complaint = ''
+  let stderr = ''
   child.stderr.on('data', text => {
-    complaint += text
+    stderr += text
   })
   const close = async (): Promise<void> => {
     if (child.exitCode === null) {
@@ -80,12 +80,12 @@ export async function startApache(hosts: ReadonlyMap<string, string>, main = '')
   }
   if (!(await accepts(port, child))) {
     await close()
-    throw new Error(`httpd did not start: ${complaint}`)
+    throw new Error(`httpd did not start: ${stderr}`)
   }
   return { port, close }
 }
 
-/** Waits until the port answers; `false` when the process has ended. httpd says nowhere that it is ready. */
+/** Waits until the port accepts a connection. Resolves to `false` if the process has ended. httpd has no signal that it is ready. */
 async function accepts(port: number, child: ChildProcess): Promise<boolean> {
   for (let i = 0; i < 200 && child.exitCode === null; i++) {
     const socket = connect(port, '127.0.0.1')
@@ -100,7 +100,7 @@ async function accepts(port: number, child: ChildProcess): Promise<boolean> {
   return false
 }
 
-/** httpd's verdict on a configuration: its words, or `undefined` if it takes it. */
+/** httpd's own message about a configuration, or `undefined` if httpd accepts it. */
 export function configtest(conf: string): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-configtest-'))
   mkdirSync(join(folder, 'www'))

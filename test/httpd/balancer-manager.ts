@@ -8,7 +8,7 @@ import { openTunnel, type RawClient } from '../support/client.ts'
 import { appOf, closeAfter, listen } from '../support/server.ts'
 import { startApache } from './apache.ts'
 
-/** What balancer-manager shows of a member, in its words. */
+/** What balancer-manager shows of a member, by httpd's names. */
 export interface Shown {
   readonly url: string
   /** Such as `Init Drn Ok`. */
@@ -22,7 +22,7 @@ export interface Shown {
   readonly load: number
 }
 
-/** What may be changed of a member while it serves: letters with their signs, and the rest of the form. */
+/** A change of a member while it serves: letters with their signs, and the other fields of the form. */
 export interface Edit {
   readonly status?: string
   readonly factor?: number
@@ -33,29 +33,28 @@ export interface Edit {
 
 /** A gateway with its manager. */
 export interface Side {
-  ask(path: string, headers?: Record<string, string>, agent?: Agent): Promise<Answer>
-  /** Opens a tunnel. */
-  tunnel(path: string): Promise<RawClient>
-  /** Members of each balancer, in order. */
+  send(path: string, headers?: Record<string, string>, agent?: Agent): Promise<HttpResponse>
+  openTunnel(path: string): Promise<RawClient>
+  /** The members of each balancer, in order. */
   shown(): Promise<Map<string, Shown[]>>
   edit(balancer: string, url: string, edit: Edit): Promise<void>
 }
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly body: string
 }
 
-async function exchange(
+async function send(
   port: number,
   path: string,
   headers: Record<string, string> = {},
   { agent, body }: { agent?: Agent | undefined; body?: string } = {},
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const method = body === undefined ? 'GET' : 'POST'
-  const asked = request({ port, path, method, headers, agent: agent ?? new Agent() }).end(body)
-  const [res] = await once(asked, 'response')
+  const sent = request({ port, path, method, headers, agent: agent ?? new Agent() }).end(body)
+  const [res] = await once(sent, 'response')
   let text = ''
   for await (const chunk of res) text += chunk
   return { status: res.statusCode, headers: res.headers, body: text }
@@ -63,16 +62,16 @@ async function exchange(
 
 const PAGE = '/balancer-manager'
 
-/** httpd's words for the letters, in its order. httpd: proxy_wstat_tbl. */
+/** httpd's words for the letters, in its order. httpd: `proxy_wstat_tbl`. */
 const WORDS = { I: 'Ign', N: 'Drn', D: 'Dis', S: 'Stop', E: 'Err', H: 'Stby', R: 'Spar', C: 'HcFl' }
 
-/** Letters as balancer-manager writes them. httpd: ap_proxy_parse_wstatus. */
+/** The letters as balancer-manager writes them. httpd: `ap_proxy_parse_wstatus`. */
 export function wordsOf(letters: string): string {
   const words = Object.entries(WORDS).flatMap(([letter, word]) => (letters.includes(letter) ? [word] : []))
   return ['Init', ...words, ...(/[DSEC]/.test(letters) ? [] : ['Ok'])].join(' ')
 }
 
-/** A running httpd with a virtual host and balancer-manager for each configuration. */
+/** Starts an httpd with a virtual host and a balancer-manager for each configuration. */
 export async function startTheirs(t: TestContext, confs: readonly string[]): Promise<Side[]> {
   const manager = `<Location ${PAGE}>\nSetHandler balancer-manager\n</Location>\nProxyPass ${PAGE} !`
   const apache = await startApache(new Map(confs.map((conf, i) => [`h${i}.test`, `${manager}\n${conf}`])))
@@ -82,10 +81,10 @@ export async function startTheirs(t: TestContext, confs: readonly string[]): Pro
 
 function theirSide(port: number, host: string): Side {
   const headers = { host, referer: `http://${host}${PAGE}`, connection: 'close' }
-  const page = async (query: string): Promise<string> => (await exchange(port, PAGE + query, headers)).body
+  const page = async (query: string): Promise<string> => (await send(port, PAGE + query, headers)).body
   return {
-    ask: (path, more, agent) => exchange(port, path, { host, ...more }, { agent }),
-    tunnel: async path => (await openTunnel(port, path, { headers: { Host: host } })).client,
+    send: (path, more, agent) => send(port, path, { host, ...more }, { agent }),
+    openTunnel: async path => (await openTunnel(port, path, { headers: { Host: host } })).client,
     async shown() {
       const balancers = await page('?xml=1')
       return new Map(
@@ -103,7 +102,7 @@ function theirSide(port: number, host: string): Side {
       const others = { w_lf: factor, w_ls: set, w_wr: route, w_rr: redirect }
       for (const [name, value] of Object.entries(others)) if (value !== undefined) form.set(name, String(value))
       const type = { 'content-type': 'application/x-www-form-urlencoded' }
-      await exchange(port, PAGE, { ...headers, ...type }, { body: String(form) })
+      await send(port, PAGE, { ...headers, ...type }, { body: String(form) })
     },
   }
 }
@@ -126,7 +125,7 @@ function shownWorker(xml: string): Shown {
   }
 }
 
-/** The same configuration compiled, with the JSON API of our manager. */
+/** Starts a gateway with the same configuration, compiled, and the JSON API of our manager. */
 export async function startOurs(t: TestContext, conf: string): Promise<Side> {
   const proxy = createTunnelProxy(fromHttpdConf({ text: conf }))
   const manager = managerPage(proxy, { unsafeOpen: true, path: PAGE })
@@ -139,10 +138,10 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
   })
   const port = await listen(server)
   const json = async <T>(path: string): Promise<T> =>
-    JSON.parse((await exchange(port, `${PAGE}/api/${path}`, { connection: 'close' })).body)
+    JSON.parse((await send(port, `${PAGE}/api/${path}`, { connection: 'close' })).body)
   return {
-    ask: (path, headers, agent) => exchange(port, path, headers, { agent }),
-    tunnel: async path => (await openTunnel(port, path)).client,
+    send: (path, headers, agent) => send(port, path, headers, { agent }),
+    openTunnel: async path => (await openTunnel(port, path)).client,
     async shown() {
       const [main] = (await json<State>('state')).proxies
       return new Map(
@@ -165,8 +164,8 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
         'x-ws-tunnel-token': token,
       }
       const body = JSON.stringify({ proxy: 'main', balancer, member: url, settings })
-      const answer = await exchange(port, `${PAGE}/api/set-member`, headers, { body })
-      if (answer.status !== 200) throw new Error(answer.body)
+      const response = await send(port, `${PAGE}/api/set-member`, headers, { body })
+      if (response.status !== 200) throw new Error(response.body)
     },
   }
 }

@@ -10,15 +10,15 @@ import { startApache } from './apache.ts'
 
 const LETTERS = ['a', 'b', 'c', 'd'] as const
 
-/** A balancer's lines, `A`-`D` for members that answer, `X` for one that cannot be reached, and what it is asked in turn. */
+/** The lines of a balancer and the requests to it. `A`-`D` are members that respond, `X` is a member that cannot be reached. */
 export interface Case {
-  readonly what: string
+  readonly name: string
   readonly members: readonly string[]
   readonly set?: string
   /** Further lines. */
   readonly more?: string
-  /** Path, or path and cookie. */
-  readonly asked: readonly (string | readonly [path: string, cookie: string])[]
+  /** The requests in their order: a path, or a path and a cookie. */
+  readonly requests: readonly (string | readonly [path: string, cookie: string])[]
 }
 
 function confOf({ members, set, more = '' }: Case, ports: readonly number[], dead: number): string {
@@ -34,7 +34,7 @@ function confOf({ members, set, more = '' }: Case, ports: readonly number[], dea
   return `<Proxy ${name}>\n${lines.join('\n')}\n${set === undefined ? '' : `ProxySet ${set}`}\n</Proxy>\nProxyPass / ${name}/\n${more}`
 }
 
-/** Answers with its letter, and with the path it saw where that is the question. */
+/** Starts a member that responds with its letter, and with the path that it got if the path contains `path`. */
 async function memberOf(t: TestContext, letter: string): Promise<number> {
   const server: Server = createServer((req, res) => {
     if (req.url?.startsWith('/503')) res.statusCode = 503
@@ -46,18 +46,18 @@ async function memberOf(t: TestContext, letter: string): Promise<number> {
   return await listen(server)
 }
 
-async function ask(port: number, host: string, path: string, cookie = ''): Promise<string> {
+async function send(port: number, host: string, path: string, cookie = ''): Promise<string> {
   const headers = { host, connection: 'close', ...(cookie !== '' && { cookie }) }
-  const asked = request({ port, path, headers, agent: new Agent() }).end()
-  const [res] = await once(asked, 'response')
+  const sent = request({ port, path, headers, agent: new Agent() }).end()
+  const [res] = await once(sent, 'response')
   let body = ''
   for await (const chunk of res) body += chunk
-  // Where httpd says 502 of a silence we say 504: a deviation that is listed.
-  const answer = res.statusCode === 200 ? body.trimEnd() : String(res.statusCode).replace('504', '502')
-  return [answer, res.headers['set-cookie'], res.headers['x-route']].filter(part => part !== undefined).join(' ')
+  // For a member that does not respond, httpd sends 502 and we send 504. docs/httpd.md lists this deviation.
+  const result = res.statusCode === 200 ? body.trimEnd() : String(res.statusCode).replace('504', '502')
+  return [result, res.headers['set-cookie'], res.headers['x-route']].filter(part => part !== undefined).join(' ')
 }
 
-/** Asks a running httpd and us the same, case by case. */
+/** Sends the requests of each case to a running httpd and to a gateway of ours, and compares the responses. */
 export async function compareCases(t: TestContext, cases: readonly Case[]): Promise<void> {
   const ports: number[] = []
   for (const letter of LETTERS) ports.push(await memberOf(t, letter))
@@ -71,7 +71,7 @@ export async function compareCases(t: TestContext, cases: readonly Case[]): Prom
   t.after(() => apache.close())
   let compared = 0
   const different: string[] = []
-  for (const [i, { what, asked }] of cases.entries()) {
+  for (const [i, { name, requests }] of cases.entries()) {
     const host = `h${i}.test`
     const proxy = createTunnelProxy(fromHttpdConf({ text: hosts.get(host) as string }))
     const server = createServer(appOf(proxy))
@@ -79,13 +79,13 @@ export async function compareCases(t: TestContext, cases: readonly Case[]): Prom
     t.after(() => proxy.close({ drainTimeout: 0 }))
     const port = await listen(server)
     const [theirs, ours]: [string[], string[]] = [[], []]
-    for (const one of asked) {
+    for (const one of requests) {
       const [path, cookie] = typeof one === 'string' ? [one] : one
-      theirs.push(await ask(apache.port, host, path as string, cookie))
-      ours.push(await ask(port, host, path as string, cookie))
+      theirs.push(await send(apache.port, host, path as string, cookie))
+      ours.push(await send(port, host, path as string, cookie))
       compared++
     }
-    if (ours.join() !== theirs.join()) different.push(`${what}\nhttpd ${theirs.join(' ')}\nours  ${ours.join(' ')}`)
+    if (ours.join() !== theirs.join()) different.push(`${name}\nhttpd ${theirs.join(' ')}\nours  ${ours.join(' ')}`)
   }
   assert.equal(different.join('\n\n'), '')
   t.diagnostic(`requests compared: ${compared}`)

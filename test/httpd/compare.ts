@@ -3,34 +3,34 @@ import { createServer as createHttpServer, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createTunnelProxy, listenForUpgrades, WsTunnelError, type WsTunnelOptions } from '@ws-tunnel/core'
 
-/** One request to one configuration. */
+/** One request, and the configuration that serves it. */
 export interface Row {
   readonly id: string
   readonly conf: string
-  /** The bytes of the request, one character each; `{host}` is the virtual host's name. */
+  /** The bytes of the request, one character per byte. `{host}` is the name of the virtual host. */
   readonly request: string
-  /** What the backend answers. */
-  readonly answer: Answer
+  /** The response of the backend. */
+  readonly respond: Respond
 }
 
-/** A backend's answer: bytes for a request head; `echo` keeps the connection and sends back what comes. */
-export type Answer = (head: string) => { bytes: string; echo?: boolean; close?: boolean }
+/** The response of a backend to a request head. `echo` keeps the connection open and sends back what arrives. */
+export type Respond = (head: string) => { bytes: string; echo?: boolean; close?: boolean }
 
-/** What came of a request. */
+/** The result of a request. */
 export interface Outcome {
-  /** `60 GET /b HTTP/1.1` with the backend's fields, sorted; `undefined` if no backend was asked. */
+  /** The request that a backend got: `60 GET /b HTTP/1.1` with sorted fields. `undefined` if it reached no backend. */
   readonly seen: { readonly line: string; readonly fields: readonly string[]; readonly body: string } | undefined
   readonly status: string
-  /** The client's fields, sorted, of answers that a backend made; of others Location alone. */
+  /** The sorted fields that the client got. Of a response without a backend, only `Location`. */
   readonly fields: readonly string[]
   readonly body: string
 }
 
-/** Fields that each side makes for a connection of its own, for the framing of a body (which is compared itself), or for the time of day. */
+/** Fields that are not compared: those of the connection, the framing of a body (the body itself is compared), and the date. */
 const OWN_REQUEST = /^(?:connection|keep-alive|date|content-length|transfer-encoding):/i
-const OWN_ANSWER = /^(?:connection|keep-alive|date|server|transfer-encoding|content-length):/i
+const OWN_RESPONSE = /^(?:connection|keep-alive|date|server|transfer-encoding|content-length):/i
 
-/** Sorted, names in lower case, lines of one name joined: their order and number mean nothing to a reader. */
+/** Sorts the fields, with names in lower case, and joins the lines of one name: their order and number have no meaning. */
 function normalise(lines: readonly string[], drop: RegExp): string[] {
   const fields = new Map<string, string[]>()
   for (const line of lines) {
@@ -42,20 +42,20 @@ function normalise(lines: readonly string[], drop: RegExp): string[] {
   return Array.from(fields, ([name, values]) => `${name}: ${values.join(', ')}`).toSorted()
 }
 
-interface Asked {
+interface ReceivedRequest {
   readonly port: string
   readonly head: string
   body: string
 }
 
-/** Backends on two ports, named 60 and 61, that keep what they were asked. */
+/** Backends on two ports, named 60 and 61. They keep the requests that they get. */
 export class Backends {
   readonly #servers: NetServer[] = []
   readonly #sockets = new Set<Socket>()
-  answer: Answer = () => ({ bytes: '' })
-  asked: Asked[] = []
-  /** Called when a backend was asked. */
-  heard = (): void => {}
+  respond: Respond = () => ({ bytes: '' })
+  requests: ReceivedRequest[] = []
+  /** Called for each request that a backend gets. */
+  onRequest = (): void => {}
   readonly ports = new Map<string, number>()
 
   async listen(): Promise<this> {
@@ -94,9 +94,9 @@ export class Backends {
         ? rest.replace(/[0-9a-f]+\r\n([^\r]*)\r\n/gi, '$1').replace(/\r\n$/, '')
         : rest.slice(0, length)
       pending = ''
-      this.asked.push({ port, head, body })
-      this.heard()
-      const { bytes, echo = false, close = false } = this.answer(head)
+      this.requests.push({ port, head, body })
+      this.onRequest()
+      const { bytes, echo = false, close = false } = this.respond(head)
       echoing = echo
       socket.write(bytes, 'latin1')
       if (close) socket.end()
@@ -109,22 +109,22 @@ export class Backends {
   }
 }
 
-/** Sends one request and waits for its answer; after a 101 a word goes there and back. */
-export async function ask(backends: Backends, port: number, row: Row, host: string): Promise<Outcome> {
-  backends.asked = []
-  backends.answer = row.answer
+/** Sends one request and waits for the response. After a 101 it also sends a word and waits for its echo. */
+export async function send(backends: Backends, port: number, row: Row, host: string): Promise<Outcome> {
+  backends.requests = []
+  backends.respond = row.respond
   const socket = connect(port, '127.0.0.1')
-  // httpd opens a tunnel for HTTP/1.0 and sends no 101: only a word that comes back tells.
-  backends.heard = () => {
+  // For HTTP/1.0 httpd opens a tunnel and sends no 101. Only an echoed word shows that there is a tunnel.
+  backends.onRequest = () => {
     if (/ HTTP\/1\.0\r\n/.test(row.request)) socket.write('PING')
   }
-  const received = await converse(socket, row.request.replaceAll('{host}', host))
-  const asked = backends.asked.at(-1)
+  const received = await roundTrip(socket, row.request.replaceAll('{host}', host))
+  const request = backends.requests.at(-1)
   const end = received.indexOf('\r\n\r\n')
   const [statusLine = '', ...lines] = received.slice(0, Math.max(end, 0)).split('\r\n')
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1] ?? 'nothing'
   const body = received.slice(end + 4)
-  const [requestLine = '', ...fields] = asked?.head.split('\r\n') ?? []
+  const [requestLine = '', ...fields] = request?.head.split('\r\n') ?? []
   const names = (text: string): string =>
     [...backends.ports].reduce(
       (all, [name, each]) =>
@@ -134,39 +134,39 @@ export async function ask(backends: Backends, port: number, row: Row, host: stri
       text,
     )
   return {
-    seen: asked && {
-      line: `${asked.port} ${requestLine}`,
+    seen: request && {
+      line: `${request.port} ${requestLine}`,
       fields: normalise(
         fields.map(names),
-        /\r\nupgrade:/i.test(asked.head) ? /^(?:date|content-length|transfer-encoding):/i : OWN_REQUEST,
+        /\r\nupgrade:/i.test(request.head) ? /^(?:date|content-length|transfer-encoding):/i : OWN_REQUEST,
       ),
-      body: asked.body,
+      body: request.body,
     },
     status,
-    // What a proxy says itself is its own affair; its status is not.
+    // The page of a proxy's own response is not compared. Its status is.
     fields:
-      asked === undefined
+      request === undefined
         ? lines.filter(line => /^location:/i.test(line)).map(line => line.replace(/^location/i, 'location'))
         : Number(status) >= 500
           ? []
-          : normalise(lines.map(names), OWN_ANSWER),
-    body: asked === undefined || Number(status) >= 500 ? '' : unchunk(body),
+          : normalise(lines.map(names), OWN_RESPONSE),
+    body: request === undefined || Number(status) >= 500 ? '' : unchunk(body),
   }
 }
 
 const unchunk = (body: string): string =>
   /^[0-9a-f]+\r\n/.test(body) ? body.replace(/[0-9a-f]+\r\n([^\r]*)\r\n/gi, '$1').replace(/\r\n$/, '') : body
 
-function converse(socket: Socket, request: string): Promise<string> {
+function roundTrip(socket: Socket, request: string): Promise<string> {
   return new Promise(resolve => {
     let received = ''
     const done = (): void => {
-      clearTimeout(patience)
+      clearTimeout(timer)
       socket.destroy()
       resolve(received)
     }
-    const patience = setTimeout(done, 3_000)
-    let asked = false
+    const timer = setTimeout(done, 3_000)
+    let pingSent = false
     socket.setEncoding('latin1')
     socket.on('data', chunk => {
       received += chunk
@@ -177,8 +177,8 @@ function converse(socket: Socket, request: string): Promise<string> {
       const head = final.slice(0, end)
       const body = final.slice(end + 4)
       if (/^HTTP\/1\.1 101 /.test(final)) {
-        if (!asked) socket.write('PING')
-        asked = true
+        if (!pingSent) socket.write('PING')
+        pingSent = true
         if (body.endsWith('E:PING')) done()
         return
       }
@@ -198,7 +198,7 @@ function converse(socket: Socket, request: string): Promise<string> {
   })
 }
 
-/** Our gateway with a compiled configuration; what it does not take is 404, as where httpd has no file. */
+/** Starts a gateway of ours with a compiled configuration. A request that no route takes gets 404, as in httpd where there is no file. */
 export async function startOurs(options: WsTunnelOptions): Promise<{ port: number; close: () => Promise<void> }> {
   const proxy = createTunnelProxy(options)
   const server: Server = createHttpServer((req, res) => {

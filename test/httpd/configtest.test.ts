@@ -168,7 +168,7 @@ const WRONG: readonly string[] = [
   'RewriteEngine On\nRewriteCond %{HTTP_HOST} a [Q]',
 ]
 
-/** Lines that httpd takes, and so do we. */
+/** Lines that httpd accepts, and so do we. */
 const RIGHT: readonly string[] = [
   pass('timeout=5'),
   pass('connectiontimeout=500ms timeout=5s retry=0 keepalive=On upgrade=chat/1'),
@@ -200,9 +200,9 @@ ProxyHCTPsize 4`,
 ]
 
 for (const [i, text] of WRONG.entries()) {
-  test(`refuses as httpd does (${i + 1}): ${text.replaceAll('\n', ' / ').slice(0, 60)}`, needsApache, () => {
+  test(`refuses a line as httpd does (${i + 1}): ${text.replaceAll('\n', ' / ').slice(0, 60)}`, needsApache, () => {
     const theirs = configtest(text)
-    assert.ok(theirs, 'httpd takes it')
+    assert.ok(theirs, 'httpd accepts it')
     const error = compileHttpdConf({ text }).diagnostics.find(({ severity }) => severity === 'error')
     assert.ok(error, `httpd: ${theirs}`)
     assert.ok(error.httpd !== undefined && theirs.includes(error.httpd), `httpd: ${theirs}\nours: ${error.httpd}`)
@@ -210,7 +210,7 @@ for (const [i, text] of WRONG.entries()) {
 }
 
 for (const [i, text] of RIGHT.entries()) {
-  test(`takes what httpd takes (${i + 1}): ${text.replaceAll('\n', ' / ').slice(0, 60)}`, needsApache, () => {
+  test(`accepts a line as httpd does (${i + 1}): ${text.replaceAll('\n', ' / ').slice(0, 60)}`, needsApache, () => {
     assert.equal(configtest(text), undefined)
     const errors = compileHttpdConf({ text }).diagnostics.filter(({ severity }) => severity === 'error')
     assert.deepEqual(errors, [])

@@ -1,22 +1,22 @@
 import type { Outcome, Row } from './compare.ts'
 
-/** Where we answer otherwise than httpd on purpose. */
+/** A deliberate difference from httpd. */
 export interface Deviation {
   readonly name: string
   readonly reason: string
-  /** Whether it is this deviation, and nothing else, that tells the two answers apart. */
+  /** Whether this deviation explains the whole difference of the two outcomes. */
   readonly applies: (row: Row, httpd: Outcome, ours: Outcome) => boolean
 }
 
 const upgradeOf = (request: string): string | undefined => /\r\nupgrade: *([^\r]*)/i.exec(request)?.[1]
 
-const asksToUpgrade = (request: string): boolean => /\r\nconnection:[^\r]*\bupgrade\b/i.test(request)
+const connectionNamesUpgrade = (request: string): boolean => /\r\nconnection:[^\r]*\bupgrade\b/i.test(request)
 
-/** Ours was served as plain HTTP, or refused as no handshake where a route serves upgrades only. */
+/** Whether the request was served as plain HTTP, or refused with 400 because its route serves only upgrades. */
 const isPlain = ({ seen, status }: Outcome): boolean =>
   status === '400' || (seen !== undefined && !seen.fields.some(field => field.startsWith('upgrade:')))
 
-/** Answers without the spelling of the token. */
+/** The outcome without the spelling of the token. */
 const anySpelling = (outcome: Outcome): string =>
   JSON.stringify(outcome)
     .replaceAll(/websocket"/gi, 'websocket"')
@@ -27,8 +27,9 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'no Connection: upgrade',
     reason:
-      'RFC 9110 7.8 asks for it, and a request without it may have come through a proxy that knows no upgrades; httpd never looks',
-    applies: ({ request }, _, ours) => upgradeOf(request) !== undefined && !asksToUpgrade(request) && isPlain(ours),
+      'RFC 9110 7.8 requires it, and a request without it may have passed a proxy that does not know upgrades; httpd does not check it',
+    applies: ({ request }, _, ours) =>
+      upgradeOf(request) !== undefined && !connectionNamesUpgrade(request) && isPlain(ours),
   },
   {
     name: 'HTTP/1.0 upgrade',
@@ -39,38 +40,40 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'upgrade with a body',
     reason:
-      'whether a body ends before the switch is where requests are smuggled; the request is served as HTTP with its body',
+      'two parsers may disagree on whether a body ends before the switch, which allows request smuggling; the request is served as HTTP with its body',
     applies: ({ request }, _, ours) =>
       upgradeOf(request) !== undefined && /\r\n(?:content-length|transfer-encoding):/i.test(request) && isPlain(ours),
   },
   {
     name: 'a list of tokens',
     reason:
-      'RFC 9110 7.8 makes Upgrade a list: the one token that is allowed goes to the backend; httpd compares the whole value, or its beginning',
+      'RFC 9110 7.8 defines Upgrade as a list: only the allowed token goes to the backend; httpd compares the whole value, or its beginning',
     applies: ({ request }, _, { seen, status }) =>
       upgradeOf(request)?.includes(',') === true &&
       status === '101' &&
       seen?.fields.some(field => /^upgrade: [^,]+$/.test(field)) === true,
   },
   {
-    name: 'h2c is never let through',
-    reason: 'a backend that takes it speaks HTTP/2 to the client past every rule; it must be named',
+    name: 'h2c must be listed by name',
+    reason:
+      'a backend that accepts it speaks HTTP/2 to the client and bypasses every rule; httpd forwards it under ANY',
     applies: ({ request }, _, ours) => upgradeOf(request) === 'h2c' && isPlain(ours),
   },
   {
     name: "the client's spelling of the token",
-    reason: 'one rule for every route; with the fallback off httpd writes "WebSocket", which means the same',
+    reason:
+      'every route sends the token in the client\'s spelling; with the fallback off httpd writes "WebSocket", which means the same',
     applies: (_, httpd, ours) => anySpelling(httpd) === anySpelling(ours),
   },
   {
-    name: 'an answer has a status line',
-    reason: 'with the fallback off httpd sends the page of its 502 without head, and so nothing a client can read',
+    name: 'a response has a status line',
+    reason: 'with the fallback off httpd sends the page of its 502 without a head, which no client can read',
     applies: (_, httpd, ours) => httpd.status === 'nothing' && ours.status === '502',
   },
   {
-    name: 'a target and a path that do not meet',
+    name: 'no slash between the target and the path',
     reason:
-      'the port or the host would swallow the path: 403, nobody is asked; httpd fails with 500, or 400 under nocanon',
+      'the path would become part of the port or the host: 403, without a request to a backend; httpd fails with 500, or 400 under nocanon',
     applies: (_, httpd, ours) =>
       (httpd.status === '500' || httpd.status === '400') &&
       httpd.seen === undefined &&
@@ -80,13 +83,13 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'a captured question mark',
     reason:
-      'a "?" that a pattern captured is refused, as httpd does for RewriteRule since CVE-2024-38474 but not for ProxyPassMatch',
+      'a "?" that a pattern captured is refused; httpd does so for RewriteRule since CVE-2024-38474 but not for ProxyPassMatch',
     applies: ({ request, conf }, _, ours) =>
       /%3f/i.test(request) && conf.includes('ProxyPassMatch') && ours.status === '403',
   },
   {
     name: 'nocanon and dot segments',
-    reason: 'a raw path that leads upwards would reach what the line does not name; it is sent in its canonical form',
+    reason: 'a raw path that leads upwards would leave the path of the line; it is sent in its canonical form',
     applies: ({ conf }, httpd, ours) => {
       const climbs = ({ seen }: Outcome): boolean =>
         /\/\.\.(?:\/|$)/.test(seen?.line.replace(/ HTTP.*|\?.*/s, '') ?? '')
@@ -95,7 +98,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     name: 'an empty path is "/"',
-    reason: 'under nocanon httpd glues the query to a host without path, and answers 400',
+    reason: 'under nocanon httpd appends the query to a host without a path, and responds with 400',
     applies: ({ request, conf }, httpd, ours) =>
       conf.includes('nocanon') &&
       /^[A-Z]+ \/\?/.test(request) &&
@@ -104,7 +107,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     name: 'kept slashes and dot segments',
-    reason: 'a backend that decodes %2F..%2F would leave what the line names: 400',
+    reason: 'a backend that decodes %2F..%2F would leave the path of the line: 400',
     applies: ({ request, conf }, _, ours) =>
       /AllowEncodedSlashes NoDecode/i.test(conf) &&
       /^[^\r]*%2f\.{1,2}(?:%2f|[/? ])/i.test(request) &&
@@ -113,7 +116,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'kept slashes stay as they are',
     reason:
-      'AllowEncodedSlashes NoDecode: httpd encodes %2F once more inside a section, and answers 400 to a path with %25',
+      'AllowEncodedSlashes NoDecode: httpd encodes %2F again inside a section, and responds with 400 to a path with %25',
     applies: ({ request, conf }, httpd, ours) =>
       /AllowEncodedSlashes NoDecode/i.test(conf) &&
       ((/%25/.test(request) && httpd.status === '400') ||
@@ -132,8 +135,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     name: 'nocanon after [PT]',
-    reason:
-      'httpd sends the path that the client wrote, as if no rule had made another of it; here the rewritten one is sent',
+    reason: 'httpd sends the path that the client wrote and ignores the rule; here the rewritten path is sent',
     applies: ({ conf }, httpd, ours) =>
       /nocanon/.test(conf) &&
       /RewriteRule .*\bPT\b/.test(conf) &&
@@ -144,7 +146,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'Header edits the 101 too',
     reason:
-      'an answer is an answer: cookies and security fields belong on the 101 as well; httpd sends it as an interim answer, which mod_headers never sees',
+      'cookies and security fields belong on the 101 as on any response; httpd sends the 101 as an interim response, which mod_headers does not process',
     applies: ({ conf }, httpd, ours) =>
       /^Header /m.test(conf) &&
       ours.status === '101' &&
@@ -152,33 +154,33 @@ export const DEVIATIONS: readonly Deviation[] = [
       JSON.stringify(httpd.seen) === JSON.stringify(ours.seen),
   },
   {
-    name: 'an encoded slash that a dot segment takes away',
-    reason: 'what the client wrote is judged, not what is left of it: 404',
+    name: 'an encoded slash that a dot segment removes',
+    reason: 'the path is checked as the client wrote it, before dot segments are removed: 404',
     applies: ({ request, conf }, _, ours) =>
       !/AllowEncodedSlashes/i.test(conf) && /^[^ ]+ [^ ?]*%2f[^ ?]*\/\.\./i.test(request) && ours.status === '404',
   },
   {
     name: 'raw bytes in a request target',
-    reason: "RFC 3986 knows ASCII only; Node's parser answers 400 before any middleware",
+    reason: "RFC 3986 allows only ASCII; Node's parser responds with 400 before any middleware runs",
     applies: ({ request }, _, ours) => /^[^\r]*[\x80-\xff]/.test(request) && ours.status === '400',
   },
   {
-    name: "a path that no line matches is the app's",
+    name: 'a path that no line matches goes to the app',
     reason:
-      'httpd judges every request target; a middleware only those it serves, the rest is answered by what stands behind it',
+      'httpd checks every request target; a middleware checks only those that it serves, and the app responds to the others',
     applies: (_, httpd, ours) =>
       httpd.status === '400' && httpd.seen === undefined && ours.status === '404' && ours.seen === undefined,
   },
   {
     name: 'the product in Via',
-    reason: 'ours is not Apache',
+    reason: 'this product is not Apache',
     applies: (_, httpd, ours) =>
       JSON.stringify(httpd).replaceAll(/\(Apache\/[\d.]+\)/g, '(ws-tunnel)') === JSON.stringify(ours),
   },
   {
-    name: 'fields that cannot be nominated away',
+    name: 'fields that Connection cannot remove',
     reason:
-      'X-Forwarded-For and its kin stay whatever the client names in Connection (CVE-2022-31813 and its descendants)',
+      'X-Forwarded-For and similar fields stay, whatever the client names in Connection (CVE-2022-31813 and later ones)',
     applies: ({ request }, httpd, ours) => {
       const rest = ({ seen }: Outcome): string[] => seen?.fields.filter(field => !/^x-forwarded-for:/.test(field)) ?? []
       return (

@@ -1,28 +1,28 @@
 import { compileHttpdConf } from '@ws-tunnel/httpd-conf'
 import { type Apache, startApache } from './apache.ts'
-import { ask, Backends, type Outcome, type Row, startOurs } from './compare.ts'
+import { Backends, type Outcome, type Row, send, startOurs } from './compare.ts'
 import { DEVIATIONS } from './deviations.ts'
 
-/** Rows by configuration, each a virtual host. */
+/** Groups the rows by configuration. Each configuration becomes a virtual host. */
 function hostsOf(rows: readonly Row[]): Map<string, Row[]> {
   const hosts = new Map<string, Row[]>()
   for (const row of rows) hosts.set(row.conf, [...(hosts.get(row.conf) ?? []), row])
   return hosts
 }
 
-/** How a comparison came out, in rows. */
+/** The result of a comparison, in rows. */
 export interface Figures {
   compared: number
   equal: number
-  /** By name of the deviation. */
+  /** Rows by the name of their deviation. */
   deviating: Map<string, number>
-  /** Not compiled, by reason. */
+  /** Rows whose configuration does not compile, by reason. */
   refused: Map<string, number>
-  /** What no listed deviation explains: the configuration, the request and both outcomes. */
+  /** Rows that no listed deviation explains, with configuration, request and both outcomes. */
   different: string[]
 }
 
-/** Sends every row to a real httpd and to us, each with its configuration. */
+/** Sends each row to a real httpd and to a gateway of ours, both with the row's configuration. */
 export async function compareAll(rows: readonly Row[]): Promise<Figures> {
   const figures: Figures = { compared: 0, equal: 0, deviating: new Map(), refused: new Map(), different: [] }
   const backends = await new Backends().listen()
@@ -50,8 +50,8 @@ export async function compareAll(rows: readonly Row[]): Promise<Figures> {
       const ours = await startOurs(options)
       try {
         for (const row of group) {
-          const theirs = await ask(backends, apache.port, row, host)
-          const own = await ask(backends, ours.port, row, host)
+          const theirs = await send(backends, apache.port, row, host)
+          const own = await send(backends, ours.port, row, host)
           judge(row, theirs, own, figures)
         }
       } finally {
@@ -76,5 +76,5 @@ function judge(row: Row, httpd: Outcome, ours: Outcome, figures: Figures): void 
     figures.different.push(`${row.id}\n${row.conf}\n${JSON.stringify(row.request)}\n  httpd ${theirs}\n  ours  ${own}`)
 }
 
-/** All rows of a map by reason. */
+/** The sum of all rows in such a map. */
 export const count = (map: ReadonlyMap<string, number>): number => [...map.values()].reduce((a, b) => a + b, 0)

@@ -9,7 +9,7 @@ const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(..
 
 const SEGMENTS = ['a', 'b', 'ab', 'A', 'a.b', '~u', 'p:x', 'a b', 'x-y', '(z)', 'q+', 'é']
 
-/** A path as a configuration has it. */
+/** A path in a configuration. */
 const path = fc
   .tuple(
     fc.array(fc.tuple(pick('/', '/', '/', '/', '//'), pick(...SEGMENTS)), { minLength: 1, maxLength: 3 }),
@@ -63,7 +63,7 @@ const matchLine = fc
       : `ProxyPassMatch ${quoted(pattern)} ${quoted(origin + substitution)}`,
   )
 
-/** What a server and a section may say alike. */
+/** A line that may occur in a server and in a section. */
 const settingLine = pick(
   'ProxyPreserveHost On',
   'ProxyPreserveHost Off',
@@ -117,7 +117,7 @@ const rewriteCondition = pick(
   'RewriteCond %{QUERY_STRING} !b\nRewriteCond $1-%{HTTP:Upgrade} -w\n',
 )
 
-/** A rule that others follow: its substitution is a path, or nothing. */
+/** A rule that other rules follow: its substitution is a path, or nothing. */
 const rewriteStep = fc
   .tuple(
     rewriteCondition,
@@ -179,7 +179,7 @@ const configuration = fc
     ].join('\n'),
   )
 
-/** A segment as a client may spell it. */
+/** A segment in a spelling that a client may use. */
 const spelling = fc
   .tuple(
     pick(...SEGMENTS, '%25', '%3B', ';p=1', 'x%20y', '[x]', '..', '.', '%2e', 'b%0A', '%c3%a9', 'a%2Fb', '%41'),
@@ -220,7 +220,7 @@ const request = fc
     ),
   )
 
-/** Configurations with requests to each; the same for the same seed. */
+/** Configurations, each with requests to it. The same seed gives the same rows. */
 export function generate(seed: number, configurations: number, requests: number): Row[] {
   const cases = fc.sample(fc.tuple(configuration, fc.array(request, { minLength: requests, maxLength: requests })), {
     seed,
@@ -232,7 +232,7 @@ export function generate(seed: number, configurations: number, requests: number)
         id: `seed ${seed}, configuration ${i}`,
         conf: `# ${i}\n${conf}`,
         request: bytes,
-        answer: behaving('K'),
+        respond: behaving('K'),
       }),
     ),
   )

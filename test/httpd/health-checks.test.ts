@@ -10,15 +10,15 @@ import { startBackend } from '../support/harness.ts'
 import { peer } from '../support/peers.ts'
 import { hasApache, startApache } from './apache.ts'
 
-/** A member whose checks are answered one after the other; the one after the last answer waits. */
+/** A member, and the responses to its checks in order. The check after the last response gets none. */
 interface Case {
-  readonly what: string
-  /** Path and parameters of the member. */
+  readonly name: string
+  /** The member's path and parameters. */
   readonly member: string
-  /** Lines before it. */
+  /** Lines before the balancer. */
   readonly lines?: string
-  /** What comes back, check by check: a status, or bytes; `''` is a connection that ends. */
-  readonly answers: readonly (number | string)[]
+  /** The response to each check: a status, or bytes. `''` closes the connection. */
+  readonly responses: readonly (number | string)[]
 }
 
 const body = (text: string, more = ''): string =>
@@ -26,25 +26,29 @@ const body = (text: string, more = ''): string =>
 const signs = (text: string): number[] => Array.from(text, sign => (sign === '+' ? 200 : 500))
 
 const cases: readonly Case[] = [
-  { what: 'statuses', member: '/ hcmethod=GET', answers: [200, 302, 399, 400, 204, 404, 200, 503, 100] },
-  { what: 'numbers', member: '/ hcmethod=GET hcpasses=2 hcfails=2', answers: signs('-+-++-+--++-') },
-  { what: 'no numbers', member: '/ hcmethod=GET hcpasses=0 hcfails=0', answers: signs('-+-+') },
-  { what: 'more numbers', member: '/ hcmethod=GET hcpasses=3 hcfails=1', answers: signs('-+-++-') },
-  { what: 'HEAD', member: '/base hcmethod=HEAD hcuri=/up?x=1', answers: [200, 500, 200] },
-  { what: 'OPTIONS', member: '/base hcmethod=OPTIONS hcuri=/up', answers: [200, 500, 200] },
-  { what: 'GET11', member: '/base/ hcmethod=get11 hcuri=up', answers: [200, 500, 200] },
-  { what: 'HEAD11', member: ' hcmethod=HEAD11 hcuri=/up', answers: [200, 500, 200] },
-  { what: 'OPTIONS11', member: ' hcmethod=OPTIONS11', answers: [200, 500, 200] },
+  { name: 'statuses', member: '/ hcmethod=GET', responses: [200, 302, 399, 400, 204, 404, 200, 503, 100] },
   {
-    what: 'no answers',
+    name: 'hcpasses and hcfails of 2',
+    member: '/ hcmethod=GET hcpasses=2 hcfails=2',
+    responses: signs('-+-++-+--++-'),
+  },
+  { name: 'hcpasses and hcfails of 0', member: '/ hcmethod=GET hcpasses=0 hcfails=0', responses: signs('-+-+') },
+  { name: 'hcpasses of 3', member: '/ hcmethod=GET hcpasses=3 hcfails=1', responses: signs('-+-++-') },
+  { name: 'HEAD', member: '/base hcmethod=HEAD hcuri=/up?x=1', responses: [200, 500, 200] },
+  { name: 'OPTIONS', member: '/base hcmethod=OPTIONS hcuri=/up', responses: [200, 500, 200] },
+  { name: 'GET11', member: '/base/ hcmethod=get11 hcuri=up', responses: [200, 500, 200] },
+  { name: 'HEAD11', member: ' hcmethod=HEAD11 hcuri=/up', responses: [200, 500, 200] },
+  { name: 'OPTIONS11', member: ' hcmethod=OPTIONS11', responses: [200, 500, 200] },
+  {
+    name: 'no valid response',
     member: '/ hcmethod=GET',
-    answers: ['', 200, 'SSH-2.0\r\n\r\n', 200, 'HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf', 200],
+    responses: ['', 200, 'SSH-2.0\r\n\r\n', 200, 'HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf', 200],
   },
   {
-    what: 'bodies of other kinds',
+    name: 'a chunked body, and bodies that end with the connection',
     member: '/ hcmethod=GET11 hcexpr=body',
     lines: "ProxyHCExpr body {hc('body') == 'well'}",
-    answers: [
+    responses: [
       'HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nwe\r\n2\r\nll\r\n0\r\n\r\n',
       'HTTP/1.1 200 Fine\r\n\r\nill',
       'HTTP/1.1 200 Fine\r\n\r\nwell',
@@ -52,35 +56,35 @@ const cases: readonly Case[] = [
     ],
   },
   {
-    what: 'a condition on the status',
+    name: 'a condition on the status',
     member: '/ hcmethod=GET hcexpr=ok234',
     lines: 'ProxyHCExpr OK234 {%{REQUEST_STATUS} =~ /^[234]/}',
-    answers: [200, 404, 500, 403, 302],
+    responses: [200, 404, 500, 403, 302],
   },
   {
-    what: 'a condition on the body',
+    name: 'a condition on the body',
     member: '/ hcmethod=GET hcexpr=maint hcuri=/up',
     lines: "ProxyHCExpr maint {hc('body') !~ /Under maintenance/}",
-    answers: [body('ready'), body('Under maintenance.'), body(''), 500],
+    responses: [body('ready'), body('Under maintenance.'), body(''), 500],
   },
   {
-    what: 'the body by another name',
+    name: 'the body by another name',
     member: '/ hcmethod=GET hcexpr=both',
     lines: "ProxyHCExpr both {%{HC_BODY} == 'up' && hc('BODY') == 'up' && %{HC_OTHER} == ''}",
-    answers: [body('up'), body('down'), body('up')],
+    responses: [body('up'), body('down'), body('up')],
   },
   {
-    what: 'a condition on a body that is not read',
+    name: 'a condition on a body that is not read',
     member: '/ hcmethod=HEAD hcexpr=empty',
     lines: "ProxyHCExpr empty {-z hc('body')}",
-    answers: [200, 500],
+    responses: [200, 500],
   },
   {
-    what: 'a condition on fields',
+    name: 'a condition on fields',
     member: '/ hcmethod=GET hctemplate=T hcmethod=GET hcinterval=100ms',
     lines: `ProxyHCExpr load {resp('X-Load') -lt 5 && %{CONTENT_TYPE} =~ m#^text/# || %{resp:x-load} == 'none'}
 ProxyHCTemplate T hcmethod=OPTIONS hcexpr=load`,
-    answers: [
+    responses: [
       body('', 'X-Load: 4\r\nContent-Type: text/plain\r\n'),
       body('', 'X-Load: 5\r\nContent-Type: text/plain\r\n'),
       body('', 'X-Load: 4\r\nContent-Type: image/png\r\n'),
@@ -96,8 +100,8 @@ BalancerMember http://${address}${member}${/hcinterval/.test(member) ? '' : ' hc
 </Proxy>
 ProxyPass /${i} balancer://b${i}/`
 
-/** A backend whose checks are answered when they are let go. */
-class Patient {
+/** A backend that responds to its checks one by one, when the test lets it. */
+class CheckedBackend {
   readonly backend: Backend
   readonly #gates: PromiseWithResolvers<void>[]
 
@@ -106,21 +110,21 @@ class Patient {
     this.#gates = gates
   }
 
-  static async start(t: TestContext, answers: Case['answers']): Promise<Patient> {
-    const gates = answers.map(() => Promise.withResolvers<void>())
+  static async start(t: TestContext, responses: Case['responses']): Promise<CheckedBackend> {
+    const gates = responses.map(() => Promise.withResolvers<void>())
     let next = 0
     const backend = await startBackend(t, async connection => {
       await connection.request()
       const n = next++
       await gates[n]?.promise
-      const answer = answers[n]
-      if (answer === undefined) return
-      connection.end(typeof answer === 'string' ? answer : `HTTP/1.1 ${answer} x\r\nContent-Length: 0\r\n\r\n`)
+      const response = responses[n]
+      if (response === undefined) return
+      connection.end(typeof response === 'string' ? response : `HTTP/1.1 ${response} x\r\nContent-Length: 0\r\n\r\n`)
     })
-    return new Patient(backend, gates)
+    return new CheckedBackend(backend, gates)
   }
 
-  /** The state after each answer: while the next check waits for its own, nothing changes it. */
+  /** The state after each response. It cannot change while the next check waits for its response. */
   async states(state: () => Promise<string> | string): Promise<string[]> {
     const states: string[] = []
     for (const [n, gate] of this.#gates.entries()) {
@@ -132,8 +136,8 @@ class Patient {
     return states
   }
 
-  /** What a check asks for; the port is each one's own. */
-  get asked(): string {
+  /** The request of a check, without the port, which differs. */
+  get checkRequest(): string {
     const [request] = this.backend.seen as [BackendRequest]
     return `${request.startLine} ${request.header('host')?.replace(/\d+$/, 'port')}`
   }
@@ -141,7 +145,7 @@ class Patient {
 
 const WORDS: Record<string, string> = { Err: 'E', HcFl: 'C' }
 
-/** The letters of a member on the balancer-manager of httpd. */
+/** The letters of a member, as httpd's balancer-manager shows them. */
 async function statusOf(port: number, url: string): Promise<string> {
   const page = await (await fetch(`http://127.0.0.1:${port}/manager`)).text()
   const [, cells = ''] = page.split(`>${url}</a></td>`)
@@ -155,32 +159,32 @@ async function statusOf(port: number, url: string): Promise<string> {
 
 const MANAGER = '<Location /manager>\nSetHandler balancer-manager\n</Location>'
 
-test('finds members well and ill as a running httpd does, check by check', peer('apache2', hasApache), async t => {
-  const theirs = await Promise.all(cases.map(({ answers }) => Patient.start(t, answers)))
-  const ours = await Promise.all(cases.map(({ answers }) => Patient.start(t, answers)))
-  const confs = (patients: Patient[]): string =>
-    cases.map((one, i) => confOf(one, i, patients[i]?.backend.address ?? '')).join('\n')
+test('passes and fails members as a running httpd does, check by check', peer('apache2', hasApache), async t => {
+  const theirs = await Promise.all(cases.map(({ responses }) => CheckedBackend.start(t, responses)))
+  const ours = await Promise.all(cases.map(({ responses }) => CheckedBackend.start(t, responses)))
+  const confs = (backends: CheckedBackend[]): string =>
+    cases.map((each, i) => confOf(each, i, backends[i]?.backend.address ?? '')).join('\n')
   const apache = await startApache(new Map([['main.test', `${confs(theirs)}\n${MANAGER}`]]))
   t.after(() => apache.close())
   const proxy = createTunnelProxy(fromHttpdConf({ text: confs(ours) }))
   t.after(() => proxy.close())
   await Promise.all(
-    cases.map(async ({ what, member }, i) => {
-      const [their, our] = [theirs[i], ours[i]] as [Patient, Patient]
+    cases.map(async ({ name, member }, i) => {
+      const [their, our] = [theirs[i], ours[i]] as [CheckedBackend, CheckedBackend]
       const url = `http://${their.backend.address}${/^\S*/.exec(member)?.[0]}`
       const [expected, got] = await Promise.all([
         their.states(() => statusOf(apache.port, url)),
         our.states(() => proxy.balancers.get(`b${i}`)?.members[0]?.status ?? 'none'),
       ])
-      assert.equal(got.join(' '), expected.join(' '), what)
-      assert.equal(our.asked, their.asked, what)
+      assert.equal(got.join(' '), expected.join(' '), name)
+      assert.equal(our.checkRequest, their.checkRequest, name)
     }),
   )
-  t.diagnostic(`checks compared: ${cases.reduce((sum, { answers }) => sum + answers.length, 0)}`)
+  t.diagnostic(`checks compared: ${cases.reduce((sum, { responses }) => sum + responses.length, 0)}`)
 })
 
 test(
-  'marks a backend that goes, and takes it back when it comes, as httpd does',
+  'marks a backend that stops, and uses it again when it starts, as httpd does',
   peer('apache2', hasApache),
   async t => {
     let backend = createServer(socket => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1')

@@ -8,17 +8,17 @@ import { peer } from '../support/peers.ts'
 import { hasApache } from './apache.ts'
 import { type Side, startOurs, startTheirs } from './balancer-manager.ts'
 
-/** So many tunnels are opened and held; all of a member's are closed. */
+/** Open tunnels and keep them open, or close all tunnels of a member. */
 type Step = readonly ['open', count: number] | readonly ['close', member: 'A' | 'B' | 'C']
 
 const cases: readonly {
-  readonly what: string
+  readonly name: string
   readonly members: readonly string[]
   readonly set: string
   readonly steps: readonly Step[]
 }[] = [
   {
-    what: 'two by busyness',
+    name: 'two members by busyness',
     members: ['', ''],
     set: 'lbmethod=bybusyness',
     steps: [
@@ -28,7 +28,7 @@ const cases: readonly {
     ],
   },
   {
-    what: 'three by busyness, with factors and a standby',
+    name: 'three members by busyness, with factors and a standby',
     members: ['loadfactor=2', '', 'status=H'],
     set: 'lbmethod=bybusyness',
     steps: [
@@ -40,7 +40,7 @@ const cases: readonly {
     ],
   },
   {
-    what: 'by requests',
+    name: 'three members by requests',
     members: ['', '', 'loadfactor=2'],
     set: 'lbmethod=byrequests',
     steps: [
@@ -51,15 +51,15 @@ const cases: readonly {
   },
 ]
 
-/** Takes one step and tells who answered, and what is shown when the busy have been counted. */
+/** Takes one step. Returns the members that responded, and what the manager shows once the busy counts are up to date. */
 async function take(side: Side, held: Map<string, RawClient[]>, step: Step): Promise<string> {
-  const answers: string[] = []
+  const responders: string[] = []
   if (step[0] === 'open') {
     for (let i = 0; i < step[1]; i++) {
-      const client = await side.tunnel('/')
+      const client = await side.openTunnel('/')
       const name = (await client.readExact(1)).toString()
       held.set(name, [...(held.get(name) ?? []), client])
-      answers.push(name)
+      responders.push(name)
     }
   } else {
     for (const client of held.get(step[1]) ?? []) client.destroy()
@@ -76,11 +76,11 @@ async function take(side: Side, held: Map<string, RawClient[]>, step: Step): Pro
   const lines = members.map(
     ({ status, elected, busy, load }) => `${status} elected=${elected} busy=${busy} load=${load}`,
   )
-  return [answers.join(' '), ...lines].join('\n')
+  return [responders.join(' '), ...lines].join('\n')
 }
 
 test(
-  'counts tunnels as busy while they live, as a running httpd does, and elects by it',
+  'counts open tunnels as busy and selects members by that count, as a running httpd does',
   peer('apache2', hasApache),
   async t => {
     const backends = await Promise.all([...'ABC'].map(early => startBackend(t, echo({ early }))))
@@ -91,7 +91,7 @@ test(
     const theirs = await startTheirs(t, confs)
     const ours = await Promise.all(confs.map(conf => startOurs(t, conf)))
     let compared = 0
-    for (const [at, { what, steps }] of cases.entries()) {
+    for (const [at, { name, steps }] of cases.entries()) {
       const held = [new Map<string, RawClient[]>(), new Map<string, RawClient[]>()] as const
       const closeAll = (): void => {
         for (const client of held.flatMap(clients => [...clients.values()].flat())) client.destroy()
@@ -99,10 +99,10 @@ test(
       t.after(closeAll)
       for (const step of steps) {
         const httpd = await take(theirs[at] as Side, held[0], step)
-        assert.equal(await take(ours[at] as Side, held[1], step), httpd, `${what}: ${step.join(' ')}`)
+        assert.equal(await take(ours[at] as Side, held[1], step), httpd, `${name}: ${step.join(' ')}`)
         if (step[0] === 'open') compared += step[1]
       }
-      // httpd has a thread for each.
+      // Each open tunnel occupies a thread of httpd.
       closeAll()
     }
     t.diagnostic(`tunnels compared: ${compared}`)

@@ -6,13 +6,13 @@ import { type Script, switchingHead } from '../support/backend.ts'
 import { connect, plainRequest, upgradeRequest } from '../support/client.ts'
 import { startBackend, startGateway } from '../support/harness.ts'
 
-/** What a real httpd 2.4.71 did with one request target under one configuration. */
+/** The result of one request target under one configuration of a real httpd 2.4.71. */
 interface Vector {
   id: string
   conf: string
   /** One character per byte. */
   target: string
-  /** `B60 GET <path> Host=...` as the backend on port 21060 saw it, or the status. */
+  /** `B60 GET <path> Host=...` as the backend on port 21060 got it, or the status. */
   result: string
 }
 
@@ -20,7 +20,7 @@ const recorded = JSON.parse(readFileSync(new URL('vectors/mapping.json', import.
 
 const U60 = 'http://127.0.0.1:21060'
 
-/** More of what was observed, by configuration: request target -> path at the backend, or status. */
+/** More observations by configuration: request target -> path at the backend, or status. */
 const OBSERVED: Record<string, [conf: string, seen: Record<string, string>]> = {
   m25: [`ProxyPass "/a/" "${U60}/b"`, { '/a/x': '/bx' }],
   m26: [`ProxyPass "/a" "${U60}/b/"`, { '/a': '/b/', '/a/x': '/b//x' }],
@@ -56,8 +56,8 @@ const vectors: Vector[] = [
   ),
 ]
 
-/** The same configurations in our words; `U` and `V` are the backends on ports 21060 and 21061. */
-const SAID: Record<string, (U: string, V: string) => RouteOptions[]> = {
+/** The same configurations as options. `U` and `V` are the backends on ports 21060 and 21061. */
+const OPTIONS: Record<string, (U: string, V: string) => RouteOptions[]> = {
   c1: U => [{ path: '/a', target: `${U}/b` }],
   c5: U => [{ path: '/', target: `${U}/` }],
   c6: U => [{ path: '/', target: U }],
@@ -98,13 +98,13 @@ const SAID: Record<string, (U: string, V: string) => RouteOptions[]> = {
   c25: U => [{ path: /^\/ci\/(.*)$/is, target: `${U}/$1` }],
   c28: U => [{ path: /^\/lt\/(\d+)/, target: `${U}/$1` }],
   c32: U => [{ path: '/a', target: `${U}/b`, nocanon: true }],
-  // A question mark in a ProxyPass URL is no query to httpd.
+  // To httpd, a question mark in a ProxyPass URL does not begin a query.
   c37: U => [{ path: '/a', target: `${U}/b%3Ffixed=1` }],
   c39: U => [{ path: '//a//b', target: `${U}/c` }],
   c41: U => [{ path: '/a%20b', target: `${U}/c` }],
   c44: U => [{ path: /^\/t\/(.*)$/s, target: `${U}/$1` }],
   c45: U => [{ path: '/a', target: `${U.toUpperCase()}/b` }],
-  // mod_rewrite comes before every ProxyPass.
+  // mod_rewrite runs before every ProxyPass.
   c47: (U, V) => [
     { path: /^\/a\/(.*)/s, target: `${V}/rw/$1` },
     { path: '/a', target: `${U}/b` },
@@ -126,42 +126,42 @@ const SAID: Record<string, (U: string, V: string) => RouteOptions[]> = {
   m53: U => [{ path: '/a', target: `${U}/b`, mergeSlashes: false }],
 }
 
-/** Configurations that are not a matter of routes. */
-const UNSAID: Record<string, string> = {
-  c42: 'no environment is interpolated into a target; a target function may read anything',
+/** Configurations without an equivalent in options, and why. */
+const WITHOUT_OPTIONS: Record<string, string> = {
+  c42: 'a target does not interpolate the environment; a target function may read it',
 }
 
-/** Where we answer otherwise, and why. */
+/** Deliberate differences, and why. */
 const DIFFERENT: Record<string, { ours: string; why: string }> = {
-  'c1 /a/\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are no ASCII" },
-  'c1 /a?\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are no ASCII" },
-  'c32 /a/\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are no ASCII" },
+  'c1 /a/\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are not ASCII" },
+  'c1 /a?\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are not ASCII" },
+  'c32 /a/\xc3\xa9': { ours: '400', why: "Node's parser refuses bytes that are not ASCII" },
   'c1 /a#frag': {
     ours: '404',
-    why: 'no route matches, so the app answers; httpd refuses it before it looks at routes',
+    why: 'no route matches, so the app responds; httpd refuses the request before it looks at routes',
   },
   'c6 /x': {
     ours: '403',
-    why: 'a host is never glued to a path: refused as a forbidden target instead of a failed lookup',
+    why: 'the path would become part of the host: refused as a forbidden target instead of a failed lookup',
   },
-  'm40 /qx': { ours: '403', why: 'what a capture puts behind the host must begin with a slash' },
-  'm43 /a/x%252Fy': { ours: 'B60 /b/x%252Fy', why: 'an escaped percent is not decoded twice' },
+  'm40 /qx': { ours: '403', why: 'a capture right after the host must begin with a slash' },
+  'm43 /a/x%252Fy': { ours: 'B60 /b/x%252Fy', why: 'an escaped percent sign is not decoded twice' },
   'c20 /p/1/a%3Fb': {
     ours: '403',
     why: 'a captured question mark is refused for ProxyPassMatch as it is for RewriteRule',
   },
 }
 
-/** The path as the backend saw it, or the status. */
+/** The path that the backend must get, or the status. */
 function expected({ id, target, result }: Vector): string {
   const different = DIFFERENT[`${id} ${target}`]
   if (different !== undefined) return different.ours
   const seen = /^B(\d+) GET (\S+) /.exec(result)
-  // httpd's echo wrote each byte of the path as one character of UTF-8.
+  // The recorded path has one UTF-8 character for each byte.
   return seen === null ? result.slice(0, 3) : `B${seen[1]} ${Buffer.from(seen[2] as string, 'latin1').toString('utf8')}`
 }
 
-/** Switches whoever asks for it; tells every other that it was heard. */
+/** Switches protocols for an upgrade, and responds with 200 to any other request. */
 const script: Script = async connection => {
   for (;;) {
     const request = await connection.request()
@@ -176,14 +176,14 @@ const kinds: [kind: string, request: (target: string, host: string) => string][]
 ]
 
 for (const id of new Set(vectors.map(vector => vector.id))) {
-  if (id in UNSAID) continue
-  const said = SAID[id]
+  if (id in WITHOUT_OPTIONS) continue
+  const optionsFor = OPTIONS[id]
   const rows = vectors.filter(vector => vector.id === id)
   test(`maps as httpd does: ${id}: ${rows[0]?.conf.replaceAll('\n', ' ')}`, async t => {
-    assert.ok(said, `${id} is neither said in our words nor listed as unsaid`)
+    assert.ok(optionsFor, `${id} is neither in OPTIONS nor in WITHOUT_OPTIONS`)
     const backends = [await startBackend(t, script), await startBackend(t, script)] as const
     const [U, V] = [`http://${backends[0].address}`, `http://${backends[1].address}`]
-    const routes = said(U, V).map(route => ({ join: 'concat' as const, ...route }))
+    const routes = optionsFor(U, V).map(route => ({ join: 'concat' as const, ...route }))
     const gateway = await startGateway(t, { routes })
     for (const row of rows) {
       for (const [kind, request] of kinds) {
@@ -199,7 +199,7 @@ for (const id of new Set(vectors.map(vector => vector.id))) {
   })
 }
 
-test('lists no difference that is none', () => {
+test('every listed difference belongs to a recorded request', () => {
   const rows = new Set(vectors.map(({ id, target }) => `${id} ${target}`))
   for (const key of Object.keys(DIFFERENT)) assert.ok(rows.has(key), key)
 })

@@ -1,22 +1,22 @@
 import { readFileSync } from 'node:fs'
-import type { Answer, Row } from './compare.ts'
+import type { Respond, Row } from './compare.ts'
 
 const vectors = <T>(name: string): T =>
   JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), 'utf8')) as T
 
-const ok: Answer = () => ({ bytes: 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' })
+const ok: Respond = () => ({ bytes: 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' })
 
 const get = (target: string, fields: readonly string[] = []): string =>
   `GET ${target} HTTP/1.1\r\n${fields.some(field => /^host:/i.test(field)) ? '' : 'Host: {host}\r\n'}${fields.map(field => `${field}\r\n`).join('')}\r\n`
 
-/** What was observed of paths. */
+/** Observed requests for the mapping of paths. */
 function mapping(): Row[] {
   const rows = vectors<{ id: string; conf: string; target: string }[]>('mapping')
   return rows.map(({ id, conf, target }) => ({
     id: `mapping ${id}`,
     conf,
     request: get(target.replace('c5.test', '{host}')),
-    answer: ok,
+    respond: ok,
   }))
 }
 
@@ -26,7 +26,7 @@ interface Reverse {
   errorOverride: { id: string; conf: string; backendStatus: string }[]
 }
 
-/** What was observed of header fields, either way. */
+/** Observed requests for header fields, in both directions. */
 function headers(): Row[] {
   const { reverse, headers: requests } = vectors<Reverse>('headers-reverse')
   return [
@@ -34,9 +34,9 @@ function headers(): Row[] {
       id: `reverse ${id}`,
       conf,
       request: get('/a/q'),
-      answer: (() => ({
+      respond: (() => ({
         bytes: `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n${backendHeader}\r\n\r\nok`,
-      })) satisfies Answer,
+      })) satisfies Respond,
     })),
     ...requests.map(({ id, conf, request, target }) => ({
       id: `headers ${id}`,
@@ -45,12 +45,12 @@ function headers(): Row[] {
         target,
         request.map(field => field.replace(/^(host: *)[\w.]+/i, '$1{host}')),
       ),
-      answer: ok,
+      respond: ok,
     })),
   ]
 }
 
-const ANSWERS: Record<string, (token: string) => { bytes: string; echo?: boolean; close?: boolean }> = {
+const RESPONSES: Record<string, (token: string) => { bytes: string; echo?: boolean; close?: boolean }> = {
   A: token => ({ bytes: switching(token, 'Sec-WebSocket-Accept: abc\r\n'), echo: true }),
   B: () => ({ bytes: switching('other') }),
   D: () => ({ bytes: 'HTTP/1.1 200 OK\r\nX-Hop: 1\r\nContent-Length: 6\r\n\r\nBODY-D' }),
@@ -73,14 +73,14 @@ const ANSWERS: Record<string, (token: string) => { bytes: string; echo?: boolean
 const switching = (token: string, more = ''): string =>
   `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${token}\r\nConnection: Upgrade\r\n${more}\r\n`
 
-/** Answers by the letter of what was observed; a request without Upgrade gets a plain answer. */
+/** Responds as the observed backend of this letter. A request without Upgrade gets a plain response. */
 const behaving =
-  (letter: string): Answer =>
+  (letter: string): Respond =>
   head => {
     const token = /\r\nupgrade: *([^\r]*)/i.exec(head)?.[1]
     if (token === undefined && letter !== 'G' && letter !== 'F')
       return { bytes: `HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nBODY-${letter}` }
-    return (ANSWERS[letter] ?? ANSWERS['A'])?.(token ?? '') ?? { bytes: '' }
+    return (RESPONSES[letter] ?? RESPONSES['A'])?.(token ?? '') ?? { bytes: '' }
   }
 
 interface Upgrade {
@@ -93,18 +93,18 @@ interface Upgrade {
   backendBehaviour: string
 }
 
-/** What was observed of upgrades. */
+/** Observed upgrades. */
 function upgrades(): Row[] {
   const rows = [...vectors<Upgrade[]>('upgrade1'), ...vectors<Upgrade[]>('upgrade2')]
   return rows.map(({ id, conf, method, version, reqHeaders, reqBody, backendBehaviour }) => ({
     id: `upgrade ${id} ${backendBehaviour}`,
     conf,
     request: `${method} /${backendBehaviour} ${version}\r\nHost: {host}\r\n${reqHeaders}\r\n${reqBody}`,
-    answer: behaving(backendBehaviour),
+    respond: behaving(backendBehaviour),
   }))
 }
 
-/** What was observed of mod_rewrite. */
+/** Observed requests for mod_rewrite. */
 function rewriting(): Row[] {
   const rows = vectors<{ id: string; conf: string; target: string; headers: string }[]>('rewrite')
   return rows.map(({ id, conf, target, headers: fields }) => ({
@@ -114,7 +114,7 @@ function rewriting(): Row[] {
       target,
       fields.split('\r\n').filter(field => field !== ''),
     ),
-    answer: ok,
+    respond: ok,
   }))
 }
 
@@ -124,11 +124,11 @@ export { behaving, get, ok }
 const U = 'http://127.0.0.1:21060'
 const V = 'http://127.0.0.1:21061'
 
-/** A configuration and what it is asked: a request target, or a target with fields. */
+/** A configuration and its requests: a request target, or a target with fields. */
 type Plain = readonly [conf: string, ...requests: (string | readonly [target: string, ...fields: string[]])[]]
 
 const PLAIN: readonly Plain[] = [
-  // Paths that meet their target in every way.
+  // Every way in which a path and a target are joined.
   [`ProxyPass /a/ ${U}/b`, '/a/x', '/a', '/a/'],
   [`ProxyPass /a ${U}/b/`, '/a', '/a/x', '/a/'],
   [`ProxyPass / ${U}/b`, '/x', '/'],
@@ -165,7 +165,7 @@ const PLAIN: readonly Plain[] = [
     '/b/c',
     '/a/c',
   ],
-  // Sections, and who wins.
+  // Sections, and which one wins.
   [`ProxyPass /l ${U}/server\n<Location /l/x>\nProxyPass ${V}/loc\n</Location>`, '/l/a', '/l/x/y', '/l/x', '/l/xy'],
   [`ProxyPass /l/x !\n<Location /l>\nProxyPass ${U}/outer\n</Location>`, '/l/x/y', '/l'],
   [
@@ -175,7 +175,7 @@ const PLAIN: readonly Plain[] = [
   ],
   [`<LocationMatch ^/m/(\\d+)>\nProxyPassMatch ${U}/n/$1\n</LocationMatch>`, '/m/12/x', '/m/x'],
   [`<Location /l>\nProxyPass !\n</Location>\nProxyPass / ${U}/`, '/l/x', '/m'],
-  // What sections say of requests that the server's list proxies.
+  // Sections that change requests which a line of the server proxies.
   [
     `ProxyPass / ${U}/\n<Location /h>\nProxyPreserveHost On\n</Location>\n<Location /h/off>\nProxyPreserveHost Off\nProxyAddHeaders Off\n</Location>`,
     '/x',
@@ -279,8 +279,8 @@ const PLAIN: readonly Plain[] = [
   ],
 ]
 
-/** By the path the backend is asked for. */
-const various: Answer = head => {
+/** Responds according to the path that the backend gets. */
+const various: Respond = head => {
   const failure = /fail-(\d+)/.exec(head)?.[1]
   if (failure !== undefined) {
     const challenge = failure === '401' ? 'WWW-Authenticate: Basic realm="x"\r\n' : ''
@@ -300,7 +300,7 @@ const various: Answer = head => {
 /** Upgrades through configurations that were not observed. */
 const WS = 'Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13'
 const UPGRADES: readonly Plain[] = [
-  // The how-to: RequestHeader does nothing, PassReverse works on the 101 too.
+  // The lines of the how-to: RequestHeader does nothing, ProxyPassReverse also changes the 101.
   [
     `ProxyPreserveHost On\nProxyPass /ws/ ws://127.0.0.1:21060/ws/\nProxyPassReverse /ws/ ${U}/\nRequestHeader set X-Real 1`,
     ['/ws/K', 'Upgrade: websocket', WS],
@@ -340,7 +340,7 @@ const UPGRADES: readonly Plain[] = [
   ],
 ]
 
-/** mod_rewrite as it is compiled: rules that end the rewriting. */
+/** mod_rewrite: first rules that end the rewriting, then rules that lead to others. */
 const SEED = `RewriteEngine On\nRewriteCond %{HTTP:Upgrade} websocket [NC]\nRewriteCond %{HTTP:Connection} upgrade [NC]\nRewriteRule ^/?(.*) "ws://127.0.0.1:21060/$1" [P,L]`
 const REWRITES: readonly Plain[] = [
   [`${SEED}\nProxyPass / ${V}/`, ['/a%20b?q=1', 'Upgrade: WebSocket', WS], '/a%20b?q=1', ['/x', 'Upgrade: other', WS]],
@@ -550,15 +550,15 @@ ProxyPass / ${V}/`,
   ],
 ]
 
-const rowsOf = (kind: string, list: readonly Plain[], answer: Answer): Row[] =>
+const rowsOf = (kind: string, list: readonly Plain[], respond: Respond): Row[] =>
   list.flatMap(([conf, ...requests], i) =>
     requests.map((request): Row => {
       const [target, ...fields] = typeof request === 'string' ? [request] : request
-      return { id: `${kind} ${i + 1}`, conf, request: get(target as string, fields), answer }
+      return { id: `${kind} ${i + 1}`, conf, request: get(target as string, fields), respond }
     }),
   )
 
-/** Rows of our own, for what no observation covers. */
+/** Rows of our own choice, for what no observation covers. */
 export const own: readonly Row[] = [
   ...rowsOf('own', PLAIN, various),
   ...rowsOf('own upgrade', UPGRADES, behaving('K')),

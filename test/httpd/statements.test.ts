@@ -9,17 +9,17 @@ import type { CoreGateway, StartOptions } from '../support/frameworks.ts'
 import { startBackend, startGateway } from '../support/harness.ts'
 import { ca, server as certificate } from '../support/tls.ts'
 
-// What the five documents on mod_proxy_wstunnel say, numbered: its manual page for 2.4 (English, and the French one of 2.4.46),
-// two of its next version, and a how-to for WebSockets behind httpd. Every statement about behaviour is a test here.
+// The numbered statements of five documents on mod_proxy_wstunnel: its manual page for 2.4 (in English, and the French one of 2.4.46),
+// two pages of its next version, and a how-to for WebSockets behind httpd. Every statement about behaviour has a test here.
 const STATEMENTS = 32
 
-/** Statements that say nothing that could be seen from outside. */
+/** Statements about nothing that can be observed from outside. */
 const notBehaviour: Record<number, string> = {
   1: 'name, status and versions of the module; LoadModule is left out with the reason',
   12: 'advice about NONE and ANY, repeated in docs/httpd.md',
   17: 'a note that asynchronous tunnels are experimental in httpd',
   22: 'a link to the manual of mod_proxy',
-  31: "where httpd's logs are; the server and its logs are the app's, or those of ws-tunnel run",
+  31: "where httpd's logs are; here the app or ws-tunnel run has the server and its logs",
 }
 
 const tested = new Set<number>()
@@ -29,7 +29,7 @@ function statement(numbers: number | number[], name: string, run: (t: TestContex
   test(`${name} (${[numbers].flat().join(', ')})`, run)
 }
 
-/** Switches where it is asked to and echoes; answers everything else with its name and the path it saw. */
+/** Switches protocols for an upgrade and echoes. Responds to any other request with its name and the path that it got. */
 const serving =
   (name: string, headers: string[] = []): Script =>
   async (connection, backend) => {
@@ -53,7 +53,7 @@ const gatewayOf = (
   { gateway, ...conf }: Omit<HttpdConf, 'text'> & { gateway?: StartOptions } = {},
 ): Promise<CoreGateway> => startGateway(t, fromHttpdConf({ text, ...conf }), gateway)
 
-/** Upgrades, and sees bytes go there and back. */
+/** Opens a tunnel, and checks that bytes go there and back. */
 async function tunnel(
   t: TestContext,
   { port }: CoreGateway,
@@ -66,27 +66,27 @@ async function tunnel(
   return answer
 }
 
-/** One request and its answer: `200 http /x`. */
-async function ask(t: TestContext, { port }: CoreGateway, request: string): Promise<string> {
+/** Sends one request and returns the response: `200 http /x`. */
+async function send(t: TestContext, { port }: CoreGateway, request: string): Promise<string> {
   const client = await connect(port)
   t.after(() => client.destroy())
   const { statusCode, body } = await client.send(request).whole()
   return `${statusCode} ${body}`
 }
 
-const said = (text: string, severity: Diagnostic['severity'], more: Omit<HttpdConf, 'text'> = {}): string[] =>
+const messagesOf = (text: string, severity: Diagnostic['severity'], more: Omit<HttpdConf, 'text'> = {}): string[] =>
   compileHttpdConf({ text, ...more })
     .diagnostics.filter(diagnostic => diagnostic.severity === severity)
     .map(({ line, directive, message, expected }) => `${line} ${directive}: ${message}; ${expected ?? ''}`)
 
-/** The backend speaks TLS, with a certificate of an authority of its own. */
+/** Directives for a backend over TLS whose certificate a private authority has signed. */
 const TLS = 'SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile /pki/ca.pem\n'
 
 const pki = {
   files: { read: (file: string) => (file === '/pki/ca.pem' ? ca : undefined), find: () => [], exists: () => false },
 }
 
-statement([2, 32], 'tunnels WebSocket connections, and one connection serves for as long as both want', async t => {
+statement([2, 32], 'tunnels a WebSocket over one connection for as long as both sides use it', async t => {
   const backend = await namedBackend(t)
   const { port } = await gatewayOf(t, `ProxyPass /ws ws://${backend.address}/ws`)
   const { client } = await openTunnel(port, '/ws')
@@ -97,11 +97,14 @@ statement([2, 32], 'tunnels WebSocket connections, and one connection serves for
   assert.equal(backend.seen.length, 1)
 })
 
-statement(3, 'upgrades the connection by itself: Upgrade and Connection go to the backend', async t => {
+statement(3, 'sends Upgrade and Connection to the backend without any further directive', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /ws ws://${backend.address}/`)
-  const answer = await tunnel(t, gateway, '/ws', { token: 'WebSocket', headers: { 'Sec-WebSocket-Protocol': 'chat' } })
-  assert.deepEqual([answer.statusCode, answer.header('upgrade')], [101, 'WebSocket'])
+  const response = await tunnel(t, gateway, '/ws', {
+    token: 'WebSocket',
+    headers: { 'Sec-WebSocket-Protocol': 'chat' },
+  })
+  assert.deepEqual([response.statusCode, response.header('upgrade')], [101, 'WebSocket'])
   const request = await backend.request()
   assert.deepEqual(
     ['upgrade', 'connection', 'sec-websocket-protocol'].map(name => request.header(name)),
@@ -109,7 +112,7 @@ statement(3, 'upgrades the connection by itself: Upgrade and Connection go to th
   )
 })
 
-statement([4, 26], 'puts what follows the path in front behind the path of the backend, letter for letter', async t => {
+statement([4, 26], 'appends the rest of the path to the path of the backend, character for character', async t => {
   const backend = await namedBackend(t)
   const to = `ws://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass "/ws2/" "${to}/"\nProxyPass /deep ${to}/inner\nProxyPass /odd/ ${to}/x`)
@@ -121,40 +124,36 @@ statement([4, 26], 'puts what follows the path in front behind the path of the b
     await tunnel(t, gateway, path)
     assert.equal(backend.seen.at(-1)?.path, seen)
   }
-  assert.match(await ask(t, gateway, upgradeRequest('/ws2')), /^404 own/)
+  assert.match(await send(t, gateway, upgradeRequest('/ws2')), /^404 own/)
 })
 
-statement(
-  [5, 25],
-  'takes ws: for a backend in the clear and wss: for one over TLS, which needs SSLProxyEngine',
-  async t => {
-    const plain = await namedBackend(t, 'plain')
-    const secret = await namedBackend(t, 'secret', { tls: certificate })
-    const text = `ProxyPass "/ws2/" "ws://${plain.address}/"\nProxyPass "/wss2/" "wss://localhost:${secret.port}/"`
-    const gateway = await gatewayOf(t, TLS + text, pki)
-    await tunnel(t, gateway, '/ws2/a')
-    await tunnel(t, gateway, '/wss2/b')
-    assert.deepEqual([plain.seen[0]?.path, secret.seen[0]?.path], ['/a', '/b'])
-    assert.match(said(text, 'error').join(), /^2 ProxyPass: a backend over TLS needs SSLProxyEngine On/)
-  },
-)
+statement([5, 25], 'connects to ws: without TLS and to wss: with TLS, which needs SSLProxyEngine', async t => {
+  const plain = await namedBackend(t, 'plain')
+  const secret = await namedBackend(t, 'secret', { tls: certificate })
+  const text = `ProxyPass "/ws2/" "ws://${plain.address}/"\nProxyPass "/wss2/" "wss://localhost:${secret.port}/"`
+  const gateway = await gatewayOf(t, TLS + text, pki)
+  await tunnel(t, gateway, '/ws2/a')
+  await tunnel(t, gateway, '/wss2/b')
+  assert.deepEqual([plain.seen[0]?.path, secret.seen[0]?.path], ['/a', '/b'])
+  assert.match(messagesOf(text, 'error').join(), /^2 ProxyPass: a backend over TLS needs SSLProxyEngine On/)
+})
 
-statement(6, 'sends a known URL to the WebSocket by a ProxyPassMatch in front of the line for HTTP', async t => {
+statement(6, 'tunnels a known URL by a ProxyPassMatch before the line for HTTP', async t => {
   const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const lines = [`ProxyPassMatch ^/(myApp/ws)$  ws://${ws.address}/$1`, `ProxyPass / http://${http.address}/`]
   const gateway = await gatewayOf(t, lines.join('\n'))
   await tunnel(t, gateway, '/myApp/ws')
   assert.equal(ws.seen[0]?.path, '/myApp/ws')
-  assert.equal(await ask(t, gateway, plainRequest('/myApp/page')), '200 http /myApp/page')
+  assert.equal(await send(t, gateway, plainRequest('/myApp/page')), '200 http /myApp/page')
   assert.match(
-    said([...lines].reverse().join('\n'), 'warning').join(),
+    messagesOf([...lines].reverse().join('\n'), 'warning').join(),
     /^2 ProxyPassMatch: never reached: line 1 takes/,
   )
 })
 
 statement(
   7,
-  'tells WebSockets from HTTP by conditions on Upgrade and Connection where the URL is not known',
+  'separates WebSockets from HTTP by conditions on Upgrade and Connection where the URL is not known',
   async t => {
     const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
     const gateway = await gatewayOf(
@@ -168,13 +167,13 @@ ProxyPassReverse "/" "http://${http.address}/"`,
     )
     await tunnel(t, gateway, '/any/where?q=1', { token: 'WebSocket', headers: { Connection: 'keep-alive, Upgrade' } })
     assert.equal(ws.seen[0]?.path, '/any/where?q=1')
-    assert.equal(await ask(t, gateway, plainRequest('/any/where')), '200 http /any/where')
-    assert.equal(await ask(t, gateway, upgradeRequest('/x', { headers: { Connection: 'close' } })), '200 http /x')
+    assert.equal(await send(t, gateway, plainRequest('/any/where')), '200 http /any/where')
+    assert.equal(await send(t, gateway, upgradeRequest('/x', { headers: { Connection: 'close' } })), '200 http /x')
     assert.equal(ws.seen.length, 1)
   },
 )
 
-statement(8, 'spreads tunnels over the members of a balancer', async t => {
+statement(8, 'distributes tunnels over the members of a balancer', async t => {
   const [a, b] = [await namedBackend(t, 'a'), await namedBackend(t, 'b')]
   const gateway = await gatewayOf(
     t,
@@ -188,19 +187,19 @@ ProxyPass /chat balancer://c/room`,
   assert.deepEqual([a.seen.map(({ path }) => path), b.seen.length], [['/room/x', '/room/x'], 2])
 })
 
-statement(9, 'upgrades to another protocol, and to no other, where upgrade= names it', async t => {
+statement(9, 'upgrades only to the protocol that upgrade= names', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=chat`)
   await tunnel(t, gateway, '/a', { token: 'chat' })
   assert.equal(backend.seen[0]?.header('upgrade'), 'chat')
-  assert.equal(await ask(t, gateway, upgradeRequest('/a')), '200 http /')
+  assert.equal(await send(t, gateway, upgradeRequest('/a')), '200 http /')
   assert.match(
-    said(`ProxyPass /a ws://b.test/ upgrade=${'x'.repeat(16)}`, 'error').join(),
+    messagesOf(`ProxyPass /a ws://b.test/ upgrade=${'x'.repeat(16)}`, 'error').join(),
     /upgrade protocol length must be < 16 characters/,
   )
 })
 
-statement(10, 'asks for no protocol with upgrade=NONE, and upgrades to WebSocket all the same', async t => {
+statement(10, 'upgrades with upgrade=NONE even if the client names no protocol, and then to WebSocket', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=NONE`)
   const client = await connect(gateway.port)
@@ -212,76 +211,84 @@ statement(10, 'asks for no protocol with upgrade=NONE, and upgrades to WebSocket
   await tunnel(t, gateway, '/a')
 })
 
-statement(11, 'takes any protocol the client asks for with upgrade=ANY, and passes its own word on', async t => {
-  const backend = await namedBackend(t)
-  const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=ANY`)
-  for (const token of ['Chat/2', 'websocket']) {
-    const answer = await tunnel(t, gateway, '/a', { token })
-    assert.deepEqual([backend.seen.at(-1)?.header('upgrade'), answer.header('upgrade')], [token, token])
-  }
-  assert.equal(await ask(t, gateway, plainRequest('/a')), '200 http /')
-})
+statement(
+  11,
+  'accepts any protocol that the client requests with upgrade=ANY, and sends its spelling to the backend',
+  async t => {
+    const backend = await namedBackend(t)
+    const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/ upgrade=ANY`)
+    for (const token of ['Chat/2', 'websocket']) {
+      const response = await tunnel(t, gateway, '/a', { token })
+      assert.deepEqual([backend.seen.at(-1)?.header('upgrade'), response.header('upgrade')], [token, token])
+    }
+    assert.equal(await send(t, gateway, plainRequest('/a')), '200 http /')
+  },
+)
 
-statement(13, 'upgrades for an http: backend too, where upgrade= says so', async t => {
+statement(13, 'upgrades for an http: backend too, where upgrade= names the protocol', async t => {
   const backend = await namedBackend(t)
   const to = `http://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass /a ${to}/a upgrade=websocket`)
   await tunnel(t, gateway, '/a')
-  assert.equal(await ask(t, gateway, plainRequest('/a')), '200 http /a')
+  assert.equal(await send(t, gateway, plainRequest('/a')), '200 http /a')
   const without = await gatewayOf(t, `ProxyPass /a ${to}/a`)
-  assert.equal(await ask(t, without, upgradeRequest('/a')), '200 http /a')
+  assert.equal(await send(t, without, upgradeRequest('/a')), '200 http /a')
 })
 
-statement(14, 'serves what is no upgrade as HTTP, unless ProxyWebsocketFallbackToProxyHttp is Off', async t => {
-  const backend = await namedBackend(t)
-  const text = `ProxyPass /a ws://${backend.address}/`
-  for (const on of ['', 'ProxyWebsocketFallbackToProxyHttp On\n']) {
-    const gateway = await gatewayOf(t, on + text)
-    assert.equal(await ask(t, gateway, plainRequest('/a')), '200 http /')
-    assert.equal(await ask(t, gateway, upgradeRequest('/a', { token: 'chat' })), '200 http /')
-  }
-  const off = await gatewayOf(t, `ProxyWebsocketFallbackToProxyHttp Off\n${text}`)
-  assert.match(await ask(t, off, plainRequest('/a')), /^404 own/)
-  await tunnel(t, off, '/a')
-  assert.match(
-    said(`ProxyWebsocketFallbackToProxyHttp Perhaps\n${text}`, 'error').join(),
-    /ProxyWebsocketFallbackToProxyHttp must be On or Off/,
-  )
-})
+statement(
+  14,
+  'serves a request that is not an upgrade as HTTP, unless ProxyWebsocketFallbackToProxyHttp is Off',
+  async t => {
+    const backend = await namedBackend(t)
+    const text = `ProxyPass /a ws://${backend.address}/`
+    for (const on of ['', 'ProxyWebsocketFallbackToProxyHttp On\n']) {
+      const gateway = await gatewayOf(t, on + text)
+      assert.equal(await send(t, gateway, plainRequest('/a')), '200 http /')
+      assert.equal(await send(t, gateway, upgradeRequest('/a', { token: 'chat' })), '200 http /')
+    }
+    const off = await gatewayOf(t, `ProxyWebsocketFallbackToProxyHttp Off\n${text}`)
+    assert.match(await send(t, off, plainRequest('/a')), /^404 own/)
+    await tunnel(t, off, '/a')
+    assert.match(
+      messagesOf(`ProxyWebsocketFallbackToProxyHttp Perhaps\n${text}`, 'error').join(),
+      /ProxyWebsocketFallbackToProxyHttp must be On or Off/,
+    )
+  },
+)
 
-statement(14, 'falls back in one virtual host and not in the next, as each of them says', async t => {
+statement(14, 'applies ProxyWebsocketFallbackToProxyHttp to each virtual host by itself', async t => {
   const backend = await namedBackend(t)
-  const hostOf = (name: string, say: string): string =>
-    `<VirtualHost *:80>\nServerName ${name}\n${say}\nProxyPass /a ws://${backend.address}/\n</VirtualHost>\n`
+  const hostOf = (name: string, directive: string): string =>
+    `<VirtualHost *:80>\nServerName ${name}\n${directive}\nProxyPass /a ws://${backend.address}/\n</VirtualHost>\n`
   const text = `${hostOf('on.test', '')}${hostOf('off.test', 'ProxyWebsocketFallbackToProxyHttp Off')}`
   const on = await gatewayOf(t, text, { serverName: 'on.test' })
   const off = await gatewayOf(t, text, { serverName: 'off.test' })
-  assert.equal(await ask(t, on, plainRequest('/a')), '200 http /')
-  assert.match(await ask(t, off, plainRequest('/a')), /^404 own/)
+  assert.equal(await send(t, on, plainRequest('/a')), '200 http /')
+  assert.match(await send(t, off, plainRequest('/a')), /^404 own/)
 })
 
-statement([15, 21], 'knows no fallback, and needs no directive, where httpd 2.4.46 is asked for', async t => {
+statement([15, 21], 'has no fallback, without any directive, with compat 2.4.46', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyPass /a ws://${backend.address}/`, { compat: '2.4.46' })
   await tunnel(t, gateway, '/a')
-  assert.match(await ask(t, gateway, upgradeRequest('/a', { token: 'chat' })), /^426 /)
-  assert.match(await ask(t, gateway, plainRequest('/a')), /^404 own/)
+  assert.match(await send(t, gateway, upgradeRequest('/a', { token: 'chat' })), /^426 /)
+  assert.match(await send(t, gateway, plainRequest('/a')), /^404 own/)
   assert.equal(backend.seen.length, 1)
 })
 
-statement([14, 27], 'shares one path between a WebSocket and HTTP where there is no fallback', async t => {
+statement([14, 27], 'serves a WebSocket and HTTP on one path by two lines if there is no fallback', async t => {
   const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const text = `ProxyPass / ws://${ws.address}/\nProxyPass / http://${http.address}/`
   const gateway = await gatewayOf(t, `ProxyWebsocketFallbackToProxyHttp Off\n${text}`)
   await tunnel(t, gateway, '/x')
-  assert.equal(await ask(t, gateway, plainRequest('/x')), '200 http /x')
+  assert.equal(await send(t, gateway, plainRequest('/x')), '200 http /x')
   assert.equal(ws.seen.length, 1)
-  assert.match(said(text, 'warning').join(), /^2 ProxyPass: never reached: line 1 takes every path, in httpd too/)
+  assert.match(messagesOf(text, 'warning').join(), /^2 ProxyPass: never reached: line 1 takes every path, in httpd too/)
 })
 
 statement(
   [16, 20],
-  'takes ProxyWebsocketAsync and its delay, which are for where tunnels can leave JavaScript',
+  'honours ProxyWebsocketAsync and ProxyWebsocketAsyncDelay where tunnels can leave JavaScript',
   async t => {
     const backend = await namedBackend(t)
     for (const mode of ['On', 'OFF']) {
@@ -289,17 +296,20 @@ statement(
       await tunnel(t, await gatewayOf(t, text), '/a')
       const [route] = fromHttpdConf({ text }).routes ?? []
       assert.deepEqual([route?.async, route?.asyncDelay], [mode === 'On', 5])
-      assert.equal(said(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: honoured/.test(message)).length, 2)
+      assert.equal(
+        messagesOf(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: honoured/.test(message)).length,
+        2,
+      )
     }
-    assert.match(said('ProxyWebsocketAsync Perhaps', 'error').join(), /ProxyWebsocketAsync must be On or Off/)
+    assert.match(messagesOf('ProxyWebsocketAsync Perhaps', 'error').join(), /ProxyWebsocketAsync must be On or Off/)
     assert.match(
-      said('ProxyWebsocketAsyncDelay 5x', 'error').join(),
+      messagesOf('ProxyWebsocketAsyncDelay 5x', 'error').join(),
       /ProxyWebsocketAsyncDelay timeout has wrong format/,
     )
   },
 )
 
-statement(18, 'ends a tunnel that is quiet for ProxyWebsocketIdleTimeout, with FIN', async t => {
+statement(18, 'ends a tunnel with FIN when no byte has moved for ProxyWebsocketIdleTimeout', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(t, `ProxyWebsocketIdleTimeout 150ms\nProxyPass /a ws://${backend.address}/`)
   const { client } = await openTunnel(gateway.port, '/a')
@@ -308,7 +318,7 @@ statement(18, 'ends a tunnel that is quiet for ProxyWebsocketIdleTimeout, with F
   assert.equal((await gateway.end()).reason, 'idle')
 })
 
-statement(18, 'never ends a quiet tunnel with 0, which is what the manual has for its default', () => {
+statement(18, 'never ends an idle tunnel with ProxyWebsocketIdleTimeout 0, the default in the manual', () => {
   const idle = (text: string): unknown =>
     fromHttpdConf({ text: `${text}\nProxyPass /a ws://b.test/` }).routes?.[0]?.idleTimeout
   assert.equal(idle('ProxyWebsocketIdleTimeout 0'), 0)
@@ -316,14 +326,14 @@ statement(18, 'never ends a quiet tunnel with 0, which is what the manual has fo
   assert.equal(idle('Timeout 7'), 7_000)
 })
 
-statement([19, 20], 'reads times in seconds, with ms, mi and h for others, and refuses every other word', () => {
+statement([19, 20], 'reads times in seconds or with the units ms, mi and h, and refuses any other value', () => {
   const idle = (value: string): unknown =>
     fromHttpdConf({ text: `ProxyWebsocketIdleTimeout ${value}\nProxyPass /a ws://b.test/` }).routes?.[0]?.idleTimeout
   assert.deepEqual(['2', '5s', '300ms', '2min', '1h'].map(idle), [2_000, 5_000, 300, 120_000, 3_600_000])
   for (const directive of ['ProxyWebsocketIdleTimeout', 'ProxyWebsocketAsyncDelay']) {
     for (const wrong of ['2m', '5x', '1.5', '"5 s"', '-1', 'abc']) {
       assert.match(
-        said(`${directive} ${wrong}`, 'error').join(),
+        messagesOf(`${directive} ${wrong}`, 'error').join(),
         new RegExp(`${directive} timeout has wrong format`),
         wrong,
       )
@@ -331,7 +341,7 @@ statement([19, 20], 'reads times in seconds, with ms, mi and h for others, and r
   }
 })
 
-statement(23, 'has the modules that the how-to enables, as far as a configuration asks for them', async t => {
+statement(23, 'counts the modules that the how-to enables as loaded', async t => {
   const backend = await namedBackend(t)
   const gateway = await gatewayOf(
     t,
@@ -356,23 +366,26 @@ statement(24, 'serves the virtual host of the how-to', async t => {
     ProxyPassReverse /ws/ http://backend.test/
 </VirtualHost>`,
   )
-  const answer = await tunnel(t, gateway, '/ws/room')
-  assert.deepEqual([answer.header('location'), answer.header('set-cookie')], ['http://front.example/ws/room', 'a=b'])
+  const response = await tunnel(t, gateway, '/ws/room')
+  assert.deepEqual(
+    [response.header('location'), response.header('set-cookie')],
+    ['http://front.example/ws/room', 'a=b'],
+  )
   const { path, header } = await backend.request()
   assert.deepEqual([path, header('host')], ['/room', 'front.example'])
 })
 
-statement(27, 'keeps HTTP and WebSockets on paths of their own, with backends of their own', async t => {
+statement(27, 'sends HTTP and WebSockets on different paths to different backends', async t => {
   const [http, ws] = [await namedBackend(t), await namedBackend(t, 'ws')]
   const gateway = await gatewayOf(t, `ProxyPass /ws/ ws://${ws.address}/\nProxyPass / http://${http.address}/`)
   await tunnel(t, gateway, '/ws/a')
-  assert.equal(await ask(t, gateway, plainRequest('/wsa')), '200 http /wsa')
+  assert.equal(await send(t, gateway, plainRequest('/wsa')), '200 http /wsa')
   assert.deepEqual([ws.seen.length, http.seen.length], [1, 1])
 })
 
 statement(
   28,
-  "names the how-to's RequestHeader lines as the no-ops they are in httpd, and tunnels without them",
+  "warns that the how-to's RequestHeader lines have no effect in httpd, and tunnels without them",
   async t => {
     const backend = await namedBackend(t)
     const text = `ProxyPass /ws/ ws://${backend.address}/
@@ -380,10 +393,10 @@ RequestHeader set Upgrade "websocket" env=HTTP_UPGRADE
 RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
     const never = (line: number, variable: string): string =>
       `${line} RequestHeader: never happens, in httpd too: nothing sets the variable ${variable}; nothing: ProxyPass to ws:// passes upgrades on by itself`
-    assert.deepEqual(said(text, 'warning'), [never(2, 'HTTP_UPGRADE'), never(3, 'HTTP_CONNECTION')])
+    assert.deepEqual(messagesOf(text, 'warning'), [never(2, 'HTTP_UPGRADE'), never(3, 'HTTP_CONNECTION')])
     const gateway = await gatewayOf(t, text)
     await tunnel(t, gateway, '/ws/a')
-    assert.equal(await ask(t, gateway, plainRequest('/ws/a')), '200 http /a')
+    assert.equal(await send(t, gateway, plainRequest('/ws/a')), '200 http /a')
     assert.deepEqual(
       backend.seen.map(request => request.headers('upgrade')),
       [['websocket'], []],
@@ -391,25 +404,25 @@ RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
   },
 )
 
-statement(28, 'sets a field by env= once SetEnvIf sets the variable, as its message says', async t => {
+statement(28, 'sets a field by env= if SetEnvIf sets the variable, as the warning recommends', async t => {
   const backend = await namedBackend(t)
   const text = `ProxyPass /ws/ ws://${backend.address}/\nRequestHeader set X-Asked "yes" env=HTTP_UPGRADE`
   assert.match(
-    said(text, 'warning').join(),
+    messagesOf(text, 'warning').join(),
     /nothing sets the variable HTTP_UPGRADE; SetEnvIf UPGRADE \. HTTP_UPGRADE$/,
   )
   const repaired = `SetEnvIf UPGRADE . HTTP_UPGRADE\n${text}`
-  assert.deepEqual(said(repaired, 'warning'), [])
+  assert.deepEqual(messagesOf(repaired, 'warning'), [])
   const gateway = await gatewayOf(t, repaired)
   await tunnel(t, gateway, '/ws/a')
-  await ask(t, gateway, plainRequest('/ws/a'))
+  await send(t, gateway, plainRequest('/ws/a'))
   assert.deepEqual(
     backend.seen.map(request => request.header('x-asked')),
     ['yes', undefined],
   )
 })
 
-statement(29, 'tunnels from an HTTPS front to a backend in the clear, or over TLS where it speaks it', async t => {
+statement(29, 'tunnels from an HTTPS virtual host to a backend without TLS and to one with TLS', async t => {
   const plain = await namedBackend(t)
   const secret = await namedBackend(t, 'secret', { tls: certificate })
   const gateway = await gatewayOf(
@@ -427,7 +440,7 @@ ProxyPass /wss/ wss://localhost:${secret.port}/
   await tunnel(t, gateway, '/wss/a', { tls: { ca } })
 })
 
-statement(30, 'is there for an ordinary WebSocket client', async t => {
+statement(30, 'serves an ordinary WebSocket client', async t => {
   const backend = await namedBackend(t)
   const { port } = await gatewayOf(t, `ProxyPass /ws/ ws://${backend.address}/`)
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws/`)
@@ -436,7 +449,7 @@ statement(30, 'is there for an ordinary WebSocket client', async t => {
   assert.equal(backend.seen[0]?.header('sec-websocket-version'), '13')
 })
 
-test(`has a test, or the reason why there is nothing to test, for each of the ${STATEMENTS} statements`, () => {
+test(`each of the ${STATEMENTS} statements has a test, or a reason why it has none`, () => {
   const all = [...tested, ...Object.keys(notBehaviour).map(Number)].toSorted((a, b) => a - b)
   assert.deepEqual(
     all,

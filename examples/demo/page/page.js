@@ -3,10 +3,10 @@ const LONGEST_TEXT = 4000
 const guest = `guest-${Math.floor(Math.random() * 900 + 100)}`
 
 const ROUTES = {
-  ws: { backend: 'Echo', sees: '/echo/', paths: ['/ws/', '/ws/any/path?x=1'] },
-  chat: { backend: 'Chat', sees: '/chat/', paths: [`/chat/?name=${guest}`, '/chat/?name=ann'] },
-  private: { backend: 'Echo', sees: '/echo/', paths: ['/private/', '/private/?token=open-sesame'] },
-  api: { backend: 'HTTP API', sees: '/', paths: ['/api/time', '/api/headers'] },
+  ws: { backend: 'Echo', mount: '/echo/', paths: ['/ws/', '/ws/any/path?x=1'] },
+  chat: { backend: 'Chat', mount: '/chat/', paths: [`/chat/?name=${guest}`, '/chat/?name=ann'] },
+  private: { backend: 'Echo', mount: '/echo/', paths: ['/private/', '/private/?token=open-sesame'] },
+  api: { backend: 'HTTP API', mount: '/', paths: ['/api/time', '/api/headers'] },
 }
 
 const at = Object.fromEntries([...document.querySelectorAll('[id]')].map(element => [element.id, element]))
@@ -15,13 +15,13 @@ const encoder = new TextEncoder()
 const counts = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0 }
 
 let route = 'ws'
-/** The socket that is open or opening; closed ones are forgotten at once. */
+/** The socket that is open or opening. `undefined` after it has closed. */
 let socket
 
-/** Sockets that the user left; a failure of theirs needs no explanation. */
-const left = new WeakSet()
+/** Sockets that the user has disconnected. Their failures are not explained. */
+const disconnected = new WeakSet()
 
-/** An element with classes and content; strings become text, never markup. */
+/** Makes an element with classes and content. A string becomes text, never markup. */
 function element(name, className, ...content) {
   const made = document.createElement(name)
   if (className) made.className = className
@@ -38,9 +38,9 @@ const size = bytes => {
 const shortened = text =>
   text.length <= LONGEST_TEXT
     ? text
-    : `${text.slice(0, LONGEST_TEXT)}\n… and ${text.length - LONGEST_TEXT} characters more`
+    : `${text.slice(0, LONGEST_TEXT)}\n… and ${text.length - LONGEST_TEXT} more characters`
 
-/** One argument of a shell, whatever it holds. */
+/** Quotes a text as one argument of a shell. */
 const quoted = text => (/^[\w:/.-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
 function clock() {
@@ -50,7 +50,7 @@ function clock() {
   return `${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}.${ms}`
 }
 
-/** Adds a line to the log and keeps its end in view, unless somebody scrolled up to read. */
+/** Adds a line to the log. Keeps the end of the log in view, unless the user has scrolled up. */
 function write(kind, what, content, bytes) {
   const following = at.scroll.scrollHeight - at.scroll.scrollTop - at.scroll.clientHeight < 40
   const line = element('li', kind, element('time', '', clock()), element('span', 'what', what), content)
@@ -61,29 +61,29 @@ function write(kind, what, content, bytes) {
   if (following) at.scroll.scrollTop = at.scroll.scrollHeight
 }
 
-const note = (kind, what, text) => write(kind, what, element('span', 'said', text))
+const note = (kind, what, text) => write(kind, what, element('span', 'content', text))
 
-/** The picture of the wire, in words and in shape. */
-function show(state, words) {
+/** Shows the state of the connection, as a picture and as text. */
+function show(state, text) {
   at.wire.dataset.state = state
-  at.state.textContent = words
+  at.state.textContent = text
 }
 
 function showControls() {
-  const { backend, sees } = ROUTES[route]
+  const { backend, mount } = ROUTES[route]
   const path = at.path.value
   at.backend.textContent = backend
-  at.asked.textContent = path
-  at.seen.textContent = path.startsWith(`/${route}/`) ? sees + path.slice(route.length + 2) : '–'
+  at.requested.textContent = path
+  at.received.textContent = path.startsWith(`/${route}/`) ? mount + path.slice(route.length + 2) : '–'
   at.wscat.textContent = `npx -y wscat -c ${quoted(`${webSocketOrigin}${path}`)}`
   at.curl.textContent = `curl -i ${quoted(`${location.origin}${path}`)}`
   at.connect.textContent = socket === undefined ? 'Connect' : 'Disconnect'
-  at.connect.classList.toggle('leave', socket !== undefined)
+  at.connect.classList.toggle('disconnect', socket !== undefined)
   const isOpen = socket?.readyState === WebSocket.OPEN
   const posts = route === 'api' && !isOpen
   at.text.disabled = at.send.disabled = !isOpen && !posts
   at.send.textContent = posts ? 'POST' : 'Send'
-  at.text.placeholder = posts ? 'Text for /api/echo' : isOpen ? 'Say something' : 'Connect first'
+  at.text.placeholder = posts ? 'Text for /api/echo' : isOpen ? 'Message' : 'Connect first'
 }
 
 function showTotals() {
@@ -92,11 +92,11 @@ function showTotals() {
     sent + received === 0 ? '' : `${sent} sent, ${size(sentBytes)} · ${received} received, ${size(receivedBytes)}`
 }
 
-/** A dot runs through both pipes: there for a frame sent, back for one received. */
+/** Moves a dot through both pipes: to the backend for a sent frame, back for a received one. */
 function pulse(direction) {
   for (const pipe of at.wire.querySelectorAll('.pipe')) {
     pipe.classList.remove('there', 'back')
-    // Reading a size between the two makes the browser start the animation anew.
+    // Reading a size between the two makes the browser restart the animation.
     void pipe.offsetWidth
     pipe.classList.add(direction)
   }
@@ -110,7 +110,7 @@ function count(direction, bytes) {
 }
 
 function disconnect() {
-  left.add(socket)
+  disconnected.add(socket)
   socket.close(1000)
 }
 
@@ -121,7 +121,7 @@ function connect() {
   opening.binaryType = 'arraybuffer'
   opening.addEventListener('open', () => {
     opened = true
-    show('open', 'Tunnel open: bytes pass as they are')
+    show('open', 'Tunnel open: bytes pass unchanged')
     note('opened', 'Open', `101 Switching Protocols for ${path}`)
     showControls()
     showTunnels()
@@ -137,10 +137,10 @@ function connect() {
     if (socket === opening) socket = undefined
     showControls()
     showTunnels()
-    if (!opened && left.has(opening)) return show('idle', 'Not connected')
+    if (!opened && disconnected.has(opening)) return show('idle', 'Not connected')
     if (!opened) return explain(path)
     show('idle', 'Closed')
-    if (left.has(opening)) return note('closed', 'Closed', `by you, code ${code}`)
+    if (disconnected.has(opening)) return note('closed', 'Closed', `by you, code ${code}`)
     const how = code === 1006 ? '1006: the connection ended without a close frame' : `${code}${reason && `: ${reason}`}`
     note('closed', 'Closed', how)
   })
@@ -153,42 +153,45 @@ const hex = buffer =>
   [...new Uint8Array(buffer.slice(0, 64))].map(byte => byte.toString(16).padStart(2, '0')).join(' ') +
   (buffer.byteLength > 64 ? ' …' : '')
 
-/** A browser keeps the status of a failed WebSocket to itself; over HTTP the same path says why. */
+/** Requests the same path over HTTP, because a browser does not show the status of a failed WebSocket to the page. */
 async function explain(path) {
-  const why = 'Upgrade refused. A browser hides the status, so this page asked the same path over HTTP.'
-  const answer = await ask('GET', path, { kind: 'refused', what: 'Refused', why })
+  const why = 'The upgrade was refused. A browser hides the status, so this page requested the same path over HTTP.'
+  const response = await request('GET', path, { kind: 'refused', what: 'Refused', why })
   if (socket !== undefined) return
-  if (answer === undefined) show('refused', 'Not connected: the gateway does not answer')
-  else show('refused', `Not connected: ${path.split('?')[0]} answers ${answer.status} ${answer.statusText}`)
+  if (response === undefined) show('refused', 'Not connected: no response from the gateway')
+  else show('refused', `Not connected: ${path.split('?')[0]} returns ${response.status} ${response.statusText}`)
 }
 
-/** Sends an HTTP request and writes its answer, whole, into the log. */
-async function ask(method, path, { kind = 'http', what = 'HTTP', why, body } = {}) {
+/** Sends an HTTP request and writes the whole response into the log. */
+async function request(method, path, { kind = 'http', what = 'HTTP', why, body } = {}) {
   const began = performance.now()
   try {
-    const answer = await fetch(path, { method, body, cache: 'no-store' })
-    const text = await answer.text()
+    const response = await fetch(path, { method, body, cache: 'no-store' })
+    const text = await response.text()
     const took = Math.round(performance.now() - began)
-    const content = element('div', 'said')
-    content.append(element('span', 'status', `${answer.status} ${answer.statusText}`), `${method} ${path}, ${took} ms`)
+    const content = element('div', 'content')
+    content.append(
+      element('span', 'status', `${response.status} ${response.statusText}`),
+      `${method} ${path}, ${took} ms`,
+    )
     if (why) content.append(element('p', 'why', why))
     if (text) content.append(element('pre', '', shortened(text.trimEnd())))
-    const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`)
+    const headers = [...response.headers].map(([name, value]) => `${name}: ${value}`)
     const details = element('details', '', element('summary', '', `${headers.length} header fields`))
     details.append(element('pre', '', headers.join('\n')))
     content.append(details)
     write(kind, what, content, encoder.encode(text).length)
-    return answer
+    return response
   } catch {
-    note('refused', 'No answer', `${method} ${path}: the gateway does not answer`)
+    note('refused', 'No response', `${method} ${path}: no response from the gateway`)
   }
 }
 
-async function askOverHttp(method, path, body) {
-  const answer = await ask(method, path, { body })
+async function sendOverHttp(method, path, body) {
+  const response = await request(method, path, { body })
   if (socket !== undefined) return
-  if (answer === undefined) show('refused', 'The gateway does not answer')
-  else show('http', `Plain HTTP: ${answer.status} ${answer.statusText}`)
+  if (response === undefined) show('refused', 'No response from the gateway')
+  else show('http', `Plain HTTP: ${response.status} ${response.statusText}`)
 }
 
 function choose(name) {
@@ -212,12 +215,12 @@ function choose(name) {
   showControls()
 }
 
-/** GET says whether this browser is signed in, POST signs in, DELETE signs out. */
+/** GET reads whether this browser is signed in, POST signs in, DELETE signs out. Shows the result. */
 async function showSession(method) {
-  const answer = await fetch('/session', { method }).catch(() => undefined)
-  if (!answer?.ok) return
-  const { signedIn } = await answer.json()
-  at.who.textContent = signedIn ? 'Signed in by a cookie' : 'Signed out: expect a 401'
+  const response = await fetch('/session', { method }).catch(() => undefined)
+  if (!response?.ok) return
+  const { signedIn } = await response.json()
+  at.signed.textContent = signedIn ? 'Signed in, with a cookie' : 'Signed out: the response will be 401'
   at.sign.textContent = signedIn ? 'Sign out' : 'Sign in'
   at.sign.dataset.method = signedIn ? 'DELETE' : 'POST'
 }
@@ -229,11 +232,11 @@ function age(since) {
 
 async function showTunnels() {
   if (document.hidden) return
-  const answer = await fetch('/tunnels').catch(() => undefined)
-  const tunnels = answer?.ok ? await answer.json() : []
+  const response = await fetch('/tunnels').catch(() => undefined)
+  const tunnels = response?.ok ? await response.json() : []
   at.count.textContent = tunnels.length
   at.count.classList.toggle('some', tunnels.length > 0)
-  at.none.textContent = answer?.ok ? 'None. The gateway is listening.' : 'The gateway does not answer.'
+  at.none.textContent = response?.ok ? 'No tunnel is open. The gateway is listening.' : 'No response from the gateway.'
   at.none.hidden = tunnels.length > 0
   at.tunnels.replaceChildren(
     ...tunnels.map(({ mount, client, openedAt, bytesFromClient, bytesFromBackend }) =>
@@ -256,8 +259,8 @@ at.request.addEventListener('submit', event => {
   if (socket === undefined) connect()
   else disconnect()
 })
-at.ask.addEventListener('click', () => {
-  if (at.request.reportValidity()) askOverHttp('GET', at.path.value)
+at.http.addEventListener('click', () => {
+  if (at.request.reportValidity()) sendOverHttp('GET', at.path.value)
 })
 at.composer.addEventListener('submit', event => {
   event.preventDefault()
@@ -265,7 +268,7 @@ at.composer.addEventListener('submit', event => {
   const isOpen = socket?.readyState === WebSocket.OPEN
   if (text === '' || (!isOpen && route !== 'api')) return
   at.text.value = ''
-  if (!isOpen) return askOverHttp('POST', '/api/echo', text)
+  if (!isOpen) return sendOverHttp('POST', '/api/echo', text)
   socket.send(text)
   const bytes = encoder.encode(text).length
   count('sent', bytes)
@@ -279,7 +282,7 @@ at.clear.addEventListener('click', () => {
   showTotals()
 })
 
-// Not every browser lets the keyboard scroll a region by itself.
+// Some browsers only scroll a region by keyboard if it can have the focus.
 at.scroll.tabIndex = 0
 at.gateway.textContent = location.host
 // A browser restores the chosen radio on reload.

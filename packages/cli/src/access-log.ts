@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-/** One request that was answered, or one tunnel that has ended. */
+/** A request that is complete, or a tunnel that has ended. */
 export interface LogEntry {
   readonly req: IncomingMessage
   readonly res: ServerResponse
@@ -8,41 +8,41 @@ export interface LogEntry {
   readonly clientPort: number
   readonly localAddress: string
   readonly localPort: number
-  /** ServerName of the virtual host. */
+  /** The ServerName of the virtual host. */
   readonly serverName: string
   readonly startedAt: Date
-  /** Microseconds from the head of the request to the end. */
+  /** The time from the head of the request to the end, µs. */
   readonly duration: number
   readonly status: number
-  /** Bytes from the client, head included. */
+  /** Bytes from the client, including the head. */
   readonly bytesIn: number
-  /** Bytes to the client, head included. */
+  /** Bytes to the client, including the head. */
   readonly bytesOut: number
   /** Bytes to the client without the head. */
   readonly bodyBytes: number
 }
 
-/** A LogFormat, compiled. */
+/** A compiled LogFormat. */
 export interface LogFormat {
   readonly format: (entry: LogEntry) => string
-  /** It asks for fields of the answer. */
-  readonly readsAnswer: boolean
-  /** Directives that httpd knows and that are written as `-` here. */
-  readonly leftOut: readonly string[]
+  /** Whether it writes header fields of the response. */
+  readonly readsResponseFields: boolean
+  /** Directives that httpd knows and that this program writes as `-`. */
+  readonly unsupported: readonly string[]
 }
 
 const COMMON = '%h %l %u %t "%r" %>s %b'
 
-/** Formats that need no LogFormat line. */
+/** Formats that are defined without a LogFormat line. */
 export const NICKNAMES: Readonly<Record<string, string>> = {
   common: COMMON,
   combined: `${COMMON} "%{Referer}i" "%{User-agent}i"`,
 }
 
-/** Where the configuration asks for no log: common, and what a tunnel is about. */
+/** The format without a CustomLog line: common, then the bytes and the time, which describe a tunnel best. */
 export const DEFAULT_FORMAT = `${COMMON} %I %O %D`
 
-/** httpd's ap_escape_logitem: nothing in a request can end a line or a quoted item. */
+/** Escapes text so that no request can end a line or a quoted item. httpd: ap_escape_logitem. */
 export function escapeLogItem(text: string): string {
   const named: Record<string, string> = {
     '\b': '\\b',
@@ -116,10 +116,10 @@ const ITEMS: Record<string, Item> = {
   P: () => String(process.pid),
 }
 
-/** Letters of httpd and its modules for what there is nothing to say of. */
-const LEFT_OUT = 'CELRSXcefknx'
+/** Letters of httpd and its modules for values that this program does not have. */
+const UNSUPPORTED = 'CELRSXcefknx'
 
-/** What may stand in the braces. */
+/** The arguments in braces that a letter accepts. Letters without an entry accept every argument. */
 const ARGUMENTS: Record<string, RegExp> = {
   t: /^$/,
   T: /^(?:s|ms|us)?$/,
@@ -131,14 +131,14 @@ const ARGUMENTS: Record<string, RegExp> = {
 const DIRECTIVE = /%(?:%|(!?\d{3}(?:,\d{3})*)?[<>]?(?:\{([^}]*)\})?([a-zA-Z])?)/g
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t' }
 
-/** Reads a LogFormat; a text says what is wrong with it. */
+/** Compiles a LogFormat. Returns an error message for a format that httpd does not know. */
 export function compileFormat(text: string): LogFormat | string {
   const parts: (string | ((entry: LogEntry) => string))[] = []
   const plain = (part: string): unknown =>
     parts.push(part.replace(/\\([nrt"\\])/g, (_, char: string) => ESCAPES[char] ?? char))
   let end = 0
-  let readsAnswer = false
-  const leftOut: string[] = []
+  let readsResponseFields = false
+  const unsupported: string[] = []
   for (const found of text.matchAll(DIRECTIVE)) {
     const [whole, statuses, argument = '', letter = ''] = found
     plain(text.slice(end, found.index))
@@ -148,14 +148,14 @@ export function compileFormat(text: string): LogFormat | string {
       continue
     }
     const item = Object.hasOwn(ITEMS, letter) ? ITEMS[letter] : undefined
-    if (item === undefined && (letter === '' || !LEFT_OUT.includes(letter)))
+    if (item === undefined && (letter === '' || !UNSUPPORTED.includes(letter)))
       return `Unrecognized LogFormat directive ${whole}`
     if (item === undefined || !(ARGUMENTS[letter]?.test(argument) ?? true)) {
-      leftOut.push(whole)
+      unsupported.push(whole)
       parts.push('-')
       continue
     }
-    if (letter === 'o') readsAnswer = true
+    if (letter === 'o') readsResponseFields = true
     const passes = statusTest(statuses)
     parts.push(
       letter === 't' ? entry => item(entry, '') : entry => (passes(entry) ? escapeLogItem(item(entry, argument)) : '-'),
@@ -164,10 +164,10 @@ export function compileFormat(text: string): LogFormat | string {
   plain(text.slice(end))
   const format = (entry: LogEntry): string =>
     parts.map(part => (typeof part === 'string' ? part : part(entry))).join('')
-  return { format, readsAnswer, leftOut }
+  return { format, readsResponseFields, unsupported }
 }
 
-/** `%400,501{User-agent}i`: only on these statuses, or with `!` on all others. */
+/** Tests the list of statuses in `%400,501{User-agent}i`: the item is written for these, or with `!` for all others. */
 function statusTest(text: string | undefined): (entry: LogEntry) => boolean {
   if (text === undefined) return () => true
   const statuses = text.replace('!', '').split(',').map(Number)

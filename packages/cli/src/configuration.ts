@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { createSecureContext, type SecureContext } from 'node:tls'
-import type { WsTunnelOptions } from '@ws-tunnel/core'
+import { createSecureContext } from 'node:tls'
 import {
   type CompiledHost,
   type CompiledHosts,
@@ -12,55 +11,19 @@ import {
 } from '@ws-tunnel/httpd-conf'
 import { compileFormat, DEFAULT_FORMAT, type LogFormat, NICKNAMES } from './access-log.ts'
 import { LEVELS } from './error-log.ts'
+import { type Address, type Configuration, type Host, type Listen, nameTest } from './virtual-hosts.ts'
 
-/** Where a server listens. */
-export interface Listen {
-  /** Tells it from others, and is the same when the file is read again. */
-  readonly id: string
-  /** Any address where it is left out. */
-  readonly host: string | undefined
-  /** 0 is one that is free. */
-  readonly port: number
-  /** The port that virtual hosts name; `undefined` is whatever they name. */
-  readonly servedAs: number | undefined
-}
-
-/** A virtual host, or the main server, ready to serve. */
-export interface Host {
-  readonly serverName: string
-  readonly options: WsTunnelOptions
-  /** Certificate and key, where TLS is on. */
-  readonly tls: { readonly cert: string; readonly key: string; readonly context: SecureContext } | undefined
-  readonly log: LogFormat
-  readonly logLevel: string
-  readonly addresses: readonly Address[]
-  readonly answersTo: (name: string) => boolean
-}
-
-interface Address {
-  /** `undefined` is every address. */
-  readonly host: string | undefined
-  /** `undefined` is every port. */
-  readonly port: number | undefined
-}
-
-/** A configuration with all its virtual hosts. */
-export interface Configuration {
-  readonly main: Host
-  readonly hosts: readonly Host[]
-  /** Listen lines. */
-  readonly listens: readonly Listen[]
-}
-
-/** A configuration, or why there is none. */
+/** The outcome of {@link load}. */
 export interface Loaded {
+  /** `undefined` when a diagnostic is an error. */
   readonly configuration: Configuration | undefined
+  /** Diagnostics of the compiled options. */
   readonly diagnostics: readonly Diagnostic[]
-  /** What concerns a server of its own alone, not the compiled options. */
-  readonly own: readonly Diagnostic[]
+  /** Diagnostics of directives that only a standalone server reads, such as SSLCertificateFile. */
+  readonly serverDiagnostics: readonly Diagnostic[]
 }
 
-/** What the server that reads the configuration itself does honour. */
+/** Directives that the compiler ignores because a middleware has no use for them, and that this server honours. */
 const HONOURED = new Set(
   'listen sslengine sslcertificatefile sslcertificatekeyfile sslcertificatechainfile logformat customlog transferlog loglevel'.split(
     ' ',
@@ -68,80 +31,29 @@ const HONOURED = new Set(
 )
 
 /**
- * Reads a file with all its virtual hosts.
+ * Reads a configuration with all its virtual hosts.
  *
- * @throws {Error} for a file that cannot be read.
+ * @throws the file system's error when a file cannot be read.
  */
 export function load(conf: HttpdConf): Loaded {
   const compiled = compileVirtualHosts(conf)
-  const own: Diagnostic[] = []
+  const serverDiagnostics: Diagnostic[] = []
   const diagnostics = compiled.diagnostics.filter(
     ({ severity, directive }) => severity !== 'ignored' || !HONOURED.has(directive.toLowerCase()),
   )
   const { servers } = compiled
-  if (servers === undefined) return { configuration: undefined, diagnostics, own }
-  const reader = new Reader(servers.main, compiled.absolute, own)
+  if (servers === undefined) return { configuration: undefined, diagnostics, serverDiagnostics }
+  const reader = new HostReader(servers.main, compiled.absolute, serverDiagnostics)
   const configuration = {
     main: reader.host(servers.main),
     hosts: servers.hosts.map(host => reader.host(host)),
     listens: reader.listens(),
   }
-  const failed = own.some(({ severity }) => severity === 'error')
-  return { configuration: failed ? undefined : configuration, diagnostics, own }
+  const failed = serverDiagnostics.some(({ severity }) => severity === 'error')
+  return { configuration: failed ? undefined : configuration, diagnostics, serverDiagnostics }
 }
 
-/** All hosts of a port, at whatever address; the default one, whose certificate a client gets that names none, first. */
-export function hostsOf(configuration: Configuration, servedAs: number | undefined): readonly Host[] {
-  const atPort = configuration.hosts.filter(({ addresses }) =>
-    addresses.some(({ port }) => port === undefined || port === servedAs),
-  )
-  const first = candidates(configuration, servedAs, undefined)
-  return servedAs === undefined || atPort.length === 0
-    ? first
-    : [...new Set([...first, ...atPort])].filter(host => atPort.includes(host))
-}
-
-/** The hosts a connection may be for, the default one first. httpd: ap_update_vhost_given_ip. */
-export function candidates(
-  { main, hosts }: Configuration,
-  servedAs: number | undefined,
-  localAddress: string | undefined,
-): readonly Host[] {
-  if (servedAs === undefined) {
-    const plain = hosts.filter(({ tls }) => tls === undefined)
-    return plain.length > 0 ? plain : hosts.length > 0 ? hosts : [main]
-  }
-  const at = (wanted: string | undefined): Host[] =>
-    hosts.filter(({ addresses }) =>
-      addresses.some(({ host, port }) => host === wanted && (port === undefined || port === servedAs)),
-    )
-  const exact = localAddress === undefined ? [] : at(localAddress)
-  if (exact.length > 0) return exact
-  const any = at(undefined)
-  return any.length > 0 ? any : [main]
-}
-
-/** The host of a name, or the default one. httpd: matches_aliases. */
-export function hostFor(list: readonly Host[], name: string): Host {
-  return (name === '' ? undefined : list.find(host => host.answersTo(name))) ?? (list[0] as Host)
-}
-
-/** The name in a Host field: lower-case, without port and final dot. */
-export const nameOf = (hostField: string): string => hostField.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
-
-/** Whether some virtual host names the port, or every one. */
-export const namesPort = ({ hosts }: Configuration, wanted: number): boolean =>
-  hosts.some(({ addresses }) => addresses.some(({ port }) => port === undefined || port === wanted))
-
-/** Where a configuration says to listen: its Listen lines, or else the ports of its virtual hosts. */
-export function listensOf({ listens, hosts }: Configuration): readonly Listen[] {
-  if (listens.length > 0) return listens
-  const ports = hosts.flatMap(({ addresses }) => addresses.map(({ port }) => port))
-  const named = new Set(ports.filter(port => port !== undefined))
-  return Array.from(named, port => ({ id: `${port}`, host: undefined, port, servedAs: port }))
-}
-
-/** An address and a port, as Listen and VirtualHost write them. */
+/** Splits an address and a port, as Listen and `<VirtualHost>` write them. */
 function readAddress(text: string): { host: string; port: string | undefined } {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   const colon = text.lastIndexOf(':')
@@ -151,32 +63,16 @@ function readAddress(text: string): { host: string; port: string | undefined } {
 
 const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535
 
-/** A name with wildcards, as ServerAlias has it. */
-function nameTest(pattern: string): (name: string) => boolean {
-  const source = pattern
-    .replace(/[^\w*?]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replaceAll('?', '.')
-  const test = new RegExp(`^${source}$`, 'i')
-  return name => test.test(name.slice(0, 255))
-}
-
-/** Whether a virtual host is called by a name: its ServerName or one of its ServerAlias. */
-export function namesOf({ serverName, names }: CompiledHost): (name: string) => boolean {
-  const tests = [...(serverName === undefined ? [] : [serverName]), ...names].map(nameTest)
-  return name => tests.some(test => test(name))
-}
-
-/** Reads what a server of its own needs beside the routes. */
-class Reader {
+/** Reads the directives that a standalone server needs beside the routes: Listen, TLS, logs. */
+class HostReader {
   readonly #main: CompiledHost
   readonly #absolute: CompiledHosts['absolute']
-  readonly #own: Diagnostic[]
+  readonly #diagnostics: Diagnostic[]
 
-  constructor(main: CompiledHost, absolute: CompiledHosts['absolute'], own: Diagnostic[]) {
+  constructor(main: CompiledHost, absolute: CompiledHosts['absolute'], diagnostics: Diagnostic[]) {
     this.#main = main
     this.#absolute = absolute
-    this.#own = own
+    this.#diagnostics = diagnostics
   }
 
   host(compiled: CompiledHost): Host {
@@ -187,19 +83,22 @@ class Reader {
       tls: this.#tls(compiled),
       log: this.#log(compiled),
       logLevel: this.#logLevel(compiled),
-      addresses: addresses.map(text => {
-        const { host, port } = readAddress(text)
-        const every = host === '*' || host === '_default_'
-        if (!every && isIP(host) === 0) {
-          const at = { place: place as SaidOf['place'], name: '<VirtualHost' }
-          this.#say('warning', at, `${host} is no address: it is taken for *`, 'an address or *')
-        }
-        return {
-          host: every || isIP(host) === 0 ? undefined : host,
-          port: port === undefined || port === '*' ? undefined : Number(port),
-        }
-      }),
-      answersTo: namesOf(compiled),
+      addresses: addresses.map(text => this.#address(text, place as Subject['place'])),
+      isNamed: nameTest(compiled),
+    }
+  }
+
+  /** An address of `<VirtualHost>`. A host name stands for every address, because it is not looked up. */
+  #address(text: string, place: Subject['place']): Address {
+    const { host, port } = readAddress(text)
+    const isEvery = host === '*' || host === '_default_'
+    if (!isEvery && isIP(host) === 0) {
+      const message = `${host} is not an IP address and is read as *`
+      this.#report('warning', { place, name: '<VirtualHost' }, message, 'an IP address or *')
+    }
+    return {
+      host: isEvery || isIP(host) === 0 ? undefined : host,
+      port: port === undefined || port === '*' ? undefined : Number(port),
     }
   }
 
@@ -210,15 +109,15 @@ class Reader {
         const [text = ''] = directive.words
         const { host, port } = /^\d+$/.test(text) ? { host: '*', port: text } : readAddress(text)
         if (port === undefined || !isPort(port)) {
-          this.#say('error', directive, 'Port must be specified', '[address:]port')
+          this.#report('error', directive, 'Port must be specified', '[address:]port')
           return []
         }
         const any = host === '*'
-        return [{ id: any ? port : text, host: any ? undefined : host, port: Number(port), servedAs: Number(port) }]
+        return [{ id: any ? port : text, host: any ? undefined : host, port: Number(port), filePort: Number(port) }]
       })
   }
 
-  /** The last line of a directive in the host, or else in the main server. */
+  /** The last line of the directive in the host, or else in the main server. */
   #find({ directives }: CompiledHost, key: string): PlainDirective | undefined {
     const is = (directive: PlainDirective): boolean => directive.key === key
     return directives.findLast(is) ?? this.#main.directives.findLast(is)
@@ -229,12 +128,17 @@ class Reader {
     const on = engine?.words[0]?.toLowerCase() ?? 'off'
     if (engine === undefined || on === 'off') return undefined
     if (on !== 'on') {
-      this.#say('error', engine, `${engine.name} ${on} is not supported`, 'On or Off')
+      this.#report('error', engine, `${engine.name} ${on} is not supported`, 'On or Off')
       return undefined
     }
     const file = this.#find(host, 'sslcertificatefile')
     if (file === undefined) {
-      this.#say('error', engine, 'Server should be SSL-aware but has no certificate configured', 'SSLCertificateFile')
+      this.#report(
+        'error',
+        engine,
+        'Server should be SSL-aware but has no certificate configured',
+        'SSLCertificateFile',
+      )
       return undefined
     }
     const keyFile = this.#find(host, 'sslcertificatekeyfile') ?? file
@@ -247,7 +151,7 @@ class Reader {
       const chained = `${cert}\n${chain}`
       return { cert: chained, key, context: createSecureContext({ cert: chained, key }) }
     } catch (error) {
-      this.#say('error', keyFile, `certificate and key cannot be used: ${(error as Error).message}`)
+      this.#report('error', keyFile, `certificate and key cannot be used: ${(error as Error).message}`)
       return undefined
     }
   }
@@ -257,12 +161,12 @@ class Reader {
     try {
       return readFileSync(name, 'utf8')
     } catch {
-      this.#say('error', directive, `${directive.name}: file '${name}' does not exist or is empty`)
+      this.#report('error', directive, `${directive.name}: file '${name}' does not exist or is empty`)
       return undefined
     }
   }
 
-  /** The format of the host's first log, or else of the main server's. */
+  /** The format of the host's first log, or else of the main server's first log. */
   #log(host: CompiledHost): LogFormat {
     const wanted = ({ directives }: CompiledHost): PlainDirective | undefined =>
       directives.find(({ key }) => key === 'customlog' || key === 'transferlog')
@@ -275,10 +179,11 @@ class Reader {
     const compile = (text: string, at: PlainDirective): LogFormat => {
       const format = compileFormat(text)
       if (typeof format !== 'string') {
-        if (format.leftOut.length > 0) this.#say('warning', at, `written as "-": ${format.leftOut.join(' ')}`)
+        if (format.unsupported.length > 0)
+          this.#report('warning', at, `written as "-": ${format.unsupported.join(' ')}`)
         return format
       }
-      this.#say('error', at, format)
+      this.#report('error', at, format)
       return compileFormat(DEFAULT_FORMAT) as LogFormat
     }
     for (const format of formats) compile(format.words[0] ?? '', format)
@@ -299,16 +204,18 @@ class Reader {
     if (directive === undefined) return 'warn'
     const level = directive.words.find(word => !word.includes(':'))?.toLowerCase() ?? 'warn'
     if ((LEVELS as readonly string[]).includes(level)) return level
-    this.#say('error', directive, `unknown level ${level}`, LEVELS.slice(0, 8).join(', '))
+    this.#report('error', directive, `unknown level ${level}`, LEVELS.slice(0, 8).join(', '))
     return 'warn'
   }
 
-  #say(severity: 'error' | 'warning', { place, name }: SaidOf, message: string, expected?: string): void {
-    const same = this.#own.some(
+  /** Adds a diagnostic, once: hosts that inherit a line from the main server would repeat it. */
+  #report(severity: 'error' | 'warning', { place, name }: Subject, message: string, expected?: string): void {
+    const isKnown = this.#diagnostics.some(
       each => each.file === place.file && each.line === place.line && each.message === message,
     )
-    if (!same) this.#own.push({ ...place, severity, directive: name, message, expected, httpd: undefined })
+    if (!isKnown) this.#diagnostics.push({ ...place, severity, directive: name, message, expected, httpd: undefined })
   }
 }
 
-type SaidOf = Pick<PlainDirective, 'place' | 'name'>
+/** The directive that a diagnostic is about. */
+type Subject = Pick<PlainDirective, 'place' | 'name'>

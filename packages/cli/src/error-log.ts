@@ -1,4 +1,4 @@
-/** Most urgent first (LogLevel). */
+/** The levels of LogLevel, most urgent first. */
 export const LEVELS = [
   'emerg',
   'alert',
@@ -13,7 +13,7 @@ export const LEVELS = [
 
 export type Level = 'error' | 'warn' | 'notice' | 'info' | 'debug'
 
-/** Without what a terminal would obey. */
+/** Escapes the control characters that a terminal would interpret. Tabs and line feeds stay. */
 export const printable = (text: string): string =>
   text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, char => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 
@@ -26,11 +26,14 @@ function time(date: Date): string {
   return `${day} ${month} ${pad(date.getDate())} ${clock}.${pad(date.getMilliseconds(), 3)}000 ${date.getFullYear()}`
 }
 
-/** Writes a line in the form of httpd's error log to stderr; a notice whatever the level is. */
+/**
+ * Writes a line to standard error, in the format of httpd's error log, if the level is at least as urgent as the threshold.
+ * A notice is always written.
+ */
 export function logError(threshold: string, level: Level, message: string, client?: string): void {
   const rank = (name: string): number => (LEVELS as readonly string[]).indexOf(name)
   if (level !== 'notice' && rank(level) > rank(threshold)) return
-  const who = client === undefined ? '' : ` [client ${client}]`
+  const about = client === undefined ? '' : ` [client ${client}]`
   const text = printable(message).replaceAll('\n', '\\n')
-  process.stderr.write(`[${time(new Date())}] [ws-tunnel:${level}] [pid ${process.pid}]${who} ${text}\n`)
+  process.stderr.write(`[${time(new Date())}] [ws-tunnel:${level}] [pid ${process.pid}]${about} ${text}\n`)
 }

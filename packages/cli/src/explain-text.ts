@@ -1,7 +1,7 @@
 import type { Explanation } from '@ws-tunnel/core'
 import { printable } from './error-log.ts'
 
-/** An explanation for people. */
+/** Formats an explanation for a terminal. */
 export function explanationText({ request, rewriting, rewritten, routes, outcome }: Explanation): string {
   const nameOf = (index: number | undefined): string =>
     [`route ${index}`, routes[index ?? -1]?.name].filter(part => part !== undefined).join(', ')
@@ -34,7 +34,7 @@ function outcomeLines(outcome: Explanation['outcome'], nameOf: (index: number | 
   if (outcome.kind === 'app') return [`Not proxied: ${outcome.reason}.`]
   if (outcome.kind === 'respond') {
     const where = outcome.location === undefined ? '' : `, Location: ${outcome.location}`
-    return [`Answered by ${nameOf(outcome.route)}: ${outcome.status}${where}.`]
+    return [`Response of ${nameOf(outcome.route)}: ${outcome.status}${where}.`]
   }
   if (outcome.kind === 'refused') {
     const fields = Object.entries(outcome.headers).map(([name, value]) => `  ${name}: ${value}`)
@@ -47,10 +47,10 @@ function outcomeLines(outcome: Explanation['outcome'], nameOf: (index: number | 
       ? `An upgrade to ${outcome.token}`
       : `Plain HTTP${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`
   const { balancer } = outcome.backend
-  const others = balancer && `Balancer ${balancer.name} asks ${balancer.members.join(', then ')}.`
+  const order = balancer && `Balancer ${balancer.name} tries ${balancer.members.join(', then ')}.`
   return [
     `${how}, by ${nameOf(outcome.route)}, to ${where}:`,
-    ...(others === undefined ? [] : [others]),
+    ...(order === undefined ? [] : [order]),
     '',
     `  ${requestLine}`,
     ...headers.map(pair => `  ${pair.join(': ')}`),

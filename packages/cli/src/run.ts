@@ -1,29 +1,29 @@
-import type { Diagnostic } from '@ws-tunnel/httpd-conf'
-import { type Configuration, hostsOf, type Listen, type Loaded, listensOf, nameOf } from './configuration.ts'
+import type { Loaded } from './configuration.ts'
+import { diagnosticsText, isError } from './diagnostics-text.ts'
 import { logError } from './error-log.ts'
-import { adopt, Gateway } from './gateway.ts'
+import { Gateway } from './gateway.ts'
+import { type Configuration, hostName, hostsOfPort, type Listen, listenFor, listensOf } from './virtual-hosts.ts'
 
-/** What `ws-tunnel run` is told. */
-export interface RunOrder {
-  /** Reads the file, each time anew. */
+/** Settings of {@link run}. */
+export interface RunSettings {
+  /** Reads the configuration. `run` calls it at the start and at every SIGHUP. */
   readonly load: () => Loaded
-  readonly text: (diagnostics: readonly Diagnostic[]) => string
-  /** Serve the virtual host of this name alone. */
+  /** Serves only the virtual host with this name. */
   readonly serverName: string | undefined
-  /** Instead of the file's Listen lines. */
+  /** Addresses that replace the file's Listen lines, if there are any. */
   readonly listens: readonly Listen[]
-  /** ms. */
+  /** The time that open tunnels have after SIGTERM or SIGINT, ms. */
   readonly drainTimeout: number
 }
 
-/** Serves until SIGTERM or SIGINT; gives the exit code. */
-export async function run(order: RunOrder): Promise<number> {
-  const first = read(order)
+/** `ws-tunnel run`: serves until SIGTERM or SIGINT, and resolves to the exit code. */
+export async function run(settings: RunSettings): Promise<number> {
+  const first = read(settings)
   if ('problem' in first) {
     process.stderr.write(first.problem)
     return 1
   }
-  process.stderr.write(first.remarks)
+  process.stderr.write(first.warnings)
   const gateway = new Gateway(first.configuration)
   try {
     announce(gateway, await gateway.listen(first.listens))
@@ -33,16 +33,16 @@ export async function run(order: RunOrder): Promise<number> {
     return 1
   }
 
-  // Who reads the logs may leave; the tunnels need not.
+  // A reader of the logs that closes its pipe must not end the tunnels.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  // One after the other: a reload takes its time to listen.
+  // One reload at a time: a reload waits until its new listeners are open.
   let reloading = Promise.resolve()
   const onReload = (): void => {
-    reloading = reloading.then(() => reload(gateway, order))
+    reloading = reloading.then(() => reload(gateway, settings))
   }
   process.on('SIGHUP', onReload)
   const signal = await new Promise<string>(resolve => {
-    // A second signal must not end what the first one lets go on: Ctrl-C often comes twice.
+    // The listeners stay: a second signal must not cut the drain short. Under npm one Ctrl-C arrives twice.
     process.on('SIGTERM', resolve)
     process.on('SIGINT', resolve)
   })
@@ -50,55 +50,60 @@ export async function run(order: RunOrder): Promise<number> {
   process.on('SIGHUP', () => {})
   logError(gateway.logLevel, 'notice', `caught ${signal}, draining`)
   await reloading
-  await gateway.close(order.drainTimeout)
+  await gateway.close(settings.drainTimeout)
   logError(gateway.logLevel, 'notice', 'drained, ending')
   return 0
 }
 
-type Ready = { configuration: Configuration; listens: readonly Listen[]; remarks: string }
+interface Ready {
+  readonly configuration: Configuration
+  readonly listens: readonly Listen[]
+  readonly warnings: string
+}
 
-/** A configuration that can serve, or what speaks against it. */
-function read({ load, text, serverName, listens }: RunOrder): Ready | { problem: string } {
-  const { configuration: whole, diagnostics, own } = load()
-  const all = [...diagnostics, ...own]
-  if (whole === undefined) return { problem: text(all.filter(({ severity }) => severity === 'error')) }
+/** Reads a configuration that can serve, or the text that says why it cannot. */
+function read({ load, serverName, listens }: RunSettings): Ready | { problem: string } {
+  const { configuration: whole, diagnostics, serverDiagnostics } = load()
+  const all = [...diagnostics, ...serverDiagnostics]
+  if (whole === undefined) return { problem: diagnosticsText(all.filter(isError)) }
   const configuration = serverName === undefined ? whole : only(whole, serverName)
   if (configuration === undefined) return { problem: `ws-tunnel: no virtual host is named ${serverName}\n` }
-  const wanted = listens.length > 0 ? listens.map(listen => adopt(configuration, listen)) : listensOf(configuration)
+  const wanted = listens.length > 0 ? listens.map(listen => listenFor(configuration, listen)) : listensOf(configuration)
   if (wanted.length === 0) {
     return {
       problem: 'ws-tunnel: no listening sockets available: the file has no Listen line, so --listen is needed\n',
     }
   }
-  for (const { port, servedAs } of wanted) {
-    const secure = new Set(hostsOf(configuration, servedAs).map(({ tls }) => tls !== undefined))
+  for (const { port, filePort } of wanted) {
+    const secure = new Set(hostsOfPort(configuration, filePort).map(({ tls }) => tls !== undefined))
     if (secure.size > 1) {
       return {
-        problem: `ws-tunnel: the virtual hosts of port ${servedAs ?? port} must all have SSLEngine On, or none\n`,
+        problem: `ws-tunnel: the virtual hosts of port ${filePort ?? port} must all have SSLEngine On, or none\n`,
       }
     }
   }
-  return { configuration, listens: wanted, remarks: text(all.filter(({ severity }) => severity === 'warning')) }
+  const warnings = diagnosticsText(all.filter(({ severity }) => severity === 'warning'))
+  return { configuration, listens: wanted, warnings }
 }
 
-/** One virtual host, whatever the name a client asks for. */
+/** Reduces a configuration to the virtual hosts with a name. They then serve every Host field. */
 function only(configuration: Configuration, name: string): Configuration | undefined {
   if (configuration.hosts.length === 0) return configuration
-  const found = configuration.hosts.filter(host => host.answersTo(nameOf(name)))
+  const found = configuration.hosts.filter(host => host.isNamed(hostName(name)))
   return found.length === 0 ? undefined : { ...configuration, hosts: found }
 }
 
-async function reload(gateway: Gateway, order: RunOrder): Promise<void> {
+async function reload(gateway: Gateway, settings: RunSettings): Promise<void> {
   const refuse = (why: string): void =>
-    logError(gateway.logLevel, 'error', `the configuration was not reloaded, the old one stays: ${why}`)
+    logError(gateway.logLevel, 'error', `the configuration was not reloaded and the old one stays: ${why}`)
   try {
-    const next = read(order)
+    const next = read(settings)
     if ('problem' in next) {
       refuse('it has errors')
       process.stderr.write(next.problem)
       return
     }
-    process.stderr.write(next.remarks)
+    process.stderr.write(next.warnings)
     announce(gateway, await gateway.replace(next.configuration, next.listens))
     logError(gateway.logLevel, 'notice', 'the configuration was reloaded')
   } catch (error) {

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs'
+import type { HttpdConf } from '@ws-tunnel/httpd-conf'
+import { Command, Option } from 'commander'
+import { collect, readDefinition, readField, readListen, readSeconds } from './arguments.ts'
+import { check } from './check.ts'
+import { load } from './configuration.ts'
+import { printable } from './error-log.ts'
+import { readingFrom, UsageError } from './errors.ts'
+import { explainRequest } from './explain.ts'
+import { run } from './run.ts'
+import type { Listen } from './virtual-hosts.ts'
+
+type Compat = NonNullable<HttpdConf['compat']>
+
+const VERSIONS: readonly Compat[] = ['2.4.71', '2.4.47', '2.4.46', '2.5']
+
+const EXIT_CODES = `
+Exit codes: 0 for success, 1 for a wrong configuration or file, 2 for a wrong command line.`
+
+/** Options that every command takes. */
+interface CommonOptions {
+  readonly serverName?: string
+  readonly compat: Compat
+  readonly define?: readonly [name: string, value: string][]
+  readonly allow?: readonly string[]
+}
+
+interface ExplainOptions extends CommonOptions {
+  readonly header?: readonly [name: string, value: string][]
+  readonly from: string
+  readonly tls?: boolean
+  readonly json?: boolean
+}
+
+interface RunOptions extends CommonOptions {
+  readonly listen?: readonly Listen[]
+  /** Seconds. */
+  readonly drain: number
+}
+
+/**
+ * Builds the program `ws-tunnel`. It throws a `CommanderError` instead of ending the process.
+ *
+ * @param setExitCode receives the exit code of the command that ran.
+ */
+export function createProgram(setExitCode: (code: number) => void): Command {
+  const program = new Command('ws-tunnel')
+    .description('Check, explain and serve the proxy configuration of an Apache httpd.')
+    .version(`ws-tunnel ${version()}`, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(printable(text.replace(/^error: /, 'ws-tunnel: '))) })
+    .showHelpAfterError("Try 'ws-tunnel --help'.")
+    .addHelpText('after', EXIT_CODES)
+
+  addCommand(program, 'check', 'print the errors and warnings of a configuration')
+    .argument('<file>', 'the configuration')
+    .action((file: string, options: CommonOptions) => setExitCode(check(file, httpdConf(file, options))))
+
+  addCommand(program, 'explain', 'show which route a request takes and what the backend receives')
+    .argument('<file>', 'the configuration')
+    .argument('<method>', 'the method of the request, such as GET')
+    .argument('<url>', 'the path of the request, with its query')
+    .option('-H, --header <field>', "a header field 'NAME: VALUE' of the request; repeatable", collect(readField))
+    .option('--from <address>', 'the address of the client', '127.0.0.1')
+    .option('--tls', 'explain a request that arrives over TLS')
+    .option('--json', 'print JSON')
+    .action(async (file: string, method: string, url: string, options: ExplainOptions, command: Command) => {
+      const { header: headers = [], from: remoteAddress, tls: encrypted = false, json = false } = options
+      const request = { method, url, headers, remoteAddress, encrypted }
+      try {
+        setExitCode(await explainRequest(file, httpdConf(file, options), request, json))
+      } catch (error) {
+        if (error instanceof UsageError) command.error(`error: ${error.message}`)
+        throw error
+      }
+    })
+
+  addCommand(program, 'run', 'serve a configuration: its routes, virtual hosts, TLS and access log')
+    .argument('<file>', 'the configuration')
+    .addOption(
+      new Option(
+        '--listen <address>',
+        'listen at [HOST:]PORT[=FILEPORT] instead of at the Listen lines of the file; FILEPORT is the port that the' +
+          ' virtual hosts name, if it differs from PORT; repeatable',
+      ).argParser(collect(readListen)),
+    )
+    .option('--drain <seconds>', 'time that open tunnels have to end after SIGTERM or SIGINT', readSeconds, 10)
+    .action(async (file: string, options: RunOptions) => {
+      const conf = httpdConf(file, options)
+      setExitCode(
+        await run({
+          load: () => readingFrom(file, () => load(conf)),
+          serverName: options.serverName,
+          listens: options.listen ?? [],
+          drainTimeout: options.drain * 1_000,
+        }),
+      )
+    })
+  return program
+}
+
+function httpdConf(file: string, { serverName, compat, define = [], allow = [] }: CommonOptions): HttpdConf {
+  return {
+    file,
+    allow,
+    compat,
+    define: Object.fromEntries(define),
+    ...(serverName === undefined ? {} : { serverName }),
+  }
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+}
+
+/** Adds a command with the options that every command takes. */
+function addCommand(program: Command, name: string, summary: string): Command {
+  return program
+    .command(name)
+    .summary(summary)
+    .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
+    .showHelpAfterError(`Try 'ws-tunnel ${name} --help'.`)
+    .option('--server-name <name>', 'take only the virtual host with this ServerName or ServerAlias')
+    .addOption(new Option('--compat <version>', 'behave as this version of httpd').choices(VERSIONS).default('2.4.71'))
+    .option('-D, --define <name>', 'define NAME or NAME=VALUE, as httpd -D does; repeatable', collect(readDefinition))
+    .option('--allow <directive>', 'skip a directive instead of refusing it; repeatable', collect(String))
+}
