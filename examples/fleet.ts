@@ -1,6 +1,6 @@
-// A fleet: two workers of node:cluster serve one port. What is set on the page of one reaches the other, and with REDIS_URL also
+// A fleet: two workers of node:cluster serve one port. The page of one worker sets a member for both, and with REDIS_URL also for
 // the processes of other machines.
-// node examples/fleet.ts, then drain a member on http://localhost:8080/manager/ and: npx wscat -c ws://localhost:8080/chat/
+// Run `node examples/fleet.ts`, drain a member on http://localhost:8080/manager/ and run `npx wscat -c ws://localhost:8080/chat/`.
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -24,14 +24,14 @@ async function primary(): Promise<void> {
   serveClusterStore()
   const members = JSON.stringify([await backend('one'), await backend('two')])
   const secret = crypto.randomUUID()
-  const start = (): void => void cluster.fork({ MEMBERS: members, SECRET: secret })
-  start()
-  start()
-  cluster.on('exit', start)
+  const startWorker = (): void => void cluster.fork({ MEMBERS: members, SECRET: secret })
+  startWorker()
+  startWorker()
+  cluster.on('exit', startWorker)
   cluster.once('listening', (_worker, { port }) => console.log(`listening on http://localhost:${port}`))
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.once(signal, async () => {
-      cluster.off('exit', start)
+      cluster.off('exit', startWorker)
       const workers = Object.values(cluster.workers ?? {}).filter(worker => worker !== undefined)
       const ends = workers.map(worker => once(worker, 'exit'))
       for (const worker of workers) worker.process.kill('SIGTERM')
@@ -49,7 +49,7 @@ async function worker(): Promise<void> {
   })
   const url = process.env.REDIS_URL
   const manager = managerPage(chat, {
-    unsafeOpen: true, // for this machine alone; elsewhere say who may come in
+    unsafeOpen: true, // for this machine only; elsewhere set authorize
     secret: String(process.env.SECRET),
     store: url === undefined ? clusterStore() : redisStore({ url }),
   })
@@ -58,7 +58,7 @@ async function worker(): Promise<void> {
   app.use('/chat', chat)
   const server = app.listen(Number(process.env.PORT ?? 8080), '127.0.0.1')
   listenForUpgrades(server, app)
-  process.on('SIGINT', () => {}) // the primary says when
+  process.on('SIGINT', () => {}) // the primary sends SIGTERM
   process.once('SIGTERM', async () => {
     await manager.close()
     await chat.close()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import type { State } from '@ws-tunnel/manager'
 import { io } from 'socket.io-client'
-import { changeAt } from '../manager/stage.ts'
+import { changeAt } from '../manager/harness.ts'
 import { eventually } from '../support/gate.ts'
 import { ROOT } from './markdown.ts'
 import { openSocket, Program, sendMessage } from './program.ts'
@@ -122,8 +122,14 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     await bothWorkers(0, '')
     const [{ proxies } = { proxies: [] }] = all.values()
     const member = proxies[0]?.balancers[0]?.members[0]?.url
-    const body = { proxy: 'main', balancer: 'chat', member, settings: { status: '+N' } }
-    await changeAt(program.url, 'set-member', body)
+    const settings = { status: '+N' }
+    await changeAt(program.url, {
+      action: 'set-member',
+      proxy: 'main',
+      balancer: 'chat',
+      member: String(member),
+      settings,
+    })
     await bothWorkers(0, 'N')
     for (let i = 0; i < 4; i++) assert.equal(await sendMessage(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
   },

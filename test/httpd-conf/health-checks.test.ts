@@ -3,9 +3,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import {
   createTunnelProxy,
-  type HealthAnswer,
   type HealthCheckOptions,
   type HealthMessage,
+  type HealthResponse,
   type Member,
 } from '@ws-tunnel/core'
 import { compileHttpdConf, type Diagnostic, fromHttpdConf } from '@ws-tunnel/httpd-conf'
@@ -78,13 +78,13 @@ test('keeps templates and conditions of the main server from its virtual hosts, 
   assert.equal(worst(`ProxyHCTemplate T\n${member}\n${host('ProxyPreserveHost On')}`), undefined)
 })
 
-const answer = (statusCode: number, body = '', headers: HealthAnswer['headers'] = {}): HealthAnswer => ({
+const answer = (statusCode: number, body = '', headers: HealthResponse['headers'] = {}): HealthResponse => ({
   statusCode,
   body,
   headers,
 })
 
-const expressions: [expression: string, good: HealthAnswer, bad: HealthAnswer][] = [
+const expressions: [expression: string, good: HealthResponse, bad: HealthResponse][] = [
   ['{%{REQUEST_STATUS} =~ /^[234]/}', answer(404), answer(500)],
   ['{%{REQUEST_STATUS} -in {200, 302}}', answer(302), answer(301)],
   ["{hc('body') !~ /Under maintenance/}", answer(503, 'ready'), answer(200, 'Under maintenance.')],

@@ -147,9 +147,9 @@ export async function startOurs(t: TestContext, conf: string): Promise<Side> {
       return new Map(
         main?.balancers.map(({ name, members }) => [
           name,
-          members.map(({ url, status, routeId, redirect, loadFactor, lbSet, elected, busy, load }) => {
+          members.map(({ url, status, routeId, redirect, loadFactor, lbSet, selected, busy, load }) => {
             const common = { url: url.replace(/\/$/, ''), status: wordsOf(status), route: routeId, redirect }
-            return { ...common, factor: loadFactor, set: lbSet, elected, busy, load }
+            return { ...common, factor: loadFactor, set: lbSet, elected: selected, busy, load }
           }),
         ]),
       )

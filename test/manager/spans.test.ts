@@ -6,16 +6,15 @@ import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '
 import { traceTunnels } from '../../examples/opentelemetry/spans.ts'
 import { connect, openTunnel, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
-import { manage, starts } from './stage.ts'
+import { startManaged } from './harness.ts'
 
-test('failover and a change of state of a member are spans as well', async t => {
+test('a failover and a change of a member are spans', async t => {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator())
   const exporter = new InMemorySpanExporter()
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
   t.after(traceTunnels(provider.getTracer('test')))
   const nowhere = `ws://127.0.0.1:${await closedPort()}`
-  const start = starts['Connect'] as NonNullable<(typeof starts)[string]>
-  const managed = await manage(t, start, { unsafeOpen: true }, backend => ({
+  const managed = await startManaged(t, { unsafeOpen: true }, backend => ({
     balancers: { chat: { members: [{ url: nowhere }, { url: `ws://${backend}` }] } },
     target: 'balancer://chat/',
   }))
@@ -40,14 +39,13 @@ test('failover and a change of state of a member are spans as well', async t => 
   )
 })
 
-test('the spans of the example tell handshakes, tunnels and failures, below the span of the client', async t => {
+test('handshakes, tunnels and failures are spans below the span of the client', async t => {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator())
   const exporter = new InMemorySpanExporter()
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
   t.after(traceTunnels(provider.getTracer('test')))
   const nowhere = `ws://127.0.0.1:${await closedPort()}/`
-  const start = starts['Connect'] as NonNullable<(typeof starts)[string]>
-  const managed = await manage(t, start, { unsafeOpen: true }, backend => ({
+  const managed = await startManaged(t, { unsafeOpen: true }, backend => ({
     routes: [
       { path: '/gone', target: nowhere },
       { path: '/', target: `ws://${backend}/` },

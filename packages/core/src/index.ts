@@ -29,7 +29,7 @@ export type {
   OpenMessage,
   ResolveMessage,
 } from './options/events.ts'
-export type { HealthAnswer, HealthCheckOptions, HealthMethod } from './options/health-options.ts'
+export type { HealthCheckOptions, HealthMethod, HealthResponse } from './options/health-options.ts'
 export type { CommonOptions, Only, Rewrite, RewrittenUrl, TrustProxy, WsTunnelOptions } from './options/options.ts'
 export { checkMemberChanges } from './options/read-balancer.ts'
 export type { NameResolver, ResolvedBackend, ResolveOptions, ResolveType } from './options/resolve-options.ts'
@@ -41,7 +41,7 @@ export type {
   HeaderContext,
   HeaderEditing,
   HeaderEdits,
-  LocalAnswer,
+  LocalResponse,
   OffloadOptions,
   RouteDefaults,
   RouteOptions,

@@ -1,4 +1,4 @@
-import type { HealthAnswer, HealthCheckOptions, HealthMethod } from '@ws-tunnel/core'
+import type { HealthCheckOptions, HealthMethod, HealthResponse } from '@ws-tunnel/core'
 import type { Place, Report } from './diagnostics.ts'
 import { type Expression, readExpressionOf, type Vocabulary } from './expr.ts'
 import { atoi, duration } from './parameters.ts'
@@ -14,14 +14,14 @@ export interface HealthCheck {
   readonly passes: number
   readonly fails: number
   readonly uri: string
-  readonly condition: Expression<HealthAnswer> | undefined
+  readonly condition: Expression<HealthResponse> | undefined
 }
 
 /** What the lines of one server have given names to, lower-case; a virtual host does not know those of the main server. */
 export interface HealthNames {
   readonly templates: Map<string, HealthCheck>
   /** `undefined` for one that was left out. */
-  readonly conditions: Map<string, Expression<HealthAnswer> | undefined>
+  readonly conditions: Map<string, Expression<HealthResponse> | undefined>
 }
 
 /** httpd: ap_proxy_define_worker_ex. */
@@ -128,19 +128,19 @@ export function readHealthCondition(
   names.conditions.set(condition.toLowerCase(), 'problem' in read ? undefined : read)
 }
 
-const field = ({ headers }: HealthAnswer, name: string): string => {
+const field = ({ headers }: HealthResponse, name: string): string => {
   const value = headers[name.toLowerCase()]
   return (Array.isArray(value) ? value[0] : value) ?? ''
 }
-const ofCheck = ({ body }: HealthAnswer, what: string): string => (what.toLowerCase() === 'body' ? body : '')
+const ofCheck = ({ body }: HealthResponse, what: string): string => (what.toLowerCase() === 'body' ? body : '')
 
-const ANSWERS: Vocabulary<HealthAnswer> = {
+const ANSWERS: Vocabulary<HealthResponse> = {
   functions: {
     hc: (what, answer) => ofCheck(answer, what),
     resp: (name, answer) => field(answer, name),
   },
   read: text => {
-    const pieces: ((answer: HealthAnswer, groups: readonly (string | undefined)[]) => string)[] = []
+    const pieces: ((answer: HealthResponse, groups: readonly (string | undefined)[]) => string)[] = []
     for (const [whole, variable, group] of text.matchAll(/%\{([^}]*)\}|\$(\d)|[^%$]+|[%$]/g)) {
       const reader = variable === undefined ? undefined : variableOf(variable)
       if (variable !== undefined && reader === undefined) return { problem: `${whole} is not honoured` }
@@ -152,7 +152,7 @@ const ANSWERS: Vocabulary<HealthAnswer> = {
   },
 }
 
-function variableOf(name: string): ((answer: HealthAnswer) => string) | undefined {
+function variableOf(name: string): ((answer: HealthResponse) => string) | undefined {
   const [, call = '', argument = ''] = /^(\w+):(.*)$/s.exec(name) ?? []
   if (/^resp$/i.test(call)) return answer => field(answer, argument)
   if (/^hc$/i.test(call)) return answer => ofCheck(answer, argument)
@@ -176,7 +176,7 @@ export function compileHealthCheck(
   if (method === 'NONE') return undefined
   const common = { method: method as HealthMethod, interval, timeout, passes: passes || 1, fails: fails || 1 }
   if (method === 'TCP') return common
-  const expect = condition === undefined ? {} : { expect: (answer: HealthAnswer) => condition(answer) !== null }
+  const expect = condition === undefined ? {} : { expect: (answer: HealthResponse) => condition(answer) !== null }
   if (method.startsWith('OPTIONS')) return { ...common, ...expect }
   // httpd puts a slash between a path and hcuri=, whether there is one or not. httpd: create_hcheck_req.
   const pathless = !/^(?:unix:[^|]*\|)?[a-z]+:\/\/[^/]*\//i.test(url)

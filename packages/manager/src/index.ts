@@ -1,8 +1,10 @@
-export type { Change, ChangeResult, TunnelChange } from './changes.ts'
-export { type Fleet, type FleetOptions, joinFleet } from './fleet.ts'
+export type { Change, ChangeResult, TunnelChange } from './api/changes.ts'
+export { type Fleet, type FleetOptions, joinFleet } from './fleet/fleet.ts'
+export type { MemberChange } from './fleet/member-changes.ts'
+export { type Entry, memoryStore, type OpenStore, type Store, type StoreEvents } from './fleet/store.ts'
+export type { Access, AccessOptions, Authorize } from './http/access.ts'
 export { type ManagedRequest, type ManagerPage, managerPage } from './manager.ts'
-export type { MemberChange } from './member-changes.ts'
-export type { Access, AccessOptions, Authorize, ManagerOptions } from './options.ts'
+export type { ManagerOptions } from './options.ts'
 export type {
   BalancerView,
   FleetView,
@@ -18,5 +20,4 @@ export type {
   TunnelList,
   TunnelView,
 } from './page/types.ts'
-export type { ManagedProxy, Proxies } from './proxies.ts'
-export { type Entry, memoryStore, type OpenStore, type Store, type StoreEvents } from './store.ts'
+export type { ManagedProxy, Proxies } from './util/proxies.ts'

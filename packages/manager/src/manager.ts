@@ -1,37 +1,48 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { fromElsewhere, fromOurPage, Tokens, visit } from './access.ts'
-import { type Asset, readAssets } from './assets.ts'
-import { MemberMemory } from './balancers.ts'
-import { Changes, readChange } from './changes.ts'
-import { Events, type ServerEvent } from './events.ts'
-import { type Fleet, joinFleet } from './fleet.ts'
-import { History } from './history.ts'
-import { Refusal, readJson, send, sendJson, sendText } from './http.ts'
-import { Meter } from './meter.ts'
+import { hostname } from 'node:os'
+import { Changes, readChange } from './api/changes.ts'
+import { EventStreams, type ServerEvent } from './api/event-streams.ts'
+import { MemberHistory } from './api/member-history.ts'
+import { Meter } from './api/meter.ts'
+import { viewProxy } from './api/proxy-view.ts'
+import { RateHistory } from './api/rate-history.ts'
+import { listTunnels, readTunnelQuery, type TunnelQuery } from './api/tunnel-list.ts'
+import { type Fleet, joinFleet } from './fleet/fleet.ts'
+import { ChangeToken, isFromOtherSite, isFromOurPage, visit } from './http/access.ts'
+import { type Asset, readAssets } from './http/assets.ts'
+import { readJson } from './http/json-body.ts'
+import { send, sendJson, sendText } from './http/responses.ts'
 import { type ManagerOptions, type ManagerSettings, resolveManagerOptions } from './options.ts'
 import type { ProxyView, State } from './page/types.ts'
-import { namedProxies, type Proxies } from './proxies.ts'
-import { HOST, listTunnels, MAX_TUNNELS, type TunnelQuery, viewProxy } from './state.ts'
+import { namedProxies, type Proxies } from './util/proxies.ts'
+import { Refusal } from './util/refusal.ts'
 
-/** The request as frameworks hand it over. */
+/** A request as frameworks pass it on. */
 export type ManagedRequest = IncomingMessage & { originalUrl?: string; body?: unknown }
 
-/** Middleware of Express and Connect, and a listener of node:http. */
+/** Middleware for Express and Connect, and a request listener for node:http. */
 export interface ManagerPage {
   (req: ManagedRequest, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Resolves when the settings of the store are applied, or when it turns out to be away. It never rejects. */
+  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
   readonly ready: Promise<void>
-  /** Ends the live pages, stops looking and counting; from then on every request gets 503. Resolves when the store is let go. */
+  /**
+   * Ends the live pages and stops sampling and counting. Every later request gets 503.
+   *
+   * @returns a promise that resolves when the store is closed.
+   */
   close(): Promise<void>
 }
 
 const ACTION = /^\/api\/([a-z-]+)$/
 
+const HOST = hostname()
+
 /**
- * balancer-manager of today: `app.use('/manager', managerPage(tunnel, { authorize }))`.
+ * The page, the API and the live events of the manager, as balancer-manager and server-status of httpd have them:
+ * `app.use('/manager', managerPage(tunnel, { authorize }))`.
  *
- * @param proxies what to manage; a list may change while the manager runs.
- * @throws {TypeError} for wrong options, and without `authorize` or `unsafeOpen: true`.
+ * @param proxies what to manage. A list may change while the manager runs.
+ * @throws {TypeError} for wrong options, and where neither `authorize` nor `unsafeOpen: true` is set.
  */
 export function managerPage(proxies: Proxies, options: ManagerOptions): ManagerPage {
   const manager = new Manager(resolveManagerOptions(proxies, options))
@@ -45,12 +56,12 @@ class Manager {
   readonly fleet: Fleet
   readonly #settings: ManagerSettings
   readonly #assets: ReadonlyMap<string, Asset> = readAssets()
-  readonly #tokens: Tokens
+  readonly #token: ChangeToken
   readonly #meter: Meter
-  readonly #history: History
-  readonly #events: Events
+  readonly #history: RateHistory
+  readonly #streams: EventStreams
   readonly #changes: Changes
-  readonly #members: MemberMemory
+  readonly #members: MemberHistory
   readonly #stops: (() => void)[]
   #closed = false
 
@@ -58,28 +69,28 @@ class Manager {
     const { proxies, secret, history, maxClients, interval, recheck, store, onProblem } = settings
     namedProxies(proxies)
     this.#settings = settings
-    this.#tokens = new Tokens(secret)
+    this.#token = new ChangeToken(secret)
     this.#meter = new Meter(proxies)
-    this.#members = new MemberMemory()
-    this.#history = new History(history)
-    this.#events = new Events(maxClients)
+    this.#members = new MemberHistory()
+    this.#history = new RateHistory(history)
+    this.#streams = new EventStreams(maxClients)
     this.fleet = joinFleet(proxies, { store, onProblem })
     this.#changes = new Changes(proxies, this.fleet)
     const timers = [
-      setInterval(() => this.#look(), interval).unref(),
-      setInterval(() => void this.#events.check(), recheck).unref(),
+      setInterval(() => this.#sample(), interval).unref(),
+      setInterval(() => void this.#streams.recheck(), recheck).unref(),
     ]
     this.#stops = [
       this.#meter.stop,
       () => this.#members.stop(),
       () => timers.forEach(clearInterval),
-      () => this.#events.close(),
+      () => this.#streams.close(),
     ]
-    this.#history.look(this.#proxies())
+    this.#history.sample(this.#proxies())
   }
 
   handle(req: ManagedRequest, res: ServerResponse, next: ((error?: unknown) => void) | undefined): void {
-    const url = this.#below(req.url ?? '/')
+    const url = this.#belowPath(req.url ?? '/')
     if (url === undefined) {
       if (next === undefined) sendText(res, 404, 'Not found')
       else next()
@@ -98,7 +109,8 @@ class Manager {
     return this.fleet.close()
   }
 
-  #below(url: string): string | undefined {
+  /** The URL without the option `path`; `undefined` for a URL that is not below it. */
+  #belowPath(url: string): string | undefined {
     const { path } = this.#settings
     if (path === '') return url
     if (!url.startsWith(path) || !/^(?:[/?]|$)/.test(url.slice(path.length))) return undefined
@@ -108,10 +120,11 @@ class Manager {
   async #serve(req: ManagedRequest, res: ServerResponse, url: string): Promise<void> {
     if (this.#closed) throw new Refusal(503, 'The manager is closed')
     const visitor = await visit(this.#settings.authorize, req)
-    if (visitor.let === 'out') {
+    if (!visitor.allowed) {
       sendText(res, visitor.statusCode, visitor.statusCode === 401 ? 'Unauthorized' : 'Forbidden', visitor.headers)
       return
     }
+    // It may have closed while `authorize` ran.
     if (this.#closed) throw new Refusal(503, 'The manager is closed')
     const [path, query] = splitUrl(url)
     if (req.method === 'POST') {
@@ -120,51 +133,51 @@ class Manager {
     }
     if (req.method !== 'GET' && req.method !== 'HEAD')
       throw new Refusal(405, 'Expected GET, HEAD or POST', { Allow: 'GET, HEAD, POST' })
-    if (this.#slashMissing(req, res, path)) return
+    if (this.#redirectToSlash(req, res, path)) return
     const asset = this.#assets.get(path)
     if (asset !== undefined) send(res, 200, asset.type, asset.body)
-    else if (fromElsewhere(req)) throw new Refusal(403, 'Not for other sites')
+    else if (isFromOtherSite(req)) throw new Refusal(403, 'The API is not available to pages of other sites')
     else this.#read(req, res, path, query, visitor.mayChange)
   }
 
   #read(req: ManagedRequest, res: ServerResponse, path: string, query: URLSearchParams, mayChange: boolean): void {
-    if (path === '/api/token') sendJson(res, 200, { token: mayChange ? this.#tokens.token : null })
-    else if (path === '/api/state') sendJson(res, 200, this.#state(tunnelQuery(query)))
-    else if (path === '/api/tunnels') sendJson(res, 200, this.#state(tunnelQuery(query)).tunnels)
+    if (path === '/api/token') sendJson(res, 200, { token: mayChange ? this.#token.token : null })
+    else if (path === '/api/state') sendJson(res, 200, this.#state(readTunnelQuery(query)))
+    else if (path === '/api/tunnels') sendJson(res, 200, this.#state(readTunnelQuery(query)).tunnels)
     else if (path === '/api/history') sendJson(res, 200, this.#history.samples)
-    else if (path === '/events') this.#watch(req, res, tunnelQuery(query))
-    else throw new Refusal(404, 'There is nothing here')
+    else if (path === '/events') this.#openStream(req, res, readTunnelQuery(query))
+    else throw new Refusal(404, 'There is no such resource')
   }
 
-  #watch(req: ManagedRequest, res: ServerResponse, query: TunnelQuery): void {
+  #openStream(req: ManagedRequest, res: ServerResponse, query: TunnelQuery): void {
     if (req.method === 'HEAD') throw new Refusal(405, 'Expected GET', { Allow: 'GET' })
-    const allowed = async (): Promise<boolean> => (await visit(this.#settings.authorize, req)).let === 'in'
-    this.#events.add(res, query, allowed, [
+    const isAllowed = async (): Promise<boolean> => (await visit(this.#settings.authorize, req)).allowed
+    this.#streams.add(res, query, isAllowed, [
       { name: 'history', data: JSON.stringify(this.#history.samples) },
       { name: 'state', data: JSON.stringify(this.#state(query)) },
     ])
   }
 
   async #change(req: ManagedRequest, res: ServerResponse, path: string, mayChange: boolean): Promise<void> {
-    if (!mayChange) throw new Refusal(403, 'You may look, and change nothing')
-    if (!fromOurPage(req, this.#settings.origins))
-      throw new Refusal(403, 'Expected Origin or Sec-Fetch-Site to say that this site asks')
-    if (!this.#tokens.fits(req.headers['x-ws-tunnel-token']))
-      throw new Refusal(403, 'Expected X-WS-Tunnel-Token to be the token that api/token tells')
+    if (!mayChange) throw new Refusal(403, 'This visitor may view, but not change')
+    if (!isFromOurPage(req, this.#settings.origins))
+      throw new Refusal(403, 'Expected Origin or Sec-Fetch-Site to name the origin of this page')
+    if (!this.#token.equals(req.headers['x-ws-tunnel-token']))
+      throw new Refusal(403, 'Expected X-WS-Tunnel-Token to be the token of api/token')
     const change = readChange(ACTION.exec(path)?.[1] ?? '', await readJson(req))
     const result = this.#changes.make(change)
     this.#settings.onChange(change, req)
     sendJson(res, 200, result)
-    this.#tell(this.#proxies(), [])
+    this.#sendEvents(this.#proxies(), [])
   }
 
-  /** What is relative on the page needs the slash behind the mount path. */
-  #slashMissing(req: ManagedRequest, res: ServerResponse, path: string): boolean {
-    const [whole, query] = splitUrl(req.originalUrl ?? req.url ?? '/')
-    if ((path !== '/' && path !== '') || whole.endsWith('/')) return false
-    const last = whole.slice(whole.lastIndexOf('/') + 1)
+  /** Relative URLs of the page need a slash after the mount path. */
+  #redirectToSlash(req: ManagedRequest, res: ServerResponse, path: string): boolean {
+    const [wholePath, query] = splitUrl(req.originalUrl ?? req.url ?? '/')
+    if ((path !== '/' && path !== '') || wholePath.endsWith('/')) return false
+    const lastSegment = wholePath.slice(wholePath.lastIndexOf('/') + 1)
     const search = query.size === 0 ? '' : `?${query}`
-    sendText(res, 308, 'The page has a slash behind its name', { Location: `./${last}/${search}` })
+    sendText(res, 308, 'The path of the page ends with a slash', { Location: `./${lastSegment}/${search}` })
     return true
   }
 
@@ -174,38 +187,30 @@ class Manager {
 
   #state(query: TunnelQuery, views: ProxyView[] = this.#proxies()): State {
     const { title, showQuery, proxies } = this.#settings
-    const named = new Map(Array.from(namedProxies(proxies), ([name, proxy]) => [name, { proxy }]))
+    const { draining } = this.#changes
     return {
       title,
       host: HOST,
       pid: process.pid,
       fleet: this.fleet.view,
       proxies: views,
-      tunnels: listTunnels(named, query, this.#changes.draining, showQuery),
+      tunnels: listTunnels(namedProxies(proxies), query, { draining, showQuery }),
     }
   }
 
-  #look(): void {
+  #sample(): void {
     this.#changes.endQuiet(this.#settings.quietTime)
     const views = this.#proxies()
-    const sample = this.#history.look(views)
-    this.#tell(views, sample === undefined ? [] : [{ name: 'sample', data: JSON.stringify(sample) }])
+    const sample = this.#history.sample(views)
+    this.#sendEvents(views, sample === undefined ? [] : [{ name: 'sample', data: JSON.stringify(sample) }])
   }
 
-  #tell(views: ProxyView[], same: readonly ServerEvent[]): void {
-    this.#events.tell(same, query => JSON.stringify(this.#state(query, views)))
+  #sendEvents(views: ProxyView[], common: readonly ServerEvent[]): void {
+    this.#streams.send(common, query => JSON.stringify(this.#state(query, views)))
   }
 }
 
 function splitUrl(url: string): [path: string, query: URLSearchParams] {
   const at = url.indexOf('?')
   return at === -1 ? [url, new URLSearchParams()] : [url.slice(0, at), new URLSearchParams(url.slice(at))]
-}
-
-/** @throws {Refusal} 400 for a limit that is none. */
-function tunnelQuery(query: URLSearchParams): TunnelQuery {
-  const limit = Number(query.get('limit') ?? 200)
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_TUNNELS)
-    throw new Refusal(400, `Expected \`limit\` to be a whole number from 1 to ${MAX_TUNNELS}`)
-  return { search: (query.get('search') ?? '').slice(0, 200), limit }
 }

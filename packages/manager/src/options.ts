@@ -1,75 +1,81 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { Change } from './changes.ts'
-import { type FleetOptions, warn } from './fleet.ts'
-import type { Proxies } from './proxies.ts'
-import { memoryStore } from './store.ts'
-
-/**
- * What a visitor may do: `true` see and change everything, `'view'` see it, `false` neither (403). With a `challenge` the
- * answer is a 401 that carries it as `WWW-Authenticate`.
- */
-export type Access = boolean | 'view' | { readonly challenge: string }
-
-/** Decides on every request, be it for the page, a script of it, the API or metrics. */
-export type Authorize = (req: IncomingMessage) => Access | Promise<Access>
-
-/** Who may come in. One of the two must be there. */
-export interface AccessOptions {
-  /** Asked for every request, and again and again for those who watch live. */
-  authorize?: Authorize
-  /** Lets in whoever reaches it, to see and to change everything: only where nobody else can connect. @default false */
-  unsafeOpen?: boolean
-}
+import type { Change } from './api/changes.ts'
+import { emitProblem, type FleetOptions } from './fleet/fleet.ts'
+import { memoryStore } from './fleet/store.ts'
+import { type AccessOptions, checkAccess } from './http/access.ts'
+import type { Proxies } from './util/proxies.ts'
+import { wrongOption } from './util/wrong-option.ts'
 
 /** Options of the manager. */
 export interface ManagerOptions extends AccessOptions, FleetOptions {
-  /** Name on the page. @default 'ws-tunnel' */
+  /**
+   * The name on the page.
+   *
+   * @default 'ws-tunnel'
+   */
   title?: string
-  /** Where the manager is, if nothing takes the mount path off the URL: node:http does not, Express, Connect and Fastify do. @default '' */
+  /**
+   * The path of the manager, where the framework does not remove the mount path from the URL. Express, Connect and Fastify
+   * remove it, node:http does not.
+   *
+   * @default ''
+   */
   path?: string
-  /** Origins of the page beside the one that the Host header names: behind a proxy that changes Host. @default [] */
+  /**
+   * Origins of the page beside the one that the Host header names. A proxy in front that changes Host makes them necessary.
+   *
+   * @default []
+   */
   origins?: readonly string[]
-  /** Key of the tokens that changes carry; the same in processes behind one address. @default random */
+  /**
+   * The key of the tokens that changes carry, at least 16 characters. Processes behind one address need the same key.
+   *
+   * @default random
+   */
   secret?: string
-  /** ms between two looks at the proxies. @default 1000 */
+  /**
+   * Milliseconds between two samples, 100 to 60000.
+   *
+   * @default 1000
+   */
   interval?: number
-  /** Looks that the charts go back; 300 of a second are five minutes. @default 300 */
+  /**
+   * Samples that the charts show, 2 to 3600. With the default `interval` 300 of them are five minutes.
+   *
+   * @default 300
+   */
   history?: number
-  /** Most live pages at a time; more get 503. @default 20 */
+  /**
+   * Most live pages at a time. A further one gets 503.
+   *
+   * @default 20
+   */
   maxClients?: number
-  /** ms between two questions to `authorize` about those who watch live. @default 15000 */
+  /**
+   * Milliseconds between two calls of `authorize` for a live page, 100 to 3600000.
+   *
+   * @default 15000
+   */
   recheck?: number
-  /** Shows the queries of tunnels, which often hold credentials. @default false */
+  /**
+   * Shows the queries of tunnels, which often contain credentials.
+   *
+   * @default false
+   */
   showQuery?: boolean
-  /** ms without a byte after which a draining tunnel ends. @default 5000 */
+  /**
+   * Milliseconds without a byte after which a draining tunnel ends, 0 to 3600000.
+   *
+   * @default 5000
+   */
   quietTime?: number
-  /** Hears of every change that was made on the page or by the API, and of the request that asked for it. */
+  /** Called for every change that the page or the API made, with the request that made it. */
   onChange?: (change: Change, req: IncomingMessage) => void
 }
 
-/** Options, all there and checked. */
+/** The checked options, with the default where an option is not set. */
 export type ManagerSettings = Readonly<Required<ManagerOptions>> & { readonly proxies: Proxies }
-
-const fail = (name: string, expected: string, got: unknown): never => {
-  throw new TypeError(
-    `Expected \`${name}\` to be ${expected}, got ${typeof got === 'object' ? JSON.stringify(got) : String(got)}`,
-  )
-}
-
-/** @throws {TypeError} unless there is `authorize`, or `unsafeOpen: true`. */
-export function checkAccess({ authorize, unsafeOpen = false }: AccessOptions): Authorize {
-  if (typeof unsafeOpen !== 'boolean') fail('unsafeOpen', 'true or false', unsafeOpen)
-  if (authorize === undefined && unsafeOpen) return () => true
-  if (typeof authorize !== 'function')
-    fail(
-      'authorize',
-      'a function (req) => true, false, "view" or { challenge }; to let in everybody set `unsafeOpen: true`',
-      authorize,
-    )
-  if (unsafeOpen) fail('unsafeOpen', 'left out beside `authorize`', unsafeOpen)
-  return authorize as Authorize
-}
 
 const DEFAULTS = {
   title: 'ws-tunnel',
@@ -83,7 +89,7 @@ const DEFAULTS = {
   quietTime: 5_000,
 }
 
-/** Lowest and highest values of the numbers. */
+/** The lowest and the highest value of each number. */
 const RANGES = {
   interval: [100, 60_000],
   history: [2, 3_600],
@@ -96,7 +102,7 @@ const RANGES = {
 export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions): ManagerSettings {
   const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange', 'store', 'onProblem']
   for (const name of Object.keys(options))
-    if (!known.includes(name)) fail(name, `one of ${known.join(', ')}`, 'unknown option')
+    if (!known.includes(name)) throw new TypeError(`Unknown option \`${name}\`, expected one of ${known.join(', ')}`)
   const authorize = checkAccess(options)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const settings = {
@@ -104,29 +110,30 @@ export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions)
     secret: randomBytes(32).toString('base64url'),
     onChange: () => {},
     store: memoryStore(),
-    onProblem: warn,
+    onProblem: emitProblem,
     unsafeOpen: false,
     ...given,
     authorize,
     proxies,
   } as ManagerSettings
   for (const name of ['title', 'path', 'secret'] as const)
-    if (typeof settings[name] !== 'string') fail(name, 'text', settings[name])
+    if (typeof settings[name] !== 'string') wrongOption(name, 'text', settings[name])
   if (settings.path !== '' && !/^\/.*[^/]$/.test(settings.path))
-    fail('path', 'a path such as "/manager"', settings.path)
-  if (settings.secret.length < 16) fail('secret', 'at least 16 characters', 'fewer')
+    wrongOption('path', 'a path such as "/manager"', settings.path)
+  if (settings.secret.length < 16) wrongOption('secret', 'at least 16 characters', 'fewer')
   for (const name of ['onChange', 'onProblem'] as const)
-    if (typeof settings[name] !== 'function') fail(name, 'a function', settings[name])
-  if (typeof settings.store?.open !== 'function') fail('store', 'a store such as redisStore() gives', settings.store)
-  if (typeof settings.showQuery !== 'boolean') fail('showQuery', 'true or false', settings.showQuery)
+    if (typeof settings[name] !== 'function') wrongOption(name, 'a function', settings[name])
+  if (typeof settings.store?.open !== 'function')
+    wrongOption('store', 'a store such as the one of redisStore()', settings.store)
+  if (typeof settings.showQuery !== 'boolean') wrongOption('showQuery', 'true or false', settings.showQuery)
   const isOrigin = (text: unknown): boolean =>
     typeof text === 'string' && URL.canParse(text) && new URL(text).origin === text
   if (!Array.isArray(settings.origins) || !settings.origins.every(isOrigin))
-    fail('origins', 'a list such as ["https://admin.example"]', settings.origins)
+    wrongOption('origins', 'a list such as ["https://admin.example"]', settings.origins)
   for (const [name, [low, high]] of Object.entries(RANGES)) {
     const value = settings[name as keyof typeof RANGES]
     if (!Number.isInteger(value) || value < low || value > high)
-      fail(name, `a whole number from ${low} to ${high}`, value)
+      wrongOption(name, `a whole number from ${low} to ${high}`, value)
   }
   return Object.freeze(settings)
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { type ConnectSettings, Worker } from '../../../packages/core/src/backend/worker.ts'
 import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
-import type { HealthAnswer, HealthCheckOptions } from '../../../packages/core/src/options/health-options.ts'
+import type { HealthCheckOptions, HealthResponse } from '../../../packages/core/src/options/health-options.ts'
 import { answer, type Backend, raw, record, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { closedPort, eventually, socketPath } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
@@ -71,7 +71,7 @@ test('passes with a status from 200 to 399', async t => {
 
 test('calls `expect` with status, fields and the first 64 KiB of the body', async t => {
   const backend = await startBackend(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
-  const responses: HealthAnswer[] = []
+  const responses: HealthResponse[] = []
   const verdicts: [verdict: () => unknown, outcome: RegExp][] = [
     [() => true, /^status 503, as expected$/],
     [() => false, /^status 503, not as expected$/],
@@ -79,7 +79,7 @@ test('calls `expect` with status, fields and the first 64 KiB of the body', asyn
     [() => JSON.parse('{'), /^expect threw SyntaxError/],
   ]
   for (const [verdict, outcome] of verdicts) {
-    const expect = (response: HealthAnswer): boolean => {
+    const expect = (response: HealthResponse): boolean => {
       responses.push(response)
       return verdict() as boolean
     }

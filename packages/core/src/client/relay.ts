@@ -3,7 +3,7 @@ import { constants, type Http2ServerResponse } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import type { InterimResponse } from '../http/response-head.ts'
-import type { LocalAnswer } from '../options/route-options.ts'
+import type { LocalResponse } from '../options/route-options.ts'
 import { writeHead } from './write-head.ts'
 
 /**
@@ -59,7 +59,7 @@ export function relayInterim(
 }
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */
-export async function respond(res: ServerResponse, { status, location }: LocalAnswer): Promise<void> {
+export async function respond(res: ServerResponse, { status, location }: LocalResponse): Promise<void> {
   res.statusCode = status
   if (location !== undefined) res.setHeader('Location', location)
   if (res.req.httpVersionMajor === 1) res.setHeader('Content-Length', 0)

@@ -6,7 +6,7 @@ import { DEFAULTS } from './defaults.ts'
 export type HealthMethod = 'TCP' | 'OPTIONS' | 'HEAD' | 'GET' | 'OPTIONS11' | 'HEAD11' | 'GET11' | 'WEBSOCKET'
 
 /** The response of a member to a check. */
-export interface HealthAnswer {
+export interface HealthResponse {
   readonly statusCode: number
   /** With names in lower case. */
   readonly headers: IncomingHttpHeaders
@@ -29,12 +29,12 @@ export interface HealthCheckOptions {
   /** Path and query, appended to the path of the member's `url` according to the route's `join` (hcuri=). @default that path alone */
   uri?: string
   /** Whether the check passes with this response (hcexpr=). If it throws, the check fails. @default passes with a status from 200 to 399 */
-  expect?: (response: HealthAnswer) => boolean
+  expect?: (response: HealthResponse) => boolean
 }
 
 /** The options of a health check, each with a value. */
 export interface HealthCheckSettings extends Readonly<Required<Omit<HealthCheckOptions, 'expect'>>> {
-  readonly expect: ((response: HealthAnswer) => boolean) | undefined
+  readonly expect: ((response: HealthResponse) => boolean) | undefined
 }
 
 /** The shortest interval, ms. httpd: AP_WD_TM_SLICE. */

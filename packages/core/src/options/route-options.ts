@@ -35,7 +35,7 @@ export type Target =
   | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
 
 /** What a target function returns: a URL, `false` for the app, an exact request target, or a response without a backend. */
-export type TargetResult = string | false | ExactTarget | LocalAnswer
+export type TargetResult = string | false | ExactTarget | LocalResponse
 
 /** A backend, and the exact request target that it gets: nothing is encoded, and no query is appended. */
 export interface ExactTarget {
@@ -46,7 +46,7 @@ export interface ExactTarget {
 }
 
 /** A response without a backend and without a body (RewriteRule [R], [G]). */
-export interface LocalAnswer {
+export interface LocalResponse {
   /** 300-599. */
   status: number
   /** Value of the Location field, sent as it is. @default undefined */

@@ -2,7 +2,7 @@ import { type IncomingMessage, METHODS } from 'node:http'
 import { checkOrigin, checkRequest, checkWebSocketFields } from '../client/request-checks.ts'
 import { WsTunnelError } from '../errors.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
-import type { LocalAnswer, RouteSettings } from '../options/route-options.ts'
+import type { LocalResponse, RouteSettings } from '../options/route-options.ts'
 import type { Candidates } from '../routing/candidates.ts'
 import type { Routing } from '../routing/route.ts'
 import type { Match } from '../routing/route-table.ts'
@@ -16,7 +16,7 @@ export type PlainReason = 'token' | 'request' | 'method' | 'connection'
 /** What happens to a request: `handle` acts on it, `explain` prints it. */
 export type Decision =
   | { readonly kind: 'app'; readonly reason: AppReason }
-  | { readonly kind: 'respond'; readonly response: LocalAnswer }
+  | { readonly kind: 'respond'; readonly response: LocalResponse }
   | { readonly kind: 'http'; readonly candidates: Candidates; readonly reason: PlainReason | undefined }
   | { readonly kind: 'upgrade'; readonly candidates: Candidates; readonly token: string }
 

@@ -4,13 +4,13 @@ import type { Switched } from '../backend/node-round-trip.ts'
 import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { ImplicitListeners } from '../client/implicit-listeners.ts'
-import { respond } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
 import { RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
+import type { Candidate } from '../routing/candidates.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -18,14 +18,14 @@ import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
 import { Exchange } from './exchange.ts'
 import { withFailover } from './failover.ts'
-import { relayResponse } from './relay-response.ts'
+import { relayResponse, respondLocally } from './relay-response.ts'
 import { type Reply, roundTrip } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
 
 /**
- * Reads the options and makes a proxy of them.
+ * Creates a proxy from options.
  *
- * @throws {WsTunnelError} `WST_ERR_OPTION` that names the option, what was expected and what came.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for a wrong option. It names the option, what was expected and what came.
  */
 export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
@@ -68,51 +68,50 @@ class RoutedProxy implements TunnelProxy {
     res: ServerResponse,
     context: HandleContext = {},
   ): Promise<boolean> => {
-    let exchange: Exchange | undefined
+    const exchange = this.#begin(req, res, context)
+    if (exchange === undefined) return false
     try {
-      exchange = this.#match(req, res, context)
-      if (exchange === undefined) return false
       const decision = await exchange.decide()
       if (decision.kind === 'app') {
         exchange.handBack()
         return false
       }
-      if (decision.kind === 'respond') {
-        exchange.refuseUpgrade()
-        await respond(res, decision.response)
-        return true
+      if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
+      else {
+        const attempt = (candidate: Candidate): Promise<Reply> => roundTrip(exchange, candidate)
+        const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        if (reply.switched) this.#open(exchange, reply)
+        else await relayResponse(exchange, reply)
       }
-      const { candidates } = decision
-      const reply = await withFailover(this, exchange, candidates, candidate =>
-        roundTrip(exchange as Exchange, candidate),
-      )
-      if (reply.switched) this.#open(exchange, reply)
-      else await relayResponse(exchange, reply)
       return true
     } catch (error) {
-      if (exchange?.isAbandoned) return true
+      if (exchange.isAbandoned) return true
       throw this.#report(error, req, res)
     } finally {
-      if (exchange !== undefined) this.#release(exchange)
+      this.#release(exchange)
     }
   }
 
   /** Begins an exchange if a route proxies the request. */
-  #match(
+  #begin(
     req: IncomingMessage,
     res: ServerResponse,
     { mount = '', url: target = req.url ?? '/', body, listen = true }: HandleContext,
   ): Exchange | undefined {
     if (listen && !this.#isClosing) this.#listeners.listen(req, this.#settings.only)
-    const url = new RequestUrl(target)
-    const match = this.#routes.match(req, url)
-    match?.route.hit()
-    if (match === null || leftToApp(match) !== undefined) return undefined
-    if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
-    const context = { mount, target, authority: url.authority, body }
-    const exchange = new Exchange(req, res, match, this.#settings, context)
-    this.#exchanges.add(exchange)
-    return exchange
+    try {
+      const url = new RequestUrl(target)
+      const match = this.#routes.match(req, url)
+      match?.route.hit()
+      if (match === null || leftToApp(match) !== undefined) return undefined
+      if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
+      const context = { mount, target, authority: url.authority, body }
+      const exchange = new Exchange(req, res, match, this.#settings, context)
+      this.#exchanges.add(exchange)
+      return exchange
+    } catch (error) {
+      throw this.#report(error, req, res)
+    }
   }
 
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
@@ -123,7 +122,10 @@ class RoutedProxy implements TunnelProxy {
     notify(channels.open, this.#settings.onOpen, { tunnel, req: exchange.req, proxy: this })
   }
 
-  /** Until the tunnel ends. A method of its own: a closure that sees the request would retain it as long as the tunnel. */
+  /**
+   * Watches a tunnel until it ends. This is a method of its own, because a closure in a method that sees the request would
+   * retain the request as long as the tunnel.
+   */
   #watch(tunnel: Tunnel, release: () => void): void {
     void tunnel.ended.then(end => {
       this.#tunnels.delete(tunnel)

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { NotSwitched } from '../backend/node-round-trip.ts'
-import { relay } from '../client/relay.ts'
+import { relay, respond } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
+import type { LocalResponse } from '../options/route-options.ts'
 import { noteResponse } from '../routing/candidates.ts'
 import type { Exchange } from './exchange.ts'
 import type { Reply } from './round-trip.ts'
@@ -19,7 +20,13 @@ export async function relayResponse(exchange: Exchange, { response, candidate }:
   await relay(response, exchange.res, () => exchange.rewriting.plainResponse(response, candidate))
 }
 
-/** ProxyErrorOverride. */
+/** Sends a response without a backend. Resolves when it is sent or the client has left. */
+export async function respondLocally(exchange: Exchange, response: LocalResponse): Promise<void> {
+  exchange.refuseUpgrade()
+  await respond(exchange.res, response)
+}
+
+/** Leaves the response to the app if `errorOverride` says so (ProxyErrorOverride). */
 function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
   const { statusCode = 502, headers } = response
   if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return

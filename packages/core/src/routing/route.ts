@@ -6,7 +6,7 @@ import type {
   Captures,
   Condition,
   ExactTarget,
-  LocalAnswer,
+  LocalResponse,
   RouteSettings,
   TargetResult,
 } from '../options/route-options.ts'
@@ -20,7 +20,7 @@ import { checkLocalResponse } from './local-response.ts'
 /** Longest path that a pattern is tried on, in characters (LimitRequestLine is 8190). */
 const MAX_MATCHED_PATH = 8_192
 
-const isLocalResponse = (result: unknown): result is LocalAnswer =>
+const isLocalResponse = (result: unknown): result is LocalResponse =>
   typeof result === 'object' && result !== null && 'status' in result
 
 const isPromise = (result: unknown): result is Promise<TargetResult> =>
@@ -30,7 +30,7 @@ const isExact = (result: unknown): result is ExactTarget =>
   typeof result === 'object' && result !== null && 'url' in result && 'path' in result
 
 /** Where a matched request goes: to a backend, to a response without one, or back to the app (`false`). */
-export type Routing = Candidates | LocalAnswer | false
+export type Routing = Candidates | LocalResponse | false
 
 /** @throws {WsTunnelError} `WST_ERR_PATH_TOO_LONG` */
 export function checkLength(path: string): void {

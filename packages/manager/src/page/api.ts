@@ -1,57 +1,60 @@
 import type { Sample, State } from './types.ts'
 
-/** What the server tells live. */
-export interface Watcher {
+/** Listens to what the server sends live. */
+export interface LiveListener {
   history: (samples: Sample[]) => void
   sample: (sample: Sample) => void
   state: (state: State) => void
-  /** Whether news come in. */
-  live: (state: 'live' | 'connecting' | 'refused') => void
+  connection: (connection: Connection) => void
 }
 
-/** ms before a stream that was refused is tried again. */
+/** Whether events come in. */
+export type Connection = 'live' | 'connecting' | 'refused'
+
+/** Milliseconds until a stream that the server refused is opened again. */
 const RETRY = 3_000
 
-/** Tokens allow changes; visitors that may only look have none. */
+/** The token that changes need; `null` for a visitor that may only view. */
 export async function readToken(): Promise<string | null> {
-  const answer = await fetch('api/token')
-  return answer.ok ? ((await answer.json()) as { token: string | null }).token : null
+  const response = await fetch('api/token')
+  return response.ok ? ((await response.json()) as { token: string | null }).token : null
 }
 
-/** Asks for a change; a refusal throws what the server says. */
-export async function change(action: string, body: object): Promise<{ changed: number }> {
-  const token = await readToken()
-  const answer = await fetch(`api/${action}`, {
+/**
+ * Sends a change to the server.
+ *
+ * @throws {Error} with the reason of the server, if it refuses the change.
+ */
+export async function sendChange(action: string, body: object): Promise<void> {
+  const response = await fetch(`api/${action}`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', 'X-WS-Tunnel-Token': token ?? '' },
+    headers: { 'Content-Type': 'application/json', 'X-WS-Tunnel-Token': (await readToken()) ?? '' },
     body: JSON.stringify(body),
   })
-  const told = (await answer.json().catch(() => ({ error: answer.statusText }))) as { changed: number; error?: string }
-  if (!answer.ok) throw new Error(told.error ?? `The server answers ${answer.status}`)
-  return told
+  if (response.ok) return
+  const { error } = (await response.json().catch(() => ({}))) as { error?: string }
+  throw new Error(error ?? `The server responded with ${response.status} ${response.statusText}`)
 }
 
-/** Follows the server until it is called again, with another search. */
-export function watch(watcher: Watcher): (search: string) => void {
+/** Opens the live stream, and opens it again after a failure. The returned function searches for other tunnels. */
+export function watch(listener: LiveListener): (search: string) => void {
   let source: EventSource | undefined
   let retry = 0
   const open = (search: string): void => {
     clearTimeout(retry)
     source?.close()
-    watcher.live('connecting')
+    listener.connection('connecting')
     const opened = new EventSource(`events${search === '' ? '' : `?search=${encodeURIComponent(search)}`}`)
     source = opened
-    opened.addEventListener('open', () => watcher.live('live'))
+    opened.addEventListener('open', () => listener.connection('live'))
     opened.addEventListener('error', () => {
       const refused = opened.readyState === EventSource.CLOSED
-      watcher.live(refused ? 'refused' : 'connecting')
+      listener.connection(refused ? 'refused' : 'connecting')
       if (refused) retry = setTimeout(open, RETRY, search)
     })
-    const hear = (name: 'history' | 'sample' | 'state'): void =>
-      opened.addEventListener(name, event => watcher[name](JSON.parse((event as MessageEvent<string>).data)))
-    hear('history')
-    hear('sample')
-    hear('state')
+    for (const name of ['history', 'sample', 'state'] as const)
+      opened.addEventListener(name, ({ data }) => listener[name](JSON.parse(data)))
   }
+  open('')
   return open
 }

@@ -1,91 +1,46 @@
-import { button, byId, el, keepTableRoles, type Part, Parts, setText } from './dom.ts'
+import type { Act } from './actions.ts'
+import type { Charts } from './charts.ts'
+import { button, table } from './elements.ts'
 import { plural } from './format.ts'
-import { MemberForm } from './member-form.ts'
-import { MemberRow } from './member-row.ts'
-import type { Act } from './tunnel-row.ts'
-import type { BalancerView, MemberView, ProxyView, Sample } from './types.ts'
-
-const HEADINGS = ['Member', 'State', 'Factor / set', 'Elected', 'Load', 'Failed', 'Busy', 'Open', 'Traffic']
-
-interface Item {
-  proxy: string
-  balancer: BalancerView
-}
-
-/** What holds for all its members. */
-function termsOf({ lbMethod, stickySession, noFailover, attempts, timeout }: BalancerView): string {
-  const terms = [lbMethod, plural(attempts, 'attempt')]
-  if (timeout > 0) terms.push(`waits ${timeout / 1_000} s`)
-  if (stickySession !== '') terms.push(`sessions by ${stickySession}${noFailover ? ', 503 without their member' : ''}`)
-  return terms.join(' · ')
-}
-
-class Section implements Part<Item> {
-  readonly node: HTMLElement
-  readonly #terms = el('span', { class: 'count' })
-  readonly #rows: Parts<MemberView, MemberRow>
-
-  constructor({ proxy, balancer }: Item, act: Act, form: MemberForm) {
-    const place = { proxy, balancer: balancer.name }
-    const body = el('tbody')
-    const add = button('Add member', `Add member to ${balancer.name}`, '', () => form.add(place))
-    const heads = HEADINGS.map((text, i) => el('th', { scope: 'col', class: i > 1 && i < 8 ? 'number' : '' }, text))
-    const last = el('th', { scope: 'col' }, el('span', { class: 'hidden' }, 'Actions'))
-    const head = el('thead', {}, el('tr', {}, ...heads, last))
-    const title = el('h2', {}, `Balancer ${balancer.name} `, this.#terms)
-    const actions = el('div', { class: 'actions change' }, add)
-    this.node = el(
-      'div',
-      { class: 'balancer' },
-      el('div', { class: 'bar' }, title, actions),
-      el('table', {}, head, body),
-    )
-    keepTableRoles(this.node)
-    this.#rows = new Parts(
-      body,
-      ({ id }) => String(id),
-      member => new MemberRow(member, place, act, form),
-    )
-  }
-
-  get rows(): Iterable<MemberRow> {
-    return this.#rows.all
-  }
-
-  update({ balancer }: Item): void {
-    setText(this.#terms, termsOf(balancer))
-    this.#rows.show(balancer.members)
-  }
-}
+import { repeat } from './lit-html/directives/repeat.js'
+import { html, type TemplateResult } from './lit-html/lit-html.js'
+import { MEMBER_COLUMNS, memberCells } from './member-cells.ts'
+import { addMember } from './member-form.ts'
+import type { BalancerView, ProxyView } from './types.ts'
 
 /** Every balancer with its members. */
-export class Balancers {
-  readonly #sections: Parts<Item, Section>
-
-  constructor(act: Act) {
-    const form = new MemberForm(act)
-    this.#sections = new Parts(
-      byId('balancers'),
+export function balancersSection(proxies: readonly ProxyView[], charts: Charts, act: Act): TemplateResult {
+  const items = proxies.flatMap(({ name: proxy, balancers }) => balancers.map(balancer => ({ proxy, balancer })))
+  return html`
+    <section id="balancers" aria-label="Balancers" ?hidden=${items.length === 0}>${repeat(
+      items,
       ({ proxy, balancer }) => `${proxy} ${balancer.name}`,
-      item => new Section(item, act, form),
-    )
-    setInterval(() => {
-      for (const row of this.#rows()) row.tick()
-    }, 1_000)
-  }
+      ({ proxy, balancer }) => balancerPart(proxy, balancer, charts, act),
+    )}</section>`
+}
 
-  show(proxies: readonly ProxyView[]): void {
-    this.#sections.show(
-      proxies.flatMap(({ name, balancers }) => balancers.map(balancer => ({ proxy: name, balancer }))),
-    )
-    byId('balancers').hidden = proxies.every(({ balancers }) => balancers.length === 0)
-  }
+function balancerPart(proxy: string, balancer: BalancerView, charts: Charts, act: Act): TemplateResult {
+  const { name, members } = balancer
+  const place = { proxy, balancer: name }
+  const add = button('Add member', { label: `Add member to ${name}`, onClick: () => addMember(act, place) })
+  return html`
+    <div class="balancer">
+      <div class="bar">
+        <h2>Balancer ${name} <span class="count">${settingsText(balancer)}</span></h2>
+        <div class="actions change">${add}</div>
+      </div>
+      ${table(members, {
+        columns: MEMBER_COLUMNS,
+        keyOf: ({ id }) => id,
+        cellsOf: member => memberCells(member, charts.ofMember(member.id), place, act),
+      })}
+    </div>`
+}
 
-  draw(samples: readonly Sample[]): void {
-    for (const row of this.#rows()) row.draw(samples)
-  }
-
-  *#rows(): Iterable<MemberRow> {
-    for (const section of this.#sections.all) yield* section.rows
-  }
+/** `byrequests · 3 attempts · waits 0.5 s · sessions by SID`. */
+function settingsText({ lbMethod, stickySession, noFailover, attempts, timeout }: BalancerView): string {
+  const parts = [lbMethod, plural(attempts, 'attempt')]
+  if (timeout > 0) parts.push(`waits ${timeout / 1_000} s`)
+  if (stickySession !== '') parts.push(`sessions by ${stickySession}${noFailover ? ', 503 without their member' : ''}`)
+  return parts.join(' · ')
 }

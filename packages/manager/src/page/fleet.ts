@@ -1,26 +1,24 @@
-import { byId, el, setText } from './dom.ts'
-import { plural } from './format.ts'
+import { plural, timeOfDay } from './format.ts'
+import { html, type TemplateResult } from './lit-html/lit-html.js'
 import type { FleetView } from './types.ts'
 
-/** Says where settings are shared, and how that goes; nothing where they are not. */
-export function showFleet(fleet: FleetView): void {
-  const line = byId('fleet')
-  line.hidden = fleet.store === 'memory'
-  line.dataset.state = fleet.connected ? 'connected' : 'away'
-  setText(line, words(fleet))
-  const list = byId('ignored')
-  list.hidden = fleet.ignored === 0
-  const [summary, items] = list.children as unknown as [HTMLElement, HTMLElement]
-  setText(summary, `${plural(fleet.ignored, 'setting')} in the store ${fleet.ignored === 1 ? 'is' : 'are'} ignored`)
-  const texts = fleet.ignoredSettings.map(({ key, reason }) => `${key}: ${reason}`)
-  if (Array.from(items.children, ({ textContent }) => textContent).join() !== texts.join())
-    items.replaceChildren(...texts.map(text => el('li', {}, text)))
+/** The state of the shared store, and the settings in it that are ignored. Hidden where settings are not shared. */
+export function fleetStatus(fleet: FleetView): TemplateResult {
+  const { store, connected, ignored, ignoredSettings } = fleet
+  return html`
+    <p id="fleet" role="status" data-state=${connected ? 'connected' : 'away'} ?hidden=${store === 'memory'}>${storeText(
+      fleet,
+    )}</p>
+    <details id="ignored" ?hidden=${ignored === 0}>
+      <summary>${plural(ignored, 'setting')} in the store ${ignored === 1 ? 'is' : 'are'} ignored</summary>
+      <ul>${ignoredSettings.map(({ key, reason }) => html`<li>${key}: ${reason}</li>`)}</ul>
+    </details>`
 }
 
-function words({ store, connected, since, reason, waiting }: FleetView): string {
-  const time = new Date(since).toLocaleTimeString()
-  if (connected) return `Settings are shared by ${store}, connected since ${time}`
+function storeText({ store, connected, since, reason, waiting }: FleetView): string {
+  const time = timeOfDay(since)
+  if (connected) return `Settings are shared through ${store}, connected since ${time}`
   const why = reason === '' ? '' : ` (${reason})`
-  const left = waiting === 0 ? '' : `; ${plural(waiting, 'setting')} will be sent when it is back`
-  return `The shared store (${store}) is away since ${time}${why}. What was last known holds${left}`
+  const unsent = waiting === 0 ? '' : `; ${plural(waiting, 'setting')} will be sent when it is back`
+  return `The shared store (${store}) is away since ${time}${why}. The last known settings stay in force${unsent}`
 }

@@ -1,16 +1,34 @@
 import Plot from './uplot.js'
 
-const HEIGHT = 56
+/** What a line shows. */
+export interface LineOptions {
+  /** What it measures, for screen readers. */
+  readonly name: string
+  /** Writes a value in words. */
+  readonly text: (value: number) => string
+  /** Pixels. */
+  readonly height: number
+}
 
 const color = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name)
 
-/** One line over the last minutes; fills the width of its parent. */
+/** A chart of one line, as wide as the element around it. */
 export class Line {
+  readonly node: HTMLElement = document.createElement('div')
+  /** The last value, in words. */
+  now = ''
+  /** The highest value, in words. */
+  peak = ''
+  readonly #options: LineOptions
   readonly #plot: InstanceType<typeof Plot>
-  #data: [number[], number[]] = [[], []]
+  readonly #stop = new AbortController()
 
-  constructor(parent: HTMLElement, height: number = HEIGHT) {
-    const width = (): number => Math.max(1, Math.floor(parent.clientWidth))
+  constructor(options: LineOptions) {
+    this.#options = options
+    const { height } = options
+    this.node.className = 'plot'
+    this.node.role = 'img'
+    const width = (): number => Math.max(1, Math.floor(this.node.clientWidth))
     this.#plot = new Plot(
       {
         width: width(),
@@ -25,15 +43,29 @@ export class Line {
           { stroke: () => color('--accent'), fill: () => color('--accent-wash'), width: 1.5, points: { show: false } },
         ],
       },
-      this.#data,
-      parent,
+      [[], []],
+      this.node,
     )
-    new ResizeObserver(() => this.#plot.setSize({ width: width(), height })).observe(parent)
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw())
+    const { signal } = this.#stop
+    const resized = new ResizeObserver(() => this.#plot.setSize({ width: width(), height }))
+    resized.observe(this.node)
+    signal.addEventListener('abort', () => resized.disconnect())
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw(), { signal })
+    this.show([], [])
   }
 
+  /** @param times seconds since the epoch. */
   show(times: number[], values: number[]): void {
-    this.#data = [times, values]
-    this.#plot.setData(this.#data)
+    const { name, text } = this.#options
+    this.now = text(values.at(-1) ?? 0)
+    this.peak = text(Math.max(0, ...values))
+    this.node.ariaLabel = `${name}: ${this.now} now, at most ${this.peak}`
+    this.#plot.setData([times, values])
+  }
+
+  /** Ends what watches the screen. */
+  destroy(): void {
+    this.#stop.abort()
+    this.#plot.destroy()
   }
 }

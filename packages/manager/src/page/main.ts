@@ -1,83 +1,103 @@
-import { change, readToken, watch } from './api.ts'
-import { Balancers } from './balancers.ts'
+import type { Act } from './actions.ts'
+import { type Connection, readToken, sendChange, watch } from './api.ts'
+import { balancersSection } from './balancers.ts'
 import { Charts } from './charts.ts'
 import { setClock } from './clock.ts'
-import { byId, keepTableRoles, setText } from './dom.ts'
-import { showFleet } from './fleet.ts'
-import { bytes, count, plural } from './format.ts'
-import { Routes } from './routes.ts'
-import { Tunnels } from './tunnels.ts'
-import type { ProxyView, State } from './types.ts'
+import { fleetStatus } from './fleet.ts'
+import { html, nothing, render, type TemplateResult } from './lit-html/lit-html.js'
+import { routesSection } from './routes.ts'
+import { totalsText } from './totals.ts'
+import { tunnelsSection } from './tunnels.ts'
+import type { State } from './types.ts'
 
-keepTableRoles(document)
+/** Milliseconds without typing after which the search is sent. */
+const TYPING = 300
+
+const CONNECTION_TEXTS: Record<Connection, string> = {
+  live: 'Live',
+  connecting: 'Connecting…',
+  refused: 'Not connected: the server refuses',
+}
+
 const charts = new Charts()
-const balancers = new Balancers(act)
-const routes = new Routes()
-const tunnels = new Tunnels(act, text => follow(text))
-const follow = watch({
+let state: State | undefined
+let connection: Connection = 'connecting'
+let notice = ''
+let search = ''
+let typing = 0
+let drawing = false
+
+const act: Act = async (action, body) => {
+  notice = await sendChange(action, body).then(
+    () => '',
+    (error: Error) => error.message,
+  )
+  draw()
+}
+
+function onSearch(text: string): void {
+  search = text
+  clearTimeout(typing)
+  typing = setTimeout(openStream, TYPING, text)
+}
+
+/** Draws the page in the next frame. Several changes before that cost one drawing. */
+function draw(): void {
+  if (drawing) return
+  drawing = true
+  requestAnimationFrame(() => {
+    drawing = false
+    document.title = `${state?.title ?? 'ws-tunnel'} manager`
+    render(page(), document.getElementById('page') as HTMLElement)
+  })
+}
+
+const page = (): TemplateResult => html`
+  <a class="skip" href="#tunnels">Skip to the tunnels</a>
+  <header>
+    <div>
+      <h1 id="title">${state?.title ?? 'ws-tunnel'}</h1>
+      <p id="where">${state === undefined ? '' : `${state.host}, process ${state.pid}`}</p>
+    </div>
+    <p id="live" role="status" data-state=${connection}>${CONNECTION_TEXTS[connection]}</p>
+  </header>
+  <main>
+    <p id="notice" role="alert" ?hidden=${notice === ''}>${notice}</p>
+    ${state === undefined ? nothing : sections(state)}
+  </main>`
+
+const sections = ({ fleet, proxies, tunnels }: State): TemplateResult => html`
+  ${fleetStatus(fleet)}
+  <section aria-labelledby="overview-heading">
+    <h2 id="overview-heading" class="hidden">Overview</h2>
+    <div id="charts">${charts.figures()}</div>
+    <p id="totals">${totalsText(proxies)}</p>
+  </section>
+  ${balancersSection(proxies, charts, act)}
+  ${routesSection(proxies)}
+  ${tunnelsSection(tunnels, { several: proxies.length > 1, search, onSearch, act })}`
+
+const openStream = watch({
   history(samples) {
     charts.replace(samples)
-    balancers.draw(charts.samples)
+    draw()
   },
   sample(sample) {
     setClock(sample.time)
     charts.add(sample)
-    balancers.draw(charts.samples)
+    draw()
   },
-  state: show,
-  live(state) {
-    const texts = { live: 'Live', connecting: 'Connecting…', refused: 'Not connected: the server refuses' }
-    const live = byId('live')
-    live.dataset.state = state
-    setText(live, texts[state])
+  state(next) {
+    state = next
+    charts.keepMembersOf(next.proxies)
+    draw()
+  },
+  connection(next) {
+    connection = next
+    draw()
   },
 })
-follow('')
-// Buttons that the server would refuse are not shown.
+// Ages and idle times grow without an event.
+setInterval(draw, 1_000)
+// The server would refuse what the buttons of this visitor send.
 void readToken().then(token => document.body.classList.toggle('view', token === null))
-
-async function act(action: string, body: object): Promise<void> {
-  const notice = byId('notice')
-  try {
-    await change(action, body)
-    notice.hidden = true
-  } catch (error) {
-    setText(notice, (error as Error).message)
-    notice.hidden = false
-  }
-}
-
-function show({ title, host, pid, fleet, proxies, tunnels: list }: State): void {
-  setText(byId('title'), title)
-  document.title = `${title} manager`
-  setText(byId('where'), `${host}, process ${pid}`)
-  setText(byId('totals'), totals(proxies))
-  showFleet(fleet)
-  balancers.show(proxies)
-  routes.show(proxies)
-  tunnels.show(list, proxies.length > 1)
-}
-
-/** `10 tunnels opened, 3 ended (2 finished, 1 idle), 1 failed (1 WST_ERR_CONNECT), 2 KB from clients, ...`. */
-function totals(proxies: readonly ProxyView[]): string {
-  const sum = (pick: (proxy: ProxyView) => number): number => proxies.reduce((all, proxy) => all + pick(proxy), 0)
-  const listed = (pick: (proxy: ProxyView) => Record<string, number>): [number, string] => {
-    const all = new Map<string, number>()
-    for (const proxy of proxies)
-      for (const [name, value] of Object.entries(pick(proxy))) all.set(name, (all.get(name) ?? 0) + value)
-    const total = [...all.values()].reduce((a, b) => a + b, 0)
-    return [total, total === 0 ? '' : ` (${Array.from(all, ([name, value]) => `${count(value)} ${name}`).join(', ')})`]
-  }
-  const [ended, reasons] = listed(proxy => proxy.ended)
-  const [failed, codes] = listed(proxy => proxy.errors)
-  return [
-    `Since the manager started: ${plural(
-      sum(proxy => proxy.opened),
-      'tunnel',
-    )} opened`,
-    `${count(ended)} ended${reasons}`,
-    `${count(failed)} failed before they opened${codes}`,
-    `${bytes(sum(proxy => proxy.bytesFromClient))} from clients`,
-    `${bytes(sum(proxy => proxy.bytesFromBackend))} from backends`,
-  ].join(' · ')
-}

@@ -1,96 +1,67 @@
-import { byId, el, setText } from './dom.ts'
-import type { Place } from './member-row.ts'
-import type { Act } from './tunnel-row.ts'
+import type { Act, Place } from './actions.ts'
+import { showDialog } from './dialog.ts'
+import { html, type TemplateResult } from './lit-html/lit-html.js'
+import { SETTABLE, stateChanges } from './member-state.ts'
 import type { MemberView } from './types.ts'
 
-/** What each of Apache's letters says, and whether it is bad. */
-const LETTERS: Record<string, { word: string; kind: 'bad' | '' }> = {
-  I: { word: 'ignores errors', kind: '' },
-  N: { word: 'draining', kind: '' },
-  D: { word: 'disabled', kind: '' },
-  S: { word: 'stopped', kind: 'bad' },
-  E: { word: 'in error', kind: 'bad' },
-  H: { word: 'standby', kind: '' },
-  R: { word: 'spare', kind: '' },
-  C: { word: 'fails its health checks', kind: 'bad' },
+/** What the form shows of a new member. */
+const NEW = { url: '', routeId: '', redirect: '', loadFactor: 1, lbSet: 0, retry: 60_000, status: '' }
+
+/** Shows the form of a new member, and sends it. */
+export async function addMember(act: Act, place: Place): Promise<void> {
+  const data = await showDialog('member', form(`Add member to ${place.balancer}`, NEW))
+  if (data === undefined) return
+  const status = stateChanges('', data.getAll('status') as string[])
+  const given = Object.entries({ ...settingsOf(data), status }).filter(([, value]) => value !== '')
+  await act('add-member', { ...place, member: { url: text(data, 'url'), ...Object.fromEntries(given) } })
 }
 
-/** Letters that are an operator's to set. */
-const SETTABLE = ['I', 'N', 'D', 'S', 'H', 'R', 'E']
-
-/** Badges of a state: a word for each letter. */
-export function stateWords(status: string): { letter: string; word: string; kind: string }[] {
-  const words = [...status].map(letter => ({ letter, ...(LETTERS[letter] ?? { word: letter, kind: '' }) }))
-  return words.length === 0 ? [{ letter: '', word: 'ready', kind: 'good' }] : words
+/** Shows the form of a member, and sends what the visitor changed. */
+export async function editMember(act: Act, place: Place, member: MemberView): Promise<void> {
+  const data = await showDialog('member', form(`Edit ${member.url}`, member))
+  if (data === undefined) return
+  const status = stateChanges(member.status, data.getAll('status') as string[])
+  // Another operator may have changed a field that this one left as it was.
+  const changed = Object.entries(settingsOf(data)).filter(([name, value]) => value !== member[name as keyof MemberView])
+  const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
+  if (Object.keys(settings).length > 0) await act('set-member', { ...place, member: member.url, settings })
 }
 
-/** The dialog that adds and edits members. */
-export class MemberForm {
-  readonly #dialog = byId<HTMLDialogElement>('member')
-  readonly #url = byId<HTMLInputElement>('member-url')
-  readonly #routeId = byId<HTMLInputElement>('member-route')
-  readonly #redirect = byId<HTMLInputElement>('member-redirect')
-  readonly #loadFactor = byId<HTMLInputElement>('member-factor')
-  readonly #lbSet = byId<HTMLInputElement>('member-set')
-  readonly #retry = byId<HTMLInputElement>('member-retry')
-  readonly #boxes = SETTABLE.map(letter => {
-    const box = el('input', { type: 'checkbox' })
-    byId('member-status').append(el('label', {}, box, ` ${LETTERS[letter]?.word ?? ''} (${letter})`))
-    return { letter, box }
-  })
+const text = (data: FormData, name: string): string => String(data.get(name)).trim()
 
-  readonly #act: Act
+const settingsOf = (data: FormData): object => ({
+  routeId: text(data, 'routeId'),
+  redirect: text(data, 'redirect'),
+  loadFactor: Number(data.get('loadFactor')),
+  lbSet: Number(data.get('lbSet')),
+  retry: Number(data.get('retry')),
+})
 
-  constructor(act: Act) {
-    this.#act = act
-  }
-
-  /** Asks for a new member. */
-  async add(place: Place): Promise<void> {
-    if (!(await this.#open(`Add member to ${place.balancer}`, undefined))) return
-    const status = this.#boxes.map(({ letter, box }) => (box.checked ? `+${letter}` : '')).join('')
-    const given = Object.entries({ ...this.#values(), status }).filter(([, value]) => value !== '')
-    const member = { url: this.#url.value.trim(), ...Object.fromEntries(given) }
-    await this.#act('add-member', { ...place, member })
-  }
-
-  /** Asks for changes of one. */
-  async edit(place: Place, member: MemberView): Promise<void> {
-    if (!(await this.#open(`Edit ${member.url}`, member))) return
-    const status = this.#boxes
-      .filter(({ letter, box }) => box.checked !== member.status.includes(letter))
-      .map(({ letter, box }) => (box.checked ? '+' : '-') + letter)
-      .join('')
-    // What stays as it is may have been set elsewhere meanwhile.
-    const changed = Object.entries(this.#values()).filter(([name, value]) => value !== member[name as keyof MemberView])
-    const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
-    if (Object.keys(settings).length > 0) await this.#act('set-member', { ...place, member: member.url, settings })
-  }
-
-  #values(): object {
-    return {
-      routeId: this.#routeId.value.trim(),
-      redirect: this.#redirect.value.trim(),
-      loadFactor: this.#loadFactor.valueAsNumber,
-      lbSet: this.#lbSet.valueAsNumber,
-      retry: this.#retry.valueAsNumber,
-    }
-  }
-
-  #open(title: string, member: MemberView | undefined): Promise<boolean> {
-    setText(byId('member-title'), title)
-    this.#url.value = member?.url ?? ''
-    this.#url.disabled = member !== undefined
-    this.#routeId.value = member?.routeId ?? ''
-    this.#redirect.value = member?.redirect ?? ''
-    this.#loadFactor.valueAsNumber = member?.loadFactor ?? 1
-    this.#lbSet.valueAsNumber = member?.lbSet ?? 0
-    this.#retry.valueAsNumber = member?.retry ?? 60_000
-    for (const { letter, box } of this.#boxes) box.checked = member?.status.includes(letter) ?? false
-    this.#dialog.returnValue = ''
-    this.#dialog.showModal()
-    return new Promise(resolve =>
-      this.#dialog.addEventListener('close', () => resolve(this.#dialog.returnValue === 'yes'), { once: true }),
-    )
-  }
-}
+const form = (title: string, member: typeof NEW): TemplateResult => html`
+  <form method="dialog">
+    <h2 id="member-title">${title}</h2>
+    <label>URL <input name="url" type="text" required spellcheck="false" autocomplete="off" placeholder="ws://10.0.0.1:9000"
+      value=${member.url} ?disabled=${member !== NEW}></label>
+    <label>Route (sticky sessions) <input name="routeId" type="text" spellcheck="false" autocomplete="off"
+      value=${member.routeId}></label>
+    <label>Redirect (route that takes its sessions while it is not usable) <input name="redirect" type="text"
+      spellcheck="false" autocomplete="off" value=${member.redirect}></label>
+    <div class="triple">
+      <label>Load factor <input name="loadFactor" type="number" required min="1" max="100" step="0.01"
+        value=${member.loadFactor}></label>
+      <label>Set <input name="lbSet" type="number" required min="0" max="99" step="1" value=${member.lbSet}></label>
+      <label>Retry (ms) <input name="retry" type="number" required min="0" max="2147483647" step="1"
+        value=${member.retry}></label>
+    </div>
+    <fieldset>
+      <legend>State</legend>
+      ${SETTABLE.map(
+        ({ letter, word }) => html`<label><input type="checkbox" name="status" value=${letter}
+          ?checked=${member.status.includes(letter)}> ${word} (${letter})</label>`,
+      )}
+    </fieldset>
+    <div class="actions dialog-actions">
+      <button type="submit" value="cancel" formnovalidate>Cancel</button>
+      <button type="submit" value="yes" class="main">Save</button>
+    </div>
+  </form>`

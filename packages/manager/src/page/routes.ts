@@ -1,49 +1,39 @@
-import { byId, cell, type Part, Parts, row, setText } from './dom.ts'
+import { type Column, table } from './elements.ts'
 import { bytes, count, routeName } from './format.ts'
+import { html, type TemplateResult } from './lit-html/lit-html.js'
 import type { ProxyView, RouteView } from './types.ts'
 
-interface Row {
-  proxy: string
-  /** There are other proxies. */
-  several: boolean
-  route: RouteView
-}
+const COLUMNS: readonly Column[] = [
+  { name: '#', kind: 'number' },
+  { name: 'Path', kind: 'code' },
+  { name: 'Target', kind: 'code' },
+  { name: 'Requests', kind: 'number' },
+  { name: 'Open', kind: 'number' },
+  { name: 'From clients', kind: 'number' },
+  { name: 'From backends', kind: 'number' },
+]
 
 /** The routes of all proxies, in order. */
-export class Routes {
-  readonly #rows = new Parts<Row>(byId('routes'), ({ proxy, route }) => `${proxy} ${route.index}`, createRow)
-
-  show(proxies: readonly ProxyView[]): void {
-    this.#rows.show(
-      proxies.flatMap(({ name, routes }) => routes.map(route => ({ proxy: name, several: proxies.length > 1, route }))),
-    )
-  }
+export function routesSection(proxies: readonly ProxyView[]): TemplateResult {
+  const rows = proxies.flatMap(({ name: proxy, routes }) => routes.map(route => ({ proxy, route })))
+  return html`
+    <section aria-labelledby="routes-heading">
+      <h2 id="routes-heading">Routes</h2>
+      <p class="hint">Routes are tried in this order. The first that matches takes the request.</p>
+      ${table(rows, {
+        id: 'routes',
+        columns: COLUMNS,
+        keyOf: ({ proxy, route }) => `${proxy} ${route.index}`,
+        cellsOf: ({ proxy, route }) => [routeName(proxy, route.index, proxies.length > 1), ...cellsOf(route)],
+      })}
+    </section>`
 }
 
-function targetText({ target }: RouteView): string {
-  if (target === false) return 'back to the app'
-  return target ?? 'by a function'
-}
-
-function createRow(): Part<Row> {
-  const place = cell('#', 'number')
-  const path = cell('Path', 'code')
-  const target = cell('Target', 'code')
-  const numbers = ['Requests', 'Open', 'From clients', 'From backends'].map(label => cell(label, 'number'))
-  return {
-    node: row(place, path, target, ...numbers),
-    update({ proxy, several, route }) {
-      const { index, hits, open, maxTunnels, bytesFromClient, bytesFromBackend } = route
-      setText(place, routeName(proxy, index, several))
-      setText(path, route.path)
-      setText(target, targetText(route))
-      const texts = [
-        count(hits),
-        maxTunnels === 0 ? count(open) : `${count(open)} of ${count(maxTunnels)}`,
-        bytes(bytesFromClient),
-        bytes(bytesFromBackend),
-      ]
-      for (const [i, node] of numbers.entries()) setText(node, texts[i] ?? '')
-    },
-  }
-}
+const cellsOf = ({ path, target, hits, open, maxTunnels, bytesFromClient, bytesFromBackend }: RouteView): string[] => [
+  path,
+  target === false ? 'back to the app' : (target ?? 'by a function'),
+  count(hits),
+  maxTunnels === 0 ? count(open) : `${count(open)} of ${count(maxTunnels)}`,
+  bytes(bytesFromClient),
+  bytes(bytesFromBackend),
+]

@@ -1,4 +1,4 @@
-/** Bytes both ways. */
+/** Bytes in both directions. */
 export interface Traffic {
   /** Bytes that clients sent through tunnels. */
   bytesFromClient: number
@@ -6,43 +6,43 @@ export interface Traffic {
   bytesFromBackend: number
 }
 
-/** A route, with the bytes that went through it since the manager was made. */
+/** A route. Its bytes count from when the manager was made. */
 export interface RouteView extends Traffic {
-  /** Its place in the list. */
+  /** Its position in the list of routes. */
   index: number
   path: string
-  /** `false` hands requests back to the app; left out where a function gives it. */
+  /** `false` where the route hands requests back to the app. Left out where the target is a function. */
   target?: string | false | undefined
-  /** Requests it took. */
+  /** Requests that the route took. */
   hits: number
-  /** Upgrades under way, and open tunnels. */
+  /** Upgrades in progress, and open tunnels. */
   open: number
   /** 0 is no limit. */
   maxTunnels: number
 }
 
-/** When a member's state became what it is. */
+/** A change of a member's state. */
 export interface StatusChange {
   /** ms since the epoch. */
   time: number
-  /** Apache's letters. */
+  /** Apache's letters for the new state. */
   status: string
 }
 
-/** What the checks of a member say. Times are ms since the epoch. */
+/** The result of the health checks of a member. Times are ms since the epoch. */
 export interface HealthView {
-  /** The last one passed. */
+  /** The last check passed. */
   ok: boolean
-  /** What it heard, or why it failed. */
+  /** What the last check received, or why it failed. */
   detail: string
   checkedAt: number
-  /** Since when all have gone the same way. */
+  /** Since when all checks have had the same result. */
   since: number
-  /** ms the last one took. */
+  /** How long the last check took, ms. */
   duration: number
 }
 
-/** A check of a member that was. */
+/** A past health check. */
 export interface PastCheck {
   /** ms since the epoch. */
   time: number
@@ -51,43 +51,43 @@ export interface PastCheck {
 
 /** A member of a balancer. */
 export interface MemberView extends Traffic {
-  /** Its number among all members of the manager; the same as long as it is one. */
+  /** A number that identifies the member within this manager, as long as the member exists. */
   id: number
   url: string
   routeId: string
-  /** The `routeId` that takes its sessions while it is not usable; empty is none. */
+  /** The `routeId` of the member that takes its sessions while it is not usable. Empty for none. */
   redirect: string
-  /** Apache's letters; none is ready. */
+  /** Apache's letters. Empty for a member that is ready. */
   status: string
   loadFactor: number
   lbSet: number
-  /** ms that it stays out after an error. */
+  /** How long the member is not selected after an error, ms. */
   retry: number
-  /** How often it was chosen. */
-  elected: number
-  /** What is due to it by requests, in hundredths of a factor: whoever has most is next. */
+  /** How often the member was selected. */
+  selected: number
+  /** The balance of `byrequests`, in hundredths of a load factor. The member with the highest balance is selected next. */
   load: number
-  /** Requests under way, and open tunnels. */
+  /** Requests in progress, and open tunnels. */
   busy: number
   /** Open tunnels. */
   open: number
-  /** How often it was taken out. */
+  /** How often the member was put in error. */
   failures: number
   /** The last changes of its state, oldest first. */
   changes: StatusChange[]
-  /** `null` where nobody checks it, and before the first check. */
+  /** `null` for a member without health checks, and before its first check. */
   health: HealthView | null
   /** The last checks, oldest first. */
   checks: PastCheck[]
 }
 
-/** A balancer with its members in order. */
+/** A balancer, with its members in order. */
 export interface BalancerView {
   name: string
   lbMethod: string
-  /** `COOKIE`, or `COOKIE|parameter`; empty where sessions do not stick. */
+  /** `COOKIE`, or `COOKIE|parameter`. Empty where sessions are not sticky. */
   stickySession: string
-  /** A session whose member is not usable gets 503. */
+  /** A request of a session gets 503 while the member of the session is not usable. */
   noFailover: boolean
   /** How many members are tried for one request. */
   attempts: number
@@ -96,7 +96,7 @@ export interface BalancerView {
   members: MemberView[]
 }
 
-/** One proxy as a whole. All but `open` counts since the manager was made. */
+/** A proxy. Its counts, except `open`, begin when the manager was made. */
 export interface ProxyView extends Traffic {
   name: string
   open: number
@@ -113,48 +113,48 @@ export interface ProxyView extends Traffic {
 export interface TunnelView extends Traffic {
   proxy: string
   id: number
-  /** Place of the route. */
+  /** The index of the route. */
   route: number
   client: string
   url: string
-  /** URL of the balancer's member, or `host:port` or socket path of the backend. */
+  /** The URL of the balancer's member, or the `host:port` or socket path of the backend. */
   member: string
   protocol: string
   openedAt: number
-  /** When a byte last moved, to the second. */
+  /** When the last byte passed, to the second. */
   activeAt: number
-  /** It ends when it is quiet. */
+  /** The tunnel ends when it is quiet. */
   draining: boolean
 }
 
 /** Open tunnels, the newest first. */
 export interface TunnelList {
-  /** All that are open. */
+  /** How many tunnels are open. */
   total: number
-  /** Those that the search finds. */
+  /** How many of them the search found. */
   found: number
-  /** As many of them as were asked for. */
+  /** As many of them as the limit allows. */
   list: TunnelView[]
 }
 
-/** How it is with the store in which settings are shared. */
+/** The state of the store in which settings are shared. */
 export interface FleetView {
-  /** `memory` is this process alone. */
+  /** The name of the store. `memory` is this process alone. */
   store: string
   connected: boolean
-  /** Since when it is so, ms since the epoch. */
+  /** When the store became connected or away, ms since the epoch. */
   since: number
-  /** Why it is away; `''` where it is not, or is yet to answer. */
+  /** Why the store is away. Empty for a store that is connected or has not responded yet. */
   reason: string
-  /** Settings made here that it has not taken yet. */
+  /** Settings made here that the store has not saved yet. */
   waiting: number
-  /** Settings in it that are ignored, because they are wrong. */
+  /** How many settings in the store are ignored because they are wrong. */
   ignored: number
-  /** The first of them. */
+  /** The first 20 of them. */
   ignoredSettings: { key: string; reason: string }[]
 }
 
-/** Everything but the past. */
+/** The present state of everything that the manager shows. */
 export interface State {
   title: string
   host: string
@@ -164,18 +164,18 @@ export interface State {
   tunnels: TunnelList
 }
 
-/** What happened between two looks, as rates per second. */
+/** What happened since the previous sample, as rates per second. */
 export interface Sample {
   /** ms since the epoch. */
   time: number
-  /** Tunnels open at that time. */
+  /** Tunnels that are open. */
   open: number
   /** Tunnels opened per second. */
   opened: number
-  /** Bytes per second. */
+  /** Bytes per second from clients. */
   fromClient: number
-  /** Bytes per second. */
+  /** Bytes per second from backends. */
   fromBackend: number
-  /** Bytes per second both ways, by the number of the member. */
+  /** Bytes per second in both directions, by the `id` of the member. */
   members: Record<string, number>
 }

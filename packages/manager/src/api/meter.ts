@@ -1,0 +1,74 @@
+import type { Tunnel } from '@ws-tunnel/core'
+import type { Traffic } from '../page/types.ts'
+import { type ManagedProxy, namedProxies, type Proxies, subscribeToProxies } from '../util/proxies.ts'
+
+/** What passed through a proxy since the manager was made. */
+export interface ProxyCounts extends Traffic {
+  opened: number
+  /** By reason. */
+  ended: Record<string, number>
+  /** Failures before the 101, by code. */
+  errors: Record<string, number>
+  /** By the index of the route. */
+  routes: Map<number, Traffic>
+}
+
+const noCounts = (): ProxyCounts => ({
+  opened: 0,
+  ended: {},
+  errors: {},
+  routes: new Map(),
+  bytesFromClient: 0,
+  bytesFromBackend: 0,
+})
+
+function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBackend }: Readonly<Traffic>): void {
+  const ofRoute = counts.routes.get(route) ?? { bytesFromClient: 0, bytesFromBackend: 0 }
+  counts.routes.set(route, ofRoute)
+  for (const sum of [counts, ofRoute]) {
+    sum.bytesFromClient += bytesFromClient
+    sum.bytesFromBackend += bytesFromBackend
+  }
+}
+
+/** Counts what passes through the proxies. Bytes of a tunnel are added when it ends; those of open tunnels are added by `read`. */
+export class Meter {
+  readonly #proxies: Proxies
+  readonly #counts = new Map<string, ProxyCounts>()
+  readonly stop: () => void
+
+  constructor(proxies: Proxies) {
+    this.#proxies = proxies
+    this.stop = subscribeToProxies(proxies, {
+      'ws-tunnel:open': (_message, name) => {
+        this.#of(name).opened++
+      },
+      'ws-tunnel:close': ({ tunnel, end }, name) => {
+        const counts = this.#of(name)
+        counts.ended[end.reason] = (counts.ended[end.reason] ?? 0) + 1
+        add(counts, tunnel.info.route, end)
+      },
+      'ws-tunnel:error': ({ error }, name) => {
+        const { errors } = this.#of(name)
+        errors[error.code] = (errors[error.code] ?? 0) + 1
+      },
+    })
+  }
+
+  /** The counts of each proxy until now, open tunnels included. */
+  read(): Map<string, { proxy: ManagedProxy; counts: ProxyCounts }> {
+    const read = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
+    for (const [name, proxy] of namedProxies(this.#proxies)) {
+      const counts = structuredClone(this.#of(name))
+      for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.info.route, tunnel)
+      read.set(name, { proxy, counts })
+    }
+    return read
+  }
+
+  #of(name: string): ProxyCounts {
+    const known = this.#counts.get(name) ?? noCounts()
+    this.#counts.set(name, known)
+    return known
+  }
+}

@@ -1,0 +1,311 @@
+import { randomBytes } from 'node:crypto'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Balancer, Member, MemberMessage } from '@ws-tunnel/core'
+import type { FleetView } from '../page/types.ts'
+import { clip } from '../util/clip.ts'
+import { namedProxies, type Proxies } from '../util/proxies.ts'
+import { Refusal } from '../util/refusal.ts'
+import { changeMember, type MemberChange } from './member-changes.ts'
+import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
+import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
+
+/** Options of `joinFleet`. */
+export interface FleetOptions {
+  /**
+   * Where settings are shared.
+   *
+   * @default memoryStore()
+   */
+  store?: Store
+  /**
+   * Called when the store is away, and for each setting in it that is ignored.
+   *
+   * @default a warning of the process
+   */
+  onProblem?: (problem: Error) => void
+}
+
+/** Shares the settings that operators make. */
+export interface Fleet {
+  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
+  readonly ready: Promise<void>
+  /** The state of the store. */
+  readonly view: FleetView
+  /**
+   * Makes a change here, and sends it to the other processes. If the store is away, it is sent when the store is back.
+   *
+   * @throws {Error} for a balancer or member that does not exist, and for a change that the balancer refuses.
+   */
+  change(change: MemberChange): void
+  /** Sends the changes that wait, if the store is connected, and closes the store. */
+  close(): Promise<void>
+}
+
+/** Milliseconds between two checks for new proxies. */
+const CHECK_INTERVAL = 1_000
+
+/** Milliseconds that `close` waits for the store. */
+const CLOSE_TIMEOUT = 1_000
+
+/** Most ignored settings that the view lists. */
+const MAX_LISTED = 20
+
+/**
+ * Applies to the balancers of these proxies what operators set in any process of the fleet. The manager does it by itself,
+ * with its option `store`; this function is for a process without a manager.
+ *
+ * @param proxies as for the manager, with the same names in each process.
+ */
+export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
+  namedProxies(proxies)
+  return new SharedSettings(proxies, options)
+}
+
+/** The default of `onProblem`. */
+export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
+
+/** An entry of the store, and what it says. */
+interface Known {
+  readonly key: string
+  readonly text: string
+  readonly setting: Setting
+}
+
+const memberKey = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
+  JSON.stringify([proxy, balancer, url])
+
+class SharedSettings implements Fleet {
+  readonly ready: Promise<void>
+  readonly #proxies: Proxies
+  readonly #storeName: string
+  readonly #store: OpenStore
+  readonly #onProblem: (problem: Error) => void
+  readonly #resolveReady: () => void
+  /** By key. */
+  readonly #known = new Map<string, Known>()
+  /** The settings of each member, by their names. */
+  readonly #members = new Map<string, Map<string, Known>>()
+  /** The entries that the store does not have yet. */
+  readonly #unsent = new Map<string, string>()
+  readonly #ignored = new Map<string, { text: string; reason: string }>()
+  /** The balancers that have got every known setting. */
+  readonly #served = new WeakSet<Balancer>()
+  readonly #writer = randomBytes(4).toString('hex')
+  readonly #timer: NodeJS.Timeout
+  /** The latest time of a known setting. */
+  #time = 0
+  #connected = false
+  #since = Date.now()
+  #reason = ''
+  #closed: Promise<void> | undefined
+
+  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem }: FleetOptions) {
+    this.#proxies = proxies
+    this.#storeName = store.name
+    this.#onProblem = onProblem
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ready = promise
+    this.#resolveReady = resolve
+    this.#timer = setInterval(() => this.#serveNewBalancers(), CHECK_INTERVAL).unref()
+    this.#serveNewBalancers()
+    subscribe('ws-tunnel:member', this.#memberOnChange)
+    const unlessClosed =
+      <T>(listener: (argument: T) => void) =>
+      (argument: T): void => {
+        if (this.#closed === undefined) listener(argument)
+      }
+    this.#store = store.open({
+      all: unlessClosed(entries => this.#storeOnAll(entries)),
+      some: unlessClosed(entries => this.#storeOnSome(entries)),
+      away: unlessClosed(error => this.#storeOnAway(error)),
+    })
+  }
+
+  get view(): FleetView {
+    return {
+      store: this.#storeName,
+      connected: this.#connected,
+      since: this.#since,
+      reason: this.#reason,
+      waiting: this.#unsent.size,
+      ignored: this.#ignored.size,
+      ignoredSettings: Array.from(this.#ignored, ([key, { reason }]) => ({
+        key: clip(key),
+        reason: clip(reason),
+      })).slice(0, MAX_LISTED),
+    }
+  }
+
+  change(change: MemberChange): void {
+    // Later than every known setting, even if the clock of another process is ahead of ours.
+    const time = Math.max(Date.now(), this.#time + 1)
+    const made = settingsOf(change).map(setting => ({ setting, entry: writeSetting(setting, time, this.#writer) }))
+    try {
+      for (const { entry } of made) checkLength(entry)
+    } catch (error) {
+      throw new Refusal(400, (error as Error).message)
+    }
+    changeMember(this.#proxies, change)
+    this.#time = time
+    for (const { setting, entry } of made) {
+      const [key, text] = entry
+      this.#keep({ key, text, setting })
+      this.#unsent.set(key, text)
+    }
+    void this.#send()
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#timer)
+    unsubscribe('ws-tunnel:member', this.#memberOnChange)
+    this.#resolveReady()
+    if (this.#connected && this.#unsent.size > 0) {
+      const timeout = Promise.withResolvers<void>()
+      const timer = setTimeout(timeout.resolve, CLOSE_TIMEOUT)
+      await Promise.race([this.#send(), timeout.promise])
+      clearTimeout(timer)
+    }
+    await this.#store.close()
+  }
+
+  #storeOnAll(entries: readonly Entry[]): void {
+    if (!this.#connected) this.#setConnected(true, '')
+    this.#storeOnSome(entries)
+    const stored = new Map(entries)
+    for (const key of this.#ignored.keys()) if (!stored.has(key)) this.#ignored.delete(key)
+    // A store that lost entries, or missed them while it was away, gets them again.
+    for (const [key, { text }] of this.#known) {
+      const storedText = stored.get(key) ?? ''
+      if (timeOf(storedText) === undefined || storedText < text) this.#unsent.set(key, text)
+    }
+    this.#resolveReady()
+    void this.#send()
+  }
+
+  #storeOnSome(entries: readonly Entry[]): void {
+    const changedMembers = new Set<string>()
+    for (const [key, text] of entries) {
+      const known = this.#known.get(key)?.text ?? ''
+      this.#time = Math.max(this.#time, timeOf(text) ?? 0)
+      if (this.#ignored.get(key)?.text === text) continue
+      if (known === text) {
+        this.#ignored.delete(key)
+        continue
+      }
+      try {
+        const setting = readSetting([key, text])
+        this.#ignored.delete(key)
+        if (known > text) continue
+        this.#keep({ key, text, setting })
+        this.#unsent.delete(key)
+        changedMembers.add(memberKey(setting))
+      } catch (error) {
+        this.#ignore(key, text, error as Error)
+      }
+    }
+    for (const member of changedMembers) this.#apply(member)
+  }
+
+  #keep(known: Known): void {
+    const member = memberKey(known.setting)
+    const settings = this.#members.get(member) ?? new Map<string, Known>()
+    this.#members.set(member, settings.set(known.setting.name, known))
+    this.#known.set(known.key, known)
+  }
+
+  /** Applies the known settings of one member: adds it, changes it or removes it. */
+  #apply(member: string): void {
+    const known = [...(this.#members.get(member)?.values() ?? [])].sort((a, b) => (a.text < b.text ? -1 : 1))
+    const last = known.at(-1)
+    if (last === undefined) return
+    const { proxy, balancer: name, url } = last.setting
+    const balancer = namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
+    if (balancer === undefined) return
+    const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
+    const present = balancer.members.find(member => member.url === url)
+    try {
+      if (!removed) (present ?? (added && balancer.add({ url, ...added })))?.change(changes)
+      else if (present !== undefined) balancer.remove(present)
+    } catch (error) {
+      this.#ignore(last.key, last.text, error as Error)
+    }
+  }
+
+  /** The code of the process may add a member too, and may add one again that was removed. */
+  readonly #memberOnChange = (message: unknown): void => {
+    const { member, change } = message as MemberMessage
+    // The caller of `add` has not returned yet.
+    if (change === 'added') queueMicrotask(() => this.#serveMember(member))
+  }
+
+  #serveMember(member: Member): void {
+    if (this.#closed !== undefined) return
+    for (const [proxy, { balancers }] of namedProxies(this.#proxies))
+      for (const [balancer, { members }] of balancers)
+        if (members.includes(member)) this.#apply(memberKey({ proxy, balancer, url: member.url }))
+  }
+
+  /** A proxy may join the list after its settings are known. */
+  #serveNewBalancers(): void {
+    for (const [proxy, { balancers }] of namedProxies(this.#proxies)) {
+      for (const [name, balancer] of balancers) {
+        if (this.#served.has(balancer)) continue
+        this.#served.add(balancer)
+        for (const [member, settings] of this.#members) {
+          const [{ setting } = { setting: undefined }] = settings.values()
+          if (setting?.proxy === proxy && setting.balancer === name) this.#apply(member)
+        }
+      }
+    }
+  }
+
+  async #send(): Promise<void> {
+    if (!this.#connected || this.#unsent.size === 0) return
+    const entries = [...this.#unsent]
+    try {
+      await this.#store.save(entries)
+      for (const [key, text] of entries) if (this.#unsent.get(key) === text) this.#unsent.delete(key)
+    } catch {
+      // The store reports that it is away. The entries are sent when it is back.
+    }
+  }
+
+  #storeOnAway(error: Error): void {
+    const reason = reasonOf(error)
+    if (this.#connected || this.#reason === '') {
+      this.#setConnected(false, reason)
+      const problem = `The store of settings (${this.#storeName}) is away: ${reason}. The last known settings stay in force`
+      this.#report(new Error(problem, { cause: error }))
+    }
+    this.#reason = reason
+    this.#resolveReady()
+  }
+
+  #setConnected(connected: boolean, reason: string): void {
+    this.#connected = connected
+    this.#reason = reason
+    this.#since = Date.now()
+  }
+
+  #ignore(key: string, text: string, error: Error): void {
+    this.#ignored.set(key, { text, reason: error.message })
+    this.#report(new Error(`A setting is ignored, ${clip(key)}: ${clip(error.message)}`, { cause: error }))
+  }
+
+  /** In a microtask, so that an error that `onProblem` throws does not reach the store. */
+  #report(problem: Error): void {
+    queueMicrotask(() => this.#onProblem(problem))
+  }
+}
+
+/** One word for an error. The message is left out because it may contain an address with a password. */
+function reasonOf(error: Error & { code?: unknown }): string {
+  const { code, message } = error
+  if (typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code)) return code
+  return /^[A-Z]{4,}(?= )/.exec(message)?.[0] ?? error.constructor.name
+}

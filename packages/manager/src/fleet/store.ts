@@ -1,0 +1,72 @@
+/** One setting in a store: its name, and its value after the stamp of its time. */
+export type Entry = readonly [key: string, text: string]
+
+/** What a store reports. */
+export interface StoreEvents {
+  /** The store is connected, and has these entries and no others. A store may call it again at any time. */
+  all(entries: readonly Entry[]): void
+  /** These entries have changed. */
+  some(entries: readonly Entry[]): void
+  /** The store cannot be reached. It tries again by itself. */
+  away(error: Error): void
+}
+
+/** A store in use. */
+export interface OpenStore {
+  /**
+   * Saves entries. Of two texts under one key the store keeps the greater one, which is the newer one.
+   *
+   * @throws {Error} where the entries could not be saved. The caller saves them again after the next `all`.
+   */
+  save(entries: readonly Entry[]): Promise<void>
+  /** Ends the connection. The store reports nothing after it. */
+  close(): Promise<void>
+}
+
+/** Where processes share the settings of operators. */
+export interface Store {
+  /** The name of the store for people, such as `redis`. */
+  readonly name: string
+  /** Opens the store. It may be open several times. */
+  open(events: StoreEvents): OpenStore
+}
+
+/** The newest entry of each key. */
+export class Entries {
+  readonly #texts = new Map<string, string>()
+
+  get all(): readonly Entry[] {
+    return [...this.#texts]
+  }
+
+  /** @returns the entries that were newer than the known ones. */
+  keep(entries: readonly Entry[]): readonly Entry[] {
+    const newer = entries.filter(([key, text]) => (this.#texts.get(key) ?? '') < text)
+    for (const [key, text] of newer) this.#texts.set(key, text)
+    return newer
+  }
+}
+
+/** Shares settings within this process. They are lost when the process ends. */
+export function memoryStore(): Store {
+  const entries = new Entries()
+  const users = new Set<StoreEvents>()
+  return {
+    name: 'memory',
+    open(events) {
+      users.add(events)
+      queueMicrotask(() => {
+        if (users.has(events)) events.all(entries.all)
+      })
+      return {
+        async save(changed) {
+          const newer = entries.keep(changed)
+          for (const user of users) if (user !== events) user.some(newer)
+        },
+        async close() {
+          users.delete(events)
+        },
+      }
+    },
+  }
+}

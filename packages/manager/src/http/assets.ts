@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+/** A file of the page. */
+export interface Asset {
+  readonly type: string
+  readonly body: Buffer
+}
+
+const HTML = 'text/html; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
+const JS = 'text/javascript; charset=utf-8'
+
+const ASSETS = join(import.meta.dirname, '../../assets')
+const SCRIPTS = join(import.meta.dirname, '../page')
+
+/** The files of lit-html that the page imports, and those that these import. */
+const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js']
+
+/**
+ * Reads the files of the page, by their path below the manager. No other file can be requested.
+ *
+ * Browsers load the scripts as ES modules, as they are: the imports are relative, so that there is no bundler and no import map.
+ */
+export function readAssets(): ReadonlyMap<string, Asset> {
+  const asset = (type: string, ...path: string[]): Asset => ({ type, body: readFileSync(join(...path)) })
+  const { resolve } = createRequire(import.meta.url)
+  const uPlot = dirname(resolve('uplot/dist/uPlot.esm.js'))
+  // Node resolves lit-html to its build for servers. The folder above has the build for browsers.
+  const litHtml = join(dirname(resolve('lit-html')), '..')
+  const scripts = readdirSync(SCRIPTS).filter(name => name.endsWith('.js'))
+  return new Map<string, Asset>([
+    ['/', asset(HTML, ASSETS, 'index.html')],
+    ['/page.css', asset(CSS, ASSETS, 'page.css')],
+    ['/icon.svg', asset('image/svg+xml', ASSETS, 'icon.svg')],
+    ['/uplot.css', asset(CSS, uPlot, 'uPlot.min.css')],
+    ['/uplot.js', asset(JS, uPlot, 'uPlot.esm.js')],
+    ...LIT_HTML.map((name): [string, Asset] => [`/lit-html/${name}`, asset(JS, litHtml, name)]),
+    ...scripts.map((name): [string, Asset] => [`/${name}`, asset(JS, SCRIPTS, name)]),
+  ])
+}

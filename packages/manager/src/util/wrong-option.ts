@@ -1,0 +1,5 @@
+/** @throws {TypeError} that names the option, what was expected and what came. */
+export function wrongOption(name: string, expected: string, got: unknown): never {
+  const shown = typeof got === 'object' ? JSON.stringify(got) : String(got)
+  throw new TypeError(`Expected \`${name}\` to be ${expected}, got ${shown}`)
+}

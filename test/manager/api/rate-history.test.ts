@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { MemberView, ProxyView } from '@ws-tunnel/manager'
+import { RateHistory } from '../../../packages/manager/src/api/rate-history.ts'
+
+/** A proxy with these counts, whose members have passed these bytes from clients. */
+function proxy(counts: Partial<ProxyView>, members: number[] = []): ProxyView {
+  const views = members.map((bytesFromClient, i) => ({ id: i + 1, bytesFromClient, bytesFromBackend: 0 }) as MemberView)
+  const none = { open: 0, opened: 0, bytesFromClient: 0, bytesFromBackend: 0 }
+  return { ...none, ...counts, balancers: [{ members: views }] } as unknown as ProxyView
+}
+
+/** The clock of the test, in ms. */
+function fakeClock(t: { mock: { method: (object: object, name: string, value: () => number) => void } }) {
+  let time = 0
+  t.mock.method(performance, 'now', () => time)
+  return (ms: number): void => {
+    time += ms
+  }
+}
+
+test('a sample has the rates per second since the sample before, of all proxies together', t => {
+  const wait = fakeClock(t as never)
+  const history = new RateHistory(10)
+  assert.equal(history.sample([proxy({ opened: 5 }), proxy({ bytesFromClient: 100 })]), undefined)
+  wait(2_000)
+  const sample = history.sample([
+    proxy({ open: 3, opened: 8, bytesFromBackend: 50 }, [4_000]),
+    proxy({ open: 1, bytesFromClient: 1_100 }),
+  ])
+  const { time, ...rates } = sample ?? ({} as never)
+  assert.ok(Math.abs(Date.now() - time) < 60_000)
+  assert.deepEqual(rates, { open: 4, opened: 1.5, fromClient: 500, fromBackend: 25, members: { 1: 0 } })
+  wait(500)
+  assert.deepEqual(history.sample([proxy({}, [4_100])])?.members, { 1: 200 })
+})
+
+test('a rate is never negative: a proxy may leave the list', t => {
+  const wait = fakeClock(t as never)
+  const history = new RateHistory(10)
+  history.sample([proxy({ opened: 5, bytesFromClient: 10 }), proxy({ opened: 9 })])
+  wait(1_000)
+  const { opened, fromClient } = history.sample([proxy({ opened: 5, bytesFromClient: 20 })]) ?? ({} as never)
+  assert.deepEqual([opened, fromClient], [0, 10])
+})
+
+test('the history keeps the newest samples, and rates of at most 200 members', t => {
+  const wait = fakeClock(t as never)
+  const history = new RateHistory(2)
+  for (let opened = 0; opened < 5; opened++) {
+    history.sample([proxy({ opened: opened ** 2 }, Array(300).fill(0))])
+    wait(1_000)
+  }
+  assert.deepEqual(
+    history.samples.map(({ opened, members }) => [opened, Object.keys(members).length]),
+    [
+      [5, 200],
+      [7, 200],
+    ],
+  )
+})
