@@ -139,7 +139,8 @@ export class Exchange {
    * retain the exchange: the request would stay in memory as long as the tunnel.
    */
   handOver(): () => void {
-    const releases = this.#releases
+    // A copy has no spare capacity, which an open tunnel would retain.
+    const releases = this.#releases.slice()
     this.#releases = []
     this.#upgrade = undefined
     return () => callAll(releases)
