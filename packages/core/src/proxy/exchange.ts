@@ -78,7 +78,8 @@ export class Exchange {
       this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
       this.onRelease(match.route.acquire())
     }
-    const decided = await unlessAborted(this.signal, decision)
+    const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
+    this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
     // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
