@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '@ws-tunnel/core'
-import type { Place } from './diagnostics.ts'
+import type { Place } from '../diagnostics.ts'
 import { type Environment, fieldOf } from './environment.ts'
 import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
 import type { Backrefs, Expansion } from './expansion.ts'

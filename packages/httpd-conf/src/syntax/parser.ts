@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from 'node:path'
-import type { Place, Report } from './diagnostics.ts'
+import type { Place, Report } from '../diagnostics.ts'
 import type { Files } from './files.ts'
 import { matchesVersion } from './version.ts'
 import { Words } from './words.ts'

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
-import type { Place, Report } from './diagnostics.ts'
-import { compileRegex, literal } from './regex.ts'
-import { Words } from './words.ts'
+import type { Place, Report } from '../diagnostics.ts'
+import { compileRegex, literal } from '../patterns/translate-regex.ts'
+import { Words } from '../syntax/words.ts'
 
 /** Environment variables of one request. */
 export type Environment = Map<string, string>

@@ -1,7 +1,7 @@
 import type { BalancerOptions, LbMethod, MemberOptions } from '@ws-tunnel/core'
-import type { Place } from './diagnostics.ts'
-import { compileHealthCheck, type HealthCheck } from './health-checks.ts'
-import { atoi } from './parameters.ts'
+import type { Place } from '../diagnostics.ts'
+import { compileHealthCheck, type HealthCheck } from '../directives/health-parameters.ts'
+import { atoi } from '../directives/worker-parameters.ts'
 import type { RouteContext } from './routes.ts'
 import { isWebsocket, MAX_DELAY, overlay, times } from './workers.ts'
 

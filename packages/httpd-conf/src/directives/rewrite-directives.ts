@@ -1,11 +1,11 @@
 import { STATUS_CODES } from 'node:http'
-import type { Place, Report } from './diagnostics.ts'
-import { Expansion } from './expansion.ts'
-import { readExpression } from './expr.ts'
-import { atoi } from './parameters.ts'
-import { compileRegex } from './regex.ts'
-import type { RewriteCondition, RewriteRule } from './rewriter.ts'
-import { rewriteArguments } from './words.ts'
+import type { Place, Report } from '../diagnostics.ts'
+import { compileRegex } from '../patterns/translate-regex.ts'
+import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
+import { Expansion } from '../rules/expansion.ts'
+import { readExpression } from '../rules/expression.ts'
+import { rewriteArguments } from '../syntax/words.ts'
+import { atoi } from './worker-parameters.ts'
 
 type Flag = readonly [key: string, value: string | undefined]
 

@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'node:tls'
-import type { Report } from './diagnostics.ts'
-import type { Files } from './files.ts'
-import type { Server } from './server.ts'
+import type { Report } from '../diagnostics.ts'
+import type { Server } from '../directives/reader.ts'
+import type { Files } from '../syntax/files.ts'
 
 const VERSIONS: Record<string, string> = {
   tlsv1: 'TLSv1',

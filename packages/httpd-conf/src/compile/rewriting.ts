@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { type Rewrite, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import { environmentOf, keepEnvironment } from './environment.ts'
-import { applyRules, type RewriteOutcome, type RewriteRule } from './rewriter.ts'
+import type { Alias } from '../directives/reader.ts'
+import { applyRules, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
+import { environmentOf, keepEnvironment } from '../rules/environment.ts'
 import { nameOf, orUpgradeRequired, type RouteContext, settings, speaks, validated } from './routes.ts'
-import type { Alias } from './server.ts'
 
 /** mod_rewrite as the core takes it. */
 export interface Rewriting {

@@ -9,12 +9,12 @@ import {
   type RouteOptions,
   WsTunnelError,
 } from '@ws-tunnel/core'
+import type { Report } from '../diagnostics.ts'
+import { type Alias, type Location, mergeScopes, type Scope, type Server } from '../directives/reader.ts'
+import { literal, withoutGroups } from '../patterns/translate-regex.ts'
+import { type Environment, type EnvRule, environmentOf, fieldOf } from '../rules/environment.ts'
+import { applyHeaderEdits, type HeaderEdit } from '../rules/header-edits.ts'
 import { balancerName } from './balancers.ts'
-import type { Report } from './diagnostics.ts'
-import { type Environment, type EnvRule, environmentOf, fieldOf } from './environment.ts'
-import { applyHeaderEdits, type HeaderEdit } from './header-edits.ts'
-import { literal, withoutGroups } from './regex.ts'
-import { type Alias, type Location, mergeScopes, type Scope, type Server } from './server.ts'
 import { isSecure, isWebsocket, MAX_DELAY, times } from './workers.ts'
 
 /** What the routes of a server need beside it. */

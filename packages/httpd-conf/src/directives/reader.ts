@@ -1,23 +1,23 @@
-import { type Balancer, balancerComplaint, balancerName } from './balancers.ts'
-import type { Place, Remark, Report } from './diagnostics.ts'
-import { type EnvRule, readEnvRule } from './environment.ts'
-import { Expansion } from './expansion.ts'
-import { type HeaderEdit, readHeaderEdit } from './header-edits.ts'
+import { type Balancer, balancerComplaint, balancerName } from '../compile/balancers.ts'
+import type { Place, Remark, Report } from '../diagnostics.ts'
+import type { Compat } from '../index.ts'
+import { translateRegex, withoutGroups } from '../patterns/translate-regex.ts'
+import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
+import { type EnvRule, readEnvRule } from '../rules/environment.ts'
+import { Expansion } from '../rules/expansion.ts'
+import { type HeaderEdit, readHeaderEdit } from '../rules/header-edits.ts'
+import type { Directive } from '../syntax/parser.ts'
+import { splitWords, Words } from '../syntax/words.ts'
 import {
   type HealthNames,
   healthComplaint,
   readHealthCheck,
   readHealthCondition,
   readTemplate,
-} from './health-checks.ts'
-import type { Compat } from './index.ts'
-import { OUTSIDE } from './outside.ts'
-import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './parameters.ts'
-import type { Directive } from './parse.ts'
-import { translateRegex, withoutGroups } from './regex.ts'
-import { readCondition, readRule } from './rewrite.ts'
-import type { RewriteCondition, RewriteRule } from './rewriter.ts'
-import { splitWords, Words } from './words.ts'
+} from './health-parameters.ts'
+import { OUTSIDE } from './not-ours.ts'
+import { readCondition, readRule } from './rewrite-directives.ts'
+import { atoi, duration, IDLE_PARAMETERS, workerComplaint } from './worker-parameters.ts'
 
 /** One ProxyPass or ProxyPassMatch line. */
 export interface Alias {

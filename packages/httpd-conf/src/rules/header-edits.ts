@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { HeaderList } from '@ws-tunnel/core'
-import type { Place, Report } from './diagnostics.ts'
+import type { Place, Report } from '../diagnostics.ts'
+import { compileRegex } from '../patterns/translate-regex.ts'
+import { Words } from '../syntax/words.ts'
 import { type Environment, substitute } from './environment.ts'
-import { type Expression, readExpression } from './expr.ts'
-import { compileRegex } from './regex.ts'
+import { type Expression, readExpression } from './expression.ts'
 import type { RewriteState } from './rewrite-variables.ts'
-import { Words } from './words.ts'
 
 /** One Header or RequestHeader line. */
 export interface HeaderEdit {

@@ -1,9 +1,9 @@
 import type { HealthAnswer, HealthCheckOptions, HealthMethod } from '@ws-tunnel/core'
-import type { Place, Report } from './diagnostics.ts'
-import { type Expression, readExpressionOf, type Vocabulary } from './expr.ts'
-import { atoi, duration } from './parameters.ts'
-import { splitWords, Words } from './words.ts'
-import { MAX_DELAY } from './workers.ts'
+import { MAX_DELAY } from '../compile/workers.ts'
+import type { Place, Report } from '../diagnostics.ts'
+import { type Expression, readExpressionOf, type Vocabulary } from '../rules/expression.ts'
+import { splitWords, Words } from '../syntax/words.ts'
+import { atoi, duration } from './worker-parameters.ts'
 
 /** hcmethod= and its kin, as a member or a template says them. */
 export interface HealthCheck {

@@ -1,6 +1,6 @@
+import { atoi } from '../directives/worker-parameters.ts'
+import { compileRegex } from '../patterns/translate-regex.ts'
 import { Expansion } from './expansion.ts'
-import { atoi } from './parameters.ts'
-import { compileRegex } from './regex.ts'
 import { type RewriteState, readerOf } from './rewrite-variables.ts'
 
 type Groups = readonly (string | undefined)[]

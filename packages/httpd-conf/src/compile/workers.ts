@@ -1,8 +1,8 @@
 import { createTunnelProxy, type WorkerOptions } from '@ws-tunnel/core'
-import type { Place, Report } from './diagnostics.ts'
-import { atoi, duration } from './parameters.ts'
+import type { Place, Report } from '../diagnostics.ts'
+import type { Alias, Server } from '../directives/reader.ts'
+import { atoi, duration } from '../directives/worker-parameters.ts'
 import type { RouteContext } from './routes.ts'
-import type { Alias, Server } from './server.ts'
 
 /** Longest delay a Node timer can count. */
 export const MAX_DELAY: number = 2 ** 31 - 1
