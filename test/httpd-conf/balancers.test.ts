@@ -67,11 +67,11 @@ test('names the line and what is wrong with it', () => {
   const section = (line: string): string => `<Proxy balancer://c>\n${line}\n</Proxy>\n${PASS}`
   for (const [text, message] of [
     [section('BalancerMember'), /^2 BalancerMember: BalancerMember must define remote proxy server/],
-    [section('BalancerMember ajp://a.test'), /^2 BalancerMember: this scheme is not proxied here/],
+    [section('BalancerMember ajp://a.test'), /^2 BalancerMember: this scheme is not supported/],
     [section('BalancerMember ws://a.test lbset=100'), /BalancerMember lbset must be between 0 and 99/],
     [section('BalancerMember ws://a.test hcmethod=PING'), /^2 BalancerMember: BalancerMember Unknown method/],
     [section('ProxySet lbmethod=random'), /^2 ProxySet: ProxySet: unknown lbmethod lbmethod=random; balancer:\/\/c/],
-    [section('ProxySet lbmethod=heartbeat'), /heartbeat of balancer:\/\/c is not honoured/],
+    [section('ProxySet lbmethod=heartbeat'), /heartbeat of balancer:\/\/c is not supported/],
     [`${PASS} growth=0`, /^1 ProxyPass: ProxyPass growth must be between 1 and 100/],
     [`${PASS} nofailover=1`, /failover must be On\|Off/],
     [`${PASS} max=1`, /unknown Balancer parameter/],

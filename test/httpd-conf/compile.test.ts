@@ -196,7 +196,7 @@ test('takes the virtual host that is asked for, over the main server', () => {
     ['/all', 'off'],
     ['/2', 'off'],
   ])
-  assert.match(said(text, 'error')[0] ?? '', /several virtual hosts: say which/)
+  assert.match(said(text, 'error')[0] ?? '', /there are several virtual hosts: name one/)
   assert.match(said(text, 'error', { serverName: 'no.test' })[0] ?? '', /no virtual host is named no\.test/)
 })
 
@@ -240,7 +240,7 @@ test("names the how-to's RequestHeader lines as the no-ops they are, with the li
   assert.deepEqual(
     diagnostics.map(({ line, severity, expected }) => [line, severity, expected]),
     [
-      [4, 'warning', 'nothing: ProxyPass to ws:// passes upgrades on by itself'],
+      [4, 'warning', 'nothing: ProxyPass to ws:// forwards upgrades by itself'],
       [5, 'warning', 'SetEnvIf ORIGIN . HTTP_ORIGIN'],
     ],
   )
@@ -352,7 +352,7 @@ test('compiles the TLS of a backend from SSLProxy lines', () => {
     files,
     serverRoot: '/pki',
   })
-  assert.match(kept.join(), /always that of the URL/)
+  assert.match(kept.join(), /always for the host of the URL/)
   assert.match(errors('ProxyPass /a wss://b.test/'), /needs SSLProxyEngine On/)
   assert.match(errors('SSLProxyEngine On\nProxyPass /a wss://b.test/'), /checks neither the name nor the dates/)
   assert.equal(

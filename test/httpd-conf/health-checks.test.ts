@@ -113,11 +113,11 @@ const GET = `${A} hcmethod=GET hcuri=/`
 
 test('names the line and what is wrong with it', () => {
   const cases: [text: string, line: number, message: RegExp][] = [
-    [confOf('ProxyHCExpr x {%{TIME} == 1}', GET), 1, /%\{TIME\} is not honoured/],
-    [confOf("ProxyHCExpr x {nope('a') == 1}", GET), 1, /nope\(\) is not honoured/],
-    [confOf("ProxyHCExpr x {constructor('a') == 1}", GET), 1, /constructor\(\) is not honoured/],
+    [confOf('ProxyHCExpr x {%{TIME} == 1}', GET), 1, /%\{TIME\} is not supported/],
+    [confOf("ProxyHCExpr x {nope('a') == 1}", GET), 1, /nope\(\) is not supported/],
+    [confOf("ProxyHCExpr x {constructor('a') == 1}", GET), 1, /constructor\(\) is not supported/],
     [confOf('ProxyHCExpr x {%{REQUEST_STATUS} ==}', GET), 1, /ends too soon/],
-    [confOf('', `${A} hcmethod=GET "hcuri=/a b"`), 3, /hcuri= with space/],
+    [confOf('', `${A} hcmethod=GET "hcuri=/a b"`), 3, /hcuri= with a space/],
     [confOf('', `${A} hcmethod=GET`), 3, /does not begin with a slash/],
     [confOf('', `${A} hcmethod=HEAD hcuri=up`), 3, /does not begin with a slash/],
     ['ProxyHCTPsize -1', 1, /must be >= 0/],
@@ -145,7 +145,7 @@ test('says beside the routes how to connect for checks alone', () => {
 test('refuses a check of what is no member as httpd does, and leaves it out', () => {
   const { options, diagnostics } = compileHttpdConf({ text: 'ProxyPass / http://a.test/ hcmethod=GET' })
   assert.ok(options)
-  assert.match(diagnostics[0]?.message ?? '', /health checks belong to balancer members/)
+  assert.match(diagnostics[0]?.message ?? '', /only members of a balancer have health checks/)
   assert.equal(worst('ProxyPass / http://a.test/ hcmethod=PING')?.httpd, 'ProxyPass Unknown method')
 })
 

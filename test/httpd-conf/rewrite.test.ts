@@ -123,7 +123,7 @@ RewriteRule ^/b/(.*) http://r.test/$1 [P]`
 
 test('lets no rule loose whose condition was left out', async () => {
   const rules = 'RewriteCond %{LA-U:REMOTE_USER} x\nRewriteRule ^/ ws://r.test/ [P]'
-  assert.deepEqual(errorsOf(rules), ['the variable %{LA-U:REMOTE_USER} is not honoured'])
+  assert.deepEqual(errorsOf(rules), ['the variable %{LA-U:REMOTE_USER} is not supported'])
   const { outcome } = await explain(compiled(rules, { allow: ['RewriteCond'] }), { url: '/', headers: { host: 'h' } })
   assert.equal(said(outcome), 'b.test /')
 })
@@ -146,7 +146,7 @@ test('warns of a URL with a name of its own, which httpd would take off', () => 
     const names = 'ServerName Own.test\nServerAlias other.test'
     const text = `<VirtualHost *:80>\n${names}\nRewriteEngine On\n${rule}\n${PASS}\n</VirtualHost>`
     return compileHttpdConf({ text })
-      .diagnostics.filter(({ severity, message }) => severity === 'warning' && /takes its own name off/.test(message))
+      .diagnostics.filter(({ severity, message }) => severity === 'warning' && /removes its own name/.test(message))
       .map(({ line }) => line)
   }
   assert.deepEqual(warned('RewriteRule ^/a https://own.TEST/b [L]'), [5])
@@ -159,22 +159,22 @@ test('refuses by name what it cannot honour, or what would be unsafe', () => {
   for (const [line, message] of [
     ['RewriteRule ^/a - [CO=a:b:c]', /flag CO/],
     ['RewriteRule ^/a - [H=cgi-script]', /flag H/],
-    ['RewriteRule ^/a - [R=201]', /status is not honoured/],
+    ['RewriteRule ^/a - [R=201]', /status is not supported/],
     ['RewriteRule ^/a - [R=999]', /invalid HTTP response code '999' for flag 'R'/],
-    ['RewriteRule ^/a https://%{LA-U:REMOTE_USER}/ [R,L]', /%\{LA-U:REMOTE_USER\} is not honoured/],
-    [`RewriteRule ^/a /\${map:$1} [PT]`, /maps are not honoured/],
+    ['RewriteRule ^/a https://%{LA-U:REMOTE_USER}/ [R,L]', /%\{LA-U:REMOTE_USER\} is not supported/],
+    [`RewriteRule ^/a /\${map:$1} [PT]`, /maps are not supported/],
     ['RewriteRule ^/a ws://%{HTTP_HOST}/ [P]', /host and port are fixed/],
     ['RewriteRule ^/(a) ws://$1.test/ [P]', /host and port are fixed/],
     ['RewriteRule ^/(a) ws://r.test:$1/ [P]', /port/],
     ['RewriteRule ^/a /b [P]', /host and port are fixed/],
-    ['RewriteRule ^/a http://%{HTTP_HOST}/b', /takes its own name off/],
-    ['RewriteRule ^/a %{REQUEST_SCHEME}://%{HTTP_HOST}/b', /takes its own name off/],
+    ['RewriteRule ^/a http://%{HTTP_HOST}/b', /removes its own name/],
+    ['RewriteRule ^/a %{REQUEST_SCHEME}://%{HTTP_HOST}/b', /removes its own name/],
     ['RewriteRule ^/a ws://r.test/ [P,PT]', /P together with PT/],
     ['RewriteRule ^/(a|a)*$ - [F]', /exponential/],
     ['RewriteCond %{REQUEST_FILENAME} -f\nRewriteRule ^/a - [F]', /tests of files/],
-    ['RewriteCond expr "-R \'10.0.0.0/8\'"\nRewriteRule ^/a - [F]', /"-R '10.*" is not honoured/],
-    ["RewriteCond expr \"base64('a') == 'b'\"\nRewriteRule ^/a - [F]", /base64\(\) is not honoured/],
-    ['RewriteCond expr "%{REMOTE_USER} == \'b\'"\nRewriteRule ^/a - [F]', /%\{REMOTE_USER\} is not honoured/],
+    ['RewriteCond expr "-R \'10.0.0.0/8\'"\nRewriteRule ^/a - [F]', /"-R '10.*" is not supported/],
+    ["RewriteCond expr \"base64('a') == 'b'\"\nRewriteRule ^/a - [F]", /base64\(\) is not supported/],
+    ['RewriteCond expr "%{REMOTE_USER} == \'b\'"\nRewriteRule ^/a - [F]', /%\{REMOTE_USER\} is not supported/],
     ["RewriteCond expr \"'a' == 'b' &&\"\nRewriteRule ^/a - [F]", /ends too soon/],
     [`RewriteCond expr "${'('.repeat(60)}"\nRewriteRule ^/a - [F]`, /more than 50 deep/],
   ] as const) {
@@ -186,6 +186,6 @@ test('says that more rounds than it makes are not made', () => {
   const { diagnostics } = compileHttpdConf({ text: `RewriteEngine On\nRewriteRule ^/a /b [N=20000]\n${PASS}` })
   assert.deepEqual(
     diagnostics.map(({ severity, message }) => [severity, message]),
-    [['warning', 'not more than 1000 rounds are made']],
+    [['warning', 'at most 1000 rounds are made']],
   )
 })

@@ -143,7 +143,7 @@ test('refuses what httpd refuses, in its words', () => {
 
 test('refuses <If> with its reason, and names a directive that is nearly right', () => {
   const [section] = errorsOf(`<If "%{HTTP_HOST} == 'x'">\n${PASS}\n</If>`)
-  assert.match(section?.message ?? '', /its condition is looked at for every request/)
+  assert.match(section?.message ?? '', /its condition depends on the request/)
   assert.equal(errorsOf('ProxyPas /a ws://b.test/')[0]?.expected, 'perhaps proxypass')
 })
 

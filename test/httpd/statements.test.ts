@@ -162,7 +162,7 @@ statement(6, 'sends a known URL to the WebSocket by a ProxyPassMatch in front of
   assert.equal(await ask(t, gateway, plainRequest('/myApp/page')), '200 http /myApp/page')
   assert.match(
     said([...lines].reverse().join('\n'), 'warning').join(),
-    /^2 ProxyPassMatch: never reached: line 1 takes/,
+    /^2 ProxyPassMatch: never reached, in httpd too: line 1 matches/,
   )
 })
 
@@ -290,7 +290,7 @@ statement([14, 27], 'shares one path between a WebSocket and HTTP where there is
   await tunnel(t, gateway, '/x')
   assert.equal(await ask(t, gateway, plainRequest('/x')), '200 http /x')
   assert.equal(ws.seen.length, 1)
-  assert.match(said(text, 'warning').join(), /^2 ProxyPass: never reached: line 1 takes every path, in httpd too/)
+  assert.match(said(text, 'warning').join(), /^2 ProxyPass: never reached, in httpd too: line 1 matches every path/)
 })
 
 statement(
@@ -303,7 +303,10 @@ statement(
       await tunnel(t, await gatewayOf(t, text), '/a')
       const [route] = fromHttpdConf({ text }).routes ?? []
       assert.deepEqual([route?.async, route?.asyncDelay], [mode === 'On', 5])
-      assert.equal(said(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: honoured/.test(message)).length, 2)
+      assert.equal(
+        said(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: it is supported/.test(message)).length,
+        2,
+      )
     }
     assert.match(said('ProxyWebsocketAsync Perhaps', 'error').join(), /ProxyWebsocketAsync must be On or Off/)
     assert.match(
@@ -393,7 +396,7 @@ statement(
 RequestHeader set Upgrade "websocket" env=HTTP_UPGRADE
 RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
     const never = (line: number, variable: string): string =>
-      `${line} RequestHeader: never happens, in httpd too: nothing sets the variable ${variable}; nothing: ProxyPass to ws:// passes upgrades on by itself`
+      `${line} RequestHeader: has no effect, in httpd too: nothing sets the variable ${variable}; nothing: ProxyPass to ws:// forwards upgrades by itself`
     assert.deepEqual(said(text, 'warning'), [never(2, 'HTTP_UPGRADE'), never(3, 'HTTP_CONNECTION')])
     const gateway = await gatewayOf(t, text)
     await tunnel(t, gateway, '/ws/a')

@@ -1,35 +1,39 @@
 import type { IncomingMessage } from 'node:http'
 import { type Rewrite, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import type { Alias } from '../directives/reader.ts'
+import type { Alias } from '../directives/model.ts'
 import { applyRules, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
 import { environmentOf, keepEnvironment } from '../rules/environment.ts'
-import { nameOf, orUpgradeRequired, type RouteContext, settings, speaks, validated } from './routes.ts'
+import type { RouteContext } from './context.ts'
+import { routeSettings } from './route-settings.ts'
+import { isAccepted, orUpgradeRequired, routeName } from './routes.ts'
+import { hasSettings } from './variants.ts'
 
-/** mod_rewrite as the core takes it. */
+/** The rules of mod_rewrite as options of the core. */
 export interface Rewriting {
   readonly rewrite: Rewrite
-  /** Before every other: what the rules decide for good. */
+  /** The routes for what the rules decide. They come before all others. */
   readonly routes: readonly RouteOptions[]
 }
 
+type Outcomes = WeakMap<IncomingMessage, RewriteOutcome>
+
 /**
- * The rules of a server run once per request, before the routes; the routes below are chosen by what came out. httpd:
- * hook_uri2file, which goes before mod_proxy's proxy_trans.
+ * Compiles the rules of a server; `undefined` if it has none. They run once per request, before the routes. Their outcome
+ * selects one of the routes below. httpd: hook_uri2file, which runs before mod_proxy's proxy_trans.
  */
 export function compileRewriting(context: RouteContext): Rewriting | undefined {
   const { server, report } = context
   const rules = server.rewrites ? server.rules : []
   if (rules.length === 0) return undefined
-  const outcomes = new WeakMap<IncomingMessage, RewriteOutcome>()
+  const outcomes: Outcomes = new WeakMap()
   const { envRules } = server.scope
   const rewrite: Rewrite = (req, { path, query }, note) => {
     const env = environmentOf(req, envRules)
-    const asked = { req, path, query, env }
     const outcome = applyRules(
       rules,
-      asked,
+      { req, path, query, env },
       server.encodedSlashes === 'keep',
-      note && ((rule, what) => note(`${nameOf(rule)}: ${what}`)),
+      note && ((rule, text) => note(`${routeName(rule)}: ${text}`)),
     )
     keepEnvironment(req, envRules, outcome.env)
     outcomes.set(req, outcome)
@@ -38,31 +42,26 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
   const decoding = { encodedSlashes: server.encodedSlashes ?? 'reject', mergeSlashes: server.mergeSlashes ?? true }
   const when = (test: (outcome: RewriteOutcome) => boolean): Pick<RouteOptions, 'path' | 'when'> & typeof decoding => ({
     path: /^/,
-    when: [{ test: req => test(outcomes.get(req) ?? UNREADABLE) }],
+    when: [{ test: req => test(outcomes.get(req) ?? NO_OUTCOME) }],
     ...decoding,
   })
   for (const rule of rules) warnOfOwnName(rule, context)
   const proxying = rules.filter(rule => rule.origin !== undefined)
-  if (proxying.length > 0 && server.locations.some(speaks)) {
-    const { place, name } = proxying[0] as RewriteRule
-    report.refuse(place, name, 'together with sections that say more than ProxyPass it is not honoured')
-  }
+  const [first] = proxying
+  if (first !== undefined && server.locations.some(hasSettings))
+    report.refuse(first, '[P] is not supported together with sections that have other directives than ProxyPass')
   return {
     rewrite,
     routes: [
-      { name: 'a malformed path', ...when(outcome => outcome === UNREADABLE), target: () => false },
-      ...proxying.flatMap(rule =>
-        proxyingRoute(
-          rule,
-          when(outcome => outcome.kind === 'proxied' && outcome.rule === rule),
-          outcomes,
-          context,
-        ),
-      ),
+      { name: 'a malformed path', ...when(outcome => outcome === NO_OUTCOME), target: () => false },
+      ...proxying.flatMap(rule => {
+        const isChosen = (outcome: RewriteOutcome): boolean => outcome.kind === 'proxied' && outcome.rule === rule
+        return proxyingRoute(rule, when(isChosen), outcomes, context)
+      }),
       {
-        name: 'RewriteRule with an answer',
-        ...when(outcome => outcome.kind === 'answered'),
-        target: req => answer(outcomes.get(req) as RewriteOutcome & { kind: 'answered' }),
+        name: 'RewriteRule with a response',
+        ...when(outcome => outcome.kind === 'responded'),
+        target: req => respond(outcomes.get(req) as RewriteOutcome & { kind: 'responded' }),
         upgrade: false,
         fallback: true,
       },
@@ -71,33 +70,30 @@ export function compileRewriting(context: RouteContext): Rewriting | undefined {
   }
 }
 
-/** httpd: reduce_uri. */
-function warnOfOwnName({ name, place, substitution, origin, redirect }: RewriteRule, context: RouteContext): void {
-  const { serverName, names } = context.server
+/** Warns of a redirect to a name of the server itself, which httpd turns into a path. httpd: reduce_uri. */
+function warnOfOwnName(rule: RewriteRule, { server, report }: RouteContext): void {
+  const { substitution, origin, redirect } = rule
   if (substitution === undefined || origin !== undefined || redirect !== undefined) return
   const [url, host = ''] = /^https?:\/\/([^/:?]+)/i.exec(substitution.literalStart) ?? []
-  if (url === undefined || ![serverName, ...names].some(own => own?.toLowerCase() === host.toLowerCase())) return
-  context.report.warn(
-    place,
-    name,
-    'httpd takes its own name off such a URL where the scheme is its own; here it is a redirect',
-    {
-      at: url,
-      expected: 'a path, or the flag R',
-    },
-  )
+  const isOwn = [server.serverName, ...server.names].some(own => own?.toLowerCase() === host.toLowerCase())
+  if (url !== undefined && isOwn)
+    report.warn(
+      rule,
+      'httpd removes its own name from such a URL if the scheme is that of the request; here it is a redirect',
+      { at: url, expected: 'a path, or the flag R' },
+    )
 }
 
-/** A malformed path, which no rule sees: its fault is the answer. */
-const UNREADABLE: RewriteOutcome = { kind: 'unchanged', env: new Map() }
+/** Stands for a request that the rules do not see, because its path is malformed. The core responds with the fault. */
+const NO_OUTCOME: RewriteOutcome = { kind: 'unchanged', env: new Map() }
 
+/** The route of a rule with `[P]`. */
 function proxyingRoute(
   rule: RewriteRule,
   chosen: Pick<RouteOptions, 'path' | 'when'>,
-  outcomes: WeakMap<IncomingMessage, RewriteOutcome>,
+  outcomes: Outcomes,
   context: RouteContext,
 ): RouteOptions[] {
-  const { server } = context
   const { name, place, origin, substitution } = rule
   const url = origin as string
   const alias: Alias = {
@@ -111,17 +107,18 @@ function proxyingRoute(
     parameters: new Map(),
   }
   const route: RouteOptions = {
-    name: nameOf(rule),
+    name: routeName(rule),
     ...chosen,
     target: req => ({ url, path: (outcomes.get(req) as RewriteOutcome & { kind: 'proxied' }).path }),
-    ...settings(alias, url, server.scope, context),
+    ...routeSettings(alias, url, context.server.scope, context),
   }
-  // The target is a function, whose URL is not read before a request comes.
-  if (!validated({ target: url }, alias, context)) return []
-  return validated(route, alias, context) ? orUpgradeRequired(route) : []
+  // The core checks the URL of a function only when a request comes, so check it as a target of its own.
+  if (!isAccepted({ target: url }, alias, context)) return []
+  return isAccepted(route, alias, context) ? orUpgradeRequired(route) : []
 }
 
-function answer({ rule, status, location }: RewriteOutcome & { kind: 'answered' }): {
+/** @throws {WsTunnelError} 403 for `[F]`. */
+function respond({ rule, status, location }: RewriteOutcome & { kind: 'responded' }): {
   status: number
   location?: string
 } {

@@ -1,19 +1,25 @@
-/** What a directive outside our field is to us. */
-export type Outside = { readonly kind: 'ignored' | 'refused'; readonly why: string }
+/** What happens to a directive that is not about proxying. */
+export interface NotOurs {
+  readonly kind: 'ignored' | 'refused'
+  readonly why: string
+}
 
-const group = (kind: Outside['kind'], why: string, names: string): [string, Outside][] =>
+const group = (kind: NotOurs['kind'], why: string, names: string): [string, NotOurs][] =>
   names
     .trim()
     .split(/\s+/)
     .map(name => [name.toLowerCase(), { kind, why }])
 
-const ignored = (why: string, names: string): [string, Outside][] => group('ignored', why, names)
-const refused = (why: string, names: string): [string, Outside][] => group('refused', why, names)
+const ignored = (why: string, names: string): [string, NotOurs][] => group('ignored', why, names)
+const refused = (why: string, names: string): [string, NotOurs][] => group('refused', why, names)
 
-/** Directives of httpd and its modules that do something other than proxying, lower-case. */
-export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
+/** Why access control is refused. */
+export const ACCESS_CONTROL = 'access control of httpd is not applied; put a middleware in front of the proxy'
+
+/** Directives of httpd and its modules that do something other than proxying, lower-case. A directive that is refused would change security or routing. */
+export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ...ignored(
-    'the server is yours: it listens, logs and manages its processes in Node',
+    'the server is your app: it listens, logs and manages its processes in Node',
     `Listen ListenBacklog NameVirtualHost Port User Group PidFile CoreDumpDirectory ChrootDir Mutex DefaultRuntimeDir ServerRoot
     ServerAdmin ServerSignature ServerTokens ServerPath StartServers ServerLimit ThreadLimit ThreadsPerChild ThreadStackSize
     MaxClients MaxRequestWorkers MaxConnectionsPerChild MaxRequestsPerChild MinSpareThreads MaxSpareThreads MaxMemFree
@@ -27,7 +33,7 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
     HeartbeatAddress HeartbeatListen HeartbeatMaxServers HeartbeatStorage`,
   ),
   ...ignored(
-    'TLS towards the client is terminated by your server',
+    'your server terminates the TLS of clients',
     `SSLEngine SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile SSLProtocol SSLCipherSuite SSLHonorCipherOrder
     SSLCompression SSLSessionCache SSLSessionCacheTimeout SSLSessionTickets SSLSessionTicketKeyFile SSLOptions SSLRandomSeed
     SSLPassPhraseDialog SSLCryptoDevice SSLFIPS SSLInsecureRenegotiation SSLOpenSSLConfCmd SSLUseStapling SSLStaplingCache
@@ -36,14 +42,14 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
     SSLStrictSNIVHostCheck SSLVHostSNIPolicy SSLRenegBufferSize SSLUserName SSLLog SSLLogLevel`,
   ),
   ...ignored(
-    'HTTP/2 is spoken by your server; WebSockets over it answer 501 for now',
+    'your server speaks HTTP/2; WebSockets over it (RFC 8441) get a 501 for now',
     `Protocols ProtocolsHonorOrder H2CopyFiles H2Direct H2EarlyHint H2EarlyHints H2MaxDataFrameLen H2MaxHeaderBlockLen
     H2MaxSessionStreams H2MaxStreamErrors H2MaxWorkerIdleSeconds H2MaxWorkers H2MinWorkers H2ModernTLSOnly H2OutputBuffering
     H2Padding H2ProxyRequests H2Push H2PushDiarySize H2PushPriority H2PushResource H2SerializeHeaders H2SessionExtraFiles
     H2StreamMaxMemSize H2StreamTimeout H2TLSCoolDownSecs H2TLSWarmUpSize H2Upgrade H2WebSockets H2WindowSize`,
   ),
   ...ignored(
-    'it concerns files and what is not proxied, which is your app',
+    'it concerns files and requests that are not proxied, which your app handles',
     `DocumentRoot DirectoryIndex DirectorySlash DirectoryIndexRedirect DirectoryCheckHandler FallbackResource Options
     AllowOverride AllowOverrideList AccessFileName Alias AliasMatch AliasPreservePath ScriptAlias ScriptAliasMatch UserDir
     AddType AddHandler AddCharset AddDefaultCharset AddEncoding AddLanguage DefaultType DefaultLanguage ForceType TypesConfig
@@ -59,7 +65,7 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
     <Files <FilesMatch`,
   ),
   ...ignored(
-    'answers are passed on as the backend made them',
+    'responses are forwarded as the backend made them',
     `AddOutputFilterByType AddOutputFilter AddInputFilter RemoveOutputFilter RemoveInputFilter SetOutputFilter
     DeflateCompressionLevel DeflateBufferSize DeflateMemLevel DeflateWindowSize DeflateFilterNote DeflateAlterETag
     DeflateInflateLimitRequestBody DeflateInflateRatioBurst DeflateInflateRatioLimit BrotliCompressionQuality
@@ -68,12 +74,12 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
     CookieTracking CookieName CookieExpires CookieDomain CookieStyle CookieHTTPOnly CookieSameSite CookieSecure`,
   ),
   ...ignored(
-    'it tunes what Node does by itself',
+    'it tunes something that Node manages',
     `ProxyIOBufferSize ProxyReceiveBufferSize ProxyDomain NoProxy ProxyStatus Proxy100Continue BalancerGrowth BalancerInherit
     BalancerPersist UseCanonicalPhysicalPort`,
   ),
   ...refused(
-    'access control of httpd is not applied; put a middleware in front',
+    ACCESS_CONTROL,
     `AuthType AuthName AuthUserFile AuthGroupFile AuthBasicProvider AuthBasicAuthoritative AuthBasicFake
     AuthBasicUseDigestAlgorithm AuthDigestAlgorithm AuthDigestDomain AuthDigestNonceLifetime AuthDigestProvider AuthDigestQop
     AuthDigestShmemSize AuthDigestNcCheck AuthMerging AuthzSendForbiddenOnFailure AuthFormProvider AuthFormLocation
@@ -85,26 +91,29 @@ export const OUTSIDE: ReadonlyMap<string, Outside> = new Map([
     SSLCARevocationFile SSLCARevocationPath SSLOCSPEnable AllowMethods <Limit <LimitExcept <AuthnProviderAlias
     <AuthzProviderAlias Session SessionCookieName SessionEnv SessionHeader`,
   ),
-  ...refused('it limits what clients may send, and would not', 'LimitRequestBody TraceEnable ProxyBlock AllowCONNECT'),
   ...refused(
-    'it changes the address of clients, and so X-Forwarded-For',
+    'it limits what clients may send, which is not supported',
+    'LimitRequestBody TraceEnable ProxyBlock AllowCONNECT',
+  ),
+  ...refused(
+    'it changes the address of clients and with it X-Forwarded-For, which is not supported',
     `RemoteIPHeader RemoteIPInternalProxy RemoteIPInternalProxyList RemoteIPProxiesHeader RemoteIPProxyProtocol
     RemoteIPProxyProtocolExceptions RemoteIPTrustedProxy RemoteIPTrustedProxyList`,
   ),
   ...refused(
-    'it changes where requests go, and would not',
+    'it changes where requests go, which is not supported',
     `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
     ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv`,
   ),
   ...refused(
-    'it changes bodies, and would not',
+    'it changes bodies, which is not supported',
     `Substitute SubstituteInheritBefore SubstituteMaxLineLength ProxyHTMLEnable ProxyHTMLURLMap ProxyHTMLExtended
     ProxyHTMLLinks ProxyHTMLEvents ProxyHTMLInterp ProxyHTMLMeta ProxyHTMLFixups ProxyHTMLDocType ProxyHTMLStripComments
     ProxyHTMLCharsetOut ProxyHTMLBufSize InputSed OutputSed ExtFilterDefine ExtFilterOptions SetInputFilter CacheEnable
     CacheDisable CacheRoot CacheQuickHandler`,
   ),
   ...refused(
-    'its condition is looked at for every request, which is not compiled',
+    'its condition depends on the request, which is not supported',
     '<If <ElseIf <Else <IfDirective <IfSection',
   ),
 ])

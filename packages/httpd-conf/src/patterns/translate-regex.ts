@@ -198,12 +198,3 @@ class Translation {
     }
   }
 }
-
-/** A pattern's source without groups that count; `undefined` where it refers to one. */
-export function withoutGroups(source: string): string | undefined {
-  if (/\\[1-9]/.test(source.replaceAll('\\\\', ''))) return undefined
-  return source.replace(/\\.|\[(?:\\.|[^\]\\])*\]|\((?!\?)/gs, unit => (unit === '(' ? '(?:' : unit))
-}
-
-/** Text that stands for itself in a pattern. */
-export const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')

@@ -1,17 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '@ws-tunnel/core'
 import type { Place } from '../diagnostics.ts'
-import { type Environment, fieldOf } from './environment.ts'
+import type { Environment } from './environment.ts'
 import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
 import type { Backrefs, Expansion } from './expansion.ts'
+import { fieldOf, isTls } from './request.ts'
 import type { RewriteState } from './rewrite-variables.ts'
 
 /** One RewriteCond. */
 export interface RewriteCondition {
+  /** The text that is tested. */
   readonly subject: Expansion
-  /** Groups if it holds, `null` if not; `!` is in it already. */
+  /** The groups if the condition holds, else `null`. `!` is applied already. */
   readonly test: (text: string, state: RewriteState) => readonly (string | undefined)[] | null
-  /** It says what `%1` is: a pattern without `!`. */
+  /** Whether the groups become `%1` to `%9`: a pattern without `!`. */
   readonly captures: boolean
   /** `[OR]` */
   readonly or: boolean
@@ -26,13 +28,13 @@ export interface RewriteRule {
   readonly conditions: readonly RewriteCondition[]
   /** `undefined` for `-`. */
   readonly substitution: Expansion | undefined
-  /** The substitution begins with two slashes, or `[UNC]` says that they stay. */
+  /** Whether leading slashes stay: the substitution begins with two slashes, or `[UNC]` is set. */
   readonly keepsSlashes: boolean
-  /** Scheme, host and port of a rule with `[P]`. */
+  /** Scheme, host and port of the backend of a rule with `[P]`. */
   readonly origin: string | undefined
-  /** `[F]`, `[G]`, `[R=503]`: ends the rewriting. */
+  /** The status of `[F]`, `[G]`, `[R=503]`, which end the rewriting. */
   readonly status: number | undefined
-  /** `[R]`, or `undefined`. */
+  /** The status of `[R]`. */
   readonly redirect: number | undefined
   readonly query: {
     /** `[QSA]` */
@@ -54,7 +56,7 @@ export interface RewriteRule {
   readonly chain: boolean
   /** `[S]` */
   readonly skip: number
-  /** `[N]`: how often at most. */
+  /** `[N]`: how often the rules may start again. */
   readonly rounds: number | undefined
   /** `[E]` */
   readonly environment: readonly Expansion[]
@@ -64,25 +66,25 @@ export interface RewriteRule {
   readonly allowsMark: boolean
 }
 
-/** What the rules made of a request. */
+/** The result of the rules for a request. */
 export type RewriteOutcome = { readonly env: Environment } & (
   | { readonly kind: 'unchanged' }
-  /** `[PT]`: goes on through ProxyPass. */
+  /** `[PT]`: the ProxyPass lines see the rewritten path. */
   | { readonly kind: 'passed'; readonly path: string; readonly query: string }
   /** `[P]` */
   | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string }
   /** `[R]`, `[F]`, `[G]` */
-  | { readonly kind: 'answered'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
-  /** A file of httpd's; ours it is not. */
+  | { readonly kind: 'responded'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
+  /** A file, which httpd would serve. The app handles the request. */
   | { readonly kind: 'file' }
 )
 
-/** Twice LimitRequestLine. */
+/** The longest path that rules may make: twice the default of LimitRequestLine. */
 const MAX_LENGTH = 16_380
-/** What rules may make of a query or a variable; one that doubles would soon be all there is. */
+/** The longest query or variable that rules may make, because one that doubles would soon fill the memory. */
 const MAX_TEXT = 65_536
 
-/** httpd: is_absolute_uri; whether a query can be told from the rest. */
+/** Absolute URLs, httpd: is_absolute_uri. Those of the second kind have no query. */
 const ABSOLUTE = /^(?:(?:ajp|balancer|fcgi|https?|h2c?|scgi|wss?):\/\/|mailto:|unix:)/i
 const ABSOLUTE_WITHOUT_QUERY = /^(?:(?:ftp|gopher|ldap|nntp):\/\/|news:)/i
 
@@ -91,19 +93,31 @@ const isAbsolute = (text: string): boolean =>
 
 const forbidden = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail })
 
+/** A request before the rules. */
+export interface RewriteInput {
+  readonly req: IncomingMessage
+  /** The decoded path. */
+  readonly path: string
+  /** The query with its `?`, or `''`. */
+  readonly query: string
+  readonly env: Environment
+}
+
+/** Gets a text about each rule, for explanations. */
+export type Note = (rule: RewriteRule, text: string) => void
+
 /**
- * Runs the rules of a server over one request. httpd: apply_rewrite_list, hook_uri2file.
+ * Applies the rules of a server to one request. httpd: apply_rewrite_list, hook_uri2file.
  *
- * @throws {WsTunnelError} 403 for what httpd refuses, 500 for rules that go round in circles.
+ * @throws {WsTunnelError} 403 for a result that httpd refuses, 500 for rules that loop.
  */
 export function applyRules(
   rules: readonly RewriteRule[],
-  asked: { readonly req: IncomingMessage; readonly path: string; readonly query: string; readonly env: Environment },
+  { req, path, query, env }: RewriteInput,
   keepsEncodedSlashes: boolean,
   note: Note = () => {},
 ): RewriteOutcome {
-  const { req, path, env } = asked
-  const args = asked.query === '' ? undefined : asked.query.slice(1)
+  const args = query === '' ? undefined : query.slice(1)
   const state: RewriteState = { req, uri: path, filename: path, args, env }
   let changed: 'escape' | 'verbatim' | undefined
   let passed = false
@@ -118,13 +132,13 @@ export function applyRules(
       continue
     }
     const redirected = apply(rule, state, backrefs)
-    note(rule, rule.status === undefined ? madeOf(rule, state) : `answers ${rule.status}`)
+    note(rule, rule.status === undefined ? madeOf(rule, state) : `responds with ${rule.status}`)
     if (redirected !== undefined) status = { code: redirected, rule }
-    if (state.filename.length > MAX_LENGTH) throw endless(rule, `a path of more than ${MAX_LENGTH} characters`)
-    if (isHuge(state)) throw endless(rule, `a query or variable of more than ${MAX_TEXT} characters`)
+    if (state.filename.length > MAX_LENGTH) throw endless(rule, `makes a path of more than ${MAX_LENGTH} characters`)
+    if (isHuge(state)) throw endless(rule, `makes a query or variable of more than ${MAX_TEXT} characters`)
     if (rule.status !== undefined) {
       checkQuery(state)
-      return { kind: 'answered', env, rule, status: rule.status }
+      return { kind: 'responded', env, rule, status: rule.status }
     }
     if (rule.substitution !== undefined) {
       changed = rule.noEscape ? 'verbatim' : 'escape'
@@ -136,7 +150,7 @@ export function applyRules(
     }
     if (rule.passThrough || rule.last) break
     if (rule.rounds !== undefined) {
-      if (++rounds >= rule.rounds) throw endless(rule, `more than ${rule.rounds} rounds`)
+      if (++rounds >= rule.rounds) throw endless(rule, `starts more than ${rule.rounds} rounds`)
       i = -1
     } else i += rule.skip
   }
@@ -152,13 +166,10 @@ export function applyRules(
   if (away) {
     const code = status !== undefined && status.code >= 300 && status.code < 400 ? status.code : 302
     const rule = status?.rule ?? (rules[0] as RewriteRule)
-    return { kind: 'answered', env, rule, status: code, location: locationOf(state, args, verbatim) }
+    return { kind: 'responded', env, rule, status: code, location: locationOf(state, args, verbatim) }
   }
   return { kind: 'file', env }
 }
-
-/** Hears of each rule what became of it. */
-export type Note = (rule: RewriteRule, what: string) => void
 
 const madeOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
   rule.substitution === undefined ? 'matches' : `makes ${filename}${args === undefined ? '' : `?${args}`}`
@@ -167,9 +178,14 @@ const isHuge = ({ args, env }: RewriteState): boolean =>
   (args?.length ?? 0) > MAX_TEXT || [...env.values()].some(value => value.length > MAX_TEXT)
 
 const endless = (rule: RewriteRule, what: string): WsTunnelError =>
-  new WsTunnelError('WST_ERR_CALLBACK', { detail: `RewriteRule in line ${rule.place.line}: ${what}` })
+  new WsTunnelError('WST_ERR_CALLBACK', { detail: `RewriteRule in line ${rule.place.line} ${what}` })
 
-/** Pattern first, then conditions; a true member of an [OR] chain passes over the rest of it. httpd: apply_rewrite_rule. */
+/**
+ * Tests the pattern first, then the conditions. A condition that holds skips the rest of its `[OR]` chain. httpd:
+ * apply_rewrite_rule.
+ *
+ * @returns the groups; `undefined` if the rule does not match.
+ */
 function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs | undefined {
   const groups = rule.pattern.exec(state.filename)
   if ((groups === null) !== rule.negated) {
@@ -191,13 +207,13 @@ function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs |
   return backrefs
 }
 
-/** @returns the status, where the rule redirects. */
+/** Applies a rule that matches. @returns the status, if the rule redirects. */
 function apply(rule: RewriteRule, state: RewriteState, backrefs: Backrefs): number | undefined {
   const { substitution, escaping, query } = rule
   const made = substitution?.expand(state, backrefs, escaping, query.last)
   if (made !== undefined && !made.markIsWritten && !rule.allowsMark)
-    throw forbidden(`a captured "?" in the RewriteRule in line ${rule.place.line}`)
-  for (const setting of rule.environment) set(state.env, setting.expand(state, backrefs).text)
+    throw forbidden(`a "?" in a back reference of the RewriteRule in line ${rule.place.line}`)
+  for (const setting of rule.environment) setVariable(state.env, setting.expand(state, backrefs).text)
   if (made === undefined) return undefined
   const rooted = made.text.startsWith('/') || isAbsolute(made.text)
   const prefixed = !rooted && rule.origin === undefined && rule.redirect === undefined
@@ -215,14 +231,14 @@ function apply(rule: RewriteRule, state: RewriteState, backrefs: Backrefs): numb
   return undefined
 }
 
-/** httpd: do_expand_env. */
-function set(env: Environment, text: string): void {
+/** `[E=name:value]` and `[E=!name]`. httpd: do_expand_env. */
+function setVariable(env: Environment, text: string): void {
   const [, name = '', value = ''] = /^([^:]*):?(.*)$/s.exec(text) ?? []
   if (text.startsWith('!')) env.delete(text.slice(1))
   else env.set(name, value)
 }
 
-/** httpd: splitout_queryargs. */
+/** Moves the query of a substitution from the path into the arguments. httpd: splitout_queryargs. */
 function splitQuery(state: RewriteState, { query: { append, discard, last, none } }: RewriteRule): void {
   if (none || ABSOLUTE_WITHOUT_QUERY.test(state.filename)) {
     state.args = undefined
@@ -239,29 +255,32 @@ function splitQuery(state: RewriteState, { query: { append, discard, last, none 
 }
 
 function checkQuery({ args }: RewriteState): void {
-  if (args !== undefined && /[\0-\x20\x7f]/.test(args)) throw forbidden('a rewritten query with a space in it')
+  if (args !== undefined && /[\0-\x20\x7f]/.test(args))
+    throw forbidden('a rewritten query contains a space or a control character')
 }
 
 /** The request target of a rule with [P]. httpd: proxy_http_canon. */
 function targetOf(rule: RewriteRule, { filename, args }: RewriteState, verbatim: boolean, keeps: boolean): string {
   const rest = filename.slice((rule.origin as string).length)
-  if (rest !== '' && !rest.startsWith('/')) throw forbidden('target and path do not meet at a slash')
+  if (rest !== '' && !rest.startsWith('/')) throw forbidden('the rewritten path does not begin with a slash')
   const path = verbatim ? bytesOf(rest) : canonicalPath(rest, keeps)
   return `${path === '' ? '/' : path}${args === undefined ? '' : `?${args}`}`
 }
 
+/** The Location field of a redirect. */
 function locationOf({ filename, args }: RewriteState, given: string | undefined, verbatim: boolean): string {
   const origin = /^[a-z][a-z0-9]*:(?:\/\/[^/]*)?/i.exec(filename)?.[0] ?? ''
   const path = filename.slice(origin.length)
   const place = verbatim ? bytesOf(filename) : bytesOf(origin) + escapePath(path)
   const query = args === undefined ? '' : `?${verbatim || args === given ? args : escapePath(textOf(args))}`
-  if (/[\0-\x20\x7f]/.test(place + query)) throw forbidden('a RewriteRule makes a Location with a space')
+  if (/[\0-\x20\x7f]/.test(place + query))
+    throw forbidden('a rewritten Location contains a space or a control character')
   return place + query
 }
 
-/** httpd: ap_construct_url with UseCanonicalName Off. */
+/** Scheme, host and port of the request. httpd: ap_construct_url with UseCanonicalName Off. */
 function ownOrigin(req: IncomingMessage): string {
-  const [scheme, usual] = 'encrypted' in req.socket ? ['https', '443'] : ['http', '80']
+  const [scheme, usual] = isTls(req) ? ['https', '443'] : ['http', '80']
   const [, host = '', port = usual] = /^(.*?)(?::(\d*))?$/s.exec(fieldOf(req, 'host') ?? '') ?? []
   return `${scheme}://${host.toLowerCase()}${port === usual || port === '' ? '' : `:${port}`}`
 }

@@ -1,7 +1,7 @@
 import { type BackrefEscaping, escapeBackref } from './escapes.ts'
 import { type Reader, type RewriteState, readerOf } from './rewrite-variables.ts'
 
-/** Groups of the rule's pattern and of the last condition that matched. */
+/** The groups of the pattern of a rule, and of the last condition that matched. */
 export interface Backrefs {
   rule: readonly (string | undefined)[]
   condition: readonly (string | undefined)[]
@@ -9,13 +9,14 @@ export interface Backrefs {
 
 type Piece = string | { readonly of: keyof Backrefs; readonly index: number } | Reader
 
-/** What came out, and whether its first (or last) `?` stood in the substitution itself. */
+/** An expanded text. */
 export interface Expanded {
   readonly text: string
+  /** Whether the first `?` (or the last one) is in the substitution itself, and not in a value. */
   readonly markIsWritten: boolean
 }
 
-/** A text with `$1`, `%1` and `%{VARIABLE}` in it. httpd: do_expand. */
+/** A text that may contain `$1`, `%1` and `%{VARIABLE}`. httpd: do_expand. */
 export class Expansion {
   readonly #pieces: readonly Piece[]
 
@@ -26,7 +27,7 @@ export class Expansion {
     this.#pieces = pieces
   }
 
-  /** @returns what is not honoured, where the text names such a thing. */
+  /** @returns the part that is not supported, if the text has one. */
   static read(text: string): Expansion | { readonly unknown: string } {
     const pieces: Piece[] = []
     const tokens = /\\(.?)|\$(\d)|%(\d)|%\{([^}]*)\}|\$\{[^}]*:[^}]*\}|[^\\$%]+|[$%]/gs
@@ -44,12 +45,13 @@ export class Expansion {
     return new Expansion(pieces)
   }
 
-  /** What stands before the first piece that depends on the request. */
+  /** The text before the first piece that depends on the request. */
   get literalStart(): string {
     const dynamic = this.#pieces.findIndex(piece => typeof piece !== 'string')
     return this.#pieces.slice(0, dynamic === -1 ? this.#pieces.length : dynamic).join('')
   }
 
+  /** @param lastMark whether the last `?` begins the query, instead of the first one. */
   expand(state: RewriteState, backrefs: Backrefs, escaping?: BackrefEscaping, lastMark = false): Expanded {
     let text = ''
     let markIsWritten: boolean | undefined

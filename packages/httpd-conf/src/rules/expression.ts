@@ -1,22 +1,21 @@
-import { atoi } from '../directives/worker-parameters.ts'
 import { compileRegex } from '../patterns/translate-regex.ts'
-import { Expansion } from './expansion.ts'
-import { type RewriteState, readerOf } from './rewrite-variables.ts'
+import { Scanner } from '../syntax/scanner.ts'
+import { NUMERIC, TEXTUAL } from './comparisons.ts'
 
 type Groups = readonly (string | undefined)[]
 
-/** Groups of the last pattern that matched, if the expression holds; `null` if it does not. */
-export type Expression<State = RewriteState> = (state: State) => Groups | null
+/** Evaluates an expression: the groups of the last pattern that matched, or `null` if the expression is false. */
+export type Expression<State> = (state: State) => Groups | null
 
-/** What an expression may speak of. */
+/** The variables and functions of an expression, which depend on what it is about. */
 export interface Vocabulary<State> {
   /** By name, lower-case. */
   readonly functions: Readonly<Record<string, (text: string, state: State) => string>>
-  /** A text with variables and `$1` in it. */
+  /** Reads a text that may contain variables and `$1`. */
   readonly read: (text: string) => ((state: State, groups: Groups) => string) | { readonly problem: string }
 }
 
-/** One evaluation: what `$1` stands for changes as patterns match. */
+/** One evaluation. `$1` stands for another text after each pattern that matches. */
 interface Evaluation<State> {
   readonly state: State
   groups: Groups
@@ -27,58 +26,24 @@ type Word<State> = (evaluation: Evaluation<State>) => string
 
 class Problem extends Error {}
 
-const REQUESTS: Vocabulary<RewriteState> = {
-  functions: {
-    req: (name, state) => readerOf(`HTTP:${name}`)?.(state) ?? '',
-    http: (name, state) => readerOf(`HTTP:${name}`)?.(state) ?? '',
-    env: (name, { env }) => env.get(name) ?? '',
-    reqenv: (name, { env }) => env.get(name) ?? '',
-  },
-  read: text => {
-    const read = Expansion.read(text.replace(/%\{(?:req|http):/gi, '%{HTTP:').replace(/%\{reqenv:/gi, '%{ENV:'))
-    if (!(read instanceof Expansion)) return { problem: `${read.unknown} is not honoured` }
-    return (state, groups) => read.expand(state, { rule: groups, condition: [] }).text
-  },
-}
-
-const FUNCTIONS: Record<string, (text: string) => string> = {
+/** Functions that every expression has. */
+const FUNCTIONS: Readonly<Record<string, (text: string) => string>> = {
   tolower: text => text.toLowerCase(),
   toupper: text => text.toUpperCase(),
-}
-
-const COMPARISONS: Record<string, (a: string, b: string) => boolean> = {
-  '==': (a, b) => a === b,
-  '=': (a, b) => a === b,
-  '!=': (a, b) => a !== b,
-  '<': (a, b) => a < b,
-  '<=': (a, b) => a <= b,
-  '>': (a, b) => a > b,
-  '>=': (a, b) => a >= b,
-  eq: (a, b) => atoi(a) === atoi(b),
-  ne: (a, b) => atoi(a) !== atoi(b),
-  lt: (a, b) => atoi(a) < atoi(b),
-  le: (a, b) => atoi(a) <= atoi(b),
-  gt: (a, b) => atoi(a) > atoi(b),
-  ge: (a, b) => atoi(a) >= atoi(b),
 }
 
 /**
  * Reads an expression of httpd: comparisons of texts and of whole numbers, patterns, lists, `-n`, `-z`, `-T`, `&&`, `||`, `!`,
  * parentheses, variables and a few functions. httpd: ap_expr_parse.
  *
- * @returns the problem, where it holds what is not honoured.
+ * @returns the problem, if the expression has a part that is not supported.
  */
-export function readExpression(text: string): Expression | { readonly problem: string } {
-  return readExpressionOf(text, REQUESTS)
-}
-
-/** As {@link readExpression}, of something else than a request. */
-export function readExpressionOf<State>(
+export function readExpression<State>(
   text: string,
   vocabulary: Vocabulary<State>,
 ): Expression<State> | { readonly problem: string } {
   try {
-    const test = new Parser(text, vocabulary).parse()
+    const test = new ExpressionParser(text, vocabulary).parse()
     return state => {
       const evaluation: Evaluation<State> = { state, groups: [] }
       return test(evaluation) ? evaluation.groups : null
@@ -89,36 +54,33 @@ export function readExpressionOf<State>(
   }
 }
 
-/** Deepest nesting that is read. */
+/** The deepest nesting of parentheses. */
 const MAX_DEPTH = 50
 
-class Parser<State> {
-  readonly #text: string
+class ExpressionParser<State> {
+  readonly #scanner: Scanner
   readonly #vocabulary: Vocabulary<State>
-  #at = 0
   #depth = 0
 
   constructor(text: string, vocabulary: Vocabulary<State>) {
-    this.#text = text
+    this.#scanner = new Scanner(text)
     this.#vocabulary = vocabulary
   }
 
   parse(): Test<State> {
     const test = this.#or()
-    if (this.#at < this.#text.length) throw this.#unexpected()
+    if (!this.#scanner.done) throw this.#unexpected()
     return test
   }
 
   #take(sticky: RegExp): RegExpExecArray | null {
-    sticky.lastIndex = this.#at
-    const found = sticky.exec(this.#text)
-    if (found !== null) this.#at += found[0].length
-    return found
+    return this.#scanner.take(sticky)
   }
 
   #unexpected(): Problem {
-    const rest = this.#text.slice(this.#at, this.#at + 20)
-    return new Problem(rest === '' ? 'the expression ends too soon' : `"${rest}" is not honoured in an expression`)
+    const { text, at } = this.#scanner
+    const rest = text.slice(at, at + 20)
+    return new Problem(rest === '' ? 'the expression ends too soon' : `"${rest}" is not supported in an expression`)
   }
 
   #or(): Test<State> {
@@ -150,13 +112,11 @@ class Parser<State> {
     const constant = this.#take(/(true|false)(?!\w)\s*/iy)?.[1]?.toLowerCase()
     if (constant !== undefined) return () => constant === 'true'
     const unary = this.#take(/-([nzT])\s+/y)?.[1]
-    if (unary !== undefined) {
-      const word = this.#word()
-      if (unary === 'n') return evaluation => word(evaluation) !== ''
-      if (unary === 'z') return evaluation => word(evaluation) === ''
-      return evaluation => !/^(?:|0|off|false|no)$/i.test(word(evaluation))
-    }
-    return this.#comparison()
+    if (unary === undefined) return this.#comparison()
+    const word = this.#word()
+    if (unary === 'n') return evaluation => word(evaluation) !== ''
+    if (unary === 'z') return evaluation => word(evaluation) === ''
+    return evaluation => !/^(?:|0|off|false|no)$/i.test(word(evaluation))
   }
 
   #comparison(): Test<State> {
@@ -176,8 +136,8 @@ class Parser<State> {
       if (this.#take(/\s*\}\s*/y) === null) throw this.#unexpected()
       return evaluation => list.some(word => word(evaluation) === left(evaluation))
     }
-    const sign = this.#take(/\s*(?:([=!]=|[<>]=?|=)|-?(eq|ne|lt|le|gt|ge)(?!\w))\s*/y)
-    const compare = COMPARISONS[sign?.[1] ?? sign?.[2] ?? '']
+    const [, sign, name] = this.#take(/\s*(?:([=!]=|[<>]=?|=)|-?(eq|ne|lt|le|gt|ge)(?!\w))\s*/y) ?? []
+    const compare = sign !== undefined ? TEXTUAL[sign] : name !== undefined ? NUMERIC[name] : undefined
     if (compare === undefined) throw this.#unexpected()
     const right = this.#word()
     return evaluation => compare(left(evaluation), right(evaluation))
@@ -185,13 +145,13 @@ class Parser<State> {
 
   #regex(): RegExp {
     const [, delimiter = '/'] = this.#take(/m([^\w\s])|\//y) ?? []
-    const end = this.#text.indexOf(delimiter, this.#at)
+    const { text, at } = this.#scanner
+    const end = text.indexOf(delimiter, at)
     if (end === -1) throw this.#unexpected()
-    const source = this.#text.slice(this.#at, end)
-    this.#at = end + 1
+    this.#scanner.at = end + 1
     const flags = this.#take(/([a-z]*)\s*/iy)?.[1] ?? ''
-    if (/[^is]/.test(flags)) throw new Problem(`the flags ${flags} of a pattern are not honoured`)
-    const regex = compileRegex(source, flags.includes('i'))
+    if (/[^is]/.test(flags)) throw new Problem(`the flags ${flags} of a pattern are not supported`)
+    const regex = compileRegex(text.slice(at, end), flags.includes('i'))
     if (typeof regex === 'string') throw new Problem(regex)
     return regex
   }
@@ -210,10 +170,11 @@ class Parser<State> {
     const group = this.#take(/\$(\d)\s*/y)?.[1]
     if (group !== undefined) return ({ groups }) => groups[Number(group)] ?? ''
     const call = this.#take(/(\w+)\s*\(\s*/y)?.[1]
-    const name = call?.toLowerCase() ?? ''
+    if (call === undefined) throw this.#unexpected()
+    const name = call.toLowerCase()
     const functions = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS : this.#vocabulary.functions
     const apply = Object.hasOwn(functions, name) ? functions[name] : undefined
-    if (apply === undefined) throw call === undefined ? this.#unexpected() : new Problem(`${call}() is not honoured`)
+    if (apply === undefined) throw new Problem(`${call}() is not supported`)
     const argument = this.#word()
     if (this.#take(/\s*\)\s*/y) === null) throw this.#unexpected()
     return evaluation => apply(argument(evaluation), evaluation.state)

@@ -1,19 +1,19 @@
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The only way to the file system: Include and certificates. */
+/** Reads files for Include and certificates. Nothing else reads the file system. */
 export interface Files {
   /** The text of a file; `undefined` if it cannot be read. */
   read(file: string): string | undefined
-  /** The files a name or pattern stands for, sorted; a folder stands for all files in it. */
+  /** The files that a name or a pattern stands for, sorted. A folder stands for all files below it. */
   find(pattern: string): string[]
   exists(file: string): boolean
 }
 
-/** Largest file that is read. */
+/** The largest file that is read, bytes. */
 const MAX_FILE = 16 * 1024 * 1024
 
-/** Files of the machine. */
+/** The files of this machine. */
 export const machineFiles: Files = {
   read(file) {
     try {

@@ -4,51 +4,51 @@ import type { Files } from './files.ts'
 import { matchesVersion } from './version.ts'
 import { Words } from './words.ts'
 
-/** One directive or section, variables expanded, conditional sections resolved. */
+/** A directive or a section. Variables are expanded and conditional sections are resolved. */
 export interface Directive {
-  /** As written; a section with its `<`. */
+  /** The name as written; that of a section with its `<`. */
   readonly name: string
-  /** Lower-case. */
+  /** The name in lower case. */
   readonly key: string
-  /** What follows the name, a section's without its `>`. */
+  /** The text after the name; that of a section without its `>`. */
   readonly args: string
   readonly place: Place
-  /** A section's content. */
+  /** The directives in a section; `undefined` for a directive that is no section. */
   readonly children: readonly Directive[] | undefined
 }
 
-/** What the conditional sections and variables of a configuration refer to. */
+/** What conditional sections, variables and Include refer to. */
 export interface Surroundings {
   readonly files: Files
   readonly report: Report
-  /** Define: name -> value; `undefined` is defined without a value. */
+  /** Define: values by name; `undefined` for a variable that is defined without a value. */
   readonly variables: Map<string, string | undefined>
-  /** Modules that count as loaded, `mod_proxy.c` and `proxy_module` alike. */
+  /** The modules for which `<IfModule>` holds, by file name (`mod_proxy.c`) and by identifier (`proxy_module`). */
   readonly modules: Set<string>
-  /** httpd's version for IfVersion. */
+  /** The version of httpd for `<IfVersion>`. */
   readonly version: string
-  /** Where relative names begin; ServerRoot replaces it. */
+  /** The folder that relative names start from; ServerRoot replaces it. */
   serverRoot: string
 }
 
 /** httpd: AP_MAX_INCLUDE_DEPTH. */
 const MAX_INCLUDE_DEPTH = 20
-/** Files in all, so that files which include one another end. */
+/** The largest number of files, because files that include one another could grow without end. */
 const MAX_FILES = 1_000
-/** Longest line after continuation and expansion. */
+/** The longest line, with its continuation lines and expanded variables. */
 const MAX_LINE = 65_536
-/** Deepest nesting of sections. */
+/** The deepest nesting of sections. */
 const MAX_NESTING = 200
-/** Characters that variables may add in all, so that variables made of variables end. */
+/** The largest number of characters from variables, because variables made of variables could grow without end. */
 const MAX_EXPANSION = 4_000_000
 
-/** A line with its continuations joined. */
+/** A line with its continuation lines. */
 interface Line {
   readonly text: string
   readonly place: Place
 }
 
-/** The lines of a file: a backslash before the line's end joins the next one, comments included. httpd: ap_cfg_getline. */
+/** The lines of a file. A backslash at the end of a line, also of a comment, joins the next line. httpd: ap_cfg_getline. */
 function* linesOf(text: string, file: string): Generator<Line> {
   const physical = text.split('\n')
   if (physical.at(-1) === '') physical.pop()
@@ -74,18 +74,18 @@ function* linesOf(text: string, file: string): Generator<Line> {
   }
 }
 
-/** An open section while the file is read. */
+/** A section whose end is not read yet. */
 interface Open {
   readonly name: string
   readonly key: string
   readonly args: string
   readonly place: Place
   readonly into: Directive[]
-  /** `section` becomes a node; the content of `taken` stands in its place; `skipped` is passed over. */
+  /** `section` becomes a node of the tree; `taken` is a conditional section that holds, its content replaces it; `skipped` does not hold. */
   readonly kind: 'section' | 'taken' | 'skipped'
 }
 
-/** Reads a configuration into a tree, Include'd files in their places. Reports what is wrong and goes on. */
+/** Reads a configuration into a tree; an included file replaces its Include. An error is reported, and the reading goes on. */
 export class Parser {
   readonly #around: Surroundings
   #filesRead = 0
@@ -108,10 +108,7 @@ export class Parser {
     const unclosed = stack.at(-1)
     if (unclosed !== undefined) {
       const message = `${unclosed.name}> was not closed.`
-      this.#around.report.error(unclosed.place, unclosed.name, message, {
-        expected: `</${unclosed.name.slice(1)}>`,
-        httpd: message,
-      })
+      this.#around.report.fail(unclosed, message, { expected: `</${unclosed.name.slice(1)}>` })
     }
   }
 
@@ -141,7 +138,7 @@ export class Parser {
     else {
       if (key === 'serverroot') this.#around.serverRoot = new Words(words.rest).next()
       if (key === 'loadmodule') this.#around.modules.add(new Words(words.rest).next())
-      if (words.rest.includes('\0')) report.error(place, name, 'a NUL in the line')
+      if (words.rest.includes('\0')) report.error({ name, place }, 'the line contains a NUL')
       else into.push({ name, key, args: words.rest, place, children: undefined })
     }
   }
@@ -152,7 +149,8 @@ export class Parser {
     const key = name.toLowerCase()
     const into = above?.into ?? root
     const push = (kind: Open['kind'], children: Directive[], text: string): void => {
-      if (stack.length >= MAX_NESTING) report.error(place, name, `more than ${MAX_NESTING} sections in one another`)
+      if (stack.length >= MAX_NESTING)
+        report.error({ name, place }, `sections are nested more than ${MAX_NESTING} deep`)
       stack.push({ name, key, args: text, place, into: children, kind: stack.length >= MAX_NESTING ? 'skipped' : kind })
     }
     if (above?.kind === 'skipped') {
@@ -162,7 +160,7 @@ export class Parser {
     const end = args.lastIndexOf('>')
     if (end === -1) {
       const message = `${name}> directive missing closing '>'`
-      report.error(place, name, message, { httpd: message })
+      report.fail({ name, place }, message)
       push('skipped', [], '')
       return
     }
@@ -179,16 +177,16 @@ export class Parser {
     const open = stack.at(-1)
     if (open === undefined) {
       const message = `${word} without matching <${word.slice(2)} section`
-      report.error(place, word, message, { httpd: message })
+      report.fail({ name: word, place }, message)
       return
     }
     if (!word.endsWith('>')) {
       const message = `${word}> directive missing closing '>'`
-      report.error(place, word, message, { httpd: message })
+      report.fail({ name: word, place }, message)
     }
     if (name.slice(2).toLowerCase() !== open.key.slice(1)) {
       const message = `Expected </${open.name.slice(1)}> but saw ${name}>`
-      report.error(place, word, message, { expected: `</${open.name.slice(1)}>`, httpd: message })
+      report.fail({ name: word, place }, message, { expected: `</${open.name.slice(1)}>` })
       return
     }
     stack.pop()
@@ -197,20 +195,20 @@ export class Parser {
     into.push({ name: open.name, key: open.key, args: open.args, place: open.place, children: open.into })
   }
 
-  /** Whether the content of a conditional section counts. httpd: start_cond_section, start_ifversion. */
+  /** Whether a conditional section holds. httpd: start_cond_section, start_ifversion. */
   #holds(name: string, key: string, inner: string, place: Place): boolean {
     const { report, variables, modules, version, files } = this.#around
     if (key === '<ifversion') {
-      const answer = matchesVersion(inner, version)
-      if (typeof answer === 'boolean') return answer
-      report.error(place, name, answer, { httpd: answer })
+      const holds = matchesVersion(inner, version)
+      if (typeof holds === 'boolean') return holds
+      report.fail({ name, place }, holds)
       return false
     }
     const negated = inner.startsWith('!')
     const word = new Words(negated ? inner.slice(1) : inner).next()
     if (word === '') {
       const message = `${name}> directive requires additional arguments`
-      report.error(place, name, message, { httpd: message })
+      report.fail({ name, place }, message)
       return false
     }
     if (key === '<ifdefine') return variables.has(word) !== negated
@@ -218,11 +216,11 @@ export class Parser {
     return modules.has(word) !== negated
   }
 
-  /** httpd: ap_resolve_env, over the whole line before it is split into words. */
+  /** Expands the variables of a whole line, before it is split into words. httpd: ap_resolve_env. */
   #expand(text: string, place: Place): string | undefined {
     const { variables, report } = this.#around
     if (text.length > MAX_LINE) {
-      report.error(place, '', `a line of more than ${MAX_LINE} characters`)
+      report.error({ name: '', place }, `the line is longer than ${MAX_LINE} characters`)
       return undefined
     }
     if (!text.includes('${')) return text
@@ -230,7 +228,8 @@ export class Parser {
     const expanded = text.replace(/\$\{([^}]*)\}/g, (whole, name: string) => {
       const value = variables.get(name)
       if (value === undefined) {
-        if (!name.includes(':')) report.warn(place, '', `Config variable ${whole} is not defined`, { at: whole })
+        if (!name.includes(':'))
+          report.warn({ name: '', place }, `Config variable ${whole} is not defined`, { at: whole })
         return whole
       }
       length += value.length
@@ -238,7 +237,7 @@ export class Parser {
     })
     this.#expanded += length
     if (length > MAX_LINE || expanded.length > MAX_LINE || this.#expanded > MAX_EXPANSION) {
-      report.error(place, '', 'variables make the configuration too long')
+      report.error({ name: '', place }, 'variables make the configuration too long')
       return undefined
     }
     return expanded
@@ -246,7 +245,7 @@ export class Parser {
 
   #define(name: string, key: string, words: Words, place: Place): void {
     const { report, variables } = this.#around
-    const fail = (message: string): void => report.error(place, name, message, { httpd: message })
+    const fail = (httpd: string): undefined => report.fail({ name, place }, httpd)
     const variable = words.next()
     const value = words.done || key === 'undefine' ? undefined : words.next()
     if (key === 'define' && (variable === '' || !words.done)) {
@@ -268,12 +267,12 @@ export class Parser {
     const pattern = words.next()
     if (pattern === '' || !words.done) {
       const message = `${name} takes one argument, Name${optional ? ' or pattern' : ''} of the config file to be included`
-      report.error(place, name, message, { expected: 'one file name or pattern' })
+      report.error({ name, place }, message, { expected: 'one file name or pattern' })
       return
     }
     if (depth >= MAX_INCLUDE_DEPTH) {
       const message = `Exceeded maximum include depth of ${MAX_INCLUDE_DEPTH}, there appears to be a recursion.`
-      report.error(place, name, message, { httpd: message, at: pattern })
+      report.fail({ name, place }, message, { at: pattern })
       return
     }
     const path = this.#absolute(pattern)
@@ -282,21 +281,21 @@ export class Parser {
       const message = /[*?[]/.test(pattern)
         ? `No matches for the wildcard in '${path}', failing (use IncludeOptional if required)`
         : `Could not open configuration file ${path}: No such file or directory`
-      report.error(place, name, message, { at: pattern })
+      report.error({ name, place }, message, { at: pattern })
     }
     for (const file of found) {
       if (this.#filesRead >= MAX_FILES) {
-        report.error(place, name, `more than ${MAX_FILES} files`)
+        report.error({ name, place }, `more than ${MAX_FILES} files are included`)
         return
       }
       const text = files.read(file)
       if (text !== undefined) this.#file(text, file, into, depth + 1)
-      else report.error(place, name, `Could not open configuration file ${file}`, { at: pattern })
+      else report.error({ name, place }, `Could not open configuration file ${file}`, { at: pattern })
     }
   }
 }
 
-/** The folder relative names begin at, where no ServerRoot says otherwise. */
+/** The folder of a file, which relative names start from without ServerRoot. */
 export function folderOf(file: string): string {
   return dirname(resolve(file))
 }

@@ -1,6 +1,9 @@
 import { Words } from './words.ts'
 
-/** Sign of the difference of two versions of up to three numbers. */
+/** A version of httpd whose documented behaviour is compiled. */
+export type Compat = '2.4.71' | '2.4.47' | '2.4.46' | '2.5'
+
+/** The sign of the difference between two versions of up to three numbers. */
 function compare(a: string, b: string): number {
   const [left, right] = [a, b].map(text => text.split('.').map(Number)) as [number[], number[]]
   for (let i = 0; i < 3; i++) {
@@ -10,7 +13,11 @@ function compare(a: string, b: string): number {
   return 0
 }
 
-/** `<IfVersion [[!]operator] version>`: whether it holds, or httpd's complaint. httpd: start_ifversion. */
+/**
+ * Whether `<IfVersion [[!]operator] version>` holds. httpd: start_ifversion.
+ *
+ * @returns the text of httpd's error, if the section is wrong.
+ */
 export function matchesVersion(text: string, version: string): boolean | string {
   const words = new Words(text)
   let first = words.next()
@@ -18,15 +25,15 @@ export function matchesVersion(text: string, version: string): boolean | string 
     return first === '' ? '<IfVersion> directive requires additional arguments' : test('=', first, version)
   const negated = first.startsWith('!')
   if (negated) first = first.slice(1)
-  const answer = test(first, words.next(), version)
-  return typeof answer === 'string' ? answer : answer !== negated
+  const holds = test(first, words.next(), version)
+  return typeof holds === 'string' ? holds : holds !== negated
 }
 
 function test(operator: string, wanted: string, version: string): boolean | string {
   const pattern = operator === '~' ? wanted : /^\/(.*)\/$/.exec(wanted)?.[1]
   if (pattern !== undefined) {
     if (!['~', '=', '=='].includes(operator)) return `unrecognized operator '${operator}'`
-    // Only what a version can be matched by in linear time.
+    // Only operators with which no pattern takes more than linear time.
     if (!/^\^?[\d.\\()|[\]-]+\$?$/.test(pattern)) return `unable to compile regular expression '${pattern}'`
     try {
       return new RegExp(pattern).test(version)

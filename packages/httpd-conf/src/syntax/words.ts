@@ -1,9 +1,9 @@
-/** What C's isspace says of a character in the C locale. */
+/** The characters for which C's isspace holds in the C locale. */
 const SPACE = ' \t\n\v\f\r'
 
 const isSpace = (char: string | undefined): boolean => char !== undefined && SPACE.includes(char)
 
-/** The rest of a directive's line, read word by word. */
+/** Reads the arguments of a directive word by word. */
 export class Words {
   readonly #text: string
   #at = 0
@@ -12,20 +12,20 @@ export class Words {
     this.#text = text
   }
 
-  /** Nothing but space is left. */
+  /** Whether nothing but space is left. */
   get done(): boolean {
     this.#skipSpace()
     return this.#at >= this.#text.length
   }
 
-  /** What was not read yet. */
+  /** The text that is not read yet. */
   get rest(): string {
     return this.#text.slice(this.#at)
   }
 
   /**
-   * The next word, `''` at the end. A word in quotes ends at the same quote or at the end of the line; a backslash takes
-   * the meaning of a backslash or of that quote, and of nothing else. httpd: ap_getword_conf.
+   * The next word; `''` at the end. A word in quotes ends at the same quote or at the end of the line. A backslash escapes a
+   * backslash and that quote, and nothing else. httpd: ap_getword_conf.
    */
   next(): string {
     this.#skipSpace()
@@ -53,7 +53,7 @@ export class Words {
     return word
   }
 
-  /** The next word, which may also stand in braces, and have such in it. httpd: ap_getword_conf2. */
+  /** The next word, which may be in braces and contain pairs of braces. httpd: ap_getword_conf2. */
   nextBraced(): string {
     this.#skipSpace()
     const text = this.#text
@@ -75,7 +75,7 @@ export class Words {
   }
 }
 
-/** All words of a line; an empty word in quotes that is not the last counts as one. */
+/** All words of a line. An empty word in quotes counts, except at the end. */
 export function splitWords(text: string): string[] {
   const words = new Words(text)
   const list: string[] = []
@@ -84,8 +84,8 @@ export function splitWords(text: string): string[] {
 }
 
 /**
- * The two or three arguments of a line of mod_rewrite; `undefined` for less. A backslash keeps its meaning for the pattern it
- * stands in: it only joins the space behind it to the word. What follows the third is ignored. httpd: parseargline.
+ * The two or three arguments of a directive of mod_rewrite; `undefined` for fewer. A backslash joins a space after it to the
+ * word, and stays in the word for the pattern. Text after the third argument is ignored. httpd: parseargline.
  */
 export function rewriteArguments(text: string): [string, string, string | undefined] | undefined {
   let at = 0
