@@ -1,151 +1,236 @@
+import type { AST } from '@eslint-community/regexpp'
 import recheck from 'recheck/lib/browser.js'
-import { type Branches, isLookAround, isNullable, type Node, parsePattern } from './pattern-tree.ts'
+import { isAnchored, isLookaround, isNullable, parsePattern } from './pattern-tree.ts'
 
-/** Longest time that is let pass: the square of a path's length, which is at most 8 KiB. */
+/** The largest degree that is accepted: time grows with the square of the length of a path, which is at most 8 KiB. */
 const MAX_DEGREE = 2
-/** How long a pattern may be looked at, ms. */
+/** The time limit of the checker for one pattern, ms. */
 const CHECK_TIMEOUT = 2_000
 const MAX_KNOWN = 1_000
-/** A count that varies by more than this is judged as if it had no end: the checker takes every end for near. */
+/** A count that varies by more than this is judged as if it had no end, because the checker takes each number of repetitions apart. */
 const MAX_COUNT = 8
-/** In how many ways the parts that have an end may match together. */
+/** The largest number of ways in which the parts with an end may match together. */
 const MAX_CHOICES = 10_000
-/** So often what may match nothing is repeated for the checker, which takes long for more: it sees by then what is slow. */
+/** The largest such number for a pattern that is accepted without the checker, for time that grows linearly and quadratically. */
+const MAX_SIMPLE_CHOICES = [64, 64, 8]
+/** How often the checker gets a part that can match nothing. It takes long for more, and finds a slow pattern by then. */
 const MAX_EMPTY = 3
 
 const known = new Map<string, string | undefined>()
 
-/** Why a pattern could take longer than a path of 8 KiB allows, or `undefined` where it is shown that it cannot. */
+/** Why a pattern can take longer than a path of 8 KiB allows, or `undefined` if it is proved that it cannot. */
 export function slowness(source: string, flags: string): string | undefined {
-  if (isPlain(source)) return undefined
   const key = `${flags} ${source}`
   if (!known.has(key)) {
     if (known.size >= MAX_KNOWN) known.clear()
-    known.set(key, judge(parsePattern(source), flags))
+    known.set(key, judge(parsePattern(source).alternatives, flags))
   }
   return known.get(key)
 }
 
-/** One repetition of one character or class takes at most the square of the length, wherever it stands. */
-function isPlain(source: string): boolean {
-  const bare = source
-    .replace(/\\\d/g, '(){')
-    .replace(/\\.|\[(?:\\.|[^\]\\])*\]/gs, 'x')
-    .replace(/\((?:\?(?:[:=!]|<[=!]))?/g, '(')
-  return (bare.match(/[*+?{]/g)?.length ?? 0) <= 1 && !/\)[*+?{]/.test(bare)
-}
+type Alternatives = readonly AST.Alternative[]
 
-function judge(pattern: Branches, flags: string): string | undefined {
-  const endless = [isWide, isVaried].find(loosens => choices(pattern, loosens) <= MAX_CHOICES)
-  if (endless === undefined) return `its parts can match in more than ${MAX_CHOICES} ways together`
-  const degree = degreeOf(pattern, flags, endless)
+function judge(pattern: Alternatives, flags: string): string | undefined {
+  if (isSimple(pattern, flags)) return undefined
+  const loosens = [isWide, isVaried].find(each => choices(pattern, each) <= MAX_CHOICES)
+  if (loosens === undefined) return `its parts can match in more than ${MAX_CHOICES} ways together`
+  const degree = degreeOf(pattern, flags, loosens)
   if (typeof degree === 'string') return degree
   if (degree <= MAX_DEGREE) return undefined
-  return `on some paths the pattern takes time to the power ${degree} of their length; say what stands between its repetitions`
+  return `on some paths the pattern takes time to the power ${degree} of their length; put fixed text between its repetitions`
 }
 
-type Repeat = Node & { kind: 'repeat' }
+/** In how many ways a part can match: so often the length of the path, to the power of its repetitions without an end. */
+interface Ways {
+  readonly degree: number
+  readonly choices: number
+}
 
-/** Whether a count is judged as if it had no end. Where nothing may be repeated that would be less than it is. */
-type Loosens = (node: Repeat) => boolean
-const hasEnd = ({ node, most }: Repeat): boolean => most > 1 && most !== Number.POSITIVE_INFINITY && !isNullable(node)
-const isWide: Loosens = node => hasEnd(node) && node.most - node.least > MAX_COUNT
-const isVaried: Loosens = node => hasEnd(node) && (node.most > node.least || choices([[node.node]], isVaried) > 1)
+/**
+ * Whether the pattern is fast because each repetition is of one character, and few of them vary. A search tries every position,
+ * unless the pattern is anchored.
+ */
+function isSimple(pattern: Alternatives, flags: string): boolean {
+  const ways = waysOf(pattern)
+  if (ways === undefined) return false
+  const degree = ways.degree + (isAnchored(pattern) && !flags.includes('m') ? 0 : 1)
+  return degree <= MAX_DEGREE && ways.choices <= (MAX_SIMPLE_CHOICES[degree] ?? 0)
+}
 
-/** In how many ways a pattern may match, repetitions without an end left aside: those are the checker's. */
-function choices(branches: Branches, loosens: Loosens): number {
-  const of = (node: Node): number => {
-    if (node.kind === 'unit' || node.kind === 'reference') return 1
-    if (node.kind === 'group') return choices(node.branches, loosens)
-    const each = of(node.node)
-    const { least, most } = node
-    if (loosens(node)) return each
-    if (most === Number.POSITIVE_INFINITY) return each ** Math.max(1, least)
-    if (each === 1) return most - least + 1
-    let sum = 0
-    for (let count = least; count <= most && sum <= MAX_CHOICES; count++) sum += each ** count
-    return sum
+/** `undefined` for a pattern that only the checker can judge. */
+function waysOf(alternatives: Alternatives): Ways | undefined {
+  let degree = 0
+  let choices = 0
+  for (const { elements } of alternatives) {
+    let own: Ways = { degree: 0, choices: 1 }
+    for (const element of elements) {
+      const ways = waysOfElement(element)
+      if (ways === undefined) return undefined
+      own = { degree: own.degree + ways.degree, choices: own.choices * ways.choices }
+    }
+    degree = Math.max(degree, own.degree)
+    choices += own.choices
   }
-  return branches.reduce((sum, branch) => sum + branch.reduce((product, node) => product * of(node), 1), 0)
+  return { degree, choices }
 }
 
-/** What is looked around for, somewhere in a pattern. */
+function waysOfElement(element: AST.Element): Ways | undefined {
+  switch (element.type) {
+    case 'Group':
+    case 'CapturingGroup':
+      return waysOf(element.alternatives)
+    case 'Quantifier': {
+      const { min, max, element: repeated } = element
+      const isEndless = max - min > MAX_COUNT
+      if (repeated.type === 'Character' || repeated.type === 'CharacterClass' || repeated.type === 'CharacterSet')
+        return isEndless ? { degree: 1, choices: 1 } : { degree: 0, choices: max - min + 1 }
+      const inner = max === 1 ? waysOfElement(repeated) : undefined
+      return inner && { degree: inner.degree, choices: inner.choices + (min === 0 ? 1 : 0) }
+    }
+    case 'Backreference':
+      return undefined
+    case 'Assertion':
+      return isLookaround(element) ? undefined : { degree: 0, choices: 1 }
+    default:
+      return { degree: 0, choices: 1 }
+  }
+}
+
+/** Whether a count is judged as if it had no end. A repetition of nothing stays as it is: without an end it would be less. */
+type Loosens = (node: AST.Quantifier) => boolean
+const hasEnd = ({ element, max }: AST.Quantifier): boolean =>
+  max > 1 && max !== Number.POSITIVE_INFINITY && !isNullable(element)
+const isWide: Loosens = node => hasEnd(node) && node.max - node.min > MAX_COUNT
+const isVaried: Loosens = node => hasEnd(node) && (node.max > node.min || choicesOf(node.element, isVaried) > 1)
+
+/** The number of ways in which a pattern can match, without repetitions that have no end: those are the checker's task. */
+function choices(alternatives: Alternatives, loosens: Loosens): number {
+  return alternatives.reduce(
+    (sum, { elements }) => sum + elements.reduce((product, element) => product * choicesOf(element, loosens), 1),
+    0,
+  )
+}
+
+function choicesOf(node: AST.Element, loosens: Loosens): number {
+  if (isLookaround(node) || node.type === 'Group' || node.type === 'CapturingGroup')
+    return choices(node.alternatives, loosens)
+  if (node.type !== 'Quantifier') return 1
+  const { min, max, element } = node
+  const each = choicesOf(element, loosens)
+  if (loosens(node)) return each
+  if (max === Number.POSITIVE_INFINITY) return each ** Math.max(1, min)
+  if (each === 1) return max - min + 1
+  let sum = 0
+  for (let count = min; count <= max && sum <= MAX_CHOICES; count++) sum += each ** count
+  return sum
+}
+
+/** A look-ahead or a look-behind in a pattern. */
 interface Look {
-  readonly branches: Branches
+  readonly alternatives: Alternatives
   readonly behind: boolean
-  /** At most once per path: nothing that repeats stands before it. */
+  /** Whether it is tried at most once per path, because no repetition precedes it. */
   readonly once: boolean
 }
 
 /**
- * The power of the length that bounds the time, or why there is none. The checker can prove something only of patterns without
- * look-around and back references, so each is judged by itself, and what stands around it as if it had matched; a character
- * that is in no path stands at the end then, for the whole may fail after any part of it has matched.
+ * The power of the length that bounds the time, or why there is none. The checker proves something only for patterns without
+ * look-around and back references. So each look-around is judged by itself, and the pattern around it as if it always matched.
+ * A character that no path contains is put at the end then, because the whole can fail after any part of it has matched.
+ *
+ * @param isAtStart whether the pattern is tried at one position only.
  */
-function degreeOf(branches: Branches, flags: string, loosens: Loosens): number | string {
-  const looks: Look[] = []
-  let loosened = false
-  const loosely = (source: string): string => {
-    loosened = true
-    return source
-  }
-  let once = false
-  const print = (all: Branches): string => {
-    const before = once
-    let after = true
-    const sources = all.map(branch => {
-      once = before
-      const source = branch.map(printNode).join('')
-      after &&= once
-      return source
-    })
-    once = after
-    return sources.join('|')
-  }
-  const printNode = (node: Node): string => {
-    if (node.kind === 'unit') {
-      if (node.source === '^' && !flags.includes('m')) once = true
-      return node.source
-    }
-    if (node.kind === 'reference') return loosely('(?:[^]*)')
-    if (isLookAround(node)) {
-      looks.push({ branches: node.branches, behind: node.opening.includes('<'), once })
-      return loosely('(?:)')
-    }
-    if (node.kind === 'group') return `(?:${print(node.branches)})`
-    const { least, most } = node
-    if (most > 1) once = false
-    const source = printNode(node.node)
-    if (most > 1) once = false
-    if (most > MAX_EMPTY && most !== Number.POSITIVE_INFINITY && isNullable(node.node))
-      return loosely(`${source}{${Math.min(least, MAX_EMPTY)},${MAX_EMPTY}}`)
-    if (loosens(node)) return loosely(`${source}{${loosens === isWide ? least : Math.min(least, 1)},}`)
-    return `${source}{${least},${most === Number.POSITIVE_INFINITY ? '' : most}}`
-  }
-  const source = print(branches)
-  const whole = loosened ? `(?:${source})\uE000` : source
-  const isAnchored = branches.every(([first]) => first?.kind === 'unit' && first.source === '^')
-  const own = isAnchored ? measure(whole, flags) : measureAnywhere(whole, flags)
+function degreeOf(pattern: Alternatives, flags: string, loosens: Loosens, isAtStart = false): number | string {
+  const printer = new CheckerSource(flags, loosens, isAtStart)
+  const printed = printer.print(pattern)
+  const source = isAtStart ? `^(?:${printed})` : printed
+  const whole = printer.isLoose ? `(?:${source})\uE000` : source
+  const own = isAtStart || isAnchored(pattern) ? measure(whole, flags) : measureAnywhere(whole, flags)
   if (typeof own === 'string') return own
   let degree = own
-  for (const { branches, behind, once } of looks) {
-    const start: Node = { kind: 'unit', source: '^' }
-    const inner = degreeOf([[start, { kind: 'group', opening: '(?:', branches }]], flags, loosens)
+  for (const { alternatives, behind, once } of printer.looks) {
+    const inner = degreeOf(alternatives, flags, loosens, true)
     if (typeof inner === 'string') return inner
-    if (behind && inner > 0) return 'what it looks for behind has no fixed length'
+    if (behind && inner > 0) return 'a look-behind has no fixed length'
     degree = Math.max(degree, once ? inner : Math.max(own, 1) + inner)
   }
   return degree
 }
 
-/** A search tries every place: that of what is fast at one place needs no proof, which would take long. */
-function measureAnywhere(source: string, flags: string): number | string {
-  const there = measure(`^(?:${source})`, flags)
-  return typeof there === 'string' || there < MAX_DEGREE ? increased(there) : measure(source, flags)
+/** Prints a pattern for the checker. */
+class CheckerSource {
+  readonly looks: Look[] = []
+  /** Whether the printed pattern matches more than the original. */
+  isLoose = false
+  readonly #isMultiline: boolean
+  readonly #loosens: Loosens
+  /** Whether the position is reached at most once per path: `^` precedes it, and no repetition since. */
+  #once: boolean
+
+  constructor(flags: string, loosens: Loosens, isAtStart: boolean) {
+    this.#isMultiline = flags.includes('m')
+    this.#loosens = loosens
+    this.#once = isAtStart && !this.#isMultiline
+  }
+
+  print(alternatives: Alternatives): string {
+    const before = this.#once
+    let after = true
+    const sources = alternatives.map(({ elements }) => {
+      this.#once = before
+      const source = elements.map(element => this.#element(element)).join('')
+      after &&= this.#once
+      return source
+    })
+    this.#once = after
+    return sources.join('|')
+  }
+
+  #element(node: AST.Element): string {
+    if (isLookaround(node)) {
+      this.looks.push({ alternatives: node.alternatives, behind: node.kind === 'lookbehind', once: this.#once })
+      return this.#loosely('(?:)')
+    }
+    switch (node.type) {
+      case 'Backreference':
+        return this.#loosely('(?:[^]*)')
+      case 'Group':
+      case 'CapturingGroup':
+        return `(?:${this.print(node.alternatives)})`
+      case 'Quantifier':
+        return this.#quantifier(node)
+      default:
+        if (node.type === 'Assertion' && node.kind === 'start' && !this.#isMultiline) this.#once = true
+        return node.raw
+    }
+  }
+
+  #quantifier(node: AST.Quantifier): string {
+    const { min, max, element } = node
+    if (max > 1) this.#once = false
+    const source = this.#element(element)
+    if (max > 1) this.#once = false
+    const hasMost = max !== Number.POSITIVE_INFINITY
+    if (hasMost && max > MAX_EMPTY && isNullable(element))
+      return this.#loosely(`${source}{${Math.min(min, MAX_EMPTY)},${MAX_EMPTY}}`)
+    if (this.#loosens(node)) return this.#loosely(`${source}{${this.#loosens === isWide ? min : Math.min(min, 1)},}`)
+    return `${source}{${min},${hasMost ? max : ''}}`
+  }
+
+  #loosely(source: string): string {
+    this.isLoose = true
+    return source
+  }
 }
 
-const increased = (degree: number | string): number | string => (typeof degree === 'string' ? degree : degree + 1)
+/** A search tries every position. If the pattern is fast at one position, no second proof is needed, which would take long. */
+function measureAnywhere(source: string, flags: string): number | string {
+  const there = measure(`^(?:${source})`, flags)
+  if (typeof there === 'string') return there
+  return there < MAX_DEGREE ? there + 1 : measure(source, flags)
+}
 
+/** The degree of the time of a pattern without look-around and back references, by recheck. */
 function measure(source: string, flags: string): number | string {
   const verdict = recheck.checkSync(source, flags, { checker: 'automaton', timeout: CHECK_TIMEOUT })
   if (verdict.status === 'unknown') return 'it could not be shown that the pattern is fast on every path'

@@ -1,11 +1,16 @@
+import { Scanner } from '../syntax/scanner.ts'
 import { slowness } from './slowness.ts'
 
-/** A pattern of httpd as JavaScript says it, or why it cannot. */
+/** A pattern of httpd in JavaScript, or why there is none. */
 export type Translated =
   | { readonly source: string; readonly flags: string; readonly groups: number }
   | { readonly problem: string }
 
-const POSIX: Record<string, string> = {
+/** The longest pattern, characters. */
+const MAX_PATTERN = 2_000
+
+/** The characters of POSIX classes. */
+const POSIX: Readonly<Record<string, string>> = {
   alpha: 'A-Za-z',
   digit: '0-9',
   alnum: 'A-Za-z0-9',
@@ -21,8 +26,8 @@ const POSIX: Record<string, string> = {
   graph: '!-~',
 }
 
-/** Escapes that PCRE has and JavaScript does not know, outside a class. */
-const ESCAPES: Record<string, string> = {
+/** Escapes outside a class that JavaScript does not have, or that mean other characters there. */
+const ESCAPES: Readonly<Record<string, string>> = {
   A: '^',
   z: '$',
   Z: '(?=\\n?$)',
@@ -35,7 +40,8 @@ const ESCAPES: Record<string, string> = {
   N: '[^\\n]',
 }
 
-const CLASS_ESCAPES: Record<string, string> = {
+/** The same in a class. */
+const CLASS_ESCAPES: Readonly<Record<string, string>> = {
   a: '\\x07',
   e: '\\x1b',
   h: '\\t ',
@@ -45,24 +51,25 @@ const CLASS_ESCAPES: Record<string, string> = {
 
 class Problem extends Error {}
 
+const NOT_COMPILED = 'Regular expression could not be compiled.'
+
 /**
- * Says a PCRE in JavaScript, with httpd's defaults DOTALL and DOLLAR_ENDONLY. Groups keep their numbers and lose their
- * names. What JavaScript has no word for is refused, and so is what could take exponential time.
+ * Translates a PCRE to JavaScript, with httpd's defaults DOTALL and DOLLAR_ENDONLY. Groups keep their numbers and lose their
+ * names. A pattern that JavaScript has no counterpart for is refused, and so is one that could take exponential time.
  */
 export function translateRegex(pattern: string, ignoreCase = false): Translated {
-  if (pattern.length > 2_000) return { problem: 'the pattern is longer than 2000 characters' }
+  if (pattern.length > MAX_PATTERN) return { problem: `the pattern is longer than ${MAX_PATTERN} characters` }
   try {
-    const translation = new Translation(pattern, ignoreCase)
-    const { source, flags, groups } = translation
+    const { source, flags, groups } = new Translation(pattern, ignoreCase)
     new RegExp(source, flags)
     const slow = slowness(source, flags)
     return slow === undefined ? { source, flags, groups } : { problem: slow }
   } catch (error) {
-    return { problem: error instanceof Problem ? error.message : 'Regular expression could not be compiled.' }
+    return { problem: error instanceof Problem ? error.message : NOT_COMPILED }
   }
 }
 
-/** A pattern of httpd, ready to run. */
+/** Compiles a pattern of httpd. @returns the problem, if there is one. */
 export function compileRegex(pattern: string, ignoreCase = false): RegExp | string {
   const translated = translateRegex(pattern, ignoreCase)
   return 'problem' in translated ? translated.problem : new RegExp(translated.source, translated.flags)
@@ -72,49 +79,43 @@ class Translation {
   readonly source: string
   readonly flags: string
   readonly groups: number
-  readonly #pattern: string
+  readonly #scanner: Scanner
+  /** The numbers of named groups. */
   readonly #names = new Map<string, number>()
-  #at = 0
   #groups = 0
   #highestReference = 0
 
   constructor(pattern: string, ignoreCase: boolean) {
-    this.#pattern = pattern
-    let flags = ignoreCase ? 'si' : 's'
-    const inline = /^\(\?([a-z]+)\)/.exec(pattern)
-    if (inline !== null) {
-      for (const flag of inline[1] as string) {
-        if (flag === 'x' || !'ism'.includes(flag)) throw new Problem(`(?${flag}) has no counterpart in JavaScript`)
-        if (!flags.includes(flag)) flags += flag
-      }
-      this.#at = inline[0].length
-    }
+    this.#scanner = new Scanner(pattern)
+    this.flags = this.#inlineFlags(ignoreCase ? 'si' : 's')
     let source = ''
-    while (this.#at < pattern.length) source += this.#piece()
-    if (this.#highestReference > this.#groups) throw new Problem('Regular expression could not be compiled.')
+    while (!this.#scanner.done) source += this.#piece()
+    if (this.#highestReference > this.#groups) throw new Problem(NOT_COMPILED)
     this.source = source
-    this.flags = flags
     this.groups = this.#groups
   }
 
   #take(sticky: RegExp): RegExpExecArray | null {
-    sticky.lastIndex = this.#at
-    const match = sticky.exec(this.#pattern)
-    if (match !== null) this.#at += match[0].length
-    return match
+    return this.#scanner.take(sticky)
+  }
+
+  #inlineFlags(given: string): string {
+    let flags = given
+    for (const flag of this.#take(/\(\?([a-z]+)\)/y)?.[1] ?? '') {
+      if (!'ism'.includes(flag)) throw new Problem(`(?${flag}) has no counterpart in JavaScript`)
+      if (!flags.includes(flag)) flags += flag
+    }
+    return flags
   }
 
   #piece(): string {
-    const char = this.#pattern[this.#at] as string
-    if (char === '\\') return this.#escape()
-    if (char === '[') return this.#class()
-    if (char === '(') return this.#group()
-    if (this.#take(/[*+?}]\+/y) !== null) {
-      throw new Problem('possessive quantifiers have no counterpart in JavaScript')
-    }
-    this.#at++
-    // PCRE takes a lone ] or } for itself, and so does JavaScript without the u flag.
-    return char
+    const { text, at } = this.#scanner
+    if (text[at] === '\\') return this.#escape()
+    if (text[at] === '[') return this.#class()
+    if (text[at] === '(') return this.#group()
+    if (this.#take(/[*+?}]\+/y) !== null) throw new Problem('possessive quantifiers have no counterpart in JavaScript')
+    // A ] or } alone stands for itself in PCRE, and also in JavaScript without the flag u.
+    return this.#scanner.char()
   }
 
   #escape(): string {
@@ -123,29 +124,35 @@ class Translation {
       return literal.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
     }
     if (this.#take(/\\E/y) !== null) return ''
-    const hex = this.#take(/\\x\{([0-9a-fA-F]{1,2})\}/y)
-    if (hex !== null) return `\\x${(hex[1] as string).padStart(2, '0')}`
-    const named = this.#take(/\\k(?:<(\w+)>|\{(\w+)\}|'(\w+)')/y)
-    if (named !== null) return this.#reference((named[1] ?? named[2] ?? named[3]) as string)
-    const number = this.#take(/\\([1-9]\d?)/y)
-    if (number !== null) {
-      this.#highestReference = Math.max(this.#highestReference, Number(number[1]))
-      return `\\${number[1]}(?:)`
+    const hex = this.#hex()
+    if (hex !== undefined) return hex
+    const [, angle, brace, quote] = this.#take(/\\k(?:<(\w+)>|\{(\w+)\}|'(\w+)')/y) ?? []
+    const name = angle ?? brace ?? quote
+    if (name !== undefined) return this.#reference(name)
+    const number = this.#take(/\\([1-9]\d?)/y)?.[1]
+    if (number !== undefined) {
+      this.#highestReference = Math.max(this.#highestReference, Number(number))
+      return referenceTo(number)
     }
     const escaped = this.#take(/\\(.)/sy)
-    if (escaped === null) throw new Problem('Regular expression could not be compiled.')
+    if (escaped === null) throw new Problem(NOT_COMPILED)
     const letter = escaped[1] as string
     if (Object.hasOwn(ESCAPES, letter)) return ESCAPES[letter] as string
-    if (/[a-zA-Z]/.test(letter) && !'bBdDwWfnrtvx0c'.includes(letter)) {
+    if (/[a-zA-Z]/.test(letter) && !'bBdDwWfnrtvx0c'.includes(letter))
       throw new Problem(`\\${letter} has no counterpart in JavaScript`)
-    }
     return escaped[0]
+  }
+
+  /** `\x{h}` and `\x{hh}`. */
+  #hex(): string | undefined {
+    const digits = this.#take(/\\x\{([0-9a-fA-F]{1,2})\}/y)?.[1]
+    return digits === undefined ? undefined : `\\x${digits.padStart(2, '0')}`
   }
 
   #reference(name: string): string {
     const number = this.#names.get(name)
-    if (number === undefined) throw new Problem('Regular expression could not be compiled.')
-    return `\\${number}(?:)`
+    if (number === undefined) throw new Problem(NOT_COMPILED)
+    return referenceTo(String(number))
   }
 
   #group(): string {
@@ -156,45 +163,45 @@ class Translation {
       this.#names.set((named[1] ?? named[2]) as string, ++this.#groups)
       return '('
     }
-    const reference = this.#take(/\(\?P=(\w+)\)/y)
-    if (reference !== null) return this.#reference(reference[1] as string)
+    const reference = this.#take(/\(\?P=(\w+)\)/y)?.[1]
+    if (reference !== undefined) return this.#reference(reference)
     const special = this.#take(/\((\?(?:[:=!]|<[=!]))/y)
     if (special !== null) return special[0]
     if (this.#take(/\(\?/y) !== null) throw new Problem('this kind of group has no counterpart in JavaScript')
-    this.#at++
     this.#groups++
-    return '('
+    return this.#scanner.char()
   }
 
   #class(): string {
+    // A ] right after the opening bracket stands for itself.
     const start = this.#take(/\[\^?\]?/y) as RegExpExecArray
     let source = start[0].replace(/\]$/, '\\]')
-    for (;;) {
-      if (this.#at >= this.#pattern.length) throw new Problem('Regular expression could not be compiled.')
-      const posix = this.#take(/\[:(\^?)(\w+):\]/y)
-      if (posix !== null) {
-        const set = POSIX[posix[2] as string]
-        if (set === undefined || posix[1] === '^') throw new Problem(`${posix[0]} has no counterpart in JavaScript`)
-        source += set
-        continue
-      }
-      const hex = this.#take(/\\x\{([0-9a-fA-F]{1,2})\}/y)
-      if (hex !== null) {
-        source += `\\x${(hex[1] as string).padStart(2, '0')}`
-        continue
-      }
-      const escaped = this.#take(/\\(.)/sy)
-      if (escaped !== null) {
-        const letter = escaped[1] as string
-        if (Object.hasOwn(CLASS_ESCAPES, letter)) source += CLASS_ESCAPES[letter]
-        else if (/[a-zA-Z]/.test(letter) && !'bdDwWfnrtvx0c'.includes(letter)) {
-          throw new Problem(`\\${letter} in a class has no counterpart in JavaScript`)
-        } else source += escaped[0]
-        continue
-      }
-      const char = this.#pattern[this.#at++] as string
-      source += char
-      if (char === ']') return source
+    while (!this.#scanner.done) {
+      const unit = this.#classUnit()
+      source += unit
+      if (unit === ']') return source
     }
+    throw new Problem(NOT_COMPILED)
+  }
+
+  #classUnit(): string {
+    const posix = this.#take(/\[:(\^?)(\w+):\]/y)
+    if (posix !== null) {
+      const set = POSIX[posix[2] as string]
+      if (set === undefined || posix[1] === '^') throw new Problem(`${posix[0]} has no counterpart in JavaScript`)
+      return set
+    }
+    const hex = this.#hex()
+    if (hex !== undefined) return hex
+    const escaped = this.#take(/\\(.)/sy)
+    if (escaped === null) return this.#scanner.char()
+    const letter = escaped[1] as string
+    if (Object.hasOwn(CLASS_ESCAPES, letter)) return CLASS_ESCAPES[letter] as string
+    if (/[a-zA-Z]/.test(letter) && !'bdDwWfnrtvx0c'.includes(letter))
+      throw new Problem(`\\${letter} in a class has no counterpart in JavaScript`)
+    return escaped[0]
   }
 }
+
+/** A back reference. The empty group keeps a digit after it apart. */
+const referenceTo = (number: string): string => `\\${number}(?:)`
