@@ -89,8 +89,11 @@ function waysOfElement(element: AST.Element): Ways | undefined {
     }
     case 'Backreference':
       return undefined
-    case 'Assertion':
-      return isLookaround(element) ? undefined : { degree: 0, choices: 1 }
+    case 'Assertion': {
+      if (!isLookaround(element)) return { degree: 0, choices: 1 }
+      const inner = waysOf(element.alternatives)
+      return element.kind === 'lookbehind' && inner?.degree !== 0 ? undefined : inner
+    }
     default:
       return { degree: 0, choices: 1 }
   }
