@@ -1,11 +1,5 @@
 import assert from 'node:assert/strict'
-import {
-  type ExplainedOutcome,
-  type ExplainRequest,
-  explain,
-  type RouteOptions,
-  type WsTunnelOptions,
-} from '@ws-tunnel/core'
+import { type ExplainedOutcome, explain, type RouteOptions, type WsTunnelOptions } from '@ws-tunnel/core'
 import { compileHttpdConf, type Diagnostic, type Files, formatDiagnostic, type HttpdConf } from '@ws-tunnel/httpd-conf'
 
 type More = Omit<HttpdConf, 'text'>
@@ -73,9 +67,9 @@ export function outcomeText(outcome: ExplainedOutcome): string {
 export async function sentField(
   text: string,
   name: string,
-  request: Partial<ExplainRequest> = {},
+  headers: Record<string, string | string[]> = {},
 ): Promise<string | undefined> {
-  const { outcome } = await explain(optionsOf(text), { url: '/', ...request })
+  const { outcome } = await explain(optionsOf(text), { url: '/', headers: { host: 'h.test', ...headers } })
   assert.ok(outcome.kind === 'http' || outcome.kind === 'upgrade', JSON.stringify(outcome))
   const values = outcome.backend.headers.filter(([field]) => field.toLowerCase() === name.toLowerCase())
   return values.length === 0 ? undefined : values.map(([, value]) => value).join(', ')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BalancerOptions } from '@ws-tunnel/core'
+import type { BalancerOptions, StickySessionOptions } from '@ws-tunnel/core'
 import { messagesOf, optionsOf } from '../support.ts'
 
 const balancersOf = (text: string): Readonly<Record<string, BalancerOptions>> => optionsOf(text).balancers ?? {}
@@ -74,7 +74,8 @@ test('knows the letters of a status as the core does', () => {
 
 test('ends the cookie name of stickysession at a |, and uses it for the path too without one', () => {
   const sticky = (value: string): unknown => {
-    const { cookie, path } = balancersOf(`ProxyPass / balancer://c/ stickysession=${value}`)['c']?.stickySession ?? {}
+    const sticky = balancersOf(`ProxyPass / balancer://c/ stickysession=${value}`)['c']?.stickySession
+    const { cookie, path } = sticky as StickySessionOptions
     return [cookie, path]
   }
   assert.deepEqual(sticky('ID'), ['ID', 'ID'])

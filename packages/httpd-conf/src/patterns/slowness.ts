@@ -1,3 +1,4 @@
+/// <reference path="./recheck.d.ts" />
 import type { AST } from '@eslint-community/regexpp'
 import recheck from 'recheck/lib/browser.js'
 import { isAnchored, isLookaround, isNullable, parsePattern } from './pattern-tree.ts'
