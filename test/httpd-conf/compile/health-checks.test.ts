@@ -44,6 +44,7 @@ test('compiles the check of a member, each option written out', () => {
 
 const wrong: [text: string, line: number, message: RegExp][] = [
   [confOf('', `${A} hcmethod=GET "hcuri=/a b"`), 3, /hcuri= with a space/],
+  [confOf('', `${A} hcmethod=GET hcuri=/#`), 3, /hcuri= with a space, a "#"/],
   [confOf('', `${A} hcmethod=GET`), 3, /does not begin with a slash/],
   [confOf('', `${A} hcmethod=HEAD hcuri=up`), 3, /does not begin with a slash/],
 ]

@@ -30,6 +30,7 @@ test('merges a section over another one: settings replace, lists follow', () => 
 test('merges a virtual host over the main server, without its names, rules and AllowEncodedSlashes', () => {
   const main = { ...emptyServer(), names: ['main'], serverName: 'main', timeout: 1, encodedSlashes: 'keep' as const }
   main.rewrites = true
+  main.rules.push({} as (typeof main.rules)[number])
   main.balancers.set('c', {
     name: 'c',
     place: { file: '', line: 1, column: 1, text: '' },
@@ -39,8 +40,8 @@ test('merges a virtual host over the main server, without its names, rules and A
   const host = { ...emptyServer(), names: ['host'], timeout: 2 }
   const merged = mergeServers(main, host)
   assert.deepEqual(
-    [merged.names, merged.serverName, merged.timeout, merged.encodedSlashes, merged.rewrites],
-    [['host'], 'main', 2, undefined, false],
+    [merged.names, merged.serverName, merged.timeout, merged.encodedSlashes, merged.rewrites, merged.rules],
+    [['host'], 'main', 2, undefined, false, []],
   )
   assert.deepEqual([...merged.balancers.keys()], ['c'])
   assert.equal(merged.health, host.health)

@@ -10,6 +10,7 @@ const rows: [lines: string, field: string, client: string | undefined, sent: str
   ['RequestHeader unset X-Forwarded-For', 'X-Forwarded-For', '9.9.9.9', '127.0.0.1'],
   ['RequestHeader set X-Forwarded-For 1.2.3.4', 'X-Forwarded-For', '9.9.9.9', '1.2.3.4, 127.0.0.1'],
   ['RequestHeader set X 1', 'X-Forwarded-Host', undefined, 'h.test'],
+  ['RequestHeader set Host o.test', 'X-Forwarded-Host', 'c.test', 'c.test, o.test'],
   ['RequestHeader set X 1', 'X-Forwarded-Server', undefined, 'own.test'],
   ['RequestHeader set X 1\nProxyAddHeaders Off', 'X-Forwarded-For', undefined, undefined],
   ['RequestHeader set X-Forwarded-For 1\nProxyAddHeaders Off', 'X-Forwarded-For', undefined, '1'],
