@@ -43,7 +43,7 @@ test('compiles a file to options that wsTunnel takes, and keeps their diagnostic
   const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-conf-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const backend = await startBackend(
-    switching({ after: connection => connection.write(`you asked for ${connection.requests[0]?.path}`) }),
+    switching({ after: connection => connection.write(`the path is ${connection.requests[0]?.path}`) }),
   )
   t.after(() => backend.close())
   const file = join(folder, 'chat.conf')
@@ -60,7 +60,7 @@ test('compiles a file to options that wsTunnel takes, and keeps their diagnostic
   t.after(() => gateway.close())
   const { client } = await openTunnel(gateway.port, '/ws/room?x=1')
   t.after(() => client.destroy())
-  const text = 'you asked for /inner/room?x=1'
+  const text = 'the path is /inner/room?x=1'
   assert.equal(String(await client.readExact(text.length)), text)
 })
 

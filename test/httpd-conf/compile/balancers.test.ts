@@ -49,7 +49,7 @@ ProxyPass /x balancer://c/y nofailover=On scolonpathdelim=On timeout=3 failontim
 })
 
 test('compiles a balancer that is named and never described as an empty one', () => {
-  assert.deepEqual(balancersOf('ProxyPass /x balancer://nobody/')['nobody']?.members, [])
+  assert.deepEqual(balancersOf('ProxyPass /x balancer://none/')['none']?.members, [])
 })
 
 test('refuses lbmethod heartbeat, and selects by requests if that is allowed', () => {

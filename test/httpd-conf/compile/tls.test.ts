@@ -72,7 +72,7 @@ const wrong: [line: string, message: RegExp][] = [
   ['SSLProxyCACertificatePath /pki', /SSLProxyCACertificatePath: it is not supported/],
 ]
 
-test('reports what it cannot honour', () => {
+test('reports a setting that it does not support', () => {
   for (const [line, message] of wrong) assert.match(errorsOf(`${VERIFIED}\n${line}`).join(), message, line)
 })
 

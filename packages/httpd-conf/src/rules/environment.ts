@@ -28,7 +28,7 @@ const SPECIAL: Record<string, (req: IncomingMessage) => string> = {
   request_protocol: req => `HTTP/${req.httpVersion}`,
 }
 
-/** The longest text that a pattern is matched against; a pattern may take the square of the length. */
+/** The longest text that a pattern is matched against. Header fields are shorter, because Node limits a head to 16 KiB by default. */
 const MAX_SUBJECT = 65_536
 
 /**
