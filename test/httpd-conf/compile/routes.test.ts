@@ -42,6 +42,20 @@ const outcomes: [what: string, text: string, url: string, outcome: string][] = [
     '/a/bc',
     'b.test /c',
   ],
+  [
+    'a pattern with an alternative later in the path, split by a section',
+    '<Location /a>\nProxyPreserveHost On\n</Location>\nProxyPassMatch ^/x|b(.)$ http://b.test/$1',
+    '/a/bc',
+    'b.test /c',
+  ],
+  [
+    'a pattern whose ^ matches after a newline, below a section without fallback',
+    `ProxyWebsocketFallbackToProxyHttp Off
+<LocationMatch (?m)^a>\nProxyPassMatch http://one.test/\n</LocationMatch>
+<Location /z>\nProxyPass ws://two.test/\n</Location>`,
+    '/z/%0Aa',
+    'app',
+  ],
   ['a variable that excludes a request', 'SetEnvIf Host h no-proxy\nProxyPass / http://b.test/', '/', 'app'],
   [
     'a section by pattern',

@@ -1,6 +1,7 @@
 import { type Condition, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import type { Alias } from '../directives/model.ts'
 import { ignoringCase } from '../patterns/edit-pattern.ts'
+import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
 import { balancerName } from '../syntax/backend-url.ts'
 import { optionsComplaint } from './check-options.ts'
@@ -41,9 +42,12 @@ function pathOf({ fake, regex }: Alias, lookaheads: string): string | RegExp {
   // The paths of sections keep their case.
   const source = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
   const flags = regex.flags.replace('i', '')
-  const isAnchored = source.startsWith('^') && !source.includes('|')
+  // With the flag m, ^ also matches after a newline.
+  const start = flags.includes('m') ? '(?<![^])' : '^'
+  if (start === '^' && isAnchored(parsePattern(source).alternatives))
+    return new RegExp(`^${lookaheads}(?:${source})`, flags)
   // A pattern that may match later in the path looks behind to its start.
-  return new RegExp(isAnchored ? `^${lookaheads}(?:${source})` : `(?<=^${lookaheads}[^]*)(?:${source})`, flags)
+  return new RegExp(`(?<=${start}${lookaheads}[^]*)(?:${source})`, flags)
 }
 
 function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: RouteContext): RouteOptions[] {

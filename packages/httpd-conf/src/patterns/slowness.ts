@@ -41,9 +41,11 @@ function judge(pattern: Alternatives, flags: string): string | undefined {
   return `on some paths the pattern takes time to the power ${degree} of their length; put fixed text between its repetitions`
 }
 
-/** In how many ways a part can match: so often the length of the path, to the power of its repetitions without an end. */
+/** In how many ways a part of a pattern can match. */
 interface Ways {
+  /** The number of its long repetitions: each can have as many lengths as the path. */
   readonly degree: number
+  /** The number of ways without them. */
   readonly choices: number
 }
 
@@ -82,9 +84,10 @@ function waysOfElement(element: AST.Element): Ways | undefined {
       return waysOf(element.alternatives)
     case 'Quantifier': {
       const { min, max, element: repeated } = element
-      const isEndless = max - min > MAX_COUNT
+      // A large count that is fixed has one way to match, and takes as long as a repetition without an end.
+      const isLong = min > MAX_COUNT || max - min > MAX_COUNT
       if (repeated.type === 'Character' || repeated.type === 'CharacterClass' || repeated.type === 'CharacterSet')
-        return isEndless ? { degree: 1, choices: 1 } : { degree: 0, choices: max - min + 1 }
+        return isLong ? { degree: 1, choices: 1 } : { degree: 0, choices: max - min + 1 }
       const inner = max === 1 ? waysOfElement(repeated) : undefined
       return inner && { degree: inner.degree, choices: inner.choices + (min === 0 ? 1 : 0) }
     }
