@@ -50,7 +50,10 @@ export const filesOf = (files: Record<string, string>): Files => ({
   },
 })
 
-/** What a proxy with this configuration does with a request: the host and the request target of the backend, or the response. */
+/**
+ * What a proxy with this configuration does with a request: the host and the request target of the backend, or the
+ * response.
+ */
 export async function outcomeOf(text: string, url: string, headers: Record<string, string> = {}): Promise<string> {
   const { outcome } = await explain(optionsOf(text), { url, headers: { host: 'h.test', ...headers } })
   return outcomeText(outcome)

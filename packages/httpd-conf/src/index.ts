@@ -28,13 +28,15 @@ export interface HttpdConf {
   /** The version of httpd whose documented behaviour is compiled. @default '2.4.71' */
   compat?: Compat
   /**
-   * Directives to leave out by name, although they are not supported and would change security or routing: `['Require']` if a
-   * middleware does the access control. @default []
+   * Directives to leave out by name, although they are not supported and would change security or routing:
+   * `['Require']` if a middleware does the access control. @default []
    */
   allow?: readonly string[]
   /** Variables and their values, as Define, `httpd -D` and the environment of httpd give them. @default {} */
   define?: Readonly<Record<string, string>>
-  /** The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file` */
+  /**
+   * The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file`
+   */
   serverRoot?: string
   /** Modules for which `<IfModule>` holds, beside those that are compiled here. @default [] */
   modules?: readonly string[]
@@ -50,7 +52,9 @@ export interface Compiled {
   readonly diagnostics: readonly Diagnostic[]
 }
 
-/** A directive as it is written, for a server that reads directives of its own: Listen, SSLCertificateFile, CustomLog. */
+/**
+ * A directive as it is written, for a server that reads directives of its own: Listen, SSLCertificateFile, CustomLog.
+ */
 export interface PlainDirective {
   /** The name in lower case. */
   readonly key: string
@@ -125,7 +129,8 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
 }
 
 /**
- * Compiles the main server of a configuration and all its virtual hosts, for a server that selects a host by address and name.
+ * Compiles the main server of a configuration and all its virtual hosts, for a server that selects a host by address
+ * and name.
  *
  * @throws {Error} if there is no `text`, and the file cannot be read.
  */

@@ -31,8 +31,8 @@ export function requestEditing(
 }
 
 /**
- * Header as the option `responseHeaders`. The lines with `always` edit a list of their own, which is sent before the rest.
- * httpd: ap_headers_output_filter.
+ * Header as the option `responseHeaders`. The lines with `always` edit a list of their own, which is sent before the
+ * rest. httpd: ap_headers_output_filter.
  */
 export function responseEditing(
   scope: Scope,
@@ -59,8 +59,8 @@ function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMes
 }
 
 /**
- * Sets the variables of the balancer. httpd sets them when it selects the member, so Header sees them and RequestHeader does
- * not. httpd: proxy_balancer_pre_request.
+ * Sets the variables of the balancer. httpd sets them when it selects the member, so Header sees them and RequestHeader
+ * does not. httpd: proxy_balancer_pre_request.
  */
 function setChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
   env.set('BALANCER_NAME', `balancer://${balancer}`)

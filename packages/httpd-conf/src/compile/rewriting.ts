@@ -18,8 +18,8 @@ export interface Rewriting {
 type Outcomes = WeakMap<IncomingMessage, RewriteOutcome>
 
 /**
- * Compiles the rules of a server; `undefined` if it has none. They run once per request, before the routes. Their outcome
- * selects one of the routes below. httpd: hook_uri2file, which runs before mod_proxy's proxy_trans.
+ * Compiles the rules of a server; `undefined` if it has none. They run once per request, before the routes. Their
+ * outcome selects one of the routes below. httpd: hook_uri2file, which runs before mod_proxy's proxy_trans.
  */
 export function compileRewriting(context: RouteContext): Rewriting | undefined {
   const { server, report } = context

@@ -6,7 +6,10 @@ import { isFallback, type RouteContext } from './context.ts'
 import { requestEditing, responseEditing } from './header-editing.ts'
 import { times } from './times.ts'
 
-/** The options of a route beside its path and its target. Every option is written out, so that no default of the core applies. */
+/**
+ * The options of a route beside its path and its target. Every option is written out, so that no default of the core
+ * applies.
+ */
 export function routeSettings(
   alias: Alias,
   target: string,

@@ -10,7 +10,10 @@ import { routeSettings } from './route-settings.ts'
 import { compileTarget } from './target.ts'
 import { locationTest, neverMatches, prefixTest, type Variant, variantsOf } from './variants.ts'
 
-/** The routes of a server: those of its sections, the last section first, then the ProxyPass lines in their order. httpd: proxy_trans. */
+/**
+ * The routes of a server: those of its sections, the last section first, then the ProxyPass lines in their order.
+ * httpd: proxy_trans.
+ */
 export function compileRoutes(context: RouteContext): RouteOptions[] {
   const { server, report } = context
   const sections = server.locations.filter(each => each.scope.alias !== undefined && !neverMatches(each)).reverse()
@@ -82,8 +85,8 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
 }
 
 /**
- * A route without fallback does not match a request that is no upgrade. In httpd that holds for a plain ProxyPass alone: other
- * requests reach the handler, which responds with 426. httpd: proxy_wstunnel_handler.
+ * A route without fallback does not match a request that is no upgrade. In httpd that holds for a plain ProxyPass
+ * alone: other requests reach the handler, which responds with 426. httpd: proxy_wstunnel_handler.
  *
  * @returns the route, and one after it that makes this response.
  */

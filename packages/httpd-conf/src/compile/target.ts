@@ -3,8 +3,8 @@ import type { Alias } from '../directives/model.ts'
 import { canonicalPath } from '../rules/escapes.ts'
 
 /**
- * The URL of a ProxyPass as the core takes it, captures left in. Its path is in httpd's canonical form, in which `%` is a
- * character like any other, unless `mapping=` is given. httpd: ap_proxy_canonenc_ex, ap_pregsub.
+ * The URL of a ProxyPass as the core takes it, captures left in. Its path is in httpd's canonical form, in which `%` is
+ * a character like any other, unless `mapping=` is given. httpd: ap_proxy_canonenc_ex, ap_pregsub.
  *
  * @returns `undefined` after an error.
  */

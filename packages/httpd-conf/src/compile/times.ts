@@ -13,11 +13,12 @@ export interface Times {
 }
 
 /**
- * Combines Timeout, ProxyTimeout and the parameters of a worker as httpd does: ap_proxy_http_process_response. A limit that no
- * Node timer can count becomes the longest one that it can.
+ * Combines Timeout, ProxyTimeout and the parameters of a worker as httpd does: ap_proxy_http_process_response. A limit
+ * that no Node timer can count becomes the longest one that it can.
  *
  * @param websocketIdle ProxyWebsocketIdleTimeout, ms.
- * @param fallback whether requests that are no upgrades are served as HTTP; without it httpd has no limit on idle tunnels.
+ * @param fallback whether requests that are no upgrades are served as HTTP; without it httpd has no limit on idle
+ * tunnels.
  */
 export function times(
   parameters: ReadonlyMap<string, string>,

@@ -13,7 +13,9 @@ export interface Variant {
   readonly lookaheads: string
 }
 
-/** The combinations of sections that the paths of a ProxyPass can be in. `own` is the section that the ProxyPass is in. */
+/**
+ * The combinations of sections that the paths of a ProxyPass can be in. `own` is the section that the ProxyPass is in.
+ */
 export function variantsOf(alias: Alias, { server, report }: ServerContext, own?: Location): Variant[] {
   const found: Variant[] = []
   let isCut = false

@@ -10,7 +10,10 @@ import { times } from './times.ts'
 /** Time until the first TCP keep-alive probe, ms: the default of Linux, which httpd does not change. */
 const KEEP_ALIVE = 7_200_000
 
-/** The options that the parameters of a worker set; they replace those of a route. Options without a parameter are left out. */
+/**
+ * The options that the parameters of a worker set; they replace those of a route. Options without a parameter are left
+ * out.
+ */
 export function workerSettings(
   parameters: ReadonlyMap<string, string>,
   context: ServerContext,
@@ -49,9 +52,9 @@ interface Worker {
 const before = (a: Place, b: Place): number => (a.file === b.file ? a.line - b.line : 0)
 
 /**
- * The workers of a server, in the order of the lines that define them. A line shares the worker of an earlier line if its URL
- * begins with the URL of that worker, and both lines are by path or both by pattern. httpd: add_pass, set_proxy_param,
- * ap_proxy_get_worker_ex.
+ * The workers of a server, in the order of the lines that define them. A line shares the worker of an earlier line if
+ * its URL begins with the URL of that worker, and both lines are by path or both by pattern. httpd: add_pass,
+ * set_proxy_param, ap_proxy_get_worker_ex.
  */
 export function compileWorkers(context: ServerContext): WorkerOptions[] {
   const { server, report } = context

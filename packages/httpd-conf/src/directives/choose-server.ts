@@ -4,8 +4,8 @@ import { mergeServers, type Server, type VirtualHost } from './model.ts'
 import type { Servers } from './reader.ts'
 
 /**
- * Merges the virtual host of a name over the main server. Without a name, the only virtual host is chosen, or the main server
- * if there is none.
+ * Merges the virtual host of a name over the main server. Without a name, the only virtual host is chosen, or the main
+ * server if there is none.
  */
 export function chooseServer({ main, hosts }: Servers, name: string | undefined, report: Report): Server {
   const [first, second] = hosts

@@ -11,7 +11,9 @@ export interface Context {
   readonly server: Server
   /** The settings of the section around the directive, or of the server. */
   readonly scope: Scope
-  /** The section around the directive as it is written: `<Location`, `<Proxy`, `<VirtualHost`; `''` at the top level. */
+  /**
+   * The section around the directive as it is written: `<Location`, `<Proxy`, `<VirtualHost`; `''` at the top level.
+   */
   readonly section: string
   /** The path of the Location around the directive. */
   readonly location: Pick<Location, 'path' | 'regex'> | undefined

@@ -93,7 +93,10 @@ function readSettings(words: Words): EnvRule['sets'] {
   return sets
 }
 
-/** The text of a pattern without operators, its escapes removed; httpd searches for it as it is. httpd: non_regex_pattern. */
+/**
+ * The text of a pattern without operators, its escapes removed; httpd searches for it as it is. httpd:
+ * non_regex_pattern.
+ */
 function plainPattern(pattern: string): string | undefined {
   return /^(?:[^.^$|()[\]*+?{}\\]|\\[.^$|()[\]*+?{}\\])*$/.test(pattern) ? pattern.replace(/\\(.)/gs, '$1') : undefined
 }

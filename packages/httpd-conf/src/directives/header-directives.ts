@@ -89,8 +89,8 @@ function readWhen(text: string): RequestExpression | { readonly problem: string 
 }
 
 /**
- * Reads a value with `%%`, `%t`, `%{VAR}e`; `undefined` after an error. `%D` and the variables of mod_ssl are not supported.
- * httpd: parse_format_string.
+ * Reads a value with `%%`, `%t`, `%{VAR}e`; `undefined` after an error. `%D` and the variables of mod_ssl are not
+ * supported. httpd: parse_format_string.
  */
 function readValue(text: string, directive: Directive, report: Context['report']): HeaderValue | undefined {
   if (text.startsWith('expr=')) return report.refuse(directive, 'a value from expr= is not supported', { at: text })

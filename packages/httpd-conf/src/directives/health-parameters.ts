@@ -20,7 +20,9 @@ const MIN_INTERVAL = 100
 export const isHealthParameter = (key: string): boolean =>
   /^hc(?:template|method|interval|passes|fails|uri|expr)$/i.test(key)
 
-/** httpd's error text for `hc...=value`, from set_worker_hc_param; `undefined` if httpd accepts it, or for another key. */
+/**
+ * httpd's error text for `hc...=value`, from set_worker_hc_param; `undefined` if httpd accepts it, or for another key.
+ */
 export function healthComplaint(key: string, value: string, names: HealthNames): string | undefined {
   const name = value.toLowerCase()
   switch (key.toLowerCase()) {

@@ -35,7 +35,10 @@ export interface Mapping {
   readonly to: string
 }
 
-/** The settings that a section and a server have alike. {@link mergeScopes} puts those of a section over those of a server. */
+/**
+ * The settings that a section and a server have alike. {@link mergeScopes} puts those of a section over those of a
+ * server.
+ */
 export interface Scope {
   errorOverride?: boolean | readonly number[]
   /** The last ProxyPass of a section. */
@@ -140,7 +143,10 @@ export interface HealthCheck {
   readonly condition: Expression<HealthAnswer> | undefined
 }
 
-/** ProxyHCTemplate and ProxyHCExpr of one server, by name in lower case. A virtual host does not see those of the main server. */
+/**
+ * ProxyHCTemplate and ProxyHCExpr of one server, by name in lower case. A virtual host does not see those of the main
+ * server.
+ */
 export interface HealthNames {
   readonly templates: Map<string, HealthCheck>
   /** The value is `undefined` for a condition that is not supported and that `allow` leaves out. */

@@ -16,7 +16,10 @@ const refused = (why: string, names: string): [string, NotOurs][] => group('refu
 /** Why access control is refused. */
 export const ACCESS_CONTROL = 'access control of httpd is not applied; put a middleware in front of the proxy'
 
-/** Directives of httpd and its modules that do something other than proxying, lower-case. A directive that is refused would change security or routing. */
+/**
+ * Directives of httpd and its modules that do something other than proxying, lower-case. A directive that is refused
+ * would change security or routing.
+ */
 export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ...ignored(
     'the server is your app: it listens, logs and manages its processes in Node',

@@ -38,7 +38,10 @@ const HANDLERS: Handlers = {
 /** Directives that a version of httpd does not have, lower-case. */
 const MISSING: Partial<Record<Compat, readonly string[]>> = { '2.4.46': ['proxywebsocketfallbacktoproxyhttp'] }
 
-/** Reads a tree of directives into servers. Checks every line as httpd does, and reports the lines that are not supported. */
+/**
+ * Reads a tree of directives into servers. Checks every line as httpd does, and reports the lines that are not
+ * supported.
+ */
 export function readServers(tree: readonly Directive[], report: Report, compat: Compat): Servers {
   const main = emptyServer()
   const hosts: VirtualHost[] = []

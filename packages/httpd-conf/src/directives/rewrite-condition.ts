@@ -50,7 +50,10 @@ export function readCondition(directive: Directive, { report }: Context): Rewrit
 /** The result of a test without groups. */
 const whether = (holds: boolean): [] | null => (holds ? [] : null)
 
-/** A comparison instead of a pattern; `file` for a test of the file system. httpd: compare_lexicography, apply_rewrite_cond. */
+/**
+ * A comparison instead of a pattern; `file` for a test of the file system. httpd: compare_lexicography,
+ * apply_rewrite_cond.
+ */
 function comparison(test: string, ignoreCase: boolean): ((value: string) => boolean) | 'file' | undefined {
   // httpd takes an operator without an operand for a pattern.
   const [, name = '', wanted = ''] = /^-(eq|ge|gt|le|lt|ne)(.+)$/s.exec(test) ?? []

@@ -22,7 +22,10 @@ const FLAGS: ReadonlyMap<string, string> = new Map(
 /** The flags of a rule by their short names. */
 type Flags = ReadonlyMap<string, string | undefined>
 
-/** How often `[N]` starts again with the first rule, at most. httpd allows 32000, which could block the event loop for a second. */
+/**
+ * How often `[N]` starts again with the first rule, at most. httpd allows 32000, which could block the event loop for a
+ * second.
+ */
 const MAX_ROUNDS = 1_000
 
 const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|balancer):\/\/[^/?]+/i
@@ -126,7 +129,10 @@ function escapingOf(flags: Flags): RewriteRule['escaping'] {
 /** Statuses for which Node has a reason phrase and httpd has none. */
 const UNKNOWN_TO_HTTPD = [418, 509]
 
-/** The status of `[F]`, `[G]` and `[R]`. `final` ends the rewriting; a later rule may still change the target of `redirect`. */
+/**
+ * The status of `[F]`, `[G]` and `[R]`. `final` ends the rewriting; a later rule may still change the target of
+ * `redirect`.
+ */
 function statusOf(
   flags: Flags,
   directive: Directive,

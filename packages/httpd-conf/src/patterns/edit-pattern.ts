@@ -20,7 +20,10 @@ export function withoutGroups(source: string): string | undefined {
   return refersBack ? undefined : edits.apply()
 }
 
-/** The source of a pattern that matches without the flag `i` what it matched with it. JavaScript before 2025 has no flags inside a pattern. */
+/**
+ * The source of a pattern that matches without the flag `i` what it matched with it. JavaScript before 2025 has no
+ * flags inside a pattern.
+ */
 export function ignoringCase(source: string): string {
   const edits = new Edits(source)
   visitRegExpAST(parsePattern(source), {
@@ -34,7 +37,9 @@ export function ignoringCase(source: string): string {
   return edits.apply()
 }
 
-/** A letter in its other case; `''` for a character that has none. The flag `i` keeps ASCII apart from other letters. */
+/**
+ * A letter in its other case; `''` for a character that has none. The flag `i` keeps ASCII apart from other letters.
+ */
 function otherCase(char: string): string {
   const other = char === char.toLowerCase() ? char.toUpperCase() : char.toLowerCase()
   return other === char || other.length !== 1 || isAscii(other) !== isAscii(char) ? '' : other

@@ -8,13 +8,19 @@ const MAX_DEGREE = 2
 /** The time limit of the checker for one pattern, ms. */
 const CHECK_TIMEOUT = 2_000
 const MAX_KNOWN = 1_000
-/** A count that varies by more than this is judged as if it had no end, because the checker takes each number of repetitions apart. */
+/**
+ * A count that varies by more than this is judged as if it had no end, because the checker examines each number of
+ * repetitions separately.
+ */
 const MAX_COUNT = 8
-/** The largest number of ways in which the parts with an end may match together. */
+/** The largest number of ways in which the parts with an end can match together. */
 const MAX_CHOICES = 10_000
-/** The largest such number for a pattern that is accepted without the checker, for time that grows linearly and quadratically. */
+/** The same for a pattern that is accepted without the checker, by its degree. */
 const MAX_SIMPLE_CHOICES = [64, 64, 8]
-/** How often the checker gets a part that can match nothing. It takes long for more, and finds a slow pattern by then. */
+/**
+ * How many repetitions of a part that can match nothing the checker gets. More would take it long, and a slow pattern
+ * shows with these.
+ */
 const MAX_EMPTY = 3
 
 const known = new Map<string, string | undefined>()
@@ -50,8 +56,8 @@ interface Ways {
 }
 
 /**
- * Whether the pattern is fast because each repetition is of one character, and few of them vary. A search tries every position,
- * unless the pattern is anchored.
+ * Whether the pattern is fast because each repetition is of one character, and few of them vary. A search tries every
+ * position, unless the pattern is anchored.
  */
 function isSimple(pattern: Alternatives, flags: string): boolean {
   const ways = waysOf(pattern)
@@ -103,14 +109,19 @@ function waysOfElement(element: AST.Element): Ways | undefined {
   }
 }
 
-/** Whether a count is judged as if it had no end. A repetition of nothing stays as it is: without an end it would be less. */
+/**
+ * Whether a count is judged as if it had no end. A repetition of nothing stays as it is: without an end it would be
+ * less.
+ */
 type Loosens = (node: AST.Quantifier) => boolean
 const hasEnd = ({ element, max }: AST.Quantifier): boolean =>
   max > 1 && max !== Number.POSITIVE_INFINITY && !isNullable(element)
 const isWide: Loosens = node => hasEnd(node) && node.max - node.min > MAX_COUNT
 const isVaried: Loosens = node => hasEnd(node) && (node.max > node.min || choicesOf(node.element, isVaried) > 1)
 
-/** The number of ways in which a pattern can match, without repetitions that have no end: those are the checker's task. */
+/**
+ * The number of ways in which a pattern can match, without repetitions that have no end: those are the checker's task.
+ */
 function choices(alternatives: Alternatives, loosens: Loosens): number {
   return alternatives.reduce(
     (sum, { elements }) => sum + elements.reduce((product, element) => product * choicesOf(element, loosens), 1),
@@ -141,9 +152,10 @@ interface Look {
 }
 
 /**
- * The power of the length that bounds the time, or why there is none. The checker proves something only for patterns without
- * look-around and back references. So each look-around is judged by itself, and the pattern around it as if it always matched.
- * A character that no path contains is put at the end then, because the whole can fail after any part of it has matched.
+ * The power of the length that bounds the time, or why there is none. The checker proves something only for patterns
+ * without look-around and back references. So each look-around is judged by itself, and the pattern around it as if it
+ * always matched. A character that no path contains is put at the end then, because the whole can fail after any part
+ * of it has matched.
  *
  * @param isAtStart whether the pattern is tried at one position only.
  */
@@ -230,7 +242,10 @@ class CheckerSource {
   }
 }
 
-/** A search tries every position. If the pattern is fast at one position, no second proof is needed, which would take long. */
+/**
+ * A search tries every position. If the pattern is fast at one position, no second proof is needed, which would take
+ * long.
+ */
 function measureAnywhere(source: string, flags: string): number | string {
   const there = measure(`^(?:${source})`, flags)
   if (typeof there === 'string') return there

@@ -54,8 +54,9 @@ class Problem extends Error {}
 const NOT_COMPILED = 'Regular expression could not be compiled.'
 
 /**
- * Translates a PCRE to JavaScript, with httpd's defaults DOTALL and DOLLAR_ENDONLY. Groups keep their numbers and lose their
- * names. A pattern that JavaScript has no counterpart for is refused, and so is one that could take exponential time.
+ * Translates a PCRE to JavaScript, with httpd's defaults DOTALL and DOLLAR_ENDONLY. Groups keep their numbers and lose
+ * their names. A pattern that JavaScript has no counterpart for is refused, and so is one that could take exponential
+ * time.
  */
 export function translateRegex(pattern: string, ignoreCase = false): Translated {
   if (pattern.length > MAX_PATTERN) return { problem: `the pattern is longer than ${MAX_PATTERN} characters` }

@@ -28,12 +28,15 @@ const SPECIAL: Record<string, (req: IncomingMessage) => string> = {
   request_protocol: req => `HTTP/${req.httpVersion}`,
 }
 
-/** The longest text that a pattern is matched against. Header fields are shorter, because Node limits a head to 16 KiB by default. */
+/**
+ * The longest text that a pattern is matched against. Header fields are shorter, because Node limits a head to 16 KiB
+ * by default.
+ */
 const MAX_SUBJECT = 65_536
 
 /**
- * What the first argument of SetEnvIf stands for: a special name, a header field, else a variable that an earlier rule set. An
- * argument that is no field name is a pattern for field names; the last field that matches counts.
+ * What the first argument of SetEnvIf stands for: a special name, a header field, else a variable that an earlier rule
+ * set. An argument that is no field name is a pattern for field names; the last field that matches counts.
  *
  * @returns why the pattern is wrong, if it is.
  */

@@ -5,7 +5,9 @@ export const bytesOf = (text: string): string =>
     return code >= 0xdc80 && code <= 0xdcff ? String.fromCharCode(code - 0xdc00) : Buffer.from(char).toString('latin1')
   })
 
-/** Bytes as text, for a header field or a query. Bytes that are not UTF-8 become lone surrogates, so that none is lost. */
+/**
+ * Bytes as text, for a header field or a query. Bytes that are not UTF-8 become lone surrogates, so that none is lost.
+ */
 export const textOf = (bytes: string): string => {
   if (!/[\x80-\xff]/.test(bytes)) return bytes
   const text = Buffer.from(bytes, 'latin1').toString('utf8')
@@ -26,7 +28,8 @@ export const escapePath = (text: string): string =>
 /**
  * Escapes the path of a URL that a backend gets, with upper-case digits. httpd: ap_proxy_canonenc_ex.
  *
- * @param keepsSlashes whether the text may contain the escapes `%2F` and `%25`, which AllowEncodedSlashes NoDecode leaves.
+ * @param keepsSlashes whether the text may contain the escapes `%2F` and `%25`, which AllowEncodedSlashes NoDecode
+ * leaves.
  */
 export const canonicalPath = (text: string, keepsSlashes: boolean): string =>
   bytesOf(text).replace(keepsSlashes ? /%(?:2[fF]|25)|[^\w~$\-.+!*'(),;:@&=/]/g : /[^\w~$\-.+!*'(),;:@&=/]/g, unit =>

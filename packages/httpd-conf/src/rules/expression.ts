@@ -33,8 +33,8 @@ const FUNCTIONS: Readonly<Record<string, (text: string) => string>> = {
 }
 
 /**
- * Reads an expression of httpd: comparisons of texts and of whole numbers, patterns, lists, `-n`, `-z`, `-T`, `&&`, `||`, `!`,
- * parentheses, variables and a few functions. httpd: ap_expr_parse.
+ * Reads an expression of httpd: comparisons of texts and of whole numbers, patterns, lists, `-n`, `-z`, `-T`, `&&`,
+ * `||`, `!`, parentheses, variables and a few functions. httpd: ap_expr_parse.
  *
  * @returns the problem, if the expression has a part that is not supported.
  */

@@ -6,7 +6,8 @@ import { type RewriteState, readerOf } from './rewrite-variables.ts'
 export type RequestExpression = Expression<RewriteState>
 
 /**
- * Reads an expression about a request: the variables of mod_rewrite and the functions `req`, `http`, `env` and `reqenv`.
+ * Reads an expression about a request: the variables of mod_rewrite and the functions `req`, `http`, `env` and
+ * `reqenv`.
  *
  * @returns the problem, if the expression has a part that is not supported.
  */

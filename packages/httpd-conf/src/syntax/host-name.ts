@@ -2,8 +2,8 @@
 const MAX_NAME = 255
 
 /**
- * A test for the names that a ServerName or a ServerAlias stands for: `*` is any text, `?` is any one character, letter case
- * does not count. The time is at most the product of both lengths. httpd: ap_strcasecmp_match in matches_aliases.
+ * A test for the names that a ServerName or a ServerAlias stands for: `*` is any text, `?` is any one character, letter
+ * case does not count. The time is at most the product of both lengths. httpd: ap_strcasecmp_match in matches_aliases.
  */
 export function hostNameTest(pattern: string): (name: string) => boolean {
   const wanted = pattern.toLowerCase()

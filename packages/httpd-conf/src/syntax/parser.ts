@@ -48,7 +48,9 @@ interface Line {
   readonly place: Place
 }
 
-/** The lines of a file. A backslash at the end of a line, also of a comment, joins the next line. httpd: ap_cfg_getline. */
+/**
+ * The lines of a file. A backslash at the end of a line, also of a comment, joins the next line. httpd: ap_cfg_getline.
+ */
 function* linesOf(text: string, file: string): Generator<Line> {
   const physical = text.split('\n')
   if (physical.at(-1) === '') physical.pop()
@@ -81,11 +83,17 @@ interface Open {
   readonly args: string
   readonly place: Place
   readonly into: Directive[]
-  /** `section` becomes a node of the tree; `taken` is a conditional section that holds, its content replaces it; `skipped` does not hold. */
+  /**
+   * `section` becomes a node of the tree; `taken` is a conditional section that holds, its content replaces it;
+   * `skipped` does not hold.
+   */
   readonly kind: 'section' | 'taken' | 'skipped'
 }
 
-/** Reads a configuration into a tree; an included file replaces its Include. An error is reported, and the reading goes on. */
+/**
+ * Reads a configuration into a tree; an included file replaces its Include. An error is reported, and the reading goes
+ * on.
+ */
 export class Parser {
   readonly #around: Surroundings
   #filesRead = 0

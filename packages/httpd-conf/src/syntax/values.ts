@@ -5,8 +5,8 @@ export const MAX_DELAY: number = 2 ** 31 - 1
 export const atoi = (text: string): number => Number(/^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text)?.[1] ?? 0)
 
 /**
- * Reads a duration with a unit and returns milliseconds. The unit is `s...` for seconds, `ms...` for milliseconds, `mi...` for
- * minutes or `h...` for hours; letters after it are ignored. httpd: ap_timeout_parameter_parse.
+ * Reads a duration with a unit and returns milliseconds. The unit is `s...` for seconds, `ms...` for milliseconds,
+ * `mi...` for minutes or `h...` for hours; letters after it are ignored. httpd: ap_timeout_parameter_parse.
  *
  * @param unit of a number without a unit.
  * @returns `undefined` for a text that httpd refuses.

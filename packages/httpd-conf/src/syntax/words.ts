@@ -24,8 +24,8 @@ export class Words {
   }
 
   /**
-   * The next word; `''` at the end. A word in quotes ends at the same quote or at the end of the line. A backslash escapes a
-   * backslash and that quote, and nothing else. httpd: ap_getword_conf.
+   * The next word; `''` at the end. A word in quotes ends at the same quote or at the end of the line. A backslash
+   * escapes a backslash and that quote, and nothing else. httpd: ap_getword_conf.
    */
   next(): string {
     this.#skipSpace()
@@ -84,8 +84,8 @@ export function splitWords(text: string): string[] {
 }
 
 /**
- * The two or three arguments of a directive of mod_rewrite; `undefined` for fewer. A backslash joins a space after it to the
- * word, and stays in the word for the pattern. Text after the third argument is ignored. httpd: parseargline.
+ * The two or three arguments of a directive of mod_rewrite; `undefined` for fewer. A backslash joins a space after it
+ * to the word, and stays in the word for the pattern. Text after the third argument is ignored. httpd: parseargline.
  */
 export function rewriteArguments(text: string): [string, string, string | undefined] | undefined {
   let at = 0
