@@ -35,7 +35,10 @@ const slow = [
   '^/(?:a?a?a?a?a?a?a?a?){8}$',
   '^/(?:a*){12}$',
   'a(?<=b*)',
-  '^.*.{400}.*x',
+  '^.*.*.{400}x',
+  '(?m)^.*a.*b$',
+  '^/([^/]+)/.*a.*b.*c$',
+  '(?i)^[a-z]*A[a-z]*B[a-z]*C[a-z]*d$',
 ]
 
 test('refuses a pattern that takes more than the square of the length of a path', () => {
@@ -70,6 +73,9 @@ const fast = [
   '^/(?:25[0-5]|1?\\d?\\d)(?:\\.(?:25[0-5]|1?\\d?\\d)){3}$',
   '\\.(?:css|js|png|jpe?g)$',
   '^/documentserver-virtual-path/?(.*)',
+  '^/[a-f0-9-]{36}/(\\d+)/(.*)$',
+  '^/a-long-name-of-a-service/([^/]+)/another-long-name/([^/]+)/(.*)$',
+  '^.*.{400}.*x',
   '^/(.*)/x?(.*)$',
   '^(?:a?){6}$',
   '(?m)^/(.*)$',

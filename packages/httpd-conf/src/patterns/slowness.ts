@@ -47,67 +47,96 @@ function judge(pattern: Alternatives, flags: string): string | undefined {
   return `on some paths the pattern takes time to the power ${degree} of their length; put fixed text between its repetitions`
 }
 
-/** In how many ways a part of a pattern can match. */
-interface Ways {
-  /** The number of its long repetitions: each can have as many lengths as the path. */
-  readonly degree: number
-  /** The number of ways without them. */
+/** The time that a part of a pattern takes, and the number of ways in which it can match. */
+interface Effort {
+  /** The power of the length that bounds the number of ways. */
+  readonly ways: number
+  /** The power of the length that bounds the time. */
+  readonly time: number
+  /** A constant factor of both. */
   readonly choices: number
 }
 
+const CONSTANT: Effort = { ways: 0, time: 0, choices: 1 }
+
 /**
- * Whether the pattern is fast because each repetition is of one character, and few of them vary. A search tries every
- * position, unless the pattern is anchored.
+ * Whether the pattern is fast because each repetition is of one character, and few of them can end at different
+ * positions. A search tries every position, unless the pattern is anchored.
  */
 function isSimple(pattern: Alternatives, flags: string): boolean {
-  const ways = waysOf(pattern)
-  if (ways === undefined) return false
-  const degree = ways.degree + (isAnchored(pattern) && !flags.includes('m') ? 0 : 1)
-  return degree <= MAX_DEGREE && ways.choices <= (MAX_SIMPLE_CHOICES[degree] ?? 0)
+  const effort = effortOf(pattern, flags)
+  if (effort === undefined) return false
+  const degree = effort.time + (isAnchored(pattern) && !flags.includes('m') ? 0 : 1)
+  return degree <= MAX_DEGREE && effort.choices <= (MAX_SIMPLE_CHOICES[degree] ?? 0)
 }
 
 /** `undefined` for a pattern that only the checker can judge. */
-function waysOf(alternatives: Alternatives): Ways | undefined {
-  let degree = 0
-  let choices = 0
+function effortOf(alternatives: Alternatives, flags: string): Effort | undefined {
+  let most = { ...CONSTANT, choices: 0 }
   for (const { elements } of alternatives) {
-    let own: Ways = { degree: 0, choices: 1 }
-    for (const element of elements) {
-      const ways = waysOfElement(element)
-      if (ways === undefined) return undefined
-      own = { degree: own.degree + ways.degree, choices: own.choices * ways.choices }
+    const own = effortOfSequence(flat(elements), flags)
+    if (own === undefined) return undefined
+    most = {
+      ways: Math.max(most.ways, own.ways),
+      time: Math.max(most.time, own.time),
+      choices: most.choices + own.choices,
     }
-    degree = Math.max(degree, own.degree)
-    choices += own.choices
   }
-  return { degree, choices }
+  return most
 }
 
-function waysOfElement(element: AST.Element): Ways | undefined {
+/** The elements, with the content of a group that has one alternative instead of the group. */
+const flat = (elements: readonly AST.Element[]): AST.Element[] =>
+  elements.flatMap(element =>
+    (element.type === 'Group' || element.type === 'CapturingGroup') && element.alternatives.length === 1
+      ? flat(element.alternatives[0]?.elements ?? [])
+      : [element],
+  )
+
+/** Each way in which the elements before it match tries an element once more. */
+function effortOfSequence(elements: readonly AST.Element[], flags: string): Effort | undefined {
+  let { ways, time, choices } = CONSTANT
+  for (const [i, element] of elements.entries()) {
+    const own = effortOfElement(element, elements[i + 1], flags)
+    if (own === undefined) return undefined
+    time = Math.max(time, ways + own.time)
+    ways += own.ways
+    choices *= own.choices
+  }
+  return { ways, time, choices }
+}
+
+function effortOfElement(element: AST.Element, next: AST.Element | undefined, flags: string): Effort | undefined {
   switch (element.type) {
     case 'Group':
     case 'CapturingGroup':
-      return waysOf(element.alternatives)
+      return effortOf(element.alternatives, flags)
     case 'Quantifier': {
       const { min, max, element: repeated } = element
-      // A large count that is fixed has one way to match, and takes as long as a repetition without an end.
-      const isLong = min > MAX_COUNT || max - min > MAX_COUNT
-      if (repeated.type === 'Character' || repeated.type === 'CharacterClass' || repeated.type === 'CharacterSet')
-        return isLong ? { degree: 1, choices: 1 } : { degree: 0, choices: max - min + 1 }
-      const inner = max === 1 ? waysOfElement(repeated) : undefined
-      return inner && { degree: inner.degree, choices: inner.choices + (min === 0 ? 1 : 0) }
+      if (repeated.type === 'Character' || repeated.type === 'CharacterClass' || repeated.type === 'CharacterSet') {
+        const time = max > MAX_COUNT ? 1 : 0
+        if (min === max || endsOnce(repeated, next, flags)) return { ...CONSTANT, time }
+        return max - min > MAX_COUNT ? { ways: 1, time: 1, choices: 1 } : { ways: 0, time, choices: max - min + 1 }
+      }
+      const inner = max === 1 ? effortOfElement(repeated, undefined, flags) : undefined
+      return inner && { ...inner, choices: inner.choices + (min === 0 ? 1 : 0) }
+    }
+    case 'Assertion': {
+      if (!isLookaround(element)) return CONSTANT
+      // A look-around that has matched is not tried in another way.
+      const inner = effortOf(element.alternatives, flags)
+      return element.kind === 'lookbehind' && inner?.time !== 0 ? undefined : inner && { ...inner, ways: 0 }
     }
     case 'Backreference':
       return undefined
-    case 'Assertion': {
-      if (!isLookaround(element)) return { degree: 0, choices: 1 }
-      const inner = waysOf(element.alternatives)
-      return element.kind === 'lookbehind' && inner?.degree !== 0 ? undefined : inner
-    }
     default:
-      return { degree: 0, choices: 1 }
+      return CONSTANT
   }
 }
+
+/** Whether a repetition can end at one position only, because the next character is none of those that it repeats. */
+const endsOnce = (repeated: AST.Element, next: AST.Element | undefined, flags: string): boolean =>
+  next?.type === 'Character' && !new RegExp(`^${repeated.raw}$`, flags).test(String.fromCharCode(next.value))
 
 /**
  * Whether a count is judged as if it had no end. A repetition of nothing stays as it is: without an end it would be
