@@ -78,7 +78,8 @@ export class Exchange {
       this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
       this.onRelease(match.route.acquire())
     }
-    const decided = await unlessAborted(this.signal, decision)
+    const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
+    this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
     // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
     // for its response if the connection stayed open.
@@ -140,7 +141,8 @@ export class Exchange {
    * ends. It does not reference the exchange, because the request would then stay in memory as long as the tunnel.
    */
   handOver(): () => void {
-    const releases = this.#releases
+    // A copy has no spare capacity, which an open tunnel would retain.
+    const releases = this.#releases.slice()
     this.#releases = []
     this.#upgrade = undefined
     return () => callAll(releases)
