@@ -3,21 +3,21 @@ import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answer, echo, raw, record, silent, switching, switchingHead } from '../support/backend.ts'
+import { echo, raw, record, responding, silent, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-const tells = answer({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
+const tells = responding({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
 
 /** Which requests are upgrades, and how the others are served. */
 export const upgradeTheme: Theme = setUp => {
   test('tunnels an upgrade to websocket', async t => {
     const setup = await setUp(t, echo())
     const client = await setup.upgrade('/')
-    const head = await client.answer()
+    const head = await client.responseHead()
     assert.equal(head.statusCode, 101)
     assert.equal(head.header('upgrade'), 'websocket')
     assert.equal(head.header('connection')?.toLowerCase(), 'upgrade')
@@ -265,7 +265,7 @@ export const upgradeTheme: Theme = setUp => {
       res.end('last')
       const first = await client.whole()
       assert.equal(`${first.statusCode} ${first.body}`, '200 first last')
-      const second = await client.answer()
+      const second = await client.responseHead()
       if (second.statusCode === 101) assert.equal((await client.readExact(5)).toString(), 'early')
       else {
         assert.equal(second.statusCode, 400)
@@ -279,7 +279,7 @@ export const upgradeTheme: Theme = setUp => {
     const setup = await setUp(t, echo(), {}, { mount: '/live' })
     const client = await setup.connect()
     for (let i = 0; i < 3; i++) assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
-    assert.equal((await client.send(upgradeRequest('/live')).answer()).statusCode, 101)
+    assert.equal((await client.send(upgradeRequest('/live')).responseHead()).statusCode, 101)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
@@ -287,7 +287,7 @@ export const upgradeTheme: Theme = setUp => {
     const setup = await setUp(t, record())
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
@@ -302,9 +302,9 @@ export const upgradeTheme: Theme = setUp => {
     })
     const { promise: hinted, resolve: hint } = Promise.withResolvers<void>()
     const client = (await setup.upgrade('/')).send(early)
-    assert.equal((await client.answer()).statusCode, 103)
+    assert.equal((await client.responseHead()).statusCode, 103)
     hint()
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end()
     assert.ok((await (await setup.backend.connection()).readAll()).equals(early))
   })
@@ -348,7 +348,7 @@ export const upgradeTheme: Theme = setUp => {
   test('tunnels every request under NONE, and requests websocket if the client names no protocol', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'NONE' })
     const client = await setup.connect()
-    const head = await client.send(plainRequest('/x')).answer()
+    const head = await client.send(plainRequest('/x')).responseHead()
     assert.equal(`${head.statusCode} ${head.header('upgrade')}`, '101 websocket')
     assert.equal((await setup.backend.request()).header('upgrade'), 'websocket')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')

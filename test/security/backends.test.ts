@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import type { LookupFunction } from 'node:net'
 import test from 'node:test'
 import {
-  answer,
   type BackendConnection,
   echo,
   raw,
+  responding,
   type Script,
   silent,
   switching,
@@ -211,7 +211,7 @@ for (const kind of KINDS) {
     let asked = 0
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : answer({ headers: ['Connection: close'] }),
+      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : responding({ headers: ['Connection: close'] }),
       ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup: (_host, _options, done) => {
@@ -279,7 +279,7 @@ for (const kind of KINDS) {
       t,
       async (connection, backend) => {
         names.push((connection.socket as unknown as { servername: string | false | null }).servername)
-        await (kind === 'an upgrade' ? switching() : answer())(connection, backend)
+        await (kind === 'an upgrade' ? switching() : responding())(connection, backend)
       },
       ({ address }) => ({
         target: `wss://localhost:${address.split(':')[1]}`,
@@ -291,7 +291,7 @@ for (const kind of KINDS) {
     )
     const client = await connect()
     client.send(requestOf(kind))
-    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+    assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
     assert.deepEqual(names, ['localhost'])
   })
 
@@ -303,7 +303,7 @@ for (const kind of KINDS) {
       const client = await connect()
       client.send(requestOf(kind))
       const statuses: number[] = []
-      do statuses.push((await client.answer()).statusCode)
+      do statuses.push((await client.responseHead()).statusCode)
       while ((statuses.at(-1) as number) < 200 && statuses.at(-1) !== 101)
       const expected = Array.from({ length: before.length / interim.length }, () => [103, 100]).flat()
       assert.deepEqual(statuses, [...expected, kind === 'an upgrade' ? 101 : 200])
@@ -330,7 +330,7 @@ for (const kind of KINDS) {
         })
         const client = await connect()
         client.send(requestOf(kind))
-        const head = await client.answer()
+        const head = await client.responseHead()
         assert.equal(head.statusCode, 403)
         await client.readThrough('part')
         haveRead?.()
@@ -375,7 +375,7 @@ test('opens a tunnel after a 101 that arrives byte by byte or in two parts, with
   for (let at = 0; at < head + 60; at += at > head - 10 ? 1 : 7) {
     const client = await connect()
     client.send(upgradeRequest(`/${at}`))
-    assert.equal((await client.answer()).statusCode, 101, `cut at ${at}`)
+    assert.equal((await client.responseHead()).statusCode, 101, `cut at ${at}`)
     assert.equal((await client.readExact(5)).toString(), 'glued', `cut at ${at}`)
     client.destroy()
   }
@@ -391,7 +391,7 @@ test('accepts a 101 without a reason phrase, or with unusual spacing and case', 
     const { connect } = await setUp(t, raw(`${head}glued`, 'keep'))
     const client = await connect()
     client.send(upgradeRequest('/'))
-    assert.equal((await client.answer()).statusCode, 101, head)
+    assert.equal((await client.responseHead()).statusCode, 101, head)
     assert.equal((await client.readExact(5)).toString(), 'glued')
   }
 })
@@ -422,11 +422,11 @@ test('serves other clients while a backend misbehaves', async t => {
   })
   const good = await connectClient(t, gateway)
   good.send(upgradeRequest('/echo'))
-  assert.equal((await good.answer()).statusCode, 101)
+  assert.equal((await good.responseHead()).statusCode, 101)
   const bad = Array.from({ length: 50 }, async () => {
     const client = await connectClient(t, gateway)
     client.send(upgradeRequest('/bad'))
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     client.destroy()
     return statusCode
   })

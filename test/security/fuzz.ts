@@ -12,9 +12,9 @@ import { readAnswers, readBody, readHead, Side, valuesOf, type WireHead } from '
 export interface FuzzOptions {
   cases: number
   seed: number
-  /** Runs this one case alone, and tells all of it. */
+  /** Runs only this case, and prints all of it. */
   only?: number
-  /** How many cases are in flight at a time. */
+  /** The number of cases that run at the same time. */
   concurrency?: number
   log?: (line: string) => void
 }
@@ -22,17 +22,17 @@ export interface FuzzOptions {
 export interface FuzzResult {
   seed: number
   cases: number
-  /** What did not hold, by the case it was seen in; -1 is the run as a whole. */
+  /** Violations, with the case in which each was seen; -1 is the whole run. */
   violations: { index: number; kind: string; what: string }[]
-  /** Final answers the clients got, by status. */
+  /** The number of final responses to clients, by status. */
   statuses: Map<number, number>
   probes: number
-  /** Open descriptors of the gateway before and after; `undefined` where /proc is missing. */
+  /** Open descriptors of the gateway before and after; `undefined` if there is no /proc. */
   descriptors: [before: number, after: number] | undefined
   milliseconds: number
 }
 
-/** A case in flight. */
+/** A case that runs. */
 interface Run {
   readonly plan: Case
   readonly client: Side
@@ -45,7 +45,7 @@ interface Run {
 const PROBE_EVERY = 500
 const ENOUGH_VIOLATIONS = 20
 
-/** First segments a backend may be asked for: those of the targets. */
+/** First path segments that a backend may get: those of the targets. */
 const TARGETS = [
   'ws',
   'rx',
@@ -64,7 +64,7 @@ const TARGETS = [
   'wss',
 ]
 
-/** What is wrong with a head that reached a backend; every one must be clean, whatever the client sent. */
+/** The faults of a head that reached a backend. Each head must be valid, whatever the client sent. */
 export function faultsOfHead(head: WireHead): string[] {
   const faults: string[] = []
   const line = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\/[\x21-\x7e\x80-\xff]*) HTTP\/1\.1$/.exec(head.startLine)
@@ -93,11 +93,11 @@ export function faultsOfHead(head: WireHead): string[] {
   return faults
 }
 
-/** One connection that the gateway made: reads requests and plays the script of the case that each names. */
+/** One connection of the gateway to a backend: reads requests and runs the script of the case that each names. */
 class BackendSide extends Side {
-  /** Between two requests, as a pooled connection is. */
+  /** Between two requests, as a connection in a pool. */
   idle = true
-  /** Where the client's bytes begin, once the script has switched. */
+  /** The offset of the client's bytes, once the script has sent a 101. */
   tunnelFrom = -1
   #at = 0
   #head: WireHead | undefined
@@ -110,7 +110,7 @@ class BackendSide extends Side {
     super(socket, carrier)
     this.#find = find
     socket.on('data', () => this.#read())
-    // A gateway that ends the connection while no script runs gets its end at once.
+    // If the gateway ends the connection while no script runs, the backend ends it at once.
     socket.on('end', () => {
       if (!this.#busy) socket.end()
     })
@@ -141,7 +141,7 @@ class BackendSide extends Side {
       this.#busy = true
       void this.#answer(head, body?.end ?? this.bytes.length)
     } else if (complete) {
-      // The rest of a body that came after a hasty answer is not the next request.
+      // The rest of a body that arrives after an early response is not the next request.
       this.#at = body?.end ?? this.bytes.length
       this.#answered = false
       this.#head = undefined
@@ -188,7 +188,7 @@ class BackendSide extends Side {
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
 
-/** The answer to a probe, and to the late request of a case that is already over. */
+/** The response to a probe, and to the late request of a case that has ended. */
 function answerToStranger(head: WireHead): Step[] {
   const upgrade = valuesOf(head, 'upgrade')[0]
   if (valuesOf(head, 'x-fuzz')[0] !== 'probe' || upgrade === undefined) {
@@ -224,7 +224,7 @@ async function poll(holds: () => boolean, ms: number): Promise<boolean> {
   return true
 }
 
-/** One gateway in a process of its own, the backends, and the cases played against both. */
+/** One gateway in a separate process, the backends, and the cases that run against both. */
 class Fuzz {
   readonly #options: FuzzOptions
   readonly #log: (line: string) => void
@@ -362,13 +362,13 @@ class Fuzz {
     return new Promise(resolve => this.#reports.push(resolve))
   }
 
-  /** Every descriptor of the gateway, where the system tells. */
+  /** Every open descriptor of the gateway, if the system lists them. */
   #descriptors(): number | undefined {
     const list = `/proc/${this.#gateway.pid}/fd`
     return existsSync(list) ? readdirSync(list).length : undefined
   }
 
-  /** Waits until the gateway holds no backend connection but pooled ones, and ends those. */
+  /** Waits until the gateway has no backend connections except pooled ones, and ends those. */
   async #quiet(): Promise<boolean> {
     const reached = await poll(() => [...this.#backends].every(side => side.idle), 10_000)
     if (!reached) {
@@ -389,7 +389,7 @@ class Fuzz {
         this.#violation(-1, 'run', `${report.opened} opened, ${report.closed} closed`)
       if (report.timers > 2) this.#violation(-1, 'run', `${report.timers} timers left`)
     }
-    // With everything closed nothing may keep the process alive.
+    // Once everything is closed, nothing may keep the process alive.
     this.#tell({ stop: true })
     if (!(await poll(() => this.#dead, 10_000))) {
       this.#violation(-1, 'run', 'the gateway does not exit after everything is closed')
@@ -399,7 +399,7 @@ class Fuzz {
     }
   }
 
-  /** A correct tunnel and a plain request, as an innocent bystander would make them. */
+  /** A correct tunnel and a plain request, as an uninvolved client sends them. */
   async #probe(index: number): Promise<void> {
     const head =
       'GET /ws/probe HTTP/1.1\r\nHost: gateway.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
@@ -453,7 +453,7 @@ class Fuzz {
     const { expect } = plan
     const { answers, fault } = readAnswers(client.bytes, plan.method, client.ended)
     for (const { status } of answers) this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
-    // Behind an answer to bytes that are no HTTP/1.1 the client's own reading may be off.
+    // After a response to bytes that are not HTTP/1.1, the client may read the framing wrongly.
     if (fault !== undefined && expect.kind !== 'anything') faults.push(`the client got ${fault}`)
     if (fault !== undefined && answers.length === 0) faults.push(`the client's first bytes: ${fault}`)
     if (client.stalled !== undefined) faults.push(`client stalled: ${client.stalled}`)
@@ -528,7 +528,7 @@ class Fuzz {
   }
 }
 
-/** Plays `cases` cases of a seed against a fresh gateway; an empty list of violations is a pass. */
+/** Runs `cases` cases of a seed against a new gateway. An empty list of violations is a pass. */
 export function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   return new Fuzz(options).run()
 }

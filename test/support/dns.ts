@@ -5,20 +5,20 @@ import { isIPv6 } from 'node:net'
 /** An address, or a service. */
 export type Answer = string | { name: string; port: number; priority?: number; weight?: number }
 
-/** What is said of a name: records by type, or a failure. */
+/** The records of a name by type, or a failure. */
 export interface Zone {
   A?: Answer[] | 'SERVFAIL' | 'silence'
   AAAA?: Answer[] | 'SERVFAIL' | 'silence'
   SRV?: Answer[] | 'SERVFAIL' | 'silence'
 }
 
-/** A name server of its own. */
+/** A name server for one test. */
 export interface NameServer {
   /** `127.0.0.1:port`, for `setServers`. */
   readonly address: string
-  /** By name, lower-case; what is not here does not exist. */
+  /** By name in lower case. Other names do not exist. */
   readonly zones: Map<string, Zone>
-  /** Questions that came, as `type name`. */
+  /** The queries that arrived, as `type name`. */
   readonly asked: string[]
   close(): Promise<void>
 }
@@ -27,7 +27,7 @@ const TYPES: Record<number, keyof Zone> = { 1: 'A', 28: 'AAAA', 33: 'SRV' }
 const SERVFAIL = 2
 const NXDOMAIN = 3
 
-/** Answers questions over UDP (RFC 1035, 2782, 3596); every answer is good for this moment alone. */
+/** Responds to queries over UDP (RFC 1035, 2782, 3596), with a TTL of 0. */
 export async function startNameServer(): Promise<NameServer> {
   const socket: Socket = createSocket('udp4')
   const zones = new Map<string, Zone>()

@@ -1,26 +1,26 @@
 import type { Socket } from 'node:net'
 
-/** Header fields as they came: order, case and duplicates kept. */
+/** Header fields in their order and case, with duplicates. */
 export type RawHeaders = [name: string, value: string][]
 
-/** The head of a message: the start line, the fields, and the bytes as they were. */
+/** The head of a message: the start line, the fields, and the bytes. */
 export interface Head {
   startLine: string
   rawHeaders: RawHeaders
   raw: string
-  /** All values of a field, joined by `, `; `undefined` if the field is absent. */
+  /** All values of a field, joined by `, `; undefined without one. */
   header: (name: string) => string | undefined
   /** The values of a field, line by line. */
   headers: (name: string) => string[]
 }
 
-/** How long a read waits before it fails, ms; 0 is no limit. A silent peer then fails the test and does not hang it. */
+/** How long a read waits before it fails, ms; 0 is without limit. A silent peer fails the test and does not hang it. */
 const READ_TIMEOUT = 5_000
 
-/** Reads from a socket in the order the bytes came: heads, bodies by their framing, exact counts, all until FIN. */
+/** Reads from a socket in order: heads, bodies by their framing, exact numbers of bytes, or everything until FIN. */
 export class Reader {
   readonly socket: Socket
-  /** Whether the peer has sent its FIN. */
+  /** Whether the peer sent its FIN. */
   ended = false
   error: NodeJS.ErrnoException | undefined
   /** How many bytes arrived in all. */
@@ -64,15 +64,15 @@ export class Reader {
     return all.subarray(0, n)
   }
 
-  /** Waits until `ready` returns a value. Fails if the socket ends, fails or is silent first; the error has the unread bytes. */
+  /** Waits until `ready` returns a value. Fails with the pending bytes if the socket ends, fails or is silent before. */
   async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, timeout = READ_TIMEOUT): Promise<T> {
     const silent = new Error(`waited ${timeout} ms for ${what}`)
     let late = false
-    const timerOnTimeout = (): void => {
+    const timerOnEnd = (): void => {
       late = true
       this.#wake()
     }
-    const timer = timeout === 0 ? undefined : setTimeout(timerOnTimeout, timeout)
+    const timer = timeout === 0 ? undefined : setTimeout(timerOnEnd, timeout)
     try {
       for (;;) {
         const value = ready()
@@ -94,7 +94,7 @@ export class Reader {
     }
   }
 
-  /** The bytes up to and with `mark`. */
+  /** The bytes up to the end of `mark`. */
   async readThrough(mark: string, timeout?: number): Promise<Buffer> {
     const ready = (): Buffer | undefined => {
       const at = this.pending.indexOf(mark)
@@ -152,7 +152,7 @@ export class Reader {
     }
   }
 
-  /** A body by its framing; a message with neither length nor chunks has none, or lasts until FIN if `untilEnd`. */
+  /** A body by its framing. Without length and chunks there is none, or it lasts until FIN if `untilEnd`. */
   async readBody(head: Head, untilEnd: boolean): Promise<Buffer> {
     if (/\bchunked\b/i.test(head.header('transfer-encoding') ?? '')) return (await this.readChunked()).body
     const length = head.header('content-length')
@@ -160,7 +160,7 @@ export class Reader {
     return untilEnd ? this.readAll() : Buffer.alloc(0)
   }
 
-  /** Stops reading. @returns the socket with its unread bytes, for code that reads it itself. */
+  /** Stops reading. @returns the socket, with the bytes that were not read yet, for other code to read. */
   release(): Socket {
     this.socket.off('data', this.#onData)
     this.socket.pause()

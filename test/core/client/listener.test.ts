@@ -119,7 +119,7 @@ test('tunnels an upgrade through one copy of the package that another copy liste
   listenForUpgrades(server, appOf(proxy as never))
   const client = await connectClient(t, port)
   client.send(`${upgradeRequest('/')}early`)
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   client.end(' late')
   assert.equal((await client.readAll()).toString(), 'early late')
   assert.equal(server.listenerCount('upgrade'), 1)

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import { answer, type BackendConnection, echo, silent } from '../../support/backend.ts'
+import { type BackendConnection, echo, responding, silent } from '../../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { startNameServer } from '../../support/dns.ts'
 import { eventually, within } from '../../support/gate.ts'
@@ -16,7 +16,9 @@ const PATIENCE = 10_000
 const connected = (t: TestContext, port: number): Promise<RawClient> => connectClient(t, port, { allowHalfOpen: false })
 
 test('leaves no timer, socket or listener after close(), whatever was in progress', async t => {
-  const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => startBackend(t, script)))
+  const [echoing, plain, mute] = await Promise.all(
+    [echo(), responding(), silent()].map(script => startBackend(t, script)),
+  )
   assert.ok(echoing && plain && mute)
   const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
   const names = await startNameServer()
@@ -58,7 +60,7 @@ test('leaves no timer, socket or listener after close(), whatever was in progres
   const ask = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
 
   for (const path of ['/echo', '/echo', '/full'])
-    assert.equal((await (await ask(upgradeRequest(path))).answer()).statusCode, 101)
+    assert.equal((await (await ask(upgradeRequest(path))).responseHead()).statusCode, 101)
   for (const path of ['/mute', '/no-tls', '/wait', '/full']) await ask(upgradeRequest(path))
   // Connections that clients keep alive belong to the server, not to the gateway.
   const get = (path: string): Promise<RawClient> => ask(plainRequest(path, { headers: ['Connection: close'] }))

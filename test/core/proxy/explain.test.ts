@@ -8,7 +8,7 @@ import {
   WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type Backend, switching } from '../../support/backend.ts'
+import { type Backend, responding, switching } from '../../support/backend.ts'
 import type { RawClient } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -236,7 +236,7 @@ const rawRequest = ({ method = 'GET', url, headers = [], httpVersion = '1.1' }: 
 suite('what is explained is what happens', { concurrency: true }, () => {
   for (const [name, { options, request, kind, statusCode, body }] of Object.entries(ROWS)) {
     test(name, async t => {
-      const script = kind === 'upgrade' ? switching() : answer({ body: 'page' })
+      const script = kind === 'upgrade' ? switching() : responding({ body: 'page' })
       const backend: Backend = await startBackend(t, script)
       const explained = await explain(options(backend.address), request)
       assert.equal(explained.outcome.kind, kind, JSON.stringify(explained, null, 2))
@@ -245,7 +245,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
       const gateway = await startGateway(t, options(backend.address))
       const client: RawClient = await connectClient(t, gateway)
       client.send(rawRequest(request, body))
-      const got = await client.answer()
+      const got = await client.responseHead()
 
       const { outcome } = explained
       if (outcome.kind === 'app') {

@@ -19,7 +19,7 @@ import {
   type WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type BackendConnection, echo } from '../../support/backend.ts'
+import { type BackendConnection, echo, responding } from '../../support/backend.ts'
 import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually, within } from '../../support/gate.ts'
 import { connectClient, connectTunnel, startBackend, startGateway } from '../../support/harness.ts'
@@ -169,7 +169,7 @@ test('survives observers that throw or reject, and emits a warning', async t => 
 
 test('calls onError for each failure, with the code that the app gets, and for nothing else', async t => {
   const told: [code: string, url: string | undefined][] = []
-  const backend = await startBackend(t, answer({ statusCode: 500 }))
+  const backend = await startBackend(t, responding({ statusCode: 500 }))
   const gateway = await startGateway(t, {
     routes: [
       { path: '/answered', target: `http://${backend.address}/` },
@@ -252,7 +252,7 @@ test('passes an upgrade that its target function declines to the next tunnel, wi
     const late = Buffer.alloc(500_000, 'while it waits ')
     client.send(late)
     decide()
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     const sent = Buffer.concat([Buffer.from(listens ? 'in the same packet, ' : ''), late])
     assert.ok((await client.readExact(sent.length)).equals(sent))
     client.end('bye')
@@ -261,7 +261,7 @@ test('passes an upgrade that its target function declines to the next tunnel, wi
 })
 
 test('uses the mount, the url below it and a parsed body of the caller', async t => {
-  const backend = await startBackend(t, answer({ body: (request, body) => `${request.path} ${body}` }))
+  const backend = await startBackend(t, responding({ body: (request, body) => `${request.path} ${body}` }))
   const opened: Tunnel[] = []
   const proxy = createTunnelProxy({
     routes: [{ path: '/a', target: `http://${backend.address}/b`, passReverse: true }],
@@ -428,7 +428,7 @@ test('close() lets a plain response that is in progress finish', async t => {
   })
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
   const client = await connectClient(t, gateway)
-  const head = await client.send(plainRequest('/')).answer()
+  const head = await client.send(plainRequest('/')).responseHead()
   await client.readExact(5)
   const closed = gateway.proxy.close({ drainTimeout: 2_000 })
   await (await connectClient(t, gateway)).send(plainRequest('/')).whole()
@@ -439,7 +439,7 @@ test('close() lets a plain response that is in progress finish', async t => {
 })
 
 test('leaves no idle connection to a backend open after close()', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
   const client = await connectClient(t, gateway)
   await client.send(plainRequest('/')).whole()
@@ -504,7 +504,7 @@ async function http2Gateway(
 test('proxies plain requests of HTTP/2', async t => {
   const backend = await startBackend(
     t,
-    answer({
+    responding({
       statusCode: 203,
       headers: ['X-Of: backend', 'Set-Cookie: a=1', 'Set-Cookie: b=2', 'Keep-Alive: timeout=5'],
       body: ({ method, path }, body) => `${method} ${path} ${body}`,
@@ -531,7 +531,7 @@ test('proxies plain requests of HTTP/2', async t => {
 
 for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH']) {
   test(`frames the body of a ${method} that arrives over HTTP/2`, async t => {
-    const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
+    const backend = await startBackend(t, responding({ body: (_, body) => body.toString() }))
     const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
     const smuggled = 'GET /internal HTTP/1.1\r\nHost: x\r\n\r\n'
     const got = await ask({ ':method': method, ':path': '/' }, smuggled)
@@ -546,7 +546,7 @@ for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'POST', 'PUT', 'PATCH'
 }
 
 test('frames a body whose Content-Length was removed', async t => {
-  const backend = await startBackend(t, answer({ body: (_, body) => body.toString() }))
+  const backend = await startBackend(t, responding({ body: (_, body) => body.toString() }))
   const gateway = await startGateway(t, {
     target: `http://${backend.address}/`,
     requestHeaders: { unset: ['Content-Length'] },
@@ -565,7 +565,7 @@ test('frames a body whose Content-Length was removed', async t => {
 test('relays a 426 of the backend over HTTP/2, without the fields of a connection', async t => {
   const backend = await startBackend(
     t,
-    answer({ statusCode: 426, headers: ['Upgrade: websocket', 'Connection: Upgrade'], body: 'upgrade!' }),
+    responding({ statusCode: 426, headers: ['Upgrade: websocket', 'Connection: Upgrade'], body: 'upgrade!' }),
   )
   const { ask } = await http2Gateway(t, { target: `http://${backend.address}/` })
   const got = await ask({ ':path': '/' })

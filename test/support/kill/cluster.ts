@@ -4,12 +4,12 @@ import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel
 import { within } from '../gate.ts'
 import type { MemberView, Order, Told } from './gateway-process.ts'
 
-/** Longest wait for a process to start, to answer or to end, ms. */
+/** Longest wait for a process to start, to respond or to end, ms. */
 const PATIENCE = 15_000
 
 const EXEC_ARGV = ['--disable-warning=ExperimentalWarning']
 
-/** Ends a process whatever it does. */
+/** Ends a process, whatever it does. */
 async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
   const exit = once(child, 'exit')
@@ -18,7 +18,7 @@ async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<
   return code
 }
 
-/** A backend in a process of its own, which can be ended and started again at the same port. */
+/** A backend in a separate process, which can be ended and started again at the same port. */
 export class BackendProcess {
   readonly name: string
   port = 0
@@ -46,16 +46,16 @@ export class BackendProcess {
     this.#child?.kill(name)
   }
 
-  /** Resolves when it is gone. */
+  /** Resolves when the process has exited. */
   async stop(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     if (this.#child !== undefined) await end(this.#child, signal)
   }
 }
 
-/** A member's coming and going, as the gateway saw it. */
+/** A change of a member's state, as the gateway saw it. */
 export type Change = Extract<Told, { kind: 'change' }>
 
-/** Backends and a gateway that balances over them, each a process. */
+/** Backends and a gateway that balances over them, each in its own process. */
 export class Cluster {
   readonly backends: readonly BackendProcess[]
   /** Every change of a member, in order. */
@@ -69,7 +69,7 @@ export class Cluster {
 
   /**
    * @param balancer without members, which are the backends
-   * @param member what is said of the n-th
+   * @param member the options of the n-th member
    */
   async start(
     balancer: Omit<BalancerOptions, 'members'>,
@@ -115,18 +115,18 @@ export class Cluster {
     return view
   }
 
-  /** Sets letters of a member's status, as an operator would. */
+  /** Sets letters of a member's status, as an operator does. */
   async change({ url }: BackendProcess, status: string): Promise<void> {
     await this.#order({ kind: 'change', url, status }, 'changed')
   }
 
-  /** Whether the gateway knew then that the member is not to be asked. */
+  /** Whether the gateway had taken the member out at that time. */
   wasOut({ url }: BackendProcess, at: number): boolean {
     const last = this.changes.findLast(change => change.url === url && change.at <= at)
     return last !== undefined && !last.usable
   }
 
-  /** @returns the exit code of the gateway, which must end by itself when it is closed. */
+  /** @returns the exit code of the gateway, which must end by itself after its close. */
   async stop(): Promise<number | null> {
     try {
       return this.#gateway === undefined ? null : await end(this.#gateway, 'SIGTERM')

@@ -10,34 +10,34 @@ import {
 } from '@ws-tunnel/core'
 import { now } from './clock.ts'
 
-// A gateway with the options of the first argument. Tells its port, each change of a member, and the members when asked;
-// changes a member when told so. SIGTERM closes it as a gateway should be closed: then nothing may keep it.
+// A gateway with the options of the first argument. It sends its parent its port, each change of a member, and the members on
+// request, and changes a member on request. SIGTERM closes it as a gateway should be closed; the process must then end by itself.
 
-/** What it tells of a member. */
+/** The state of a member, for the parent. */
 export interface MemberView {
   url: string
   status: string
   usable: boolean
   /** Open tunnels. */
   open: number
-  /** Tunnels and requests under way. */
+  /** Tunnels and requests in progress. */
   busy: number
 }
 
-/** What it tells. */
+/** Messages to the parent. */
 export type Told =
   | { kind: 'port'; port: number }
   | { kind: 'change'; at: number; url: string; usable: boolean }
   | { kind: 'members'; members: MemberView[] }
   | { kind: 'changed' }
 
-/** What it is told. */
+/** Messages from the parent. */
 export type Order = { kind: 'members' } | { kind: 'change'; url: string; status: string }
 
-/** What a client is told whose request failed. */
+/** The body of the response to a request that failed. */
 export interface Failure {
   code: string
-  /** When a member was first chosen for it. */
+  /** When the first member was selected for it. */
   electedAt: number
 }
 

@@ -4,10 +4,10 @@ import { now } from './clock.ts'
 import type { BackendProcess, Cluster } from './cluster.ts'
 import type { Attempt, Crowd } from './crowd.ts'
 
-/** Longest wait for a member to be asked again, ms. */
+/** Longest wait for a member to get requests again, ms. */
 const PATIENCE = 15_000
 
-/** What befalls a backend, and what brings it back. */
+/** A failure of a backend, and its recovery. */
 export interface Blow {
   hit: (victim: BackendProcess) => void | Promise<void>
   /** Resolves when the backend could serve. */
@@ -16,15 +16,15 @@ export interface Blow {
   down: number
 }
 
-/** What came of it; times in ms. */
+/** The results; times in ms. */
 export interface Figures {
   victim: string
   /** Tunnels before, all and the victim's. */
   open: [all: number, own: number]
-  /** From the blow until the gateway took the member out; `undefined` where it never had to. */
+  /** From the failure until the gateway took the member out; `undefined` if it never did. */
   marked: number | undefined
   connects: number
-  /** Connects that failed, by whether the gateway chose a member for them while it knew. */
+  /** Connects that failed: `marked` if the gateway had taken the member out when it selected it, `unmarked` otherwise. */
   failed: { unmarked: Attempt[]; marked: Attempt[] }
   /** Of all connects that succeeded. */
   slowest: number
@@ -43,14 +43,14 @@ export const SIGSTOP: Omit<Blow, 'down'> = {
   heal: victim => victim.signal('SIGCONT'),
 }
 
-/** The backend ends when it is told to, and is started again at once. */
+/** The backend is ended by SIGTERM, and started again at once. */
 export const RESTART: Blow = {
   hit: victim => victim.stop('SIGTERM'),
   heal: victim => victim.start(),
   down: 0,
 }
 
-/** Deals the blow to one backend, and waits until everything is as it was, which it must be by itself. */
+/** Lets one backend fail, and waits until everything is as before, which must happen without help. */
 export async function strike(
   cluster: Cluster,
   crowd: Crowd,
