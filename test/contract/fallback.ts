@@ -125,7 +125,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
   })
 
-  test('500s a body that was read and is available nowhere', async t => {
+  test('500s a body that was read and cannot be written again', async t => {
     const setup = await setUp(
       t,
       responding(),

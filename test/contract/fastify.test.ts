@@ -381,7 +381,7 @@ describe('Fastify 5: the handler of one route', () => {
     assert.deepEqual(ends, ['shutdown'])
   })
 
-  test('closes once with the server of two routes', async t => {
+  test('closes once if two routes of a server share it', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     const ends: string[] = []
     const handler = wsTunnelHandler({
@@ -404,7 +404,7 @@ describe('Fastify 5: the handler of one route', () => {
     assert.deepEqual(ends, ['shutdown', 'shutdown'])
   })
 
-  test('can be bound and called as any function', () => {
+  test('can be bound and called like any function', () => {
     const handler = wsTunnelHandler({ target: 'ws://127.0.0.1:9/' })
     assert.equal(typeof handler.bind(null as never), 'function')
     assert.equal(typeof handler.bind({} as never), 'function')

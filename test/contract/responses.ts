@@ -386,7 +386,7 @@ export const responsesTheme: Theme = setUp => {
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('refuses on a connection that has served before, and then closes it or continues to serve', async t => {
+  test('relays a refusal on a connection that has served a request before', async t => {
     const setup = await setUp(t, responding({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
     const client = await setup.connect()
     assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')

@@ -44,7 +44,7 @@ test('has no source for a request without a body', async t => {
   })
 })
 
-test('is not whole while the client has sent a part of it', async t => {
+test('is not whole until the client has sent all of it', async t => {
   const whole = Promise.withResolvers<boolean>()
   const { port } = await startServer(t, req => whole.resolve(new RequestBody(req, undefined).whole))
   await sendRequest(t, port, plainRequest('/', { method: 'POST', headers: ['Content-Length: 5'], body: 'hel' }))

@@ -71,7 +71,7 @@ test('keeps the addresses of a family while their lookup fails', async t => {
   assert.deepEqual(await lookUp(), ['10.0.0.2'])
 })
 
-test('says why a lookup failed', async t => {
+test('reports why a lookup failed', async t => {
   const { server, lookUp } = await stage(t, { timeout: 300 })
   await assert.rejects(lookUp(), { code: 'ENOTFOUND' })
   server.zones.set('name.test', {})

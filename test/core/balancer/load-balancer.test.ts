@@ -337,7 +337,7 @@ test('moves no session to another member with noFailover, unless no member has i
   assert.equal(select(balancer, '/', ['Cookie: SID=z.unknown']), 'a')
 })
 
-test('counts a session as a turn of its member', () => {
+test('counts a request of a session as a selection of its member', () => {
   const balancer = balancerOf([{}, {}], COOKIE)
   assert.equal(select(balancer, '/?sid=z.a'), 'a')
   assert.equal(sequence(balancer, 3), 'b a b')

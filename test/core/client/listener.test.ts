@@ -80,7 +80,7 @@ test('emits finish, close and the drain of a slow reader on the response', async
   assert.deepEqual(events, ['finish', 'close'])
 })
 
-test('closes the response of a client that disconnects before it', async t => {
+test('closes the response if the client resets the connection', async t => {
   const { server, port } = await serverOf(t)
   const { promise, resolve } = Promise.withResolvers<ServerResponse>()
   listenForUpgrades(server, (_req, res) => resolve(res))

@@ -233,7 +233,7 @@ const rawRequest = ({ method = 'GET', url, headers = [], httpVersion = '1.1' }: 
   return `${method} ${url} HTTP/${httpVersion}\r\n${lines.join('')}\r\n${body}`
 }
 
-suite('what is explained is what happens', { concurrency: true }, () => {
+suite('the explanation is what happens', { concurrency: true }, () => {
   for (const [name, { options, request, kind, statusCode, body }] of Object.entries(ROWS)) {
     test(name, async t => {
       const script = kind === 'upgrade' ? switching() : responding({ body: 'page' })

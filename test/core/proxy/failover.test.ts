@@ -353,7 +353,7 @@ test('maps the Location of every member back to the public path', async t => {
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
 
-test('requires names of balancers in lower case, because targets have them so', () => {
+test('requires names of balancers in lower case, because a target is read in lower case', () => {
   const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
   assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
 })

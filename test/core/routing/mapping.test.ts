@@ -32,7 +32,7 @@ for (const [what, mapping, path, url, line] of [
   test(`${what} (mapping: ${mapping})`, async () => assert.equal(await sent(mapping, path, url), line))
 }
 
-test('matches such a route before rewrite', async () => {
+test('matches a route with mapping: encoded before rewrite', async () => {
   const options = {
     rewrite: () => ({ path: '/other', query: '' }),
     routes: [
