@@ -370,13 +370,13 @@ export const responsesTheme: Theme = setUp => {
   })
 
   test('calls onError for every failure, with the request', async t => {
-    const told: string[] = []
+    const reported: string[] = []
     const port = await closedPort()
-    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => reported.push(`${error.code} ${req.method}`)
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await setup.refused('/')
     await setup.get('/', { method: 'DELETE' })
-    assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
+    assert.deepEqual(reported, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
   test('continues to serve after failures of every kind', async t => {

@@ -141,12 +141,12 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
     const [encrypted, ours] = duplexPair()
     socket.on('error', () => {})
     socket.pipe(ours).pipe(socket)
-    let heard = ''
+    let received = ''
     new TLSSocket(encrypted, { isServer: true, ...trusted })
       .on('error', () => {})
       .on('data', chunk => {
-        heard += chunk
-        if (heard.includes(last)) socket.write('no record of TLS')
+        received += chunk
+        if (received.includes(last)) socket.write('no record of TLS')
       })
   })
   closeAfter(t, server)
