@@ -51,7 +51,7 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
   checkRequest(req, authority)
   const routing = route.resolve(match, signal)
   // A refusal below leaves the promise without a handler.
-  if (routing instanceof Promise) routing.catch(() => {})
+  if (routing instanceof Promise) routing.catch(ignore)
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
   if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
@@ -63,8 +63,14 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     return { kind: 'http', candidates: found, reason: upgrade.reason }
   }
-  return { token, decision: routing instanceof Promise ? routing.then(decided) : decided(routing) }
+  if (!(routing instanceof Promise)) return { token, decision: decided(routing) }
+  const decision = routing.then(decided)
+  // The caller may refuse the request before it awaits the decision.
+  decision.catch(ignore)
+  return { token, decision }
 }
+
+const ignore = (): void => {}
 
 /** The first candidate's settings replace the route's. A promise comes too late for that. */
 const settingsOf = (routing: Routing | Promise<Routing>, route: RouteSettings): RouteSettings =>

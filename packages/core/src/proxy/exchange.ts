@@ -78,7 +78,8 @@ export class Exchange {
       this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
       this.onRelease(match.route.acquire())
     }
-    const decided = await unlessAborted(this.signal, decision)
+    const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
+    this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
     // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
@@ -139,7 +140,8 @@ export class Exchange {
    * retain the exchange: the request would stay in memory as long as the tunnel.
    */
   handOver(): () => void {
-    const releases = this.#releases
+    // A copy has no spare capacity, which an open tunnel would retain.
+    const releases = this.#releases.slice()
     this.#releases = []
     this.#upgrade = undefined
     return () => callAll(releases)
