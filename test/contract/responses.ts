@@ -361,7 +361,7 @@ export const responsesTheme: Theme = setUp => {
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
     for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(refused.statusCode, 503)
-      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the address of the backend is nobody’s business')
+      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the response names the address of the backend')
     }
     assert.deepEqual(
       setup.gateway.errors.map(error => error.code),

@@ -339,7 +339,7 @@ for (const kind of KINDS) {
           'the end',
           client.readAll().catch(error => error),
         )
-        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'nobody may take it for complete')
+        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'the client takes the response for complete')
         client.destroy()
         await backendReleased(backend)
         assert.deepEqual(gateway.errors, [], 'the response has begun, so there is no failure to respond with')
