@@ -88,7 +88,7 @@ export const appsTheme: Theme = setUp => {
       ids.push((req as unknown as { sessionID: string }).sessionID)
       next()
     }
-    const cookieOf = (answer: ResponseHead): string => answer.header('set-cookie')?.split(';')[0] ?? ''
+    const cookieOf = (head: ResponseHead): string => head.header('set-cookie')?.split(';')[0] ?? ''
     const setup = await setUp(t, echo(), {}, { before: [sessions, remember] })
     const page = cookieOf(await setup.get('/own'))
     await setup.tunnel('/', { headers: { Cookie: page } })
@@ -311,7 +311,7 @@ export const appsTheme: Theme = setUp => {
     await setup.backend.request()
     const closing = setup.gateway.closeProxy()
     const late = await setup.upgrade('/').catch(() => undefined)
-    const told = [waiting, late].map(async client => {
+    const statuses = [waiting, late].map(async client => {
       const status = await client?.responseHead().then(
         head => head.statusCode,
         () => 'end',
@@ -320,7 +320,7 @@ export const appsTheme: Theme = setUp => {
       return status
     })
     await closing
-    for (const status of await Promise.all(told)) {
+    for (const status of await Promise.all(statuses)) {
       assert.ok(status === undefined || status === 503 || status === 'end', String(status))
     }
   })

@@ -20,7 +20,7 @@ async function talk(port: number, path: string, word: string | Buffer, options =
   try {
     await within(5_000, `a WebSocket at ${path}`, once(socket, 'open'))
     socket.send(word)
-    const [data] = (await within(5_000, `an answer at ${path}`, once(socket, 'message'))) as [Buffer]
+    const [data] = (await within(5_000, `a message at ${path}`, once(socket, 'message'))) as [Buffer]
     return data.toString()
   } finally {
     socket.terminate()

@@ -361,7 +361,7 @@ export const responsesTheme: Theme = setUp => {
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
     for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(refused.statusCode, 503)
-      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the client must not see the address of the backend')
+      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the response names the address of the backend')
     }
     assert.deepEqual(
       setup.gateway.errors.map(error => error.code),
@@ -370,13 +370,13 @@ export const responsesTheme: Theme = setUp => {
   })
 
   test('calls onError for every failure, with the request', async t => {
-    const told: string[] = []
+    const reported: string[] = []
     const port = await closedPort()
-    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => reported.push(`${error.code} ${req.method}`)
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await setup.refused('/')
     await setup.get('/', { method: 'DELETE' })
-    assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
+    assert.deepEqual(reported, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
   test('continues to serve after failures of every kind', async t => {

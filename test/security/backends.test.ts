@@ -94,7 +94,7 @@ for (const kind of KINDS) {
   for (const [name, script] of Object.entries(BROKEN)) {
     test(`502s ${kind} at once, with a body, when the backend ${name}`, async t => {
       const { backend, sendAndReadAll, gateway } = await setUp(t, script)
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], text.slice(0, 500))
       assert.match(text, /\{"code":"WST_ERR_(BAD_RESPONSE|BAD_SWITCH|NO_RESPONSE)"\}$/)
       assert.equal(gateway.errors.length, 1)
@@ -109,7 +109,7 @@ for (const kind of KINDS) {
 
   test(`502s or 503s ${kind} when the backend resets as soon as it has accepted`, async t => {
     const { sendAndReadAll } = await setUp(t, connection => connection.reset())
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status === 502 || status === 503, `${status}`)
   })
 
@@ -152,7 +152,7 @@ for (const kind of KINDS) {
     const port = await closedPort()
     for (const target of [`ws://127.0.0.1:${port}`, `ws://[::1]:${port}`, 'unix:/nonexistent/s.sock|ws://name/']) {
       const { sendAndReadAll, gateway } = await setUp(t, echo(), { target })
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [503], target)
       assert.match(text, /\{"code":"WST_ERR_CONNECT"\}$/)
       assert.equal(gateway.errors.length, 1)
@@ -177,7 +177,7 @@ for (const kind of KINDS) {
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup,
       }))
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], `${name}: ${text}`)
       assert.match(text, /\{"code":"WST_ERR_DNS"\}$/, name)
       assert.deepEqual(backend.connections, [])
@@ -191,7 +191,7 @@ for (const kind of KINDS) {
         throw new Error('no resolver')
       },
     })
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status !== undefined && status >= 500, `${status}`)
   })
 
@@ -208,21 +208,21 @@ for (const kind of KINDS) {
   })
 
   test(`looks up the name for every ${kind.replace(/^an? /, '')}, and connects to the address of that lookup`, async t => {
-    let asked = 0
+    let lookedUp = 0
     const { backend, sendAndReadAll } = await setUp(
       t,
       kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : responding({ headers: ['Connection: close'] }),
       ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup: (_host, _options, done) => {
-          asked++
+          lookedUp++
           done(null, [{ address: '127.0.0.1', family: 4 }])
         },
       }),
     )
     for (const round of [1, 2, 3]) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind))), [200])
-      assert.equal(asked, round)
+      assert.equal(lookedUp, round)
       assert.equal(backend.connections.length, round)
     }
     assert.match((await backend.request()).header('host') ?? '', /^backend\.example:/)
@@ -241,7 +241,7 @@ for (const kind of KINDS) {
         ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: options }),
         { backend: { tls: cert } },
       )
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502])
       assert.match(text, /\{"code":"WST_ERR_TLS"\}$/)
       assert.deepEqual(backend.seen, [])
@@ -254,12 +254,12 @@ for (const kind of KINDS) {
       connection.end('HTTP/1.1 400 Bad Request\r\n\r\n')
     }
     const plain = await setUp(t, script, ({ address }) => ({ target: `wss://${address}` }))
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', plain.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', plain.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(plain.backend.seen, [])
     const encrypted = await setUp(t, echo(), ({ address }) => ({ target: `ws://${address}` }), {
       backend: { tls: tls.server },
     })
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', encrypted.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', encrypted.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(encrypted.backend.seen, [])
   })
 
@@ -270,7 +270,7 @@ for (const kind of KINDS) {
       ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: { ca: tls.ca } }),
       { backend: { tls: { ...tls.server, ca: tls.ca, requestCert: true, rejectUnauthorized: true } } },
     )
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))), [502])
   })
 
   test(`checks the certificate against the target of ${kind}, never against the Host that is sent`, async t => {
@@ -339,10 +339,10 @@ for (const kind of KINDS) {
           'the end',
           client.readAll().catch(error => error),
         )
-        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'a truncated response looks complete')
+        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'the client takes the response for complete')
         client.destroy()
         await backendReleased(backend)
-        assert.deepEqual(gateway.errors, [], 'a response that has begun cannot fail')
+        assert.deepEqual(gateway.errors, [], 'the response has begun, so there is no failure to respond with')
       })
     }
   }

@@ -280,7 +280,7 @@ for (const kind of KINDS) {
       const { backend, sendAndReadAll } = await setUp(t, responding({ headers: CLOSE }), ({ address }) => ({
         routes: [{ path, target: `http://${address}/` }],
       }))
-      const text = await within(3_000, 'an answer', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
+      const text = await within(3_000, 'a response', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
       assert.deepEqual(statusesOf(text), [414])
       assert.deepEqual(backend.connections, [])
     }

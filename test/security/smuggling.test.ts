@@ -265,21 +265,21 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
 })
 
 for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
-  for (const asked of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
-    test(`never forwards h2c: Upgrade: ${asked} on a route that allows ${upgrade}`, async t => {
+  for (const requested of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
+    test(`never forwards h2c: Upgrade: ${requested} on a route that allows ${upgrade}`, async t => {
       const { backend, connect } = await setUp(t, raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'keep'), {
         upgrade,
       })
       const client = await connect()
       client.send(
         upgradeRequest('/', {
-          token: asked,
+          token: requested,
           headers: { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAARAAAAAAAIAAAAA' },
         }),
       )
       assert.equal((await client.whole()).statusCode, 200)
       const seen = await backend.request()
-      const others = asked.split(', ').filter(token => token.toLowerCase() !== 'h2c')
+      const others = requested.split(', ').filter(token => token.toLowerCase() !== 'h2c')
       const allowed = upgrade === 'ANY' ? others : others.filter(token => token === 'websocket')
       assert.equal(seen.header('upgrade'), allowed[0])
       assert.equal(seen.header('http2-settings'), undefined)

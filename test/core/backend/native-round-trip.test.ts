@@ -54,17 +54,17 @@ async function agreed(
   t: TestContext,
   options: WsTunnelOptions,
 ): Promise<{ code: string; causes: unknown[]; statusCode: number }> {
-  const said: { code: string; causes: unknown[]; statusCode: number }[] = []
+  const reported: { code: string; causes: unknown[]; statusCode: number }[] = []
   for (const gateway of await both(t, options)) {
     const { statusCode } = await (await sendUpgrade(t, gateway)).responseHead()
     const { code, cause } = gateway.errors[0] as Error & {
       code: string
       cause?: NodeJS.ErrnoException & { address?: string }
     }
-    said.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
+    reported.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
   }
-  assert.deepEqual(said[0], said[1])
-  return said[0] as (typeof said)[0]
+  assert.deepEqual(reported[0], reported[1])
+  return reported[0] as (typeof reported)[0]
 }
 
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -193,20 +193,20 @@ for (const [what, [script, code]] of Object.entries(FAILURES)) {
   test(`reports the same failure as Node for a backend that ${what}`, native, async t => {
     const backend = await startBackend(t, script)
     const timeouts = code === 'WST_ERR_HANDSHAKE_TIMEOUT' ? { handshakeTimeout: 200 } : {}
-    const said = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
-    assert.equal(said.code, code)
+    const reported = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
+    assert.equal(reported.code, code)
     await eventually(() => released(backend))
   })
 }
 
 test('reports the same failure as Node for an address where nothing listens', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
-  assert.deepEqual([said.code, ...said.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
+  assert.deepEqual([reported.code, ...reported.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
 })
 
 test('fails after connectTimeout if a backend does not accept', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
-  assert.equal(said.code, 'WST_ERR_CONNECT_TIMEOUT')
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
+  assert.equal(reported.code, 'WST_ERR_CONNECT_TIMEOUT')
 })
 
 test('does not apply connectTimeout to the response', native, async t => {
@@ -253,14 +253,14 @@ const ANSWERS: Record<string, Script> = {
 for (const [what, script] of Object.entries(ANSWERS)) {
   test(`hands ${what} over to Node`, native, async t => {
     const backend = await startBackend(t, script)
-    const heard: string[] = []
+    const received: string[] = []
     for (const gateway of await both(t, { target: `ws://${backend.address}/`, strictHandshake: false })) {
       const client = await sendUpgrade(t, gateway)
       client.end()
-      heard.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
+      received.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
     }
-    assert.equal(heard[0], heard[1])
-    assert.match(heard[0] as string, /^HTTP\/1\.1 /)
+    assert.equal(received[0], received[1])
+    assert.match(received[0] as string, /^HTTP\/1\.1 /)
     await eventually(() => released(backend))
   })
 }
@@ -321,11 +321,11 @@ test('refuses the client, and aborts the connect, when the proxy closes', native
 
 test('looks up names as Node does, and leaves a name with several addresses to Node', native, async t => {
   const backend = await startBackend(t, echo())
-  const asked: unknown[] = []
+  const lookups: unknown[] = []
   const lookup =
     (...addresses: string[]): LookupFunction =>
     (host, { all }, done) => {
-      asked.push([host, all])
+      lookups.push([host, all])
       done(null, addresses.map(address => ({ address, family: 4 })) as never)
     }
   const reached: unknown[] = []
@@ -335,7 +335,7 @@ test('looks up names as Node does, and leaves a name with several addresses to N
     reached.push((await client.responseHead()).statusCode, (gateway.errors[0] as { code?: string })?.code)
   }
   assert.deepEqual(reached, [101, undefined, 101, undefined, 502, 'WST_ERR_DNS'])
-  assert.deepEqual(asked, Array(3).fill(['chat.test', true]))
+  assert.deepEqual(lookups, Array(3).fill(['chat.test', true]))
 })
 
 test('uses the first result of a lookup that gives two', native, async t => {

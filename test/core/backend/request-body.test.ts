@@ -28,7 +28,7 @@ async function receive(
   assert.equal((await client.whole()).body, 'fine')
 }
 
-test('streams a body that was not read before, and records that it has begun', async t => {
+test('streams a body that was not read before, and notes that it has begun', async t => {
   await receive(t, { body: 'hello' }, async req => {
     const body = new RequestBody(req, undefined)
     assert.deepEqual([body.begun, body.parsed], [false, undefined])

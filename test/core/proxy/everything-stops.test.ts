@@ -11,7 +11,7 @@ import { connectClient, startBackend, startGateway } from '../../support/harness
 import { async } from '../../support/pump.ts'
 import type { Left } from './stopping-child.ts'
 
-const PATIENCE = 10_000
+const MAX_WAIT = 10_000
 
 const connected = (t: TestContext, port: number): Promise<RawClient> => connectClient(t, port, { allowHalfOpen: false })
 
@@ -57,13 +57,13 @@ test('leaves no timer, socket or listener after close(), whatever was in progres
   })
   const exit = once(child, 'exit')
   const [{ port, before }] = (await once(child, 'message')) as [{ port: number; before: Left }]
-  const ask = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
+  const send = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
 
   for (const path of ['/echo', '/echo', '/full'])
-    assert.equal((await (await ask(upgradeRequest(path))).responseHead()).statusCode, 101)
-  for (const path of ['/mute', '/no-tls', '/wait', '/full']) await ask(upgradeRequest(path))
+    assert.equal((await (await send(upgradeRequest(path))).responseHead()).statusCode, 101)
+  for (const path of ['/mute', '/no-tls', '/wait', '/full']) await send(upgradeRequest(path))
   // Connections that clients keep alive belong to the server, not to the gateway.
-  const get = (path: string): Promise<RawClient> => ask(plainRequest(path, { headers: ['Connection: close'] }))
+  const get = (path: string): Promise<RawClient> => send(plainRequest(path, { headers: ['Connection: close'] }))
   for (const path of ['/mute', '/wait']) await get(path)
   for (const path of ['/plain', '/metrics']) await (await get(path)).whole()
   const live = await get('/manager/events')
@@ -84,22 +84,22 @@ test('leaves no timer, socket or listener after close(), whatever was in progres
   child.send('close the server')
   const [last] = (await once(child, 'message')) as [Left]
   assert.deepEqual(last, { ...before, handles: {} })
-  assert.deepEqual(await within(PATIENCE, 'the gateway to end by itself', exit), [0, null])
+  assert.deepEqual(await within(MAX_WAIT, 'the gateway to end by itself', exit), [0, null])
 })
 
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'
 
 test('close() lets plain requests that are in progress finish', async t => {
-  const asked = Promise.withResolvers<BackendConnection>()
+  const sent = Promise.withResolvers<BackendConnection>()
   const backend = await startBackend(t, async connection => {
     await connection.request()
-    asked.resolve(connection)
+    sent.resolve(connection)
   })
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
   const client = await connected(t, gateway.port)
   client.send(plainRequest('/'))
-  const connection = await asked.promise
-  const closing = gateway.proxy.close({ drainTimeout: PATIENCE })
+  const connection = await sent.promise
+  const closing = gateway.proxy.close({ drainTimeout: MAX_WAIT })
   await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone')
   assert.equal((await client.whole()).body, 'done')
   await closing

@@ -141,12 +141,12 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
     const [encrypted, ours] = duplexPair()
     socket.on('error', () => {})
     socket.pipe(ours).pipe(socket)
-    let heard = ''
+    let received = ''
     new TLSSocket(encrypted, { isServer: true, ...trusted })
       .on('error', () => {})
       .on('data', chunk => {
-        heard += chunk
-        if (heard.includes(last)) socket.write('no record of TLS')
+        received += chunk
+        if (received.includes(last)) socket.write('no record of TLS')
       })
   })
   closeAfter(t, server)
@@ -375,12 +375,12 @@ test('does not fail over to a member that does not allow the upgrade', async t =
   assert.equal(backend.seen.length, 1)
 })
 
-const disabledMembers: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+const disabled: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
 test('refuses a wrong Origin while its balancer waits, and ignores the later failure of the balancer', async t => {
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
-    balancers: { b: { members: disabledMembers, timeout: 50 } },
+    balancers: { b: { members: disabled, timeout: 50 } },
   })
   const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
   assert.equal((await (await sendRequest(t, gateway, request)).responseHead()).statusCode, 403)
@@ -390,7 +390,7 @@ test('refuses a wrong Origin while its balancer waits, and ignores the later fai
 })
 
 test('selects no member for a client that left while it waited', async t => {
-  const gateway = await startGateway(t, balanced(disabledMembers, { timeout: 3_000 }))
+  const gateway = await startGateway(t, balanced(disabled, { timeout: 3_000 }))
   const client = await sendRequest(t, gateway, upgradeRequest('/'))
   const other = await sendRequest(t, gateway, upgradeRequest('/'))
   client.destroy()

@@ -100,15 +100,15 @@ test('holds if RewriteCond holds, and keeps the same groups', () => {
 })
 
 test('stops at the first condition that fails, and within any at the first that holds', () => {
-  const asked: string[] = []
+  const called: string[] = []
   const says = (name: string, holds: boolean): Condition => ({
     test: () => {
-      asked.push(name)
+      called.push(name)
       return holds
     },
   })
   ask([{ any: [says('a', false), says('b', true), says('c', true)] }, says('d', false), says('e', true)], [])
-  assert.deepEqual(asked, ['a', 'b', 'd'])
+  assert.deepEqual(called, ['a', 'b', 'd'])
 })
 
 test('has the same result for every request, even for a pattern with lastIndex', () => {
