@@ -201,13 +201,13 @@ export const limitsTheme: Theme = setUp => {
       }),
       { mount: '/live' },
     )
-    const patient = await setup.tunnel('/live/own', { token: 'bar' })
+    const own = await setup.tunnel('/live/own', { token: 'bar' })
     const idle = await setup.tunnel('/live/x', { token: 'foo' })
     await idle.readAll()
     idle.end()
     ;(await setup.backend.connection(1)).end()
     assert.equal((await setup.gateway.end()).reason, 'idle')
-    patient.send('still there')
+    own.send('still there')
     assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
   })
 }

@@ -10,17 +10,17 @@ export type Step =
   | { do: 'rst' }
   | { do: 'pause' }
   | { do: 'resume' }
-  /** Waits at most `ms`. If the milestone of a `patient` step is not reached, the case has stalled. */
-  | { do: 'until'; what: 'answer' | 'message' | 'end' | 'close'; ms: number; patient: boolean }
+  /** Waits at most `ms`. If the milestone of a `required` step is not reached, the case has stalled. */
+  | { do: 'until'; what: 'response' | 'message' | 'end' | 'close'; ms: number; required: boolean }
   /** The backend has sent its 101 by now, so bytes of the client may arrive. */
   | { do: 'switched' }
 
 /** The expected result. */
 export type Expectation =
   | { kind: 'tunnel'; fromClient: Buffer; fromBackend: Buffer; whole: boolean }
-  | { kind: 'answer'; statuses: number[]; requestBody?: Buffer; answerBody?: Buffer }
+  | { kind: 'response'; statuses: number[]; requestBody?: Buffer; responseBody?: Buffer }
   /** The statuses of several responses on one connection, in order. A shorter sequence ends with a close. */
-  | { kind: 'answers'; statuses: number[][] }
+  | { kind: 'responses'; statuses: number[][] }
   /** Only the rules for every case. */
   | { kind: 'anything' }
 
@@ -36,7 +36,7 @@ export interface Case {
   method: string
   expect: Expectation
   /** The number of final responses that the client waits for. */
-  answers: number
+  responses: number
   /** The number of heads of this case that may reach a backend. */
   requests: number
   /** The client declares no body, so its early bytes must not reach a backend that sends no 101. */
@@ -47,7 +47,7 @@ export interface Case {
 export const MARKER: Buffer = Buffer.from('\x01EARLY\x01')
 
 /** Longer than any valid step takes on a busy machine. */
-const PATIENCE = 15_000
+const MAX_WAIT = 15_000
 
 /** A seeded generator (mulberry32): the same seed and index give the same case everywhere. */
 export class Random {
@@ -107,11 +107,11 @@ const write = (bytes: Buffer | string): Step => ({
   do: 'write',
   bytes: typeof bytes === 'string' ? latin1(bytes) : bytes,
 })
-const until = (what: 'answer' | 'message' | 'end' | 'close', ms = PATIENCE): Step => ({
+const until = (what: 'response' | 'message' | 'end' | 'close', ms = MAX_WAIT): Step => ({
   do: 'until',
   what,
   ms,
-  patient: ms === PATIENCE,
+  required: ms === MAX_WAIT,
 })
 
 /** The bytes in pieces, cut at random offsets, each in a separate packet. */
@@ -271,7 +271,7 @@ function validTunnel(random: Random, index: number): Made {
   const client: Step[] = glued
     ? fragments(random, Buffer.concat([head, early]))
     : [...fragments(random, head), ...sends(random, early)]
-  client.push(until('answer'), ...sends(random, fromClient))
+  client.push(until('response'), ...sends(random, fromClient))
   if (waits === 'client') client.push(until('end'), ...sends(random, late))
   client.push(fin, until('close'))
 
@@ -281,8 +281,8 @@ function validTunnel(random: Random, index: number): Made {
   )
     .map(status => `HTTP/1.1 ${status}\r\n\r\n`)
     .join('')
-  const answer = latin1(before + switchHead(random, request.token, request.key))
-  const backend: Step[] = [{ do: 'switched' }, ...fragments(random, Buffer.concat([answer, glue]))]
+  const response = latin1(before + switchHead(random, request.token, request.key))
+  const backend: Step[] = [{ do: 'switched' }, ...fragments(random, Buffer.concat([response, glue]))]
   if (random.chance(0.1)) backend.unshift({ do: 'wait', ms: random.int(1, 30) })
   backend.push(...sends(random, fromBackend))
   if (waits === 'backend') backend.push(until('end'), ...sends(random, late))
@@ -301,7 +301,7 @@ function validTunnel(random: Random, index: number): Made {
       fromBackend: Buffer.concat([glue, fromBackend, waits === 'backend' ? late : Buffer.alloc(0)]),
       whole: true,
     },
-    answers: 1,
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
@@ -314,7 +314,7 @@ function cutTunnel(random: Random, index: number): Made {
   for (const name of ['client', 'backend'] as const) {
     if (side !== 'both' && side !== name) {
       // The other side only reads until the end, or for a limited time.
-      made[name] = made[name].map(step => (step.do === 'until' ? { ...step, patient: false, ms: 2_000 } : step))
+      made[name] = made[name].map(step => (step.do === 'until' ? { ...step, required: false, ms: 2_000 } : step))
       continue
     }
     const steps = made[name].slice(0, random.int(0, made[name].length))
@@ -324,7 +324,7 @@ function cutTunnel(random: Random, index: number): Made {
     }
     steps.push(random.chance(0.6) ? rst : fin)
     if (random.chance(0.3)) steps.push({ do: 'wait', ms: random.int(0, 10) }, rst)
-    made[name] = steps.map(step => (step.do === 'until' ? { ...step, patient: false, ms: 2_000 } : step))
+    made[name] = steps.map(step => (step.do === 'until' ? { ...step, required: false, ms: 2_000 } : step))
   }
   const { expect } = made
   if (expect.kind === 'tunnel') expect.whole = false
@@ -343,16 +343,16 @@ const STATUSES = [
   '503 Busy',
 ]
 
-interface Answer {
+interface Response {
   bytes: Buffer
   status: number
   body: Buffer
   closes: boolean
 }
 
-function plainAnswer(random: Random, method: string): Answer {
+function plainResponse(random: Random, method: string): Response {
   const body = payload(random)
-  const fields = ['X-Answer: yes']
+  const fields = ['X-Response: yes']
   if (random.chance(0.3)) fields.push('Set-Cookie: a=1', 'Set-Cookie: b=2')
   if (random.chance(0.2)) fields.push('Keep-Alive: timeout=9', 'Proxy-Connection: keep-alive')
   if (random.chance(0.2)) fields.push('Upgrade: websocket', 'Connection: upgrade')
@@ -384,7 +384,7 @@ function chunked(random: Random, body: Buffer): Buffer {
 /** A valid upgrade that the backend refuses: the response arrives whole, and no early bytes of the client are forwarded. */
 function refusedUpgrade(random: Random, index: number): Made {
   const request = upgradeRequest(random, index)
-  const answer = plainAnswer(random, 'GET')
+  const response = plainResponse(random, 'GET')
   const early = random.weighted([
     [3, Buffer.alloc(0)],
     [2, Buffer.concat([MARKER, payload(random)])],
@@ -398,11 +398,11 @@ function refusedUpgrade(random: Random, index: number): Made {
     kind: 'refused upgrade',
     route: request.route,
     client,
-    backend: [...fragments(random, answer.bytes), ...(answer.closes ? [fin, until('close', 2_000)] : [])],
+    backend: [...fragments(random, response.bytes), ...(response.closes ? [fin, until('close', 2_000)] : [])],
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answer', statuses: [answer.status], answerBody: answer.body },
-    answers: 1,
+    expect: { kind: 'response', statuses: [response.status], responseBody: response.body },
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
@@ -430,7 +430,7 @@ function plainHttp(random: Random, index: number): Made {
     fields.push(isChunked ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(body.length)])
   }
   const request = { method, target: `${route}/c${index}/x?y=1`, version: 'HTTP/1.1', fields }
-  const answer = plainAnswer(random, method)
+  const response = plainResponse(random, method)
   return {
     kind: 'plain HTTP',
     route,
@@ -440,11 +440,11 @@ function plainHttp(random: Random, index: number): Made {
       random.chance(0.8) ? fin : rst,
       until('close'),
     ],
-    backend: [...fragments(random, answer.bytes), ...(answer.closes ? [fin, until('close', 2_000)] : [])],
+    backend: [...fragments(random, response.bytes), ...(response.closes ? [fin, until('close', 2_000)] : [])],
     hasty: false,
     method,
-    expect: { kind: 'answer', statuses: [answer.status], requestBody: body, answerBody: answer.body },
-    answers: 1,
+    expect: { kind: 'response', statuses: [response.status], requestBody: body, responseBody: response.body },
+    responses: 1,
     requests: 1,
     bodiless: false,
   }
@@ -509,7 +509,7 @@ function hostileBackend(random: Random, token: string, key: string): Hostility {
       ),
     () => broken('huge head', `HTTP/1.1 101 Switching Protocols\r\n${up}X-Big: ${'b'.repeat(70_000)}\r\n\r\n`),
     () => broken('endless head', `HTTP/1.1 101 Switching Protocols\r\n${'X-More: and more\r\n'.repeat(9_000)}`),
-    () => broken('flood of interim answers', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(random.int(11, 60)) + good),
+    () => broken('flood of interim responses', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(random.int(11, 60)) + good),
     () => ({
       name: 'silence',
       slow: true,
@@ -558,7 +558,7 @@ function hostileAnswer(random: Random, index: number): Made {
     route: hostility.slow ? '/slow' : request.route,
     client: [
       ...fragments(random, Buffer.concat([latin1(serialise(request)), early])),
-      until('answer'),
+      until('response'),
       ...(random.chance(0.5) ? [until('message', 500)] : []),
       random.chance(0.7) ? fin : rst,
       until('close'),
@@ -566,8 +566,8 @@ function hostileAnswer(random: Random, index: number): Made {
     backend: hostility.steps,
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answer', statuses: hostility.statuses },
-    answers: 1,
+    expect: { kind: 'response', statuses: hostility.statuses },
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
@@ -731,7 +731,7 @@ function hostileClient(random: Random, index: number): Made {
   const glue = random.chance(0.3) ? payload(random) : Buffer.alloc(0)
   const client = [
     ...fragments(random, Buffer.concat([request.head, early])),
-    until('answer', random.int(20, 250)),
+    until('response', random.int(20, 250)),
     ...sends(random, payload(random)),
     ...(random.chance(0.5) ? [until('message', 50)] : []),
     random.chance(0.5) ? fin : rst,
@@ -749,9 +749,9 @@ function hostileClient(random: Random, index: number): Made {
       fin,
     ]
   } else if (what === 3) {
-    const answer = plainAnswer(random, request.method)
-    backend = [...fragments(random, answer.bytes), ...(answer.closes ? [fin] : [])]
-    kind = `answer ${answer.status}`
+    const response = plainResponse(random, request.method)
+    backend = [...fragments(random, response.bytes), ...(response.closes ? [fin] : [])]
+    kind = `response ${response.status}`
     hasty = random.chance(0.3)
   } else {
     const hostility = hostileBackend(random, request.token, request.key)
@@ -767,7 +767,7 @@ function hostileClient(random: Random, index: number): Made {
     hasty,
     method: request.method,
     expect: { kind: 'anything' },
-    answers: 1,
+    responses: 1,
     requests: 3,
     bodiless: request.bodiless,
   }
@@ -781,7 +781,7 @@ function pipelined(random: Random, index: number): Made {
   const ways = Array.from({ length: before }, () => [200])
   const client = [
     ...fragments(random, latin1(own.repeat(before) + serialise(upgrade))),
-    until('answer'),
+    until('response'),
     { do: 'wait', ms: random.int(1, 30) } as const,
     ...(random.chance(0.7) ? [fin, until('close')] : [rst]),
   ]
@@ -798,8 +798,8 @@ function pipelined(random: Random, index: number): Made {
     ],
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answers', statuses: [...ways, [101, 400]] },
-    answers: before + 1,
+    expect: { kind: 'responses', statuses: [...ways, [101, 400]] },
+    responses: before + 1,
     requests: 1,
     bodiless: true,
   }

@@ -94,7 +94,7 @@ function start(ports: BackendPorts): void {
         path: '/function',
         target: async req => {
           await new Promise(resolve => setImmediate(resolve))
-          if (req.headers['x-throw'] !== undefined) throw new Error('asked to throw')
+          if (req.headers['x-throw'] !== undefined) throw new Error('x-throw')
           return `ws://${backend}/function`
         },
       },
@@ -114,11 +114,11 @@ function start(ports: BackendPorts): void {
   app.use('/secret', (_req, res) => {
     res.status(403).send('secret')
   })
-  const answerError: ErrorRequestHandler = (error, _req, res, next) => {
+  const respondToError: ErrorRequestHandler = (error, _req, res, next) => {
     if (res.headersSent) next(error)
     else res.status(error.statusCode ?? 500).json({ code: error.code ?? 'none' })
   }
-  app.use(answerError)
+  app.use(respondToError)
   tunnelSets.push(mounted.tunnels, tunnel.tunnels)
 
   const server = createServer(app)

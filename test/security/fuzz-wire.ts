@@ -83,7 +83,7 @@ export class Side {
       else if (step.do === 'switched') milestones['switched']?.()
       else {
         const reached = await this.until(milestones[step.what] as () => boolean, step.ms)
-        if (!reached && step.patient) {
+        if (!reached && step.required) {
           this.stalled = `step ${i} waited ${step.ms} ms for ${step.what}`
           this.socket.resetAndDestroy()
           return
@@ -156,40 +156,40 @@ export function readBody(bytes: Buffer, head: WireHead, untilEnd: boolean, ended
   return { body: bytes.subarray(head.end, end), complete: bytes.length >= end, end: Math.min(bytes.length, end) }
 }
 
-export interface WireAnswer extends WireHead, WireBody {
+export interface WireResponse extends WireHead, WireBody {
   status: number
 }
 
 /** The final responses that a client got, in order, and the bytes after them. */
-export function readAnswers(
+export function readResponses(
   bytes: Buffer,
   method: string,
   ended: boolean,
-): { answers: WireAnswer[]; rest: Buffer; fault: string | undefined } {
-  const answers: WireAnswer[] = []
+): { responses: WireResponse[]; rest: Buffer; fault: string | undefined } {
+  const responses: WireResponse[] = []
   let at = 0
   while (at < bytes.length) {
     const begin = bytes.subarray(at, at + 9).toString('latin1')
     if (!'HTTP/1.1 '.startsWith(begin) && !'HTTP/1.0 '.startsWith(begin)) {
       const shown = JSON.stringify(bytes.subarray(at, at + 60).toString('latin1'))
-      return { answers, rest: bytes.subarray(at), fault: `no status line but ${shown}` }
+      return { responses, rest: bytes.subarray(at), fault: `no status line but ${shown}` }
     }
     const head = readHead(bytes, at)
     if (head === undefined) break
     const status = Number(/^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(head.startLine)?.[1] ?? 0)
     if (status < 100)
-      return { answers, rest: bytes.subarray(at), fault: `status line ${JSON.stringify(head.startLine)}` }
+      return { responses, rest: bytes.subarray(at), fault: `status line ${JSON.stringify(head.startLine)}` }
     at = head.end
     if (status === 101) {
-      answers.push({ ...head, status, body: bytes.subarray(at), complete: true })
-      return { answers, rest: Buffer.alloc(0), fault: undefined }
+      responses.push({ ...head, status, body: bytes.subarray(at), complete: true })
+      return { responses, rest: Buffer.alloc(0), fault: undefined }
     }
     if (status < 200) continue
     const bare = method === 'HEAD' || status === 204 || status === 304
     const body = bare ? { body: Buffer.alloc(0), complete: true, end: at } : readBody(bytes, head, true, ended)
-    if (body === undefined) return { answers, rest: bytes.subarray(at), fault: 'broken chunks' }
-    answers.push({ ...head, ...body, status })
+    if (body === undefined) return { responses, rest: bytes.subarray(at), fault: 'broken chunks' }
+    responses.push({ ...head, ...body, status })
     at = body.end
   }
-  return { answers, rest: bytes.subarray(at), fault: undefined }
+  return { responses, rest: bytes.subarray(at), fault: undefined }
 }

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { server as certificate } from '../support/tls.ts'
 import { type Case, MARKER, makeCase, type Step } from './fuzz-cases.ts'
 import type { BackendPorts, Command, Report } from './fuzz-gateway.ts'
-import { readAnswers, readBody, readHead, Side, valuesOf, type WireHead } from './fuzz-wire.ts'
+import { readBody, readHead, readResponses, Side, valuesOf, type WireHead } from './fuzz-wire.ts'
 
 export interface FuzzOptions {
   cases: number
@@ -102,7 +102,7 @@ class BackendSide extends Side {
   #at = 0
   #head: WireHead | undefined
   #busy = false
-  #answered = false
+  #responded = false
   #run: Run | undefined
   readonly #find: (index: number) => Run | undefined
 
@@ -135,15 +135,15 @@ class BackendSide extends Side {
     const head = this.#head
     const body = readBody(this.bytes, head, false, this.ended)
     const complete = body === undefined || body.complete
-    if (!this.#answered) {
+    if (!this.#responded) {
       if (!complete && !this.#run?.plan.hasty) return
       if (this.#run !== undefined && body?.complete) this.#run.requestBody = body.body
       this.#busy = true
-      void this.#answer(head, body?.end ?? this.bytes.length)
+      void this.#respond(head, body?.end ?? this.bytes.length)
     } else if (complete) {
       // The rest of a body that arrives after an early response is not the next request.
       this.#at = body?.end ?? this.bytes.length
-      this.#answered = false
+      this.#responded = false
       this.#head = undefined
       this.#run = undefined
       this.idle = this.#at === this.bytes.length
@@ -162,8 +162,8 @@ class BackendSide extends Side {
     run.faults.push(...faultsOfHead(head))
   }
 
-  async #answer(head: WireHead, bodyEnd: number): Promise<void> {
-    const steps = this.#run?.plan.backend ?? answerToStranger(head)
+  async #respond(head: WireHead, bodyEnd: number): Promise<void> {
+    const steps = this.#run?.plan.backend ?? respondToStranger(head)
     const probe = this.#run === undefined && valuesOf(head, 'upgrade').length > 0
     await this.play(steps, {
       end: () => this.ended,
@@ -181,7 +181,7 @@ class BackendSide extends Side {
     this.socket.resume()
     if (this.tunnelFrom !== -1) return
     if (this.ended) this.socket.end()
-    this.#answered = true
+    this.#responded = true
     this.#read()
   }
 }
@@ -189,7 +189,7 @@ class BackendSide extends Side {
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 /** The response to a probe, and to the late request of a case that has ended. */
-function answerToStranger(head: WireHead): Step[] {
+function respondToStranger(head: WireHead): Step[] {
   const upgrade = valuesOf(head, 'upgrade')[0]
   if (valuesOf(head, 'x-fuzz')[0] !== 'probe' || upgrade === undefined) {
     return [
@@ -197,8 +197,8 @@ function answerToStranger(head: WireHead): Step[] {
       { do: 'fin' },
     ]
   }
-  const answer = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n\r\n`
-  return [{ do: 'switched' }, { do: 'write', bytes: latin1(answer) }]
+  const response = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n\r\n`
+  return [{ do: 'switched' }, { do: 'write', bytes: latin1(response) }]
 }
 
 const listening = async (accept: (socket: Socket) => void): Promise<Server> => {
@@ -254,14 +254,14 @@ class Fuzz {
 
     let next = only ?? 0
     const last = only ?? cases - 1
-    let told = performance.now()
+    let reportedAt = performance.now()
     const lane = async (): Promise<void> => {
       while (next <= last && !this.#dead && this.#violations.length < ENOUGH_VIOLATIONS) {
         const index = next++
         await this.#case(makeCase(seed, index))
         if (index % PROBE_EVERY === PROBE_EVERY - 1) await this.#probe(index)
-        if (performance.now() - told > 5_000) {
-          told = performance.now()
+        if (performance.now() - reportedAt > 5_000) {
+          reportedAt = performance.now()
           this.#log(`seed ${seed}: ${next} of ${cases} cases, ${this.#violations.length} violations`)
         }
       }
@@ -336,7 +336,7 @@ class Fuzz {
       if ('fault' in report) {
         const flying = [...this.#runs.keys()].join(' ')
         this.#violation(-1, 'gateway', `${report.fault}: ${report.stack}\n  cases in flight: ${flying}`)
-      } else for (const answer of this.#reports.splice(0)) answer(report)
+      } else for (const resolve of this.#reports.splice(0)) resolve(report)
     })
     const gone = new Promise<never>((_, reject) => {
       this.#gateway.once('exit', (code, signal) => {
@@ -431,10 +431,10 @@ class Fuzz {
     const client = this.#connect()
     const run: Run = { plan, client, backends: [], heads: 0, requestBody: undefined, faults: [] }
     this.#runs.set(plan.index, run)
-    const finals = (): ReturnType<typeof readAnswers> => readAnswers(client.bytes, plan.method, client.ended)
+    const finals = (): ReturnType<typeof readResponses> => readResponses(client.bytes, plan.method, client.ended)
     await client.play(plan.client, {
-      answer: () => finals().answers.length >= plan.answers,
-      message: () => finals().answers[0]?.complete === true,
+      response: () => finals().responses.length >= plan.responses,
+      message: () => finals().responses[0]?.complete === true,
       end: () => client.ended,
       close: () => false,
     })
@@ -451,16 +451,16 @@ class Fuzz {
   #judge(run: Run): void {
     const { plan, client, backends, faults } = run
     const { expect } = plan
-    const { answers, fault } = readAnswers(client.bytes, plan.method, client.ended)
-    for (const { status } of answers) this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
+    const { responses, fault } = readResponses(client.bytes, plan.method, client.ended)
+    for (const { status } of responses) this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
     // After a response to bytes that are not HTTP/1.1, the client may read the framing wrongly.
     if (fault !== undefined && expect.kind !== 'anything') faults.push(`the client got ${fault}`)
-    if (fault !== undefined && answers.length === 0) faults.push(`the client's first bytes: ${fault}`)
+    if (fault !== undefined && responses.length === 0) faults.push(`the client's first bytes: ${fault}`)
     if (client.stalled !== undefined) faults.push(`client stalled: ${client.stalled}`)
     for (const side of backends) if (side.stalled !== undefined) faults.push(`backend stalled: ${side.stalled}`)
 
-    const answer = answers[0]
-    const switched = answers.find(({ status }) => status === 101)
+    const response = responses[0]
+    const switched = responses.find(({ status }) => status === 101)
     if (switched !== undefined) {
       const [upgrades, connection] = [valuesOf(switched, 'upgrade'), valuesOf(switched, 'connection')]
       if (upgrades.length !== 1 || !/^upgrade$/i.test(connection.join())) {
@@ -471,22 +471,22 @@ class Fuzz {
       }
     }
     if (expect.kind === 'tunnel') this.#judgeTunnel(run, expect, switched?.body)
-    else if (expect.kind === 'answer') {
-      if (answer === undefined) faults.push(`no answer, expected ${expect.statuses.join(' or ')}`)
-      else if (!expect.statuses.includes(answer.status)) {
+    else if (expect.kind === 'response') {
+      if (response === undefined) faults.push(`no response, expected ${expect.statuses.join(' or ')}`)
+      else if (!expect.statuses.includes(response.status)) {
         faults.push(
-          `${answer.status}, expected ${expect.statuses.join(' or ')}: ${answer.body.toString('latin1').slice(0, 200)}`,
+          `${response.status}, expected ${expect.statuses.join(' or ')}: ${response.body.toString('latin1').slice(0, 200)}`,
         )
-      } else if (expect.answerBody !== undefined && !answer.body.equals(expect.answerBody)) {
-        faults.push(`an answer body of ${answer.body.length} bytes, ${expect.answerBody.length} sent`)
+      } else if (expect.responseBody !== undefined && !response.body.equals(expect.responseBody)) {
+        faults.push(`a response body of ${response.body.length} bytes, ${expect.responseBody.length} sent`)
       }
       if (expect.requestBody !== undefined && !run.requestBody?.equals(expect.requestBody)) {
         faults.push(`a request body of ${run.requestBody?.length} bytes, ${expect.requestBody.length} sent`)
       }
-    } else if (expect.kind === 'answers' && client.error === undefined && plan.client.at(-1)?.do !== 'rst') {
-      const seen = answers.map(({ status }) => status)
+    } else if (expect.kind === 'responses' && client.error === undefined && plan.client.at(-1)?.do !== 'rst') {
+      const seen = responses.map(({ status }) => status)
       if (seen.length !== expect.statuses.length || !seen.every((status, i) => expect.statuses[i]?.includes(status))) {
-        faults.push(`answers ${seen.join()}, expected ${expect.statuses.map(list => list.join('|')).join()}`)
+        faults.push(`responses ${seen.join()}, expected ${expect.statuses.map(list => list.join('|')).join()}`)
       }
     }
     for (const what of new Set(faults)) this.#violation(plan.index, plan.kind, what)
@@ -558,7 +558,7 @@ async function main(): Promise<void> {
     console.log(
       `seed ${seed}: ${result.cases} cases in ${seconds.toFixed(1)} s (${Math.round(result.cases / seconds)}/s), ` +
         `${result.violations.length} violations, ${result.probes} probes, ` +
-        `descriptors ${result.descriptors?.join(' -> ') ?? 'unknown'}; answers ${statuses.join(', ')}`,
+        `descriptors ${result.descriptors?.join(' -> ') ?? 'unknown'}; responses ${statuses.join(', ')}`,
     )
     if (result.violations.length > 0) process.exitCode = 1
   }

@@ -306,12 +306,23 @@ for (const kind of KINDS) {
             { path: '/scheme', target: () => 'ftp://127.0.0.1/' },
             { path: '/space', target: () => 'ws://127.0.0.1 .example/' },
             { path: '/request', requestHeaders: fail, target },
-            { path: '/answer', responseHeaders: fail, target },
+            { path: '/response', responseHeaders: fail, target },
           ],
         }
       },
     )
-    const paths = ['condition', 'any', 'target', 'rejects', 'nothing', 'number', 'scheme', 'space', 'request', 'answer']
+    const paths = [
+      'condition',
+      'any',
+      'target',
+      'rejects',
+      'nothing',
+      'number',
+      'scheme',
+      'space',
+      'request',
+      'response',
+    ]
     for (const path of paths) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, `/${path}`))), [500], path)
     }

@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 
 /** An address, or a service. */
-export type Answer = string | { name: string; port: number; priority?: number; weight?: number }
+export type DnsRecord = string | { name: string; port: number; priority?: number; weight?: number }
 
 /** The records of a name by type, or a failure. */
 export interface Zone {
-  A?: Answer[] | 'SERVFAIL' | 'silence'
-  AAAA?: Answer[] | 'SERVFAIL' | 'silence'
-  SRV?: Answer[] | 'SERVFAIL' | 'silence'
+  A?: DnsRecord[] | 'SERVFAIL' | 'silence'
+  AAAA?: DnsRecord[] | 'SERVFAIL' | 'silence'
+  SRV?: DnsRecord[] | 'SERVFAIL' | 'silence'
 }
 
 /** A name server for one test. */
@@ -19,7 +19,7 @@ export interface NameServer {
   /** By name in lower case. Other names do not exist. */
   readonly zones: Map<string, Zone>
   /** The queries that arrived, as `type name`. */
-  readonly asked: string[]
+  readonly queries: string[]
   close(): Promise<void>
 }
 
@@ -31,11 +31,11 @@ const NXDOMAIN = 3
 export async function startNameServer(): Promise<NameServer> {
   const socket: Socket = createSocket('udp4')
   const zones = new Map<string, Zone>()
-  const asked: string[] = []
+  const queries: string[] = []
   socket.on('message', (message, from) => {
     const { name, end } = readName(message, 12)
     const type = TYPES[message.readUInt16BE(end)]
-    asked.push(`${type} ${name}`)
+    queries.push(`${type} ${name}`)
     const zone = zones.get(name.toLowerCase())
     const records = type === undefined ? [] : (zone?.[type] ?? [])
     if (records === 'silence') return
@@ -53,7 +53,7 @@ export async function startNameServer(): Promise<NameServer> {
   return {
     address: `127.0.0.1:${socket.address().port}`,
     zones,
-    asked,
+    queries,
     close: () => new Promise(resolve => socket.close(() => resolve())),
   }
 }
@@ -77,7 +77,7 @@ const writeName = (name: string): Buffer =>
     Buffer.from([0]),
   ])
 
-function encode(type: number, record: Answer): Buffer {
+function encode(type: number, record: DnsRecord): Buffer {
   const data = typeof record === 'string' ? addressBytes(record) : serviceBytes(record)
   const head = Buffer.alloc(12)
   head.writeUInt16BE(0xc00c, 0)
@@ -101,7 +101,7 @@ function addressBytes(address: string): Buffer {
   )
 }
 
-function serviceBytes({ name, port, priority = 0, weight = 0 }: Exclude<Answer, string>): Buffer {
+function serviceBytes({ name, port, priority = 0, weight = 0 }: Exclude<DnsRecord, string>): Buffer {
   const numbers = Buffer.alloc(6)
   for (const [i, value] of [priority, weight, port].entries()) numbers.writeUInt16BE(value, 2 * i)
   return Buffer.concat([numbers, writeName(name)])

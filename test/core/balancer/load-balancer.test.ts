@@ -405,9 +405,9 @@ test('takes a member out for the statuses of failOnStatus, and for a timeout wit
   balancer.judge(a, 503)
   balancer.judge(b, 'timeout')
   assert.deepEqual([a.status, b.status], ['E', 'E'])
-  const patient = balancerOf([{}])
-  patient.judge(patient.members[0] as BalancerMember, 'timeout')
-  assert.equal(patient.members[0]?.status, '')
+  const tolerant = balancerOf([{}])
+  tolerant.judge(tolerant.members[0] as BalancerMember, 'timeout')
+  assert.equal(tolerant.members[0]?.status, '')
 })
 
 test('reads and shows letters as Apache does', () => {

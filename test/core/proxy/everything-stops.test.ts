@@ -70,7 +70,7 @@ test('leaves no timer, socket or listener after close(), whatever was in progres
   await live.readThrough('event: state')
   // Two upgrades, a plain request and a health check.
   await eventually(() => mute.connections.length === 4)
-  await eventually(() => names.asked.length > 1)
+  await eventually(() => names.queries.length > 1)
 
   child.send('close')
   const [withServer] = (await once(child, 'message')) as [Left]

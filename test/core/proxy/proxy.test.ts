@@ -162,7 +162,7 @@ test('calls onError for each failure, with the code that the app gets, and for n
   const backend = await startBackend(t, responding({ statusCode: 500 }))
   const gateway = await startGateway(t, {
     routes: [
-      { path: '/answered', target: `http://${backend.address}/` },
+      { path: '/served', target: `http://${backend.address}/` },
       { path: '/refused', target: closedPortTarget },
       {
         path: '/thrown',
@@ -174,7 +174,7 @@ test('calls onError for each failure, with the code that the app gets, and for n
     ],
     onError: ({ error, req }) => reported.push([error.code, req.url]),
   })
-  for (const path of ['/answered', '/refused', '/thrown', '/slash/%2F', '/nowhere']) {
+  for (const path of ['/served', '/refused', '/thrown', '/slash/%2F', '/nowhere']) {
     await (await connectClient(t, gateway)).send(plainRequest(path)).whole()
     await (await connectClient(t, gateway)).send(upgradeRequest(path)).whole()
   }

@@ -71,6 +71,6 @@ for (const [what, path, line] of [
   })
 }
 
-test('500s the bytes of a target function whose URL is invalid', async () => {
+test('500s an exact target whose URL is invalid', async () => {
   assert.equal(await requestTarget({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
 })

@@ -2,10 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { within } from '../gate.ts'
-import type { MemberView, Order, Told } from './gateway-process.ts'
+import type { MemberView, Order, Report } from './gateway-process.ts'
 
 /** Longest wait for a process to start, to respond or to end, ms. */
-const PATIENCE = 15_000
+const TIMEOUT = 15_000
 
 const EXEC_ARGV = ['--disable-warning=ExperimentalWarning']
 
@@ -14,7 +14,7 @@ async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
   const exit = once(child, 'exit')
   child.kill(signal)
-  const [code] = await within(PATIENCE, `process ${child.pid} to end`, exit)
+  const [code] = await within(TIMEOUT, `process ${child.pid} to end`, exit)
   return code
 }
 
@@ -38,7 +38,7 @@ export class BackendProcess {
       execArgv: EXEC_ARGV,
     })
     this.#child = child
-    const [port] = await within(PATIENCE, `backend ${this.name}`, once(child, 'message'))
+    const [port] = await within(TIMEOUT, `backend ${this.name}`, once(child, 'message'))
     this.port = port
   }
 
@@ -53,7 +53,7 @@ export class BackendProcess {
 }
 
 /** A change of a member's state, as the gateway saw it. */
-export type Change = Extract<Told, { kind: 'change' }>
+export type Change = Extract<Report, { kind: 'change' }>
 
 /** Backends and a gateway that balances over them, each in its own process. */
 export class Cluster {
@@ -83,29 +83,29 @@ export class Cluster {
     this.#gateway = fork(new URL('gateway-process.ts', import.meta.url), [JSON.stringify(options)], {
       execArgv: EXEC_ARGV,
     })
-    this.#gateway.on('message', (told: Told) => {
-      if (told.kind === 'change') this.changes.push(told)
+    this.#gateway.on('message', (report: Report) => {
+      if (report.kind === 'change') this.changes.push(report)
     })
-    this.port = (await this.#hear('port')).port
+    this.port = (await this.#receive('port')).port
   }
 
-  async #hear<K extends Told['kind']>(kind: K): Promise<Extract<Told, { kind: K }>> {
+  async #receive<K extends Report['kind']>(kind: K): Promise<Extract<Report, { kind: K }>> {
     const gateway = this.#gateway as ChildProcess
-    const heard = new Promise<Extract<Told, { kind: K }>>(resolve => {
-      const listener = (told: Told): void => {
-        if (told.kind !== kind) return
+    const received = new Promise<Extract<Report, { kind: K }>>(resolve => {
+      const listener = (report: Report): void => {
+        if (report.kind !== kind) return
         gateway.off('message', listener)
-        resolve(told as Extract<Told, { kind: K }>)
+        resolve(report as Extract<Report, { kind: K }>)
       }
       gateway.on('message', listener)
     })
-    return within(PATIENCE, `the gateway's ${kind}`, heard)
+    return within(TIMEOUT, `the gateway's ${kind}`, received)
   }
 
-  async #order<K extends Told['kind']>(order: Order, answer: K): Promise<Extract<Told, { kind: K }>> {
-    const heard = this.#hear(answer)
+  async #order<K extends Report['kind']>(order: Order, reply: K): Promise<Extract<Report, { kind: K }>> {
+    const received = this.#receive(reply)
     this.#gateway?.send(order)
-    return heard
+    return received
   }
 
   async member({ url }: BackendProcess): Promise<MemberView> {

@@ -108,15 +108,15 @@ export class Crowd {
     try {
       client = await connect(this.#port, { allowHalfOpen: false })
       client.send(upgradeRequest('/'))
-      const answer = await client.responseHead()
-      if (answer.statusCode !== 101) {
-        attempt.failure = JSON.parse((await client.body(answer)).toString()) as Failure
+      const reply = await client.responseHead()
+      if (reply.statusCode !== 101) {
+        attempt.failure = JSON.parse((await client.body(reply)).toString()) as Failure
         return undefined
       }
-      attempt.backend = answer.header('x-backend') ?? ''
+      attempt.backend = reply.header('x-backend') ?? ''
       return { client, backend: attempt.backend, id: ++this.#last, said: 0 }
     } catch (error) {
-      attempt.failure = { code: String(error), electedAt: now() }
+      attempt.failure = { code: String(error), selectedAt: now() }
       return undefined
     } finally {
       attempt.took = now() - attempt.begunAt
@@ -155,8 +155,8 @@ export class Crowd {
     const { client, backend, id } = talk
     const line = `${id} ${talk.said++} ${'x'.repeat(Math.random() * 100)}\n`
     client.send(line)
-    const answer = (await client.readThrough('\n', 0)).toString('latin1')
-    if (answer === `${backend} ${line}`) this.lines++
-    else this.wrong.push(answer)
+    const reply = (await client.readThrough('\n', 0)).toString('latin1')
+    if (reply === `${backend} ${line}`) this.lines++
+    else this.wrong.push(reply)
   }
 }

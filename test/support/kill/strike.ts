@@ -5,7 +5,7 @@ import type { BackendProcess, Cluster } from './cluster.ts'
 import type { Attempt, Crowd } from './crowd.ts'
 
 /** Longest wait for a member to get requests again, ms. */
-const PATIENCE = 15_000
+const TIMEOUT = 15_000
 
 /** A failure of a backend, and its recovery. */
 export interface Blow {
@@ -66,17 +66,17 @@ export async function strike(
   const healedAt = now()
   const served = await eventually(() => {
     const found = crowd.attempts.find(({ begunAt, backend }) => begunAt >= healedAt && backend === victim.name)
-    if (found === undefined) throw new Error(`${victim.name} is not asked again`)
+    if (found === undefined) throw new Error(`${victim.name} gets no request again`)
     return found
-  }, PATIENCE)
-  await eventually(() => crowd.openAt() >= crowd.clients, PATIENCE)
+  }, TIMEOUT)
+  await eventually(() => crowd.openAt() >= crowd.clients, TIMEOUT)
 
   const attempts = crowd.attempts.slice(firstAttempt)
   const cuts = crowd.cuts.slice(firstCut)
   const failed: Figures['failed'] = { unmarked: [], marked: [] }
   for (const attempt of attempts) {
     if (attempt.failure === undefined) continue
-    failed[cluster.wasOut(victim, attempt.failure.electedAt) ? 'marked' : 'unmarked'].push(attempt)
+    failed[cluster.wasOut(victim, attempt.failure.selectedAt) ? 'marked' : 'unmarked'].push(attempt)
   }
   const marked = cluster.changes.find(change => change.url === victim.url && !change.usable && change.at >= hitAt)
   const own = cuts.filter(({ backend }) => backend === victim.name).length
