@@ -49,9 +49,7 @@ export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | u
 export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
   const { req, route } = match
   checkRequest(req, authority)
-  const routing = route.resolve(match, signal)
-  // A refusal below leaves the promise without a handler.
-  if (routing instanceof Promise) routing.catch(() => {})
+  const routing = handled(route.resolve(match, signal))
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
   if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
@@ -63,7 +61,13 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     return { kind: 'http', candidates: found, reason: upgrade.reason }
   }
-  return { token, decision: routing instanceof Promise ? routing.then(decided) : decided(routing) }
+  return { token, decision: routing instanceof Promise ? handled(routing.then(decided)) : decided(routing) }
+}
+
+/** Handles the rejection of a promise: a request that is refused meanwhile leaves it without any other handler. */
+function handled<T>(value: T | Promise<T>): T | Promise<T> {
+  if (value instanceof Promise) value.catch(() => {})
+  return value
 }
 
 /** The first candidate's settings replace the route's. A promise comes too late for that. */
