@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { RequestBody } from '../backend/request-body.ts'
+import { discardRest, RequestBody } from '../backend/request-body.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { cut } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
@@ -83,8 +83,8 @@ export class Exchange {
     // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
+      this.onRelease(() => discardRest(req))
       this.body = new RequestBody(req, this.#context.body)
-      this.onRelease(() => this.body?.discardRest())
     }
     return decided
   }
