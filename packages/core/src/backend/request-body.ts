@@ -47,14 +47,16 @@ export class RequestBody {
   get whole(): boolean {
     return !announcesBody(this.#req) || this.#req.complete
   }
+}
 
-  /** Drops the bytes that the backend did not take, because they must not be read as the next request. */
-  discardRest(): void {
-    const req = this.#req
-    if (!announcesBody(req)) return
-    req.unpipe()
-    if (!req.readableEnded) req.resume()
-  }
+/**
+ * Reads the rest of a request's body and drops it. Node reads the next request of the connection only after the whole
+ * body.
+ */
+export function discardRest(req: IncomingMessage): void {
+  if (!announcesBody(req)) return
+  req.unpipe()
+  if (!req.readableEnded) req.resume()
 }
 
 /** A body that a body parser has read. */

@@ -49,9 +49,7 @@ export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | u
 export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
   const { req, route } = match
   checkRequest(req, authority)
-  const routing = route.resolve(match, signal)
-  // If a check below throws, the promise has no other handler.
-  if (routing instanceof Promise) routing.catch(ignore)
+  const routing = handled(route.resolve(match, signal))
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
   if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
@@ -63,14 +61,14 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     return { kind: 'http', candidates: found, reason: upgrade.reason }
   }
-  if (!(routing instanceof Promise)) return { token, decision: decided(routing) }
-  const decision = routing.then(decided)
-  // The caller may refuse the request before it awaits the decision.
-  decision.catch(ignore)
-  return { token, decision }
+  return { token, decision: routing instanceof Promise ? handled(routing.then(decided)) : decided(routing) }
 }
 
-const ignore = (): void => {}
+/** Handles the rejection of a promise: a request that is refused meanwhile leaves it without any other handler. */
+function handled<T>(value: T | Promise<T>): T | Promise<T> {
+  if (value instanceof Promise) value.catch(() => {})
+  return value
+}
 
 /** The settings of the first candidate. Those of the route if there is no candidate, or if a promise will give it. */
 const settingsOf = (routing: Routing | Promise<Routing>, route: RouteSettings): RouteSettings =>

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { RequestBody } from '../backend/request-body.ts'
+import { discardRest, RequestBody } from '../backend/request-body.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { cut } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
@@ -85,8 +85,8 @@ export class Exchange {
     // for its response if the connection stayed open.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
+      this.onRelease(() => discardRest(req))
       this.body = new RequestBody(req, this.#context.body)
-      this.onRelease(() => this.body?.discardRest())
     }
     return decided
   }
