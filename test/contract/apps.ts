@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
-import { answer, echo, record, silent } from '../support/backend.ts'
-import { type AnswerHead, plainRequest, upgradeRequest } from '../support/client.ts'
+import { echo, record, responding, silent } from '../support/backend.ts'
+import { plainRequest, type ResponseHead, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
 import { startBackend } from '../support/harness.ts'
@@ -45,7 +45,7 @@ export const appsTheme: Theme = setUp => {
     const setup = await setUp(t, record(), {}, { before: [slow] })
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
@@ -71,9 +71,9 @@ export const appsTheme: Theme = setUp => {
       next()
     }
     const setup = await setUp(t, echo({ headers: ['Set-Cookie: c=3'] }), {}, { before: [sets] })
-    const switched = await (await setup.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).responseHead()
     assert.equal(switched.statusCode, 101)
-    setup.backend.play(answer({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
+    setup.backend.play(responding({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
     for (const message of [switched, await setup.refused('/'), await setup.get('/')]) {
       assert.equal(message.header('x-request-id'), '42')
       assert.equal(message.header('access-control-allow-origin'), '*')
@@ -88,12 +88,12 @@ export const appsTheme: Theme = setUp => {
       ids.push((req as unknown as { sessionID: string }).sessionID)
       next()
     }
-    const cookieOf = (answer: AnswerHead): string => answer.header('set-cookie')?.split(';')[0] ?? ''
+    const cookieOf = (head: ResponseHead): string => head.header('set-cookie')?.split(';')[0] ?? ''
     const setup = await setUp(t, echo(), {}, { before: [sessions, remember] })
     const page = cookieOf(await setup.get('/own'))
     await setup.tunnel('/', { headers: { Cookie: page } })
     assert.equal(ids[0], ids[1])
-    const switched = await (await setup.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).responseHead()
     assert.equal(switched.statusCode, 101)
     assert.match(cookieOf(switched), /^connect\.sid=/)
     assert.notEqual(cookieOf(switched), page)
@@ -143,10 +143,10 @@ export const appsTheme: Theme = setUp => {
     const setup = await setUp(t, record(), {}, { before: [first] })
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
-    setup.backend.play(answer({ body: (_request, body) => String(body) }))
+    setup.backend.play(responding({ body: (_request, body) => String(body) }))
     assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
   })
 
@@ -219,7 +219,7 @@ export const appsTheme: Theme = setUp => {
     const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {
       const client = await setup.upgrade('/')
-      assert.equal((await client.answer()).statusCode, 101)
+      assert.equal((await client.responseHead()).statusCode, 101)
       assert.equal((await client.send('hello').readExact(8)).toString(), 'hi hello')
       client.end('bye')
       assert.equal((await client.readAll()).toString(), 'bye')
@@ -233,7 +233,7 @@ export const appsTheme: Theme = setUp => {
     setup.backend.play(record())
     await setup.backend.request()
     const client = await setup.upgrade('/', { early: 'early ' })
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('late')
     assert.equal((await (await setup.backend.connection(1)).readAll()).toString(), 'early late')
   })
@@ -243,18 +243,18 @@ export const appsTheme: Theme = setUp => {
     const client = await setup.upgrade('/')
     await setup.backend.request()
     client.send('right after')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end()
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'right after')
   })
 
   test('relays a refusal to the first WebSocket as to any other', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
+    const setup = await setUp(t, responding({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
     const client = await setup.upgrade('/live')
     assert.equal((await client.whole()).body, 'no')
     const next = await client
       .send(plainRequest('/own'))
-      .answer()
+      .responseHead()
       .then(
         head => head.statusCode,
         () => 'end',
@@ -272,7 +272,7 @@ export const appsTheme: Theme = setUp => {
       closed = true
     })
     kept.send(upgradeRequest('/live'))
-    const refused = await kept.answer().then(
+    const refused = await kept.responseHead().then(
       head => head.statusCode,
       () => 'end',
     )
@@ -311,8 +311,8 @@ export const appsTheme: Theme = setUp => {
     await setup.backend.request()
     const closing = setup.gateway.closeProxy()
     const late = await setup.upgrade('/').catch(() => undefined)
-    const told = [waiting, late].map(async client => {
-      const status = await client?.answer().then(
+    const statuses = [waiting, late].map(async client => {
+      const status = await client?.responseHead().then(
         head => head.statusCode,
         () => 'end',
       )
@@ -320,7 +320,7 @@ export const appsTheme: Theme = setUp => {
       return status
     })
     await closing
-    for (const status of await Promise.all(told)) {
+    for (const status of await Promise.all(statuses)) {
       assert.ok(status === undefined || status === 503 || status === 'end', String(status))
     }
   })

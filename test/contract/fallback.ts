@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { METHODS } from 'node:http'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { answer, type BackendConnection, type Script } from '../support/backend.ts'
+import { type BackendConnection, responding, type Script } from '../support/backend.ts'
 import { plainRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure, gatewayLeft } from '../support/harness.ts'
@@ -15,7 +15,7 @@ const headOnly = (...lines: string[]): string => `HTTP/1.1 200 OK\r\n${lines.joi
 export const fallbackTheme: Theme = setUp => {
   test('serves HTTP with status, reason, fields and body of the backend', async t => {
     const headers = ['X-A: 1', 'Set-Cookie: a=1', 'Set-Cookie: b=2; Path=/', 'Content-Type: text/x', 'Server: backend']
-    const setup = await setUp(t, answer({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
+    const setup = await setUp(t, responding({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
     const got = await setup.get('/x?y=1')
     assert.equal(`${got.startLine} ${got.body}`, 'HTTP/1.1 418 Teapot short and stout')
     assert.deepEqual(got.headers('set-cookie'), ['a=1', 'b=2; Path=/'])
@@ -26,13 +26,13 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('serves http: targets like ws: ones', async t => {
-    const setup = await setUp(t, answer(), ({ address }) => ({ target: `http://${address}/b` }))
+    const setup = await setUp(t, responding(), ({ address }) => ({ target: `http://${address}/b` }))
     assert.equal((await setup.get('/x')).body, 'from the backend')
     assert.equal((await setup.backend.request()).path, '/b/x')
   })
 
   test('forwards every method', async t => {
-    const setup = await setUp(t, answer({ body: request => request.method }))
+    const setup = await setUp(t, responding({ body: request => request.method }))
     for (const method of METHODS.filter(method => method !== 'CONNECT')) {
       const got = await setup.get('/', { method, headers: ['Content-Type: text/plain'] })
       assert.equal(`${got.statusCode} ${got.body}`, method === 'HEAD' ? '200 ' : `200 ${method}`)
@@ -65,7 +65,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('forwards bodies by length and by chunks', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => `<${body}>` }))
+    const setup = await setUp(t, responding({ body: (_request, body) => `<${body}>` }))
     assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, '<a body>')
     const chunked = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na \r\n4\r\nbody\r\n0\r\n\r\n'
     assert.equal((await setup.request(chunked)).body, '<a body>')
@@ -76,7 +76,7 @@ export const fallbackTheme: Theme = setUp => {
   test('forwards bodies of any type and size', async t => {
     const setup = await setUp(
       t,
-      answer({ body: (request, body) => `${request.header('content-type')} ${body.length}` }),
+      responding({ body: (request, body) => `${request.header('content-type')} ${body.length}` }),
     )
     const body = 'x'.repeat(3_000_000)
     for (const type of [
@@ -91,7 +91,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('forwards malformed JSON as it is', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     assert.equal(
       (await setup.get('/', { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a":' })).body,
       '{"a":',
@@ -101,7 +101,7 @@ export const fallbackTheme: Theme = setUp => {
   test('forwards a JSON body that express.json() has parsed', async t => {
     const setup = await setUp(
       t,
-      answer({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
+      responding({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
       {},
       { json: true },
     )
@@ -116,7 +116,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('forwards a chunked JSON body that express.json() has parsed with one framing', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }), {}, { json: true })
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }), {}, { json: true })
     const got = await setup.request(
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n',
     )
@@ -125,10 +125,10 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
   })
 
-  test('500s a body that was read and is available nowhere', async t => {
+  test('500s a body that was read and cannot be written again', async t => {
     const setup = await setUp(
       t,
-      answer(),
+      responding(),
       {},
       {
         before: [(req, _res, next) => req.on('end', () => next()).resume()],
@@ -146,14 +146,14 @@ export const fallbackTheme: Theme = setUp => {
       await accepted.write('5\r\nfirst\r\n')
     })
     const client = await setup.connect()
-    await client.send(plainRequest('/')).answer()
+    await client.send(plainRequest('/')).responseHead()
     await eventually(() => client.pending.includes('first'))
     await connection?.write('4\r\nlast\r\n0\r\n\r\n')
     await eventually(() => client.pending.includes('last'))
   })
 
   test('streams a request as it arrives', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst')
     const connection = await setup.backend.connection()
@@ -170,7 +170,7 @@ export const fallbackTheme: Theme = setUp => {
       await connection.write(zipped)
     })
     const client = await setup.connect()
-    const head = await client.send(plainRequest('/', { headers: ['Accept-Encoding: gzip'] })).answer()
+    const head = await client.send(plainRequest('/', { headers: ['Accept-Encoding: gzip'] })).responseHead()
     assert.equal(head.header('content-encoding'), 'gzip')
     assert.deepEqual(await client.body(head), zipped)
     assert.equal((await setup.backend.request()).header('accept-encoding'), 'gzip')
@@ -192,7 +192,7 @@ export const fallbackTheme: Theme = setUp => {
       'Proxy-Authenticate: Basic',
       'X-Kept: 1',
     ]
-    const setup = await setUp(t, answer({ headers }))
+    const setup = await setUp(t, responding({ headers }))
     const got = await setup.get('/')
     assert.equal(got.header('x-kept'), '1')
     for (const name of ['x-secret', 'proxy-authenticate']) assert.equal(got.header(name), undefined, name)
@@ -206,21 +206,21 @@ export const fallbackTheme: Theme = setUp => {
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
     })
     const client = await setup.connect()
-    const hints = await client.send(plainRequest('/')).answer()
+    const hints = await client.send(plainRequest('/')).responseHead()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>')
     assert.equal((await client.whole()).body, 'ok')
   })
 
   test('serves a client that waits for 100 before its body', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n')
-    assert.equal((await client.answer()).statusCode, 100)
+    assert.equal((await client.responseHead()).statusCode, 100)
     assert.equal((await client.send('body').whole()).body, 'body')
   })
 
   test('reuses the connection to the backend', async t => {
-    const setup = await setUp(t, answer())
+    const setup = await setUp(t, responding())
     for (let i = 0; i < 5; i++) assert.equal((await setup.get('/')).statusCode, 200)
     assert.equal(setup.backend.connections.length, 1)
   })
@@ -244,7 +244,7 @@ export const fallbackTheme: Theme = setUp => {
       await connection.write('begin')
     })
     const client = await setup.connect()
-    await client.send(plainRequest('/')).answer()
+    await client.send(plainRequest('/')).responseHead()
     client.destroy()
     await gatewayLeft(await setup.backend.connection())
   })
@@ -270,7 +270,7 @@ export const fallbackTheme: Theme = setUp => {
         connection[how]()
       })
       const client = await setup.connect()
-      const head = await client.send(plainRequest('/')).answer()
+      const head = await client.send(plainRequest('/')).responseHead()
       await assert.rejects(client.body(head), /no 100 bytes/)
       assert.equal((await setup.get('/own')).body, 'own')
     })
@@ -311,7 +311,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('keeps the order of pipelined requests', async t => {
-    const setup = await setUp(t, answer({ body: request => request.path }))
+    const setup = await setUp(t, responding({ body: request => request.path }))
     const client = await setup.connect()
     client.send(plainRequest('/1') + plainRequest('/2') + plainRequest('/3'))
     for (const path of ['/1', '/2', '/3']) assert.equal((await client.whole()).body, path)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answer, echo, record } from '../support/backend.ts'
+import { echo, record, responding } from '../support/backend.ts'
 import { KEY } from '../support/client.ts'
 import { assertFailure, type SetUp } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
@@ -31,7 +31,7 @@ export const headersTheme: Theme = setUp => {
 
   test('lets the backend select the subprotocol', async t => {
     const setup = await setUp(t, echo({ headers: ['Sec-WebSocket-Protocol: two'] }))
-    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).answer()
+    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).responseHead()
     assert.equal(head.header('sec-websocket-protocol'), 'two')
   })
 
@@ -48,7 +48,7 @@ export const headersTheme: Theme = setUp => {
       'X-Kept': '1',
     }
     await setup.tunnel('/', { headers: hop })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', {
       headers: Object.entries(hop)
         .filter(([name]) => name !== 'Expect')
@@ -97,7 +97,7 @@ export const headersTheme: Theme = setUp => {
   }
   const both = async (setup: SetUp, headers: Record<string, string>): Promise<void> => {
     await setup.tunnel('/', { headers })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', { headers: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) })
     assert.equal(setup.backend.seen.length, 2)
   }
@@ -173,8 +173,8 @@ export const headersTheme: Theme = setUp => {
     const setup = await setUp(t, echo({ headers: back }), { requestHeaders: edits, responseHeaders: edits })
     const head = await (
       await setup.upgrade('/', { headers: { 'X-Set': 'old', 'X-Both': 'first', 'X-Gone': '1' } })
-    ).answer()
-    setup.backend.play(answer({ headers: back }))
+    ).responseHead()
+    setup.backend.play(responding({ headers: back }))
     const plain = await setup.get('/', { headers: ['X-Set: old', 'X-Both: first', 'X-Gone: 1'] })
     assert.equal(head.statusCode, 101)
     for (const message of [head, plain, ...setup.backend.seen]) {
@@ -189,10 +189,10 @@ export const headersTheme: Theme = setUp => {
       requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
       responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
-    const head = await (await setup.upgrade('/x')).answer()
+    const head = await (await setup.upgrade('/x')).responseHead()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')
     assert.equal((await setup.backend.request()).header('x-path'), '/x')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/y', { method: 'DELETE' })).header('x-method'), 'DELETE')
     assert.equal(setup.backend.seen[1]?.header('x-path'), '/y')
   })
@@ -204,7 +204,7 @@ export const headersTheme: Theme = setUp => {
       }
       const setup = await setUp(t, echo(), { [option]: throwing })
       assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
-      setup.backend.play(answer())
+      setup.backend.play(responding())
       assert.equal((await setup.get('/')).statusCode, 500)
     })
   }
@@ -243,8 +243,8 @@ export const headersTheme: Theme = setUp => {
   ] as const) {
     test(`writes Via in both directions as via: ${via} requires`, async t => {
       const setup = await setUp(t, echo({ headers: ['Via: 1.0 behind'] }), { via, serverName: 'gate.example' })
-      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).answer()
-      setup.backend.play(answer({ headers: ['Via: 1.0 behind'] }))
+      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).responseHead()
+      setup.backend.play(responding({ headers: ['Via: 1.0 behind'] }))
       const plain = await setup.get('/', { headers: ['Via: 1.0 before'] })
       assert.equal(head.statusCode, 101)
       assert.deepEqual([head.header('via'), plain.header('via')], [response, response])
@@ -278,9 +278,9 @@ export const headersTheme: Theme = setUp => {
         ],
       }),
     )
-    const head = await (await setup.upgrade('/a')).answer()
+    const head = await (await setup.upgrade('/a')).responseHead()
     setup.backend.play((connection, backend) =>
-      answer({ statusCode: 302, headers: lines(backend) })(connection, backend),
+      responding({ statusCode: 302, headers: lines(backend) })(connection, backend),
     )
     const plain = await setup.get('/a')
     assert.deepEqual([head.statusCode, plain.statusCode], [101, 302])
@@ -299,7 +299,7 @@ export const headersTheme: Theme = setUp => {
     const setup = await setUp(
       t,
       (connection, backend) =>
-        answer({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
+        responding({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
           connection,
           backend,
         ),
@@ -311,7 +311,7 @@ export const headersTheme: Theme = setUp => {
   })
 
   test('does not change Location without passReverse', async t => {
-    const setup = await setUp(t, answer({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
+    const setup = await setUp(t, responding({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
     assert.equal((await setup.get('/')).header('location'), 'http://127.0.0.1/b')
   })
 }

@@ -10,10 +10,10 @@ export async function requestHttp2(
 ): Promise<{ headers: IncomingHttpHeaders; status: number; body: string }> {
   const stream = session.request(headers, { endStream: false })
   if (headers[':method'] !== 'CONNECT') stream.end(body)
-  const [answered] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
+  const [responseHeaders] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
   let text = ''
   for await (const chunk of stream) text += chunk
-  return { headers: answered, status: answered[':status'], body: text }
+  return { headers: responseHeaders, status: responseHeaders[':status'], body: text }
 }
 
 /** A gateway over HTTP/2 serves plain requests, and refuses extended CONNECT. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answer, echo, record, type Script, silent, switching } from '../support/backend.ts'
+import { echo, record, responding, type Script, silent, switching } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
@@ -165,7 +165,7 @@ export const limitsTheme: Theme = setUp => {
     await setup.backend.connection()
     assertFailure(setup.gateway, await setup.refused('/one'), 503, 'WST_ERR_TUNNEL_LIMIT')
     release()
-    assert.equal((await first.answer()).statusCode, 101)
+    assert.equal((await first.responseHead()).statusCode, 101)
     assert.equal((await setup.refused('/one')).statusCode, 503)
     await setup.tunnel('/free')
     first.end()
@@ -175,7 +175,7 @@ export const limitsTheme: Theme = setUp => {
   })
 
   test('counts neither failures nor plain requests as tunnels', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403 }), { maxTunnels: 1 })
+    const setup = await setUp(t, responding({ statusCode: 403 }), { maxTunnels: 1 })
     for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 403)
     for (let i = 0; i < 3; i++) assert.equal((await setup.get('/')).statusCode, 403)
     const gone = await setup.upgrade('/')
@@ -201,13 +201,13 @@ export const limitsTheme: Theme = setUp => {
       }),
       { mount: '/live' },
     )
-    const patient = await setup.tunnel('/live/own', { token: 'bar' })
+    const own = await setup.tunnel('/live/own', { token: 'bar' })
     const idle = await setup.tunnel('/live/x', { token: 'foo' })
     await idle.readAll()
     idle.end()
     ;(await setup.backend.connection(1)).end()
     assert.equal((await setup.gateway.end()).reason, 'idle')
-    patient.send('still there')
+    own.send('still there')
     assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
   })
 }

@@ -8,7 +8,7 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { Server as SocketIo } from 'socket.io'
 import { io } from 'socket.io-client'
 import { WebSocket, WebSocketServer } from 'ws'
-import { answer, echo } from '../support/backend.ts'
+import { echo, responding } from '../support/backend.ts'
 import type { Gateway, Middleware } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
 import { startBackend, startGatewayOn } from '../support/harness.ts'
@@ -20,7 +20,7 @@ async function talk(port: number, path: string, word: string | Buffer, options =
   try {
     await within(5_000, `a WebSocket at ${path}`, once(socket, 'open'))
     socket.send(word)
-    const [data] = (await within(5_000, `an answer at ${path}`, once(socket, 'message'))) as [Buffer]
+    const [data] = (await within(5_000, `a message at ${path}`, once(socket, 'message'))) as [Buffer]
     return data.toString()
   } finally {
     socket.terminate()
@@ -214,7 +214,7 @@ export const listeningTheme: Theme = (setUp, start) => {
     const own = await asideOf(setup.gateway)
     assert.match((await setup.refused('/live')).startLine, /400/, 'the other listener responds')
     assert.equal(setup.backend.seen.length, 1)
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/live')).body, 'from the backend')
     await asideOf((await setUp(t, echo(), {}, { mount: '/live' })).gateway)
     await new Promise(resolve => setImmediate(resolve))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { wsTunnel } from '@ws-tunnel/express'
 import type express from 'express'
-import { answer, echo } from '../support/backend.ts'
+import { echo, responding } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { startServer } from '../support/server.ts'
@@ -73,7 +73,7 @@ export function mounts(name: string, framework: () => typeof express): void {
         assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
         client.end()
         await client.readAll()
-        backend.play(answer())
+        backend.play(responding())
         const plain = await connectClient(t, port)
         assert.equal((await plain.send(plainRequest(path)).whole()).statusCode, 200)
         assert.deepEqual(
@@ -149,7 +149,7 @@ export function mounts(name: string, framework: () => typeof express): void {
       ['application/vnd.api+json', '{"a":1}', () => framework().json({ type: '*/*' })],
     ] as const) {
       test(`forwards a body of ${type} that a parser of Express has read`, async t => {
-        const backend = await startBackend(t, answer({ body: (_request, bytes) => bytes.toString('latin1') }))
+        const backend = await startBackend(t, responding({ body: (_request, bytes) => bytes.toString('latin1') }))
         const app = framework()().use(parser(), wsTunnel({ target: `ws://${backend.address}` }))
         const { port } = await startServer(t, app)
         const client = await connectClient(t, port)

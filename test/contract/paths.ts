@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RouteOptions } from '@ws-tunnel/core'
-import { answer, record } from '../support/backend.ts'
+import { record, responding } from '../support/backend.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
@@ -20,7 +20,7 @@ export const pathsTheme: Theme = (setUp, start) => {
           return setup.backend.seen[before]?.path ?? statusCode
         }
         const client = await setup.upgrade(path)
-        const head = await client.answer()
+        const head = await client.responseHead()
         if (head.statusCode === 101) client.destroy()
         else assert.equal(setup.backend.seen.length, before)
         return setup.backend.seen[before]?.path ?? head.statusCode
@@ -28,7 +28,7 @@ export const pathsTheme: Theme = (setUp, start) => {
       const upgrades: Row[] = []
       for (const [path] of table) upgrades.push([path, await seen(path, false)])
       assert.deepEqual(upgrades, table)
-      setup.backend.play(answer())
+      setup.backend.play(responding())
       const plain: Row[] = []
       for (const [path] of table) plain.push([path, await seen(path, true)])
       assert.deepEqual(plain, table)
@@ -164,7 +164,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   test('forwards escapes that are not UTF-8, unless the router of the framework refuses them', async t => {
     const setup = await setUp(t, record())
     const client = await setup.upgrade('/a/%e9')
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     if (setup.gateway.framework === 'Fastify 5') assert.equal(statusCode, 400)
     else assert.equal((await setup.backend.request()).path, '/a/%E9')
   })
@@ -365,7 +365,7 @@ export const pathsTheme: Theme = (setUp, start) => {
 
   for (const path of ['//', '//x', '/%E0%A4%A', '/%zz', '*', '?', '/?', '/a\\..\\b', 'http://other.example/x']) {
     test(`sends a status for ${path}, upgrade or not, and continues to serve`, async t => {
-      const setup = await setUp(t, answer({ statusCode: 403 }))
+      const setup = await setUp(t, responding({ statusCode: 403 }))
       for (const text of [
         await setup.upgrade(path),
         await setup.connect().then(client => client.send(`GET ${path} HTTP/1.1\r\nHost: front.example\r\n\r\n`)),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ErrorMessage } from '@ws-tunnel/core'
-import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
+import { echo, raw, responding, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
 import { assertFailure, gatewayLeft } from '../support/harness.ts'
@@ -28,7 +28,7 @@ export const responsesTheme: Theme = setUp => {
       'Sec-WebSocket-Protocol: chat',
     ]
     const setup = await setUp(t, echo({ reason: 'Dialtone', headers }))
-    const head = await (await setup.upgrade('/')).answer()
+    const head = await (await setup.upgrade('/')).responseHead()
     assert.equal(head.startLine, 'HTTP/1.1 101 Dialtone')
     const sent = head.rawHeaders.map(([name, value]) => `${name}: ${value}`)
     assert.deepEqual(
@@ -52,7 +52,7 @@ export const responsesTheme: Theme = setUp => {
         await connection.write(`${head.replace('Connection: Upgrade', 'Connection: Upgrade, X-Secret')}raw bytes`)
       })
       const client = await setup.upgrade('/')
-      const head = await client.answer()
+      const head = await client.responseHead()
       assert.equal(head.statusCode, 101)
       assert.equal(head.header('x-kept'), '1')
       for (const name of [
@@ -143,9 +143,9 @@ export const responsesTheme: Theme = setUp => {
       await connection.write(switchingHead(request))
     })
     const client = await setup.upgrade('/')
-    const hints = await client.answer()
+    const hints = await client.responseHead()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>; rel=preload')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
   })
 
   const refusals: [what: string, text: string, body: string][] = [
@@ -175,7 +175,7 @@ export const responsesTheme: Theme = setUp => {
       assert.equal(relayed.body, body)
       assert.deepEqual(setup.gateway.errors, [])
       client.send(plainRequest('/own'))
-      const more = await client.answer().then(
+      const more = await client.responseHead().then(
         head => head.statusCode,
         () => 'end',
       )
@@ -186,7 +186,10 @@ export const responsesTheme: Theme = setUp => {
   test('relays every Set-Cookie line and the challenge of a refusal', async t => {
     const setup = await setUp(
       t,
-      answer({ statusCode: 401, headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'] }),
+      responding({
+        statusCode: 401,
+        headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'],
+      }),
     )
     const refused = await setup.refused('/')
     assert.deepEqual(refused.headers('set-cookie'), ['a=1', 'b=2'])
@@ -202,7 +205,7 @@ export const responsesTheme: Theme = setUp => {
         connection[end]()
       })
       const client = await setup.upgrade('/')
-      const head = await client.answer()
+      const head = await client.responseHead()
       assert.equal(head.statusCode, 403)
       await assert.rejects(client.body(head), /peer ended|ECONNRESET/)
       assert.equal((await setup.get('/own')).body, 'own')
@@ -215,7 +218,7 @@ export const responsesTheme: Theme = setUp => {
       await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
     })
     const client = await setup.upgrade('/')
-    assert.equal((await client.answer()).statusCode, 403)
+    assert.equal((await client.responseHead()).statusCode, 403)
     client.destroy()
     await gatewayLeft(await setup.backend.connection())
   })
@@ -335,7 +338,7 @@ export const responsesTheme: Theme = setUp => {
     t.after(remove)
     const setup = await setUp(t, switching({ early: 'hi' }), {}, { backend: { path } })
     assert.equal((await (await setup.tunnel('/x')).readExact(2)).toString(), 'hi')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/y')).body, 'from the backend')
     assert.deepEqual(
       setup.backend.seen.map(request => `${request.path} ${request.header('host')}`),
@@ -348,7 +351,7 @@ export const responsesTheme: Theme = setUp => {
       backend: { host: '::1' },
     })
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/')).statusCode, 200)
     assert.equal(setup.backend.seen[0]?.header('host'), `[::1]:${setup.backend.port}`)
   })
@@ -358,7 +361,7 @@ export const responsesTheme: Theme = setUp => {
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
     for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(refused.statusCode, 503)
-      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the address of the backend is nobody’s business')
+      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the response names the address of the backend')
     }
     assert.deepEqual(
       setup.gateway.errors.map(error => error.code),
@@ -367,13 +370,13 @@ export const responsesTheme: Theme = setUp => {
   })
 
   test('calls onError for every failure, with the request', async t => {
-    const told: string[] = []
+    const reported: string[] = []
     const port = await closedPort()
-    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => reported.push(`${error.code} ${req.method}`)
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await setup.refused('/')
     await setup.get('/', { method: 'DELETE' })
-    assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
+    assert.deepEqual(reported, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
   test('continues to serve after failures of every kind', async t => {
@@ -383,8 +386,8 @@ export const responsesTheme: Theme = setUp => {
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('refuses on a connection that has served before, and then closes it or continues to serve', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
+  test('relays a refusal on a connection that has served a request before', async t => {
+    const setup = await setUp(t, responding({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
     const client = await setup.connect()
     assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
     assert.equal((await client.send(upgradeRequest('/live')).whole()).body, 'no')

@@ -95,11 +95,11 @@ export const tunnelsTheme: Theme = setUp => {
     })
     connection.reset()
     client.socket.resume()
-    const heard = await client.readAll()
+    const events = await client.readAll()
     client.end()
-    assert.equal(heard.length, (await setup.gateway.end()).bytesFromBackend)
-    assert.ok(heard.length >= moved, `${heard.length} bytes of ${moved} that it had taken`)
-    assert.ok(heard.equals(words.subarray(0, heard.length)))
+    assert.equal(events.length, (await setup.gateway.end()).bytesFromBackend)
+    assert.ok(events.length >= moved, `${events.length} bytes of ${moved} that it had taken`)
+    assert.ok(events.equals(words.subarray(0, events.length)))
   })
 
   for (const how of ['end', 'destroy', 'reset'] as const) {
@@ -126,10 +126,10 @@ export const tunnelsTheme: Theme = setUp => {
   })
 
   test('reports each tunnel once, with its reason, bytes and duration', async t => {
-    const told: string[] = []
+    const reported: string[] = []
     const setup = await setUp(t, echo(), {
-      onOpen: ({ tunnel }) => told.push(`open ${tunnel.id}`),
-      onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
+      onOpen: ({ tunnel }) => reported.push(`open ${tunnel.id}`),
+      onClose: ({ tunnel, end }) => reported.push(`${end.reason} ${tunnel.id}`),
     })
     const { client, tunnel } = await setup.open()
     assert.match(tunnel.info.target, new RegExp(setup.backend.address))
@@ -140,7 +140,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.deepEqual([end.bytesFromClient, end.bytesFromBackend, end.error], [5, 5, undefined])
     assert.ok(end.duration >= 0 && end.duration < 60_000)
     await client.closed
-    assert.deepEqual(told, [`open ${tunnel.id}`, `finished ${tunnel.id}`])
+    assert.deepEqual(reported, [`open ${tunnel.id}`, `finished ${tunnel.id}`])
   })
 
   test('closes one tunnel by its own close()', async t => {

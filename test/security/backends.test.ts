@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import type { LookupFunction } from 'node:net'
 import test from 'node:test'
 import {
-  answer,
   type BackendConnection,
   echo,
   raw,
+  responding,
   type Script,
   silent,
   switching,
@@ -94,7 +94,7 @@ for (const kind of KINDS) {
   for (const [name, script] of Object.entries(BROKEN)) {
     test(`502s ${kind} at once, with a body, when the backend ${name}`, async t => {
       const { backend, sendAndReadAll, gateway } = await setUp(t, script)
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], text.slice(0, 500))
       assert.match(text, /\{"code":"WST_ERR_(BAD_RESPONSE|BAD_SWITCH|NO_RESPONSE)"\}$/)
       assert.equal(gateway.errors.length, 1)
@@ -109,7 +109,7 @@ for (const kind of KINDS) {
 
   test(`502s or 503s ${kind} when the backend resets as soon as it has accepted`, async t => {
     const { sendAndReadAll } = await setUp(t, connection => connection.reset())
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status === 502 || status === 503, `${status}`)
   })
 
@@ -152,7 +152,7 @@ for (const kind of KINDS) {
     const port = await closedPort()
     for (const target of [`ws://127.0.0.1:${port}`, `ws://[::1]:${port}`, 'unix:/nonexistent/s.sock|ws://name/']) {
       const { sendAndReadAll, gateway } = await setUp(t, echo(), { target })
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [503], target)
       assert.match(text, /\{"code":"WST_ERR_CONNECT"\}$/)
       assert.equal(gateway.errors.length, 1)
@@ -169,14 +169,15 @@ for (const kind of KINDS) {
       'returns no address at once': (_host, _options, done) => done(null, []),
       'returns a name instead of an address': (_host, _options, done) =>
         done(null, [{ address: 'localhost', family: 4 }]),
-      'refuses the range of the address': (_host, _options, done) => process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
+      'refuses the range of the address': (_host, _options, done) =>
+        process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
     }
     for (const [name, lookup] of Object.entries(lookups)) {
       const { backend, sendAndReadAll } = await setUp(t, echo(), ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup,
       }))
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], `${name}: ${text}`)
       assert.match(text, /\{"code":"WST_ERR_DNS"\}$/, name)
       assert.deepEqual(backend.connections, [])
@@ -190,7 +191,7 @@ for (const kind of KINDS) {
         throw new Error('no resolver')
       },
     })
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status !== undefined && status >= 500, `${status}`)
   })
 
@@ -207,21 +208,21 @@ for (const kind of KINDS) {
   })
 
   test(`looks up the name for every ${kind.replace(/^an? /, '')}, and connects to the address of that lookup`, async t => {
-    let asked = 0
+    let lookedUp = 0
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : answer({ headers: ['Connection: close'] }),
+      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : responding({ headers: ['Connection: close'] }),
       ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup: (_host, _options, done) => {
-          asked++
+          lookedUp++
           done(null, [{ address: '127.0.0.1', family: 4 }])
         },
       }),
     )
     for (const round of [1, 2, 3]) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind))), [200])
-      assert.equal(asked, round)
+      assert.equal(lookedUp, round)
       assert.equal(backend.connections.length, round)
     }
     assert.match((await backend.request()).header('host') ?? '', /^backend\.example:/)
@@ -240,7 +241,7 @@ for (const kind of KINDS) {
         ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: options }),
         { backend: { tls: cert } },
       )
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502])
       assert.match(text, /\{"code":"WST_ERR_TLS"\}$/)
       assert.deepEqual(backend.seen, [])
@@ -253,12 +254,12 @@ for (const kind of KINDS) {
       connection.end('HTTP/1.1 400 Bad Request\r\n\r\n')
     }
     const plain = await setUp(t, script, ({ address }) => ({ target: `wss://${address}` }))
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', plain.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', plain.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(plain.backend.seen, [])
     const encrypted = await setUp(t, echo(), ({ address }) => ({ target: `ws://${address}` }), {
       backend: { tls: tls.server },
     })
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', encrypted.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', encrypted.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(encrypted.backend.seen, [])
   })
 
@@ -269,7 +270,7 @@ for (const kind of KINDS) {
       ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: { ca: tls.ca } }),
       { backend: { tls: { ...tls.server, ca: tls.ca, requestCert: true, rejectUnauthorized: true } } },
     )
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))), [502])
   })
 
   test(`checks the certificate against the target of ${kind}, never against the Host that is sent`, async t => {
@@ -278,7 +279,7 @@ for (const kind of KINDS) {
       t,
       async (connection, backend) => {
         names.push((connection.socket as unknown as { servername: string | false | null }).servername)
-        await (kind === 'an upgrade' ? switching() : answer())(connection, backend)
+        await (kind === 'an upgrade' ? switching() : responding())(connection, backend)
       },
       ({ address }) => ({
         target: `wss://localhost:${address.split(':')[1]}`,
@@ -290,7 +291,7 @@ for (const kind of KINDS) {
     )
     const client = await connect()
     client.send(requestOf(kind))
-    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+    assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
     assert.deepEqual(names, ['localhost'])
   })
 
@@ -302,7 +303,7 @@ for (const kind of KINDS) {
       const client = await connect()
       client.send(requestOf(kind))
       const statuses: number[] = []
-      do statuses.push((await client.answer()).statusCode)
+      do statuses.push((await client.responseHead()).statusCode)
       while ((statuses.at(-1) as number) < 200 && statuses.at(-1) !== 101)
       const expected = Array.from({ length: before.length / interim.length }, () => [103, 100]).flat()
       assert.deepEqual(statuses, [...expected, kind === 'an upgrade' ? 101 : 200])
@@ -329,7 +330,7 @@ for (const kind of KINDS) {
         })
         const client = await connect()
         client.send(requestOf(kind))
-        const head = await client.answer()
+        const head = await client.responseHead()
         assert.equal(head.statusCode, 403)
         await client.readThrough('part')
         haveRead?.()
@@ -338,10 +339,10 @@ for (const kind of KINDS) {
           'the end',
           client.readAll().catch(error => error),
         )
-        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'nobody may take it for complete')
+        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'the client takes the response for complete')
         client.destroy()
         await backendReleased(backend)
-        assert.deepEqual(gateway.errors, [], 'the answer had begun: there is nothing left to answer')
+        assert.deepEqual(gateway.errors, [], 'the response has begun, so there is no failure to respond with')
       })
     }
   }
@@ -374,7 +375,7 @@ test('opens a tunnel after a 101 that arrives byte by byte or in two parts, with
   for (let at = 0; at < head + 60; at += at > head - 10 ? 1 : 7) {
     const client = await connect()
     client.send(upgradeRequest(`/${at}`))
-    assert.equal((await client.answer()).statusCode, 101, `cut at ${at}`)
+    assert.equal((await client.responseHead()).statusCode, 101, `cut at ${at}`)
     assert.equal((await client.readExact(5)).toString(), 'glued', `cut at ${at}`)
     client.destroy()
   }
@@ -390,7 +391,7 @@ test('accepts a 101 without a reason phrase, or with unusual spacing and case', 
     const { connect } = await setUp(t, raw(`${head}glued`, 'keep'))
     const client = await connect()
     client.send(upgradeRequest('/'))
-    assert.equal((await client.answer()).statusCode, 101, head)
+    assert.equal((await client.responseHead()).statusCode, 101, head)
     assert.equal((await client.readExact(5)).toString(), 'glued')
   }
 })
@@ -421,11 +422,11 @@ test('serves other clients while a backend misbehaves', async t => {
   })
   const good = await connectClient(t, gateway)
   good.send(upgradeRequest('/echo'))
-  assert.equal((await good.answer()).statusCode, 101)
+  assert.equal((await good.responseHead()).statusCode, 101)
   const bad = Array.from({ length: 50 }, async () => {
     const client = await connectClient(t, gateway)
     client.send(upgradeRequest('/bad'))
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     client.destroy()
     return statusCode
   })

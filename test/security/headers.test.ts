@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { answer, type BackendRequest, echo, raw, switching } from '../support/backend.ts'
+import { type BackendRequest, echo, raw, responding, switching } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { startExpress5 } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
@@ -17,7 +17,7 @@ async function seen(
   lines: string[],
   options: SetUpOptions = {},
 ): Promise<BackendRequest> {
-  const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), options)
+  const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding(), options)
   const handshake = upgradeRequest('/ws', { headers: { Connection: undefined } })
   const connection = kind === 'an upgrade' ? 'Upgrade' : 'keep-alive'
   const nominated = lines.filter(line => /^connection:/i.test(line)).map(line => `, ${line.slice(11).trim()}`)
@@ -29,7 +29,7 @@ async function seen(
       ? handshake.replace('\r\n\r\n', `\r\n${all.join('\r\n')}\r\n\r\n`)
       : plainRequest('/ws', { headers: all }),
   )
-  assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+  assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
   return backend.request()
 }
 
@@ -184,10 +184,10 @@ for (const kind of KINDS) {
       'xn--bcher-kva.example',
       'under_score',
     ]) {
-      const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), { preserveHost: true })
+      const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding(), { preserveHost: true })
       const client = await connect()
       client.send(kind === 'an upgrade' ? upgradeRequest('/', { host }) : plainRequest('/', { host }))
-      assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
+      assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
       assert.equal((await backend.request()).header('host'), host)
     }
   })
@@ -219,7 +219,7 @@ for (const kind of KINDS) {
   })
 
   test(`400s ${kind} in absolute form whose Host differs from its URI`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, kind === 'an upgrade' ? switching() : answer(), {
+    const { backend, sendAndReadAll } = await setUp(t, kind === 'an upgrade' ? switching() : responding(), {
       preserveHost: true,
     })
     for (const uri of [
@@ -239,11 +239,11 @@ for (const kind of KINDS) {
   })
 
   test(`sends ${kind} in absolute form to the target, never to the authority of the URI`, async t => {
-    const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer())
+    const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding())
     const client = await connect()
     const uri = 'http://front.example/a/b?c=d'
     client.send(kind === 'an upgrade' ? upgradeRequest(uri) : plainRequest(uri))
-    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+    assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
     const request = await backend.request()
     assert.equal(request.path, '/a/b?c=d')
     assert.match(request.header('host') ?? '', /^127\.0\.0\.1:/)
@@ -276,7 +276,7 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
     const { connect } = await setUp(t, switching({ headers, early: '5\r\nhello' }))
     const client = await connect()
     client.send(upgradeRequest('/'))
-    const head = await client.answer()
+    const head = await client.responseHead()
     assert.equal(head.statusCode, 101)
     for (const line of ['X-Hop: 1', ...hop, framing])
       assert.equal(head.header(line.split(':')[0] as string), undefined, line)
@@ -292,7 +292,7 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
 test('removes hop-by-hop fields, and those that Connection names, from a plain response', async t => {
   const { sendAndReadAll } = await setUp(
     t,
-    answer({
+    responding({
       headers: [
         'Connection: x-hop',
         'X-Hop: 1',
@@ -313,9 +313,9 @@ test('relays fields of a 101 and of a response with the names of object properti
   const upgraded = await setUp(t, switching({ headers }))
   const client = await upgraded.connect()
   client.send(upgradeRequest('/'))
-  const head = await client.answer()
+  const head = await client.responseHead()
   assert.deepEqual([head.statusCode, head.headers('__proto__'), head.header('constructor')], [101, ['a', 'd'], 'b'])
-  const plain = await setUp(t, answer({ headers }))
+  const plain = await setUp(t, responding({ headers }))
   const text = await plain.sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))
   assert.match(text, /^HTTP\/1\.1 200 .*^constructor: b\r$/ms)
 })
@@ -353,7 +353,7 @@ test('accepts the allowed Origins, and clients without Origin', async t => {
   for (const origin of ['https://app.example', 'HTTPS://APP.EXAMPLE', undefined]) {
     const client = await connect()
     client.send(upgradeRequest('/', { headers: { Origin: origin } }))
-    assert.equal((await client.answer()).statusCode, 101, origin)
+    assert.equal((await client.responseHead()).statusCode, 101, origin)
   }
 })
 

@@ -11,12 +11,12 @@ import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express5 from 'express'
 
 import {
-  answer,
   type Backend,
   type BackendConnection,
   echo,
   raw,
   record,
+  responding,
   silent,
   switching,
 } from '../support/backend.ts'
@@ -38,7 +38,7 @@ async function opened(
   const client = await connect()
   const nth = backend.connections.length
   client.send(upgradeRequest(path))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   return { client, peer: await backend.connection(nth) }
 }
 
@@ -244,7 +244,7 @@ test('releases the slot of a tunnel when its handshake fails, is refused or is a
   }
   const client = await connect()
   client.send(upgradeRequest('/open'))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   const late = await sendAndReadAll(upgradeRequest('/open'))
   assert.match(late, /^HTTP\/1\.1 503 .*WST_ERR_TUNNEL_LIMIT/s)
 })
@@ -331,7 +331,7 @@ for (const how of ['throws', 'rejects'] as const) {
 
     const client = await connectClient(t, port)
     client.send(upgradeRequest('/'))
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.send('still echoed')
     assert.equal((await client.readExact(12)).toString(), 'still echoed')
     client.end()
@@ -360,7 +360,7 @@ test('500s a request whose trust function throws', async t => {
 test('leaves an upgrade to other listeners when the `only` function throws', async t => {
   const { sendAndReadAll } = await setUp(
     t,
-    answer({ headers: ['Connection: close'] }),
+    responding({ headers: ['Connection: close'] }),
     {},
     {
       only: () => {
@@ -436,7 +436,7 @@ test('503s when descriptors run out, keeps the open tunnels, and recovers fully'
     const client = await connectClient(t, port)
     client.send(upgradeRequest('/ws'))
     try {
-      const { statusCode } = await client.answer()
+      const { statusCode } = await client.responseHead()
       if (statusCode === 101) return client
       client.destroy()
       return statusCode

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy, type RouteOptions } from '@ws-tunnel/core'
-import { answer, type BackendRequest, echo, raw } from '../support/backend.ts'
+import { type BackendRequest, echo, raw, responding } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { startExpress5 } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
@@ -68,7 +68,7 @@ test('tries more than 200 spellings', () => {
 async function arrivals(t: TestContext, kind: Kind, options: SetUpOptions, mount = '/'): Promise<BackendRequest[]> {
   const { backend, sendAndReadAll } = await setUp(
     t,
-    kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+    kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
     options,
     {
       mount,
@@ -145,7 +145,7 @@ for (const kind of KINDS) {
   test(`puts no dot segments of a capture of ${kind} into the path`, async t => {
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
       ({ address }) => ({
         routes: [
           { path: /^\/files(.*)$/, target: `ws://${address}/base/deep/$1` },
@@ -194,7 +194,7 @@ for (const kind of KINDS) {
     'raw paths': address => ({ path: '/here', target: `ws://${address}/there`, nocanon: true }),
   })) {
     test(`never splits the request of ${kind} that is routed by ${name}`, async t => {
-      const script = kind === 'an upgrade' ? refusing : answer({ headers: CLOSE })
+      const script = kind === 'an upgrade' ? refusing : responding({ headers: CLOSE })
       const { backend, sendAndReadAll } = await setUp(t, script, ({ address }) => ({ routes: [route(address)] }))
       for (const splitter of SPLITTERS) {
         const before = backend.seen.length
@@ -216,10 +216,10 @@ for (const kind of KINDS) {
   }
 
   test(`takes the host of ${kind} never from the path, even with join: concat`, async t => {
-    const decoy = await startBackend(t, answer())
+    const decoy = await startBackend(t, responding())
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
       ({ address }) => ({
         join: 'concat',
         routes: [
@@ -277,10 +277,10 @@ for (const kind of KINDS) {
   test(`414s a path of more than 8 KiB of ${kind} before it is matched with a pattern`, async t => {
     // Without the limit the first of these would keep the process busy for a very long time.
     for (const path of [/^\/(a+)+$/, '/:name']) {
-      const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }), ({ address }) => ({
+      const { backend, sendAndReadAll } = await setUp(t, responding({ headers: CLOSE }), ({ address }) => ({
         routes: [{ path, target: `http://${address}/` }],
       }))
-      const text = await within(3_000, 'an answer', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
+      const text = await within(3_000, 'a response', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
       assert.deepEqual(statusesOf(text), [414])
       assert.deepEqual(backend.connections, [])
     }
@@ -292,7 +292,7 @@ for (const kind of KINDS) {
     }
     const { backend, sendAndReadAll, gateway } = await setUp(
       t,
-      kind === 'an upgrade' ? echo() : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? echo() : responding({ headers: CLOSE }),
       ({ address }) => {
         const target = `ws://${address}`
         return {
@@ -306,12 +306,23 @@ for (const kind of KINDS) {
             { path: '/scheme', target: () => 'ftp://127.0.0.1/' },
             { path: '/space', target: () => 'ws://127.0.0.1 .example/' },
             { path: '/request', requestHeaders: fail, target },
-            { path: '/answer', responseHeaders: fail, target },
+            { path: '/response', responseHeaders: fail, target },
           ],
         }
       },
     )
-    const paths = ['condition', 'any', 'target', 'rejects', 'nothing', 'number', 'scheme', 'space', 'request', 'answer']
+    const paths = [
+      'condition',
+      'any',
+      'target',
+      'rejects',
+      'nothing',
+      'number',
+      'scheme',
+      'space',
+      'request',
+      'response',
+    ]
     for (const path of paths) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, `/${path}`))), [500], path)
     }
@@ -363,7 +374,7 @@ test('opens no tunnel for CONNECT, TRACE or OPTIONS', async t => {
   )
   assert.deepEqual(backend.connections, [])
 
-  const plain = await setUp(t, answer({ headers: CLOSE }))
+  const plain = await setUp(t, responding({ headers: CLOSE }))
   for (const method of ['TRACE', 'OPTIONS', 'HEAD']) {
     const request = upgradeRequest('/', { method, headers: { Connection: 'Upgrade, close' } })
     assert.doesNotMatch(await plain.sendAndReadAll(request), /^HTTP\/1\.1 101 /)
@@ -372,7 +383,7 @@ test('opens no tunnel for CONNECT, TRACE or OPTIONS', async t => {
 })
 
 test('does not treat the asterisk of OPTIONS * as a path', async t => {
-  const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }))
+  const { backend, sendAndReadAll } = await setUp(t, responding({ headers: CLOSE }))
   for (const method of ['OPTIONS', 'GET']) {
     const text = await sendAndReadAll(`${method} * HTTP/1.1\r\nHost: front.example\r\nConnection: close\r\n\r\n`)
     assert.equal(statusesOf(text).length, 1, text)
@@ -404,7 +415,7 @@ test('431s a head that is too large, and drops no field of a smaller one', async
   const fields = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`x${i}`, `${i}`]))
   const client = await connect()
   client.send(upgradeRequest('/', { headers: fields }))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   const { header } = await backend.request()
   for (const [name, value] of Object.entries(fields)) assert.equal(header(name), value)
 })

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answer, type Backend, echo, raw, record, type Script, switching, switchingHead } from '../support/backend.ts'
+import {
+  type Backend,
+  echo,
+  raw,
+  record,
+  responding,
+  type Script,
+  switching,
+  switchingHead,
+} from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import { type Middleware, startExpress5 } from '../support/frameworks.ts'
 import { eventually, within } from '../support/gate.ts'
@@ -38,7 +47,7 @@ for (const [name, head] of Object.entries(REFUSALS)) {
     const { backend, connect } = await setUp(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
     const client = await connect()
     client.send(upgradeRequest('/ws'))
-    const refused = await client.answer()
+    const refused = await client.responseHead()
     assert.equal(refused.statusCode, Number(head.slice(9, 12)))
     await client.body(refused)
     client.send(INTERNAL)
@@ -178,7 +187,7 @@ for (const [name, field, body] of [
   )
 
   test(`serves an upgrade with a body by ${name} as plain HTTP with new framing`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer({ body: (_, sent) => `got ${sent}` }))
+    const { backend, sendAndReadAll } = await setUp(t, responding({ body: (_, sent) => `got ${sent}` }))
     const text = await sendAndReadAll(request + body)
     assert.match(text, /^HTTP\/1\.1 200 .*got hello/s)
     const seen = await backend.request()
@@ -198,7 +207,7 @@ test('accepts an upgrade with Content-Length: 0, which is not a body, and does n
   const { backend, connect } = await setUp(t, echo())
   const client = await connect()
   client.send(`${upgradeRequest('/ws', { headers: { 'Content-Length': '0' } })}after`)
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal((await client.readExact(5)).toString(), 'after')
   assert.equal((await backend.request()).header('content-length'), undefined)
 })
@@ -228,7 +237,7 @@ const AMBIGUOUS: Record<string, string[]> = {
 for (const [name, fields] of Object.entries(AMBIGUOUS)) {
   for (const upgrade of [false, true]) {
     test(`400s ${upgrade ? 'an upgrade' : 'a request'} framed by ${name}, and closes the connection`, async t => {
-      const { backend, sendAndReadAll } = await setUp(t, answer(), guarded)
+      const { backend, sendAndReadAll } = await setUp(t, responding(), guarded)
       const handshake = upgrade ? ['Connection: Upgrade', 'Upgrade: websocket', `Sec-WebSocket-Key: ${KEY}`] : []
       const head = ['POST /ws HTTP/1.1', 'Host: front.example', ...handshake, ...fields]
       const text = await sendAndReadAll(`${head.join('\r\n')}\r\n\r\n0\r\n\r\n${INTERNAL}`)
@@ -247,7 +256,7 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
   const client = await connect()
   const second = upgradeRequest('/second')
   client.send(upgradeRequest('/first') + second)
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal((await client.readExact(second.length)).toString(), second)
   assert.deepEqual(
     backend.seen.map(({ path }) => path),
@@ -256,21 +265,21 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
 })
 
 for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
-  for (const asked of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
-    test(`never forwards h2c: Upgrade: ${asked} on a route that allows ${upgrade}`, async t => {
+  for (const requested of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
+    test(`never forwards h2c: Upgrade: ${requested} on a route that allows ${upgrade}`, async t => {
       const { backend, connect } = await setUp(t, raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'keep'), {
         upgrade,
       })
       const client = await connect()
       client.send(
         upgradeRequest('/', {
-          token: asked,
+          token: requested,
           headers: { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAARAAAAAAAIAAAAA' },
         }),
       )
       assert.equal((await client.whole()).statusCode, 200)
       const seen = await backend.request()
-      const others = asked.split(', ').filter(token => token.toLowerCase() !== 'h2c')
+      const others = requested.split(', ').filter(token => token.toLowerCase() !== 'h2c')
       const allowed = upgrade === 'ANY' ? others : others.filter(token => token === 'websocket')
       assert.equal(seen.header('upgrade'), allowed[0])
       assert.equal(seen.header('http2-settings'), undefined)
@@ -289,7 +298,7 @@ test('426s h2c if there is no fallback, and names the allowed protocols', async 
 
 for (const token of ['foo', 'websocketx', 'web', 'websocket/13', 'xwebsocket']) {
   test(`drops the Upgrade of ${token}, which the route does not allow`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer())
+    const { backend, sendAndReadAll } = await setUp(t, responding())
     const text = await sendAndReadAll(upgradeRequest('/', { token, headers: { Connection: 'Upgrade, close' } }))
     assert.match(text, /^HTTP\/1\.1 200 /)
     const seen = await backend.request()
@@ -307,7 +316,7 @@ const NOT_UPGRADES: Record<string, string> = {
 
 for (const [name, request] of Object.entries(NOT_UPGRADES)) {
   test(`serves an upgrade request with ${name} as plain HTTP`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer())
+    const { backend, sendAndReadAll } = await setUp(t, responding())
     const text = await sendAndReadAll(request)
     assert.match(text, /^HTTP\/1\.1 200 /)
     assert.equal((await backend.request()).header('upgrade'), undefined)
@@ -322,9 +331,9 @@ for (const [name, request] of Object.entries(NOT_UPGRADES)) {
 
 test('serves Connection: upgrade without Upgrade as plain HTTP, or passes it to the app', async t => {
   const request = upgradeRequest('/x', { headers: { Upgrade: undefined, Connection: 'upgrade, close' } })
-  const plain = await setUp(t, answer())
+  const plain = await setUp(t, responding())
   assert.match(await plain.sendAndReadAll(request), /^HTTP\/1\.1 200 /)
-  const upgradesOnly = await setUp(t, answer(), { fallback: false })
+  const upgradesOnly = await setUp(t, responding(), { fallback: false })
   assert.match(await upgradesOnly.sendAndReadAll(request), /^HTTP\/1\.1 404 .*own 404: GET \/x/s)
   assert.deepEqual(upgradesOnly.backend.connections, [])
 })
@@ -364,7 +373,7 @@ for (const size of [5, 70_000, 1_000_000]) {
     const { backend, connect } = await setUp(t, script)
     const client = await connect()
     client.send(Buffer.concat([Buffer.from(upgradeRequest('/')), early]))
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('last')
     const got = await (await backend.connection()).readAll()
     assert.equal(before, 0)
@@ -390,7 +399,7 @@ test('responds to an upgrade after an unfinished request in order, or not at all
   finish?.()
   const first = await client.whole()
   assert.equal(first.body, 'slow')
-  const second = await client.answer()
+  const second = await client.responseHead()
   assert.ok([101, 400].includes(second.statusCode), second.startLine)
   if (second.statusCode === 101) {
     client.send('ping')
@@ -419,11 +428,11 @@ test('opens a new connection for the upgrade after a refused one', async t => {
 test('never reuses an upgraded connection for a plain request', async t => {
   const { backend, connect, sendAndReadAll } = await setUp(t, async (connection, each) => {
     const [first] = each.connections
-    await (connection === first ? switching()(connection, each) : answer()(connection, each))
+    await (connection === first ? switching()(connection, each) : responding()(connection, each))
   })
   const client = await connect()
   client.send(upgradeRequest('/ws'))
-  await client.answer()
+  await client.responseHead()
   client.destroy()
   assert.match(await sendAndReadAll(plainRequest('/plain', { headers: ['Connection: close'] })), /^HTTP\/1\.1 200 /)
   assert.equal(backend.connections.length, 2)

@@ -58,13 +58,13 @@ test('keeps the error of Node as cause, and names its code', () => {
   assert.match(error.message, /ECONNREFUSED/)
 })
 
-test('returns an error that is converted already as it is', () => {
+test('returns a converted error unchanged', () => {
   const error = new WsTunnelError('WST_ERR_CLIENT_GONE')
   assert.equal(backendError(error), error)
   assert.equal(roundTripError(error, true, true), error)
 })
 
-test('a time limit before the connection has another code than one after it', () => {
+test('the code of a time limit depends on whether the connection was established', () => {
   assert.deepEqual(
     [timeoutError(false, 50), timeoutError(true, 50)].map(({ code, statusCode }) => [code, statusCode]),
     [

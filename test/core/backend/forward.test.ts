@@ -7,7 +7,7 @@ import { RequestBody } from '../../../packages/core/src/backend/request-body.ts'
 import type { Worker } from '../../../packages/core/src/backend/worker.ts'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
-import { answer, type Backend, raw, type Script, silent } from '../../support/backend.ts'
+import { responding, type Backend, raw, type Script, silent } from '../../support/backend.ts'
 import { plainRequest, type RawClient } from '../../support/client.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
 import { connectClient, startBackend } from '../../support/harness.ts'
@@ -69,7 +69,7 @@ const codesOf = ({ results }: Forwarding): unknown[] =>
   results.map(result => (result instanceof WsTunnelError ? result.code : result.statusCode))
 
 test('sends path and fields as given, and resolves with the response', async t => {
-  const { backend, send } = await forwarding(t, answer({ statusCode: 299, body: 'hello' }))
+  const { backend, send } = await forwarding(t, responding({ statusCode: 299, body: 'hello' }))
   const { statusCode, body } = await (await send(plainRequest('/other', { headers: ['X-Client: 1'] }))).whole()
   assert.deepEqual([statusCode, body], [299, 'hello'])
   const { startLine, rawHeaders } = await backend.request()
@@ -83,7 +83,7 @@ test('sends path and fields as given, and resolves with the response', async t =
 })
 
 test('uses a connection of the pool again', async t => {
-  const { backend, send } = await forwarding(t, answer())
+  const { backend, send } = await forwarding(t, responding())
   for (let i = 0; i < 3; i++) assert.equal((await (await send(plainRequest('/'))).whole()).statusCode, 200)
   assert.equal(backend.connections.length, 1)
 })
@@ -96,13 +96,13 @@ for (const [framing, text] of [
   ],
 ]) {
   test(`streams a body with ${framing}`, async t => {
-    const { send } = await forwarding(t, answer({ body: (_request, bytes) => `got ${bytes}` }))
+    const { send } = await forwarding(t, responding({ body: (_request, bytes) => `got ${bytes}` }))
     assert.equal((await (await send(text as string)).whole()).body, 'got hello')
   })
 }
 
 test('sends the head before the first byte of the body arrives', async t => {
-  const { backend, send } = await forwarding(t, answer({ body: (_request, bytes) => String(bytes) }))
+  const { backend, send } = await forwarding(t, responding({ body: (_request, bytes) => String(bytes) }))
   const client = await send('POST / HTTP/1.1\r\nHost: f.test\r\nContent-Length: 5\r\n\r\n')
   await backend.request()
   client.send('hello')
@@ -110,7 +110,7 @@ test('sends the head before the first byte of the body arrives', async t => {
 })
 
 test('frames a body that a parser has read by its length, without the encoding that was undone', async t => {
-  const { backend, send } = await forwarding(t, answer({ body: (_request, bytes) => String(bytes) }), {
+  const { backend, send } = await forwarding(t, responding({ body: (_request, bytes) => String(bytes) }), {
     parsed: { a: 1 },
   })
   const headers = ['Content-Type: application/json', 'Content-Encoding: gzip', 'Transfer-Encoding: chunked']
@@ -124,7 +124,7 @@ test('frames a body that a parser has read by its length, without the encoding t
 })
 
 test('keeps the encoding of bytes that a parser has kept as they are', async t => {
-  const { backend, send } = await forwarding(t, answer(), { parsed: Buffer.from('zip') })
+  const { backend, send } = await forwarding(t, responding(), { parsed: Buffer.from('zip') })
   const client = await send(plainRequest('/', { method: 'POST', headers: ['Content-Encoding: gzip'], body: 'zip' }))
   await client.whole()
   assert.equal((await backend.request()).header('content-encoding'), 'gzip')
@@ -166,14 +166,14 @@ test('does not retry a GET that fails on a new connection', async t => {
 
 test('reads nothing of the body for a backend that cannot be reached: another one may get it', async t => {
   const all = await forwarding(t, await closedPort())
-  await (await all.send(plainRequest('/', { method: 'POST', body: 'hello' }))).answer()
+  await (await all.send(plainRequest('/', { method: 'POST', body: 'hello' }))).responseHead()
   assert.deepEqual(codesOf(all), ['WST_ERR_CONNECT'])
   assert.deepEqual(all.left, [{ read: false, listeners: 0 }])
 })
 
 test('refuses a 101 that was not requested, and closes the connection', async t => {
   const all = await forwarding(t, raw('HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n', 'keep'))
-  await (await all.send(plainRequest('/'))).answer()
+  await (await all.send(plainRequest('/'))).responseHead()
   assert.deepEqual(codesOf(all), ['WST_ERR_BAD_SWITCH'])
   const [connection] = all.backend.connections
   await eventually(() => connection?.ended || connection?.socket.destroyed)
@@ -185,14 +185,14 @@ test('rejects with the reason of an abort, and closes the connection', async t =
   await all.backend.request()
   const reason = new WsTunnelError('WST_ERR_CLOSING')
   all.controller.abort(reason)
-  await client.answer()
+  await client.responseHead()
   assert.deepEqual([all.results[0], listenersOf(all.controller.signal)], [reason, 0])
   const [connection] = all.backend.connections
   await eventually(() => connection?.ended || connection?.socket.destroyed)
 })
 
 test('leaves no listener of the signal when the response has come', async t => {
-  const { send, controller } = await forwarding(t, answer())
+  const { send, controller } = await forwarding(t, responding())
   await (await send(plainRequest('/'))).whole()
   assert.equal(listenersOf(controller.signal), 0)
 })
@@ -200,7 +200,7 @@ test('leaves no listener of the signal when the response has come', async t => {
 test('closes the connection of a response that the client does not wait for', async t => {
   const { backend, send } = await forwarding(t, raw('HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\npart', 'keep'))
   const client = await send(plainRequest('/'))
-  await client.answer()
+  await client.responseHead()
   client.destroy()
   const [connection] = backend.connections
   await eventually(() => connection?.ended || connection?.socket.destroyed)
@@ -214,6 +214,6 @@ test('fails after handshakeTimeout without a byte of the body, and not while byt
     client.send('x')
   }
   assert.deepEqual(all.results, [])
-  await client.answer()
+  await client.responseHead()
   assert.deepEqual(codesOf(all), ['WST_ERR_HANDSHAKE_TIMEOUT'])
 })

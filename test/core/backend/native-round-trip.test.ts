@@ -9,12 +9,12 @@ import { Worker } from 'node:worker_threads'
 import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
 import {
-  answer,
   type Backend,
   echo,
   echoing,
   raw,
   record,
+  responding,
   type Script,
   silent,
   switchingHead,
@@ -54,17 +54,17 @@ async function agreed(
   t: TestContext,
   options: WsTunnelOptions,
 ): Promise<{ code: string; causes: unknown[]; statusCode: number }> {
-  const said: { code: string; causes: unknown[]; statusCode: number }[] = []
+  const reported: { code: string; causes: unknown[]; statusCode: number }[] = []
   for (const gateway of await both(t, options)) {
-    const { statusCode } = await (await sendUpgrade(t, gateway)).answer()
+    const { statusCode } = await (await sendUpgrade(t, gateway)).responseHead()
     const { code, cause } = gateway.errors[0] as Error & {
       code: string
       cause?: NodeJS.ErrnoException & { address?: string }
     }
-    said.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
+    reported.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
   }
-  assert.deepEqual(said[0], said[1])
-  return said[0] as (typeof said)[0]
+  assert.deepEqual(reported[0], reported[1])
+  return reported[0] as (typeof reported)[0]
 }
 
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -117,7 +117,7 @@ test('sends the same request as Node, byte for byte', native, async t => {
   })
   for (const gateway of await both(t, { target: `ws://${backend.address}/base` })) {
     const client = await sendRequest(t, gateway, request)
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
   }
   assert.equal(seen.length, 2)
   assert.equal(seen[0], seen[1])
@@ -132,7 +132,7 @@ test(
     const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
     const client = await sendUpgrade(t, gateway)
     client.send(early)
-    await client.answer()
+    await client.responseHead()
     assert.deepEqual(await client.readExact(256), early)
     const connection = await backend.connection()
     assert.deepEqual(await connection.readExact(256), early)
@@ -193,20 +193,20 @@ for (const [what, [script, code]] of Object.entries(FAILURES)) {
   test(`reports the same failure as Node for a backend that ${what}`, native, async t => {
     const backend = await startBackend(t, script)
     const timeouts = code === 'WST_ERR_HANDSHAKE_TIMEOUT' ? { handshakeTimeout: 200 } : {}
-    const said = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
-    assert.equal(said.code, code)
+    const reported = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
+    assert.equal(reported.code, code)
     await eventually(() => released(backend))
   })
 }
 
 test('reports the same failure as Node for an address where nothing listens', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
-  assert.deepEqual([said.code, ...said.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
+  assert.deepEqual([reported.code, ...reported.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
 })
 
 test('fails after connectTimeout if a backend does not accept', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
-  assert.equal(said.code, 'WST_ERR_CONNECT_TIMEOUT')
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
+  assert.equal(reported.code, 'WST_ERR_CONNECT_TIMEOUT')
 })
 
 test('does not apply connectTimeout to the response', native, async t => {
@@ -216,7 +216,7 @@ test('does not apply connectTimeout to the response', native, async t => {
     await connection.write(switchingHead(request))
   })
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, connectTimeout: 50 })
-  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).responseHead()).statusCode, 101)
 })
 
 test('fails over from a member of a balancer that is unreachable', native, async t => {
@@ -236,7 +236,7 @@ test('fails over from a member of a balancer that is unreachable', native, async
 
 /** Responses that are not a valid 101 in one read. The client gets the same bytes as from a round trip of Node. */
 const ANSWERS: Record<string, Script> = {
-  'a response with a length': answer({ statusCode: 403, headers: ['X-A: b'], body: 'no' }),
+  'a response with a length': responding({ statusCode: 403, headers: ['X-A: b'], body: 'no' }),
   'a response in chunks': raw(
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n',
   ),
@@ -253,14 +253,14 @@ const ANSWERS: Record<string, Script> = {
 for (const [what, script] of Object.entries(ANSWERS)) {
   test(`hands ${what} over to Node`, native, async t => {
     const backend = await startBackend(t, script)
-    const heard: string[] = []
+    const received: string[] = []
     for (const gateway of await both(t, { target: `ws://${backend.address}/`, strictHandshake: false })) {
       const client = await sendUpgrade(t, gateway)
       client.end()
-      heard.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
+      received.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
     }
-    assert.equal(heard[0], heard[1])
-    assert.match(heard[0] as string, /^HTTP\/1\.1 /)
+    assert.equal(received[0], received[1])
+    assert.match(received[0] as string, /^HTTP\/1\.1 /)
     await eventually(() => released(backend))
   })
 }
@@ -315,39 +315,39 @@ test('refuses the client, and aborts the connect, when the proxy closes', native
   const client = await sendUpgrade(t, gateway)
   await eventually(() => (gateway.proxy.routes[0]?.hits ?? 0) > 0)
   await gateway.proxy.close({ drainTimeout: 0 })
-  assert.equal((await client.answer()).statusCode, 503)
+  assert.equal((await client.responseHead()).statusCode, 503)
   assert.equal((gateway.errors[0] as { code?: string }).code, 'WST_ERR_CLOSING')
 })
 
 test('looks up names as Node does, and leaves a name with several addresses to Node', native, async t => {
   const backend = await startBackend(t, echo())
-  const asked: unknown[] = []
+  const lookups: unknown[] = []
   const lookup =
     (...addresses: string[]): LookupFunction =>
     (host, { all }, done) => {
-      asked.push([host, all])
+      lookups.push([host, all])
       done(null, addresses.map(address => ({ address, family: 4 })) as never)
     }
   const reached: unknown[] = []
   for (const addresses of [['127.0.0.1'], ['127.0.0.2', '127.0.0.1'], []]) {
     const gateway = await startGateway(t, { target: `ws://chat.test:${backend.port}/`, lookup: lookup(...addresses) })
     const client = await sendUpgrade(t, gateway)
-    reached.push((await client.answer()).statusCode, (gateway.errors[0] as { code?: string })?.code)
+    reached.push((await client.responseHead()).statusCode, (gateway.errors[0] as { code?: string })?.code)
   }
   assert.deepEqual(reached, [101, undefined, 101, undefined, 502, 'WST_ERR_DNS'])
-  assert.deepEqual(asked, Array(3).fill(['chat.test', true]))
+  assert.deepEqual(lookups, Array(3).fill(['chat.test', true]))
 })
 
 test('uses the first result of a lookup that gives two', native, async t => {
   const backend = await startBackend(t, echo())
   const lookup: LookupFunction = (_host, _options, done) => {
-    const answer = (address: string): void => done(null, [{ address, family: 4 }] as never)
-    answer('127.0.0.1')
-    answer('127.0.0.2')
+    const give = (address: string): void => done(null, [{ address, family: 4 }] as never)
+    give('127.0.0.1')
+    give('127.0.0.2')
   }
   for (const gateway of await both(t, { target: `ws://chat.test:${backend.port}/`, lookup })) {
     const client = await sendUpgrade(t, gateway)
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.send('hello')
     assert.equal((await client.readExact(5)).toString(), 'hello')
   }
@@ -359,7 +359,7 @@ test('connects to an IPv6 address', native, async t => {
   if (backend === undefined) return t.skip('no IPv6')
   t.after(backend.close)
   const gateway = await startGateway(t, { target: `ws://[::1]:${backend.port}/` })
-  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).responseHead()).statusCode, 101)
   assert.equal(gateway.opened[0]?.offloaded, true)
 })
 
@@ -477,7 +477,7 @@ test('rejects a slot that has no connection or no response, without harm', nativ
 })
 
 test('serves plain requests too', native, async t => {
-  const backend = await startBackend(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, responding({ body: 'plain' }))
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   assert.equal((await (await sendRequest(t, gateway, plainRequest('/'))).whole()).body, 'plain')
 })

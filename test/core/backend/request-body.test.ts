@@ -28,7 +28,7 @@ async function receive(
   assert.equal((await client.whole()).body, 'fine')
 }
 
-test('streams a body that nobody has read, and notes that it has begun', async t => {
+test('streams a body that was not read before, and notes that it has begun', async t => {
   await receive(t, { body: 'hello' }, async req => {
     const body = new RequestBody(req, undefined)
     assert.deepEqual([body.begun, body.parsed], [false, undefined])
@@ -44,7 +44,7 @@ test('has no source for a request without a body', async t => {
   })
 })
 
-test('is not whole while the client has sent a part of it', async t => {
+test('is not whole until the client has sent all of it', async t => {
   const whole = Promise.withResolvers<boolean>()
   const { port } = await startServer(t, req => whole.resolve(new RequestBody(req, undefined).whole))
   await sendRequest(t, port, plainRequest('/', { method: 'POST', headers: ['Content-Length: 5'], body: 'hel' }))

@@ -55,7 +55,7 @@ for (const [kind, text] of Object.entries(KINDS)) {
     await eventually(() => upgrade.socket.bytesRead >= text.length + 6)
     const { clientHead } = upgrade.switch('Switching', HEADERS)
     assert.equal(textOf(clientHead), 'early ')
-    const head = await client.answer()
+    const head = await client.responseHead()
     assert.deepEqual([head.statusCode, head.reason, head.header('x-middleware')], [101, 'Switching', '1'])
     assert.equal(head.header('upgrade'), 'x')
   })
@@ -70,7 +70,7 @@ for (const [kind, text] of Object.entries(KINDS)) {
     req.socket.destroy()
     req.socket.end('nor that')
     upgrade.socket.write('of the tunnel')
-    await client.answer()
+    await client.responseHead()
     assert.equal(String(await client.readExact(13)), 'of the tunnel')
     assert.equal(upgrade.socket.destroyed, false)
   })
@@ -104,7 +104,7 @@ for (const [kind, text] of Object.entries(KINDS)) {
     client.send('bird')
     await eventually(() => upgrade.socket.bytesRead >= text.length + 10)
     assert.equal(textOf(next.switch('Switching', HEADERS).clientHead), 'early bird')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
   })
 
   for (const how of ['end', 'destroy'] as const) {
@@ -135,6 +135,7 @@ for (const [kind, text] of Object.entries(KINDS)) {
     const sent = Buffer.alloc(2_000_000, 'early ')
     client.socket.write(sent)
     await eventually(() => socket.isPaused())
+    assert.ok(socket.bytesRead < sent.length, `${socket.bytesRead} bytes`)
     const { clientHead } = pending.upgrade.switch('Switching', HEADERS)
     const received = [...clientHead]
     socket.on('data', chunk => received.push(chunk)).resume()

@@ -3,7 +3,7 @@ import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { relay, relayInterim, respond } from '../../../packages/core/src/client/relay.ts'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
-import { answer, type BackendConnection, raw, type Script } from '../../support/backend.ts'
+import { type BackendConnection, raw, responding, type Script } from '../../support/backend.ts'
 import { plainRequest, type RawClient } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { sendRequest, startBackend } from '../../support/harness.ts'
@@ -40,7 +40,7 @@ async function relaying(t: TestContext, script: Script, headers?: () => HeaderLi
 }
 
 test('copies status, reason, fields and body, and resolves when they are sent', async t => {
-  const { client, results } = await relaying(t, answer({ statusCode: 299, reason: 'Well', headers: ['X-A: b'] }))
+  const { client, results } = await relaying(t, responding({ statusCode: 299, reason: 'Well', headers: ['X-A: b'] }))
   const { startLine, body, ...head } = await client.whole()
   assert.deepEqual([startLine, head.header('x-a'), body], ['HTTP/1.1 299 Well', 'b', 'from the backend'])
   await eventually(() => results.length === 2)
@@ -54,7 +54,7 @@ for (const then of ['end', 'reset'] as const) {
       await eventually(() => client.pending.includes('part'))
       connection[then]()
     })
-    const head = await client.answer()
+    const head = await client.responseHead()
     await assert.rejects(client.body(head), /peer ended|ECONNRESET/)
     await eventually(() => results[1] === 'resolved')
   })
@@ -65,7 +65,7 @@ test('ends the connection to the backend when the client leaves', async t => {
     t,
     raw('HTTP/1.1 200 Fine\r\nContent-Length: 100\r\n\r\npart', 'keep'),
   )
-  await client.answer()
+  await client.responseHead()
   client.destroy()
   const { closed } = await connection()
   ;(await connection()).socket.on('end', () => connection().then(({ socket }) => socket.end()))
@@ -75,10 +75,10 @@ test('ends the connection to the backend when the client leaves', async t => {
 
 test('rejects if the fields cannot be made, and ends the connection to the backend', async t => {
   const failure = new Error('of the callback')
-  const { client, connection, results } = await relaying(t, answer(), () => {
+  const { client, connection, results } = await relaying(t, responding(), () => {
     throw failure
   })
-  assert.equal((await client.answer()).statusCode, 500)
+  assert.equal((await client.responseHead()).statusCode, 500)
   assert.equal(results[0], failure)
   await (await connection()).readAll()
 })

@@ -181,7 +181,7 @@ test('handBack leaves the request untouched: the next handler may switch, and re
   exchange.release()
   const next = new PendingUpgrade(exchange.req, exchange.res, () => {})
   assert.equal(String(Buffer.concat([...next.switch('Switching', new HeaderList()).clientHead])), 'early')
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
 })
 
 test('reads the rest of a body when it is released, so that the connection serves the next request', async t => {

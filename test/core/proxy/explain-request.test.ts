@@ -23,7 +23,7 @@ for (const [what, headers, rawHeaders] of HEADERS) {
   })
 }
 
-test('is a GET of HTTP/1.1 from 127.0.0.1 in the clear, unless the request says otherwise', () => {
+test('is by default a GET of HTTP/1.1 from 127.0.0.1 without TLS', () => {
   const shape = ({ url, ...more }: ExplainRequest): unknown[] => {
     const { method, httpVersion, socket } = explainedRequest({ url, ...more })
     return [method, httpVersion, socket.remoteAddress, 'encrypted' in socket]

@@ -8,7 +8,7 @@ import {
   WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type Backend, switching } from '../../support/backend.ts'
+import { type Backend, responding, switching } from '../../support/backend.ts'
 import type { RawClient } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -233,10 +233,10 @@ const rawRequest = ({ method = 'GET', url, headers = [], httpVersion = '1.1' }: 
   return `${method} ${url} HTTP/${httpVersion}\r\n${lines.join('')}\r\n${body}`
 }
 
-suite('what is explained is what happens', { concurrency: true }, () => {
+suite('the explanation is what happens', { concurrency: true }, () => {
   for (const [name, { options, request, kind, statusCode, body }] of Object.entries(ROWS)) {
     test(name, async t => {
-      const script = kind === 'upgrade' ? switching() : answer({ body: 'page' })
+      const script = kind === 'upgrade' ? switching() : responding({ body: 'page' })
       const backend: Backend = await startBackend(t, script)
       const explained = await explain(options(backend.address), request)
       assert.equal(explained.outcome.kind, kind, JSON.stringify(explained, null, 2))
@@ -245,7 +245,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
       const gateway = await startGateway(t, options(backend.address))
       const client: RawClient = await connectClient(t, gateway)
       client.send(rawRequest(request, body))
-      const got = await client.answer()
+      const got = await client.responseHead()
 
       const { outcome } = explained
       if (outcome.kind === 'app') {
@@ -342,7 +342,7 @@ test('explains why a request that names an upgrade is served as plain HTTP', asy
   const upgrade = { host: 'x', upgrade: 'websocket', connection: 'upgrade' }
   const reasons: [ExplainRequest, string | undefined][] = [
     [{ url: '/', headers: { host: 'x' } }, undefined],
-    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not let h2c through'],
+    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not allow h2c'],
     [{ url: '/', headers: { ...upgrade, 'content-length': '3' } }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, httpVersion: '1.0' }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, method: 'POST' }, 'a WebSocket handshake is a GET'],

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
-import { answer, echo, raw, type Script, silent } from '../../support/backend.ts'
+import { echo, raw, responding, type Script, silent } from '../../support/backend.ts'
 import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
@@ -59,12 +59,12 @@ test('opens a tunnel to the next member if one is unreachable, and the client no
 })
 
 test('sends a body once, to the member that is reachable', async t => {
-  const backend = await startBackend(t, answer({ body: 'taken' }))
+  const backend = await startBackend(t, responding({ body: 'taken' }))
   const dead = await deadAddress()
   const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
   const body = 'x'.repeat(300_000)
   const client = await sendRequest(t, port, plainRequest('/p', { method: 'POST', body }))
-  const { statusCode } = await client.answer()
+  const { statusCode } = await client.responseHead()
   assert.equal(statusCode, 200)
   assert.equal(backend.seen.length, 1)
 })
@@ -93,7 +93,7 @@ for (const [what, times] of slowness) {
     const mute = await startBackend(t, connection => connection.readAll().then(() => connection.end()))
     for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
       const backend = await startBackend(t, echo())
-      const shop = await startBackend(t, answer({ body: 'taken' }))
+      const shop = await startBackend(t, responding({ body: 'taken' }))
       const to = (address: string): WsTunnelOptions['balancers'] => ({
         b: { members: [{ url, ...times }, { url: `ws://${address}/` }] },
       })
@@ -104,7 +104,7 @@ for (const [what, times] of slowness) {
       const plain = await startGateway(t, { target, lookup: () => {}, balancers: to(shop.address) })
       const body = 'x'.repeat(100_000)
       const poster = await sendRequest(t, plain, plainRequest('/', { method: 'POST', body }))
-      assert.equal((await poster.answer()).statusCode, 200)
+      assert.equal((await poster.responseHead()).statusCode, 200)
       assert.deepEqual([backend.seen.length, shop.seen.length, mute.seen.length], [1, 1, 0])
       for (const { proxy } of [tunnels, plain]) assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
     }
@@ -120,7 +120,7 @@ const broken: [how: string, script: Script][] = [
 for (const [how, script] of broken) {
   test(`fails over from a member whose TLS handshake ${how}`, async t => {
     const bad = await startBackend(t, script)
-    const good = await startBackend(t, answer({ body: 'taken' }))
+    const good = await startBackend(t, responding({ body: 'taken' }))
     for (const request of [
       upgradeRequest('/'),
       plainRequest('/'),
@@ -128,7 +128,7 @@ for (const [how, script] of broken) {
     ]) {
       const members = [{ url: `wss://${bad.address}/` }, { url: `ws://${good.address}/` }]
       const gateway = await startGateway(t, balanced(members))
-      assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 200)
+      assert.equal((await (await sendRequest(t, gateway, request)).responseHead()).statusCode, 200)
       assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
     }
     assert.equal(good.seen.length, 3)
@@ -141,12 +141,12 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
     const [encrypted, ours] = duplexPair()
     socket.on('error', () => {})
     socket.pipe(ours).pipe(socket)
-    let heard = ''
+    let received = ''
     new TLSSocket(encrypted, { isServer: true, ...trusted })
       .on('error', () => {})
       .on('data', chunk => {
-        heard += chunk
-        if (heard.includes(last)) socket.write('no record of TLS')
+        received += chunk
+        if (received.includes(last)) socket.write('no record of TLS')
       })
   })
   closeAfter(t, server)
@@ -155,7 +155,7 @@ async function breakingTls(t: TestContext, last: string): Promise<string> {
 
 test('sends a body that a parser has read to no second member, whatever breaks at the first', async t => {
   const bad = await breakingTls(t, 'once')
-  const good = await startBackend(t, answer({ body: 'taken' }))
+  const good = await startBackend(t, responding({ body: 'taken' }))
   const proxy = createTunnelProxy({
     ...balanced([{ url: `ws://${await deadAddress()}/` }, { url: `wss://${bad}/` }, { url: `ws://${good.address}/` }]),
     tls: { ca },
@@ -166,7 +166,7 @@ test('sends a body that a parser has read to no second member, whatever breaks a
   })
   closeAfter(t, app)
   const post = plainRequest('/', { method: 'POST', body: 'once' })
-  assert.equal((await (await sendRequest(t, await listen(app), post)).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, await listen(app), post)).responseHead()).statusCode, 502)
   const states = proxy.balancers.get('b')?.members.map(({ status }) => status)
   assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
 })
@@ -180,7 +180,7 @@ test('does not fail over once a member has the request', async t => {
   const options = balanced([{ url: `ws://${mute.address}/` }, { url: `ws://${backend.address}/` }])
   const { port, proxy } = await startGateway(t, options)
   const client = await sendRequest(t, port, upgradeRequest('/'))
-  assert.equal((await client.answer()).statusCode, 502)
+  assert.equal((await client.responseHead()).statusCode, 502)
   assert.equal(backend.seen.length, 0)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
 })
@@ -190,12 +190,12 @@ test('tries no more members than maxAttempts allows', async t => {
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { maxAttempts: 1 }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   assert.deepEqual(
     proxy.balancers.get('b')?.members.map(({ status }) => status),
     ['E', 'E', ''],
   )
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 101)
 })
 
 test('never takes out a member whose errors are ignored', async t => {
@@ -205,17 +205,18 @@ test('never takes out a member whose errors are ignored', async t => {
   const { port } = await startGateway(t, balanced(members))
   const statuses: number[] = []
   for (let i = 0; i < 4; i++)
-    statuses.push((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode)
+    statuses.push((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode)
   assert.deepEqual(statuses, [503, 101, 503, 101])
 })
 
 test('relays a response that takes its member out, and selects other members from then on', async t => {
-  const sick = await startBackend(t, answer({ statusCode: 503, body: 'sick' }))
-  const backend = await startBackend(t, answer({ body: 'well' }))
+  const sick = await startBackend(t, responding({ statusCode: 503, body: 'sick' }))
+  const backend = await startBackend(t, responding({ body: 'well' }))
   const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
   const { port } = await startGateway(t, balanced(members, { failOnStatus: [503] }))
   const statuses: number[] = []
-  for (let i = 0; i < 4; i++) statuses.push((await (await sendRequest(t, port, plainRequest('/'))).answer()).statusCode)
+  for (let i = 0; i < 4; i++)
+    statuses.push((await (await sendRequest(t, port, plainRequest('/'))).responseHead()).statusCode)
   assert.deepEqual(statuses, [503, 200, 200, 200])
 })
 
@@ -224,9 +225,9 @@ test('takes out a silent member with failOnTimeout', async t => {
   const backend = await startBackend(t, echo())
   const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 504)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 101)
 })
 
 test('takes out a member that never responds to a request with a body, unless the client has not sent all of it', async t => {
@@ -235,10 +236,10 @@ test('takes out a member that never responds to a request with a body, unless th
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
   const [member] = proxy.balancers.get('b')?.members ?? []
   for (const begun of ['', 'half'])
-    assert.equal((await (await sendRequest(t, port, unfinished(begun))).answer()).statusCode, 504)
+    assert.equal((await (await sendRequest(t, port, unfinished(begun))).responseHead()).statusCode, 504)
   assert.equal(member?.failures, 0)
   assert.equal(
-    (await (await sendRequest(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
+    (await (await sendRequest(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).responseHead()).statusCode,
     504,
   )
   assert.equal(member?.failures, 1)
@@ -258,7 +259,7 @@ for (const [how, script, plainStatus, letters] of [
     assert.deepEqual([mute.seen.length, backend.seen.length], [1, 1])
     assert.equal(proxy.balancers.get('b')?.members[0]?.status, letters)
     const other = await startGateway(t, options)
-    assert.equal((await (await sendRequest(t, other, plainRequest('/'))).answer()).statusCode, plainStatus)
+    assert.equal((await (await sendRequest(t, other, plainRequest('/'))).responseHead()).statusCode, plainStatus)
     assert.equal(backend.seen.length, 1)
   })
 }
@@ -267,7 +268,7 @@ test('tries each member once for an upgrade if none responds', async t => {
   const mutes = [await startBackend(t, silent()), await startBackend(t, silent())]
   const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
   const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   assert.deepEqual(
     mutes.map(({ seen }) => seen.length),
     [1, 1],
@@ -283,7 +284,7 @@ test('fails over from a member that has maxTunnels open', async t => {
   const { port, proxy } = await startGateway(t, balanced(members))
   const clients = [await openTunnel(port, '/'), await openTunnel(port, '/')]
   for (const { client } of clients) t.after(() => client.destroy())
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   const all = proxy.balancers.get('b')?.members ?? []
   assert.deepEqual(
     all.map(({ busy, status }) => [busy, status]),
@@ -296,13 +297,13 @@ test('fails over from a member that has maxTunnels open', async t => {
 
 test('applies upgrade and timeouts of each member', async t => {
   const backend = await startBackend(t, echo())
-  const plain = await startBackend(t, answer({ body: 'plain' }))
+  const plain = await startBackend(t, responding({ body: 'plain' }))
   const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
   const { port } = await startGateway(t, { ...balanced(members), upgrade: false } as WsTunnelOptions)
   const statuses: number[] = []
   for (let i = 0; i < 4; i++) {
     const client = await sendRequest(t, port, upgradeRequest('/', { token: 'chat' }))
-    statuses.push((await client.answer()).statusCode)
+    statuses.push((await client.responseHead()).statusCode)
   }
   assert.deepEqual(statuses, [101, 200, 101, 200])
 })
@@ -337,7 +338,7 @@ test('names a balancer that does not exist, and a member that is not a URL', asy
 
 test('maps the Location of every member back to the public path', async t => {
   const backend = await startBackend(t, connection =>
-    answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
+    responding({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
       connection,
       undefined as never,
     ),
@@ -348,48 +349,48 @@ test('maps the Location of every member back to the public path', async t => {
   }
   const { port } = await startGateway(t, options)
   const client = await sendRequest(t, port, plainRequest('/pub/x', { host: 'h.test' }))
-  const head = await client.answer()
+  const head = await client.responseHead()
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
 
-test('requires names of balancers in lower case, because targets have them so', () => {
+test('requires names of balancers in lower case, because a target is read in lower case', () => {
   const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
   assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
 })
 
 test('does not fail over to a member that does not allow the upgrade', async t => {
   const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
-  const backend = await startBackend(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, responding({ body: 'plain' }))
   const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 200)
   assert.deepEqual(backend.seen[0]?.headers('upgrade'), [])
   const eager = await startBackend(t, echo())
   const rash = await startGateway(t, balanced([dead, { url: `ws://${eager.address}/`, upgrade: false }]))
-  assert.equal((await (await sendRequest(t, rash, upgradeRequest('/'))).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, rash, upgradeRequest('/'))).responseHead()).statusCode, 502)
   const strict = await startGateway(t, {
     ...balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]),
     fallback: false,
   })
-  assert.equal((await (await sendRequest(t, strict, upgradeRequest('/'))).answer()).statusCode, 426)
+  assert.equal((await (await sendRequest(t, strict, upgradeRequest('/'))).responseHead()).statusCode, 426)
   assert.equal(backend.seen.length, 1)
 })
 
-const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+const disabled: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
 test('refuses a wrong Origin while its balancer waits, and ignores the later failure of the balancer', async t => {
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
-    balancers: { b: { members: nobody, timeout: 50 } },
+    balancers: { b: { members: disabled, timeout: 50 } },
   })
   const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
-  assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 403)
+  assert.equal((await (await sendRequest(t, gateway, request)).responseHead()).statusCode, 403)
   // An unhandled rejection fails the test. It would occur before this response, which waits as long.
   const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
-  assert.equal((await (await sendRequest(t, gateway, other)).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, gateway, other)).responseHead()).statusCode, 503)
 })
 
 test('selects no member for a client that left while it waited', async t => {
-  const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
+  const gateway = await startGateway(t, balanced(disabled, { timeout: 3_000 }))
   const client = await sendRequest(t, gateway, upgradeRequest('/'))
   const other = await sendRequest(t, gateway, upgradeRequest('/'))
   client.destroy()
@@ -397,12 +398,12 @@ test('selects no member for a client that left while it waited', async t => {
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.ok(member)
   member.status = '-D'
-  await other.answer()
+  await other.responseHead()
   assert.equal(member.selected, 1)
 })
 
 test('leaves no listener of a failed attempt on request and response, however many members fail', async t => {
-  const backend = await startBackend(t, answer({ body: 'well' }))
+  const backend = await startBackend(t, responding({ body: 'well' }))
   const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
   const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))
   const gateway = await startGateway(t, balanced(members))
@@ -411,7 +412,7 @@ test('leaves no listener of a failed attempt on request and response, however ma
   process.on('warning', listener)
   t.after(() => process.off('warning', listener))
   const client = await sendRequest(t, gateway, plainRequest('/', { method: 'POST', body: 'x' }))
-  assert.equal((await client.body(await client.answer())).toString(), 'well')
+  assert.equal((await client.body(await client.responseHead())).toString(), 'well')
   await new Promise(resolve => setImmediate(resolve))
   assert.deepEqual(warnings, [])
 })

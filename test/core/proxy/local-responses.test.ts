@@ -26,14 +26,14 @@ for (const [what, request] of [
 test('keeps the connection of a plain request after a response of the target function', async t => {
   const { port } = await startGateway(t, { target: async () => ({ status: 410 }) })
   const client = await connectClient(t, port)
-  for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).answer()).statusCode, 410)
+  for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).responseHead()).statusCode, 410)
 })
 
 test('releases the slot of an upgrade after a response of the target function', async t => {
   const { port } = await startGateway(t, { target: away, maxTunnels: 1 })
   for (let i = 0; i < 2; i++) {
     const client = await connectClient(t, port)
-    assert.equal((await client.send(upgradeRequest('/')).answer()).statusCode, 302)
+    assert.equal((await client.send(upgradeRequest('/')).responseHead()).statusCode, 302)
   }
 })
 
@@ -47,7 +47,7 @@ for (const [what, result] of [
   test(`500s a response of a target function with ${what}`, async t => {
     const gateway = await startGateway(t, { target: (() => result) as never })
     const client = await connectClient(t, gateway)
-    const { statusCode } = await client.send(plainRequest('/')).answer()
+    const { statusCode } = await client.send(plainRequest('/')).responseHead()
     assert.equal(statusCode, 500)
     assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CALLBACK')
   })

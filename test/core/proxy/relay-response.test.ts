@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { WsTunnelError } from '@ws-tunnel/core'
-import { answer } from '../../support/backend.ts'
+import { responding } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -17,14 +17,14 @@ for (const [what, status, override, ours] of [
     ['upgrade', upgradeRequest('/x')],
   ] as const) {
     test(`passes ${what} to the app's error handler (${kind})`, async t => {
-      const backend = await startBackend(t, answer({ statusCode: status, headers: ['X-Own: 1'] }))
+      const backend = await startBackend(t, responding({ statusCode: status, headers: ['X-Own: 1'] }))
       const options = { target: `http://${backend.address}/`, upgrade: 'websocket' }
       const gateway = await startGateway(t, {
         ...options,
         ...(override !== undefined && { errorOverride: override }),
       })
       const client = await connectClient(t, gateway)
-      const head = await client.send(request).answer()
+      const head = await client.send(request).responseHead()
       assert.equal(head.statusCode, status)
       assert.equal(head.header('x-own') === undefined, ours)
       const codes = gateway.errors.map(error => (error as WsTunnelError).code)
@@ -35,14 +35,14 @@ for (const [what, status, override, ours] of [
 
 test('keeps the challenge of a 401 that the app responds to', async t => {
   const challenge = 'Basic realm="x"'
-  const backend = await startBackend(t, answer({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
+  const backend = await startBackend(t, responding({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
   const { port } = await startGateway(t, { target: `http://${backend.address}/`, errorOverride: true })
   const client = await connectClient(t, port)
-  assert.equal((await client.send(plainRequest('/')).answer()).header('www-authenticate'), challenge)
+  assert.equal((await client.send(plainRequest('/')).responseHead()).header('www-authenticate'), challenge)
 })
 
 test('judges a member by the status of its response', async t => {
-  const backend = await startBackend(t, answer({ statusCode: 503 }))
+  const backend = await startBackend(t, responding({ statusCode: 503 }))
   const members = [{ url: `http://${backend.address}` }]
   const gateway = await startGateway(t, { target: 'balancer://x/', balancers: { x: { members, failOnStatus: [503] } } })
   const client = await connectClient(t, gateway)
@@ -51,11 +51,11 @@ test('judges a member by the status of its response', async t => {
 })
 
 for (const [what, script] of [
-  ['the response of a backend', answer({ statusCode: 403 })],
+  ['the response of a backend', responding({ statusCode: 403 })],
   ['a response without a backend', undefined],
 ] as const) {
   test(`drops what the client sends after an upgrade request that got ${what}`, async t => {
-    const backend = await startBackend(t, script ?? answer())
+    const backend = await startBackend(t, script ?? responding())
     const target = script === undefined ? () => ({ status: 403 }) : `http://${backend.address}/`
     const client = await connectClient(t, await startGateway(t, { target }))
     client.send(upgradeRequest('/') + 'x'.repeat(300_000))

@@ -5,7 +5,7 @@ import { explain, type Rewrite, type Target, type WsTunnelOptions } from '@ws-tu
 const TARGET = 'http://b.test/'
 
 /** The request target that the backend would get, or the outcome. */
-async function asked(options: WsTunnelOptions, url: string): Promise<string> {
+async function requestTarget(options: WsTunnelOptions, url: string): Promise<string> {
   const { outcome } = await explain(options, { url, headers: { host: 'h.test' } })
   if (outcome.kind === 'refused') return outcome.code
   return outcome.kind === 'http' ? (outcome.backend.requestLine.split(' ')[1] as string) : outcome.kind
@@ -42,16 +42,19 @@ for (const [what, rewrite, url, line] of [
     'WST_ERR_CALLBACK',
   ],
 ] as [string, Rewrite, string, string][]) {
-  test(`rewrite ${what}`, async () => assert.equal(await asked(rewriting(rewrite), url), line))
+  test(`rewrite ${what}`, async () => assert.equal(await requestTarget(rewriting(rewrite), url), line))
 }
 
 test('rewrite gets encoded slashes as the option beside routes defines', async () => {
   const options = rewriting((_, { path, query }) => ({ path: `/new${path}`, query }), { encodedSlashes: 'keep' })
-  assert.equal(await asked(options, '/a%2Fb'), '/n/a%2Fb')
+  assert.equal(await requestTarget(options, '/a%2Fb'), '/n/a%2Fb')
 })
 
 test('refuses a rewrite that is not a function', async () => {
-  await assert.rejects(asked({ target: TARGET, rewrite: '/x' as never }, '/'), /Expected `rewrite` to be a function/)
+  await assert.rejects(
+    requestTarget({ target: TARGET, rewrite: '/x' as never }, '/'),
+    /Expected `rewrite` to be a function/,
+  )
 })
 
 for (const [what, path, line] of [
@@ -64,10 +67,10 @@ for (const [what, path, line] of [
 ] as const) {
   test(what, async () => {
     const target: Target = () => ({ url: 'http://b.test', path })
-    assert.equal(await asked({ target }, '/x?q'), line)
+    assert.equal(await requestTarget({ target }, '/x?q'), line)
   })
 }
 
-test('500s the bytes of a target function whose URL is invalid', async () => {
-  assert.equal(await asked({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
+test('500s an exact target whose URL is invalid', async () => {
+  assert.equal(await requestTarget({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
 })

@@ -6,7 +6,7 @@ import type { RouteDefaults } from '../../../packages/core/src/options/route-opt
 import type { Exchange } from '../../../packages/core/src/proxy/exchange.ts'
 import { type Reply, roundTrip } from '../../../packages/core/src/proxy/round-trip.ts'
 import type { Candidate } from '../../../packages/core/src/routing/candidates.ts'
-import { answer, type Backend, raw, type Script, silent, switching } from '../../support/backend.ts'
+import { responding, type Backend, raw, type Script, silent, switching } from '../../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { connectClient, startBackend } from '../../support/harness.ts'
@@ -65,7 +65,7 @@ test('an upgrade: connects by a thread where that is possible', native, async t 
 })
 
 test('a plain request: gives the response, which the pool of the worker brought', async t => {
-  const made = await make(t, plainRequest('/a'), answer())
+  const made = await make(t, plainRequest('/a'), responding())
   const { switched, response, token } = await made.reply
   assert.deepEqual([switched, 'statusCode' in response && response.statusCode, token], [false, 200, undefined])
   assert.equal(Object.keys(made.candidate.worker.agent.sockets).length, 1)
@@ -77,7 +77,7 @@ test('an upgrade to a member that allows another token goes to it as a plain req
   const made = await make(
     t,
     upgradeRequest('/'),
-    answer(),
+    responding(),
     { upgrade: 'other' },
     { upgrade: 'websocket', async: false },
   )
@@ -91,7 +91,7 @@ for (const [kind, text] of [
   ['a plain request', plainRequest('/')],
 ] as const) {
   test(`${kind}: counts at its member until the exchange is released`, async t => {
-    const made = await make(t, text, kind === 'an upgrade' ? switching() : answer())
+    const made = await make(t, text, kind === 'an upgrade' ? switching() : responding())
     await made.reply
     assert.equal(busyOf(made), 1)
     made.exchange.release()
@@ -118,7 +118,7 @@ for (const [kind, text] of [
   test(`${kind}: relays interim responses without their hop-by-hop fields`, async t => {
     const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nKeep-Alive: timeout=5\r\n\r\n'
     const made = await make(t, text, raw(`${interim}HTTP/1.1 204 None\r\n\r\n`, 'keep'))
-    const head = await made.client.answer()
+    const head = await made.client.responseHead()
     assert.deepEqual([head.statusCode, head.rawHeaders], [103, [['Link', '</a>']]])
   })
 }

@@ -51,7 +51,7 @@ async function join(
 
 test('writes the 101 with the fields and the reason of the backend, and joins the connections', async t => {
   const { backend, client, tunnel } = await join(t, record({ headers: ['X-Own: 1'], early: 'hello' }))
-  const head = await client.answer()
+  const head = await client.responseHead()
   assert.deepEqual([head.statusCode, head.header('x-own'), head.header('upgrade')], [101, '1', 'websocket'])
   assert.equal(String(await client.readExact(5)), 'hello')
   assert.equal(String(await (await backend.connection()).readExact(5)), 'early')
@@ -128,7 +128,7 @@ for (const { what, script, options, before, code } of FAILURES) {
   test(`refuses ${what}, closes the connection to the backend and leaves the response to the app`, async t => {
     const { backend, client, tunnel } = await join(t, script, options, before)
     await assert.rejects(tunnel, { code })
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     assert.ok(statusCode >= 500, `${statusCode}`)
     const connection = await backend.connection()
     await eventually(() => connection.ended || connection.socket.destroyed)

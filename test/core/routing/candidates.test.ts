@@ -14,7 +14,7 @@ import {
   type Selection,
 } from '../../../packages/core/src/routing/candidates.ts'
 import { RouteTable } from '../../../packages/core/src/routing/route-table.ts'
-import { answer } from '../../support/backend.ts'
+import { responding } from '../../support/backend.ts'
 import { eventually } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 import { requestOf } from '../../support/request.ts'
@@ -182,7 +182,7 @@ async function noted(t: TestContext, selection: Selection, port: number): Promis
 }
 
 test('takes a member out for a status of failOnStatus, and counts the bytes of the exchange', async t => {
-  const backend = await startBackend(t, answer({ statusCode: 503, body: 'no' }))
+  const backend = await startBackend(t, responding({ statusCode: 503, body: 'no' }))
   const { first } = balanced([{}], { failOnStatus: [503] })
   const member = memberOf(first)
   const response = await noted(t, first.selection as Selection, backend.port)

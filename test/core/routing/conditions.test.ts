@@ -6,7 +6,7 @@ import { requestOf } from '../../support/request.ts'
 
 const URL_TEXTS = { path: '/a é/b', query: 'v=%20&w' }
 
-const ask = (when: Condition[], lines: string[]): (string | undefined)[] | null => {
+const groupsOf = (when: Condition[], lines: string[]): (string | undefined)[] | null => {
   const groups = compileConditions(when)(requestOf(lines), URL_TEXTS)
   return groups && [...groups]
 }
@@ -96,19 +96,19 @@ const rows: [what: string, when: Condition[], lines: string[], groups: (string |
 ]
 
 test('holds if RewriteCond holds, and keeps the same groups', () => {
-  for (const [what, when, lines, groups] of rows) assert.deepEqual(ask(when, lines), groups, what)
+  for (const [what, when, lines, groups] of rows) assert.deepEqual(groupsOf(when, lines), groups, what)
 })
 
 test('stops at the first condition that fails, and within any at the first that holds', () => {
-  const asked: string[] = []
+  const called: string[] = []
   const says = (name: string, holds: boolean): Condition => ({
     test: () => {
-      asked.push(name)
+      called.push(name)
       return holds
     },
   })
-  ask([{ any: [says('a', false), says('b', true), says('c', true)] }, says('d', false), says('e', true)], [])
-  assert.deepEqual(asked, ['a', 'b', 'd'])
+  groupsOf([{ any: [says('a', false), says('b', true), says('c', true)] }, says('d', false), says('e', true)], [])
+  assert.deepEqual(called, ['a', 'b', 'd'])
 })
 
 test('has the same result for every request, even for a pattern with lastIndex', () => {
@@ -138,5 +138,5 @@ test('500s if a test of the user throws', () => {
       ],
     },
   ]
-  assert.throws(() => ask(when, []), { code: 'WST_ERR_CALLBACK', statusCode: 500, cause: boom, message: /boom/ })
+  assert.throws(() => groupsOf(when, []), { code: 'WST_ERR_CALLBACK', statusCode: 500, cause: boom, message: /boom/ })
 })

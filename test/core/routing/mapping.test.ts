@@ -12,7 +12,7 @@ async function sent(mapping: RouteOptions['mapping'], path: string, url: string)
 
 for (const [what, mapping, path, url, line] of [
   ['decodes a path before it is matched', undefined, '/a b', '/a%20b/%2e', '/t/'],
-  ['matches what the client wrote where told so', 'encoded', '/a%20b', '/a%20b/x%2Fy?q=%20', '/t/x%2Fy?q=%20'],
+  ['matches the path as the client wrote it', 'encoded', '/a%20b', '/a%20b/x%2Fy?q=%20', '/t/x%2Fy?q=%20'],
   ['takes escapes that nothing needs for what they stand for', 'encoded', '/a', '/%61/%7e', '/t/~'],
   ['resolves dot segments all the same', 'encoded', '/a', '/a/b/../c', '/t/c'],
   ['refuses a hidden dot segment', 'encoded', '/a', '/a/x%2F..%2F..%2Fy', 'WST_ERR_BAD_REQUEST'],
@@ -32,7 +32,7 @@ for (const [what, mapping, path, url, line] of [
   test(`${what} (mapping: ${mapping})`, async () => assert.equal(await sent(mapping, path, url), line))
 }
 
-test('matches such a route before rewrite', async () => {
+test('matches a route with mapping: encoded before rewrite', async () => {
   const options = {
     rewrite: () => ({ path: '/other', query: '' }),
     routes: [
