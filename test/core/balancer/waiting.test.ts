@@ -126,6 +126,19 @@ test('ends the wait of a plain request when its client leaves', async t => {
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
 })
 
+test('reports a client that leaves while its plain request waits after a failed member', async t => {
+  const gateway = await startGateway(
+    t,
+    balanced([{ url: 'ws://127.0.0.1:1/' }, ...disabled], { timeout: 60_000, forceRecovery: false }),
+  )
+  const [failed] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
+  const client = await sendRequest(t, gateway, plainRequest('/'))
+  await eventually(() => failed?.failures === 1)
+  client.destroy()
+  await eventually(() => gateway.errors.length === 1)
+  assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
+})
+
 test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {
   const whole = Promise.withResolvers<void>()
   const backend = await startBackend(t, async connection => {

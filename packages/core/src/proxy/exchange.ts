@@ -40,6 +40,8 @@ export class Exchange {
   token: string | undefined
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
+  /** A plain request is on its way to a backend, or has arrived there. */
+  isSent = false
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext
@@ -91,20 +93,16 @@ export class Exchange {
 
   #watchClient(): void {
     const { req, res } = this
-    const resOnClose = (): void => {
-      if (!res.writableEnded) this.#clientOnGone()
-    }
     // No event tells that the client left while earlier middleware was at work.
     if (res.destroyed || req.socket.destroyed) this.#clientOnGone()
-    res.on('close', resOnClose)
-    this.onRelease(() => res.off('close', resOnClose))
+    res.on('close', this.#clientOnGone)
   }
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
   /** A plain request whose client left after it was sent: there is no one to respond to, and nothing failed. */
   get isAbandoned(): boolean {
-    return this.body !== undefined && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+    return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 
   /** What was sent of the body by now; `undefined` for an upgrade, which has none. */
@@ -118,8 +116,12 @@ export class Exchange {
     this.#upgrade = undefined
   }
 
-  /** The response is no 101: what the client sends after an upgrade request is dropped. */
-  refuseUpgrade(): void {
+  /**
+   * The response begins and is no 101. A client that leaves now ends the response, which ends the exchange. What it sends
+   * after an upgrade request is dropped.
+   */
+  beginResponse(): void {
+    this.res.off('close', this.#clientOnGone)
     this.#upgrade?.refuse()
   }
 
@@ -147,7 +149,7 @@ export class Exchange {
 
   /** Ends the exchange. Does nothing once a tunnel has taken it over. */
   release(): void {
-    this.#upgrade?.refuse()
+    this.beginResponse()
     this.#upgrade = undefined
     callAll(this.#releases.splice(0))
   }

@@ -14,7 +14,7 @@ import type { Reply } from './round-trip.ts'
  * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for a response that `errorOverride` leaves to the app.
  */
 export async function relayResponse(exchange: Exchange, { response, candidate }: Reply & NotSwitched): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   if (candidate.selection !== undefined) noteResponse(candidate.selection, response)
   checkStatus(response, candidate.settings.errorOverride)
   await relay(response, exchange.res, () => exchange.rewriting.plainResponse(response, candidate))
@@ -22,7 +22,7 @@ export async function relayResponse(exchange: Exchange, { response, candidate }:
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */
 export async function respondLocally(exchange: Exchange, response: LocalResponse): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   await respond(exchange.res, response)
 }
 

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { test } from 'node:test'
-import { answer, echo } from '../../support/backend.ts'
+import { createTunnelProxy, type WsTunnelError } from '@ws-tunnel/core'
+import { answer, echo, silent } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import { eventually, within } from '../../support/gate.ts'
 import { assertFailure, connectTunnel, sendRequest, setUp, startBackend, startGateway } from '../../support/harness.ts'
+import { startServer } from '../../support/server.ts'
 
 test('refuses an upgrade without a free slot while its target function runs, and ignores a later failure of it', async t => {
   const backend = await startBackend(t, echo())
@@ -45,3 +48,53 @@ test('serves the next request of a connection after a body that was read in part
   assertFailure(gateway, await client.whole(), 500, 'WST_ERR_BODY_CONSUMED')
   assert.equal((await client.send(plainRequest('/')).whole()).statusCode, 200)
 })
+
+/** When other middleware responds: before the proxy gets the request, or at a later time. */
+const TIMES: [when: string, schedule: (respond: () => void, handle: () => void) => void][] = [
+  [
+    'before the proxy gets it',
+    (respond, handle) => {
+      respond()
+      handle()
+    },
+  ],
+  [
+    'right after that',
+    (respond, handle) => {
+      handle()
+      respond()
+    },
+  ],
+  [
+    'before the backend has it',
+    (respond, handle) => {
+      handle()
+      setImmediate(respond)
+    },
+  ],
+  [
+    'while the backend is silent',
+    (respond, handle) => {
+      handle()
+      setTimeout(respond, 50)
+    },
+  ],
+]
+
+for (const [when, schedule] of TIMES) {
+  test(`ends a plain request that other middleware responds to ${when}`, async t => {
+    const backend = await startBackend(t, silent())
+    const proxy = createTunnelProxy({ target: backend.url })
+    const settled = Promise.withResolvers<unknown>()
+    const { port } = await startServer(t, (req, res) => {
+      const handle = (): void => void proxy.handle(req, res).then(settled.resolve, settled.resolve)
+      schedule(() => res.end('own'), handle)
+    })
+    const client = await sendRequest(t, port, plainRequest('/'))
+    assert.equal((await client.whole()).body, 'own')
+    const outcome = await within(1_000, 'the end of the exchange', settled.promise)
+    assert.ok(outcome === true || (outcome as WsTunnelError).code === 'WST_ERR_CLIENT_GONE', String(outcome))
+    await eventually(() => backend.connections.every(({ ended, socket }) => ended || socket.destroyed))
+    await within(1_000, 'close()', proxy.close({ drainTimeout: 60_000 }))
+  })
+}
