@@ -26,11 +26,11 @@ export type Reply = (Switched | NativeSwitched | NotSwitched) & {
 export async function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
   const { token, signal } = exchange
   signal.throwIfAborted()
+  // A backend may allow another token than the one that made the request an upgrade.
+  const sent = token && tokenFor(candidate, exchange.req, token)
   const acquired = token === undefined ? candidate.enter() : candidate.acquire(signal)
   const release: Release = acquired instanceof Promise ? await acquired : acquired
   try {
-    // A backend may allow another token than the one that made the request an upgrade.
-    const sent = token && tokenFor(candidate, exchange.req, token)
     const response = await send(exchange, candidate, sent)
     exchange.onRelease(release)
     return { ...response, candidate, token: sent }
