@@ -81,20 +81,22 @@ const TIMES: [when: string, schedule: (respond: () => void, handle: () => void) 
   ],
 ]
 
-for (const [when, schedule] of TIMES) {
-  test(`ends a plain request that other middleware responds to ${when}`, async t => {
-    const backend = await startBackend(t, silent())
-    const proxy = createTunnelProxy({ target: backend.url })
-    const settled = Promise.withResolvers<unknown>()
-    const { port } = await startServer(t, (req, res) => {
-      const handle = (): void => void proxy.handle(req, res).then(settled.resolve, settled.resolve)
-      schedule(() => res.end('own'), handle)
+for (const method of ['GET', 'POST']) {
+  for (const [when, schedule] of TIMES) {
+    test(`ends a ${method} that other middleware responds to ${when}`, async t => {
+      const backend = await startBackend(t, silent())
+      const proxy = createTunnelProxy({ target: backend.url })
+      const settled = Promise.withResolvers<unknown>()
+      const { port } = await startServer(t, (req, res) => {
+        const handle = (): void => void proxy.handle(req, res).then(settled.resolve, settled.resolve)
+        schedule(() => res.end('own'), handle)
+      })
+      const client = await sendRequest(t, port, plainRequest('/', { method, body: method === 'GET' ? '' : 'x' }))
+      assert.equal((await client.whole()).body, 'own')
+      const outcome = await within(1_000, 'the end of the exchange', settled.promise)
+      assert.ok(outcome === true || (outcome as WsTunnelError).code === 'WST_ERR_CLIENT_GONE', String(outcome))
+      await eventually(() => backend.connections.every(({ ended, socket }) => ended || socket.destroyed))
+      await within(1_000, 'close()', proxy.close({ drainTimeout: 60_000 }))
     })
-    const client = await sendRequest(t, port, plainRequest('/'))
-    assert.equal((await client.whole()).body, 'own')
-    const outcome = await within(1_000, 'the end of the exchange', settled.promise)
-    assert.ok(outcome === true || (outcome as WsTunnelError).code === 'WST_ERR_CLIENT_GONE', String(outcome))
-    await eventually(() => backend.connections.every(({ ended, socket }) => ended || socket.destroyed))
-    await within(1_000, 'close()', proxy.close({ drainTimeout: 60_000 }))
-  })
+  }
 }

@@ -81,6 +81,8 @@ export class Exchange {
       this.onRelease(match.route.acquire())
     }
     const decided = await unlessAborted(this.signal, decision)
+    // A response that other middleware has sent closes only now, and Node has dropped the request's body then.
+    this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
     // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
