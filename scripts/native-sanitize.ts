@@ -6,7 +6,12 @@ import { fileURLToPath } from 'node:url'
 // Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer, then
 // with one under valgrind. Both also report errors in Node itself, so only reports that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
-const OWN = ['test/core/tunnel/native-engine.test.ts', 'test/core/backend/native-round-trip.test.ts']
+const OWN = [
+  'test/core/tunnel/native-addon.test.ts',
+  'test/core/tunnel/native-connection.test.ts',
+  'test/core/tunnel/native-engine.test.ts',
+  'test/core/backend/native-round-trip.test.ts',
+]
 const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
 const SOURCES = readdirSync(join(root, 'packages/native/c')).filter(name => name.endsWith('.c'))
 const OURS = new RegExp(`\\b(?:${SOURCES.map(name => name.slice(0, -2)).join('|')})\\.c:\\d+`)

@@ -14,6 +14,7 @@ import {
   type State,
 } from '@ws-tunnel/manager'
 import { managerPlugin } from '@ws-tunnel/manager/fastify'
+import { type MetricsOptions, type MetricsPage, metricsPage } from '@ws-tunnel/manager/metrics'
 import connect from 'connect'
 import express5 from 'express'
 import express4 from 'express4'
@@ -165,6 +166,45 @@ export async function startManaged(
       const { client } = await openTunnel(port, path)
       t.after(() => client.destroy())
       return client
+    },
+  }
+}
+
+/** A managed server, with its metrics on a server of their own. `values` reads one metric, by its labels. */
+export async function startMeasured(
+  t: TestContext,
+  optionsOf: (backend: string) => WsTunnelOptions,
+  options: MetricsOptions = { unsafeOpen: true },
+): Promise<
+  ManagedServer & {
+    metrics: MetricsPage
+    values: (name: string) => Promise<Record<string, number>>
+    metricsUrl: string
+  }
+> {
+  const managed = await startManaged(t, { unsafeOpen: true }, optionsOf)
+  const metrics = metricsPage(managed.proxy, options)
+  const server = createServer(metrics).listen(0, '127.0.0.1')
+  t.after(() => {
+    metrics.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  await new Promise(resolve => server.once('listening', resolve))
+  const metricsUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  return {
+    ...managed,
+    metrics,
+    metricsUrl,
+    async values(name) {
+      const text = await (await fetch(metricsUrl)).text()
+      const lines = text.split('\n').filter(line => new RegExp(`^${name}[{ ]`).test(line))
+      return Object.fromEntries(
+        lines.map(line => {
+          const space = line.lastIndexOf(' ')
+          return [line.slice(name.length, space), Number(line.slice(space + 1))]
+        }),
+      )
     },
   }
 }

@@ -6,6 +6,7 @@ import type { TLSSocket, TlsOptions } from 'node:tls'
 import {
   createTunnelProxy,
   listenForUpgrades,
+  MAX_DELAY,
   type OpenMessage,
   plainAddress,
   type Tunnel,
@@ -23,9 +24,6 @@ import {
   hostsOfPort,
   type Listen,
 } from './virtual-hosts.ts'
-
-/** The longest delay of a Node timer, ms. */
-const MAX_DELAY = 2 ** 31 - 1
 
 /** The logged status of a request whose client disconnects before it gets a response, as nginx logs it. */
 const CLIENT_GONE = 499

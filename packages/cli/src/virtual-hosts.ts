@@ -1,6 +1,6 @@
 import type { SecureContext } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import type { CompiledHost } from '@ws-tunnel/httpd-conf'
+import { type CompiledHost, hostNameTest } from '@ws-tunnel/httpd-conf'
 import type { LogFormat } from './access-log.ts'
 
 /** An address where a server listens. */
@@ -111,14 +111,4 @@ export function listenFor(configuration: Configuration, listen: Listen): Listen 
 export function nameTest({ serverName, names }: CompiledHost): (name: string) => boolean {
   const tests = [...(serverName === undefined ? [] : [serverName]), ...names].map(hostNameTest)
   return name => tests.some(test => test(name))
-}
-
-/** Returns the test whether a name matches a pattern with the wildcards `*` and `?`, as ServerAlias allows them. */
-function hostNameTest(pattern: string): (name: string) => boolean {
-  const source = pattern
-    .replace(/[^\w*?]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replaceAll('?', '.')
-  const expression = new RegExp(`^${source}$`, 'i')
-  return name => expression.test(name.slice(0, 255))
 }

@@ -6,6 +6,7 @@ export type { Access, AccessOptions, Authorize } from './http/access.ts'
 export { type ManagedRequest, type ManagerPage, managerPage } from './manager.ts'
 export type { ManagerOptions } from './options.ts'
 export type {
+  BalancerKey,
   BalancerView,
   FleetView,
   HealthView,

@@ -58,7 +58,7 @@ const wrongs: [shared: unknown, own: unknown, message: RegExp][] = [
   [undefined, { method: 'WEBSOCKET', expect }, /healthCheck\.expect` to be absent, because the method WEBSOCKET has/],
 ]
 
-test('says what is wrong with a health check, and where', () => {
+test('names the option that is wrong for a health check', () => {
   for (const [shared, own, message] of wrongs)
     assert.throws(() => read(shared, own), { code: 'WST_ERR_OPTION', message }, JSON.stringify([shared, own]))
 })

@@ -61,11 +61,11 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
       const managed = await startHere(t, { unsafeOpen: true, onChange }, balanced())
       const other = await openBackend(echo({ early: 'other' }))
       t.after(() => other.close())
-      const place = { proxy: proxyName(framework), balancer: 'chat' }
+      const chat = { proxy: proxyName(framework), balancer: 'chat' }
       const first = `ws://${managed.backend.address}`
       const second = `ws://${other.address}`
       const change = async (action: string, body: object): Promise<number> =>
-        (await managed.change(action, { ...place, ...body })).status
+        (await managed.change(action, { ...chat, ...body })).status
       assert.equal(await change('add-member', { member: { url: second, routeId: 'b', loadFactor: 2.5 } }), 200)
       assert.equal(await change('set-member', { member: first, settings: { status: '+N' } }), 200)
       assert.equal((await (await managed.tunnel()).readExact(5)).toString(), 'other')
@@ -99,25 +99,25 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
 
     test('names what is wrong with a change, and changes nothing', async t => {
       const managed = await startHere(t, { unsafeOpen: true }, balanced())
-      const place = { proxy: proxyName(framework), balancer: 'chat' }
+      const chat = { proxy: proxyName(framework), balancer: 'chat' }
       const member = `ws://${managed.backend.address}`
-      const set = (settings: unknown) => ['set-member', { ...place, member, settings }] as const
+      const set = (settings: unknown) => ['set-member', { ...chat, member, settings }] as const
       const wrong: [...(readonly [action: string, body: object]), status: number, message: RegExp][] = [
-        ['set-member', { ...place, proxy: 'other', member, settings: {} }, 404, /no such balancer/],
-        ['set-member', { ...place, balancer: 'other', member, settings: {} }, 404, /no such balancer/],
-        ['set-member', { ...place, member: 'ws://other', settings: {} }, 404, /no such member/],
-        ['set-member', { ...place, member }, 400, /`settings`/],
-        ['set-member', { ...place, member, settings: {}, more: 1 }, 400, /"more"/],
+        ['set-member', { ...chat, proxy: 'other', member, settings: {} }, 404, /no such balancer/],
+        ['set-member', { ...chat, balancer: 'other', member, settings: {} }, 404, /no such balancer/],
+        ['set-member', { ...chat, member: 'ws://other', settings: {} }, 404, /no such member/],
+        ['set-member', { ...chat, member }, 400, /`settings`/],
+        ['set-member', { ...chat, member, settings: {}, more: 1 }, 400, /"more"/],
         [...set({ url: 'ws://other' }), 400, /got "url"/],
         [...set({ status: 'X' }), 400, /letters/],
         [...set({ status: 1 }), 400, /letters/],
         [...set({ lbSet: 5, loadFactor: 0 }), 400, /1 to 100/],
         [...set({ lbSet: -1 }), 400, /0 to 99/],
         [...set({ routeId: 'a b' }), 400, /without space/],
-        ['add-member', { ...place, member: { url: 'nonsense' } }, 400, /./],
-        ['add-member', { ...place, member: { url: member } }, 400, /already/],
-        ['add-member', { ...place, member: { loadFactor: 1 } }, 400, /`url`/],
-        ['remove-member', { ...place, member: 'ws://other' }, 404, /no such member/],
+        ['add-member', { ...chat, member: { url: 'nonsense' } }, 400, /./],
+        ['add-member', { ...chat, member: { url: member } }, 400, /already/],
+        ['add-member', { ...chat, member: { loadFactor: 1 } }, 400, /`url`/],
+        ['remove-member', { ...chat, member: 'ws://other' }, 404, /no such member/],
       ]
       const before = await firstBalancer(managed)
       for (const [action, body, status, message] of wrong) {

@@ -34,10 +34,10 @@ const settingsIn = (proxy: TunnelProxy): string =>
     )
     .join('\n')
 
-const place = { proxy: 'main', balancer: 'chat' } as const
-const set = (member: string, settings: object): MemberChange => ({ action: 'set-member', ...place, member, settings })
-const add = (member: MemberOptions): MemberChange => ({ action: 'add-member', ...place, member })
-const remove = (member: string): MemberChange => ({ action: 'remove-member', ...place, member })
+const chat = { proxy: 'main', balancer: 'chat' } as const
+const set = (member: string, settings: object): MemberChange => ({ action: 'set-member', ...chat, member, settings })
+const add = (member: MemberOptions): MemberChange => ({ action: 'add-member', ...chat, member })
+const remove = (member: string): MemberChange => ({ action: 'remove-member', ...chat, member })
 
 const silent = (): void => {}
 
@@ -298,7 +298,7 @@ suite('shared settings', () => {
     assert.deepEqual([settingsIn(here), settingsIn(there), fleet.view.waiting], [before, before, 0])
   })
 
-  test('wrong settings in a store are reported and ignored, and a right one in their place is applied', async t => {
+  test('wrong settings in a store are reported and ignored, and a right one that replaces them is applied', async t => {
     const key = (name: string, url = A): string => JSON.stringify(['main', 'chat', url, name])
     const good = (value: unknown): string => `${stamp()} ${JSON.stringify(value)}`
     const wrong: Entry[] = [

@@ -5,13 +5,13 @@ import type { MemberChange } from '@ws-tunnel/manager'
 import { changeMember, readMemberChange } from '../../../packages/manager/src/fleet/member-changes.ts'
 import { Refusal } from '../../../packages/manager/src/util/refusal.ts'
 
-const place = { proxy: 'main', balancer: 'chat' }
+const chat = { proxy: 'main', balancer: 'chat' }
 
 test('a body is read as a change', () => {
   const bodies: [action: MemberChange['action'], body: Record<string, unknown>][] = [
-    ['set-member', { ...place, member: 'ws://a.test', settings: { status: '+N', retry: 5 } }],
-    ['add-member', { ...place, member: { url: 'ws://a.test', loadFactor: 2, redirect: 'b' } }],
-    ['remove-member', { ...place, member: 'ws://a.test' }],
+    ['set-member', { ...chat, member: 'ws://a.test', settings: { status: '+N', retry: 5 } }],
+    ['add-member', { ...chat, member: { url: 'ws://a.test', loadFactor: 2, redirect: 'b' } }],
+    ['remove-member', { ...chat, member: 'ws://a.test' }],
   ]
   for (const [action, body] of bodies) assert.deepEqual(readMemberChange(action, body), { action, ...body })
 })
@@ -20,14 +20,14 @@ test('a wrong body is refused with what was expected', () => {
   const member = 'ws://a.test'
   const wrong: [action: MemberChange['action'], body: Record<string, unknown>, message: RegExp][] = [
     ['set-member', { balancer: 'chat', member, settings: {} }, /`proxy`.*undefined/],
-    ['set-member', { ...place, balancer: 1, member, settings: {} }, /`balancer`.*number/],
-    ['set-member', { ...place, member, settings: [] }, /`settings`/],
-    ['set-member', { ...place, member, settings: { healthCheck: {} } }, /got "healthCheck"/],
-    ['add-member', { ...place, member }, /`member`.*object/],
-    ['add-member', { ...place, member: { url: 1 } }, /`url`/],
-    ['add-member', { ...place, member: { url: member }, settings: {} }, /"settings" too/],
-    ['remove-member', { ...place, member: {} }, /`member`.*text/],
-    ['remove-member', { ...place, member, settings: {} }, /"settings" too/],
+    ['set-member', { ...chat, balancer: 1, member, settings: {} }, /`balancer`.*number/],
+    ['set-member', { ...chat, member, settings: [] }, /`settings`/],
+    ['set-member', { ...chat, member, settings: { healthCheck: {} } }, /got "healthCheck"/],
+    ['add-member', { ...chat, member }, /`member`.*object/],
+    ['add-member', { ...chat, member: { url: 1 } }, /`url`/],
+    ['add-member', { ...chat, member: { url: member }, settings: {} }, /"settings" too/],
+    ['remove-member', { ...chat, member: {} }, /`member`.*text/],
+    ['remove-member', { ...chat, member, settings: {} }, /"settings" too/],
   ]
   for (const [action, body, message] of wrong)
     assert.throws(() => readMemberChange(action, body), { statusCode: 400, message })
@@ -40,16 +40,16 @@ test('a change is made in the balancer that it names, or refused', () => {
   })
   const shown = (): string[] =>
     (proxy.balancers.get('chat')?.members ?? []).map(({ url, status }) => `${url} ${status}`)
-  changeMember(proxy, { action: 'add-member', ...place, member: { url: 'ws://b.test', status: 'H' } })
-  changeMember(proxy, { action: 'set-member', ...place, member: 'ws://a.test', settings: { status: '+D' } })
+  changeMember(proxy, { action: 'add-member', ...chat, member: { url: 'ws://b.test', status: 'H' } })
+  changeMember(proxy, { action: 'set-member', ...chat, member: 'ws://a.test', settings: { status: '+D' } })
   assert.deepEqual(shown(), ['ws://a.test D', 'ws://b.test H'])
-  changeMember(proxy, { action: 'remove-member', ...place, member: 'ws://a.test' })
+  changeMember(proxy, { action: 'remove-member', ...chat, member: 'ws://a.test' })
   const refused: [change: MemberChange, statusCode: number][] = [
     [{ action: 'remove-member', proxy: 'other', balancer: 'chat', member: 'ws://b.test' }, 404],
     [{ action: 'remove-member', proxy: 'main', balancer: 'other', member: 'ws://b.test' }, 404],
-    [{ action: 'remove-member', ...place, member: 'ws://a.test' }, 404],
-    [{ action: 'add-member', ...place, member: { url: 'ws://b.test' } }, 400],
-    [{ action: 'set-member', ...place, member: 'ws://b.test', settings: { lbSet: -1 } }, 400],
+    [{ action: 'remove-member', ...chat, member: 'ws://a.test' }, 404],
+    [{ action: 'add-member', ...chat, member: { url: 'ws://b.test' } }, 400],
+    [{ action: 'set-member', ...chat, member: 'ws://b.test', settings: { lbSet: -1 } }, 400],
   ]
   for (const [change, statusCode] of refused)
     assert.throws(

@@ -11,13 +11,13 @@ import {
   writeSetting,
 } from '../../../packages/manager/src/fleet/setting.ts'
 
-const place = { proxy: 'main', balancer: 'chat', url: 'ws://a.test' }
-const setting = (name: string, value: unknown): Setting => ({ ...place, name, value })
+const key = { proxy: 'main', balancer: 'chat', url: 'ws://a.test' }
+const setting = (name: string, value: unknown): Setting => ({ ...key, name, value })
 const change = (settings: object): MemberChange => ({
   action: 'set-member',
   proxy: 'main',
   balancer: 'chat',
-  member: place.url,
+  member: key.url,
   settings,
 })
 
@@ -65,9 +65,9 @@ test('a change is one setting for each letter and each other value', () => {
     [change({ lbSet: 2, routeId: undefined }), [setting('lbSet', 2)]],
     [change({ status: '+N-dh+n' }), [setting('N', true), setting('D', false), setting('H', false)]],
     [change({ status: 'E' }), []],
-    [{ action: 'remove-member', proxy: 'main', balancer: 'chat', member: place.url }, [setting('member', false)]],
+    [{ action: 'remove-member', proxy: 'main', balancer: 'chat', member: key.url }, [setting('member', false)]],
     [
-      { action: 'add-member', proxy: 'main', balancer: 'chat', member: { url: place.url, lbSet: 1 } },
+      { action: 'add-member', proxy: 'main', balancer: 'chat', member: { url: key.url, lbSet: 1 } },
       [setting('member', { lbSet: 1 })],
     ],
   ]

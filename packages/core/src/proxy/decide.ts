@@ -20,7 +20,7 @@ export type Decision =
   | { readonly kind: 'http'; readonly candidates: Candidates; readonly reason: PlainReason | undefined }
   | { readonly kind: 'upgrade'; readonly candidates: Candidates; readonly token: string }
 
-/** A decision under way. Whether the request is an upgrade is known at once. */
+/** A decision in progress. The token is known at once; the decision itself may take longer. */
 export interface Deciding {
   /** The token for the backend, in the client's spelling; `undefined` for plain HTTP. */
   readonly token: string | undefined
@@ -32,18 +32,18 @@ const NO_ROUTE: Decision = { kind: 'app', reason: 'no route' }
 const TARGET_FALSE: Decision = { kind: 'app', reason: 'target false' }
 const FUNCTION_FALSE: Decision = { kind: 'app', reason: 'function false' }
 
-/** The decision for a request that no route proxies, before it is looked at any further; `undefined` for all others. */
+/** The decision for a request that no route proxies; `undefined` for any other request. It needs the match alone. */
 export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | undefined {
   if (match === null) return NO_ROUTE as Decision & { kind: 'app' }
   return match.route.settings.target === false ? (TARGET_FALSE as Decision & { kind: 'app' }) : undefined
 }
 
 /**
- * Decides what happens to a request that a route proxies. It reads the request and changes nothing of it; target function
- * and balancer are asked for the backend.
+ * Decides what happens to a request that a route proxies. It reads the request and does not change it. The route's target,
+ * its target function or its balancer selects the backend.
  *
  * @param authority of an absolute-form request target
- * @param signal ends the wait for a member.
+ * @param signal ends the wait for a member
  * @throws {WsTunnelError} for a request that is refused: 400, 403, 426, 501.
  */
 export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
@@ -70,7 +70,7 @@ function handled<T>(value: T | Promise<T>): T | Promise<T> {
   return value
 }
 
-/** The first candidate's settings replace the route's. A promise comes too late for that. */
+/** The settings of the first candidate. Those of the route if there is no candidate, or if a promise will give it. */
 const settingsOf = (routing: Routing | Promise<Routing>, route: RouteSettings): RouteSettings =>
   routing !== false && 'first' in routing ? routing.first.settings : route
 

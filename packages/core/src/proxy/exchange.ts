@@ -11,7 +11,7 @@ import { unlessAborted } from '../util/abort.ts'
 import { type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
 
-/** What a framework knows of a request, resolved. */
+/** What a framework knows about a request, with the defaults filled in. */
 export interface ExchangeContext {
   /** Path the request was mounted under. */
   readonly mount: string
@@ -24,8 +24,8 @@ export interface ExchangeContext {
 }
 
 /**
- * One request that a route matched, and everything that ends with it: one signal cancels what was started for it, one
- * `release()` undoes it.
+ * One request that a route matched, and everything that ends with it. One signal cancels what was started for the
+ * request, and one `release()` frees what it holds.
  */
 export class Exchange {
   readonly req: IncomingMessage
@@ -57,7 +57,7 @@ export class Exchange {
     this.#context = context
   }
 
-  /** Aborted with the reason when the client leaves, or when the proxy closes and waits no longer. */
+  /** Aborted when the client leaves, or when the proxy closes and `drainTimeout` has passed. Its reason is the error. */
   get signal(): AbortSignal {
     return this.#cancellation.signal
   }
@@ -68,8 +68,8 @@ export class Exchange {
   }
 
   /**
-   * Decides what happens to the request and prepares for it. An upgrade's socket is taken in this very turn, even if the
-   * decision takes longer.
+   * Decides what happens to the request and prepares for it. The socket of an upgrade is taken in the same turn of the
+   * event loop as the call, even if the decision takes longer.
    */
   async decide(): Promise<Decision> {
     const { req, res, match } = this
@@ -80,11 +80,11 @@ export class Exchange {
       this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
       this.onRelease(match.route.acquire())
     }
-    const decided = await unlessAborted(this.signal, decision)
-    // A response that other middleware has sent closes only now, and Node has dropped the request's body then.
+    const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
     this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
-    // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
+    // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
+    // for its response if the connection stayed open.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
       this.onRelease(() => discardRest(req))
@@ -95,19 +95,19 @@ export class Exchange {
 
   #watchClient(): void {
     const { req, res } = this
-    // No event tells that the client left while earlier middleware was at work.
+    // If the client left while earlier middleware was running, no further event reports it.
     if (res.destroyed || req.socket.destroyed) this.#clientOnGone()
     res.on('close', this.#clientOnGone)
   }
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
-  /** A plain request whose client left after it was sent: there is no one to respond to, and nothing failed. */
+  /** Whether the client has left a plain request that goes to a backend. It needs no response then, and nothing failed. */
   get isAbandoned(): boolean {
     return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 
-  /** What was sent of the body by now; `undefined` for an upgrade, which has none. */
+  /** How much of the body was sent so far; `undefined` for an upgrade, which has no body. */
   get bodySent(): BodySent | undefined {
     return this.body
   }
@@ -119,8 +119,8 @@ export class Exchange {
   }
 
   /**
-   * The response begins and is no 101. A client that leaves now ends the response, which ends the exchange. What it sends
-   * after an upgrade request is dropped.
+   * To be called before a response that is not a 101. A client that leaves from now on ends the response, and that ends
+   * the exchange. Bytes that the client sends after an upgrade request are dropped.
    */
   beginResponse(): void {
     this.res.off('close', this.#clientOnGone)
@@ -139,11 +139,12 @@ export class Exchange {
   }
 
   /**
-   * Gives what the exchange holds to its tunnel, which calls the returned function when it ends. The function does not
-   * retain the exchange: the request would stay in memory as long as the tunnel.
+   * Moves what the exchange holds to its tunnel. The returned function releases it, and is to be called when the tunnel
+   * ends. It does not reference the exchange, because the request would then stay in memory as long as the tunnel.
    */
   handOver(): () => void {
-    const releases = this.#releases
+    // A copy has no spare capacity, which an open tunnel would retain.
+    const releases = this.#releases.slice()
     this.#releases = []
     this.#upgrade = undefined
     return () => callAll(releases)

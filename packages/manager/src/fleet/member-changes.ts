@@ -1,17 +1,13 @@
 import { type Balancer, type Member, type MemberChanges, WsTunnelError } from '@ws-tunnel/core'
+import type { BalancerKey } from '../page/types.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
 
-interface Place {
-  readonly proxy: string
-  readonly balancer: string
-}
-
 /** A change of a balancer's members. It is JSON, so that one process can send it to others. */
 export type MemberChange =
-  | (Place & { readonly action: 'set-member'; readonly member: string; readonly settings: MemberChanges })
-  | (Place & { readonly action: 'add-member'; readonly member: MemberChanges & { readonly url: string } })
-  | (Place & { readonly action: 'remove-member'; readonly member: string })
+  | (BalancerKey & { readonly action: 'set-member'; readonly member: string; readonly settings: MemberChanges })
+  | (BalancerKey & { readonly action: 'add-member'; readonly member: MemberChanges & { readonly url: string } })
+  | (BalancerKey & { readonly action: 'remove-member'; readonly member: string })
 
 const SETTINGS: readonly string[] = [
   'status',
@@ -27,14 +23,14 @@ export function readMemberChange(action: MemberChange['action'], body: Record<st
   const known = action === 'set-member' ? ['proxy', 'balancer', 'member', 'settings'] : ['proxy', 'balancer', 'member']
   const unknown = Object.keys(body).find(name => !known.includes(name))
   if (unknown !== undefined) throw new Refusal(400, `Expected ${known.join(', ')}, got ${JSON.stringify(unknown)} too`)
-  const place = { proxy: text(body, 'proxy'), balancer: text(body, 'balancer') }
+  const key = { proxy: text(body, 'proxy'), balancer: text(body, 'balancer') }
   if (action === 'add-member') {
     const { url, ...settings } = object(body, 'member')
-    return { action, ...place, member: { url: text({ url }, 'url'), ...readSettings(settings) } }
+    return { action, ...key, member: { url: text({ url }, 'url'), ...readSettings(settings) } }
   }
   const member = text(body, 'member')
-  if (action === 'remove-member') return { action, ...place, member }
-  return { action, ...place, member, settings: readSettings(object(body, 'settings')) }
+  if (action === 'remove-member') return { action, ...key, member }
+  return { action, ...key, member, settings: readSettings(object(body, 'settings')) }
 }
 
 /**

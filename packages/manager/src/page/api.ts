@@ -8,8 +8,11 @@ export interface LiveListener {
   connection: (connection: Connection) => void
 }
 
-/** Whether events come in. */
+/** The state of the live stream. */
 export type Connection = 'live' | 'connecting' | 'refused'
+
+/** Sends a change to the server, and shows the reason if the server refuses it. */
+export type Act = (action: string, body: object) => Promise<void>
 
 /** Milliseconds until a stream that the server refused is opened again. */
 const RETRY = 3_000

@@ -1,4 +1,4 @@
-import type { Act } from './actions.ts'
+import type { Act } from './api.ts'
 import type { Charts } from './charts.ts'
 import { button, table } from './elements.ts'
 import { plural } from './format.ts'
@@ -21,8 +21,8 @@ export function balancersSection(proxies: readonly ProxyView[], charts: Charts, 
 
 function balancerPart(proxy: string, balancer: BalancerView, charts: Charts, act: Act): TemplateResult {
   const { name, members } = balancer
-  const place = { proxy, balancer: name }
-  const add = button('Add member', { label: `Add member to ${name}`, onClick: () => addMember(act, place) })
+  const key = { proxy, balancer: name }
+  const add = button('Add member', { label: `Add member to ${name}`, onClick: () => addMember(act, key) })
   return html`
     <div class="balancer">
       <div class="bar">
@@ -32,7 +32,7 @@ function balancerPart(proxy: string, balancer: BalancerView, charts: Charts, act
       ${table(members, {
         columns: MEMBER_COLUMNS,
         keyOf: ({ id }) => id,
-        cellsOf: member => memberCells(member, charts.ofMember(member.id), place, act),
+        cellsOf: member => memberCells(member, charts.ofMember(member.id), key, act),
       })}
     </div>`
 }

@@ -6,7 +6,7 @@ let last: Promise<unknown> = Promise.resolve()
  * Shows a form in the dialog with this id.
  *
  * A dialog waits for the `close` event of the one before, which arrives some time after it closed. Otherwise the event would
- * answer the new question.
+ * close the new question.
  *
  * @returns what the form holds, or `undefined` if the visitor cancelled.
  */
@@ -30,7 +30,7 @@ function show(dialog: HTMLDialogElement, template: TemplateResult): Promise<Form
   )
 }
 
-/** Asks before an action that cannot be undone. */
+/** Whether the visitor confirms an action that cannot be undone. */
 export async function confirmed(question: string, yes: string): Promise<boolean> {
   const form = html`
     <form method="dialog">

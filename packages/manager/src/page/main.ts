@@ -1,4 +1,4 @@
-import type { Act } from './actions.ts'
+import type { Act } from './api.ts'
 import { type Connection, readToken, sendChange, watch } from './api.ts'
 import { balancersSection } from './balancers.ts'
 import { Charts } from './charts.ts'

@@ -1,4 +1,4 @@
-import type { Act, Place } from './actions.ts'
+import type { Act } from './api.ts'
 import { now } from './clock.ts'
 import { confirmed } from './dialog.ts'
 import { ACTIONS, button, type Column } from './elements.ts'
@@ -7,7 +7,7 @@ import { healthChecks } from './health-checks.ts'
 import { html, type TemplateResult } from './lit-html/lit-html.js'
 import { editMember } from './member-form.ts'
 import { stateWords, TOGGLES } from './member-state.ts'
-import type { MemberView } from './types.ts'
+import type { BalancerKey, MemberView } from './types.ts'
 
 /** The columns of a balancer's members. */
 export const MEMBER_COLUMNS: readonly Column[] = [
@@ -24,7 +24,7 @@ export const MEMBER_COLUMNS: readonly Column[] = [
 ]
 
 /** The cells of one member. `chart` shows its rate. */
-export const memberCells = (member: MemberView, chart: HTMLElement, place: Place, act: Act): readonly unknown[] => [
+export const memberCells = (member: MemberView, chart: HTMLElement, key: BalancerKey, act: Act): readonly unknown[] => [
   nameOf(member),
   state(member),
   `${member.loadFactor} / ${member.lbSet}`,
@@ -34,7 +34,7 @@ export const memberCells = (member: MemberView, chart: HTMLElement, place: Place
   count(member.busy),
   count(member.open),
   html`<div>${chart}<small>${bytes(member.bytesFromClient)} up, ${bytes(member.bytesFromBackend)} down</small></div>`,
-  actions(member, place, act),
+  actions(member, key, act),
 ]
 
 /** `ws://10.0.0.1:9000 (routeId → redirect)`. */
@@ -61,15 +61,15 @@ function state(member: MemberView): TemplateResult {
     </div>`
 }
 
-function actions(member: MemberView, place: Place, act: Act): TemplateResult[] {
+function actions(member: MemberView, key: BalancerKey, act: Act): TemplateResult[] {
   const { url, status } = member
-  const at = { ...place, member: url }
+  const at = { ...key, member: url }
   const toggles = TOGGLES.map(({ letter, name, effect }) => {
     const pressed = status.includes(letter)
     const onClick = () => act('set-member', { ...at, settings: { status: (pressed ? '-' : '+') + letter } })
     return button(name, { label: `${name} ${url}: ${effect}`, pressed, onClick })
   })
-  const edit = button('Edit', { label: `Edit ${url}`, onClick: () => editMember(act, place, member) })
+  const edit = button('Edit', { label: `Edit ${url}`, onClick: () => editMember(act, key, member) })
   const remove = button('Remove', {
     label: `Remove ${url}`,
     danger: true,

@@ -1,30 +1,30 @@
-import type { Act, Place } from './actions.ts'
+import type { Act } from './api.ts'
 import { showDialog } from './dialog.ts'
 import { html, type TemplateResult } from './lit-html/lit-html.js'
 import { SETTABLE, stateChanges } from './member-state.ts'
-import type { MemberView } from './types.ts'
+import type { BalancerKey, MemberView } from './types.ts'
 
 /** What the form shows of a new member. */
 const NEW = { url: '', routeId: '', redirect: '', loadFactor: 1, lbSet: 0, retry: 60_000, status: '' }
 
 /** Shows the form of a new member, and sends it. */
-export async function addMember(act: Act, place: Place): Promise<void> {
-  const data = await showDialog('member', form(`Add member to ${place.balancer}`, NEW))
+export async function addMember(act: Act, key: BalancerKey): Promise<void> {
+  const data = await showDialog('member', form(`Add member to ${key.balancer}`, NEW))
   if (data === undefined) return
   const status = stateChanges('', data.getAll('status') as string[])
   const given = Object.entries({ ...settingsOf(data), status }).filter(([, value]) => value !== '')
-  await act('add-member', { ...place, member: { url: text(data, 'url'), ...Object.fromEntries(given) } })
+  await act('add-member', { ...key, member: { url: text(data, 'url'), ...Object.fromEntries(given) } })
 }
 
 /** Shows the form of a member, and sends what the visitor changed. */
-export async function editMember(act: Act, place: Place, member: MemberView): Promise<void> {
+export async function editMember(act: Act, key: BalancerKey, member: MemberView): Promise<void> {
   const data = await showDialog('member', form(`Edit ${member.url}`, member))
   if (data === undefined) return
   const status = stateChanges(member.status, data.getAll('status') as string[])
   // Another operator may have changed a field that this one left as it was.
   const changed = Object.entries(settingsOf(data)).filter(([name, value]) => value !== member[name as keyof MemberView])
   const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
-  if (Object.keys(settings).length > 0) await act('set-member', { ...place, member: member.url, settings })
+  if (Object.keys(settings).length > 0) await act('set-member', { ...key, member: member.url, settings })
 }
 
 const text = (data: FormData, name: string): string => String(data.get(name)).trim()

@@ -1,4 +1,4 @@
-import type { Act } from './actions.ts'
+import type { Act } from './api.ts'
 import { now } from './clock.ts'
 import { confirmed } from './dialog.ts'
 import { ACTIONS, button, type Column, table } from './elements.ts'

@@ -81,6 +81,12 @@ export interface MemberView extends Traffic {
   checks: PastCheck[]
 }
 
+/** Which balancer a change is about. */
+export interface BalancerKey {
+  readonly proxy: string
+  readonly balancer: string
+}
+
 /** A balancer, with its members in order. */
 export interface BalancerView {
   name: string
