@@ -149,7 +149,7 @@ test('does not wait for a slot of a member that does not allow the upgrade', asy
   })
   await connectTunnel(t, gateway, '/', { token: 'other' })
   const client = await sendRequest(t, gateway, upgradeRequest('/'))
-  assert.equal((await client.answer()).statusCode, 426)
+  assert.equal((await client.responseHead()).statusCode, 426)
 })
 
 test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {

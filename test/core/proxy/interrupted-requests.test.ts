@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { createTunnelProxy, type WsTunnelError } from '@ws-tunnel/core'
-import { answer, echo, silent } from '../../support/backend.ts'
+import { echo, responding, silent } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually, within } from '../../support/gate.ts'
 import { assertFailure, connectTunnel, sendRequest, setUp, startBackend, startGateway } from '../../support/harness.ts'
@@ -34,7 +34,7 @@ test('serves the next request of a connection after a body that was read in part
   }
   const { connect, gateway } = await setUp(
     t,
-    answer(),
+    responding(),
     {},
     {
       prepare: server => {
