@@ -6,7 +6,7 @@ import type { RouteDefaults } from '../../../packages/core/src/options/route-opt
 import type { Exchange } from '../../../packages/core/src/proxy/exchange.ts'
 import { type Reply, roundTrip } from '../../../packages/core/src/proxy/round-trip.ts'
 import type { Candidate } from '../../../packages/core/src/routing/candidates.ts'
-import { responding, type Backend, raw, type Script, silent, switching } from '../../support/backend.ts'
+import { type Backend, raw, responding, type Script, silent, switching } from '../../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { connectClient, startBackend } from '../../support/harness.ts'
