@@ -206,6 +206,14 @@ test('closes the connection of a response that the client does not wait for', as
   await eventually(() => connection?.ended || connection?.socket.destroyed)
 })
 
+test('closes the connection if the response ends before the body has arrived', async t => {
+  const { backend, send } = await forwarding(t, raw('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n', 'keep'))
+  const client = await send('POST / HTTP/1.1\r\nHost: f.test\r\nContent-Length: 99\r\n\r\npart')
+  assert.equal((await client.responseHead()).statusCode, 413)
+  const [connection] = backend.connections
+  await eventually(() => connection?.ended || connection?.socket.destroyed)
+})
+
 test('fails after handshakeTimeout without a byte of the body, and not while bytes arrive', async t => {
   const all = await forwarding(t, silent(), { handshakeTimeout: 200 })
   const client = await all.send('POST / HTTP/1.1\r\nHost: f.test\r\nContent-Length: 99\r\n\r\n')

@@ -18,7 +18,13 @@ interface Watched {
 }
 
 /** A request with the limits, whose body is not ended. */
-function watched(t: TestContext, port: number, limits: Partial<Limits>, lookup?: LookupFunction): Watched {
+function watched(
+  t: TestContext,
+  port: number,
+  limits: Partial<Limits>,
+  lookup?: LookupFunction,
+  prepare?: (sent: ClientRequest) => void,
+): Watched {
   const sent = request({
     host: lookup ? 'b.test' : '127.0.0.1',
     port,
@@ -27,6 +33,7 @@ function watched(t: TestContext, port: number, limits: Partial<Limits>, lookup?:
     ...(lookup && { lookup }),
   })
   t.after(() => sent.destroy())
+  prepare?.(sent)
   const events: Watched['events'] = []
   const { progress } = watchRequest(
     sent,
@@ -49,6 +56,20 @@ const lookupIn =
   (ms: number): LookupFunction =>
   (_host, _options, done) =>
     void setTimeout(done, ms, null, [{ address: '127.0.0.1', family: 4 }])
+
+// The first test: the timers of others would be counted too.
+test('stops its timers with the response', async t => {
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  const watch = await watching(t, raw('HTTP/1.1 204 None\r\n\r\n', 'keep'), {
+    connectTimeout: 60_000,
+    handshakeTimeout: 60_000,
+  })
+  assert.ok(timers() > before)
+  watch.sent.end()
+  await once(watch.sent, 'response')
+  await eventually(() => assert.equal(timers(), before))
+})
 
 test('fails a request that is not connected after connectTimeout', async t => {
   const watch = watched(t, 1, { connectTimeout: 30 }, () => {})
@@ -124,9 +145,9 @@ test('reports no failure after the response', async t => {
 })
 
 test('reports a failure before the other listeners of the error run', async t => {
-  const watch = await watching(t, raw('', 'reset'))
+  const { port } = await startBackend(t, raw('', 'reset'))
   const order: unknown[] = []
-  watch.sent.on('error', () => order.push([...watch.events]))
+  const watch = watched(t, port, {}, undefined, sent => sent.on('error', () => order.push([...watch.events])))
   watch.sent.end()
   await closed(watch)
   assert.deepEqual(order, [['WST_ERR_NO_RESPONSE']])
@@ -139,17 +160,4 @@ test('fails a request that is destroyed without an error', async t => {
   watch.sent.destroy()
   await closed(watch)
   assert.equal(watch.events[0], 'WST_ERR_NO_RESPONSE')
-})
-
-test('stops its timers with the response', async t => {
-  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
-  const before = timers()
-  const watch = await watching(t, raw('HTTP/1.1 204 None\r\n\r\n', 'keep'), {
-    connectTimeout: 60_000,
-    handshakeTimeout: 60_000,
-  })
-  assert.ok(timers() > before)
-  watch.sent.end()
-  await once(watch.sent, 'response')
-  await eventually(() => assert.equal(timers(), before))
 })

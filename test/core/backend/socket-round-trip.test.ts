@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { socketRoundTrip } from '../../../packages/core/src/backend/socket-round-trip.ts'
 import { raw } from '../../support/backend.ts'
@@ -37,13 +38,16 @@ test('leaves a request that is not a GET to the HTTP client of Node', async t =>
   response.socket.destroy()
 })
 
-test('gives a socket that is paused and has no listener of its own', async t => {
-  const { worker } = await workerBefore(t, raw(SWITCH, 'keep'))
+test('gives a socket that is paused, so that no byte is lost, and has no listener of its own', async t => {
+  const { backend, worker } = await workerBefore(t, raw(SWITCH, 'keep'))
   const { options } = optionsOf(new AbortController().signal)
   const response = await socketRoundTrip(worker, REQUEST, options)
   assert.ok(response.switched && 'socket' in response)
   const { socket } = response
   assert.equal(socket.isPaused(), true)
+  await (await backend.connection()).write('later')
+  for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
+  assert.equal(String((await once(socket.resume(), 'data'))[0]), 'later')
   const counts = ['connect', 'data', 'close'].map(name => socket.listenerCount(name))
   assert.deepEqual(counts, [0, 0, 0])
   assert.doesNotThrow(() => socket.emit('error', new Error('of a socket without an owner')))

@@ -177,10 +177,12 @@ test('refuses an upgrade for which its route has no slot', async t => {
 test('handBack leaves the request untouched: the next handler may switch, and release does nothing', async t => {
   const { client, exchange, decision } = await begin(t, `${UPGRADE}early`, { target: () => false })
   assert.equal((await decision).kind, 'app')
+  client.send(' bird')
+  await eventually(() => exchange.upgrade?.socket.bytesRead === UPGRADE.length + 10)
   exchange.handBack()
   exchange.release()
   const next = new PendingUpgrade(exchange.req, exchange.res, () => {})
-  assert.equal(String(Buffer.concat([...next.switch('Switching', new HeaderList()).clientHead])), 'early')
+  assert.equal(String(Buffer.concat([...next.switch('Switching', new HeaderList()).clientHead])), 'early bird')
   assert.equal((await client.responseHead()).statusCode, 101)
 })
 

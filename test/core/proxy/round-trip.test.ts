@@ -124,11 +124,24 @@ for (const [kind, text] of [
 }
 
 test('ends the wait for a slot with the signal of its exchange', async t => {
-  const made = await make(t, upgradeRequest('/'), silent(), { maxTunnels: 1, acquireTimeout: 60_000 })
-  await made.backend.request()
-  const waiting = roundTrip(made.exchange, made.candidate)
+  const backend = await startBackend(t, silent())
+  const begun = Promise.withResolvers<[Exchange, Candidate]>()
+  const members = [{ url: `http://${backend.address}`, maxTunnels: 1, acquireTimeout: 60_000 }]
+  const { port } = await startExchanges(
+    t,
+    { target: 'balancer://x/', balancers: { x: { members } } },
+    async exchange => {
+      begun.resolve([exchange, candidatesOf(await exchange.decide()).first])
+      await new Promise(resolve => exchange.res.once('close', resolve))
+    },
+  )
+  ;(await connectClient(t, port)).send(upgradeRequest('/'))
+  const [exchange, candidate] = await begun.promise
+  const release = await candidate.acquire(new AbortController().signal)
+  const waiting = roundTrip(exchange, candidate)
   const reason = new WsTunnelError('WST_ERR_CLOSING')
-  made.exchange.abort(reason)
+  exchange.abort(reason)
   await assert.rejects(waiting, error => error === reason)
-  assert.equal(made.backend.connections.length, 1)
+  release()
+  assert.equal(backend.connections.length, 0)
 })
