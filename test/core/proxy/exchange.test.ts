@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { test } from 'node:test'
-import { answer, echo } from '../../support/backend.ts'
+import { echo, responding } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { assertFailure, connectTunnel, sendRequest, setUp, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -31,7 +31,7 @@ test('serves the next request of a connection after a body that was read in part
   }
   const { connect, gateway } = await setUp(
     t,
-    answer(),
+    responding(),
     {},
     {
       prepare: server => {
