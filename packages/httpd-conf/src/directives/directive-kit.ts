@@ -55,7 +55,7 @@ const words =
     else context.report.fail(directive, `${directive.name} takes ${count}, ${errmsg}`)
   }
 
-/** A directive with one argument. httpd: AP_INIT_TAKE1; `errmsg` is what httpd says of the argument. */
+/** A directive with one argument. httpd: AP_INIT_TAKE1; `errmsg` is the description of the argument in httpd. */
 export const take1 = (
   errmsg: string,
   handler: (value: string, directive: Directive, context: Context) => void,

@@ -16,7 +16,7 @@ export interface AccessOptions {
   /** Called for every request, and again at every `recheck` for an open live stream. */
   authorize?: Authorize
   /**
-   * Lets every visitor see and change everything. Set it only where nobody else can connect.
+   * Lets every visitor see and change everything. Set it only if no other person can connect.
    *
    * @default false
    */
