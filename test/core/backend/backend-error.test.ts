@@ -26,6 +26,10 @@ const ROWS: Row[] = [
   { error: ['EMFILE'], any: 'WST_ERR_CONNECT', connected: 'WST_ERR_NO_RESPONSE' },
   { error: ['ECONNRESET', 'connect'], any: 'WST_ERR_CONNECT', connected: 'WST_ERR_NO_RESPONSE' },
   { error: ['ETIMEDOUT', 'connect'], any: 'WST_ERR_CONNECT_TIMEOUT', connected: 'WST_ERR_NO_RESPONSE' },
+  { error: ['ETIMEDOUT', 'read'], any: 'WST_ERR_CONNECT_TIMEOUT', connected: 'WST_ERR_NO_RESPONSE' },
+  { error: ['EHOSTUNREACH', 'connect'], any: 'WST_ERR_CONNECT', connected: 'WST_ERR_NO_RESPONSE' },
+  { error: ['EHOSTUNREACH', 'read'], any: 'WST_ERR_CONNECT', connected: 'WST_ERR_NO_RESPONSE' },
+  { error: ['ECONNRESET'], any: 'WST_ERR_NO_RESPONSE', tls: 'WST_ERR_TLS' },
   { error: ['ECONNRESET', 'read'], any: 'WST_ERR_NO_RESPONSE', tls: 'WST_ERR_TLS' },
   { error: ['EPIPE', 'write'], any: 'WST_ERR_NO_RESPONSE', tls: 'WST_ERR_TLS' },
   { error: ['WHATEVER'], any: 'WST_ERR_NO_RESPONSE', tls: 'WST_ERR_TLS' },
@@ -46,8 +50,9 @@ for (const { error, any, tls = any, connected = any } of ROWS) {
       roundTripError(cause, false, false),
       roundTripError(cause, false, true),
       roundTripError(cause, true, false),
+      roundTripError(cause, true, true),
     ].map(({ code }) => code)
-    assert.deepEqual(codes, [any, any, tls, connected])
+    assert.deepEqual(codes, [any, any, tls, connected, connected])
   })
 }
 
