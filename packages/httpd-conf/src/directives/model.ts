@@ -36,7 +36,7 @@ export interface Mapping {
 }
 
 /**
- * The settings that a section and a server have alike. {@link mergeScopes} puts those of a section over those of a
+ * Settings that both a section and a server can have. {@link mergeScopes} merges those of a section over those of a
  * server.
  */
 export interface Scope {
