@@ -28,11 +28,11 @@ const requireUser: RequestHandler = (req, res, next) => {
 const app = express()
 const tunnel = wsTunnel({
   target: `ws://127.0.0.1:${backendPort}/`,
-  // Tells the backend who the user is. This replaces an X-User field that the client sends. The token does not go to the backend.
+  // Sends the name of the user to the backend. It replaces an X-User field of the client. The token is not sent to the backend.
   requestHeaders: (headers, { req }) => {
     headers.set('X-User', users.get(req) ?? '').unset('authorization')
   },
-  // A browser sends cookies with requests of every page. An app with cookie logins lists the pages that may open a tunnel.
+  // A browser sends cookies with the requests of every page. An app with logins by cookie lists the pages that may open a tunnel.
   allowedOrigins: ['https://app.example'],
 })
 app.use('/private', requireUser, tunnel)

@@ -20,7 +20,7 @@ export type ManagerPluginOptions = Omit<ManagerOptions, 'path'> & {
  *
  * Hooks of the surrounding scope run before it. `fastify.close()` ends its live pages.
  *
- * @throws {TypeError} for wrong options, and where neither `authorize` nor `unsafeOpen: true` is set.
+ * @throws {TypeError} for wrong options, and if neither `authorize` nor `unsafeOpen: true` is set.
  */
 export async function managerPlugin(fastify: FastifyInstance, options: ManagerPluginOptions): Promise<void> {
   const { proxies, prefix: _prefix, ...rest } = options

@@ -15,7 +15,7 @@ export const ACTIONS: Column = { name: 'Actions', kind: 'actions' }
 export interface Rows<T> {
   readonly id?: string
   readonly columns: readonly Column[]
-  /** Rows keep their elements, and with them the focus, while the key stays the same. */
+  /** A row keeps its elements, and so the focus, as long as its key stays the same. */
   readonly keyOf: (item: T) => unknown
   /** The contents of the cells, one for each column. */
   readonly cellsOf: (item: T) => readonly unknown[]
