@@ -69,7 +69,7 @@ const named: [code: string, syscall: string | undefined, connected: boolean, sec
   ['HPE_INVALID_CONSTANT', undefined, true, false, 'WST_ERR_BAD_RESPONSE'],
 ]
 
-test('names an error of the network by whether there was a connection to send the request on', () => {
+test('gives a network error another code after the connection was established', () => {
   for (const [code, syscall, connected, secure, name] of named) {
     const error = Object.assign(new Error(code), { code, ...(syscall && { syscall }) })
     assert.equal(roundTripError(error, connected, secure).code, name, `${code} ${syscall} ${connected} ${secure}`)

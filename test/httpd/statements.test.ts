@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test'
 import { compileHttpdConf, type Diagnostic, fromHttpdConf, type HttpdConf } from '@ws-tunnel/httpd-conf'
 import { WebSocket } from 'ws'
 import { type Backend, type BackendOptions, echoing, type Script, switchingHead } from '../support/backend.ts'
-import { type AnswerHead, connect, openTunnel, plainRequest, upgradeRequest } from '../support/client.ts'
+import { connect, openTunnel, plainRequest, type ResponseHead, upgradeRequest } from '../support/client.ts'
 import type { CoreGateway, StartOptions } from '../support/frameworks.ts'
 import { startBackend, startGateway } from '../support/harness.ts'
 import { ca, server as certificate } from '../support/tls.ts'
@@ -59,11 +59,11 @@ async function tunnel(
   { port }: CoreGateway,
   path: string,
   options: Parameters<typeof openTunnel>[2] = {},
-): Promise<AnswerHead> {
-  const { client, answer } = await openTunnel(port, path, options)
+): Promise<ResponseHead> {
+  const { client, head } = await openTunnel(port, path, options)
   t.after(() => client.destroy())
   assert.equal(String(await client.send('there and back').readExact(14)), 'there and back')
-  return answer
+  return head
 }
 
 /** Sends one request and returns the response: `200 http /x`. */
@@ -205,7 +205,7 @@ statement(10, 'upgrades with upgrade=NONE even if the client names no protocol, 
   const client = await connect(gateway.port)
   t.after(() => client.destroy())
   client.send(plainRequest('/a'))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal(String(await client.send('ping').readExact(4)), 'ping')
   assert.equal(backend.seen[0]?.header('upgrade')?.toLowerCase(), 'websocket')
   await tunnel(t, gateway, '/a')

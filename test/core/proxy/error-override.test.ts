@@ -1,30 +1,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { WsTunnelError } from '@ws-tunnel/core'
-import { answer } from '../../support/backend.ts'
+import { responding } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
 for (const [what, status, override, ours] of [
   ['an error of the backend', 503, true, true],
-  ['an error of the list', 404, [404, 410], true],
-  ['no error that the list does not name', 503, [404], false],
-  ['no answer below 400', 302, true, false],
-  ['nothing by default', 503, undefined, false],
+  ['an error whose status is listed', 404, [404, 410], true],
+  ['no error whose status is not listed', 503, [404], false],
+  ['no response with a status below 400', 302, true, false],
+  ['no response by default', 503, undefined, false],
 ] as const) {
   for (const [kind, request] of [
     ['plain', plainRequest('/x', { headers: ['Connection: close'] })],
     ['upgrade', upgradeRequest('/x')],
   ] as const) {
-    test(`gives ${what} to the app's error handler (${kind})`, async t => {
-      const backend = await startBackend(t, answer({ statusCode: status, headers: ['X-Own: 1'] }))
+    test(`passes ${what} to the app's error handler (${kind})`, async t => {
+      const backend = await startBackend(t, responding({ statusCode: status, headers: ['X-Own: 1'] }))
       const options = { target: `http://${backend.address}/`, upgrade: 'websocket' }
       const gateway = await startGateway(t, {
         ...options,
         ...(override !== undefined && { errorOverride: override }),
       })
       const client = await connectClient(t, gateway)
-      const head = await client.send(request).answer()
+      const head = await client.send(request).responseHead()
       assert.equal(head.statusCode, status)
       assert.equal(head.header('x-own') === undefined, ours)
       const codes = gateway.errors.map(error => (error as WsTunnelError).code)
@@ -33,10 +33,10 @@ for (const [what, status, override, ours] of [
   }
 }
 
-test('keeps the challenge of a 401 that the app answers', async t => {
+test('keeps the challenge of a 401 that the app responds to', async t => {
   const challenge = 'Basic realm="x"'
-  const backend = await startBackend(t, answer({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
+  const backend = await startBackend(t, responding({ statusCode: 401, headers: [`WWW-Authenticate: ${challenge}`] }))
   const { port } = await startGateway(t, { target: `http://${backend.address}/`, errorOverride: true })
   const client = await connectClient(t, port)
-  assert.equal((await client.send(plainRequest('/')).answer()).header('www-authenticate'), challenge)
+  assert.equal((await client.send(plainRequest('/')).responseHead()).header('www-authenticate'), challenge)
 })

@@ -45,7 +45,7 @@ test('delivers bytes that arrive in the same packet as the heads before all othe
   const client = await connectClient(t, gateway)
   client.send(`${upgradeRequest('/')}glued to the request, `)
   await backend.connection()
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   client.end('and more')
   assert.equal((await client.readAll()).toString(), 'glued to the 101, glued to the request, and more')
   const { bytesFromClient, bytesFromBackend } = await gateway.end()

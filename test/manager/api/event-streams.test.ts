@@ -30,7 +30,7 @@ test('stops writing to a live page that does not read, and goes on with the othe
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
+  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
   stalled.socket.pause()
   const client = await managed.tunnel('/echo')
   const reading = new EventStream(await managed.request('events', { signal: AbortSignal.timeout(20_000) }))
@@ -96,7 +96,7 @@ test('disconnects a live page that is no longer allowed and does not read, and w
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
+  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
   stalled.socket.pause()
   while (socket.writableLength === 0) {
     client.send('x')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ErrorMessage } from '@ws-tunnel/core'
-import { answer, echo, raw, type Script, silent, switching, switchingHead } from '../support/backend.ts'
+import { echo, raw, responding, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
 import { assertFailure, gatewayLeft } from '../support/harness.ts'
@@ -16,9 +16,9 @@ const endless: Script = async connection => {
   while (!connection.socket.destroyed) await connection.write(`X-${'y'.repeat(98)}: 1\r\n`)
 }
 
-/** What the backend says to an upgrade, and what the client hears of it. */
-export const answersTheme: Theme = setUp => {
-  test('hands on the head of the 101: reason, case, order and duplicates of its fields', async t => {
+/** The response of the backend to an upgrade request, and the response that the client gets. */
+export const responsesTheme: Theme = setUp => {
+  test('relays the head of the 101 with reason, and with case, order and duplicates of its fields', async t => {
     const headers = [
       'X-B: 1',
       'sEt-CoOkIe: a=1',
@@ -28,7 +28,7 @@ export const answersTheme: Theme = setUp => {
       'Sec-WebSocket-Protocol: chat',
     ]
     const setup = await setUp(t, echo({ reason: 'Dialtone', headers }))
-    const head = await (await setup.upgrade('/')).answer()
+    const head = await (await setup.upgrade('/')).responseHead()
     assert.equal(head.startLine, 'HTTP/1.1 101 Dialtone')
     const sent = head.rawHeaders.map(([name, value]) => `${name}: ${value}`)
     assert.deepEqual(
@@ -38,7 +38,7 @@ export const answersTheme: Theme = setUp => {
   })
 
   for (const framing of ['Transfer-Encoding: chunked', 'Content-Length: 5']) {
-    test(`keeps hop-by-hop fields and framing (${framing}) of the 101 to itself, and reads no body by it`, async t => {
+    test(`relays neither hop-by-hop fields nor framing (${framing}) of the 101, and reads no body by it`, async t => {
       const fields = [
         framing,
         'Keep-Alive: timeout=5',
@@ -52,7 +52,7 @@ export const answersTheme: Theme = setUp => {
         await connection.write(`${head.replace('Connection: Upgrade', 'Connection: Upgrade, X-Secret')}raw bytes`)
       })
       const client = await setup.upgrade('/')
-      const head = await client.answer()
+      const head = await client.responseHead()
       assert.equal(head.statusCode, 101)
       assert.equal(head.header('x-kept'), '1')
       for (const name of [
@@ -90,7 +90,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('502s a 101 that was not asked for', async t => {
+  test('502s a 101 in response to a plain request', async t => {
     const setup = await setUp(t, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
     assertFailure(setup.gateway, await setup.get('/'), 502, 'WST_ERR_BAD_SWITCH')
   })
@@ -103,7 +103,7 @@ export const answersTheme: Theme = setUp => {
     ['an oversized head', raw(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
     ['a head without end', endless, 'WST_ERR_BAD_RESPONSE'],
     [
-      'eleven interim answers',
+      'eleven interim responses',
       raw('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(11), 'keep'),
       'WST_ERR_BAD_RESPONSE',
     ],
@@ -118,7 +118,7 @@ export const answersTheme: Theme = setUp => {
     ['half a 101', raw('HTTP/1.1 101 Switching'), 'WST_ERR_NO_RESPONSE'],
   ]
   for (const [what, script, code] of [...broken, ...brokenSwitches]) {
-    test(`502s ${what} in answer to an upgrade`, async t => {
+    test(`502s ${what} in response to an upgrade request`, async t => {
       const setup = await setUp(t, script)
       const client = await setup.upgrade('/')
       let refused = await client.whole()
@@ -127,7 +127,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
   for (const [what, script, code] of broken) {
-    test(`502s ${what} in answer to a plain request`, async t => {
+    test(`502s ${what} in response to a plain request`, async t => {
       const setup = await setUp(t, script)
       const client = (await setup.connect()).send(plainRequest('/'))
       let refused = await client.whole()
@@ -136,16 +136,16 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('relays interim answers ahead of the 101', async t => {
+  test('relays interim responses before the 101', async t => {
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n')
       await connection.write(switchingHead(request))
     })
     const client = await setup.upgrade('/')
-    const hints = await client.answer()
+    const hints = await client.responseHead()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>; rel=preload')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
   })
 
   const refusals: [what: string, text: string, body: string][] = [
@@ -166,7 +166,7 @@ export const answersTheme: Theme = setUp => {
     ['a 200', 'HTTP/1.1 200 Fine\r\nX-Why: no\r\nContent-Length: 4\r\n\r\npage', 'page'],
   ]
   for (const [what, text, body] of refusals) {
-    test(`relays ${what} to an upgrade as HTTP`, async t => {
+    test(`relays ${what} to an upgrade request as HTTP`, async t => {
       const setup = await setUp(t, raw(text))
       const client = await setup.upgrade('/')
       const relayed = await client.whole()
@@ -175,18 +175,21 @@ export const answersTheme: Theme = setUp => {
       assert.equal(relayed.body, body)
       assert.deepEqual(setup.gateway.errors, [])
       client.send(plainRequest('/own'))
-      const more = await client.answer().then(
+      const more = await client.responseHead().then(
         head => head.statusCode,
         () => 'end',
       )
-      assert.ok(more === 'end' || more === 200, `after the answer came ${more}`)
+      assert.ok(more === 'end' || more === 200, `after the response came ${more}`)
     })
   }
 
   test('relays every Set-Cookie line and the challenge of a refusal', async t => {
     const setup = await setUp(
       t,
-      answer({ statusCode: 401, headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'] }),
+      responding({
+        statusCode: 401,
+        headers: ['Set-Cookie: a=1', 'Set-Cookie: b=2', 'WWW-Authenticate: Basic realm="x"'],
+      }),
     )
     const refused = await setup.refused('/')
     assert.deepEqual(refused.headers('set-cookie'), ['a=1', 'b=2'])
@@ -194,7 +197,7 @@ export const answersTheme: Theme = setUp => {
   })
 
   for (const end of ['end', 'reset'] as const) {
-    test(`never completes a refusal that the backend cut short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
+    test(`never completes a refusal that the backend cuts short by ${end === 'end' ? 'FIN' : 'RST'}`, async t => {
       const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
@@ -202,20 +205,20 @@ export const answersTheme: Theme = setUp => {
         connection[end]()
       })
       const client = await setup.upgrade('/')
-      const head = await client.answer()
+      const head = await client.responseHead()
       assert.equal(head.statusCode, 403)
       await assert.rejects(client.body(head), /peer ended|ECONNRESET/)
       assert.equal((await setup.get('/own')).body, 'own')
     })
   }
 
-  test('lets go of the backend when the client leaves in the middle of its refusal', async t => {
+  test('ends the connection to the backend when the client leaves in the middle of a refusal', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\npart')
     })
     const client = await setup.upgrade('/')
-    assert.equal((await client.answer()).statusCode, 403)
+    assert.equal((await client.responseHead()).statusCode, 403)
     client.destroy()
     await gatewayLeft(await setup.backend.connection())
   })
@@ -227,7 +230,7 @@ export const answersTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).statusCode, 503)
   })
 
-  test('503s a unix socket that is not there', async t => {
+  test('503s a unix socket that does not exist', async t => {
     const { path, remove } = await socketPath()
     t.after(remove)
     const setup = await setUp(t, silent(), { target: `unix:${path}|ws://localhost/` })
@@ -269,7 +272,7 @@ export const answersTheme: Theme = setUp => {
     })
   }
 
-  test('502s a wss target that speaks no TLS', async t => {
+  test('502s a wss target whose backend does not use TLS', async t => {
     const setup = await setUp(
       t,
       connection => connection.write('HTTP/1.1 400 Plain\r\n\r\n'),
@@ -278,7 +281,7 @@ export const answersTheme: Theme = setUp => {
     assertFailure(setup.gateway, await setup.refused('/'), 502, 'WST_ERR_TLS')
   })
 
-  test('tunnels to a TLS backend it trusts, with the name of the target as servername', async t => {
+  test('tunnels to a TLS backend that it trusts, with the host of the target as servername', async t => {
     const names: (string | undefined)[] = []
     const backend = {
       tls: {
@@ -310,7 +313,7 @@ export const answersTheme: Theme = setUp => {
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('shows its own certificate to a backend that asks for one', async t => {
+  test('sends its own certificate to a backend that requests one', async t => {
     const backend = {
       tls: { ...certificates.server, ca: certificates.ca, requestCert: true, rejectUnauthorized: true },
     }
@@ -335,7 +338,7 @@ export const answersTheme: Theme = setUp => {
     t.after(remove)
     const setup = await setUp(t, switching({ early: 'hi' }), {}, { backend: { path } })
     assert.equal((await (await setup.tunnel('/x')).readExact(2)).toString(), 'hi')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/y')).body, 'from the backend')
     assert.deepEqual(
       setup.backend.seen.map(request => `${request.path} ${request.header('host')}`),
@@ -343,22 +346,22 @@ export const answersTheme: Theme = setUp => {
     )
   })
 
-  test('reaches an IPv6 backend by its literal', async t => {
+  test('connects to an IPv6 address', async t => {
     const setup = await setUp(t, echo(), ({ port }) => ({ target: `ws://[::1]:${port}/` }), {
       backend: { host: '::1' },
     })
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/')).statusCode, 200)
     assert.equal(setup.backend.seen[0]?.header('host'), `[::1]:${setup.backend.port}`)
   })
 
-  test('answers failures with the status through the error handling of the framework too', async t => {
+  test('sends the status of a failure by the error handling of the framework too', async t => {
     const port = await closedPort()
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/` }, { errorHandler: 'framework' })
     for (const refused of [await setup.refused('/'), await setup.get('/')]) {
       assert.equal(refused.statusCode, 503)
-      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the address of the backend is nobody’s business')
+      assert.doesNotMatch(refused.body, /127\.0\.0\.1/, 'the response names the address of the backend')
     }
     assert.deepEqual(
       setup.gateway.errors.map(error => error.code),
@@ -366,25 +369,25 @@ export const answersTheme: Theme = setUp => {
     )
   })
 
-  test('tells onError of every failure, with the request', async t => {
-    const told: string[] = []
+  test('calls onError for every failure, with the request', async t => {
+    const reported: string[] = []
     const port = await closedPort()
-    const onError = ({ error, req }: ErrorMessage): unknown => told.push(`${error.code} ${req.method}`)
+    const onError = ({ error, req }: ErrorMessage): unknown => reported.push(`${error.code} ${req.method}`)
     const setup = await setUp(t, silent(), { target: `ws://127.0.0.1:${port}/`, onError })
     await setup.refused('/')
     await setup.get('/', { method: 'DELETE' })
-    assert.deepEqual(told, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
+    assert.deepEqual(reported, ['WST_ERR_CONNECT GET', 'WST_ERR_CONNECT DELETE'])
   })
 
-  test('serves on after failures of every kind', async t => {
+  test('continues to serve after failures of every kind', async t => {
     const setup = await setUp(t, raw('', 'reset'))
     for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 502)
     setup.backend.play(echo())
     assert.equal((await (await setup.tunnel('/')).send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('answers on a connection that already served, and closes or serves on after a refusal', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
+  test('relays a refusal on a connection that has served a request before', async t => {
+    const setup = await setUp(t, responding({ statusCode: 403, body: 'no' }), {}, { mount: '/live' })
     const client = await setup.connect()
     assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
     assert.equal((await client.send(upgradeRequest('/live')).whole()).body, 'no')
