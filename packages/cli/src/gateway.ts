@@ -245,7 +245,7 @@ export class Gateway {
   }
 }
 
-/** Whether the default host of a listener speaks TLS. */
+/** Whether the default host of a listener has TLS. */
 const isSecure = (configuration: Configuration, { filePort }: Listen): boolean =>
   hostsOfPort(configuration, filePort)[0]?.tls !== undefined
 

@@ -133,7 +133,7 @@ export interface BalancerMember {
 
 /** The `hc...=` parameters of a member or of a template. */
 export interface HealthCheck {
-  /** Upper-case; `NONE` is no check. */
+  /** Upper-case. `NONE` means that the member is not checked. */
   readonly method: string
   /** ms. */
   readonly interval: number

@@ -37,7 +37,7 @@ const MAX_SUBJECT = 65_536
 
 /**
  * What the first argument of SetEnvIf stands for: a special name, a header field, else a variable that an earlier rule
- * set. An argument that is no field name is a pattern for field names; the last field that matches counts.
+ * set. An argument that is not a field name is a pattern for field names. The last field that matches counts.
  *
  * @returns why the pattern is wrong, if it is.
  */

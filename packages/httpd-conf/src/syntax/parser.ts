@@ -13,7 +13,7 @@ export interface Directive {
   /** The text after the name; that of a section without its `>`. */
   readonly args: string
   readonly place: Place
-  /** The directives in a section; `undefined` for a directive that is no section. */
+  /** The directives in a section; `undefined` for a directive that is not a section. */
   readonly children: readonly Directive[] | undefined
 }
 

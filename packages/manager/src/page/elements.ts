@@ -47,7 +47,7 @@ const cell = ({ name, kind }: Column, content: unknown): TemplateResult =>
 
 /** What a button does beside its text. */
 export interface ButtonOptions {
-  /** What screen readers say. */
+  /** The text for screen readers. */
   readonly label: string
   readonly onClick: () => unknown
   readonly danger?: boolean

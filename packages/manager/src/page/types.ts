@@ -17,7 +17,7 @@ export interface RouteView extends Traffic {
   hits: number
   /** Upgrades in progress, and open tunnels. */
   open: number
-  /** 0 is no limit. */
+  /** 0 means that there is no limit. */
   maxTunnels: number
 }
 
