@@ -39,7 +39,9 @@ export const NICKNAMES: Readonly<Record<string, string>> = {
   combined: `${COMMON} "%{Referer}i" "%{User-agent}i"`,
 }
 
-/** The format if there is no CustomLog line: `common`, followed by the bytes and the duration, which describe a tunnel. */
+/**
+ * The format if there is no CustomLog line: `common`, followed by the bytes and the duration, which describe a tunnel.
+ */
 export const DEFAULT_FORMAT = `${COMMON} %I %O %D`
 
 /** Escapes text so that no request can end a line or a quoted item. httpd: ap_escape_logitem. */

@@ -23,7 +23,9 @@ export interface Loaded {
   readonly serverDiagnostics: readonly Diagnostic[]
 }
 
-/** Directives that this server honours. The compiler reports them as ignored, because a middleware does not use them. */
+/**
+ * Directives that this server honours. The compiler reports them as ignored, because a middleware does not use them.
+ */
 const HONOURED = new Set(
   'listen sslengine sslcertificatefile sslcertificatekeyfile sslcertificatechainfile logformat customlog transferlog loglevel'.split(
     ' ',

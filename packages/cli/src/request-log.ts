@@ -63,8 +63,9 @@ function countBody(res: ServerResponse): () => number {
 }
 
 /**
- * Makes `getHeader` return the fields of the response after the head is written. Node does not keep fields that are passed
- * to `writeHead` as a list. If `writeHead` is an own property of the response, the core sets each field by itself instead.
+ * Makes `getHeader` return the fields of the response after the head is written. Node does not keep fields that are
+ * passed to `writeHead` as a list. If `writeHead` is an own property of the response, the core sets each field by
+ * itself instead.
  */
 function keepResponseFields(res: ServerResponse): void {
   res.writeHead = ServerResponse.prototype.writeHead

@@ -99,8 +99,8 @@ export function listensOf({ listens, hosts }: Configuration): readonly Listen[] 
 }
 
 /**
- * The listener of a `--listen` option. Without a FILEPORT it serves the virtual hosts of its own port if there are any, and
- * otherwise the virtual hosts of every port.
+ * The listener of a `--listen` option. Without a FILEPORT it serves the virtual hosts of its own port if there are any,
+ * and otherwise the virtual hosts of every port.
  */
 export function listenFor(configuration: Configuration, listen: Listen): Listen {
   const { port, filePort } = listen

@@ -16,7 +16,8 @@ export type ManagerPluginOptions = Omit<ManagerOptions, 'path'> & {
 }
 
 /**
- * The manager as a plugin: `fastify.register(managerPlugin, { prefix: '/manager', proxies: tunnelProxies(fastify), authorize })`.
+ * The manager as a plugin:
+ * `fastify.register(managerPlugin, { prefix: '/manager', proxies: tunnelProxies(fastify), authorize })`.
  *
  * Hooks of the surrounding scope run before it. `fastify.close()` ends its live pages.
  *

@@ -16,13 +16,15 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
    */
   title?: string
   /**
-   * The path of the manager, for node:http only. Express, Connect and Fastify remove the mount path from the URL themselves.
+   * The path of the manager, for node:http only. Express, Connect and Fastify remove the mount path from the URL
+   * themselves.
    *
    * @default ''
    */
   path?: string
   /**
-   * Further origins of the page, besides the one that the Host header names. They are needed behind a proxy that changes Host.
+   * Further origins of the page, besides the one that the Host header names. They are needed behind a proxy that
+   * changes Host.
    *
    * @default []
    */

@@ -126,6 +126,32 @@ test('ends the wait of a plain request when its client leaves', async t => {
   assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
 })
 
+test('reports a client that leaves while its plain request waits after a failed member', async t => {
+  const gateway = await startGateway(
+    t,
+    balanced([{ url: 'ws://127.0.0.1:1/' }, ...disabled], { timeout: 60_000, forceRecovery: false }),
+  )
+  const [failed] = (gateway.proxy.balancers.get('b')?.members ?? []) as readonly BalancerMember[]
+  const client = await sendRequest(t, gateway, plainRequest('/'))
+  await eventually(() => failed?.failures === 1)
+  client.destroy()
+  await eventually(() => gateway.errors.length === 1)
+  assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CLIENT_GONE')
+})
+
+test('does not wait for a slot of a member that does not allow the upgrade', async t => {
+  const backend = await startBackend(t, echo())
+  const gateway = await startGateway(t, {
+    routes: [{ path: '/', target: async () => 'balancer://b/', upgrade: 'ANY', fallback: false }],
+    balancers: {
+      b: { members: [{ url: `ws://${backend.address}/`, upgrade: 'other', maxTunnels: 1, acquireTimeout: 60_000 }] },
+    },
+  })
+  await connectTunnel(t, gateway, '/', { token: 'other' })
+  const client = await sendRequest(t, gateway, upgradeRequest('/'))
+  assert.equal((await client.responseHead()).statusCode, 426)
+})
+
 test('counts a member as busy until its refusal of an upgrade is delivered completely', async t => {
   const whole = Promise.withResolvers<void>()
   const backend = await startBackend(t, async connection => {

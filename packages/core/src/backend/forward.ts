@@ -46,6 +46,7 @@ export async function forward(
   res: ServerResponse,
 ): Promise<NotSwitched> {
   for (;;) {
+    options.signal.throwIfAborted()
     try {
       return { switched: false, response: await attempt(worker, request, options, req, res) }
     } catch (error) {
@@ -217,6 +218,10 @@ const attemptOf = (view: unknown): Attempt => (view as RequestView).attempt
 function send(sent: ClientRequest, { request, options, source, onRequest, onFailure }: Attempt): void {
   const { path, headers, body } = request
   onRequest(sent)
+  if (options.signal.aborted) {
+    sent.destroy()
+    return
+  }
   for (const name of sent.getHeaderNames()) sent.removeHeader(name)
   for (const [name, value] of headers) sent.appendHeader(name, value)
   if (body.parsed !== undefined) {

@@ -64,7 +64,7 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
   return { token, decision: routing instanceof Promise ? handled(routing.then(decided)) : decided(routing) }
 }
 
-/** Handles the rejection of a promise: a request that is refused meanwhile leaves it without any other handler. */
+/** Handles the rejection of a promise. If the request is refused before the promise settles, it has no other handler. */
 function handled<T>(value: T | Promise<T>): T | Promise<T> {
   if (value instanceof Promise) value.catch(() => {})
   return value

@@ -40,6 +40,8 @@ export class Exchange {
   token: string | undefined
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
+  /** A plain request is on its way to a backend, or has arrived there. */
+  isSent = false
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext
@@ -93,20 +95,16 @@ export class Exchange {
 
   #watchClient(): void {
     const { req, res } = this
-    const resOnClose = (): void => {
-      if (!res.writableEnded) this.#clientOnGone()
-    }
     // If the client left while earlier middleware was running, no further event reports it.
     if (res.destroyed || req.socket.destroyed) this.#clientOnGone()
-    res.on('close', resOnClose)
-    this.onRelease(() => res.off('close', resOnClose))
+    res.on('close', this.#clientOnGone)
   }
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
   /** Whether the client has left a plain request that goes to a backend. It needs no response then, and nothing failed. */
   get isAbandoned(): boolean {
-    return this.body !== undefined && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+    return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 
   /** How much of the body was sent so far; `undefined` for an upgrade, which has no body. */
@@ -120,8 +118,12 @@ export class Exchange {
     this.#upgrade = undefined
   }
 
-  /** To be called before a response that is not a 101. Bytes that the client sends after an upgrade request are dropped. */
-  refuseUpgrade(): void {
+  /**
+   * To be called before a response that is not a 101. A client that leaves from now on ends the response, and that ends
+   * the exchange. Bytes that the client sends after an upgrade request are dropped.
+   */
+  beginResponse(): void {
+    this.res.off('close', this.#clientOnGone)
     this.#upgrade?.refuse()
   }
 
@@ -150,7 +152,7 @@ export class Exchange {
 
   /** Ends the exchange. Does nothing once a tunnel has taken it over. */
   release(): void {
-    this.#upgrade?.refuse()
+    this.beginResponse()
     this.#upgrade = undefined
     callAll(this.#releases.splice(0))
   }

@@ -13,7 +13,7 @@ import type { Reply } from './round-trip.ts'
  * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` if `errorOverride` applies to its status. The app then responds instead.
  */
 export async function relayResponse(exchange: Exchange, { response, candidate }: Reply & NotSwitched): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   if (candidate.selection !== undefined) noteResponse(candidate.selection, response)
   checkStatus(response, candidate.settings.errorOverride)
   await relay(response, exchange.res, () => exchange.rewriting.plainResponse(response, candidate))
@@ -21,7 +21,7 @@ export async function relayResponse(exchange: Exchange, { response, candidate }:
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */
 export async function respondLocally(exchange: Exchange, response: LocalResponse): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   await respond(exchange.res, response)
 }
 

@@ -11,6 +11,7 @@ import type {
   TargetResult,
 } from '../options/route-options.ts'
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { unlessAborted } from '../util/abort.ts'
 import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
 import { compilePath, type PathTest } from './compile-path.ts'
@@ -216,16 +217,17 @@ export class Route implements RouteStatus {
           throw failed(cause)
         },
       ),
+      signal,
     )
   }
 
-  async #inTime<T>(result: Promise<T>): Promise<T> {
+  async #inTime<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
     const { handshakeTimeout } = this.settings
     if (handshakeTimeout === 0) return result
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
     try {
-      return await Promise.race([result, late.promise])
+      return await unlessAborted(signal, Promise.race([result, late.promise]))
     } finally {
       clearTimeout(timer)
     }

@@ -18,8 +18,9 @@ export interface Rewriting {
 type Outcomes = WeakMap<IncomingMessage, RewriteOutcome>
 
 /**
- * Compiles the rules of a server; `undefined` if it has none. The rules run once per request, before routes are matched.
- * Each route of the result matches one kind of outcome. httpd: hook_uri2file, which runs before mod_proxy's proxy_trans.
+ * Compiles the rules of a server; `undefined` if it has none. The rules run once per request, before routes are
+ * matched. Each route of the result matches one kind of outcome. httpd: hook_uri2file, which runs before mod_proxy's
+ * proxy_trans.
  */
 export function compileRewriting(context: RouteContext): Rewriting | undefined {
   const { server, report } = context

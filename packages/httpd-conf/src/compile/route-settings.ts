@@ -57,7 +57,9 @@ export function routeSettings(
   }
 }
 
-/** A route has no parameters. Those of its worker are in the option `workers`, which the core applies to each request. */
+/**
+ * A route has no parameters. Those of its worker are in the option `workers`, which the core applies to each request.
+ */
 const NO_PARAMETERS: ReadonlyMap<string, string> = new Map()
 
 /** The URLs that a target leads to: its own, or those of the members of a balancer. */

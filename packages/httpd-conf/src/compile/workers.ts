@@ -53,8 +53,8 @@ const before = (a: Place, b: Place): number => (a.file === b.file ? a.line - b.l
 
 /**
  * The workers of a server, in the order of the lines that define them. A line shares the worker of an earlier line if
- * its URL begins with the URL of that worker, and either both lines have a path or both have a pattern. httpd: add_pass,
- * set_proxy_param, ap_proxy_get_worker_ex.
+ * its URL begins with the URL of that worker, and either both lines have a path or both have a pattern. httpd:
+ * add_pass, set_proxy_param, ap_proxy_get_worker_ex.
  */
 export function compileWorkers(context: ServerContext): WorkerOptions[] {
   const { server, report } = context

@@ -182,9 +182,9 @@ interface Look {
 
 /**
  * The power of the length that bounds the time, or the reason why there is none. The checker can judge only patterns
- * without look-around and back references. So each look-around is judged separately, and the pattern around it is judged
- * as if the look-around always matched. A character that no path contains is then added at the end of the pattern,
- * because the original pattern can fail after any part of it has matched.
+ * without look-around and back references. So each look-around is judged separately, and the pattern around it is
+ * judged as if the look-around always matched. A character that no path contains is then added at the end of the
+ * pattern, because the original pattern can fail after any part of it has matched.
  *
  * @param isAtStart whether the pattern is tried at one position only.
  */

@@ -3,7 +3,9 @@ import { writeHead } from '../http/responses.ts'
 import { Refusal } from '../util/refusal.ts'
 import type { TunnelQuery } from './tunnel-list.ts'
 
-/** Milliseconds without an event after which a client gets a comment, so that no proxy on the way closes an idle stream. */
+/**
+ * Milliseconds without an event after which a client gets a comment, so that no proxy on the way closes an idle stream.
+ */
 const HEARTBEAT = 15_000
 
 /** A client with more unread bytes than this gets no further events. */
@@ -30,7 +32,10 @@ interface Client {
   stalledSince: number
 }
 
-/** The open live streams (server-sent events). A client that does not read gets no events, and is disconnected after a while. */
+/**
+ * The open live streams (server-sent events). A client that does not read gets no events, and is disconnected after a
+ * while.
+ */
 export class EventStreams {
   readonly #clients = new Set<Client>()
   readonly #maxClients: number
@@ -41,7 +46,8 @@ export class EventStreams {
 
   /** @throws {Refusal} 503 if the limit of streams is reached. */
   add(res: ServerResponse, query: TunnelQuery, isAllowed: () => Promise<boolean>, first: ServerEvent[]): void {
-    // The client may have disconnected while `authorize` ran. Then `close` was emitted before and would never remove it.
+    // The client may have disconnected while `authorize` ran. Then `close` was emitted before and would never remove
+    // it.
     if (res.destroyed || res.req.socket.destroyed) return
     if (this.#clients.size >= this.#maxClients)
       throw new Refusal(503, `The limit of ${this.#maxClients} live pages is reached`, { 'Retry-After': '30' })
@@ -80,7 +86,9 @@ export class EventStreams {
     for (const client of this.#clients) this.#end(client)
   }
 
-  /** Removes the client at once. Its response closes when the last byte is read, and a write before that is an error. */
+  /**
+   * Removes the client at once. Its response closes when the last byte is read, and a write before that is an error.
+   */
   #end(client: Client): void {
     const { res } = client
     this.#clients.delete(client)

@@ -31,7 +31,10 @@ function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBac
   }
 }
 
-/** Counts what passes through the proxies. The bytes of a tunnel are added when it ends. `read` includes those of open tunnels. */
+/**
+ * Counts what passes through the proxies. The bytes of a tunnel are added when it ends. `read` includes those of open
+ * tunnels.
+ */
 export class Meter {
   readonly #proxies: Proxies
   readonly #counts = new Map<string, ProxyCounts>()

@@ -51,8 +51,8 @@ const CLOSE_TIMEOUT = 1_000
 const MAX_LISTED = 20
 
 /**
- * Applies the settings that operators make in any process of the fleet to the balancers of these proxies. The manager does
- * this itself, with its option `store`. This function is for a process without a manager.
+ * Applies the settings that operators make in any process of the fleet to the balancers of these proxies. The manager
+ * does this itself, with its option `store`. This function is for a process without a manager.
  *
  * @param proxies as for the manager, with the same names in each process.
  */

@@ -13,7 +13,9 @@ const DEFAULTS = { loadFactor: 1, lbSet: 0, retry: 60_000, routeId: '', redirect
 /** Milliseconds by which the clock of another machine may be ahead. */
 const MAX_AHEAD = 3_600_000
 
-/** The time in ms, with a fixed number of digits so that stamps sort as text, and the id of the process that wrote it. */
+/**
+ * The time in ms, with a fixed number of digits so that stamps sort as text, and the id of the process that wrote it.
+ */
 const STAMP = /^(\d{15}) [0-9a-f]{8} /
 
 /** Longest key and longest text, in bytes. */
@@ -25,14 +27,16 @@ export interface Setting {
   readonly balancer: string
   readonly url: string
   /**
-   * `member`, a letter, or the name of another setting. The value of `member` is `false` for a removed member, or the settings
-   * that the member was added with. The value of a letter is whether it is set.
+   * `member`, a letter, or the name of another setting. The value of `member` is `false` for a removed member, or the
+   * settings that the member was added with. The value of a letter is whether it is set.
    */
   readonly name: string
   readonly value: unknown
 }
 
-/** When a setting was made, by the clock of the process that made it. `undefined` for a wrong time or one in the future. */
+/**
+ * When a setting was made, by the clock of the process that made it. `undefined` for a wrong time or one in the future.
+ */
 export function timeOf(text: string): number | undefined {
   const [, digits] = STAMP.exec(text) ?? []
   return digits === undefined || Number(digits) > latest() ? undefined : Number(digits)

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import { wrongOption } from '../util/wrong-option.ts'
 
 /**
- * What a visitor may do: `true` allows everything, `'view'` allows viewing but no changes, `false` allows nothing (403). With
- * a `challenge` the response is a 401 that has it as `WWW-Authenticate`.
+ * What a visitor may do: `true` allows everything, `'view'` allows viewing but no changes, `false` allows nothing
+ * (403). With a `challenge` the response is a 401 that has it as `WWW-Authenticate`.
  */
 export type Access = boolean | 'view' | { readonly challenge: string }
 
@@ -60,7 +60,8 @@ export function isFromOtherSite(req: IncomingMessage): boolean {
 /**
  * Whether the manager's own page made the request, according to the browser.
  *
- * Browsers send Origin with every POST, and over TLS also Sec-Fetch-Site (Fetch Metadata). A page cannot set either of them.
+ * Browsers send Origin with every POST, and over TLS also Sec-Fetch-Site (Fetch Metadata). A page cannot set either of
+ * them.
  */
 export function isFromOurPage(req: IncomingMessage, origins: readonly string[]): boolean {
   const { origin, host = req.headers[':authority'], 'sec-fetch-site': site } = req.headers

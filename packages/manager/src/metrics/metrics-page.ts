@@ -27,7 +27,10 @@ export interface MetricsOptions extends AccessOptions {
   maxMembers?: number
 }
 
-/** Middleware for Express and Connect, and a request listener for node:http, that responds in the Prometheus text format. */
+/**
+ * Middleware for Express and Connect, and a request listener for node:http, that responds in the Prometheus text
+ * format.
+ */
 export interface MetricsPage {
   (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): void
   readonly register: Registry
@@ -36,7 +39,8 @@ export interface MetricsPage {
 }
 
 /**
- * Prometheus metrics of tunnels: `app.use('/metrics', metricsPage(tunnel, { authorize }))`. Needs the package `prom-client`.
+ * Prometheus metrics of tunnels: `app.use('/metrics', metricsPage(tunnel, { authorize }))`. Needs the package
+ * `prom-client`.
  *
  * @throws {TypeError} if neither `authorize` nor `unsafeOpen: true` is set.
  */

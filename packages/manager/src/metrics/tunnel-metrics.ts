@@ -140,7 +140,10 @@ export class TunnelMetrics {
     return { proxy: name, route: path.slice(0, MAX_LABEL), member: this.#memberLabel(name, member ?? target) }
   }
 
-  /** A target function may return any number of backends, so this label needs a limit. The routes of a proxy do not change. */
+  /**
+   * A target function may return any number of backends, so this label needs a limit. The routes of a proxy do not
+   * change.
+   */
   #memberLabel(proxy: string, member: string): string {
     const members = this.#members.get(proxy) ?? new Set()
     this.#members.set(proxy, members)

@@ -65,7 +65,9 @@ export interface MemberView extends Traffic {
   retry: number
   /** How often the member was selected. */
   selected: number
-  /** The balance of `byrequests`, in hundredths of a load factor. The member with the highest balance is selected next. */
+  /**
+   * The balance of `byrequests`, in hundredths of a load factor. The member with the highest balance is selected next.
+   */
   load: number
   /** Requests in progress, and open tunnels. */
   busy: number

@@ -1,7 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { DiagnosticsMessages, TunnelProxy } from '@ws-tunnel/core'
 
-/** The part of a proxy that a manager uses. Results of `createTunnelProxy`, `wsTunnel` and `wsTunnelHandler` have it. */
+/**
+ * The part of a proxy that a manager uses. Results of `createTunnelProxy`, `wsTunnel` and `wsTunnelHandler` have it.
+ */
 export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>
 
 /** One proxy, a list of proxies that may grow and shrink, or several proxies by name. */

@@ -40,3 +40,26 @@ test('keeps the challenge of a 401 that the app responds to', async t => {
   const client = await connectClient(t, port)
   assert.equal((await client.send(plainRequest('/')).responseHead()).header('www-authenticate'), challenge)
 })
+
+test('judges a member by the status of its response', async t => {
+  const backend = await startBackend(t, responding({ statusCode: 503 }))
+  const members = [{ url: `http://${backend.address}` }]
+  const gateway = await startGateway(t, { target: 'balancer://x/', balancers: { x: { members, failOnStatus: [503] } } })
+  const client = await connectClient(t, gateway)
+  assert.equal((await client.send(plainRequest('/')).whole()).statusCode, 503)
+  assert.equal(gateway.proxy.balancers.get('x')?.members[0]?.usable, false)
+})
+
+for (const [what, script] of [
+  ['the response of a backend', responding({ statusCode: 403 })],
+  ['a response without a backend', undefined],
+] as const) {
+  test(`drops what the client sends after an upgrade request that got ${what}`, async t => {
+    const backend = await startBackend(t, script ?? responding())
+    const target = script === undefined ? () => ({ status: 403 }) : `http://${backend.address}/`
+    const client = await connectClient(t, await startGateway(t, { target }))
+    client.send(upgradeRequest('/') + 'x'.repeat(300_000))
+    assert.equal((await client.whole()).statusCode, 403)
+    assert.equal(await client.readAll().then(String), '')
+  })
+}
