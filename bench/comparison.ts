@@ -8,9 +8,9 @@ const PAIRS = [
 ]
 
 /**
- * A Markdown table that compares this checkout with the baseline: the least figure of each, and the ratio of this checkout to the
- * baseline. Below 1 this checkout costs less. The ratio of the least figures can hide a difference in some turns. So the table
- * also has the median and the middle half of the ratios of all turns.
+ * A Markdown table that compares this checkout with the baseline: the least figure of each, and the ratio of this
+ * checkout to the baseline. Below 1 this checkout costs less. The ratio of the least figures can hide a difference in
+ * some turns. So the table also has the median and the middle half of the ratios of all turns.
  */
 export function comparison(measures: readonly Measure[], results: Results): string {
   const lines = measures.flatMap(measure => PAIRS.flatMap(pair => cellsOf(measure, pair, results)))

@@ -1,6 +1,6 @@
-// A fleet: two workers of node:cluster serve one port. A member that is drained on the page of one worker is drained in both. With
-// REDIS_URL it is also drained on other machines.
-// Run `node examples/fleet.ts`, drain a member on http://localhost:8080/manager/ and run `npx wscat -c ws://localhost:8080/chat/`.
+// A fleet: two workers of node:cluster serve one port. A member that is drained on the page of one worker is drained in
+// both. With REDIS_URL it is also drained on other machines.
+// node examples/fleet.ts, then drain a member on http://localhost:8080/manager/, and: npx wscat -c ws://localhost:8080/chat/
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

@@ -21,9 +21,10 @@ function listen<Name extends keyof DiagnosticsMessages>(
 }
 
 /**
- * Creates spans from the diagnostics channels. Each tunnel has two: one for its handshake, and one for the tunnel that links to the
- * handshake. The parent of both is the span that the client names in `traceparent`. A request that fails before the 101 has a span
- * with the error. A failover between members has a span with the error that caused it. Each change of a member has a span.
+ * Creates spans from the diagnostics channels. Each tunnel has two: one for its handshake, and one for the tunnel that
+ * links to the handshake. The parent of both is the span that the client names in `traceparent`. A request that fails
+ * before the 101 has a span with the error. A failover between members has a span with the error that caused it. Each
+ * change of a member has a span.
  *
  * @returns a function that stops this.
  */

@@ -46,8 +46,7 @@ export class EventStreams {
 
   /** @throws {Refusal} 503 if the limit of streams is reached. */
   add(res: ServerResponse, query: TunnelQuery, isAllowed: () => Promise<boolean>, first: ServerEvent[]): void {
-    // The client may have disconnected while `authorize` ran. Then `close` was emitted before and would never remove
-    // it.
+    // The client may have disconnected while `authorize` ran. Then `close` was emitted already, and would not remove it.
     if (res.destroyed || res.req.socket.destroyed) return
     if (this.#clients.size >= this.#maxClients)
       throw new Refusal(503, `The limit of ${this.#maxClients} live pages is reached`, { 'Retry-After': '30' })
