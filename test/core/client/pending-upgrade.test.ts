@@ -135,6 +135,7 @@ for (const [kind, text] of Object.entries(KINDS)) {
     const sent = Buffer.alloc(2_000_000, 'early ')
     client.socket.write(sent)
     await eventually(() => socket.isPaused())
+    assert.ok(socket.bytesRead < sent.length, `${socket.bytesRead} bytes`)
     const { clientHead } = pending.upgrade.switch('Switching', HEADERS)
     const received = [...clientHead]
     socket.on('data', chunk => received.push(chunk)).resume()

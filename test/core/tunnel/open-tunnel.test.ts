@@ -325,3 +325,25 @@ test('enables keep-alive in the kernel, and not for 0', { skip: !existsSync('/pr
   await off.open()
   await eventually(() => assert.deepEqual(timers(off.gateway, off.backend), ['00', '00']))
 })
+
+test('gives each tunnel a number of its own, in the order of opening', async t => {
+  const { open } = await setUp(t, record())
+  const ids: number[] = []
+  for (let i = 0; i < 3; i++) ids.push((await open()).tunnel.id)
+  assert.deepEqual(
+    ids,
+    [...new Set(ids)].toSorted((a, b) => a - b),
+  )
+})
+
+test('keeps its counts after the end, is not idle, and a further close() changes nothing', async t => {
+  const { open } = await setUp(t, echo(), {}, { finAfterFin: true })
+  const { client, tunnel } = await open()
+  await client.send('hello').readExact(5)
+  const { offloaded } = tunnel
+  const end = await tunnel.close('lifetime')
+  assert.deepEqual([tunnel.bytesFromClient, tunnel.bytesFromBackend, tunnel.idle], [5, 5, 0])
+  assert.equal(tunnel.offloaded, offloaded)
+  assert.equal(await tunnel.close('closed'), end)
+  assert.equal(end.reason, 'lifetime')
+})
