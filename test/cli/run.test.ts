@@ -38,7 +38,7 @@ async function say(through: RawClient, text: string): Promise<void> {
 const host = (port: number | string, lines: string): string => `<VirtualHost *:${port}>\n${lines}\n</VirtualHost>\n`
 
 suite('ws-tunnel run', { concurrency: 2 }, () => {
-  test('chooses the virtual host by port and Host: names, aliases with wildcards, or the first one', async t => {
+  test('selects the virtual host by port and Host: by name, by alias with wildcards, or the first one', async t => {
     const names = ['first', 'second', 'third']
     const backends = await Promise.all(names.map(name => startBackend(t, responding({ body: name }))))
     const pass = (i: number): string => `ProxyPass /p http://${backends[i]?.address}/`
@@ -65,7 +65,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, none, '/p', 'first.example'), '404 404 Not Found\n')
   })
 
-  test('serves virtual hosts of every port at a listener whose port none of them names', async t => {
+  test('serves virtual hosts of every port at a listener whose port no virtual host has', async t => {
     const { address } = await startBackend(t, responding({ body: 'page' }))
     const at = await folder(t, { 'a.conf': host(80, `ProxyPass / http://${address}/`) })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
@@ -73,7 +73,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, port, '/', 'x'), '200 page')
   })
 
-  test('speaks TLS with the certificate of the virtual host that SNI names', async t => {
+  test('uses the certificate of the virtual host that SNI names', async t => {
     const echoing = await startBackend(t, echo())
     const page = await startBackend(t, responding({ body: 'elsewhere' }))
     const tls = (name: string): string =>

@@ -81,7 +81,7 @@ test('has no diagnostics for options that it did not compile', () => {
   assert.deepEqual(diagnosticsOf({ target: 'ws://b.test/' }), [])
 })
 
-test('compiles all virtual hosts, each over the main server, with the directives for a server of its own', () => {
+test('compiles all virtual hosts, each over the main server, with the directives for a standalone server', () => {
   const text = `Listen 80
 ServerName main.test
 ProxyPass /all ws://b.test/
@@ -175,7 +175,7 @@ const WORDS = [
   'é',
 ]
 
-test('never throws for a text, and formats each of its diagnostics', () => {
+test('never throws for any text, and formats each of its diagnostics', () => {
   const soup = fc
     .array(fc.oneof({ weight: 5, arbitrary: fc.constantFrom(...WORDS) }, fc.string()), { maxLength: 60 })
     .map(words => words.join(' '))

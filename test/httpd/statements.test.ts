@@ -225,7 +225,7 @@ statement(
   },
 )
 
-statement(13, 'upgrades for an http: backend too, where upgrade= names the protocol', async t => {
+statement(13, 'upgrades for an http: backend too if upgrade= names the protocol', async t => {
   const backend = await namedBackend(t)
   const to = `http://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass /a ${to}/a upgrade=websocket`)

@@ -39,7 +39,7 @@ test('a failover and a change of a member are spans', async t => {
   )
 })
 
-test('handshakes, tunnels and failures are spans below the span of the client', async t => {
+test('handshakes, tunnels and failures are children of the span of the client', async t => {
   propagation.setGlobalPropagator(new W3CTraceContextPropagator())
   const exporter = new InMemorySpanExporter()
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })

@@ -53,19 +53,19 @@ const lastEnd = (gateway: Gateway): Promise<TunnelEnd> =>
   })
 
 /** Whether the socket received the peer's FIN or RST. */
-const heardEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
+const receivedEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
   eventually(() => end.ended || end.socket.destroyed, 1_500)
 
 test('ends the other end within a second after a RST of the client or of the backend', async t => {
   const one = await setUp(t, record())
   const reset = await opened(one)
   reset.client.reset()
-  await within(1_000, 'the end of the backend', heardEnd(reset.peer))
+  await within(1_000, 'the end of the backend', receivedEnd(reset.peer))
   assert.equal((await lastEnd(one.gateway)).reason, 'client-error')
 
   const other = await opened(one)
   other.peer.reset()
-  await within(1_000, 'the end of the client', heardEnd(other.client))
+  await within(1_000, 'the end of the client', receivedEnd(other.client))
   await eventually(() => one.gateway.ends.length === 2)
   assert.equal(one.gateway.ends[1]?.end.reason, 'backend-error')
   assert.equal(one.gateway.tunnels.size, 0)
@@ -130,7 +130,7 @@ for (const stalled of ['client', 'peer'] as const) {
     }
     assert.equal(all.gateway.tunnels.size, 1, 'bytes keep a half-open tunnel alive')
     assert.equal((await lastEnd(all.gateway)).reason, 'half-open')
-    await heardEnd(first)
+    await receivedEnd(first)
   })
 }
 
@@ -141,7 +141,7 @@ test('notices the RST of a client that has sent more bytes before the 101 than a
   const peer = await backend.connection()
   await backend.request()
   client.reset()
-  await within(1_500, 'the backend to be given up', heardEnd(peer))
+  await within(1_500, 'the end of the backend', receivedEnd(peer))
   await eventually(() => gateway.errors.length === 1)
   assert.equal(gateway.errors[0]?.code, 'WST_ERR_CLIENT_GONE')
 })

@@ -71,8 +71,8 @@ export interface Located {
 }
 
 /**
- * Collects the diagnostics of one compilation, each place and message once. The methods that report an error return
- * `undefined`, so that a reader can return their result.
+ * Collects the diagnostics of one compilation. The same message at the same place is kept once. The methods that report
+ * an error return `undefined`, so that a function that reads a line can return their result.
  */
 export class Report {
   readonly #list: Diagnostic[] = []
@@ -92,17 +92,17 @@ export class Report {
     return this.#list.some(({ severity }) => severity === 'error')
   }
 
-  /** A wrong line. `remark.httpd` is the text of httpd, if httpd refuses the line too. */
+  /** Reports a wrong line. `remark.httpd` is the text of httpd, if httpd refuses the line too. */
   error(directive: Located, message: string, remark: Remark = {}): undefined {
     this.#add('error', directive, message, remark)
   }
 
-  /** A line that httpd refuses with this text. */
+  /** Reports a line that httpd refuses with this text. */
   fail(directive: Located, httpd: string, remark: Remark = {}): undefined {
     this.#add('error', directive, httpd, { httpd, ...remark })
   }
 
-  /** A line that httpd accepts and that is not supported here: an error, unless `allow` names the directive. */
+  /** Reports a line that httpd accepts but that is not supported here: an error, unless `allow` names the directive. */
   refuse(directive: Located, message: string, remark: Remark = {}): undefined {
     const isAllowed = this.#allowed.has(directive.name.replace(/^</, '').toLowerCase())
     if (isAllowed) this.#add('ignored', directive, `${message} (allowed)`, remark)

@@ -38,7 +38,7 @@ export interface HttpdConf {
    * The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file`
    */
   serverRoot?: string
-  /** Modules for which `<IfModule>` holds, beside those that are compiled here. @default [] */
+  /** Modules for which `<IfModule>` holds, in addition to those whose directives are compiled. @default [] */
   modules?: readonly string[]
   /** Reads the files of Include and certificates. @default the file system */
   files?: Files
@@ -53,7 +53,7 @@ export interface Compiled {
 }
 
 /**
- * A directive as it is written, for a server that reads directives of its own: Listen, SSLCertificateFile, CustomLog.
+ * A directive as written, for a server that reads further directives itself, such as Listen or SSLCertificateFile.
  */
 export interface PlainDirective {
   /** The name in lower case. */
@@ -86,7 +86,7 @@ export interface CompiledHosts {
   readonly absolute: (name: string) => string
 }
 
-/** Modules for which `<IfModule>` holds. */
+/** Modules for which `<IfModule>` always holds. */
 const MODULES =
   'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel proxy_balancer proxy_hcheck lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm watchdog headers setenvif env rewrite ssl http2 alias authz_core authz_host'
 
@@ -162,7 +162,7 @@ export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
   return { servers: report.failed ? undefined : { main, hosts }, diagnostics, absolute }
 }
 
-/** A configuration that is read and not compiled yet. */
+/** A configuration that has been read and is not compiled yet. */
 interface Reading {
   readonly conf: HttpdConf
   readonly file: string

@@ -5,7 +5,7 @@ import { messagesOf, optionsOf } from '../support.ts'
 
 const balancersOf = (text: string): Readonly<Record<string, BalancerOptions>> => optionsOf(text).balancers ?? {}
 
-test('compiles a balancer with the parameters from every line, each option written out', () => {
+test('compiles a balancer with the parameters from every line, and with a value for each option', () => {
   const { c } = balancersOf(`<Proxy balancer://C>
 BalancerMember ws://a.test:80/base route=a loadfactor=2.5 lbset=1 retry=5 max=3 acquire=2s redirect=b status=+H timeout=9
 BalancerMember http://b.test route=b upgrade=chat
@@ -48,7 +48,7 @@ ProxyPass /x balancer://c/y nofailover=On scolonpathdelim=On timeout=3 failontim
   })
 })
 
-test('compiles a balancer that is named and never described as an empty one', () => {
+test('compiles a balancer that no section describes to one without members', () => {
   assert.deepEqual(balancersOf('ProxyPass /x balancer://none/')['none']?.members, [])
 })
 
@@ -72,7 +72,7 @@ test('knows the letters of a status as the core does', () => {
   }
 })
 
-test('ends the cookie name of stickysession at a |, and uses it for the path too without one', () => {
+test('reads the cookie of stickysession up to a |, and uses its name for the path too if there is no |', () => {
   const sticky = (value: string): unknown => {
     const sticky = balancersOf(`ProxyPass / balancer://c/ stickysession=${value}`)['c']?.stickySession
     const { cookie, path } = sticky as StickySessionOptions

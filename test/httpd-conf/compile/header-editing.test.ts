@@ -7,7 +7,7 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { compileHttpdConf } from '@ws-tunnel/httpd-conf'
 import { messagesOf, optionsOf, sentField } from '../support.ts'
 
-test("reports the how-to's RequestHeader lines as the no-ops that they are, with the line that works", () => {
+test('warns of RequestHeader lines of common how-tos that have no effect, and names the line that works', () => {
   const text = `ProxyPreserveHost On\nProxyPass /ws/ ws://b.test/ws/\nProxyPassReverse /ws/ http://b.test/ws/\nRequestHeader set Upgrade "websocket" env=HTTP_UPGRADE\nRequestHeader set X-Was "1" env=HTTP_ORIGIN`
   const { options, diagnostics } = compileHttpdConf({ text })
   assert.equal(options?.routes?.[0]?.preserveHost, true)
@@ -21,7 +21,7 @@ test("reports the how-to's RequestHeader lines as the no-ops that they are, with
   )
 })
 
-test('names the line that would work instead of the no-op, by the target of ProxyPass', () => {
+test('names the line that works according to the target of ProxyPass', () => {
   const text = 'ProxyPass /ws/ http://b.test/\nRequestHeader set Upgrade "websocket" env=HTTP_UPGRADE'
   const [warning] = compileHttpdConf({ text }).diagnostics
   assert.equal(warning?.expected, 'upgrade=websocket in the ProxyPass line, or ws:// in place of http://')
@@ -39,7 +39,7 @@ test('refuses to edit Upgrade, and warns of an edit of Connection', () => {
   assert.match(messagesOf(`RequestHeader unset Upgrade\n${pass}`, 'error').join(), /which requests are upgraded/)
   assert.match(
     messagesOf(`RequestHeader unset Connection\n${pass}`, 'warning').join(),
-    /the proxy itself makes the field Connection/,
+    /the proxy itself writes the field Connection/,
   )
 })
 
@@ -50,7 +50,7 @@ test('edits the Host field for X-Forwarded-Host, and for the backend with ProxyP
   assert.equal(await sentField(`ProxyPreserveHost On\n${text}`, 'Host'), 'other.test')
 })
 
-test('lets an edit see the variables of SetEnv that no SetEnvIf has set', async () => {
+test('sets the variables of SetEnv that no SetEnvIf has set before an edit', async () => {
   const text = `SetEnv A 1\nSetEnv B 1\nSetEnvIf X-A . A=2\nRequestHeader set V %{A}e%{B}e\nProxyPass / http://b.test/`
   assert.equal(await sentField(text, 'V', { host: 'h' }), '11')
   assert.equal(await sentField(text, 'V', { host: 'h', 'x-a': 'x' }), '21')

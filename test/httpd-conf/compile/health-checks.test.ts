@@ -16,7 +16,7 @@ const checkOf = (lines: string, member: string): HealthCheckOptions | undefined 
 const DEFAULTS = { interval: 30_000, timeout: 60_000, passes: 1, fails: 1 }
 const A = 'http://a.test'
 
-test('compiles the check of a member, each option written out', () => {
+test('compiles the check of a member, with a value for each option', () => {
   const cases: [lines: string, member: string, check: HealthCheckOptions | undefined][] = [
     ['', A, undefined],
     ['', `${A} hcinterval=5 hcuri=/up`, undefined],
@@ -57,14 +57,14 @@ test('reports the member whose hcuri= is not supported, or is not what it seems 
   }
 })
 
-test('sets how to connect beside the routes, for checks alone', () => {
+test('sets TLS and join beside the routes only if a member has a check', () => {
   const tls = 'SSLProxyEngine On\nSSLProxyCheckPeerName Off\nSSLProxyCheckPeerExpire Off'
   const options = optionsOf(confOf(tls, 'https://a.test/ hcmethod=GET'))
   assert.deepEqual([options.join, options.tls?.rejectUnauthorized], ['concat', false])
   assert.equal(optionsOf(confOf('', A)).join, undefined)
 })
 
-test('lets no check run before a proxy is created with the options, and then one per interval', async t => {
+test('runs no check before a proxy is created with the options, and then one per interval', async t => {
   const backend = await openBackend(() => {})
   t.after(backend.close)
   const text = confOf('', `http://${backend.address}/ hcmethod=TCP hcinterval=100ms`)

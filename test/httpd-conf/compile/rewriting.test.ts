@@ -17,10 +17,10 @@ RewriteRule ^/b - [G]
 RewriteRule ^/b/(.*) http://r.test/$1 [P]`
   const { rewriting } = await explain(compiled(rules), { url: '/a/x', headers: { host: 'h.test' } })
   assert.deepEqual(rewriting, [
-    'RewriteRule httpd.conf:2: makes /b/x?k',
+    'RewriteRule httpd.conf:2: rewrites to /b/x?k',
     'RewriteRule httpd.conf:3: the pattern does not match /b/x',
     'RewriteRule httpd.conf:5: condition 1 does not hold',
-    'RewriteRule httpd.conf:6: makes http://r.test/x?k',
+    'RewriteRule httpd.conf:6: rewrites to http://r.test/x?k',
   ])
 })
 

@@ -4,7 +4,7 @@ import { messagesOf, optionsOf, routeOf } from '../support.ts'
 
 const WS = 'ProxyPass /a ws://b.test/'
 
-test('writes every option of a route out, so that no default of the core applies', () => {
+test('gives every option of a route a value, so that no default of the core applies', () => {
   const { requestHeaders, ...route } = routeOf(WS)
   assert.equal(typeof requestHeaders, 'function')
   assert.deepEqual(route, {
@@ -71,7 +71,7 @@ test('warns that ProxyPreserveHost does not choose the certificate', () => {
   assert.deepEqual(messagesOf(`${tls}\nProxyPass / ws://b.test/`, 'warning'), [])
 })
 
-test('takes the longest delay of a timer for ProxyWebsocketAsyncDelay', () => {
+test('limits ProxyWebsocketAsyncDelay to the longest delay of a timer', () => {
   assert.equal(routeOf(`ProxyWebsocketAsyncDelay 3000000\n${WS}`).asyncDelay, 2 ** 31 - 1)
 })
 

@@ -83,11 +83,11 @@ test('warns of a line that is never reached', () => {
   assert.deepEqual(messagesOf(text.split('\n').reverse().join('\n'), 'warning'), [])
 })
 
-test('reports the complaint of the core at the line', () => {
+test('reports an option that the core refuses, at its line', () => {
   assert.match(messagesOf('ProxyPass / http://b.test:99999/', 'error').join(), /^ProxyPass: .*port/)
 })
 
-test('supports mapping=servlet only for a plain path', () => {
+test('supports mapping=servlet only for a literal path', () => {
   const text = '<Location /a/b>\nProxyPreserveHost On\n</Location>\nProxyPass /a http://b.test/ mapping=servlet'
-  assert.match(messagesOf(text, 'error').join(), /mapping=servlet is supported for a plain path only/)
+  assert.match(messagesOf(text, 'error').join(), /mapping=servlet is supported only for a literal path/)
 })

@@ -33,7 +33,7 @@ const byPath: [real: string, target: string][] = [
   ['ajp://b.test/', 'error: the scheme ajp: is not supported'],
 ]
 
-test('compiles the URL of a line by path to the canonical form of httpd', () => {
+test('compiles the URL of a line with a path to the canonical form of httpd', () => {
   for (const [real, target] of byPath) assert.equal(compile(real), target, real)
 })
 
@@ -45,7 +45,7 @@ const byPattern: [real: string, target: string][] = [
   ['http://b.test/\\\\$1', 'http://b.test/%5C$1'],
 ]
 
-test('leaves the captures in the URL of a line by pattern, and resolves its backslashes', () => {
+test('keeps the captures in the URL of a line with a pattern, and resolves its backslashes', () => {
   const regex = { source: '^(.*)$', flags: 's' }
   for (const [real, target] of byPattern) assert.equal(compile(real, { regex }), target, real)
 })

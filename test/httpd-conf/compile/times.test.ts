@@ -29,7 +29,7 @@ test('limits a half-open tunnel by the idle timeout, or by Timeout without one',
   assert.equal(servedOf(`Timeout 5\nProxyWebsocketIdleTimeout 0\n${WS}`).halfOpenTimeout, 5_000)
 })
 
-test('takes the longest delay of a timer for times that no timer of Node can count', () => {
+test('limits times to the longest delay of a timer', () => {
   const text = `<Proxy balancer://c>
 BalancerMember ws://b.test/ retry=3000000 timeout=3000000 connectiontimeout=3000000 acquire=9999999999 hcmethod=TCP hcinterval=3000000
 ProxySet timeout=3000000

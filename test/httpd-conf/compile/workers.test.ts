@@ -39,7 +39,7 @@ test('gives a later line with the same worker the parameters of the first, as ht
   )
 })
 
-test('keeps workers by path and workers by pattern apart', () => {
+test('shares no worker between a line with a path and a line with a pattern', () => {
   const text = `ProxyPass /a http://b.test/x upgrade=chat
 ProxyPassMatch ^/m/(.*)$ http://b.test/$1 timeout=5
 ProxyPassMatch ^/n/(.*)$ http://b.test/$1/y max=2

@@ -7,7 +7,7 @@ import {
   mergeServers,
 } from '../../../packages/httpd-conf/src/directives/model.ts'
 
-test('merges a section over another one: settings replace, lists follow', () => {
+test('merges a section over another one: settings replace those of the other, lists are appended', () => {
   const base = { ...emptyScope(), preserveHost: true, addHeaders: true, reverses: [{ from: 'a', to: '/a' }] }
   base.setEnv.set('A', '1').set('B', '1')
   const over = { ...emptyScope(), preserveHost: false, reverses: [{ from: 'b', to: '/b' }] }

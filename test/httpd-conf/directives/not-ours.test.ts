@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { compileHttpdConf } from '@ws-tunnel/httpd-conf'
 import { NOT_OURS } from '../../../packages/httpd-conf/src/directives/not-ours.ts'
 
-test('reports each directive that is not about proxying as its table says', () => {
+test('ignores or refuses each directive that is not about proxying, with the reason in the table', () => {
   for (const [key, { kind, why }] of NOT_OURS) {
     const text = key.startsWith('<') ? `${key} x>\n${key.replace('<', '</')}>` : `${key} x`
     const [diagnostic] = compileHttpdConf({ text }).diagnostics

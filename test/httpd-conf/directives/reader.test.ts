@@ -52,7 +52,7 @@ test('knows the directives of the version, and warns of those of the next one', 
   assert.equal(messagesOf(idle, 'warning', { compat: '2.5' }).length, 0)
 })
 
-test('refuses <If> with a reason, and names a directive with nearly the same name', () => {
+test('refuses <If> with a reason, and suggests a directive with nearly the same name', () => {
   const [section] = errorsOf(`<If "%{HTTP_HOST} == 'x'">\n${PASS}\n</If>`)
   assert.match(section?.message ?? '', /its condition depends on the request/)
   assert.equal(errorsOf('ProxyPas /a ws://b.test/')[0]?.expected, 'perhaps proxypass')

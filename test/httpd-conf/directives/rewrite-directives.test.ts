@@ -14,7 +14,7 @@ const engine = (args: string): Directive => ({
   children: undefined,
 })
 
-test('takes the engine for on if the last RewriteEngine says so', () => {
+test('runs the rules if the last RewriteEngine is on', () => {
   assert.equal(isEngineOn([]), false)
   assert.equal(isEngineOn([engine('Off'), engine('ON')]), true)
   assert.equal(isEngineOn([engine('On'), engine('Off')]), false)

@@ -32,7 +32,7 @@ test('checks a parameter of a worker as set_worker_param does', () => {
   }
 })
 
-test('has a reason for parameters of httpd only', () => {
+test('gives reasons only for parameters that httpd has', () => {
   for (const key of Object.keys(IDLE_PARAMETERS))
     assert.notEqual(workerComplaint(key, '1'), 'unknown Worker parameter', key)
 })

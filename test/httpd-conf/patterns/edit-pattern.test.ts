@@ -26,7 +26,7 @@ const cases: [source: string, ignoring: string][] = [
   ['ſ', 'ſ'],
 ]
 
-test('writes both cases of each letter out', () => {
+test('replaces each letter by both of its cases', () => {
   for (const [source, ignoring] of cases) {
     assert.equal(ignoringCase(source), ignoring, source)
     for (let code = 0; code < 0x250; code++) {
@@ -36,7 +36,7 @@ test('writes both cases of each letter out', () => {
   }
 })
 
-test('makes a text a pattern that matches it', () => {
+test('turns a text into a pattern that matches it', () => {
   const text = '\\^$.*+?()[]{}|/a-b'
   assert.ok(new RegExp(`^${literal(text)}$`).test(text))
 })

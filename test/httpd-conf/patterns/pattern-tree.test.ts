@@ -24,7 +24,7 @@ test('knows which parts of a pattern can match the empty text', () => {
   }
 })
 
-test('takes a pattern for anchored if each of its alternatives is', () => {
+test('considers a pattern anchored if each of its alternatives is', () => {
   for (const [source, anchored] of [
     ['^a', true],
     ['^a|^b', true],

@@ -49,11 +49,11 @@ const refused: [pcre: string, problem: string][] = [
   ['a'.repeat(2_001), 'the pattern is longer than 2000 characters'],
 ]
 
-test('refuses a pattern that JavaScript has no counterpart for, and one that is wrong', () => {
+test('refuses a pattern without a counterpart in JavaScript, and one that is wrong', () => {
   for (const [pcre, problem] of refused) assert.deepEqual(translateRegex(pcre), { problem }, pcre)
 })
 
-test('lets a dot match a newline, and $ the end of the text only', () => {
+test('matches a newline with a dot, and only the end of the text with $', () => {
   const regex = compileRegex('^a.b$') as RegExp
   assert.ok(regex.test('a\nb'))
   assert.ok(!regex.test('a\nb\n'))

@@ -41,7 +41,7 @@ const marks: [text: string, last: boolean, isWritten: boolean][] = [
   ['/a', false, true],
 ]
 
-test('tells a ? of the substitution from one of a value', () => {
+test('distinguishes a ? of the substitution from one of a value', () => {
   for (const [text, last, isWritten] of marks)
     assert.equal(read(text).expand(state, backrefs, undefined, last).markIsWritten, isWritten, `${text} ${last}`)
 })

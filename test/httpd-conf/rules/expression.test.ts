@@ -58,7 +58,7 @@ test('evaluates an expression as ap_expr does', () => {
   for (const [text, holds] of rows) assert.equal(evaluate(text, { V: 'v' }) !== null, holds, text)
 })
 
-test('gives the groups of the last pattern that matched', () => {
+test('returns the groups of the last pattern that matched', () => {
   assert.deepEqual([...(evaluate("'abc' =~ /a(b)/ && 'x' =~ /(x)/") as string[])], ['x', 'x'])
   assert.deepEqual(evaluate('true'), [])
 })

@@ -11,14 +11,14 @@ test('joins the lines of a field as httpd does', () => {
   assert.equal(fieldOf(req, 'X-B'), undefined)
 })
 
-test('gives the header lines as the client sent them', () => {
+test('returns the header lines as the client sent them', () => {
   assert.deepEqual([...fieldLinesOf(req)].slice(1, 3), [
     ['X-A', '1'],
     ['x-a', '2'],
   ])
 })
 
-test('knows a request over TLS by its socket', () => {
+test('recognises a request over TLS by its socket', () => {
   assert.equal(isTls(req), false)
   const encrypted = requestOf('/')
   Object.assign(encrypted.socket, { encrypted: true })

@@ -34,7 +34,7 @@ test('reads the variables of a request', () => {
   for (const [name, value] of rows) assert.equal(readerOf(name)?.(state), value, name)
 })
 
-test('reads the time in digits of a fixed number', () => {
+test('writes each part of the time with a fixed number of digits', () => {
   for (const [name, digits] of [
     ['TIME', 14],
     ['TIME_YEAR', 4],

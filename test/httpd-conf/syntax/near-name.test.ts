@@ -13,7 +13,7 @@ const rows: [a: string, b: string, near: boolean][] = [
   ['proxypass', 'ssapyxorp', false],
 ]
 
-test('finds a name that differs by one letter, or by two neighbours that changed places', () => {
+test('finds a name that differs by one letter, or by two adjacent letters in the opposite order', () => {
   for (const [a, b, near] of rows) {
     assert.equal(isNear(a, b), near, `${a} ${b}`)
     assert.equal(isNear(b, a), near, `${b} ${a}`)

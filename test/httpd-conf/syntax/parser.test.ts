@@ -56,7 +56,7 @@ test('resolves <IfDefine>, <IfModule> and <IfVersion>, also negated', () => {
   }
 })
 
-test('does not read the content of a section that does not hold', () => {
+test('does not read the content of a section whose condition does not hold', () => {
   assert.deepEqual(routesOf(`<IfDefine NO>\nNonsense \${X}\n<Bogus>\nProxyPass\n</Bogus>\n</IfDefine>\n${PASS}`), [
     ['/a', 'ws://b.test/'],
   ])
@@ -112,7 +112,7 @@ test('refuses a line with the text with which httpd refuses it', () => {
   for (const [text, httpd] of cases) assert.equal(errorsOf(text)[0]?.httpd, httpd, text)
 })
 
-test('refuses variables made of variables that would fill the memory', () => {
+test('refuses variables that expand to so much text that it would fill the memory', () => {
   const doubling = Array.from({ length: 60 }, (_, i) => `Define V${i + 1} \${V${i}}\${V${i}}`).join('\n')
   const errors = errorsOf(`Define V0 xxxxxxxxxx\n${doubling}`)
   assert.ok(errors.some(({ message }) => message === 'variables make the configuration too long'))
@@ -124,7 +124,7 @@ const limits: [what: string, text: string, message: RegExp][] = [
   ['a NUL', 'Header set X \0', /the line contains a NUL/],
 ]
 
-test('reports what goes beyond its limits', () => {
+test('reports nesting and lines beyond its limits, and a NUL', () => {
   for (const [what, text, message] of limits)
     assert.match(
       errorsOf(text)

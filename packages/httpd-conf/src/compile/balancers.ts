@@ -15,7 +15,7 @@ export function compileBalancers(context: ServerContext): Record<string, Balance
 }
 
 function compileBalancer({ name, place, parameters, members }: Balancer, context: ServerContext): BalancerOptions {
-  const on = (key: string, byDefault: boolean): boolean => {
+  const isOn = (key: string, byDefault: boolean): boolean => {
     const value = parameters.get(key)
     return value === undefined ? byDefault : value.toLowerCase() === 'on'
   }
@@ -31,8 +31,8 @@ function compileBalancer({ name, place, parameters, members }: Balancer, context
     cookie,
     path,
     separator: separator.length === 1 ? separator : (false as const),
-    semicolonEnds: on('scolonpathdelim', false),
-    noFailover: on('nofailover', false),
+    semicolonEnds: isOn('scolonpathdelim', false),
+    noFailover: isOn('nofailover', false),
   }
   return {
     members: members.map(member => compileMember(member, context)),
@@ -41,8 +41,8 @@ function compileBalancer({ name, place, parameters, members }: Balancer, context
     ...(attempts !== undefined && { maxAttempts: atoi(attempts) }),
     timeout: Math.min(atoi(parameters.get('timeout') ?? '0') * 1_000, MAX_DELAY),
     failOnStatus: statusesOf(parameters.get('failonstatus') ?? ''),
-    failOnTimeout: on('failontimeout', false),
-    forceRecovery: on('forcerecovery', true),
+    failOnTimeout: isOn('failontimeout', false),
+    forceRecovery: isOn('forcerecovery', true),
   }
 }
 
@@ -59,7 +59,7 @@ function compileMember(member: BalancerMember, context: ServerContext): MemberOp
     ...workerSettings(parameters, context, websocket),
     ...(routeId !== undefined && { routeId }),
     ...(redirect !== undefined && { redirect }),
-    // httpd counts in hundredths.
+    // httpd keeps load factors in hundredths.
     loadFactor: Math.trunc(Number.parseFloat(parameters.get('loadfactor') ?? '1') * 100) / 100,
     lbSet: atoi(parameters.get('lbset') ?? '0'),
     retry: Math.min(atoi(parameters.get('retry') ?? '60') * 1_000, MAX_DELAY),

@@ -8,9 +8,9 @@ import type { Compat } from '../syntax/version.ts'
 export interface Profile {
   /** The default of ProxyWebsocketFallbackToProxyHttp. */
   readonly fallback: boolean
-  /** Whether the version has the directive; without it a request that is no upgrade never falls back to HTTP. */
+  /** Whether the version has this directive. Without it a request that is not an upgrade is never served as HTTP. */
   readonly canFallback: boolean
-  /** Which of the timeouts of the client and of the backend ends an idle tunnel. */
+  /** Which timeout ends an idle tunnel: the larger or the smaller one of the client's and the backend's. */
   readonly idle: 'larger' | 'smaller'
 }
 
@@ -21,14 +21,14 @@ export const PROFILES: Readonly<Record<Compat, Profile>> = {
   '2.5': { fallback: true, canFallback: true, idle: 'larger' },
 }
 
-/** A server that is compiled. */
+/** A server to compile, and where to report its wrong lines. */
 export interface ServerContext {
   readonly server: Server
   readonly profile: Profile
   readonly report: Report
 }
 
-/** A server whose balancers are compiled. */
+/** A server whose balancers are compiled already, and whose routes come next. */
 export interface RouteContext extends ServerContext {
   readonly serverName: string
   readonly balancers: Readonly<Record<string, BalancerOptions>>
@@ -36,6 +36,6 @@ export interface RouteContext extends ServerContext {
   readonly tls: () => ConnectionOptions | undefined
 }
 
-/** Whether requests that are no upgrades are served as HTTP. `own` is the setting of a section. */
+/** Whether requests that are not upgrades are served as HTTP. `own` is the setting of a section. */
 export const isFallback = (own: boolean | undefined, { server, profile }: ServerContext): boolean =>
   profile.canFallback && (own ?? server.scope.fallback ?? profile.fallback)

@@ -20,7 +20,7 @@ export function requestEditing(
   return (headers, { req }) => {
     countForwards(headers, server.maxForwards ?? -1, req)
     if (requestEdits.length === 0) return
-    // The edits see the client's Host, and no X-Forwarded-* of this proxy.
+    // The edits see the Host of the client, and X-Forwarded-* without the values of this proxy.
     const target = headers.get('host') ?? ''
     const own = addHeaders ? removeForwardedFields(headers, req, serverName) : []
     headers.set('Host', fieldOf(req, 'host') ?? target)
@@ -31,8 +31,8 @@ export function requestEditing(
 }
 
 /**
- * Header as the option `responseHeaders`. The lines with `always` edit a list of their own, which is sent before the
- * rest. httpd: ap_headers_output_filter.
+ * Header as the option `responseHeaders`. The lines with `always` edit a separate list of fields, which is sent before
+ * the other fields. httpd: ap_headers_output_filter.
  */
 export function responseEditing(scope: Scope): (headers: HeaderList, context: HeaderContext) => void {
   const usual: HeaderEdit[] = scope.responseEdits.filter(({ always }) => !always)
@@ -101,7 +101,7 @@ export function checkRequestEdits(server: Server, report: Report): void {
         expected: 'upgrade= of ProxyPass',
       })
     } else if (touchesUpgrade) {
-      report.warn(edit, `has no effect: the proxy itself makes the field ${field}`, { at: field })
+      report.warn(edit, `has no effect: the proxy itself writes the field ${field}`, { at: field })
     }
   }
 }

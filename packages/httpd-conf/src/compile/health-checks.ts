@@ -3,7 +3,7 @@ import type { Report } from '../diagnostics.ts'
 import type { BalancerMember } from '../directives/model.ts'
 
 /**
- * The health check of a member, every option written out; `undefined` if it has none.
+ * The health check of a member, with a value for every option; `undefined` if the member has none.
  *
  * @param timeout the time that the member has to respond to a request, ms.
  */

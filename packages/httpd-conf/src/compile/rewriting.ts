@@ -11,15 +11,16 @@ import { hasSettings } from './variants.ts'
 /** The rules of mod_rewrite as options of the core. */
 export interface Rewriting {
   readonly rewrite: Rewrite
-  /** The routes for what the rules decide. They come before all others. */
+  /** Routes that carry out the outcomes of the rules. They come before all other routes. */
   readonly routes: readonly RouteOptions[]
 }
 
 type Outcomes = WeakMap<IncomingMessage, RewriteOutcome>
 
 /**
- * Compiles the rules of a server; `undefined` if it has none. They run once per request, before the routes. Their
- * outcome selects one of the routes below. httpd: hook_uri2file, which runs before mod_proxy's proxy_trans.
+ * Compiles the rules of a server; `undefined` if it has none. The rules run once per request, before routes are
+ * matched. Each route of the result matches one kind of outcome. httpd: hook_uri2file, which runs before mod_proxy's
+ * proxy_trans.
  */
 export function compileRewriting(context: RouteContext): Rewriting | undefined {
   const { server, report } = context
@@ -84,7 +85,7 @@ function warnOfOwnName(rule: RewriteRule, { server, report }: RouteContext): voi
     )
 }
 
-/** Stands for a request that the rules do not see, because its path is malformed. The core responds with the fault. */
+/** The outcome of a request whose path is malformed. The rules do not run for it, and the core refuses it. */
 const NO_OUTCOME: RewriteOutcome = { kind: 'unchanged', env: new Map() }
 
 /** The route of a rule with `[P]`. */
@@ -112,7 +113,7 @@ function proxyingRoute(
     target: req => ({ url, path: (outcomes.get(req) as RewriteOutcome & { kind: 'proxied' }).path }),
     ...routeSettings(alias, url, context.server.scope, context),
   }
-  // The core checks the URL of a function only when a request comes, so check it as a target of its own.
+  // The core checks the URL that a function returns only at a request. So the URL is checked here as a fixed target.
   if (!isAccepted({ target: url }, alias, context)) return []
   return isAccepted(route, alias, context) ? orUpgradeRequired(route) : []
 }

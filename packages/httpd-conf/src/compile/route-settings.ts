@@ -6,7 +6,7 @@ import { requestEditing, responseEditing } from './header-editing.ts'
 import { times } from './times.ts'
 
 /**
- * The options of a route beside its path and its target. Every option is written out, so that no default of the core
+ * The options of a route except path, target and conditions. Every option gets a value, so that no default of the core
  * applies.
  */
 export function routeSettings(
@@ -57,7 +57,9 @@ export function routeSettings(
   }
 }
 
-/** The parameters of a worker replace the options of a route when a request comes. */
+/**
+ * A route has no parameters. Those of its worker are in the option `workers`, which the core applies to each request.
+ */
 const NO_PARAMETERS: ReadonlyMap<string, string> = new Map()
 
 /** The URLs that a target leads to: its own, or those of the members of a balancer. */
@@ -66,7 +68,7 @@ function memberUrls(target: string, { balancers }: Server): string[] {
   return name === undefined ? [target] : (balancers.get(name)?.members.map(({ url }) => url) ?? [])
 }
 
-/** The first of the mappings of each text counts. */
+/** Of several mappings of one text, the first counts. */
 const firstOfEach = (mappings: readonly Mapping[]): Record<string, string> =>
   Object.fromEntries(
     mappings

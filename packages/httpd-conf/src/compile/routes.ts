@@ -4,8 +4,8 @@ import { ignoringCase } from '../patterns/edit-pattern.ts'
 import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
 import { balancerName } from '../syntax/backend-url.ts'
-import { optionsComplaint } from './check-options.ts'
 import { isFallback, type RouteContext } from './context.ts'
+import { optionsComplaint } from './options-complaint.ts'
 import { routeSettings } from './route-settings.ts'
 import { compileTarget } from './target.ts'
 import { locationTest, neverMatches, prefixTest, type Variant, variantsOf } from './variants.ts'
@@ -35,21 +35,21 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
   return routes
 }
 
-/** The path of a route. A literal prefix stays one if no section splits it. */
+/** The path of a route. A literal prefix stays a string unless a section splits it. */
 function pathOf({ fake, regex }: Alias, lookaheads: string): string | RegExp {
   if (regex === undefined) {
     if (lookaheads === '' && /^\/[\w/.~$&+,;=@%!'() -]*$/.test(fake)) return fake
     return new RegExp(`^${lookaheads}${prefixTest(fake)}(?<rest>.*)$`, 's')
   }
   if (lookaheads === '') return new RegExp(regex.source, regex.flags)
-  // The paths of sections keep their case.
+  // Only the pattern ignores case. The look-aheads for sections do not.
   const source = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
   const flags = regex.flags.replace('i', '')
   // With the flag m, ^ also matches after a newline.
   const start = flags.includes('m') ? '(?<![^])' : '^'
   if (start === '^' && isAnchored(parsePattern(source).alternatives))
     return new RegExp(`^${lookaheads}(?:${source})`, flags)
-  // A pattern that may match later in the path looks behind to its start.
+  // The pattern may match later in the path. So a look-behind tests the look-aheads at the start of the path.
   return new RegExp(`(?<=${start}${lookaheads}[^]*)(?:${source})`, flags)
 }
 
@@ -60,7 +60,7 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
   if (target === undefined) return []
   const path = pathOf(alias, lookaheads)
   if (alias.mapping === 'servlet' && typeof path !== 'string') {
-    report.refuse(alias, 'mapping=servlet is supported for a plain path only, which no section splits', {
+    report.refuse(alias, 'mapping=servlet is supported only for a literal path that no section splits', {
       at: 'mapping',
     })
     return []
@@ -85,10 +85,11 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
 }
 
 /**
- * A route without fallback does not match a request that is no upgrade. In httpd that holds for a plain ProxyPass
- * alone: other requests reach the handler, which responds with 426. httpd: proxy_wstunnel_handler.
+ * A route without fallback does not match a request that is not an upgrade. In httpd this is so only for a ProxyPass to
+ * one backend. A request for a balancer or of a rule with `[P]` reaches the handler, which responds with 426. httpd:
+ * proxy_wstunnel_handler.
  *
- * @returns the route, and one after it that makes this response.
+ * @returns the route, and one after it that responds with 426.
  */
 export function orUpgradeRequired(route: RouteOptions): RouteOptions[] {
   if (route.fallback !== false) return [route]

@@ -33,7 +33,7 @@ export function compileServer(
 ): WsTunnelOptions {
   const { server, report } = own
   const serverName = server.serverName ?? requestedName ?? hostname()
-  // Compiled when a route needs it, and once, so that a wrong line is reported only if it matters.
+  // Compiled once, and only if a route needs it, so that wrong lines without an effect are not reported.
   let tls: ConnectionOptions | undefined | null = null
   const balancers = compileBalancers(own)
   const context: RouteContext = {
@@ -51,7 +51,7 @@ export function compileServer(
   checkRequestEdits(server, report)
   const common = {
     ...healthCheckDefaults(context),
-    // httpd appends to X-Forwarded-*, whoever sent the field.
+    // httpd appends to the X-Forwarded-* fields of every client.
     trustProxy: 'append' as const,
     serverName,
     drainTimeout: DRAIN_TIMEOUT,
@@ -72,7 +72,7 @@ export function compileServer(
   }
 }
 
-/** Defaults for the health checks of balancers that no route names, because their URL comes from a rule. */
+/** Defaults for the health checks of balancers that no route names, because a RewriteRule leads to them. */
 function healthCheckDefaults({ balancers, tls }: RouteContext): Pick<WsTunnelOptions, 'join' | 'tls'> {
   const members = Object.values(balancers).flatMap(balancer => balancer.members)
   const checked = members.filter(({ healthCheck }) => healthCheck !== undefined)

@@ -3,8 +3,9 @@ import type { Alias } from '../directives/model.ts'
 import { canonicalPath } from '../rules/escapes.ts'
 
 /**
- * The URL of a ProxyPass as the core takes it, captures left in. Its path is in httpd's canonical form, in which `%` is
- * a character like any other, unless `mapping=` is given. httpd: ap_proxy_canonenc_ex, ap_pregsub.
+ * The URL of a ProxyPass as a target of the core, with its captures. The path is in httpd's canonical form, which
+ * encodes `%` like any other character; with `mapping=` the path stays as written. httpd: ap_proxy_canonenc_ex,
+ * ap_pregsub.
  *
  * @returns `undefined` after an error.
  */
@@ -33,7 +34,7 @@ export function compileTarget(alias: Alias, report: Report): string | undefined 
   return `${socket}${scheme.toLowerCase()}://${host}${path}`
 }
 
-/** In a line by pattern `$1` stays, and a backslash escapes the next character. */
+/** If the line has a pattern, `$1` stays as it is, and a backslash escapes the next character. */
 function canonical(text: string, isPattern: boolean): string {
   if (!isPattern) return canonicalPath(text, false)
   return text.replace(/(\$\d)|\\(.)|./gsu, (char, capture?: string, escaped?: string) =>

@@ -15,11 +15,11 @@ export interface Times {
 
 /**
  * Combines Timeout, ProxyTimeout and the parameters of a worker as httpd does: ap_proxy_http_process_response. A limit
- * that no Node timer can count becomes the longest one that it can.
+ * that is longer than a Node timer allows becomes the longest delay of a timer.
  *
  * @param websocketIdle ProxyWebsocketIdleTimeout, ms.
- * @param fallback whether requests that are no upgrades are served as HTTP; without it httpd has no limit on idle
- * tunnels.
+ * @param fallback whether requests that are not upgrades are served as HTTP. If they are not, httpd has no limit on
+ * idle tunnels.
  */
 export function times(
   parameters: ReadonlyMap<string, string>,

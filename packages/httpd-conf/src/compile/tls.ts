@@ -91,7 +91,7 @@ function compileVerification(tls: Server['tls'], engine: TlsLine, options: Conne
     if (checksName || checksExpiry) {
       report.refuse(
         line,
-        'without a verified chain Node checks neither the name nor the dates of a certificate, which httpd still does',
+        'without a verified chain Node checks neither the name nor the dates of a certificate; httpd checks both',
         {
           expected:
             'SSLProxyVerify require with SSLProxyCACertificateFile, or SSLProxyCheckPeerName off and SSLProxyCheckPeerExpire off',

@@ -9,7 +9,7 @@ const MAX_VARIANTS = 64
 export interface Variant {
   /** The settings of these sections together. */
   readonly scope: Scope
-  /** Look-aheads that hold for the paths of this combination and for no other path. */
+  /** Look-aheads that match the paths of this combination and no other path. */
   readonly lookaheads: string
 }
 
@@ -63,7 +63,7 @@ export function hasSettings({ scope }: Location): boolean {
   )
 }
 
-/** httpd compares sections with a path whose runs of slashes are merged. */
+/** Whether no path is in the section. httpd compares sections with a path whose runs of slashes are merged. */
 export const neverMatches = ({ path, regex }: Location): boolean => regex === undefined && path.includes('//')
 
 /** Whether every path below `inner` is below `outer`. */

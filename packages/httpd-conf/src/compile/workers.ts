@@ -3,16 +3,16 @@ import type { Place } from '../diagnostics.ts'
 import type { Alias, Server } from '../directives/model.ts'
 import { isWebsocket } from '../syntax/backend-url.ts'
 import { atoi, duration } from '../syntax/values.ts'
-import { optionsComplaint } from './check-options.ts'
 import { isFallback, type ServerContext } from './context.ts'
+import { optionsComplaint } from './options-complaint.ts'
 import { times } from './times.ts'
 
 /** Time until the first TCP keep-alive probe, ms: the default of Linux, which httpd does not change. */
 const KEEP_ALIVE = 7_200_000
 
 /**
- * The options that the parameters of a worker set; they replace those of a route. Options without a parameter are left
- * out.
+ * The options that the parameters of a worker set. They override those of a route. An option without a parameter is
+ * left out.
  */
 export function workerSettings(
   parameters: ReadonlyMap<string, string>,
@@ -43,7 +43,7 @@ function upgradeOf(value: string): string | string[] | false {
 /** A worker. The first line with its URL defines it. */
 interface Worker {
   readonly url: string
-  /** Whether a line by pattern defines it: `$1` in its URL stands for any text. httpd: is_name_matchable. */
+  /** Whether a line with a pattern defines it. Then `$1` in its URL stands for any text. httpd: is_name_matchable. */
   readonly matchable: boolean
   readonly parameters: Map<string, string>
   readonly place: Place
@@ -53,8 +53,8 @@ const before = (a: Place, b: Place): number => (a.file === b.file ? a.line - b.l
 
 /**
  * The workers of a server, in the order of the lines that define them. A line shares the worker of an earlier line if
- * its URL begins with the URL of that worker, and both lines are by path or both by pattern. httpd: add_pass,
- * set_proxy_param, ap_proxy_get_worker_ex.
+ * its URL begins with the URL of that worker, and either both lines have a path or both have a pattern. httpd:
+ * add_pass, set_proxy_param, ap_proxy_get_worker_ex.
  */
 export function compileWorkers(context: ServerContext): WorkerOptions[] {
   const { server, report } = context

@@ -40,7 +40,7 @@ function member(directive: Directive, context: Context): undefined {
   if (!/^(?:unix:[^|]+\|)?(?:wss?|https?):\/\//i.test(url))
     return report.refuse(directive, 'this scheme is not supported', { at: url, expected: 'ws:, wss:, http: or https:' })
   const { members } = defineBalancer(path, directive, server) as Balancer
-  // httpd compares beginnings: ap_proxy_get_worker finds the earlier member for the URL of the later one.
+  // httpd treats both as one member: ap_proxy_get_worker finds a worker whose URL is a prefix of the new URL.
   const shared = members.find(earlier => url.startsWith(earlier.url))
   if (shared === undefined) {
     members.push({ name, place, url, parameters, health: readHealthCheck(parameters, server.health) })

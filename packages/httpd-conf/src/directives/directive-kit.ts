@@ -33,7 +33,7 @@ export type Handlers = Readonly<Record<string, Handler>>
 /** Whether the directive is outside every section but `<VirtualHost>`. httpd: RSRC_CONF. */
 export const isInServer = ({ section }: Context): boolean => section === '' || section === '<VirtualHost'
 
-/** A directive that httpd allows in a server and not in a section. */
+/** A directive that httpd allows in a server, but not in a section. */
 export const serverOnly =
   (handler: Handler): Handler =>
   (directive, context) => {
@@ -55,7 +55,7 @@ const words =
     else context.report.fail(directive, `${directive.name} takes ${count}, ${errmsg}`)
   }
 
-/** A directive with one argument. httpd: AP_INIT_TAKE1; `errmsg` is the description of the argument in httpd. */
+/** A directive with one argument. `errmsg` is httpd's description of the argument. httpd: AP_INIT_TAKE1. */
 export const take1 = (
   errmsg: string,
   handler: (value: string, directive: Directive, context: Context) => void,

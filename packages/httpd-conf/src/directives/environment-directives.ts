@@ -30,7 +30,7 @@ const CHANGES_PROTOCOL =
 const TUNES_CONNECTIONS =
   /^proxy-(?:nokeepalive|initial-not-pooled|sendcl|sendchunked|sendchunks|sendunchangedcl|flushall)$/
 
-/** Reports variables that have a meaning to httpd. */
+/** Reports a variable that changes how httpd itself works. */
 function checkVariable(variable: string, directive: Directive, { report }: Context): void {
   if (CHANGES_PROTOCOL.test(variable))
     report.refuse(directive, `the variable ${variable} is not supported`, { at: variable })
@@ -74,7 +74,7 @@ function readEnvRule(directive: Directive, context: Context): EnvRule | undefine
     return report.refuse(directive, 'Remote_Host is not supported, because it needs a DNS lookup for every request', {
       at: attribute,
     })
-  // In a section the path is decoded already, which is not visible here.
+  // In a section httpd matches the decoded path, which a rule cannot see here.
   if (!isInServer(context) && /^request_uri$/i.test(attribute))
     return report.refuse(directive, 'Request_URI is not supported in sections', { at: attribute })
   return { subject, pattern: compiled, substitutes: plain === undefined, sets }
@@ -94,8 +94,8 @@ function readSettings(words: Words): EnvRule['sets'] {
 }
 
 /**
- * The text of a pattern without operators, its escapes removed; httpd searches for it as it is. httpd:
- * non_regex_pattern.
+ * The text that a pattern without operators stands for. httpd searches for this text instead of matching a pattern.
+ * httpd: non_regex_pattern.
  */
 function plainPattern(pattern: string): string | undefined {
   return /^(?:[^.^$|()[\]*+?{}\\]|\\[.^$|()[\]*+?{}\\])*$/.test(pattern) ? pattern.replace(/\\(.)/gs, '$1') : undefined

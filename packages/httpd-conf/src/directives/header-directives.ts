@@ -82,7 +82,7 @@ function readClause(
   return { condition: { variable, negated }, expression: undefined }
 }
 
-/** An expression without the path as httpd decoded it, which a header edit does not see. */
+/** Reads an expression. Variables of the decoded path are refused, because a header edit does not see that path. */
 function readWhen(text: string): RequestExpression | { readonly problem: string } {
   const path = /%\{(?:REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME)\}/i.exec(text)?.[0]
   return path === undefined ? readRequestExpression(text) : { problem: `${path} is not supported in a header edit` }
@@ -103,7 +103,7 @@ function readValue(text: string, directive: Directive, report: Context['report']
     else if (letter === 's') return report.refuse(directive, 'SSL variables of %{...}s are not supported')
     else return report.fail(directive, `Unrecognized header format %${letter}`)
   }
-  // A value must not end the field. A line of the configuration has no such character, so they come from variables.
+  // These characters would end the field. They can come from a variable.
   return (req, env) =>
     items
       .map(item => item(req, env))

@@ -51,7 +51,7 @@ export function healthComplaint(key: string, value: string, names: HealthNames):
   }
 }
 
-/** The check with one parameter changed. `key` is lower-case; a key of something else changes nothing. */
+/** The check with one parameter changed. `key` is lower-case. A key that is not of a health check changes nothing. */
 export function withParameter(check: HealthCheck, key: string, value: string, names: HealthNames): HealthCheck {
   switch (key) {
     case 'hctemplate':

@@ -36,7 +36,7 @@ export interface Mapping {
 }
 
 /**
- * The settings that a section and a server have alike. {@link mergeScopes} puts those of a section over those of a
+ * Settings that both a section and a server can have. {@link mergeScopes} merges those of a section over those of a
  * server.
  */
 export interface Scope {
@@ -133,7 +133,7 @@ export interface BalancerMember {
 
 /** The `hc...=` parameters of a member or of a template. */
 export interface HealthCheck {
-  /** Upper-case; `NONE` is no check. */
+  /** Upper-case. `NONE` means that the member is not checked. */
   readonly method: string
   /** ms. */
   readonly interval: number

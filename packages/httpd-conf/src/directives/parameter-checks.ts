@@ -29,7 +29,7 @@ export const buffer =
   value =>
     atoi(value) < 512 && atoi(value) !== 0 ? `${name} must be >= 512 bytes, or 0 for system default.` : undefined
 
-/** A duration of at least 1 ms. `unit` is that of a number without one. */
+/** A duration of at least 1 ms. `unit` is the unit of a number that has none. */
 export const time =
   (unit: 's' | 'ms', format: string, small: string): ParameterCheck =>
   value => {
@@ -40,7 +40,7 @@ export const time =
 /** A value that is checked elsewhere, or that httpd does not check. */
 export const anything: ParameterCheck = () => undefined
 
-/** Checks `key=value` with the check of its key; a key that is not in the table is `unknown`. */
+/** Checks `key=value` with the check of its key. For a key that is not in the table, the text is `unknown`. */
 export function complaintIn(
   table: Readonly<Record<string, ParameterCheck>>,
   key: string,

@@ -7,7 +7,7 @@ import { type Context, flag, type Handlers, take23, take123 } from './directive-
 import type { Alias, Mapping } from './model.ts'
 import { defineBalancer, setParameter } from './proxy-set.ts'
 
-/** ProxyPass, ProxyPassMatch, and the reverse mappings of what the backend sends. */
+/** ProxyPass, ProxyPassMatch, and the reverse mappings of fields that the backend sends. */
 export const PROXY_PASS: Handlers = {
   proxypass: (directive, context) => pass(directive, context, false),
   proxypassmatch: (directive, context) => pass(directive, context, true),

@@ -85,7 +85,7 @@ export function setParameter(
   } else target.parameters.set(lower, value)
 }
 
-/** Reports a parameter of a worker that has no effect, or another one than it seems to have. */
+/** Reports a parameter of a worker that has no effect, or another effect than it seems to have. */
 function remarkOnWorker(lower: string, key: string, value: string, directive: Directive, { report }: Context): void {
   const at = `${key}=${value}`
   const idle = IDLE_PARAMETERS[lower]

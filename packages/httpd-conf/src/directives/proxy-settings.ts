@@ -4,7 +4,7 @@ import { splitWords } from '../syntax/words.ts'
 import { type Context, FLAG, flag, type Handler, type Handlers, serverOnly, take1 } from './directive-kit.ts'
 import type { Scope } from './model.ts'
 
-/** Directives of mod_proxy and mod_proxy_wstunnel that set one thing, and SSLProxy*. */
+/** Directives of mod_proxy and mod_proxy_wstunnel with one setting each, and SSLProxy*. */
 export const PROXY_SETTINGS: Handlers = {
   proxypreservehost: flag((on, { scope }) => {
     scope.preserveHost = on

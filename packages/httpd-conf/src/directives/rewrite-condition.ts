@@ -7,7 +7,7 @@ import { rewriteArguments } from '../syntax/words.ts'
 import type { Context } from './directive-kit.ts'
 import { readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
 
-/** Flags without a meaning here: `NV` concerns caches. */
+/** The flags of RewriteCond. `NV` has no effect here, because it concerns caches. */
 const FLAGS = ['nc', 'nocase', 'or', 'ornext', 'nv', 'novary']
 
 /** Reads RewriteCond; `undefined` after an error. httpd: cmd_rewritecond. */
@@ -55,7 +55,7 @@ const whether = (holds: boolean): [] | null => (holds ? [] : null)
  * apply_rewrite_cond.
  */
 function comparison(test: string, ignoreCase: boolean): ((value: string) => boolean) | 'file' | undefined {
-  // httpd takes an operator without an operand for a pattern.
+  // httpd reads an operator without an operand as a pattern.
   const [, name = '', wanted = ''] = /^-(eq|ge|gt|le|lt|ne)(.+)$/s.exec(test) ?? []
   const compare = NUMERIC[name]
   if (compare !== undefined) return value => compare(value, wanted)
@@ -71,7 +71,7 @@ function comparison(test: string, ignoreCase: boolean): ((value: string) => bool
   return value => order(value) >= 0
 }
 
-/** Compares with a text: with regard to case the shorter one is the smaller one, as in httpd. */
+/** Compares with a text. As in httpd, the shorter of two texts is the smaller one, unless case is ignored. */
 function lexicalOrder(wanted: string, ignoreCase: boolean): (value: string) => number {
   const fold = (text: string): string => (ignoreCase ? text.toLowerCase() : text)
   const other = fold(wanted)

@@ -22,7 +22,7 @@ export const REWRITE_DIRECTIVES: Handlers = {
   }),
 }
 
-/** Stands for a condition that was left out: without it the rule would apply to more requests. */
+/** Replaces a condition that is wrong or left out. If nothing replaced it, the rule would apply to more requests. */
 const NEVER: RewriteCondition = { subject: Expansion.none, test: () => null, captures: false, or: false }
 
 /** Whether the rules among these lines run: the last RewriteEngine counts, also for the rules before it. */

@@ -65,7 +65,7 @@ const WORKER: Readonly<Record<string, ParameterCheck>> = {
   hctemplate: anything,
 }
 
-/** Parameters of a worker outside a balancer that have no effect here, and why none is needed. */
+/** Parameters of a worker outside a balancer that have no effect here, each with the reason. */
 export const IDLE_PARAMETERS: Record<string, string> = {
   min: 'the connection pool of plain requests grows on demand',
   smax: 'the connection pool of plain requests shrinks on demand',
@@ -73,8 +73,8 @@ export const IDLE_PARAMETERS: Record<string, string> = {
   retry: 'a worker outside a balancer is tried for every request',
   iobuffersize: 'Node chooses the size of buffers',
   receivebuffersize: 'Node chooses the size of buffers',
-  disablereuse: 'upgraded connections are never reused; those of plain requests are, which a backend cannot see',
-  enablereuse: 'upgraded connections are never reused; those of plain requests are',
+  disablereuse: 'connections of plain requests are reused, upgraded connections are not',
+  enablereuse: 'connections of plain requests are reused, upgraded connections are not',
   addressttl: 'every new connection makes its own DNS lookup',
   ping: 'httpd uses it for requests with a body only',
   flushpackets: 'responses are forwarded without delay',

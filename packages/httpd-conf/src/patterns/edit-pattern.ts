@@ -1,7 +1,7 @@
 import { type AST, visitRegExpAST } from '@eslint-community/regexpp'
 import { parsePattern } from './pattern-tree.ts'
 
-/** Text as the source of a pattern that matches this text. */
+/** The source of a pattern that matches exactly this text. */
 export const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
 
 /** The source of a pattern whose groups do not capture; `undefined` if it has a back reference. */
@@ -21,7 +21,7 @@ export function withoutGroups(source: string): string | undefined {
 }
 
 /**
- * The source of a pattern that matches without the flag `i` what it matched with it. JavaScript before 2025 has no
+ * The source of a pattern that needs no flag `i`: it matches both cases of each letter. JavaScript before 2025 has no
  * flags inside a pattern.
  */
 export function ignoringCase(source: string): string {
@@ -38,7 +38,8 @@ export function ignoringCase(source: string): string {
 }
 
 /**
- * A letter in its other case; `''` for a character that has none. The flag `i` keeps ASCII apart from other letters.
+ * A letter in its other case; `''` for a character that has none. With the flag `i`, a letter of ASCII and another
+ * letter never match each other.
  */
 function otherCase(char: string): string {
   const other = char === char.toLowerCase() ? char.toUpperCase() : char.toLowerCase()

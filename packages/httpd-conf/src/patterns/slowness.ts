@@ -9,23 +9,23 @@ const MAX_DEGREE = 2
 const CHECK_TIMEOUT = 2_000
 const MAX_KNOWN = 1_000
 /**
- * A count that varies by more than this is judged as if it had no end, because the checker examines each number of
+ * A repetition whose count varies by more than this is judged as unbounded, because the checker examines each number of
  * repetitions separately.
  */
 const MAX_COUNT = 8
-/** The largest number of ways in which the parts with an end can match together. */
+/** The largest number of ways in which the bounded parts of a pattern can match together. */
 const MAX_CHOICES = 10_000
 /** The same for a pattern that is accepted without the checker, by its degree. */
 const MAX_SIMPLE_CHOICES = [64, 64, 8]
 /**
- * How many repetitions of a part that can match nothing the checker gets. More would take it long, and a slow pattern
- * shows with these.
+ * The number of repetitions that the checker gets of a part that can match the empty text. More repetitions would take
+ * it long, and a slow pattern is already slow with these.
  */
 const MAX_EMPTY = 3
 
 const known = new Map<string, string | undefined>()
 
-/** Why a pattern can take longer than a path of 8 KiB allows, or `undefined` if it is proved that it cannot. */
+/** Why a pattern may be too slow for a path of 8 KiB; `undefined` if the pattern is proved to be fast enough. */
 export function slowness(source: string, flags: string): string | undefined {
   const key = `${flags} ${source}`
   if (!known.has(key)) {
@@ -93,7 +93,7 @@ const flat = (elements: readonly AST.Element[]): AST.Element[] =>
       : [element],
   )
 
-/** Each way in which the elements before it match tries an element once more. */
+/** The effort of elements in a row. An element is tried again for each way in which the elements before it match. */
 function effortOfSequence(elements: readonly AST.Element[], flags: string): Effort | undefined {
   let { ways, time, choices } = CONSTANT
   for (const [i, element] of elements.entries()) {
@@ -123,7 +123,7 @@ function effortOfElement(element: AST.Element, next: AST.Element | undefined, fl
     }
     case 'Assertion': {
       if (!isLookaround(element)) return CONSTANT
-      // A look-around that has matched is not tried in another way.
+      // JavaScript does not backtrack into a look-around that has matched.
       const inner = effortOf(element.alternatives, flags)
       return element.kind === 'lookbehind' && inner?.time !== 0 ? undefined : inner && { ...inner, ways: 0 }
     }
@@ -134,22 +134,22 @@ function effortOfElement(element: AST.Element, next: AST.Element | undefined, fl
   }
 }
 
-/** Whether a repetition can end at one position only, because the next character is none of those that it repeats. */
+/** Whether a repetition can end at one position only, because it cannot repeat the character that must follow it. */
 const endsOnce = (repeated: AST.Element, next: AST.Element | undefined, flags: string): boolean =>
   next?.type === 'Character' && !new RegExp(`^${repeated.raw}$`, flags).test(String.fromCharCode(next.value))
 
 /**
- * Whether a count is judged as if it had no end. A repetition of nothing stays as it is: without an end it would be
- * less.
+ * Whether a repetition is judged as unbounded. A repetition of a part that can match the empty text keeps its count,
+ * because it would take less time if it were unbounded.
  */
 type Loosens = (node: AST.Quantifier) => boolean
-const hasEnd = ({ element, max }: AST.Quantifier): boolean =>
+const isBounded = ({ element, max }: AST.Quantifier): boolean =>
   max > 1 && max !== Number.POSITIVE_INFINITY && !isNullable(element)
-const isWide: Loosens = node => hasEnd(node) && node.max - node.min > MAX_COUNT
-const isVaried: Loosens = node => hasEnd(node) && (node.max > node.min || choicesOf(node.element, isVaried) > 1)
+const isWide: Loosens = node => isBounded(node) && node.max - node.min > MAX_COUNT
+const isVaried: Loosens = node => isBounded(node) && (node.max > node.min || choicesOf(node.element, isVaried) > 1)
 
 /**
- * The number of ways in which a pattern can match, without repetitions that have no end: those are the checker's task.
+ * The number of ways in which a pattern can match. Unbounded repetitions do not count, because the checker judges them.
  */
 function choices(alternatives: Alternatives, loosens: Loosens): number {
   return alternatives.reduce(
@@ -181,10 +181,10 @@ interface Look {
 }
 
 /**
- * The power of the length that bounds the time, or why there is none. The checker proves something only for patterns
- * without look-around and back references. So each look-around is judged by itself, and the pattern around it as if it
- * always matched. A character that no path contains is put at the end then, because the whole can fail after any part
- * of it has matched.
+ * The power of the length that bounds the time, or the reason why there is none. The checker can judge only patterns
+ * without look-around and back references. So each look-around is judged separately, and the pattern around it is
+ * judged as if the look-around always matched. A character that no path contains is then added at the end of the
+ * pattern, because the original pattern can fail after any part of it has matched.
  *
  * @param isAtStart whether the pattern is tried at one position only.
  */
@@ -212,7 +212,7 @@ class CheckerSource {
   isLoose = false
   readonly #isMultiline: boolean
   readonly #loosens: Loosens
-  /** Whether the position is reached at most once per path: `^` precedes it, and no repetition since. */
+  /** Whether the position is reached at most once per path: `^` precedes it, with no repetition in between. */
   #once: boolean
 
   constructor(flags: string, loosens: Loosens, isAtStart: boolean) {
@@ -272,8 +272,8 @@ class CheckerSource {
 }
 
 /**
- * A search tries every position. If the pattern is fast at one position, no second proof is needed, which would take
- * long.
+ * A search tries every position. If the pattern is fast at one position, the bound for all positions follows from that.
+ * A proof for all positions would take long.
  */
 function measureAnywhere(source: string, flags: string): number | string {
   const there = measure(`^(?:${source})`, flags)

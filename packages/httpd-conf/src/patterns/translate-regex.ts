@@ -40,7 +40,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   N: '[^\\n]',
 }
 
-/** The same in a class. */
+/** Such escapes inside a class. */
 const CLASS_ESCAPES: Readonly<Record<string, string>> = {
   a: '\\x07',
   e: '\\x1b',
@@ -55,8 +55,8 @@ const NOT_COMPILED = 'Regular expression could not be compiled.'
 
 /**
  * Translates a PCRE to JavaScript, with httpd's defaults DOTALL and DOLLAR_ENDONLY. Groups keep their numbers and lose
- * their names. A pattern that JavaScript has no counterpart for is refused, and so is one that could take exponential
- * time.
+ * their names. A pattern without a counterpart in JavaScript is refused, and so is a pattern that is not proved to be
+ * fast.
  */
 export function translateRegex(pattern: string, ignoreCase = false): Translated {
   if (pattern.length > MAX_PATTERN) return { problem: `the pattern is longer than ${MAX_PATTERN} characters` }
@@ -204,5 +204,5 @@ class Translation {
   }
 }
 
-/** A back reference. The empty group keeps a digit after it apart. */
+/** A back reference. The empty group separates it from a digit that follows. */
 const referenceTo = (number: string): string => `\\${number}(?:)`

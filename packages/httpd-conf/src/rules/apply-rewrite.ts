@@ -81,10 +81,10 @@ export type RewriteOutcome = { readonly env: Environment } & (
 
 /** The longest path that rules may make: twice the default of LimitRequestLine. */
 const MAX_LENGTH = 16_380
-/** The longest query or variable that rules may make, because one that doubles would soon fill the memory. */
+/** The longest query or variable that rules may make. One that doubles in each round would soon fill the memory. */
 const MAX_TEXT = 65_536
 
-/** Absolute URLs, httpd: is_absolute_uri. Those of the second kind have no query. */
+/** Absolute URLs. In those of the second kind a `?` does not begin a query. httpd: is_absolute_uri. */
 const ABSOLUTE = /^(?:(?:ajp|balancer|fcgi|https?|h2c?|scgi|wss?):\/\/|mailto:|unix:)/i
 const ABSOLUTE_WITHOUT_QUERY = /^(?:(?:ftp|gopher|ldap|nntp):\/\/|news:)/i
 
@@ -132,7 +132,7 @@ export function applyRules(
       continue
     }
     const redirected = apply(rule, state, backrefs)
-    note(rule, rule.status === undefined ? madeOf(rule, state) : `responds with ${rule.status}`)
+    note(rule, rule.status === undefined ? effectOf(rule, state) : `responds with ${rule.status}`)
     if (redirected !== undefined) status = { code: redirected, rule }
     if (state.filename.length > MAX_LENGTH) throw endless(rule, `makes a path of more than ${MAX_LENGTH} characters`)
     if (isHuge(state)) throw endless(rule, `makes a query or variable of more than ${MAX_TEXT} characters`)
@@ -171,8 +171,8 @@ export function applyRules(
   return { kind: 'file', env }
 }
 
-const madeOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
-  rule.substitution === undefined ? 'matches' : `makes ${filename}${args === undefined ? '' : `?${args}`}`
+const effectOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
+  rule.substitution === undefined ? 'matches' : `rewrites to ${filename}${args === undefined ? '' : `?${args}`}`
 
 const isHuge = ({ args, env }: RewriteState): boolean =>
   (args?.length ?? 0) > MAX_TEXT || [...env.values()].some(value => value.length > MAX_TEXT)

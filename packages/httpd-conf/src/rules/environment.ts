@@ -37,7 +37,7 @@ const MAX_SUBJECT = 65_536
 
 /**
  * What the first argument of SetEnvIf stands for: a special name, a header field, else a variable that an earlier rule
- * set. An argument that is no field name is a pattern for field names; the last field that matches counts.
+ * set. An argument that is not a field name is a pattern for field names. The last field that matches counts.
  *
  * @returns why the pattern is wrong, if it is.
  */
@@ -61,10 +61,10 @@ export function substitute(value: string, groups: readonly (string | undefined)[
   )
 }
 
-/** Environments that mod_rewrite left, and the rules that had run by then. */
+/** The environment of each request after mod_rewrite, with the SetEnvIf rules that ran before mod_rewrite. */
 const known = new WeakMap<IncomingMessage, { env: Environment; rules: ReadonlySet<EnvRule> }>()
 
-/** Runs the rules in their order, without those that had run when {@link keepEnvironment} was called. */
+/** Runs the rules in their order, except those that ran before {@link keepEnvironment} was called. */
 export function environmentOf(req: IncomingMessage, rules: readonly EnvRule[]): Environment {
   const before = known.get(req)
   const env: Environment = new Map(before?.env)
@@ -81,7 +81,7 @@ export function environmentOf(req: IncomingMessage, rules: readonly EnvRule[]): 
   return env
 }
 
-/** Keeps the environment that mod_rewrite left, for later calls of {@link environmentOf}. */
+/** Keeps the environment of a request after mod_rewrite, for later calls of {@link environmentOf}. */
 export function keepEnvironment(req: IncomingMessage, rules: readonly EnvRule[], env: Environment): void {
   known.set(req, { env, rules: new Set(rules) })
 }

@@ -1,4 +1,4 @@
-/** Text as bytes, one character per byte. A lone surrogate U+DC80-U+DCFF is a byte that is not UTF-8. */
+/** Text as bytes, one character per byte. A lone surrogate U+DC80-U+DCFF stands for a byte that is not UTF-8. */
 export const bytesOf = (text: string): string =>
   text.replace(/[^\0-\x7f]/gu, char => {
     const code = char.codePointAt(0) as number

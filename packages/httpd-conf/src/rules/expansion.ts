@@ -12,7 +12,7 @@ type Piece = string | { readonly of: keyof Backrefs; readonly index: number } | 
 /** An expanded text. */
 export interface Expanded {
   readonly text: string
-  /** Whether the first `?` (or the last one) is in the substitution itself, and not in a value. */
+  /** Whether the `?` that begins the query is written in the substitution, and does not come from a value. */
   readonly markIsWritten: boolean
 }
 

@@ -4,10 +4,10 @@ import { NUMERIC, TEXTUAL } from './comparisons.ts'
 
 type Groups = readonly (string | undefined)[]
 
-/** Evaluates an expression: the groups of the last pattern that matched, or `null` if the expression is false. */
+/** Evaluates an expression to the groups of the last pattern that matched, or to `null` if the expression is false. */
 export type Expression<State> = (state: State) => Groups | null
 
-/** The variables and functions of an expression, which depend on what it is about. */
+/** The variables and functions that an expression may use. Requests and health checks have different ones. */
 export interface Vocabulary<State> {
   /** By name, lower-case. */
   readonly functions: Readonly<Record<string, (text: string, state: State) => string>>
@@ -15,7 +15,7 @@ export interface Vocabulary<State> {
   readonly read: (text: string) => ((state: State, groups: Groups) => string) | { readonly problem: string }
 }
 
-/** One evaluation. `$1` stands for another text after each pattern that matches. */
+/** One evaluation. Each pattern that matches replaces the groups, which `$1` refers to. */
 interface Evaluation<State> {
   readonly state: State
   groups: Groups

@@ -6,8 +6,8 @@ import { fieldOf } from './request.ts'
 export type ForwardedFields = readonly (readonly [name: string, value: string])[]
 
 /**
- * Takes the values that the proxy has added out of X-Forwarded-*. In httpd RequestHeader lines apply before the proxy
- * adds them.
+ * Removes the values that the proxy has added to X-Forwarded-*, because in httpd RequestHeader lines apply before the
+ * proxy adds them.
  *
  * @returns the values, for {@link addForwardedFields}.
  */

@@ -37,7 +37,7 @@ export interface HeaderEdit {
   readonly always: boolean
 }
 
-/** A value whose `%` items are read. */
+/** Expands the `%` items of a value for one request. */
 export type HeaderValue = (req: IncomingMessage, env: Environment) => string
 
 /** The state for `expr=`. A header edit does not see the decoded path. */
@@ -76,29 +76,29 @@ const ACTIONS: Readonly<Record<HeaderAction, Apply>> = {
   set: (headers, { field }, value) => headers.set(field, value),
   setifempty: (headers, { field }, value) => headers.has(field) || headers.append(field, value),
   add: (headers, { field }, value) => headers.append(field, value),
-  append: (headers, { field }, value) => appendMember(headers, field, value),
-  merge: (headers, { field }, value) => hasMember(headers.get(field), value) || appendMember(headers, field, value),
+  append: (headers, { field }, value) => appendElement(headers, field, value),
+  merge: (headers, { field }, value) => hasElement(headers.get(field), value) || appendElement(headers, field, value),
   unset: (headers, { field }) => headers.unset(field),
   echo: (headers, { pattern }, _, req) => {
     for (const [name, text] of fieldLinesOf(req)) if ((pattern as RegExp).test(name)) headers.append(name, text)
   },
   edit,
   'edit*': edit,
-  // It copies a field into the notes of a request, which nothing here reads.
+  // `note` copies a field into the notes of a request, which nothing reads here.
   note: () => {},
 }
 
 export const isHeaderAction = (text: string): text is HeaderAction => Object.hasOwn(ACTIONS, text)
 
-/** Adds a member to the list in a field. */
-function appendMember(headers: HeaderList, field: string, value: string): void {
+/** Adds an element to the list in a field (RFC 9110 5.6.1). */
+function appendElement(headers: HeaderList, field: string, value: string): void {
   const before = headers.get(field)
   headers.set(field, before === undefined ? value : `${before}, ${value}`)
 }
 
-function hasMember(list: string | undefined, value: string): boolean {
-  const members = list?.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []
-  return members.some(member => member.trimStart() === value)
+function hasElement(list: string | undefined, value: string): boolean {
+  const elements = list?.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []
+  return elements.some(element => element.trimStart() === value)
 }
 
 /** Replaces the first match, or all of them. httpd: process_regexp. */
@@ -110,7 +110,7 @@ function editValue(text: string, pattern: RegExp, template: string, all: boolean
     if (found === null) return done + rest
     done += rest.slice(0, found.index) + substitute(template, found)
     rest = rest.slice(found.index + found[0].length)
-    // An empty match would be found again at the same position, without end.
+    // An empty match would be found again and again at the same position.
     if (!all || found[0] === '' || rest === '') return done + rest
   }
 }

@@ -4,7 +4,7 @@ import type { Environment } from './environment.ts'
 import { textOf } from './escapes.ts'
 import { fieldOf, isTls } from './request.ts'
 
-/** A request, and what the rules have made of it so far. */
+/** A request, and the result of the rules so far. */
 export interface RewriteState {
   readonly req: IncomingMessage
   /** The decoded path of the request. httpd: `r->uri`. */
@@ -19,7 +19,7 @@ export interface RewriteState {
 /** Returns the value of a variable. */
 export type Reader = (state: RewriteState) => string
 
-/** The header fields that have a variable of their own. */
+/** The variables that are named after a header field, and their fields. */
 const FIELDS: Readonly<Record<string, string>> = {
   HTTP_HOST: 'host',
   HTTP_COOKIE: 'cookie',

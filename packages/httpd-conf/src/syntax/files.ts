@@ -1,7 +1,7 @@
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Reads files for Include and certificates. Nothing else reads the file system. */
+/** Reads the files of Include and certificates. The option `files` reads the configuration file itself too. */
 export interface Files {
   /** The text of a file; `undefined` if it cannot be read. */
   read(file: string): string | undefined

@@ -13,7 +13,7 @@ export function hostNameTest(pattern: string): (name: string) => boolean {
 function matches(pattern: string, name: string): boolean {
   let p = 0
   let n = 0
-  // Where to go on after a mismatch: the last `*`, with one character of the name more.
+  // Where to continue after a mismatch: at the last `*`, which then covers one more character of the name.
   let star = -1
   let resume = 0
   while (n < name.length) {

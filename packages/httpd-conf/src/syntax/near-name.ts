@@ -1,4 +1,4 @@
-/** Whether two names differ by one letter, or by two neighbours that changed places. */
+/** Whether two names differ by one letter, or by two adjacent letters in the opposite order. */
 export function isNear(a: string, b: string): boolean {
   if (a === b || Math.abs(a.length - b.length) > 1) return false
   let i = 0

@@ -13,7 +13,7 @@ export interface Directive {
   /** The text after the name; that of a section without its `>`. */
   readonly args: string
   readonly place: Place
-  /** The directives in a section; `undefined` for a directive that is no section. */
+  /** The directives in a section; `undefined` for a directive that is not a section. */
   readonly children: readonly Directive[] | undefined
 }
 
@@ -33,7 +33,7 @@ export interface Surroundings {
 
 /** httpd: AP_MAX_INCLUDE_DEPTH. */
 const MAX_INCLUDE_DEPTH = 20
-/** The largest number of files, because files that include one another could grow without end. */
+/** The largest number of files, because files that include one another could be read without end. */
 const MAX_FILES = 1_000
 /** The longest line, with its continuation lines and expanded variables. */
 const MAX_LINE = 65_536
@@ -84,15 +84,15 @@ interface Open {
   readonly place: Place
   readonly into: Directive[]
   /**
-   * `section` becomes a node of the tree; `taken` is a conditional section that holds, its content replaces it;
-   * `skipped` does not hold.
+   * `section` becomes a node of the tree. `taken` is a conditional section whose condition holds: its content replaces
+   * it. `skipped` is one whose condition does not hold: its content is not read.
    */
   readonly kind: 'section' | 'taken' | 'skipped'
 }
 
 /**
- * Reads a configuration into a tree; an included file replaces its Include. An error is reported, and the reading goes
- * on.
+ * Reads a configuration into a tree. The content of an included file replaces its Include. An error is reported and
+ * does not stop the reading.
  */
 export class Parser {
   readonly #around: Surroundings
@@ -203,7 +203,7 @@ export class Parser {
     into.push({ name: open.name, key: open.key, args: open.args, place: open.place, children: open.into })
   }
 
-  /** Whether a conditional section holds. httpd: start_cond_section, start_ifversion. */
+  /** Whether the condition of a section holds. httpd: start_cond_section, start_ifversion. */
   #holds(name: string, key: string, inner: string, place: Place): boolean {
     const { report, variables, modules, version, files } = this.#around
     if (key === '<ifversion') {

@@ -5,7 +5,7 @@ export const atoi = (text: string): number => Number(/^[ \t\n\v\f\r]*([+-]?\d+)/
  * Reads a duration with a unit and returns milliseconds. The unit is `s...` for seconds, `ms...` for milliseconds,
  * `mi...` for minutes or `h...` for hours; letters after it are ignored. httpd: ap_timeout_parameter_parse.
  *
- * @param unit of a number without a unit.
+ * @param unit the unit of a number that has none.
  * @returns `undefined` for a text that httpd refuses.
  */
 export function duration(text: string, unit: 's' | 'ms'): number | undefined {

@@ -12,7 +12,7 @@ export class Words {
     this.#text = text
   }
 
-  /** Whether nothing but space is left. */
+  /** Whether nothing but white space is left. */
   get done(): boolean {
     this.#skipSpace()
     return this.#at >= this.#text.length
@@ -84,8 +84,9 @@ export function splitWords(text: string): string[] {
 }
 
 /**
- * The two or three arguments of a directive of mod_rewrite; `undefined` for fewer. A backslash joins a space after it
- * to the word, and stays in the word for the pattern. Text after the third argument is ignored. httpd: parseargline.
+ * The two or three arguments of a directive of mod_rewrite; `undefined` for fewer. A space after a backslash belongs to
+ * the word, and the backslash stays in the word for the pattern. Text after the third argument is ignored. httpd:
+ * parseargline.
  */
 export function rewriteArguments(text: string): [string, string, string | undefined] | undefined {
   let at = 0
