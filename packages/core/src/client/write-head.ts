@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
+import { isHttp2 } from '../http/http2.ts'
 
 /**
  * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
@@ -18,7 +19,7 @@ export function writeHead(
   const list = withOwnCookies(res, headers)
   res.sendDate = statusCode >= 200 && !headers.has('date')
   try {
-    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
+    if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
