@@ -103,8 +103,12 @@ export class Exchange {
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
-  /** A plain request whose client left after it was sent: there is no one to respond to, and nothing failed. */
+  /**
+   * A request that the app has responded to by itself meanwhile, or a plain request whose client left after it was sent:
+   * there is no one to respond to, and nothing failed.
+   */
   get isAbandoned(): boolean {
+    if (this.res.writableEnded) return true
     return this.body !== undefined && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 
