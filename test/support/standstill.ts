@@ -25,9 +25,7 @@ export class ChildGateway {
   #unblocked = 0
 
   constructor(t: TestContext, options: object) {
-    this.child = fork(new URL('standstill-child.ts', import.meta.url), [JSON.stringify({ async, ...options })], {
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-    })
+    this.child = fork(new URL('standstill-child.ts', import.meta.url), [JSON.stringify({ async, ...options })])
     this.child.on('message', (message: FromChild) => {
       if ('port' in message) this.port = message.port
       else if ('opened' in message) this.opened++

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { record } from '../../support/backend.ts'
 import { upgradeRequest } from '../../support/client.ts'
 import { eventually, within } from '../../support/gate.ts'
@@ -43,40 +43,43 @@ const CASES: [what: string, sizes: number[]][] = [
   ['bytes that begin and end with urgent ones', [0, 100_000, 0]],
 ]
 
-for (const fin of [false, true]) {
-  for (const [what, sizes] of CASES) {
-    test(`passes ${what} on, urgent data among them${fin ? ', and the FIN after them' : ''}`, perl, async t => {
-      const backend = await startBackend(t, record())
-      const gateway = await startChildGateway(t, { target: backend.url })
-      const client = spawn('perl', ['-e', CLIENT, String(gateway.port), upgradeRequest('/'), ...sizes.map(String)])
-      t.after(() => client.kill('SIGKILL'))
-      let printed = ''
-      client.stdout.setEncoding('utf8').on('data', text => {
-        printed += text
+// The tests mostly wait.
+suite('urgent data', { ...perl, concurrency: 4 }, () => {
+  for (const fin of [false, true]) {
+    for (const [what, sizes] of CASES) {
+      test(`passes ${what} on, urgent data among them${fin ? ', and the FIN after them' : ''}`, async t => {
+        const backend = await startBackend(t, record())
+        const gateway = await startChildGateway(t, { target: backend.url })
+        const client = spawn('perl', ['-e', CLIENT, String(gateway.port), upgradeRequest('/'), ...sizes.map(String)])
+        t.after(() => client.kill('SIGKILL'))
+        let printed = ''
+        client.stdout.setEncoding('utf8').on('data', text => {
+          printed += text
+        })
+        client.stderr.pipe(process.stderr)
+        await eventually(() => assert.match(printed, /open/), 10_000)
+        const connection = await backend.connection()
+        // All is sent while the gateway stands still: otherwise it might read the bytes before the mark first.
+        await gateway.standStill('stopped by SIGSTOP', async () => {
+          client.stdin.write('send\n')
+          await eventually(() => assert.match(printed, /sent/))
+          client.stdin.write(fin ? 'fin\n' : 'no\n')
+        })
+        const total = sizes.reduce((sum, size) => sum + size, 0)
+        // The kernel takes all urgent bytes but the last for ordinary ones if it has several.
+        const ordinary = (bytes: Buffer): number => bytes.filter(byte => byte !== 0x21).length
+        if (fin) {
+          const received = await within(5_000, 'the FIN', connection.readAll())
+          assert.equal(ordinary(received), total)
+        } else {
+          await eventually(() => assert.equal(ordinary(connection.pending), total), 5_000)
+          assert.deepEqual(gateway.ends, [])
+          const before = connection.pending.length
+          client.stdin.end()
+          await once(client, 'exit')
+          assert.equal((await within(5_000, 'the FIN', connection.readAll())).length, before)
+        }
       })
-      client.stderr.pipe(process.stderr)
-      await eventually(() => assert.match(printed, /open/), 10_000)
-      const connection = await backend.connection()
-      // All is sent while the gateway stands still: otherwise it might read the bytes before the mark first.
-      await gateway.standStill('stopped by SIGSTOP', async () => {
-        client.stdin.write('send\n')
-        await eventually(() => assert.match(printed, /sent/))
-        client.stdin.write(fin ? 'fin\n' : 'no\n')
-      })
-      const total = sizes.reduce((sum, size) => sum + size, 0)
-      // The kernel takes all urgent bytes but the last for ordinary ones if it has several.
-      const ordinary = (bytes: Buffer): number => bytes.filter(byte => byte !== 0x21).length
-      if (fin) {
-        const received = await within(5_000, 'the FIN', connection.readAll())
-        assert.equal(ordinary(received), total)
-      } else {
-        await eventually(() => assert.equal(ordinary(connection.pending), total), 5_000)
-        assert.deepEqual(gateway.ends, [])
-        const before = connection.pending.length
-        client.stdin.end()
-        await once(client, 'exit')
-        assert.equal((await within(5_000, 'the FIN', connection.readAll())).length, before)
-      }
-    })
+    }
   }
-}
+})
