@@ -16,7 +16,6 @@ const TESTS = [
   'test/core/tunnel/tunnel.test.ts',
   'test/core/tunnel/tunnel-limits.test.ts',
   'test/core/tunnel/urgent-data.test.ts',
-  'test/core/proxy/standstill.test.ts',
   ...OWN,
 ]
 const SOURCES = readdirSync(join(root, 'packages/native/c')).filter(name => name.endsWith('.c'))

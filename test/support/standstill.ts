@@ -9,7 +9,7 @@ import { async } from './pump.ts'
 import type { FromChild } from './standstill-child.ts'
 
 /** How long a gateway stands still, ms. */
-const STANDSTILL = 1_800
+const STANDSTILL = 2_400
 
 /** How a process stands still. */
 export type Kind = 'stopped by SIGSTOP' | 'blocked in its event loop'

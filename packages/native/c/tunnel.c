@@ -241,9 +241,10 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
 
 /*
  * Looks once at what epoll would report, whether it has or not. After the process stood still the thread may not have
- * had its turn yet.
+ * had its turn yet, or it stood still between `epoll_wait` and this.
  */
 void tunnel_look(struct pump *p, struct tunnel *t) {
+  p->now = clock_ms();
   /* From the response to the attachment of the client, JavaScript may use the descriptors. */
   bool is_taken = t->connection != NULL && t->connection->response != NULL;
   for (int i = 0; i < ENDS && !is_taken && !t->closed; i++) {
