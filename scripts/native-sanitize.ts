@@ -3,17 +3,20 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer, then
-// with one under valgrind. Both also report errors in Node itself, so only reports that name our sources count.
+// Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and
+// UndefinedBehaviorSanitizer, then with one under valgrind. Both also report errors in Node itself, so only reports
+// that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
 const OWN = [
   'test/core/tunnel/native-addon.test.ts',
   'test/core/tunnel/native-connection.test.ts',
   'test/core/tunnel/native-engine.test.ts',
+  'test/core/tunnel/hand-over-engine.test.ts',
+  'test/core/tunnel/open-engine.test.ts',
   'test/core/backend/native-round-trip.test.ts',
 ]
 const TESTS = [
-  'test/core/tunnel/tunnel.test.ts',
+  'test/core/tunnel/open-tunnel.test.ts',
   'test/core/tunnel/tunnel-limits.test.ts',
   'test/core/tunnel/urgent-data.test.ts',
   ...OWN,
@@ -34,8 +37,8 @@ function build(name: string, flags: string[]): string {
 }
 
 /**
- * Returns the option that makes Node load the addon from the folder. It is not an environment variable of the process, because
- * valgrind may be a shell script, and a shell drops a variable with such a name.
+ * Returns the option that makes Node load the addon from the folder. It is not an environment variable of the process,
+ * because valgrind may be a shell script, and a shell drops a variable with such a name.
  */
 function loading(folder: string): string {
   const code = `process.env['@WS_TUNNEL/NATIVE_PREBUILD'] = ${JSON.stringify(folder)}`

@@ -37,7 +37,7 @@ const { status, error } = spawnSync(
     '-fstack-protector-strong',
     // BIND_NOW: all symbols are resolved when the addon is loaded, and their table is read-only afterwards.
     '-Wl,-z,relro,-z,now',
-    // The binary depends on the compiler and the sources alone: not on the folder, and not on the time.
+    // The binary depends on the compiler and the sources alone, not on the folder and not on the time.
     `-ffile-prefix-map=${root}=`,
     '-Wl,--build-id=none',
     ...flags,

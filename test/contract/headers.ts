@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answer, echo, record } from '../support/backend.ts'
+import { echo, record, responding } from '../support/backend.ts'
 import { KEY } from '../support/client.ts'
 import { assertFailure, type SetUp } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-/** The fields the backend and the client see. */
+/** The header fields that the backend and the client get. */
 export const headersTheme: Theme = setUp => {
-  test('sends the fields of an upgrade on in their order, case and number', async t => {
+  test('forwards the fields of an upgrade request in their order, case and number', async t => {
     const setup = await setUp(t, record(), { addHeaders: false })
     const headers: [string, string][] = [
       ['X-b', '1'],
@@ -29,13 +29,13 @@ export const headersTheme: Theme = setUp => {
     assert.equal(rawHeaders[0]?.[0], 'Host')
   })
 
-  test('lets the backend choose the subprotocol', async t => {
+  test('lets the backend select the subprotocol', async t => {
     const setup = await setUp(t, echo({ headers: ['Sec-WebSocket-Protocol: two'] }))
-    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).answer()
+    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).responseHead()
     assert.equal(head.header('sec-websocket-protocol'), 'two')
   })
 
-  test('keeps hop-by-hop fields, and those Connection names, from the backend', async t => {
+  test('does not forward hop-by-hop fields, nor those that Connection names', async t => {
     const setup = await setUp(t, record())
     const hop = {
       Connection: 'Upgrade, X-Secret, keep-alive',
@@ -48,7 +48,7 @@ export const headersTheme: Theme = setUp => {
       'X-Kept': '1',
     }
     await setup.tunnel('/', { headers: hop })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', {
       headers: Object.entries(hop)
         .filter(([name]) => name !== 'Expect')
@@ -63,7 +63,7 @@ export const headersTheme: Theme = setUp => {
     assert.deepEqual(setup.backend.seen[0]?.headers('connection'), ['Upgrade'])
   })
 
-  test('does not let Connection nominate away what backends decide by', async t => {
+  test('forwards the fields that backends decide by, even if Connection names them', async t => {
     const setup = await setUp(t, record())
     const fields = { Cookie: 'a=1', Authorization: 'Basic eA==', Origin: 'http://front.example' }
     const names = [
@@ -97,12 +97,12 @@ export const headersTheme: Theme = setUp => {
   }
   const both = async (setup: SetUp, headers: Record<string, string>): Promise<void> => {
     await setup.tunnel('/', { headers })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', { headers: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) })
     assert.equal(setup.backend.seen.length, 2)
   }
 
-  test('replaces forwarding fields of a peer that is not trusted, their underscore twins too', async t => {
+  test('replaces forwarding fields of a peer that is not trusted, also those with underscores', async t => {
     const setup = await setUp(t, record(), { serverName: 'gate.example' })
     await both(setup, forged)
     for (const request of setup.backend.seen) {
@@ -126,7 +126,7 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('knows trustProxy as Express does: addresses, hops, functions', async t => {
+  test('supports the values of trustProxy that Express has: addresses, hops, functions', async t => {
     for (const [trustProxy, expected] of [
       ['10.0.0.0/8', '127.0.0.1'],
       [['10.0.0.0/8', '127.0.0.1'], '9.9.9.9, 127.0.0.1'],
@@ -140,13 +140,13 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('adds no forwarding fields with addHeaders: false, and still believes none', async t => {
+  test('adds no forwarding fields with addHeaders: false, and still trusts none', async t => {
     const setup = await setUp(t, record(), { addHeaders: false })
     await both(setup, forged)
     for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /forwarded/i)
   })
 
-  test('says https behind a TLS front', async t => {
+  test('sends X-Forwarded-Proto: https for a client that uses TLS', async t => {
     const setup = await setUp(t, record(), {}, { clientWire: 'TLS' })
     await both(setup, {})
     for (const request of setup.backend.seen) assert.equal(request.header('x-forwarded-proto'), 'https')
@@ -161,20 +161,20 @@ export const headersTheme: Theme = setUp => {
     for (const request of kept.backend.seen) assert.deepEqual(request.headers('host'), ['front.example'])
   })
 
-  test('writes no field of the value undefined', async t => {
+  test('writes no field whose value is undefined', async t => {
     const setup = await setUp(t, record())
     await both(setup, {})
     for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /undefined|null|\[object/)
   })
 
-  test('edits the request and the answer, the 101 included', async t => {
+  test('edits the fields of request and response, the 101 included', async t => {
     const edits = { set: { 'X-Set': 'new' }, append: { 'X-Both': 'second' }, unset: ['X-Gone'] }
     const back = ['X-Set: old', 'X-Both: first', 'X-Gone: 1']
     const setup = await setUp(t, echo({ headers: back }), { requestHeaders: edits, responseHeaders: edits })
     const head = await (
       await setup.upgrade('/', { headers: { 'X-Set': 'old', 'X-Both': 'first', 'X-Gone': '1' } })
-    ).answer()
-    setup.backend.play(answer({ headers: back }))
+    ).responseHead()
+    setup.backend.play(responding({ headers: back }))
     const plain = await setup.get('/', { headers: ['X-Set: old', 'X-Both: first', 'X-Gone: 1'] })
     assert.equal(head.statusCode, 101)
     for (const message of [head, plain, ...setup.backend.seen]) {
@@ -189,10 +189,10 @@ export const headersTheme: Theme = setUp => {
       requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
       responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
-    const head = await (await setup.upgrade('/x')).answer()
+    const head = await (await setup.upgrade('/x')).responseHead()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')
     assert.equal((await setup.backend.request()).header('x-path'), '/x')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/y', { method: 'DELETE' })).header('x-method'), 'DELETE')
     assert.equal(setup.backend.seen[1]?.header('x-path'), '/y')
   })
@@ -204,12 +204,12 @@ export const headersTheme: Theme = setUp => {
       }
       const setup = await setUp(t, echo(), { [option]: throwing })
       assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
-      setup.backend.play(answer())
+      setup.backend.play(responding())
       assert.equal((await setup.get('/')).statusCode, 500)
     })
   }
 
-  test('403s a foreign Origin before the backend is dialled', async t => {
+  test('403s a foreign Origin before it connects to the backend', async t => {
     const setup = await setUp(t, echo(), { allowedOrigins: ['https://app.example', 'http://dev.example:3000'] })
     for (const Origin of [
       'https://evil.example',
@@ -230,7 +230,7 @@ export const headersTheme: Theme = setUp => {
     await setup.tunnel('/')
   })
 
-  test('checks no Origin unless told to', async t => {
+  test('checks no Origin without allowedOrigins', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Origin: 'https://evil.example' } })
   })
@@ -241,10 +241,10 @@ export const headersTheme: Theme = setUp => {
     ['full', '1.0 before, 1.1 gate.example (ws-tunnel)', '1.0 behind, 1.1 gate.example (ws-tunnel)'],
     ['block', undefined, undefined],
   ] as const) {
-    test(`writes Via both ways as via: ${via} says`, async t => {
+    test(`writes Via in both directions as via: ${via} requires`, async t => {
       const setup = await setUp(t, echo({ headers: ['Via: 1.0 behind'] }), { via, serverName: 'gate.example' })
-      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).answer()
-      setup.backend.play(answer({ headers: ['Via: 1.0 behind'] }))
+      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).responseHead()
+      setup.backend.play(responding({ headers: ['Via: 1.0 behind'] }))
       const plain = await setup.get('/', { headers: ['Via: 1.0 before'] })
       assert.equal(head.statusCode, 101)
       assert.deepEqual([head.header('via'), plain.header('via')], [response, response])
@@ -255,7 +255,7 @@ export const headersTheme: Theme = setUp => {
     })
   }
 
-  test('turns Location and its kin, and cookies, back to what the client knows, on the 101 too', async t => {
+  test('maps Location and other URL fields, and cookies, back to the URLs of the client, also on the 101', async t => {
     const lines = ({ address }: { address: string }): string[] => [
       `Location: http://${address}/b/x`,
       `Content-Location: http://${address}/b/y`,
@@ -278,9 +278,9 @@ export const headersTheme: Theme = setUp => {
         ],
       }),
     )
-    const head = await (await setup.upgrade('/a')).answer()
+    const head = await (await setup.upgrade('/a')).responseHead()
     setup.backend.play((connection, backend) =>
-      answer({ statusCode: 302, headers: lines(backend) })(connection, backend),
+      responding({ statusCode: 302, headers: lines(backend) })(connection, backend),
     )
     const plain = await setup.get('/a')
     assert.deepEqual([head.statusCode, plain.statusCode], [101, 302])
@@ -295,11 +295,11 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('turns Location back from the target of the route with passReverse: true', async t => {
+  test('maps Location back from the target of the route with passReverse: true', async t => {
     const setup = await setUp(
       t,
       (connection, backend) =>
-        answer({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
+        responding({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
           connection,
           backend,
         ),
@@ -310,8 +310,8 @@ export const headersTheme: Theme = setUp => {
     assert.equal(location, 'http://front.example/pub/login?next=%2F')
   })
 
-  test('leaves Location alone without passReverse', async t => {
-    const setup = await setUp(t, answer({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
+  test('does not change Location without passReverse', async t => {
+    const setup = await setUp(t, responding({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
     assert.equal((await setup.get('/')).header('location'), 'http://127.0.0.1/b')
   })
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { connect, createServer, type Socket } from 'node:net'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answer, echo, record, type Script, silent, switchingHead } from '../../support/backend.ts'
+import { echo, record, responding, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually, within } from '../../support/gate.ts'
 import { connectClient, connectTunnel, sendFinAfterFin, startBackend } from '../../support/harness.ts'
@@ -104,7 +104,7 @@ for (const kind of KINDS) {
       const client = (await connectClient(t, gateway.port)).send(upgradeRequest('/'))
       await eventually(asked)
       await gateway.standStill(kind, respond)
-      assert.equal((await client.answer()).statusCode, 101)
+      assert.equal((await client.responseHead()).statusCode, 101)
     })
 
     test(`takes a plain response that came while it was ${kind}, past handshakeTimeout`, async t => {
@@ -118,7 +118,7 @@ for (const kind of KINDS) {
           await held
           return write.call(connection, data)
         }
-        await answer()(connection, from)
+        await responding()(connection, from)
       })
       const gateway = await startGateway(t, { target: backend.url, handshakeTimeout: LIMIT })
       const client = (await connectClient(t, gateway.port)).send(plainRequest('/'))
@@ -148,7 +148,7 @@ for (const kind of KINDS) {
       const client = (await connectClient(t, gateway.port)).send(upgradeRequest('/'))
       await eventually(() => assert.equal(held.length, 1))
       await gateway.standStill(kind, () => held[0]?.())
-      assert.equal((await client.answer()).statusCode, 101)
+      assert.equal((await client.responseHead()).statusCode, 101)
     })
 
     test(`takes the response to a health check that came while it was ${kind}`, async t => {
@@ -186,7 +186,7 @@ for (const kind of KINDS) {
         const waiting = (await connectClient(t, gateway.port)).send(upgradeRequest('/'))
         await sleep(LIMIT / 3)
         await gateway.standStill(kind, () => holder.end())
-        assert.equal((await waiting.answer()).statusCode, 101)
+        assert.equal((await waiting.responseHead()).statusCode, 101)
       })
     }
   })
@@ -199,6 +199,6 @@ test('still applies its limits after a standstill to a backend that stays silent
   await backend.request()
   await gateway.standStill('stopped by SIGSTOP')
   const continued = performance.now()
-  assert.equal((await within(5_000, 'a response', client.answer())).statusCode, 504)
+  assert.equal((await within(5_000, 'a response', client.responseHead())).statusCode, 504)
   assert.ok(performance.now() - continued < 2 * LIMIT)
 })

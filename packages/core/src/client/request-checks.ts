@@ -50,7 +50,7 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
   if (codings.length > 0) {
     if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== 'chunked')
       throw bad('Transfer-Encoding is not chunked')
-    if ('content-length' in req.headers) throw bad('Content-Length beside Transfer-Encoding')
+    if ('content-length' in req.headers) throw bad('both Content-Length and Transfer-Encoding')
   }
   const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')

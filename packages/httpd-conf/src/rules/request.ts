@@ -1,0 +1,17 @@
+import type { IncomingMessage } from 'node:http'
+
+/** All lines of a header field, joined as httpd joins them; `undefined` if the request has none. */
+export function fieldOf(req: IncomingMessage, name: string): string | undefined {
+  const lower = name.toLowerCase()
+  const values: string[] = []
+  for (const [field, value] of fieldLinesOf(req)) if (field.toLowerCase() === lower) values.push(value)
+  return values.length === 0 ? undefined : values.join(', ')
+}
+
+/** The header lines as the client sent them. */
+export function* fieldLinesOf({ rawHeaders }: IncomingMessage): Generator<[name: string, value: string]> {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) yield [rawHeaders[i] as string, rawHeaders[i + 1] as string]
+}
+
+/** Whether the client is connected over TLS. */
+export const isTls = (req: IncomingMessage): boolean => 'encrypted' in req.socket
