@@ -15,7 +15,12 @@ const OWN = [
   'test/core/tunnel/open-engine.test.ts',
   'test/core/backend/native-round-trip.test.ts',
 ]
-const TESTS = ['test/core/tunnel/open-tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
+const TESTS = [
+  'test/core/tunnel/open-tunnel.test.ts',
+  'test/core/tunnel/tunnel-limits.test.ts',
+  'test/core/tunnel/urgent-data.test.ts',
+  ...OWN,
+]
 const SOURCES = readdirSync(join(root, 'packages/native/c')).filter(name => name.endsWith('.c'))
 const OURS = new RegExp(`\\b(?:${SOURCES.map(name => name.slice(0, -2)).join('|')})\\.c:\\d+`)
 

@@ -19,8 +19,9 @@ export class Program {
   readonly #child: ChildProcess
   readonly #exit: Promise<[code: number | null, signal: string | null]>
 
-  constructor(t: TestContext, args: string[]) {
-    this.#child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  /** @param output where it writes: a descriptor for standard output and standard error, or pipes that this object reads */
+  constructor(t: TestContext, args: string[], output: number | 'pipe' = 'pipe') {
+    this.#child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', output, output] })
     this.#exit = once(this.#child, 'close') as Promise<[number | null, string | null]>
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text

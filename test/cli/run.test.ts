@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,9 @@ const CERTS = fileURLToPath(new URL('../support/certs/', import.meta.url))
 
 const client = (t: TestContext, port: number, tls?: { servername?: string }): Promise<RawClient> =>
   connectClient(t, port, tls === undefined ? {} : { tls: { ca, ...tls } })
+
+/** Options of a test that needs Linux's device that is always full. */
+const FULL = { skip: existsSync('/dev/full') ? false : 'there is no /dev/full' }
 
 /** Two ports that were free a moment ago. */
 async function freePorts(): Promise<number[]> {
@@ -352,6 +356,27 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
       assert.match(stderr, message)
     })
   }
+
+  test('serves, reloads and drains although what it writes finds a full disk', FULL, async t => {
+    const backend = await startBackend(t, echo())
+    const [port = 0] = await freePorts()
+    // The LogFormat line is the cause of a warning.
+    const conf = `LogFormat "%f" f\nCustomLog a f\nLogLevel debug\nProxyPass / ws://${backend.address}/\n`
+    const at = await folder(t, { 'a.conf': conf })
+    const full = await open('/dev/full', 'w')
+    t.after(() => full.close())
+    const program = new Program(t, ['run', at('a.conf'), '--listen', `127.0.0.1:${port}`], full.fd)
+    const through = await eventually(() => connectTunnel(t, port), 15_000)
+    await say(through, 'first')
+    program.signal('SIGHUP')
+    assert.equal(await get(t, port, '/%2f', 'a.example'), '404 404 Not Found\n')
+    const second = await connectTunnel(t, port)
+    await say(second, 'second')
+    await say(through, 'third')
+    program.signal('SIGTERM')
+    for (const tunnel of [through, second]) tunnel.end()
+    assert.equal(await program.exit(), 0)
+  })
 
   test('exits with 1 if it cannot listen', async t => {
     const { port } = await startBackend(t, echo())

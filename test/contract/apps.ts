@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
 import { echo, record, responding, silent } from '../support/backend.ts'
@@ -62,6 +63,47 @@ export const appsTheme: Theme = setUp => {
     assert.equal((await setup.get('/own')).body, 'own')
     assert.deepEqual(setup.gateway.tunnels.size, 0)
   })
+
+  for (const listen of ['explicit', 'auto'] as const) {
+    test(`applies res.setTimeout of middleware to a pending upgrade as to a request (listening: ${listen})`, async t => {
+      const limit: Middleware = (_req, res, next) => {
+        res.setTimeout(200, () => {
+          res.statusCode = 503
+          res.end('too slow')
+        })
+        next()
+      }
+      const setup = await setUp(t, silent(), {}, { before: [limit], listen })
+      for (const refused of [await setup.refused('/'), await setup.get('/')])
+        assert.equal(`${refused.statusCode} ${refused.body}`, '503 too slow')
+      // The round trip to the backend ends with the response.
+      await eventually(() =>
+        assert.ok(setup.backend.connections.every(({ ended, socket }) => ended || socket.destroyed)),
+      )
+      assert.deepEqual(setup.gateway.errors, [])
+    })
+
+    test(`closes a pending upgrade as a request after res.setTimeout without a callback (listening: ${listen})`, async t => {
+      const limit: Middleware = (_req, res, next) => {
+        res.setTimeout(200)
+        next()
+      }
+      const setup = await setUp(t, silent(), {}, { before: [limit], listen })
+      for (const request of [upgradeRequest('/'), plainRequest('/')])
+        assert.equal(await setup.sendAndReadAll(request), '')
+    })
+
+    test(`does not apply res.setTimeout to an open tunnel (listening: ${listen})`, async t => {
+      const limit: Middleware = (_req, res, next) => {
+        res.setTimeout(100)
+        next()
+      }
+      const setup = await setUp(t, echo(), {}, { before: [limit], listen })
+      const client = await setup.tunnel('/')
+      await sleep(300)
+      assert.equal((await client.send('still here').readExact(10)).toString(), 'still here')
+    })
+  }
 
   test('sends fields that earlier middleware has set with the 101, a refusal and a page', async t => {
     const sets: Middleware = (_req, res, next) => {

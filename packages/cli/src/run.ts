@@ -18,6 +18,8 @@ export interface RunSettings {
 
 /** `ws-tunnel run`: serves until SIGTERM or SIGINT, and resolves to the exit code. */
 export async function run(settings: RunSettings): Promise<number> {
+  // A full disk, or a reader of the logs that closes its pipe, must not end the tunnels.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   const first = read(settings)
   if ('problem' in first) {
     process.stderr.write(first.problem)
@@ -33,8 +35,6 @@ export async function run(settings: RunSettings): Promise<number> {
     return 1
   }
 
-  // If the program that reads the logs closes its pipe, the tunnels must not end.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   // One reload at a time: a reload waits until its new listeners are open.
   let reloading = Promise.resolve()
   const onReload = (): void => {

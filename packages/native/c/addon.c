@@ -379,6 +379,8 @@ static napi_value addon_end(napi_env env, napi_callback_info info) { return comm
 
 static napi_value addon_close(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CLOSE); }
 
+static napi_value addon_look(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_LOOK); }
+
 static napi_value bytes_from(napi_env env, napi_callback_info info, int end) {
   napi_value slot;
   struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
@@ -419,6 +421,7 @@ NAPI_MODULE_INIT() {
     { "releaseBackend", addon_release_backend },
     { "end", addon_end },
     { "close", addon_close },
+    { "look", addon_look },
     { "bytesFromClient", addon_bytes_from_client },
     { "bytesFromBackend", addon_bytes_from_backend },
     { "idle", addon_idle },

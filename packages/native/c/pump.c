@@ -98,7 +98,7 @@ static void close_conduits(struct pump *p) {
 }
 
 bool pump_watch(struct pump *p, struct end *e) {
-  struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = e };
+  struct epoll_event event = { .events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = e };
   return epoll_ctl(p->epoll, EPOLL_CTL_ADD, e->fd, &event) == 0;
 }
 
@@ -159,6 +159,7 @@ static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
     connection_start(p, t);
   }
   if (running && (commands & COMMAND_ATTACH)) attach(p, t);
+  if (running && (commands & COMMAND_LOOK)) tunnel_look(p, t);
   if (running && (commands & COMMAND_END)) {
     if (t->connection != NULL) tunnel_close(p, t);
     tunnel_end(p, t);

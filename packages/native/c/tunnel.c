@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -63,6 +64,14 @@ static void count(struct pump *p, struct tunnel *t, struct flow *f, size_t bytes
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+/* A read has found nothing. The mark of urgent data is behind it, too: a read at the mark skips the urgent byte. */
+static void found_nothing(struct end *e) { e->readable = e->urgent = false; }
+
+/* A read was shorter than its buffer, so the socket is empty, unless a FIN or the mark of urgent data stopped it. */
+static void was_short(struct end *e) {
+  if (!e->hung_up && !e->urgent) e->readable = false;
+}
+
 /* Marks an end as broken: nothing can be written to it from now on. What it has received is still read. */
 static void broken(struct pump *p, struct end *e, int error) {
   struct tunnel *t = e->tunnel;
@@ -105,7 +114,7 @@ static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end
   if (n <= 0) return n;
   count(p, from->tunnel, f, (size_t)n);
   f->bulk = n == PUMP_BUFFER;
-  if (n < PUMP_BUFFER && !from->hung_up) from->readable = false;
+  if (n < PUMP_BUFFER) was_short(from);
   if (to->write_done) return n;
   ssize_t sent = to->writable ? send(to->fd, p->buffer, (size_t)n, MSG_NOSIGNAL) : 0;
   if (sent < 0) {
@@ -129,14 +138,24 @@ static ssize_t splice_in(struct pump *p, struct flow *f, struct end *from) {
   return n;
 }
 
-/* Reads once from an end in whose flow nothing waits. */
+/*
+ * Reads once from an end in whose flow nothing waits. `splice` never passes the mark of urgent data: there it finds
+ * nothing, or, if a FIN follows, it returns 0 as for the FIN. So `recv` reads past the mark, and `recv` decides whether
+ * there is a FIN.
+ */
 static void read_once(struct pump *p, struct flow *f, struct end *from, struct end *to) {
+  if (from->urgent) f->bulk = false;
   if (f->bulk && f->conduit == NULL) f->conduit = conduit_acquire(p);
-  ssize_t n = f->bulk && f->conduit != NULL ? splice_in(p, f, from) : copy(p, f, from, to);
+  bool splices = f->bulk && f->conduit != NULL;
+  ssize_t n = splices ? splice_in(p, f, from) : copy(p, f, from, to);
   if (n > 0) return;
   if (n < 0 && errno == EINTR) return;
   if (n < 0 && would_block(errno)) {
-    from->readable = false;
+    found_nothing(from);
+    return;
+  }
+  if (n == 0 && splices) {
+    f->bulk = false;
     return;
   }
   struct tunnel *t = from->tunnel;
@@ -153,8 +172,8 @@ static void read_once(struct pump *p, struct flow *f, struct end *from, struct e
 static void discard(struct pump *p, struct end *from) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n > 0) {
-    if (n < PUMP_BUFFER && !from->hung_up) from->readable = false;
-  } else if (n < 0 && would_block(errno)) from->readable = false;
+    if (n < PUMP_BUFFER) was_short(from);
+  } else if (n < 0 && would_block(errno)) found_nothing(from);
   else if (n == 0 || errno != EINTR) {
     from->read_done = true;
     if (n < 0) from->write_done = true;
@@ -203,6 +222,7 @@ void tunnel_run(struct pump *p, struct tunnel *t) {
 void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   struct tunnel *t = e->tunnel;
   if (t->closed) return;
+  if (epoll_events & EPOLLPRI) e->readable = e->urgent = true;
   if (epoll_events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->readable = true;
   if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
   if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
@@ -219,15 +239,34 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   tunnel_run(p, t);
 }
 
-/* Reads once more, even if bytes wait for the sink. */
+/*
+ * Looks once at what epoll would report, whether it has or not. After the process stood still the thread may not have
+ * had its turn yet, or it stood still between `epoll_wait` and this.
+ */
+void tunnel_look(struct pump *p, struct tunnel *t) {
+  p->now = clock_ms();
+  /* From the response to the attachment of the client, JavaScript may use the descriptors. */
+  bool is_taken = t->connection != NULL && t->connection->response != NULL;
+  for (int i = 0; i < ENDS && !is_taken && !t->closed; i++) {
+    if (t->connection != NULL && i == CLIENT) continue;
+    struct pollfd look = { .fd = t->end[i].fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP };
+    /* The bits of poll and epoll are the same. */
+    if (poll(&look, 1, 0) > 0) tunnel_event(p, &t->end[i], (uint32_t)look.revents);
+  }
+  if (!t->closed) pump_report(t, EVENT_LOOKED);
+}
+
+/* Reads once more, also where bytes wait for the sink; twice if the first read stops at the mark of urgent data. */
 static void read_last(struct pump *p, struct tunnel *t, int i) {
   struct flow *f = &t->flow[i];
   struct end *from = &t->end[i], *to = &t->end[!i];
-  if (f->draining || to->write_done) return;
-  ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
-  if (n <= 0) return;
-  count(p, t, f, (size_t)n);
-  if (!tunnel_hold(f, p->buffer, (size_t)n)) broken(p, to, ENOMEM);
+  for (int reads = from->urgent ? 2 : 1; reads > 0; reads--) {
+    if (f->draining || to->write_done) return;
+    ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
+    if (n <= 0) return;
+    count(p, t, f, (size_t)n);
+    if (!tunnel_hold(f, p->buffer, (size_t)n)) broken(p, to, ENOMEM);
+  }
 }
 
 void tunnel_end(struct pump *p, struct tunnel *t) {

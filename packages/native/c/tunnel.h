@@ -20,6 +20,7 @@ enum {
   EVENT_CLOSED = 16,
   EVENT_RESPONSE = 32,       /* the backend has sent its first bytes */
   EVENT_CONNECT_FAILED = 64, /* the backend broke before it accepted the connection */
+  EVENT_LOOKED = 128,        /* COMMAND_LOOK was executed; a tunnel that is closed by then has EVENT_CLOSED alone */
 };
 
 /* The commands of JavaScript for a tunnel, as bits. */
@@ -30,6 +31,7 @@ enum {
   COMMAND_FREE = 8,     /* free a closed tunnel */
   COMMAND_CONNECT = 16, /* connect to the backend */
   COMMAND_ATTACH = 32,  /* start a tunnel whose client was attached after the response */
+  COMMAND_LOOK = 64,    /* read what waits in the sockets, then report EVENT_LOOKED */
 };
 
 /* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
@@ -46,6 +48,7 @@ struct end {
   bool readable;   /* a read may find something: epoll sets it, a read that finds nothing clears it */
   bool writable;   /* the same for writes */
   bool hung_up;    /* FIN or RST has arrived: a short read is not yet the last one */
+  bool urgent;     /* TCP urgent data has arrived: a read stops at its mark, so a short read is not the last one */
   bool read_done;  /* its FIN or its failure was read */
   bool write_done; /* our FIN was written, or no peer is left to receive it */
 };
@@ -97,6 +100,9 @@ void tunnel_run(struct pump *pump, struct tunnel *tunnel);
 
 /* Delivers what was received, then FIN to both. */
 void tunnel_end(struct pump *pump, struct tunnel *tunnel);
+
+/* Reads what waits in the sockets, and reports that it has. */
+void tunnel_look(struct pump *pump, struct tunnel *tunnel);
 
 /* Closes both sockets now. */
 void tunnel_close(struct pump *pump, struct tunnel *tunnel);

@@ -17,6 +17,8 @@ export const EVENTS = {
   response: 32,
   /** Comes with `backendBroken` if the backend has not accepted the connection. */
   connectFailed: 64,
+  /** {@link Addon.look} has looked. A tunnel that has closed before does not get this event. */
+  looked: 128,
 } as const
 
 /**
@@ -89,6 +91,11 @@ export interface Addon {
   end(slot: number): void
   /** Closes both sockets now. */
   close(slot: number): void
+  /**
+   * Has the thread read what waits in the sockets, whether epoll has reported it or not. The event `looked` follows, or
+   * `closed`. After the process stood still, {@link Addon.idle} is only reliable after that.
+   */
+  look(slot: number): void
   /** Bytes received from the client so far. */
   bytesFromClient(slot: number): number
   /** Bytes received from the backend so far. */

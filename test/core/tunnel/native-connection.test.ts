@@ -59,6 +59,40 @@ test('knows whether the backend has accepted while there is no response', native
   assert.equal(connection.connected, true)
 })
 
+test('looks for all who ask, and gives a response that it finds there first', native, async t => {
+  const { connection, backend } = await startWith(t, silent())
+  await backend.request()
+  const calls: string[] = []
+  await Promise.all([1, 2].map(() => new Promise<void>(resolve => connection.look(resolve))))
+  assert.equal(connection.connected, true)
+  const answered = await startWith(t, raw('HTTP/1.1 200 Fine\r\n\r\n', 'keep'))
+  answered.connection.look(() => calls.push('looked'))
+  void answered.result.then(() => calls.push('response'))
+  await answered.result
+  await new Promise<void>(resolve => connection.look(resolve))
+  assert.equal(calls.at(-1), 'response')
+  answered.connection.toSocket(0).destroy()
+})
+
+test('survives a look at a connection that fails, is taken or is closed in the same turn', native, async t => {
+  const port = await closedPort()
+  const { connection, result } = start(t, port)
+  connection.look(() => {})
+  assert.ok('error' in (await result))
+  const closed = await startWith(t, silent())
+  await closed.backend.request()
+  closed.connection.look(() => assert.fail('looked after destroy()'))
+  closed.connection.destroy()
+  const taken = await startWith(t, raw('HTTP/1.1 200 Fine\r\n\r\n', 'keep'))
+  await taken.result
+  taken.connection.look(() => assert.fail('looked after the response'))
+  const socket = taken.connection.toSocket(0)
+  assert.equal(String(socket.read()), 'HTTP/1.1 200 Fine\r\n\r\n')
+  socket.destroy()
+  const [accepted] = closed.backend.connections
+  await eventually(() => assert.ok(accepted?.ended || accepted?.socket.destroyed))
+})
+
 test('fails to connect with the error of Node', native, async t => {
   const port = await closedPort()
   const result = await start(t, port).result

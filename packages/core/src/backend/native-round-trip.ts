@@ -6,6 +6,7 @@ import { type ResponseHead, readSwitch } from '../http/response-head.ts'
 import { descriptor, loadNativeAddon } from '../tunnel/native-addon.ts'
 import { NativeConnection } from '../tunnel/native-connection.ts'
 import { onAbort, unlessAborted } from '../util/abort.ts'
+import { Countdown } from '../util/countdown.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
 import { alreadySent, type BackendResponse, nodeRoundTrip, type RoundTripOptions } from './node-round-trip.ts'
 import type { Limits } from './request-limits.ts'
@@ -82,7 +83,7 @@ interface Lookup {
 /** Looks up the backend's name as `net.connect` does. */
 async function lookUp({ origin, connectOptions }: Worker, { limits, signal }: RoundTripOptions): Promise<Lookup> {
   const { promise, resolve, reject } = Promise.withResolvers<Lookup>()
-  const timers = startTimers(limits, () => false, 0, reject)
+  const started = startLimits(limits, () => false, 0, reject)
   const lookup = connectOptions.lookup ?? (systemLookup as LookupFunction)
   lookup(origin.host, { hints: ADDRCONFIG, all: getDefaultAutoSelectFamily() }, (error, found, family) => {
     if (error) reject(backendError(error))
@@ -95,7 +96,7 @@ async function lookUp({ origin, connectOptions }: Worker, { limits, signal }: Ro
   try {
     return await unlessAborted(signal, promise)
   } finally {
-    for (const timer of timers) clearTimeout(timer)
+    for (const limit of started) limit.stop()
   }
 }
 
@@ -111,7 +112,7 @@ function connectAndSend(
     let stop = (): void => {}
     const settled = (): void => {
       stop()
-      for (const timer of timers) clearTimeout(timer)
+      for (const limit of started) limit.stop()
     }
     const fail = (error: Error): void => {
       settled()
@@ -132,28 +133,38 @@ function connectAndSend(
       resolve(undefined)
       return
     }
-    const timers = startTimers(limits, () => connection.connected, performance.now() - startedAt, fail)
+    const spent = performance.now() - startedAt
+    const started = startLimits(
+      limits,
+      () => connection.connected,
+      spent,
+      fail,
+      then => connection.look(then),
+    )
     stop = onAbort(signal, fail)
   })
 }
 
-/** @param spent ms of the limits that have passed */
-function startTimers(
+/**
+ * @param spent ms of the limits that have passed
+ * @param look option of {@link Countdown}
+ */
+function startLimits(
   { connectTimeout, handshakeTimeout }: Limits,
   isConnected: () => boolean,
   spent: number,
   onTimeout: (error: Error) => void,
-): NodeJS.Timeout[] {
-  const start = (ms: number, isDue: (connected: boolean) => boolean): NodeJS.Timeout =>
-    setTimeout(
-      () => {
-        const connected = isConnected()
-        if (isDue(connected)) onTimeout(timeoutError(connected, ms))
-      },
-      Math.max(0, ms - spent),
-    )
-  const timers: NodeJS.Timeout[] = []
-  if (handshakeTimeout > 0) timers.push(start(handshakeTimeout, () => true))
-  if (connectTimeout > 0) timers.push(start(connectTimeout, connected => !connected))
-  return timers
+  look?: (then: () => void) => void,
+): Countdown[] {
+  const start = (ms: number, isDue: (connected: boolean) => boolean): Countdown => {
+    const onReached = (): void => {
+      const connected = isConnected()
+      if (isDue(connected)) onTimeout(timeoutError(connected, ms))
+    }
+    return new Countdown(Math.max(0, ms - spent), onReached, { look })
+  }
+  const limits: Countdown[] = []
+  if (handshakeTimeout > 0) limits.push(start(handshakeTimeout, () => true))
+  if (connectTimeout > 0) limits.push(start(connectTimeout, connected => !connected))
+  return limits
 }

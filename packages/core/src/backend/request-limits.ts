@@ -2,6 +2,7 @@ import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import type { InterimResponse } from '../http/response-head.ts'
+import { Countdown } from '../util/countdown.ts'
 import { roundTripError, timeoutError } from './backend-error.ts'
 
 /** Interim responses that are accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
@@ -30,23 +31,23 @@ export function watchRequest(
   onFailure: (error: WsTunnelError) => void,
 ): { progress: () => void } {
   let connected = false
-  const startTimer = (ms: number): NodeJS.Timeout | undefined =>
-    ms === 0 ? undefined : setTimeout(() => request.destroy(timeoutError(connected, ms)), Math.max(0, ms - spent))
+  const start = (ms: number): Countdown | undefined =>
+    ms === 0 ? undefined : new Countdown(Math.max(0, ms - spent), () => request.destroy(timeoutError(connected, ms)))
 
-  const responseTimer = startTimer(handshakeTimeout)
-  let connectTimer: NodeJS.Timeout | undefined
+  const responseLimit = start(handshakeTimeout)
+  let connectLimit: Countdown | undefined
   const socketOnConnect = (): void => {
     connected = true
-    clearTimeout(connectTimer)
+    connectLimit?.stop()
   }
-  const stopTimers = (): void => {
-    clearTimeout(responseTimer)
-    clearTimeout(connectTimer)
+  const stopLimits = (): void => {
+    responseLimit?.stop()
+    connectLimit?.stop()
   }
 
   const watchSocket = (socket: Socket): void => {
     if (socket.connecting) {
-      connectTimer = startTimer(connectTimeout)
+      connectLimit = start(connectTimeout)
       socket.once('encrypted' in socket ? 'secureConnect' : 'connect', socketOnConnect)
     } else socketOnConnect()
   }
@@ -56,10 +57,10 @@ export function watchRequest(
   let responded = false
   const requestOnResponse = (): void => {
     responded = true
-    stopTimers()
+    stopLimits()
   }
   const fail = (error: WsTunnelError): void => {
-    stopTimers()
+    stopLimits()
     if (!responded) onFailure(error)
   }
 
@@ -82,5 +83,5 @@ export function watchRequest(
   })
   // This listener runs before the `error` listeners of the caller, so that the failure is reported before they run.
   request.prependListener('error', error => fail(roundTripError(error, connected, request.protocol === 'https:')))
-  return { progress: () => void responseTimer?.refresh() }
+  return { progress: () => responseLimit?.refresh() }
 }

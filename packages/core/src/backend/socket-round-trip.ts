@@ -4,6 +4,7 @@ import { connect as tlsConnect } from 'node:tls'
 import { type RequestHead, requestHead } from '../http/request-head.ts'
 import { maySwitch, readSwitch } from '../http/response-head.ts'
 import { onAbort } from '../util/abort.ts'
+import { Countdown } from '../util/countdown.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
 import { alreadySent, type BackendResponse, nodeRoundTrip, type RoundTripOptions } from './node-round-trip.ts'
 import type { Worker } from './worker.ts'
@@ -45,8 +46,8 @@ class SocketRoundTrip {
   #socket: Socket | undefined
   #connected = false
   #received: Buffer | undefined
-  #connectTimer: NodeJS.Timeout | undefined
-  #responseTimer: NodeJS.Timeout | undefined
+  #connectLimit: Countdown | undefined
+  #responseLimit: Countdown | undefined
   #stop = noop
 
   constructor(head: string, options: RoundTripOptions) {
@@ -64,8 +65,8 @@ class SocketRoundTrip {
     }
     this.#socket = socket
     const { connectTimeout, handshakeTimeout } = this.#options.limits
-    if (connectTimeout > 0) this.#connectTimer = setTimeout(this.#timerOnTimeout, connectTimeout, connectTimeout)
-    if (handshakeTimeout > 0) this.#responseTimer = setTimeout(this.#timerOnTimeout, handshakeTimeout, handshakeTimeout)
+    this.#connectLimit = this.#startLimit(connectTimeout)
+    this.#responseLimit = this.#startLimit(handshakeTimeout)
     socket.on(origin.secure ? 'secureConnect' : 'connect', this.#socketOnConnect)
     socket.on('data', this.#socketOnData)
     socket.on('end', this.#socketOnGone)
@@ -88,8 +89,8 @@ class SocketRoundTrip {
     const socket = this.#socket
     this.#socket = undefined
     this.#stop()
-    clearTimeout(this.#connectTimer)
-    clearTimeout(this.#responseTimer)
+    this.#connectLimit?.stop()
+    this.#responseLimit?.stop()
     if (socket === undefined) return undefined
     socket.off('connect', this.#socketOnConnect)
     socket.off('secureConnect', this.#socketOnConnect)
@@ -101,11 +102,13 @@ class SocketRoundTrip {
     return socket
   }
 
-  readonly #timerOnTimeout = (ms: number): void => this.#fail(timeoutError(this.#connected, ms))
+  #startLimit(ms: number): Countdown | undefined {
+    return ms === 0 ? undefined : new Countdown(ms, () => this.#fail(timeoutError(this.#connected, ms)))
+  }
 
   readonly #socketOnConnect = (): void => {
     this.#connected = true
-    clearTimeout(this.#connectTimer)
+    this.#connectLimit?.stop()
     this.#socket?.write(this.#head, 'latin1')
   }
 

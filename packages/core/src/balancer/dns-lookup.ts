@@ -1,6 +1,7 @@
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { NameResolver, ResolvedBackend, ResolveSettings } from '../options/resolve-options.ts'
+import { Countdown } from '../util/countdown.ts'
 
 /** Maximum of backends that one name may resolve to; further ones are ignored. */
 const MAX_BACKENDS = 256
@@ -30,14 +31,15 @@ export class DnsLookup {
     const { timeout, hostname } = this.#settings
     const aborted = Promise.withResolvers<never>()
     this.#abort = aborted.reject
-    const timer = setTimeout(() => this.cancel(`no result for ${hostname} in ${timeout} ms`), timeout).unref()
+    const late = (): void => this.cancel(`no result for ${hostname} in ${timeout} ms`)
+    const limit = new Countdown(timeout, late, { unref: true })
     try {
       const found = await Promise.race([this.#query(), aborted.promise])
       const backends = found.map(backend => this.#checked(backend)).slice(0, MAX_BACKENDS)
       if (backends.length === 0) throw new Error(`${hostname} has no backends`)
       return backends
     } finally {
-      clearTimeout(timer)
+      limit.stop()
     }
   }
 

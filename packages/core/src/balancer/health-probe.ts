@@ -11,6 +11,7 @@ import type { RequestHead } from '../http/request-head.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { show } from '../options/checks.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
+import { Countdown } from '../util/countdown.ts'
 
 /** Bytes of a body that a check reads. */
 const MAX_BODY = 65_536
@@ -43,7 +44,7 @@ export async function probe({ worker, check, path, connectTimeout }: Probe, clos
   const limits = { connectTimeout: Math.min(connectTimeout || timeout, timeout), handshakeTimeout: timeout }
   const late = new AbortController()
   // Not AbortSignal.timeout: its timer would continue after the check.
-  const timer = setTimeout(() => late.abort(), method === 'TCP' ? limits.connectTimeout : timeout)
+  const limit = new Countdown(method === 'TCP' ? limits.connectTimeout : timeout, () => late.abort())
   const end = AbortSignal.any([closing, late.signal])
   try {
     if (method === 'TCP') return await checkConnect(worker, end)
@@ -53,7 +54,7 @@ export async function probe({ worker, check, path, connectTimeout }: Probe, clos
     if (late.signal.aborted) throw new Error(`not finished after ${timeout} ms`)
     throw error instanceof BadResponse ? error : backendError(error as Error)
   } finally {
-    clearTimeout(timer)
+    limit.stop()
   }
 }
 

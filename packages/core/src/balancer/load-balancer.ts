@@ -16,6 +16,7 @@ import type {
 } from '../options/balancer-options.ts'
 import { wrong } from '../options/checks.ts'
 import { readMember } from '../options/read-balancer.ts'
+import { Countdown } from '../util/countdown.ts'
 import { BalancerMember } from './balancer-member.ts'
 import { hashing, hashKey, type Trusts } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
@@ -311,17 +312,24 @@ export class LoadBalancer implements Balancer {
     const ended = AbortSignal.any([signal, this.#closing.signal])
     ended.throwIfAborted()
     const look = async (): Promise<BalancerMember> => {
-      const until = performance.now() + timeout
-      while (performance.now() < until) {
-        await delay(timeout / LOOKS, undefined, { signal: ended }).catch(() => {
-          throw ended.reason
-        })
-        const member = this.#best(req, url, excluded)
-        if (member === undefined) continue
-        member.selected++
-        return member
+      let isLate = false
+      const limit = new Countdown(timeout, () => {
+        isLate = true
+      })
+      try {
+        while (!isLate) {
+          await delay(timeout / LOOKS, undefined, { signal: ended }).catch(() => {
+            throw ended.reason
+          })
+          const member = this.#best(req, url, excluded)
+          if (member === undefined) continue
+          member.selected++
+          return member
+        }
+        throw noMember
+      } finally {
+        limit.stop()
       }
-      throw noMember
     }
     return look()
   }

@@ -268,8 +268,15 @@ function connectResponse(req: IncomingMessage, res: ServerResponse, socket: Sock
   function clientOnClose(): void {
     req.destroy()
   }
+  function clientOnTimeout(): void {
+    const { server } = socket as Socket & { server?: Server }
+    const isHandled = res.emit('timeout', socket)
+    if (!server?.emit('timeout', socket) && !isHandled) socket.destroy()
+  }
   function responseOnFinish(): void {
     socket.off('drain', clientOnDrain)
+    socket.off('timeout', clientOnTimeout)
+    socket.setTimeout?.(0)
     res.detachSocket(socket)
     res.destroyed = true
     socket.end()
@@ -278,10 +285,12 @@ function connectResponse(req: IncomingMessage, res: ServerResponse, socket: Sock
   }
   socket.on('drain', clientOnDrain)
   socket.on('close', clientOnClose)
+  socket.on('timeout', clientOnTimeout)
   res.once('finish', responseOnFinish)
   return () => {
     socket.off('drain', clientOnDrain)
     socket.off('close', clientOnClose)
+    socket.off('timeout', clientOnTimeout)
   }
 }
 

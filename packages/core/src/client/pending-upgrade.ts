@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
@@ -27,7 +27,7 @@ export class PendingUpgrade {
    * Takes the client's socket. It must be called in the turn of the event loop in which the request was handed over.
    * Otherwise a request that came without an `upgrade` event loses the bytes that arrive in between.
    *
-   * @param onGone is called when the client leaves.
+   * @param onGone is called when the client leaves, or when the app has responded by itself.
    */
   constructor(req: IncomingMessage, res: ServerResponse, onGone: () => void) {
     const { socket, head, unwire } = arrivedUpgrade(req) ?? takeOver(res)
@@ -43,6 +43,8 @@ export class PendingUpgrade {
     if (socket.destroyed || socket.readableEnded) onGone()
     socket.on('end', onGone)
     socket.on('close', onGone)
+    // The app may respond by itself, for instance in a callback of `res.setTimeout`.
+    res.on('close', onGone)
     socket.on('data', this.#clientOnData)
     socket.resume()
     if (head.length > 0) this.#clientOnData(head)
@@ -118,6 +120,7 @@ export class PendingUpgrade {
     this.socket.off('data', this.#clientOnData)
     this.socket.off('end', this.#onGone)
     this.socket.off('close', this.#onGone)
+    this.#res.off('close', this.#onGone)
   }
 }
 
@@ -140,12 +143,14 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
   // The socket of a simulated request (light-my-request) carries no bytes.
   if (typeof socket.resume !== 'function')
     throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: 'the request has no real socket' })
-  for (const event of ['data', 'end', 'timeout', 'drain', 'error']) socket.removeAllListeners(event)
+  for (const event of ['data', 'end', 'drain', 'error']) socket.removeAllListeners(event)
   socket.on('error', ignore)
   socket.on('drain', () => {
     if (!res.writableEnded) res.emit('drain')
   })
-  socket.setTimeout(0)
+  // A timeout that middleware has set stays, and Node's server applies it.
+  const { server, timeout } = socket as Socket & { server?: Server }
+  if (timeout === server?.timeout) socket.setTimeout(0)
   return { socket, head: Buffer.alloc(0), unwire: undefined }
 }
 

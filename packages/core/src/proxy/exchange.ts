@@ -102,8 +102,12 @@ export class Exchange {
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
-  /** Whether the client has left a plain request that goes to a backend. It needs no response then, and nothing failed. */
+  /**
+   * Whether the app has sent a response by itself meanwhile, or the client has left a plain request that goes to a
+   * backend. The request needs no response then, and nothing failed.
+   */
   get isAbandoned(): boolean {
+    if (this.res.writableEnded) return true
     return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 

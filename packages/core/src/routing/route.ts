@@ -13,6 +13,7 @@ import type {
 } from '../options/route-options.ts'
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
 import { unlessAborted } from '../util/abort.ts'
+import { Countdown } from '../util/countdown.ts'
 import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
 import { compilePath, type PathTest } from './compile-path.ts'
@@ -261,11 +262,11 @@ export class Route implements RouteStatus {
     const { handshakeTimeout } = this.settings
     if (handshakeTimeout === 0) return result
     const late = Promise.withResolvers<never>()
-    const timer = setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
+    const limit = new Countdown(handshakeTimeout, () => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')))
     try {
       return await unlessAborted(signal, Promise.race([result, late.promise]))
     } finally {
-      clearTimeout(timer)
+      limit.stop()
     }
   }
 

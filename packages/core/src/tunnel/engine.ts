@@ -54,6 +54,8 @@ export interface Engine {
   end(): void
   /** Closes both connections now. */
   destroy(): void
+  /** Calls `then` after the bytes that wait in the sockets were read. Does not call it if the tunnel closes first. */
+  look(then: () => void): void
 }
 
 /** Gets the events of an engine. */

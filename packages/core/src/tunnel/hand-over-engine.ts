@@ -61,6 +61,10 @@ export class HandOverEngine implements Engine, EngineListener {
     this.#engine.destroy()
   }
 
+  look(then: () => void): void {
+    this.#engine.look(then)
+  }
+
   onFin(side: Side): void {
     this.#stay()
     this.#listener.onFin(side)

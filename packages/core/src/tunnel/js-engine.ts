@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
+import { readWaiting } from '../util/countdown.ts'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
 import { Pump, type PumpOwner } from './pump.ts'
 
@@ -84,6 +85,10 @@ export class JsEngine implements Engine, PumpOwner {
   destroy(): void {
     this.#client.destroy()
     this.#backend.destroy()
+  }
+
+  look(then: () => void): void {
+    readWaiting(then)
   }
 
   /** Removes all listeners from both sockets: another engine has taken their connections over. */

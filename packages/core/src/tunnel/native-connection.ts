@@ -32,6 +32,7 @@ export class NativeConnection implements SlotListener {
   readonly #requestSize: number
   #listener: ConnectionListener | undefined
   #response = ''
+  readonly #onLooked: (() => void)[] = []
   /** Whether the slot still belongs to this connection. */
   #open = true
 
@@ -79,6 +80,15 @@ export class NativeConnection implements SlotListener {
   /** Whether the backend has accepted the connection. To be read only before the response or the failure. */
   get connected(): boolean {
     return this.native.addon.connected(this.slot)
+  }
+
+  /**
+   * Calls `then` after the thread has looked whether the backend has accepted the connection or sent a response. Does
+   * not call it if the listener gets its call first.
+   */
+  look(then: () => void): void {
+    this.#onLooked.push(then)
+    this.native.addon.look(this.slot)
   }
 
   /** Closes the connection. The listener gets no more calls. */
@@ -141,7 +151,10 @@ export class NativeConnection implements SlotListener {
     } else if (events & bits.backendBroken) {
       listener.onFailed(this.#error(events & bits.connectFailed ? 'connect' : 'read', backendErrno))
     } else if (events & bits.backendFin) listener.onFailed(hangUp())
-    else return
+    else {
+      if (events & bits.looked) for (const then of this.#onLooked.splice(0)) then()
+      return
+    }
     this.#listener = undefined
   }
 

@@ -26,6 +26,7 @@ export class NativeEngine implements Engine, SlotListener {
   /** Closes request and response. */
   #closeResponse: (() => void) | undefined
   #clientCounts: DetachedCounts | undefined
+  #onLooked: (() => void) | undefined
   #open = true
   #bytesFromClient = 0
   #bytesFromBackend = 0
@@ -117,6 +118,12 @@ export class NativeEngine implements Engine, SlotListener {
     if (this.#open) this.#native.addon.close(this.#slot)
   }
 
+  look(then: () => void): void {
+    if (!this.#open) return
+    this.#onLooked = then
+    this.#native.addon.look(this.#slot)
+  }
+
   /** Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. */
   onEvents(
     events: number,
@@ -136,9 +143,19 @@ export class NativeEngine implements Engine, SlotListener {
     if (events & bits.backendFin) this.#listener.onFin('backend')
     if (events & bits.clientBroken) this.#listener.onBroken('client', systemError('tunnel', clientErrno))
     if (events & bits.backendBroken) this.#listener.onBroken('backend', systemError('tunnel', backendErrno))
-    if (this.#open) return
+    if (this.#open) {
+      if (events & bits.looked) this.#callOnLooked()
+      return
+    }
+    this.#onLooked = undefined
     this.#releaseClient()
     this.#listener.onClosed()
+  }
+
+  #callOnLooked(): void {
+    const then = this.#onLooked
+    this.#onLooked = undefined
+    then?.()
   }
 
   /**

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { Countdown } from '../util/countdown.ts'
 import type { Engine, EngineLimits, EngineListener, NativeEnds, Side, TunnelEnds } from './engine.ts'
 import { openEngine } from './open-engine.ts'
 import type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel.ts'
@@ -45,9 +46,9 @@ export class OpenTunnel implements Tunnel, EngineListener {
   #halfOpen: Side | undefined
   #reason: EndReason | undefined
   #error: Error | undefined
-  #silenceTimer: NodeJS.Timeout | undefined
+  #silence: Countdown | undefined
   #lifetimeTimer: NodeJS.Timeout | undefined
-  #flushTimer: NodeJS.Timeout | undefined
+  #flush: Countdown | undefined
 
   constructor(ends: TunnelEnds | NativeEnds, info: TunnelInfo, limits: TunnelLimits) {
     this.info = info
@@ -108,7 +109,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
 
   onClosed(): void {
     this.#clearTimers()
-    clearTimeout(this.#flushTimer)
+    this.#flush?.stop()
     this.#engine = new EndedEngine(this.#engine)
     this.#resolveEnd({
       reason: this.#reason ?? 'finished',
@@ -119,15 +120,20 @@ export class OpenTunnel implements Tunnel, EngineListener {
     })
   }
 
-  /** Ends the tunnel when no byte has moved for `limit` ms. Only the timer checks that, so a byte costs nothing. */
+  /**
+   * Ends the tunnel when no byte has moved for `limit` ms. Only the countdown checks that, so a byte costs nothing. If the
+   * tunnel seems silent, the bytes that wait in its sockets are read before it ends.
+   */
   #watchSilence(limit: number, reason: EndReason): void {
-    clearTimeout(this.#silenceTimer)
+    this.#silence?.stop()
+    const left = (): number => limit - Math.min(this.idle, performance.now() - this.#watchedSince)
+    const look = (then: () => void): void => (left() > 0 ? then() : this.#engine.look(then))
     const check = (): void => {
-      const left = limit - Math.min(this.idle, performance.now() - this.#watchedSince)
-      if (left <= 0) this.#end(reason)
-      else this.#silenceTimer = setTimeout(check, Math.ceil(left))
+      const ms = left()
+      if (ms <= 0) this.#end(reason)
+      else this.#silence = new Countdown(Math.ceil(ms), check, { look })
     }
-    this.#silenceTimer = setTimeout(check, limit)
+    this.#silence = new Countdown(limit, check, { look })
   }
 
   /** Starts to end the tunnel. The first reason stays. */
@@ -137,11 +143,13 @@ export class OpenTunnel implements Tunnel, EngineListener {
     this.#clearTimers()
     this.#engine.end()
     const flushTimeout = reason === 'finished' ? this.#limits.halfOpenTimeout : FLUSH_TIMEOUT
-    if (flushTimeout > 0) this.#flushTimer = setTimeout(() => this.#engine.destroy(), flushTimeout)
+    if (flushTimeout === 0) return
+    const look = (then: () => void): void => this.#engine.look(then)
+    this.#flush = new Countdown(flushTimeout, () => this.#engine.destroy(), { look })
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#silenceTimer)
+    this.#silence?.stop()
     clearTimeout(this.#lifetimeTimer)
   }
 }
@@ -170,4 +178,6 @@ class EndedEngine implements Engine {
   end(): void {}
 
   destroy(): void {}
+
+  look(): void {}
 }

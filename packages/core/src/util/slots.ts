@@ -1,5 +1,6 @@
 import { WsTunnelError } from '../errors.ts'
 import { onAbort } from './abort.ts'
+import { Countdown } from './countdown.ts'
 
 /** Frees a slot. A second call does nothing. */
 export type Release = () => void
@@ -43,7 +44,7 @@ export class Slots {
     if (!this.full || this.#timeout === 0) return this.acquireNow()
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {
-        clearTimeout(timer)
+        limit.stop()
         this.#queue.delete(slotOnFree)
         stop()
       }
@@ -55,7 +56,7 @@ export class Slots {
         leaveQueue()
         resolve(this.#assign())
       }
-      const timer = setTimeout(() => fail(this.#limitReached()), this.#timeout)
+      const limit = new Countdown(this.#timeout, () => fail(this.#limitReached()))
       let stop = (): void => {}
       this.#queue.add(slotOnFree)
       stop = onAbort(signal, fail)
