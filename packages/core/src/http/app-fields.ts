@@ -14,9 +14,6 @@ export interface AppField {
  * The fields that the app has changed in `req.headers`, by lower-case name. `undefined` if there are none, which is found
  * out without an allocation unless the client repeated a field.
  *
- * Lines beyond `server.maxHeadersCount` are in `rawHeaders` but not in `req.headers`. They count as deleted, because the
- * app has not seen them.
- *
  * @throws {WsTunnelError} `WST_ERR_APP_HEADERS` for a malformed name or value.
  */
 export function appFields(req: IncomingMessage): ReadonlyMap<string, AppField> | undefined {
@@ -51,8 +48,8 @@ export function fieldValue(req: IncomingMessage, name: string): string {
 function isUntouched({ headers, rawHeaders }: IncomingMessage): boolean {
   let i = 0
   for (const key in headers) {
-    if (headers[key] !== rawHeaders[i + 1]) return false
-    const name = rawHeaders[i] as string
+    const name = rawHeaders[i]
+    if (name === undefined || headers[key] !== rawHeaders[i + 1]) return false
     if (name !== key && name.toLowerCase() !== key) return false
     i += 2
   }
