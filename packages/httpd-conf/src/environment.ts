@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { requestField } from '@ws-tunnel/core'
 import type { Place, Report } from './diagnostics.ts'
 import { compileRegex, literal } from './regex.ts'
 import { Words } from './words.ts'
@@ -17,15 +18,8 @@ export interface EnvRule {
   readonly sets: readonly (readonly [name: string, value: string | undefined])[]
 }
 
-/** All lines of a header field as httpd joins them; `undefined` without any. */
-export function fieldOf(req: IncomingMessage, name: string): string | undefined {
-  const lower = name.toLowerCase()
-  const values: string[] = []
-  for (let i = 0; i + 1 < req.rawHeaders.length; i += 2) {
-    if (req.rawHeaders[i]?.toLowerCase() === lower) values.push(req.rawHeaders[i + 1] as string)
-  }
-  return values.length === 0 ? undefined : values.join(', ')
-}
+/** All lines of a header field as httpd joins them; `undefined` without any. What the app has changed in `req.headers` counts. */
+export const fieldOf = requestField
 
 /** The path as the client wrote it: at the time of SetEnvIf nothing is decoded yet. */
 const rawPath = (req: IncomingMessage): string =>

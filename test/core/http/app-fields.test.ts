@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { connect, createServer, type OutgoingHttpHeaders } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { appFields, appLines, fieldValue } from '../../../packages/core/src/http/app-fields.ts'
+import { appFields, appLines, fieldValue, requestField } from '../../../packages/core/src/http/app-fields.ts'
 import { sendRequest } from '../../support/harness.ts'
 import { requestOf } from '../../support/request.ts'
 import { startServer } from '../../support/server.ts'
@@ -120,6 +120,7 @@ test('gives the value of a field as the app has left it', () => {
   req.headers['a'] = ['4', '5'] as never
   delete req.headers['b']
   assert.deepEqual([fieldValue(req, 'A'), fieldValue(req, 'b'), fieldValue(req, 'c')], ['4, 5', '', ''])
+  assert.deepEqual([requestField(req, 'A'), requestField(req, 'b')], ['4, 5', undefined])
 })
 
 for (const [what, headers] of [

@@ -38,7 +38,17 @@ export function fieldLines(req: IncomingMessage, name: string): readonly string[
 
 /** The value of a field as the app has left it, its lines joined by `, `; `''` if the field is absent. */
 export function fieldValue(req: IncomingMessage, name: string): string {
-  return fieldLines(req, name).join(', ')
+  return requestField(req, name) ?? ''
+}
+
+/**
+ * The value of a header field as the backend gets it unless `requestHeaders` edits it: what the app has set in
+ * `req.headers`, else what the client sent. Several lines are joined by `, `, as httpd joins them. `undefined` if the field
+ * is absent.
+ */
+export function requestField(req: IncomingMessage, name: string): string | undefined {
+  const lines = fieldLines(req, name)
+  return lines.length === 0 ? undefined : lines.join(', ')
 }
 
 /**

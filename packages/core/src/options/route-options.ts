@@ -143,16 +143,17 @@ export interface RouteDefaults extends SharedOptions {
   strictHandshake?: boolean
   /**
    * Origins that may upgrade, `scheme://host[:port]`, compared exactly; others get 403. `undefined` checks nothing. A request without
-   * Origin passes, because it does not come from a browser. @default undefined
+   * Origin passes, because it does not come from a browser. `file://` allows pages of files; `null` allows every sandboxed page, so any
+   * site. The Origin that the client sent is checked, whatever the app has made of it in `req.headers`. @default undefined
    */
   allowedOrigins?: readonly string[]
   /** Sends the client's Host instead of the target's (ProxyPreserveHost). @default false */
   preserveHost?: boolean
   /** Via on requests and responses: left as it is, added, added with the name of the product, or removed (ProxyVia). @default 'off' */
   via?: 'off' | 'on' | 'full' | 'block'
-  /** Adds X-Forwarded-For, -Host, -Server and -Proto (ProxyAddHeaders). @default true */
+  /** Adds X-Forwarded-For, -Host, -Server and -Proto, except those that the app has set in `req.headers` (ProxyAddHeaders). @default true */
   addHeaders?: boolean
-  /** Edits of the request that the backend gets (RequestHeader). @default undefined */
+  /** Edits of the request that the backend gets, after those of the app in `req.headers` (RequestHeader). @default undefined */
   requestHeaders?: HeaderEditing
   /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
   responseHeaders?: HeaderEditing
