@@ -125,6 +125,12 @@ const requests: [what: string, lines: string[], forwarding: Partial<Forwarding>,
     ['Host: backend:9000', 'X-Forwarded-For: 9.9.9.9', ...OURS.slice(1)],
   ],
   [
+    'an empty X-Forwarded-For of a trusted peer is no member',
+    ['X-Forwarded-For:'],
+    { trusted: true },
+    ['Host: backend:9000', ...OURS],
+  ],
+  [
     'a peer without an address adds no X-Forwarded-For',
     [],
     { clientAddress: '' },

@@ -99,7 +99,9 @@ function appendChanged(
 function addForwarded(list: HeaderList, forwarding: Forwarding, changed: AppFields | undefined): void {
   const add = (name: string, value: string): void => {
     const isSet = (changed?.get(name.toLowerCase())?.lines.length ?? 0) > 0
-    if (value !== '' && !isSet) list.set(name, list.has(name) ? `${list.get(name)}, ${value}` : value)
+    if (value === '' || isSet) return
+    const before = list.get(name) ?? ''
+    list.set(name, before === '' ? value : `${before}, ${value}`)
   }
   add('X-Forwarded-For', forwarding.clientAddress)
   add('X-Forwarded-Host', forwarding.host)
