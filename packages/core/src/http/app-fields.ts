@@ -110,13 +110,16 @@ function isSame(value: unknown, expected: string | string[] | undefined): boolea
   return value.every((line, i) => line === expected[i])
 }
 
+/** Fields of which even a single line is not the value in `req.headers`: a list, and the setter of the prototype. */
+const NEVER_PLAIN: ReadonlySet<string> = new Set(['set-cookie', '__proto__'])
+
 /** The method with which Node's parser adds a line to `req.headers`. */
 type AddHeaderLine = (this: object, name: string, value: string, headers: object) => void
 const { _addHeaderLine: addHeaderLine } = IncomingMessage.prototype as unknown as { _addHeaderLine: AddHeaderLine }
 
 /** What Node makes of the lines of one field in `req.headers`: some it joins, of others it keeps the first. */
 function joined(req: IncomingMessage, lower: string, lines: readonly string[]): string | string[] | undefined {
-  if (lines.length === 0) return undefined
+  if (lines.length === 0 || (lines.length === 1 && !NEVER_PLAIN.has(lower))) return lines[0]
   if (req.httpVersionMajor > 1) return joinedHttp2(lower, lines)
   const headers: Record<string, string | string[]> = {}
   for (const line of lines) addHeaderLine.call(req, lower, line, headers)
