@@ -8,9 +8,9 @@ const PAIRS = [
 ]
 
 /**
- * A Markdown table that compares this checkout with the baseline: the least figure of each, and the ratio of this checkout to the
- * baseline. Below 1 this checkout costs less. The ratio of the least figures can hide a difference in a few turns, so the table
- * also has the median and the middle half of the ratios of the turns.
+ * A Markdown table that compares this checkout with the baseline: the least figure of each, and the ratio of this
+ * checkout to the baseline. Below 1 this checkout costs less. The ratio of the least figures can hide a difference in
+ * some turns. So the table also has the median and the middle half of the ratios of all turns.
  */
 export function comparison(measures: readonly Measure[], results: Results): string {
   const lines = measures.flatMap(measure => PAIRS.flatMap(pair => cellsOf(measure, pair, results)))
@@ -43,7 +43,7 @@ const turns = ({ name: measure }: Measure, contestant: string, { samples }: Resu
     .filter(sample => sample.measure === measure && sample.contestant === contestant)
     .map(({ figure }) => figure ?? Number.NaN)
 
-/** The value below which that share of the sorted values lies, interpolated between its two neighbours. */
+/** The quantile of sorted values, interpolated between the two nearest values. */
 function quantile(sorted: readonly number[], share: number): number | undefined {
   const at = (sorted.length - 1) * share
   const [low, high] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]]

@@ -107,8 +107,8 @@ export function contestants(front: Front, against: string | undefined): Contesta
 }
 
 /**
- * This checkout, and the other one as `baseline`, each with both engines. A contestant and its baseline are neighbours, so that
- * their turns follow each other.
+ * This checkout, and the other one as `baseline`, each with both engines. A contestant and its baseline are adjacent,
+ * so that one has its turn right after the other.
  */
 function checkouts(front: Front, against: string | undefined): Contestant[] {
   const all = [

@@ -121,26 +121,26 @@ export function document(results: Results): string {
 
 Written by \`npm run bench -- --write\` on ${date}: ${machine}.${missing.length > 0 ? ` Not installed: ${missing.join(', ')}.` : ''}
 
-The figure is the CPU time of one operation (user and system, all processes of the proxy). Less is better. It is the least of all
-turns; the next column is the median. In each of ${rounds} rounds every contestant is a new process, and all of them are ready
-before the first turn. Each has ${times.slices} turns, forward and backward, while the others are idle, so that all of them meet the
-same disturbances of the machine. The columns with × divide a figure by ours: above 1 a contestant costs more than ws-tunnel.
-The last columns are the throughput and its spread, which depend on what else the machine does.
+The figure is the CPU time of one operation (user and system, all processes of the proxy). Less is better. It is the lowest figure
+of all turns; the next column is the median. In each of ${rounds} rounds every contestant is a new process, and all of them are ready
+before the first turn. Each contestant has ${times.slices} turns per round, alternately in order and in reverse order, while the others are
+idle. So disturbances of the machine affect all of them alike. The columns with × divide a figure by ours: above 1 a contestant
+costs more than ws-tunnel. The last columns are the throughput and its spread, which depend on what else the machine does.
 
 - Proxy and load generator warm up for ${times.warm} ms (connect and HTTP ${times.warmHttp} ms), and for ${times.sliceWarm} ms before each turn of ${times.slice} ms. Memory, delay and the stalled reader are measured once per round. ${pinned ? 'The proxy has one core, and the load generator with its backend has the other.' : 'The processes are not pinned to cores.'}
 - The load generator and the backend are one small C program (\`bench/load\`). It compares every payload of ping-pong, echo
   and connect with what was sent. Bulk in one direction is counted where it arrives.
-- Every proxy runs in one process and without logs (httpd in as many processes as it needs for a thread per tunnel). All Node
+- Every proxy runs in one process and without logs (httpd in as many processes as it needs to have a thread per tunnel). All Node
   proxies run on the same Node. \`keep-alive\` means that the package got an agent that keeps its connections to the backend.
 - httpd takes part twice: mod_proxy_wstunnel with 6,400 threads, and mod_proxy_http's \`upgrade=websocket\` with Debian's 150
-  threads, which cannot serve more tunnels.
+  threads, which can serve at most 150 tunnels.
 - Memory is PSS: pages that processes share are counted once. It is read ${times.settle} ms after the last tunnel has opened, without a
   forced collection. The growth of a stalled reader is measured in a new process over ${times.stall} ms, so it includes code that the
   process loads.
 
 ## In short
 
-Of several settings of a proxy, this table shows the one that costs least.
+Of several settings of a proxy, this table shows the cheapest.
 
 ${summary(results)}
 

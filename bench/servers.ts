@@ -1,4 +1,4 @@
-// The best configurations that the manuals of the servers in C describe: without logs, with kept connections to the backend.
+// The best configurations that the manuals of these servers describe: without logs, with kept connections to backends.
 
 export function nginx(port: number, backend: number, folder: string, buffer: string): string {
   const size =
@@ -55,7 +55,10 @@ backend out
 `
 }
 
-/** `ws` is mod_proxy_wstunnel with a thread for each of 6,400 tunnels. `http` is the upgrade of mod_proxy_http with Debian's 150 threads. */
+/**
+ * `ws` is mod_proxy_wstunnel with a thread for each of 6,400 tunnels. `http` is the upgrade of mod_proxy_http with
+ * Debian's 150 threads.
+ */
 export function httpd(port: number, backend: number, folder: string, module: 'ws' | 'http'): string {
   const modules = '/usr/lib/apache2/modules'
   const sizes =

@@ -222,9 +222,9 @@ class Trial {
 }
 
 /**
- * Runs one round of a workload: starts a new process of each contestant, then gives them their turns, forward and backward. All
- * of them so meet the same disturbances of the machine. Only one contestant is under load at a time. A contestant that fails has
- * its error in its row, and the others continue.
+ * Runs one round of a workload. It starts a new process of each contestant, then gives each its turns, in order and in
+ * reverse order, so that disturbances of the machine affect all of them alike. Only one contestant is under load at a
+ * time. The row of a contestant that fails has its error, and the others continue.
  */
 export async function round(
   workload: Workload,

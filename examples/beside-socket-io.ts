@@ -21,7 +21,7 @@ app.use('/live', tunnel)
 const server = app.listen(Number(process.env.PORT ?? 8080))
 listenForUpgrades(server, app, { only: '/live' })
 
-// Without `destroyUpgrade: false` socket.io ends unknown upgrades after one second, and so ends slow handshakes of the tunnel.
+// Without `destroyUpgrade: false` socket.io would end a handshake of the tunnel that takes longer than one second.
 const io = new Server(server, { destroyUpgrade: false })
 io.on('connection', socket => {
   socket.on('hello', (name: string, reply: (text: string) => void) => reply(`hello ${name}`))

@@ -1,4 +1,4 @@
-// Conditions: the usual Apache recipe. WebSockets go to one backend, and other requests on the same paths go to another.
+// Conditions, as in the usual Apache recipe: WebSockets go to one backend, other requests with the same paths to another.
 //   RewriteCond %{HTTP:Upgrade} websocket [NC]
 //   RewriteCond %{HTTP:Connection} upgrade [NC]
 //   RewriteRule ^/?(.*) "ws://localhost:5000/$1" [P,L]

@@ -1,6 +1,6 @@
-// A fleet: two workers of node:cluster serve one port. The page of one worker sets a member for both, and with REDIS_URL also for
-// the processes of other machines.
-// Run `node examples/fleet.ts`, drain a member on http://localhost:8080/manager/ and run `npx wscat -c ws://localhost:8080/chat/`.
+// A fleet: two workers of node:cluster serve one port. A member that is drained on the page of one worker is drained in
+// both. With REDIS_URL it is also drained on other machines.
+// node examples/fleet.ts, then drain a member on http://localhost:8080/manager/, and: npx wscat -c ws://localhost:8080/chat/
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -14,7 +14,7 @@ import { WebSocketServer } from 'ws'
 async function backend(name: string): Promise<string> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   server.on('connection', socket => {
-    socket.on('message', data => socket.send(`${name} heard ${data}`))
+    socket.on('message', data => socket.send(`${name} received ${data}`))
   })
   await once(server, 'listening')
   return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`

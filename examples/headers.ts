@@ -1,4 +1,4 @@
-// Headers: the fields that the backend receives about the client, and the fields that the client receives from the backend.
+// Headers: which fields the backend receives about the client, and which fields the client receives from the backend.
 // node examples/headers.ts, then: curl -i http://localhost:8080/app/
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -7,7 +7,7 @@ import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express from 'express'
 import { WebSocketServer } from 'ws'
 
-// The backend returns the header fields that it received. Its Location and its cookie path use its own address and path.
+// The backend returns the header fields that it received. Its Location has its own address, and its cookie its own path.
 const backendServer = createServer((req, res) => {
   res.setHeader('Location', `http://127.0.0.1:${backendPort}/login`)
   res.setHeader('Set-Cookie', 'sid=1; Path=/')

@@ -1,4 +1,4 @@
-// node:http without a framework: `handle` of the core resolves to whether a route matched the request.
+// node:http without a framework. The promise of `handle` resolves with whether a route took the request.
 // node examples/node-http.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'

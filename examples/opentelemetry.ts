@@ -1,4 +1,4 @@
-// OpenTelemetry: turns the diagnostics channels of ws-tunnel into spans, and prints them. Another exporter would send them on.
+// OpenTelemetry: turns the diagnostics channels of ws-tunnel into spans. This exporter prints them, others send them.
 // node examples/opentelemetry.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

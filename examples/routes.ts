@@ -1,4 +1,4 @@
-// Routes: tried in order, and the first match is used. The backend here replies with the path that it received.
+// Routes are tried in order, and the first match is used. The backend of this example replies with the path it received.
 // node examples/routes.ts, then: npx wscat -c ws://localhost:8080/rooms/42/ws
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -25,7 +25,7 @@ const tunnel = wsTunnel({
     { path: '/users/:id/feed', target: `${base}/feeds/:id` },
     // ProxyPassMatch "^/rooms/(\d+)/ws$" "ws://…/room/$1"
     { path: /^\/rooms\/(\d+)\/ws$/, target: `${base}/room/$1`, idleTimeout: 0 },
-    // A function is trusted code. It returns the whole URL, and nothing is appended to it.
+    // A function is trusted code. The rest of the path is appended to its URL: /tenants/x becomes /tenant/HOST/x.
     { path: '/tenants', target: req => `${base}/tenant/${encodeURIComponent(req.headers.host ?? 'none')}` },
   ],
 })

@@ -1,5 +1,5 @@
-// Shutdown: on SIGTERM new upgrades get 503, and open tunnels have ten seconds to finish. Then the process ends by itself,
-// because nothing is open any more.
+// Shutdown: after SIGTERM new upgrades get 503, and open tunnels have ten seconds to finish. Then nothing is open any
+// more, and the process ends by itself.
 // node examples/shutdown.ts, then: npx wscat -c ws://localhost:8080/chat/ and kill -TERM the process
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

@@ -1,5 +1,5 @@
-// TLS on both sides: clients connect over wss, and the proxy connects to the backend over wss and checks its certificate.
-// The certificate in examples/tls is public and only for this example. Its name is `localhost`.
+// TLS on both sides: clients connect over wss, and the proxy connects to the backend over wss and checks its
+// certificate. The certificate in examples/tls is public and only for this example. Its name is `localhost`.
 // node examples/tls-front.ts, then: npx wscat --no-check -c wss://localhost:8080/
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -23,7 +23,8 @@ const backendPort = (backendServer.address() as AddressInfo).port
 const app = express()
 const tunnel = wsTunnel({
   target: `wss://127.0.0.1:${backendPort}/`,
-  // `ca` is SSLProxyCACertificateFile. `servername` is the name to send and to check, because the URL has an IP address.
+  // `ca` is SSLProxyCACertificateFile. `servername` is needed because the URL has an IP address. It is the name that is
+  // sent (SNI) and that the certificate must have.
   tls: { ca: cert, servername: 'localhost' },
 })
 app.use(tunnel)

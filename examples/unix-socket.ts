@@ -1,4 +1,5 @@
-// A backend on a unix socket: the path of the socket, a bar, then the URL, whose host the backend receives as its Host field.
+// A backend on a unix socket: the target is the path of the socket, a bar and a URL. The backend gets the host of this
+// URL as `Host`.
 // node examples/unix-socket.ts, then: npx wscat -c ws://localhost:8080/chat/lobby
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'

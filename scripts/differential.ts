@@ -4,8 +4,8 @@ import { DEVIATIONS } from '../test/httpd/deviations.ts'
 import { compareAll, count } from '../test/httpd/figures.ts'
 import { generate } from '../test/httpd/generate.ts'
 
-// Compares many generated configurations and requests with a real httpd, with hundreds of virtual hosts per start of httpd.
-// Prints the figures. Exits with 1 for a difference that is not a listed deviation, and with 2 without httpd.
+// Compares many generated configurations and requests with a real httpd, with hundreds of virtual hosts per start of
+// httpd. Prints the figures. Exits with 1 for a difference that is not a listed deviation, and with 2 without httpd.
 
 const { values } = parseArgs({
   options: {

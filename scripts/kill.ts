@@ -7,9 +7,9 @@ import { type Attempt, Crowd } from '../test/support/kill/crowd.ts'
 import { type Blow, type Figures, RESTART, SIGKILL, SIGSTOP, strike } from '../test/support/kill/strike.ts'
 import { printTable } from '../test/support/kill/table.ts'
 
-// Kills one of three backends, stalls another and restarts the third, while tunnels are open and clients connect steadily. It
-// repeats this for several settings, with real processes. It prints the effect on clients. It fails if a connect fails after the
-// gateway has marked the member, if a tunnel of another backend ends, or if a byte is wrong.
+// Kills one of three backends, stalls another and restarts the third, while tunnels are open and clients connect
+// steadily. It repeats this for several settings, with real processes. It prints the effect on clients. It fails if a
+// connect fails after the gateway has marked the member, if a tunnel of another backend ends, or if a byte is wrong.
 
 interface Setting {
   name: string

@@ -3,16 +3,19 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and UndefinedBehaviorSanitizer, then
-// with one under valgrind. Both also report errors in Node itself, so only reports that name our sources count.
+// Runs the tests of the offloaded tunnels with an addon that is built with AddressSanitizer and
+// UndefinedBehaviorSanitizer, then with one under valgrind. Both also report errors in Node itself, so only reports
+// that name our sources count.
 const root = fileURLToPath(new URL('..', import.meta.url))
 const OWN = [
   'test/core/tunnel/native-addon.test.ts',
   'test/core/tunnel/native-connection.test.ts',
   'test/core/tunnel/native-engine.test.ts',
+  'test/core/tunnel/hand-over-engine.test.ts',
+  'test/core/tunnel/open-engine.test.ts',
   'test/core/backend/native-round-trip.test.ts',
 ]
-const TESTS = ['test/core/tunnel/tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
+const TESTS = ['test/core/tunnel/open-tunnel.test.ts', 'test/core/tunnel/tunnel-limits.test.ts', ...OWN]
 const SOURCES = readdirSync(join(root, 'packages/native/c')).filter(name => name.endsWith('.c'))
 const OURS = new RegExp(`\\b(?:${SOURCES.map(name => name.slice(0, -2)).join('|')})\\.c:\\d+`)
 
@@ -29,8 +32,8 @@ function build(name: string, flags: string[]): string {
 }
 
 /**
- * Returns the option that makes Node load the addon from the folder. It is not an environment variable of the process, because
- * valgrind may be a shell script, and a shell drops a variable with such a name.
+ * Returns the option that makes Node load the addon from the folder. It is not an environment variable of the process,
+ * because valgrind may be a shell script, and a shell drops a variable with such a name.
  */
 function loading(folder: string): string {
   const code = `process.env['@WS_TUNNEL/NATIVE_PREBUILD'] = ${JSON.stringify(folder)}`

@@ -6,9 +6,9 @@ import { Cluster } from '../test/support/kill/cluster.ts'
 import { Crowd } from '../test/support/kill/crowd.ts'
 import { printTable } from '../test/support/kill/table.ts'
 
-// Replaces all backends one after another, as a rollout does: the member drains, its process ends when its last tunnel has ended,
-// a new process listens at its port, and the member is enabled again. Meanwhile clients end their tunnels and open others. Fails
-// if a connect fails, if a tunnel is cut, or if a byte is wrong.
+// Replaces all backends one after another, as a rollout does: the member drains, its process ends when its last tunnel
+// has ended, a new process listens at its port, and the member is enabled again. Meanwhile clients end their tunnels
+// and open others. Fails if a connect fails, if a tunnel is cut, or if a byte is wrong.
 
 const { values } = parseArgs({
   options: {

@@ -11,8 +11,8 @@ import { echo, openBackend } from '../test/support/backend.ts'
 import { openTunnel, type RawClient } from '../test/support/client.ts'
 import { eventually } from '../test/support/gate.ts'
 
-// Holds many idle tunnels through a gateway, then opens and closes many more. Gateway, client and backend are three processes.
-// Prints figures, and fails if a tunnel, an echo or a descriptor is lost.
+// Holds many idle tunnels through a gateway, then opens and closes many more. Gateway, client and backend are three
+// processes. Prints figures, and fails if a tunnel, an echo or a descriptor is lost.
 
 /** Descriptors that a process needs in addition to its sockets. */
 const SPARE = 200

@@ -1,7 +1,7 @@
 import { Agent, createServer, request } from 'node:http'
 import { BACKEND_PORT, serve } from './serve.ts'
 
-// The least that a Node proxy can be: no limits, no header rules, no error responses.
+// The smallest Node proxy: no limits, no header rules, no error responses.
 const agent = new Agent({ keepAlive: true })
 
 const server = createServer((req, res) => {

@@ -7,8 +7,8 @@ import fastify from 'fastify'
 import type { Front } from '../contestants.ts'
 import { announce, BACKEND_PORT, serve } from './serve.ts'
 
-// Loads ws-tunnel from a checkout, so that this one and another one run in exactly the same way. `async` is the name of the
-// option that every checkout knows.
+// Loads ws-tunnel from a checkout, so that this checkout and another one run in exactly the same way. The option is
+// `async`, because an older checkout does not have `offload`.
 const [engine, front, folder = ''] = process.argv.slice(3) as [string, Front, string]
 const options = { target: `ws://127.0.0.1:${BACKEND_PORT}`, async: engine === 'offloaded' }
 

@@ -105,7 +105,9 @@ function listTunnels(_req: Request, res: Response): void {
   res.set('Cache-Control', 'no-store').json(open)
 }
 
-/** Handles the errors of the app. A failure before the 101 of a tunnel is one of them, with a status and a stable code. */
+/**
+ * Responds to errors of the app. A tunnel that fails before its 101 is such an error, with a status and a stable code.
+ */
 function respondToError(error: Partial<WsTunnelError>, _req: Request, res: Response, next: NextFunction): void {
   const { statusCode = 500, code = 'ERROR', message, expose, headers } = error
   if (statusCode >= 500) console.error(message)

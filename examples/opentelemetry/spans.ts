@@ -21,11 +21,12 @@ function listen<Name extends keyof DiagnosticsMessages>(
 }
 
 /**
- * Creates spans from the diagnostics channels. Each tunnel has two: the handshake and the tunnel, which links to it. The parent of
- * both is the span that the client names in `traceparent`. A request that fails before the 101 is a span with its error. A failover
- * from one member of a balancer to another is a span with the error that caused it. A change of a member's state is a span.
+ * Creates spans from the diagnostics channels. Each tunnel has two: one for its handshake, and one for the tunnel that
+ * links to the handshake. The parent of both is the span that the client names in `traceparent`. A request that fails
+ * before the 101 has a span with the error. A failover between members has a span with the error that caused it. Each
+ * change of a member has a span.
  *
- * @returns the function that stops this.
+ * @returns a function that stops this.
  */
 export function traceTunnels(tracer: Tracer): () => void {
   const open = new Map<Tunnel, Span>()

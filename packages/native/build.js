@@ -33,7 +33,7 @@ const { status, error } = spawnSync(
     '-shared',
     '-pthread',
     '-fvisibility=hidden',
-    // The binary depends on the compiler and the sources alone: not on the folder, and not on the time.
+    // The binary depends on the compiler and the sources alone, not on the folder and not on the time.
     `-ffile-prefix-map=${root}=`,
     '-Wl,--build-id=none',
     ...flags,

@@ -42,7 +42,7 @@ suite('a LogFormat', () => {
   ]
   for (const [text, expected] of rows) test(text, () => assert.equal(line(text), expected))
 
-  test('lists the directives that it cannot write', () => {
+  test('lists the directives that it writes as a hyphen', () => {
     const format = compileFormat('%h %{SSL_PROTOCOL}x %{%Y}t %{a b}i')
     assert.ok(typeof format !== 'string')
     assert.deepEqual(format.unsupported, ['%{SSL_PROTOCOL}x', '%{%Y}t', '%{a b}i'])

@@ -71,7 +71,7 @@ An upgrade to websocket, by route 1, ProxyPassMatch ${at('a.conf')}:5, to 127.0.
     assert.equal(new Map(backend.headers).get('X-Forwarded-For'), '192.0.2.7')
   })
 
-  test('chooses the virtual host by --server-name, by the Host field, or takes the first one', async t => {
+  test('explains the virtual host of --server-name, else that of the Host field, else the first one', async t => {
     const at = await folder(t, { 'a.conf': CONF })
     const explained = async (...args: string[]): Promise<string> =>
       (await ended(t, 'explain', at('a.conf'), 'GET', '/x', ...args)).stdout

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { answer, echo, openBackend, silent } from '../support/backend.ts'
+import { echo, openBackend, responding, silent } from '../support/backend.ts'
 import { connect, openTunnel, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually } from '../support/gate.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
@@ -38,9 +38,9 @@ async function say(through: RawClient, text: string): Promise<void> {
 const host = (port: number | string, lines: string): string => `<VirtualHost *:${port}>\n${lines}\n</VirtualHost>\n`
 
 suite('ws-tunnel run', { concurrency: 2 }, () => {
-  test('chooses the virtual host by port and Host: names, aliases with wildcards, or the first one', async t => {
+  test('selects the virtual host by port and Host: by name, by alias with wildcards, or the first one', async t => {
     const names = ['first', 'second', 'third']
-    const backends = await Promise.all(names.map(name => startBackend(t, answer({ body: name }))))
+    const backends = await Promise.all(names.map(name => startBackend(t, responding({ body: name }))))
     const pass = (i: number): string => `ProxyPass /p http://${backends[i]?.address}/`
     const at = await folder(t, {
       'a.conf': [
@@ -65,17 +65,17 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, none, '/p', 'first.example'), '404 404 Not Found\n')
   })
 
-  test('serves virtual hosts of every port at a listener whose port none of them names', async t => {
-    const { address } = await startBackend(t, answer({ body: 'page' }))
+  test('serves virtual hosts of every port at a listener whose port no virtual host has', async t => {
+    const { address } = await startBackend(t, responding({ body: 'page' }))
     const at = await folder(t, { 'a.conf': host(80, `ProxyPass / http://${address}/`) })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
     assert.equal(await get(t, port, '/', 'x'), '200 page')
   })
 
-  test('speaks TLS with the certificate of the virtual host that SNI names', async t => {
+  test('uses the certificate of the virtual host that SNI names', async t => {
     const echoing = await startBackend(t, echo())
-    const page = await startBackend(t, answer({ body: 'elsewhere' }))
+    const page = await startBackend(t, responding({ body: 'elsewhere' }))
     const tls = (name: string): string =>
       `SSLEngine On\nSSLCertificateFile ${join(CERTS, `${name}.pem`)}\nSSLCertificateKeyFile ${join(CERTS, `${name}.key`)}\n`
     const at = await folder(t, {
@@ -106,7 +106,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test("logs each request in the file's format, escaped, and a tunnel when it has ended", async t => {
-    const page = await startBackend(t, answer({ statusCode: 404, body: 'four', headers: ['X-Answer: "yes"'] }))
+    const page = await startBackend(t, responding({ statusCode: 404, body: 'four', headers: ['X-Answer: "yes"'] }))
     const { address } = await startBackend(t, echo())
     const format = String.raw`%h %l %u %t \"%r\" %>s %b %B %I %O %D %T %v %p %a %m %U %q %H \"%{X-Ask}i\" \"%{X-Answer}o\" %{No}i %%`
     const at = await folder(t, {
@@ -182,7 +182,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('logs the bytes of each request on a connection separately, and no body bytes for HEAD', async t => {
-    const { address } = await startBackend(t, answer({ body: 'page' }))
+    const { address } = await startBackend(t, responding({ body: 'page' }))
     const at = await folder(t, { 'a.conf': `ProxyPass / http://${address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -213,7 +213,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
 
   test('on SIGHUP serves new requests from the new file, keeps tunnels open, and refuses a broken file', async t => {
     const old = await startBackend(t, echo())
-    const page = await startBackend(t, answer({ body: 'new' }))
+    const page = await startBackend(t, responding({ body: 'new' }))
     const at = await folder(t, { 'a.conf': `ProxyPass /ws/ ws://${old.address}/\n` })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
     const [port = 0] = await program.ports()
@@ -244,7 +244,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
   })
 
   test('on SIGHUP opens and closes listeners of the file', async t => {
-    const page = await startBackend(t, answer({ body: 'page' }))
+    const page = await startBackend(t, responding({ body: 'page' }))
     const [one = 0, two = 0] = await freePorts()
     // No other test listens at this address.
     const address = '127.77.0.1'

@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
-import { answer, echo, record, silent } from '../support/backend.ts'
-import { type AnswerHead, plainRequest, upgradeRequest } from '../support/client.ts'
+import { echo, record, responding, silent } from '../support/backend.ts'
+import { plainRequest, type ResponseHead, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
 import { startBackend } from '../support/harness.ts'
@@ -12,7 +12,7 @@ import type { Theme } from './theme.ts'
 
 /** The app around the tunnel: its middleware, its routes, its errors, its end. */
 export const appsTheme: Theme = setUp => {
-  test('lets middleware refuse an upgrade with any answer, and dials no backend', async t => {
+  test('lets middleware refuse an upgrade with any response, and connects to no backend', async t => {
     const guard: Middleware = (req, res, next) => {
       if (req.headers.authorization === 'let me in') return next()
       res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"', 'Content-Type': 'application/json' })
@@ -27,7 +27,7 @@ export const appsTheme: Theme = setUp => {
     await setup.tunnel('/', { headers: { Authorization: 'let me in' } })
   })
 
-  test('ends a refused upgrade: what follows it is no tunnel', async t => {
+  test('opens no tunnel for the bytes that follow a refused upgrade', async t => {
     const guard: Middleware = (_req, res) => {
       res.statusCode = 403
       res.end('no')
@@ -40,17 +40,17 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.backend.connections.length, 0)
   })
 
-  test('keeps early bytes while middleware takes its time', async t => {
+  test('keeps early bytes while middleware is running', async t => {
     const slow: Middleware = (_req, _res, next) => void setTimeout(next, 50)
     const setup = await setUp(t, record(), {}, { before: [slow] })
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
-  test('survives a client that leaves while middleware takes its time', async t => {
+  test('survives a client that leaves while middleware is running', async t => {
     const { promise: arrived, resolve: arrive } = Promise.withResolvers<() => void>()
     const slow: Middleware = (req, _res, next) => (req.url === '/own' ? next() : arrive(() => next()))
     const setup = await setUp(t, echo(), {}, { before: [slow] })
@@ -63,7 +63,7 @@ export const appsTheme: Theme = setUp => {
     assert.deepEqual(setup.gateway.tunnels.size, 0)
   })
 
-  test('sends fields that earlier middleware set along with the 101, a refusal and a page', async t => {
+  test('sends fields that earlier middleware has set with the 101, a refusal and a page', async t => {
     const sets: Middleware = (_req, res, next) => {
       res.setHeader('X-Request-Id', '42')
       res.setHeader('Access-Control-Allow-Origin', '*')
@@ -71,9 +71,9 @@ export const appsTheme: Theme = setUp => {
       next()
     }
     const setup = await setUp(t, echo({ headers: ['Set-Cookie: c=3'] }), {}, { before: [sets] })
-    const switched = await (await setup.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).responseHead()
     assert.equal(switched.statusCode, 101)
-    setup.backend.play(answer({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
+    setup.backend.play(responding({ statusCode: 403, headers: ['Set-Cookie: c=3'] }))
     for (const message of [switched, await setup.refused('/'), await setup.get('/')]) {
       assert.equal(message.header('x-request-id'), '42')
       assert.equal(message.header('access-control-allow-origin'), '*')
@@ -81,25 +81,25 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('sends the cookie of express-session along with the 101, and knows a session of before', async t => {
+  test('sends the cookie of express-session with the 101, and recognises an earlier session', async t => {
     const sessions = session({ secret: 'for tests', resave: false, saveUninitialized: true }) as unknown as Middleware
     const ids: string[] = []
     const remember: Middleware = (req, _res, next) => {
       ids.push((req as unknown as { sessionID: string }).sessionID)
       next()
     }
-    const cookieOf = (answer: AnswerHead): string => answer.header('set-cookie')?.split(';')[0] ?? ''
+    const cookieOf = (head: ResponseHead): string => head.header('set-cookie')?.split(';')[0] ?? ''
     const setup = await setUp(t, echo(), {}, { before: [sessions, remember] })
     const page = cookieOf(await setup.get('/own'))
     await setup.tunnel('/', { headers: { Cookie: page } })
     assert.equal(ids[0], ids[1])
-    const switched = await (await setup.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).responseHead()
     assert.equal(switched.statusCode, 101)
     assert.match(cookieOf(switched), /^connect\.sid=/)
     assert.notEqual(cookieOf(switched), page)
   })
 
-  test('leaves routes of the app, and what no route takes, to the app', async t => {
+  test('passes routes of the app, and requests that no route matches, to the app', async t => {
     const setup = await setUp(t, echo(), {}, { mount: '/live' })
     assert.equal((await setup.get('/own')).body, 'own')
     assert.equal((await setup.get('/nowhere')).body, 'own 404: GET /nowhere')
@@ -114,7 +114,7 @@ export const appsTheme: Theme = setUp => {
   })
 
   for (const listen of ['explicit', 'auto'] as const) {
-    test(`holds several tunnels on one app, and asks each backend once (${listen})`, async t => {
+    test(`serves several tunnels on one app, and sends one request to each backend (${listen})`, async t => {
       const other = await startBackend(t, echo({ early: 'other' }))
       const setup = await setUp(
         t,
@@ -136,21 +136,21 @@ export const appsTheme: Theme = setUp => {
     })
   }
 
-  test('hands an upgrade that a target function gives back to the next tunnel, early bytes and all', async t => {
+  test('passes an upgrade that a target function declines to the next tunnel, with its early bytes', async t => {
     const declining = createTunnelProxy({ target: () => new Promise<false>(resolve => setTimeout(resolve, 50, false)) })
     t.after(() => declining.close())
     const first: Middleware = (req, res, next) => void declining.handle(req, res).then(taken => taken || next(), next)
     const setup = await setUp(t, record(), {}, { before: [first] })
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
-    setup.backend.play(answer({ body: (_request, body) => String(body) }))
+    setup.backend.play(responding({ body: (_request, body) => String(body) }))
     assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, 'a body')
   })
 
-  test('serves several servers with the same options object, and leaves it alone', async t => {
+  test('serves several servers with the same options object, and does not change it', async t => {
     const backend = await startBackend(t, echo())
     const options = Object.freeze({
       routes: Object.freeze([Object.freeze({ path: '/a', target: `ws://${backend.address}/b` })]),
@@ -161,7 +161,7 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('reports a handler after the tunnel that throws once', async t => {
+  test('reports an error of a handler after the tunnel once', async t => {
     const setup = await setUp(
       t,
       echo(),
@@ -179,7 +179,7 @@ export const appsTheme: Theme = setUp => {
     )
   })
 
-  test('keeps late writes of other middleware out of the tunnel', async t => {
+  test('writes nothing into the tunnel that other middleware writes late', async t => {
     const kept: { res: ServerResponse; next: (error?: unknown) => void }[] = []
     const keep: Middleware = (_req, res, next) => {
       kept.push({ res, next })
@@ -198,7 +198,7 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('lets loggers see status 101 when the tunnel ends, and not before', async t => {
+  test('shows status 101 to loggers when the tunnel ends, and not before', async t => {
     const logged: string[] = []
     const logger: Middleware = (_req, res, next) => {
       res.on('close', () => logged.push(`close ${res.statusCode}`))
@@ -215,11 +215,11 @@ export const appsTheme: Theme = setUp => {
     assert.deepEqual(logged, ['close 101'])
   })
 
-  test('works with nothing but a mount and listen(), the very first request a WebSocket', async t => {
+  test('needs no more than a mount and listen(), even if the first request is a WebSocket', async t => {
     const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {
       const client = await setup.upgrade('/')
-      assert.equal((await client.answer()).statusCode, 101)
+      assert.equal((await client.responseHead()).statusCode, 101)
       assert.equal((await client.send('hello').readExact(8)).toString(), 'hi hello')
       client.end('bye')
       assert.equal((await client.readAll()).toString(), 'bye')
@@ -227,34 +227,34 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.gateway.server.listenerCount('upgrade'), 1)
   })
 
-  test('keeps early bytes of every upgrade after the first request, with nothing but a mount and listen()', async t => {
+  test('keeps early bytes of every upgrade after the first request, with no more than a mount and listen()', async t => {
     const setup = await setUp(t, record(), {}, { listen: 'auto' })
     await (await setup.connect()).send(plainRequest('/x', { method: 'HEAD' }))
     setup.backend.play(record())
     await setup.backend.request()
     const client = await setup.upgrade('/', { early: 'early ' })
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('late')
     assert.equal((await (await setup.backend.connection(1)).readAll()).toString(), 'early late')
   })
 
-  test('keeps bytes that follow the first WebSocket in a packet of their own', async t => {
+  test('keeps bytes that follow the first WebSocket in a separate packet', async t => {
     const setup = await setUp(t, record(), {}, { listen: 'auto' })
     const client = await setup.upgrade('/')
     await setup.backend.request()
     client.send('right after')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end()
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'right after')
   })
 
-  test('refuses and relays to the very first WebSocket as to any other', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
+  test('relays a refusal to the first WebSocket as to any other', async t => {
+    const setup = await setUp(t, responding({ statusCode: 403, body: 'no' }), {}, { listen: 'auto', mount: '/live' })
     const client = await setup.upgrade('/live')
     assert.equal((await client.whole()).body, 'no')
     const next = await client
       .send(plainRequest('/own'))
-      .answer()
+      .responseHead()
       .then(
         head => head.statusCode,
         () => 'end',
@@ -262,7 +262,7 @@ export const appsTheme: Theme = setUp => {
     assert.ok(next === 'end' || next === 200, String(next))
   })
 
-  test('lets open tunnels finish when it closes, refuses new ones, and then lets the server close', async t => {
+  test('close() lets open tunnels finish and refuses new ones; then the server can close', async t => {
     const setup = await setUp(t, echo(), { drainTimeout: 5_000 }, { mount: '/live' })
     const client = await setup.tunnel('/live')
     const kept = await setup.connect()
@@ -272,7 +272,7 @@ export const appsTheme: Theme = setUp => {
       closed = true
     })
     kept.send(upgradeRequest('/live'))
-    const refused = await kept.answer().then(
+    const refused = await kept.responseHead().then(
       head => head.statusCode,
       () => 'end',
     )
@@ -291,7 +291,7 @@ export const appsTheme: Theme = setUp => {
     assert.equal(setup.backend.seen.length, 1)
   })
 
-  test('ends what is still open after drainTimeout', async t => {
+  test('ends the tunnels that are still open after drainTimeout', async t => {
     const setup = await setUp(t, record(), { drainTimeout: 100 })
     const client = await setup.tunnel('/')
     const closing = setup.gateway.closeProxy()
@@ -305,14 +305,14 @@ export const appsTheme: Theme = setUp => {
     )
   })
 
-  test('closes with handshakes under way and clients still coming', async t => {
+  test('closes while handshakes are in progress and new clients arrive', async t => {
     const setup = await setUp(t, silent(), { drainTimeout: 100 })
     const waiting = await setup.upgrade('/')
     await setup.backend.request()
     const closing = setup.gateway.closeProxy()
     const late = await setup.upgrade('/').catch(() => undefined)
-    const told = [waiting, late].map(async client => {
-      const status = await client?.answer().then(
+    const statuses = [waiting, late].map(async client => {
+      const status = await client?.responseHead().then(
         head => head.statusCode,
         () => 'end',
       )
@@ -320,7 +320,7 @@ export const appsTheme: Theme = setUp => {
       return status
     })
     await closing
-    for (const status of await Promise.all(told)) {
+    for (const status of await Promise.all(statuses)) {
       assert.ok(status === undefined || status === 503 || status === 'end', String(status))
     }
   })

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import connect from 'connect'
-import { answer } from '../support/backend.ts'
+import { responding } from '../support/backend.ts'
 import { startConnect } from '../support/frameworks.ts'
 import { startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
@@ -15,7 +15,7 @@ test('serves HTTP/2 on Connect, and refuses extended CONNECT with 501', async t 
   const bodies: string[] = []
   const backend = await startBackend(
     t,
-    answer({
+    responding({
       headers: ['X-Back: 1', 'Connection: keep-alive'],
       body: ({ method, path }, body) => {
         bodies.push(`${method} ${path} ${body}`.trim())

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { METHODS } from 'node:http'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { answer, type BackendConnection, type Script } from '../support/backend.ts'
+import { type BackendConnection, responding, type Script } from '../support/backend.ts'
 import { plainRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure, gatewayLeft } from '../support/harness.ts'
@@ -11,11 +11,11 @@ import type { Theme } from './theme.ts'
 
 const headOnly = (...lines: string[]): string => `HTTP/1.1 200 OK\r\n${lines.join('\r\n')}\r\n\r\n`
 
-/** Requests that ask for no upgrade, served as HTTP by the same route. */
+/** Requests without an upgrade, which the same route serves as HTTP. */
 export const fallbackTheme: Theme = setUp => {
-  test('serves HTTP: status, reason, fields and body of the backend', async t => {
+  test('serves HTTP with status, reason, fields and body of the backend', async t => {
     const headers = ['X-A: 1', 'Set-Cookie: a=1', 'Set-Cookie: b=2; Path=/', 'Content-Type: text/x', 'Server: backend']
-    const setup = await setUp(t, answer({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
+    const setup = await setUp(t, responding({ statusCode: 418, reason: 'Teapot', headers, body: 'short and stout' }))
     const got = await setup.get('/x?y=1')
     assert.equal(`${got.startLine} ${got.body}`, 'HTTP/1.1 418 Teapot short and stout')
     assert.deepEqual(got.headers('set-cookie'), ['a=1', 'b=2; Path=/'])
@@ -26,20 +26,20 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('serves http: targets like ws: ones', async t => {
-    const setup = await setUp(t, answer(), ({ address }) => ({ target: `http://${address}/b` }))
+    const setup = await setUp(t, responding(), ({ address }) => ({ target: `http://${address}/b` }))
     assert.equal((await setup.get('/x')).body, 'from the backend')
     assert.equal((await setup.backend.request()).path, '/b/x')
   })
 
-  test('passes every method on', async t => {
-    const setup = await setUp(t, answer({ body: request => request.method }))
+  test('forwards every method', async t => {
+    const setup = await setUp(t, responding({ body: request => request.method }))
     for (const method of METHODS.filter(method => method !== 'CONNECT')) {
       const got = await setup.get('/', { method, headers: ['Content-Type: text/plain'] })
       assert.equal(`${got.statusCode} ${got.body}`, method === 'HEAD' ? '200 ' : `200 ${method}`)
     }
   })
 
-  test('answers HEAD, 204 and 304 without a body, and serves on', async t => {
+  test('sends no body for HEAD, 204 and 304, and continues to serve', async t => {
     const setup = await setUp(t, async connection => {
       while (!connection.ended) {
         const { method, path } = await connection.request()
@@ -65,7 +65,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('forwards bodies by length and by chunks', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => `<${body}>` }))
+    const setup = await setUp(t, responding({ body: (_request, body) => `<${body}>` }))
     assert.equal((await setup.get('/', { method: 'POST', body: 'a body' })).body, '<a body>')
     const chunked = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na \r\n4\r\nbody\r\n0\r\n\r\n'
     assert.equal((await setup.request(chunked)).body, '<a body>')
@@ -76,7 +76,7 @@ export const fallbackTheme: Theme = setUp => {
   test('forwards bodies of any type and size', async t => {
     const setup = await setUp(
       t,
-      answer({ body: (request, body) => `${request.header('content-type')} ${body.length}` }),
+      responding({ body: (request, body) => `${request.header('content-type')} ${body.length}` }),
     )
     const body = 'x'.repeat(3_000_000)
     for (const type of [
@@ -91,17 +91,17 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('forwards malformed JSON as it is', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     assert.equal(
       (await setup.get('/', { method: 'POST', headers: ['Content-Type: application/json'], body: '{"a":' })).body,
       '{"a":',
     )
   })
 
-  test('forwards a JSON body that express.json() has already parsed', async t => {
+  test('forwards a JSON body that express.json() has parsed', async t => {
     const setup = await setUp(
       t,
-      answer({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
+      responding({ body: (request, body) => JSON.stringify([request.header('content-length'), String(body)]) }),
       {},
       { json: true },
     )
@@ -115,8 +115,8 @@ export const fallbackTheme: Theme = setUp => {
     if (length !== undefined) assert.equal(Number(length), Buffer.byteLength(body))
   })
 
-  test('forwards a chunked JSON body that express.json() has already parsed with one framing', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }), {}, { json: true })
+  test('forwards a chunked JSON body that express.json() has parsed with one framing', async t => {
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }), {}, { json: true })
     const got = await setup.request(
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n\r\n',
     )
@@ -125,10 +125,10 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal([...request.headers('content-length'), ...request.headers('transfer-encoding')].length, 1)
   })
 
-  test('500s a body that was read before and left nowhere', async t => {
+  test('500s a body that was read and cannot be written again', async t => {
     const setup = await setUp(
       t,
-      answer(),
+      responding(),
       {},
       {
         before: [(req, _res, next) => req.on('end', () => next()).resume()],
@@ -137,7 +137,7 @@ export const fallbackTheme: Theme = setUp => {
     assertFailure(setup.gateway, await setup.get('/', { method: 'POST', body: 'lost' }), 500, 'WST_ERR_BODY_CONSUMED')
   })
 
-  test('streams an answer as it comes', async t => {
+  test('streams a response as it arrives', async t => {
     let connection: BackendConnection | undefined
     const setup = await setUp(t, async accepted => {
       connection = accepted
@@ -146,14 +146,14 @@ export const fallbackTheme: Theme = setUp => {
       await accepted.write('5\r\nfirst\r\n')
     })
     const client = await setup.connect()
-    await client.send(plainRequest('/')).answer()
+    await client.send(plainRequest('/')).responseHead()
     await eventually(() => client.pending.includes('first'))
     await connection?.write('4\r\nlast\r\n0\r\n\r\n')
     await eventually(() => client.pending.includes('last'))
   })
 
-  test('streams a request as it comes', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+  test('streams a request as it arrives', async t => {
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst')
     const connection = await setup.backend.connection()
@@ -162,7 +162,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await client.whole()).body, 'first last')
   })
 
-  test('leaves coded bodies as they are', async t => {
+  test('does not decode compressed bodies', async t => {
     const zipped = gzipSync(randomBytes(10_000))
     const setup = await setUp(t, async connection => {
       await connection.request()
@@ -170,13 +170,13 @@ export const fallbackTheme: Theme = setUp => {
       await connection.write(zipped)
     })
     const client = await setup.connect()
-    const head = await client.send(plainRequest('/', { headers: ['Accept-Encoding: gzip'] })).answer()
+    const head = await client.send(plainRequest('/', { headers: ['Accept-Encoding: gzip'] })).responseHead()
     assert.equal(head.header('content-encoding'), 'gzip')
     assert.deepEqual(await client.body(head), zipped)
     assert.equal((await setup.backend.request()).header('accept-encoding'), 'gzip')
   })
 
-  test('relays an answer that lasts until FIN', async t => {
+  test('relays a response that lasts until FIN', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end')
@@ -184,7 +184,7 @@ export const fallbackTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).body, 'until the end')
   })
 
-  test('keeps hop-by-hop fields of an answer to itself', async t => {
+  test('does not relay hop-by-hop fields of a response', async t => {
     const headers = [
       'Connection: X-Secret',
       'X-Secret: 1',
@@ -192,40 +192,40 @@ export const fallbackTheme: Theme = setUp => {
       'Proxy-Authenticate: Basic',
       'X-Kept: 1',
     ]
-    const setup = await setUp(t, answer({ headers }))
+    const setup = await setUp(t, responding({ headers }))
     const got = await setup.get('/')
     assert.equal(got.header('x-kept'), '1')
     for (const name of ['x-secret', 'proxy-authenticate']) assert.equal(got.header(name), undefined, name)
     assert.notEqual(got.header('keep-alive'), 'timeout=77')
   })
 
-  test('relays interim answers', async t => {
+  test('relays interim responses', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write('HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n')
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
     })
     const client = await setup.connect()
-    const hints = await client.send(plainRequest('/')).answer()
+    const hints = await client.send(plainRequest('/')).responseHead()
     assert.equal(`${hints.statusCode} ${hints.header('link')}`, '103 </style.css>')
     assert.equal((await client.whole()).body, 'ok')
   })
 
   test('serves a client that waits for 100 before its body', async t => {
-    const setup = await setUp(t, answer({ body: (_request, body) => String(body) }))
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }))
     const client = await setup.connect()
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n')
-    assert.equal((await client.answer()).statusCode, 100)
+    assert.equal((await client.responseHead()).statusCode, 100)
     assert.equal((await client.send('body').whole()).body, 'body')
   })
 
-  test('uses the connection to the backend again', async t => {
-    const setup = await setUp(t, answer())
+  test('reuses the connection to the backend', async t => {
+    const setup = await setUp(t, responding())
     for (let i = 0; i < 5; i++) assert.equal((await setup.get('/')).statusCode, 200)
     assert.equal(setup.backend.connections.length, 1)
   })
 
-  test('does without a kept connection that the backend closed meanwhile', async t => {
+  test('opens a new connection if the backend has closed the kept one', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(`${headOnly('Content-Length: 2')}ok`)
@@ -237,19 +237,19 @@ export const fallbackTheme: Theme = setUp => {
     }
   })
 
-  test('aborts the backend when the client aborts its download', async t => {
+  test('aborts the request to the backend when the client aborts its download', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       await connection.write(headOnly('Content-Length: 1000000'))
       await connection.write('begin')
     })
     const client = await setup.connect()
-    await client.send(plainRequest('/')).answer()
+    await client.send(plainRequest('/')).responseHead()
     client.destroy()
     await gatewayLeft(await setup.backend.connection())
   })
 
-  test('aborts the backend when the client aborts its upload, or waits in vain', async t => {
+  test('aborts the request to the backend when the client aborts its upload, or leaves while it waits', async t => {
     for (const text of ['POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart', plainRequest('/')]) {
       const waiting: Script = connection => connection.request().then(() => {})
       const setup = await setUp(t, waiting)
@@ -261,7 +261,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   for (const how of ['end', 'reset'] as const) {
-    test(`never completes an answer that the backend cut short by ${how === 'end' ? 'FIN' : 'RST'}`, async t => {
+    test(`never completes a response that the backend cuts short by ${how === 'end' ? 'FIN' : 'RST'}`, async t => {
       const setup = await setUp(t, async connection => {
         await connection.request()
         await connection.write(headOnly('Content-Length: 100'))
@@ -270,13 +270,13 @@ export const fallbackTheme: Theme = setUp => {
         connection[how]()
       })
       const client = await setup.connect()
-      const head = await client.send(plainRequest('/')).answer()
+      const head = await client.send(plainRequest('/')).responseHead()
       await assert.rejects(client.body(head), /no 100 bytes/)
       assert.equal((await setup.get('/own')).body, 'own')
     })
   }
 
-  test('relays an answer that comes before the body of the request is complete', async t => {
+  test('relays a response that arrives before the body of the request is complete', async t => {
     const setup = await setUp(t, async connection => {
       await connection.request()
       connection.end('HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nstop')
@@ -311,7 +311,7 @@ export const fallbackTheme: Theme = setUp => {
   })
 
   test('keeps the order of pipelined requests', async t => {
-    const setup = await setUp(t, answer({ body: request => request.path }))
+    const setup = await setUp(t, responding({ body: request => request.path }))
     const client = await setup.connect()
     client.send(plainRequest('/1') + plainRequest('/2') + plainRequest('/3'))
     for (const path of ['/1', '/2', '/3']) assert.equal((await client.whole()).body, path)

@@ -8,7 +8,7 @@ import websocket from '@fastify/websocket'
 import plugin, { tunnelProxies, type WsTunnelError, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
-import { answer, type Backend, echo, record, type Script } from '../support/backend.ts'
+import { type Backend, echo, record, responding, type Script } from '../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { startFastify } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
@@ -53,13 +53,13 @@ describe('Fastify 5: the plugin', () => {
     app.register(wsTunnelPlugin, { prefix: '/rooms/:room/live', target: `ws://${backend.address}/r` })
     await listen()
     for (const path of ['/chat', '/chat/', '/chat/x?q', '/rooms/7/live/x'])
-      assert.equal((await (await upgrade(path)).answer()).statusCode, 101, path)
+      assert.equal((await (await upgrade(path)).responseHead()).statusCode, 101, path)
     assert.deepEqual(
       backend.seen.map(request => request.path),
       ['/b', '/b/', '/b/x?q', '/r/x'],
     )
     for (const path of ['/chatter', '/', '/rooms/live'])
-      assert.equal((await (await upgrade(path)).answer()).statusCode, 404, path)
+      assert.equal((await (await upgrade(path)).responseHead()).statusCode, 404, path)
   })
 
   test('sends what hooks have set in request.headers, or assigned to it', async t => {
@@ -74,8 +74,8 @@ describe('Fastify 5: the plugin', () => {
     app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}/` })
     await listen()
     const sent = { 'X-User': 'root', 'X-Admin': 'yes', 'X-Id': '1', 'X-Kept': '2' }
-    assert.equal((await (await upgrade('/live', sent)).answer()).statusCode, 101)
-    backend.play(answer())
+    assert.equal((await (await upgrade('/live', sent)).responseHead()).statusCode, 101)
+    backend.play(responding())
     const lines = Object.entries(sent).map(([name, value]) => `${name}: ${value}`)
     await request(plainRequest('/live', { headers: lines }))
     assert.equal(backend.seen.length, 2)
@@ -86,7 +86,7 @@ describe('Fastify 5: the plugin', () => {
   })
 
   test('sends the Content-Type that the client or a hook has sent, even one that Fastify cannot read', async t => {
-    const { app, backend, listen, request } = await fastifyApp(t, answer())
+    const { app, backend, listen, request } = await fastifyApp(t, responding())
     app.addHook('preValidation', async ({ headers }) => {
       if (headers['x-type'] !== undefined) headers['content-type'] = headers['x-type'] as string
     })
@@ -107,7 +107,7 @@ describe('Fastify 5: the plugin', () => {
   })
 
   test('sends what hooks have set over HTTP/2', async t => {
-    const { app, backend, listen } = await fastifyApp(t, answer(), { http2: true })
+    const { app, backend, listen } = await fastifyApp(t, responding(), { http2: true })
     app.addHook('onRequest', async ({ headers }) => {
       headers['x-user'] = 'alice'
       delete headers['x-admin']
@@ -136,7 +136,7 @@ describe('Fastify 5: the plugin', () => {
     app.register(scope('inner'), { prefix: '/outer' })
     app.register(scope('sibling'))
     await listen()
-    assert.equal((await (await upgrade('/outer/inner/x')).answer()).statusCode, 101)
+    assert.equal((await (await upgrade('/outer/inner/x')).responseHead()).statusCode, 101)
     assert.deepEqual(ran, ['inner'])
     assert.equal((await backend.request()).path, '/x')
   })
@@ -158,7 +158,7 @@ describe('Fastify 5: the plugin', () => {
       assert.equal((await (await upgrade('/', { 'X-User': 'mallory' })).whole()).statusCode, 403)
       assert.equal((await request(plainRequest('/'))).statusCode, 401)
       assert.equal(backend.connections.length, 0)
-      const switched = await (await upgrade('/', { 'X-User': 'alice' })).answer()
+      const switched = await (await upgrade('/', { 'X-User': 'alice' })).responseHead()
       assert.equal(`${switched.statusCode} ${switched.header('x-hook')}`, `101 ${hook}`)
     })
   }
@@ -170,7 +170,7 @@ describe('Fastify 5: the plugin', () => {
     await listen()
     const client = await upgrade('/')
     client.send('early')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     assert.equal((await (await backend.connection()).readExact(5)).toString(), 'early')
   })
 
@@ -182,11 +182,11 @@ describe('Fastify 5: the plugin', () => {
     )
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
     await listen()
-    assert.deepEqual((await (await upgrade('/')).answer()).headers('set-cookie'), ['a=1', 'b=2'])
+    assert.deepEqual((await (await upgrade('/')).responseHead()).headers('set-cookie'), ['a=1', 'b=2'])
   })
 
   test('selects by constraints between registrations at one prefix', async t => {
-    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: request => request.path }))
+    const { app, backend, listen, request } = await fastifyApp(t, responding({ body: request => request.path }))
     for (const host of ['one.example', 'two.example']) {
       app.register(wsTunnelPlugin, {
         prefix: '/chat',
@@ -239,7 +239,10 @@ describe('Fastify 5: the plugin', () => {
   })
 
   test('does not change the content-type parsers of the app', async t => {
-    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+    const { app, backend, listen, request } = await fastifyApp(
+      t,
+      responding({ body: (_request, body) => String(body) }),
+    )
     app.post('/own', async request => ({ parsed: request.body }))
     app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}` })
     await listen()
@@ -282,7 +285,7 @@ describe('Fastify 5: the plugin', () => {
   test('serves inject() as HTTP', async t => {
     const { app, backend } = await fastifyApp(
       t,
-      answer({ body: (request, body) => `${request.method} ${request.path} ${body}` }),
+      responding({ body: (request, body) => `${request.method} ${request.path} ${body}` }),
     )
     app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}` })
     const got = await app.inject({ method: 'POST', url: '/live/x', payload: { a: 1 } })
@@ -297,7 +300,7 @@ describe('Fastify 5: the plugin', () => {
     app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
     await listen()
     const client = await upgrade('/')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('bye')
     assert.equal((await client.readAll()).toString(), 'bye')
     await app.close()
@@ -321,7 +324,7 @@ describe('Fastify 5: the plugin', () => {
       const address = app.server.address() as AddressInfo
       for (let i = 0; i < 2; i++) {
         const client = await upgrade('/live')
-        assert.equal((await client.answer()).statusCode, 101)
+        assert.equal((await client.responseHead()).statusCode, 101)
         assert.equal((await client.readExact(6)).toString(), 'behind')
         const socket = new WebSocket(`ws://127.0.0.1:${address.port}/own-ws`)
         await within(5_000, 'the WebSocket of the app', once(socket, 'open'))
@@ -337,7 +340,7 @@ describe('Fastify 5: the plugin', () => {
     const bodies: string[] = []
     const { app, backend, listen } = await fastifyApp(
       t,
-      answer({
+      responding({
         headers: ['X-Back: 1', 'Connection: keep-alive'],
         body: ({ method, path }, body) => {
           bodies.push(`${method} ${path} ${body}`.trim())
@@ -370,14 +373,17 @@ describe('Fastify 5: the handler of one route', () => {
     assert.equal((await (await upgrade('/live/secret')).whole()).body, 'secret')
     assert.equal(backend.connections.length, 0)
     const client = await upgrade('/live/7')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
     assert.equal((await backend.request()).path, '/b/live/7')
     assert.equal(tunnel.tunnels.size, 1)
   })
 
   test('serves HTTP from one route, with the body that Fastify has parsed', async t => {
-    const { app, backend, listen, request } = await fastifyApp(t, answer({ body: (_request, body) => String(body) }))
+    const { app, backend, listen, request } = await fastifyApp(
+      t,
+      responding({ body: (_request, body) => String(body) }),
+    )
     app.route({
       method: ['GET', 'POST'],
       url: '/live',
@@ -402,7 +408,7 @@ describe('Fastify 5: the handler of one route', () => {
     app.register(async scope => void scope.get('/live', handler), { prefix: '/scope' })
     await listen()
     const client = await upgrade('/scope/live')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     await within(5_000, 'the close of the app', app.close())
     await within(5_000, 'the end of the tunnel', client.readAll())
     assert.equal(handler.tunnels.size, 0)
@@ -435,12 +441,12 @@ describe('Fastify 5: the handler of one route', () => {
     app.get('/live', handler)
     await listen()
     const client = await upgrade('/live')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     await within(5_000, 'the close of the app', app.close())
     assert.deepEqual(ends, ['shutdown'])
   })
 
-  test('closes once with the server of two routes', async t => {
+  test('closes once if two routes of a server share it', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)
     const ends: string[] = []
     const handler = wsTunnelHandler({
@@ -458,12 +464,12 @@ describe('Fastify 5: the handler of one route', () => {
     app.get('/two', handler)
     assert.deepEqual(hooks, ['preClose'])
     await listen()
-    for (const path of ['/one', '/two']) assert.equal((await (await upgrade(path)).answer()).statusCode, 101)
+    for (const path of ['/one', '/two']) assert.equal((await (await upgrade(path)).responseHead()).statusCode, 101)
     await app.close()
     assert.deepEqual(ends, ['shutdown', 'shutdown'])
   })
 
-  test('can be bound and called as any function', () => {
+  test('can be bound and called like any function', () => {
     const handler = wsTunnelHandler({ target: 'ws://127.0.0.1:9/' })
     assert.equal(typeof handler.bind(null as never), 'function')
     assert.equal(typeof handler.bind({} as never), 'function')
@@ -476,7 +482,7 @@ describe('Fastify 5: the handler of one route', () => {
     app.register(wsTunnelPlugin, { prefix: '/fast', target, drainTimeout: 0 })
     await listen()
     const [slow, fast] = [await upgrade('/slow'), await upgrade('/fast')]
-    for (const client of [slow, fast]) assert.equal((await client.answer()).statusCode, 101)
+    for (const client of [slow, fast]) assert.equal((await client.responseHead()).statusCode, 101)
     const closed = app.close()
     await within(5_000, 'the end of the fast tunnel', fast.readAll())
     assert.equal((await slow.send('open').readExact(4)).toString(), 'open')

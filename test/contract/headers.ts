@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answer, echo, raw, record } from '../support/backend.ts'
+import { echo, raw, record, responding } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
 import { assertFailure, type SetUp } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-/** The fields the backend and the client see. */
+/** The header fields that the backend and the client get. */
 export const headersTheme: Theme = setUp => {
-  test('sends the fields of an upgrade on in their order, case and number', async t => {
+  test('forwards the fields of an upgrade request in their order, case and number', async t => {
     const setup = await setUp(t, record(), { addHeaders: false })
     const headers: [string, string][] = [
       ['X-b', '1'],
@@ -30,13 +30,13 @@ export const headersTheme: Theme = setUp => {
     assert.equal(rawHeaders[0]?.[0], 'Host')
   })
 
-  test('lets the backend choose the subprotocol', async t => {
+  test('lets the backend select the subprotocol', async t => {
     const setup = await setUp(t, echo({ headers: ['Sec-WebSocket-Protocol: two'] }))
-    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).answer()
+    const head = await (await setup.upgrade('/', { headers: { 'Sec-WebSocket-Protocol': 'one, two' } })).responseHead()
     assert.equal(head.header('sec-websocket-protocol'), 'two')
   })
 
-  test('keeps hop-by-hop fields, and those Connection names, from the backend', async t => {
+  test('does not forward hop-by-hop fields, nor those that Connection names', async t => {
     const setup = await setUp(t, record())
     const hop = {
       Connection: 'Upgrade, X-Secret, keep-alive',
@@ -49,7 +49,7 @@ export const headersTheme: Theme = setUp => {
       'X-Kept': '1',
     }
     await setup.tunnel('/', { headers: hop })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', {
       headers: Object.entries(hop)
         .filter(([name]) => name !== 'Expect')
@@ -64,7 +64,7 @@ export const headersTheme: Theme = setUp => {
     assert.deepEqual(setup.backend.seen[0]?.headers('connection'), ['Upgrade'])
   })
 
-  test('does not let Connection nominate away what backends decide by', async t => {
+  test('forwards the fields that backends decide by, even if Connection names them', async t => {
     const setup = await setUp(t, record())
     const fields = { Cookie: 'a=1', Authorization: 'Basic eA==', Origin: 'http://front.example' }
     const names = [
@@ -98,12 +98,12 @@ export const headersTheme: Theme = setUp => {
   }
   const both = async (setup: SetUp, headers: Record<string, string>): Promise<void> => {
     await setup.tunnel('/', { headers })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', { headers: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) })
     assert.equal(setup.backend.seen.length, 2)
   }
 
-  test('replaces forwarding fields of a peer that is not trusted, their underscore twins too', async t => {
+  test('replaces forwarding fields of a peer that is not trusted, also those with underscores', async t => {
     const setup = await setUp(t, record(), { serverName: 'gate.example' })
     await both(setup, forged)
     for (const request of setup.backend.seen) {
@@ -127,7 +127,7 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('knows trustProxy as Express does: addresses, hops, functions', async t => {
+  test('supports the values of trustProxy that Express has: addresses, hops, functions', async t => {
     for (const [trustProxy, expected] of [
       ['10.0.0.0/8', '127.0.0.1'],
       [['10.0.0.0/8', '127.0.0.1'], '9.9.9.9, 127.0.0.1'],
@@ -141,7 +141,7 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('adds no forwarding fields with addHeaders: false, and still believes none', async t => {
+  test('adds no forwarding fields with addHeaders: false, and still trusts none', async t => {
     const setup = await setUp(t, record(), { addHeaders: false })
     await both(setup, forged)
     for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /forwarded/i)
@@ -173,7 +173,7 @@ export const headersTheme: Theme = setUp => {
       ['X-Mixed', 'client'],
     ]
     await setup.tunnel('/', { headers: sent })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     await setup.get('/', { headers: sent.map(field => field.join(': ')) })
     assert.equal(setup.backend.seen.length, 2)
     for (const request of setup.backend.seen) {
@@ -200,7 +200,7 @@ export const headersTheme: Theme = setUp => {
     const setup = await setUp(t, record(), {}, { before: [guard] })
     const evil = { 'X-User': 'root', X_User: 'root', X_Admin: 'yes', 'X-Admin': 'yes' }
     await setup.tunnel('/', { headers: { ...evil, Connection: 'Upgrade, x-user' } })
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     const lines = Object.entries(evil).map(([name, value]) => `${name}: ${value}`)
     await setup.get('/', { headers: [...lines, 'Connection: x-user'] })
     assert.equal(setup.backend.seen.length, 2)
@@ -273,7 +273,7 @@ export const headersTheme: Theme = setUp => {
     ]
     const setup = await setUp(t, record(), {}, { before })
     await setup.tunnel('/')
-    setup.backend.play(answer({ body: (_request, body) => String(body) }))
+    setup.backend.play(responding({ body: (_request, body) => String(body) }))
     assert.equal(
       (await setup.get('/', { method: 'POST', body: 'a body', headers: ['Content-Type: text/x'] })).body,
       'a body',
@@ -290,12 +290,12 @@ export const headersTheme: Theme = setUp => {
 
   test('serves an upgrade as a plain request if the app deletes its Upgrade', async t => {
     const before = [changing(headers => delete headers['upgrade'])]
-    const setup = await setUp(t, answer(), {}, { before })
+    const setup = await setUp(t, responding(), {}, { before })
     assert.equal((await setup.refused('/')).statusCode, 200)
     assert.equal((await setup.backend.request()).header('upgrade'), undefined)
   })
 
-  test('500s a field of the app that HTTP does not allow, and dials no backend', async t => {
+  test('responds 500 to a field of the app that HTTP does not allow, and connects to no backend', async t => {
     const before = [changing(headers => Object.assign(headers, { 'x-user': 'a\r\nX-Admin: yes' }))]
     const setup = await setUp(t, record(), {}, { before })
     assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_APP_HEADERS')
@@ -304,7 +304,7 @@ export const headersTheme: Theme = setUp => {
   })
 
   test('takes only space and tab for optional white space', async t => {
-    const setup = await setUp(t, answer())
+    const setup = await setUp(t, responding())
     for (const head of [
       upgradeRequest('/', { token: '\xa0websocket' }),
       upgradeRequest('/', { token: 'websocket\xa0' }),
@@ -356,9 +356,9 @@ export const headersTheme: Theme = setUp => {
     ]
     const headers = [...names, 'ETag'].map(name => `${name}: back`)
     const setup = await setUp(t, echo({ headers }), {}, { before })
-    const switched = await (await setup.upgrade('/')).answer()
+    const switched = await (await setup.upgrade('/')).responseHead()
     assert.equal(switched.statusCode, 101)
-    setup.backend.play(answer({ headers }))
+    setup.backend.play(responding({ headers }))
     for (const message of [switched, await setup.get('/'), await setup.refused('/')]) {
       for (const name of names) assert.deepEqual(message.headers(name), ['app', 'back'], name)
       assert.deepEqual(message.headers('etag'), ['back'])
@@ -375,7 +375,7 @@ export const headersTheme: Theme = setUp => {
       ]
       const setup = await setUp(t, echo(), {}, { before })
       const client = await setup.upgrade('/')
-      const switched = await client.answer()
+      const switched = await client.responseHead()
       assert.equal(switched.statusCode, 101)
       for (const name of ['content-length', 'transfer-encoding']) assert.equal(switched.header(name), undefined)
       client.send('hello')
@@ -393,7 +393,7 @@ export const headersTheme: Theme = setUp => {
     })
   }
 
-  test('says https behind a TLS front', async t => {
+  test('sends X-Forwarded-Proto: https for a client that uses TLS', async t => {
     const setup = await setUp(t, record(), {}, { clientWire: 'TLS' })
     await both(setup, {})
     for (const request of setup.backend.seen) assert.equal(request.header('x-forwarded-proto'), 'https')
@@ -408,20 +408,20 @@ export const headersTheme: Theme = setUp => {
     for (const request of kept.backend.seen) assert.deepEqual(request.headers('host'), ['front.example'])
   })
 
-  test('writes no field of the value undefined', async t => {
+  test('writes no field whose value is undefined', async t => {
     const setup = await setUp(t, record())
     await both(setup, {})
     for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /undefined|null|\[object/)
   })
 
-  test('edits the request and the answer, the 101 included', async t => {
+  test('edits the fields of request and response, the 101 included', async t => {
     const edits = { set: { 'X-Set': 'new' }, append: { 'X-Both': 'second' }, unset: ['X-Gone'] }
     const back = ['X-Set: old', 'X-Both: first', 'X-Gone: 1']
     const setup = await setUp(t, echo({ headers: back }), { requestHeaders: edits, responseHeaders: edits })
     const head = await (
       await setup.upgrade('/', { headers: { 'X-Set': 'old', 'X-Both': 'first', 'X-Gone': '1' } })
-    ).answer()
-    setup.backend.play(answer({ headers: back }))
+    ).responseHead()
+    setup.backend.play(responding({ headers: back }))
     const plain = await setup.get('/', { headers: ['X-Set: old', 'X-Both: first', 'X-Gone: 1'] })
     assert.equal(head.statusCode, 101)
     for (const message of [head, plain, ...setup.backend.seen]) {
@@ -436,10 +436,10 @@ export const headersTheme: Theme = setUp => {
       requestHeaders: (headers, { req }) => headers.set('X-Path', String(req.url)),
       responseHeaders: (headers, { req }) => headers.append('X-Method', String(req.method)),
     })
-    const head = await (await setup.upgrade('/x')).answer()
+    const head = await (await setup.upgrade('/x')).responseHead()
     assert.equal(`${head.statusCode} ${head.header('x-method')}`, '101 GET')
     assert.equal((await setup.backend.request()).header('x-path'), '/x')
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/y', { method: 'DELETE' })).header('x-method'), 'DELETE')
     assert.equal(setup.backend.seen[1]?.header('x-path'), '/y')
   })
@@ -451,12 +451,12 @@ export const headersTheme: Theme = setUp => {
       }
       const setup = await setUp(t, echo(), { [option]: throwing })
       assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_CALLBACK')
-      setup.backend.play(answer())
+      setup.backend.play(responding())
       assert.equal((await setup.get('/')).statusCode, 500)
     })
   }
 
-  test('403s a foreign Origin before the backend is dialled', async t => {
+  test('403s a foreign Origin before it connects to the backend', async t => {
     const setup = await setUp(t, echo(), { allowedOrigins: ['https://app.example', 'http://dev.example:3000'] })
     for (const Origin of [
       'https://evil.example',
@@ -481,7 +481,7 @@ export const headersTheme: Theme = setUp => {
     for (const allowed of ['file://', 'null']) {
       const setup = await setUp(t, echo(), { allowedOrigins: [allowed] })
       for (const Origin of ['file://', 'null']) {
-        const { statusCode } = await (await setup.upgrade('/', { headers: { Origin } })).answer()
+        const { statusCode } = await (await setup.upgrade('/', { headers: { Origin } })).responseHead()
         assert.equal(statusCode, Origin === allowed ? 101 : 403, `${Origin} where ${allowed} is allowed`)
       }
     }
@@ -495,7 +495,7 @@ export const headersTheme: Theme = setUp => {
     assert.equal((await setup.backend.request()).header('origin'), undefined)
   })
 
-  test('checks no Origin unless told to', async t => {
+  test('checks no Origin without allowedOrigins', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Origin: 'https://evil.example' } })
   })
@@ -506,10 +506,10 @@ export const headersTheme: Theme = setUp => {
     ['full', '1.0 before, 1.1 gate.example (ws-tunnel)', '1.0 behind, 1.1 gate.example (ws-tunnel)'],
     ['block', undefined, undefined],
   ] as const) {
-    test(`writes Via both ways as via: ${via} says`, async t => {
+    test(`writes Via in both directions as via: ${via} requires`, async t => {
       const setup = await setUp(t, echo({ headers: ['Via: 1.0 behind'] }), { via, serverName: 'gate.example' })
-      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).answer()
-      setup.backend.play(answer({ headers: ['Via: 1.0 behind'] }))
+      const head = await (await setup.upgrade('/', { headers: { Via: '1.0 before' } })).responseHead()
+      setup.backend.play(responding({ headers: ['Via: 1.0 behind'] }))
       const plain = await setup.get('/', { headers: ['Via: 1.0 before'] })
       assert.equal(head.statusCode, 101)
       assert.deepEqual([head.header('via'), plain.header('via')], [response, response])
@@ -520,7 +520,7 @@ export const headersTheme: Theme = setUp => {
     })
   }
 
-  test('turns Location and its kin, and cookies, back to what the client knows, on the 101 too', async t => {
+  test('maps Location and other URL fields, and cookies, back to the URLs of the client, also on the 101', async t => {
     const lines = ({ address }: { address: string }): string[] => [
       `Location: http://${address}/b/x`,
       `Content-Location: http://${address}/b/y`,
@@ -543,9 +543,9 @@ export const headersTheme: Theme = setUp => {
         ],
       }),
     )
-    const head = await (await setup.upgrade('/a')).answer()
+    const head = await (await setup.upgrade('/a')).responseHead()
     setup.backend.play((connection, backend) =>
-      answer({ statusCode: 302, headers: lines(backend) })(connection, backend),
+      responding({ statusCode: 302, headers: lines(backend) })(connection, backend),
     )
     const plain = await setup.get('/a')
     assert.deepEqual([head.statusCode, plain.statusCode], [101, 302])
@@ -560,11 +560,11 @@ export const headersTheme: Theme = setUp => {
     }
   })
 
-  test('turns Location back from the target of the route with passReverse: true', async t => {
+  test('maps Location back from the target of the route with passReverse: true', async t => {
     const setup = await setUp(
       t,
       (connection, backend) =>
-        answer({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
+        responding({ statusCode: 302, headers: [`Location: http://${backend.address}/b/login?next=%2F`] })(
           connection,
           backend,
         ),
@@ -575,8 +575,8 @@ export const headersTheme: Theme = setUp => {
     assert.equal(location, 'http://front.example/pub/login?next=%2F')
   })
 
-  test('leaves Location alone without passReverse', async t => {
-    const setup = await setUp(t, answer({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
+  test('does not change Location without passReverse', async t => {
+    const setup = await setUp(t, responding({ statusCode: 302, headers: ['Location: http://127.0.0.1/b'] }))
     assert.equal((await setup.get('/')).header('location'), 'http://127.0.0.1/b')
   })
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2'
 
-/** One request over HTTP/2; the answer's head and body. */
+/** Sends one request over HTTP/2. @returns the head and the body of the response. */
 export async function requestHttp2(
   session: ClientHttp2Session,
   headers: OutgoingHttpHeaders,
@@ -10,13 +10,13 @@ export async function requestHttp2(
 ): Promise<{ headers: IncomingHttpHeaders; status: number; body: string }> {
   const stream = session.request(headers, { endStream: false })
   if (headers[':method'] !== 'CONNECT') stream.end(body)
-  const [answered] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
+  const [responseHeaders] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
   let text = ''
   for await (const chunk of stream) text += chunk
-  return { headers: answered, status: answered[':status'], body: text }
+  return { headers: responseHeaders, status: responseHeaders[':status'], body: text }
 }
 
-/** What a gateway over HTTP/2 owes its clients: plain requests are served, extended CONNECT is refused as what it is. */
+/** A gateway over HTTP/2 serves plain requests, and refuses extended CONNECT. */
 export async function assertHttp2(port: number, seen: () => string[]): Promise<void> {
   const session = connect(`http://127.0.0.1:${port}`)
   try {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answer, echo, record, type Script, silent, switching } from '../support/backend.ts'
+import { echo, record, responding, type Script, silent, switching } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-/** The limits of time and number. */
+/** The limits on times and numbers. */
 export const limitsTheme: Theme = setUp => {
-  test('504s a backend that does not accept in connectTimeout', async t => {
+  test('504s a backend that does not accept within connectTimeout', async t => {
     const waiting: Script = connection => connection.readAll().then(() => connection.end())
     const setup = await setUp(t, waiting, ({ port }) => ({
       target: `wss://127.0.0.1:${port}/`,
@@ -18,13 +18,13 @@ export const limitsTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).statusCode, 504)
   })
 
-  test('504s a backend that does not answer in handshakeTimeout', async t => {
+  test('504s a backend that does not respond within handshakeTimeout', async t => {
     const setup = await setUp(t, silent(), { handshakeTimeout: 100 })
     assertFailure(setup.gateway, await setup.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
     assert.equal((await setup.get('/')).statusCode, 504)
   })
 
-  test('counts a head that trickles in against handshakeTimeout', async t => {
+  test('applies handshakeTimeout to a head that arrives byte by byte', async t => {
     const setup = await setUp(
       t,
       async connection => {
@@ -40,14 +40,14 @@ export const limitsTheme: Theme = setUp => {
     assertFailure(setup.gateway, await setup.refused('/'), 504, 'WST_ERR_HANDSHAKE_TIMEOUT')
   })
 
-  test('no longer counts connectTimeout and handshakeTimeout after the 101', async t => {
+  test('applies neither connectTimeout nor handshakeTimeout after the 101', async t => {
     const setup = await setUp(t, echo(), { connectTimeout: 800, handshakeTimeout: 800 })
     const client = await setup.tunnel('/')
     await sleep(900)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('no longer counts handshakeTimeout once a plain answer has begun', async t => {
+  test('does not apply handshakeTimeout once a plain response has begun', async t => {
     const setup = await setUp(
       t,
       async connection => {
@@ -61,7 +61,7 @@ export const limitsTheme: Theme = setUp => {
     assert.equal((await setup.get('/')).body, 'partrest')
   })
 
-  test('ends an idle tunnel after idleTimeout, with FIN to both and not a byte more', async t => {
+  test('ends an idle tunnel after idleTimeout, with FIN to both ends and no further byte', async t => {
     const setup = await setUp(t, record(), { idleTimeout: 100 })
     const { client, connection } = await setup.open()
     assert.equal((await client.readAll()).length, 0)
@@ -72,7 +72,7 @@ export const limitsTheme: Theme = setUp => {
   })
 
   for (const from of ['client', 'backend'] as const) {
-    test(`puts idleTimeout off with every byte of the ${from}`, async t => {
+    test(`restarts idleTimeout with every byte of the ${from}`, async t => {
       const setup = await setUp(t, record(), { idleTimeout: 1_000 })
       const { client, connection } = await setup.open()
       for (let i = 0; i < 5; i++) {
@@ -86,7 +86,7 @@ export const limitsTheme: Theme = setUp => {
     })
   }
 
-  test('takes a receiver that stopped reading for idle, however much is offered', async t => {
+  test('ends a tunnel as idle if its receiver has stopped reading, however much is sent', async t => {
     const setup = await setUp(t, switching({ after: connection => void connection.release() }), { idleTimeout: 200 })
     const { client, connection } = await setup.open()
     const chunk = Buffer.alloc(65_536)
@@ -96,7 +96,7 @@ export const limitsTheme: Theme = setUp => {
     connection.socket.resume()
   })
 
-  test('lets a tunnel be idle for ever by default', async t => {
+  test('sets no limit to the idle time of a tunnel by default', async t => {
     const setup = await setUp(
       t,
       echo(),
@@ -165,7 +165,7 @@ export const limitsTheme: Theme = setUp => {
     await setup.backend.connection()
     assertFailure(setup.gateway, await setup.refused('/one'), 503, 'WST_ERR_TUNNEL_LIMIT')
     release()
-    assert.equal((await first.answer()).statusCode, 101)
+    assert.equal((await first.responseHead()).statusCode, 101)
     assert.equal((await setup.refused('/one')).statusCode, 503)
     await setup.tunnel('/free')
     first.end()
@@ -175,7 +175,7 @@ export const limitsTheme: Theme = setUp => {
   })
 
   test('counts neither failures nor plain requests as tunnels', async t => {
-    const setup = await setUp(t, answer({ statusCode: 403 }), { maxTunnels: 1 })
+    const setup = await setUp(t, responding({ statusCode: 403 }), { maxTunnels: 1 })
     for (let i = 0; i < 3; i++) assert.equal((await setup.refused('/')).statusCode, 403)
     for (let i = 0; i < 3; i++) assert.equal((await setup.get('/')).statusCode, 403)
     const gone = await setup.upgrade('/')
@@ -187,7 +187,7 @@ export const limitsTheme: Theme = setUp => {
     })
   })
 
-  test('takes what stands beside routes as the default of each of them', async t => {
+  test('uses the options beside routes as the defaults of each route', async t => {
     const setup = await setUp(
       t,
       record(),
@@ -201,13 +201,13 @@ export const limitsTheme: Theme = setUp => {
       }),
       { mount: '/live' },
     )
-    const patient = await setup.tunnel('/live/own', { token: 'bar' })
+    const own = await setup.tunnel('/live/own', { token: 'bar' })
     const idle = await setup.tunnel('/live/x', { token: 'foo' })
     await idle.readAll()
     idle.end()
     ;(await setup.backend.connection(1)).end()
     assert.equal((await setup.gateway.end()).reason, 'idle')
-    patient.send('still there')
+    own.send('still there')
     assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
   })
 }

@@ -8,35 +8,35 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { Server as SocketIo } from 'socket.io'
 import { io } from 'socket.io-client'
 import { WebSocket, WebSocketServer } from 'ws'
-import { answer, echo } from '../support/backend.ts'
+import { echo, responding } from '../support/backend.ts'
 import type { Gateway, Middleware } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
 import { startBackend, startGatewayOn } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-/** Opens a WebSocket, says a word and gives back the answer. */
+/** Opens a WebSocket and sends a message. @returns the message that comes back. */
 async function talk(port: number, path: string, word: string | Buffer, options = {}): Promise<string> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, options)
   try {
     await within(5_000, `a WebSocket at ${path}`, once(socket, 'open'))
     socket.send(word)
-    const [data] = (await within(5_000, `an answer at ${path}`, once(socket, 'message'))) as [Buffer]
+    const [data] = (await within(5_000, `a message at ${path}`, once(socket, 'message'))) as [Buffer]
     return data.toString()
   } finally {
     socket.terminate()
   }
 }
 
-/** A WebSocket server of the app's own, as the documentation of ws has it. */
+/** A WebSocket server of the app, as in the documentation of ws. */
 const wsAt = (server: Server, path: string): WebSocketServer => {
   const own = new WebSocketServer({ server, path })
   own.on('connection', socket => socket.on('message', data => socket.send(`own ${data}`)))
   return own
 }
 
-/** Real libraries: behind the tunnel, in front of it, and beside it on the same server. */
+/** Real libraries: as backend, as client, and as another listener on the same server. */
 export const listeningTheme: Theme = (setUp, start) => {
-  /** A ws server to tunnel to; its messages come back with `behind` in front. */
+  /** A ws server as backend; it sends each message back with the prefix `behind`. */
   const behind = async (t: { after: (fn: () => unknown) => void }): Promise<{ port: number; protocols: string[] }> => {
     const server = new WebSocketServer({
       port: 0,
@@ -57,7 +57,7 @@ export const listeningTheme: Theme = (setUp, start) => {
     return { port: (server.address() as { port: number }).port, protocols }
   }
 
-  test('carries ws to ws: messages, compression, the subprotocol the backend chose, a clean close', async t => {
+  test('carries ws to ws: messages, compression, the subprotocol that the backend selects, a clean close', async t => {
     const { port, protocols } = await behind(t)
     const setup = await setUp(t, echo(), { target: `ws://127.0.0.1:${port}/` })
     assert.equal(await talk(setup.gateway.port, '/', 'hello'), 'behind hello')
@@ -75,7 +75,7 @@ export const listeningTheme: Theme = (setUp, start) => {
     assert.deepEqual(protocols, ['', '', 'two'])
   })
 
-  test('carries socket.io, polling first and then upgraded, through two gateways in a row', async t => {
+  test('carries socket.io, first by polling and then upgraded, through two gateways', async t => {
     const { createServer } = await import('node:http')
     const server = createServer()
     const sockets = new SocketIo(server)
@@ -112,7 +112,7 @@ export const listeningTheme: Theme = (setUp, start) => {
   ]
   for (const [name, only] of forms) {
     for (const order of ['before', 'after'] as const) {
-      test(`shares a server with ws, attached ${order} it, where only (${name}) says which are ours`, async t => {
+      test(`shares a server with ws, attached ${order} it, where only (${name}) selects the upgrades of the tunnel`, async t => {
         const { port } = await behind(t)
         let own: WebSocketServer | undefined
         const attach = (server: Server): void => {
@@ -131,12 +131,16 @@ export const listeningTheme: Theme = (setUp, start) => {
           assert.equal(await talk(setup.gateway.port, '/own-ws', 'hello'), 'own hello')
         }
         assert.equal((await setup.get('/own')).body, 'own')
-        assert.match((await setup.refused('/neither')).startLine, /400/, 'what is not ours is theirs to refuse')
+        assert.match(
+          (await setup.refused('/neither')).startLine,
+          /400/,
+          'the other listener refuses what is not for the tunnel',
+        )
       })
     }
   }
 
-  test('shares a server with ws where only is an option of the tunnel alone', async t => {
+  test('shares a server with ws if only is an option of the tunnel alone', async t => {
     const { port } = await behind(t)
     const setup = await setUp(
       t,
@@ -192,7 +196,7 @@ export const listeningTheme: Theme = (setUp, start) => {
     assert.equal(data.toString(), 'behind still there')
   })
 
-  test('steps aside where others listen and no only is given, and warns once', async t => {
+  test('leaves upgrades to other listeners if no only is given, and warns once', async t => {
     const warnings: string[] = []
     const note = (warning: Error): void => {
       if (/only/.test(warning.message)) warnings.push(warning.message)
@@ -208,9 +212,9 @@ export const listeningTheme: Theme = (setUp, start) => {
     const setup = await setUp(t, echo(), {}, { mount: '/live' })
     await setup.tunnel('/live')
     const own = await asideOf(setup.gateway)
-    assert.match((await setup.refused('/live')).startLine, /400/, 'the other listener answers')
+    assert.match((await setup.refused('/live')).startLine, /400/, 'the other listener responds')
     assert.equal(setup.backend.seen.length, 1)
-    setup.backend.play(answer())
+    setup.backend.play(responding())
     assert.equal((await setup.get('/live')).body, 'from the backend')
     await asideOf((await setUp(t, echo(), {}, { mount: '/live' })).gateway)
     await new Promise(resolve => setImmediate(resolve))
@@ -221,7 +225,7 @@ export const listeningTheme: Theme = (setUp, start) => {
     await setup.tunnel('/live')
   })
 
-  test('leaves a server alone on which a listener of the app takes every upgrade', async t => {
+  test('leaves every upgrade to a listener of the app that takes them all', async t => {
     const setup = await setUp(
       t,
       echo(),

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { wsTunnel } from '@ws-tunnel/express'
 import type express from 'express'
-import { answer, echo } from '../support/backend.ts'
+import { echo, responding } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { startServer } from '../support/server.ts'
 
-/** What Express does with mounts, Express 4 and Express 5 alike. */
+/** Mounts, which Express 4 and Express 5 treat alike. */
 export function mounts(name: string, framework: () => typeof express): void {
   describe(`${name}: mounts`, () => {
-    /** The path the backend sees of an upgrade, of the very first request of its server. */
+    /** The path that the backend gets for an upgrade which is the first request of its server. */
     const rows: [what: string, mount: (app: express.Express, target: string) => void, path: string, seen: string][] = [
       [
         'app.use with a parameter',
@@ -26,12 +26,12 @@ export function mounts(name: string, framework: () => typeof express): void {
       ],
       ['app.use with a RegExp', (app, target) => app.use(/^\/r\d+/, wsTunnel({ target })), '/r12/x', '/b/x'],
       [
-        'app.get, which strips nothing',
+        'app.get, which keeps the whole path',
         (app, target) => app.get('/ws2/:room', wsTunnel({ target })),
         '/ws2/7?q',
         '/b/ws2/7?q',
       ],
-      ['app.all, which strips nothing', (app, target) => app.all('/ws2', wsTunnel({ target })), '/ws2', '/b/ws2'],
+      ['app.all, which keeps the whole path', (app, target) => app.all('/ws2', wsTunnel({ target })), '/ws2', '/b/ws2'],
       [
         'a Router',
         (app, target) => {
@@ -43,7 +43,7 @@ export function mounts(name: string, framework: () => typeof express): void {
         '/b/x',
       ],
       [
-        'a route of a Router, from whose mount on the path is kept',
+        'a route of a Router, which keeps the path after the mount of the Router',
         (app, target) => {
           const router = framework().Router()
           router.get('/live/:room', wsTunnel({ target }))
@@ -73,7 +73,7 @@ export function mounts(name: string, framework: () => typeof express): void {
         assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
         client.end()
         await client.readAll()
-        backend.play(answer())
+        backend.play(responding())
         const plain = await connectClient(t, port)
         assert.equal((await plain.send(plainRequest(path)).whole()).statusCode, 200)
         assert.deepEqual(
@@ -83,7 +83,7 @@ export function mounts(name: string, framework: () => typeof express): void {
       })
     }
 
-    test('tunnels to the url that earlier middleware rewrote', async t => {
+    test('tunnels to the url that earlier middleware has rewritten', async t => {
       const backend = await startBackend(t, echo())
       const app = framework()()
       app.use((req, _res, next) => {
@@ -114,7 +114,7 @@ export function mounts(name: string, framework: () => typeof express): void {
       )
     })
 
-    test('leaves a server alone that hosts no tunnel', async t => {
+    test('does not listen on a server that has no tunnel', async t => {
       const backend = await startBackend(t, echo())
       const { port } = await startServer(t, framework()().use(wsTunnel({ target: `ws://${backend.address}` })))
       const other = await startServer(
@@ -149,7 +149,7 @@ export function mounts(name: string, framework: () => typeof express): void {
       ['application/vnd.api+json', '{"a":1}', () => framework().json({ type: '*/*' })],
     ] as const) {
       test(`forwards a body of ${type} that a parser of Express has read`, async t => {
-        const backend = await startBackend(t, answer({ body: (_request, bytes) => bytes.toString('latin1') }))
+        const backend = await startBackend(t, responding({ body: (_request, bytes) => bytes.toString('latin1') }))
         const app = framework()().use(parser(), wsTunnel({ target: `ws://${backend.address}` }))
         const { port } = await startServer(t, app)
         const client = await connectClient(t, port)
@@ -159,7 +159,7 @@ export function mounts(name: string, framework: () => typeof express): void {
       })
     }
 
-    test('shows the status of a failure through the error handling of Express', async t => {
+    test('sends the status of a failure by the error handling of Express', async t => {
       const app = framework()().use(wsTunnel({ target: 'ws://127.0.0.1:1/', routes: undefined as never }))
       const { port } = await startServer(t, app)
       const client = await connectClient(t, port)

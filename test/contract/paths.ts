@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RouteOptions } from '@ws-tunnel/core'
-import { answer, record } from '../support/backend.ts'
+import { record, responding } from '../support/backend.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
 type Row = [path: string, seen: string | number]
 
-/** Which route takes a path, and the very path the backend sees. */
+/** The route that matches a path, and the exact path that the backend gets. */
 export const pathsTheme: Theme = (setUp, start) => {
-  /** Each path as an upgrade and as HTTP: what the backend saw of it, or the status of the refusal. */
+  /** Each path as an upgrade and as HTTP: the path that the backend got, or the status of the refusal. */
   const rows = (name: string, routes: (at: string) => RouteOptions[], table: Row[], mount = '/'): void => {
     test(name, async t => {
       const setup = await setUp(t, record(), ({ address }) => ({ routes: routes(`ws://${address}`) }), { mount })
@@ -20,7 +20,7 @@ export const pathsTheme: Theme = (setUp, start) => {
           return setup.backend.seen[before]?.path ?? statusCode
         }
         const client = await setup.upgrade(path)
-        const head = await client.answer()
+        const head = await client.responseHead()
         if (head.statusCode === 101) client.destroy()
         else assert.equal(setup.backend.seen.length, before)
         return setup.backend.seen[before]?.path ?? head.statusCode
@@ -28,7 +28,7 @@ export const pathsTheme: Theme = (setUp, start) => {
       const upgrades: Row[] = []
       for (const [path] of table) upgrades.push([path, await seen(path, false)])
       assert.deepEqual(upgrades, table)
-      setup.backend.play(answer())
+      setup.backend.play(responding())
       const plain: Row[] = []
       for (const [path] of table) plain.push([path, await seen(path, true)])
       assert.deepEqual(plain, table)
@@ -74,7 +74,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   )
 
   rows(
-    'concatenates as httpd does with join: concat',
+    'concatenates target and rest as httpd does with join: concat',
     at => [
       { path: '/a/', target: `${at}/b`, join: 'concat' },
       { path: '/c', target: `${at}/d/`, join: 'concat' },
@@ -127,7 +127,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   )
 
   rows(
-    'keeps the query byte for byte, and adds it to that of the target',
+    'keeps the query byte for byte, and appends it to the query of the target',
     at => [
       { path: '/a', target: `${at}/b` },
       { path: '/q', target: `${at}/b?fixed=1` },
@@ -147,7 +147,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   ])
 
   rows(
-    'decodes or keeps an encoded slash where the route says so',
+    'decodes or keeps an encoded slash if the route allows it',
     at => [
       { path: '/keep', target: `${at}/b`, encodedSlashes: 'keep' },
       { path: '/decode', target: `${at}/b`, encodedSlashes: 'decode' },
@@ -161,21 +161,21 @@ export const pathsTheme: Theme = (setUp, start) => {
     ],
   )
 
-  test('passes escapes that are no UTF-8 on, unless the router of the framework refuses them', async t => {
+  test('forwards escapes that are not UTF-8, unless the router of the framework refuses them', async t => {
     const setup = await setUp(t, record())
     const client = await setup.upgrade('/a/%e9')
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     if (setup.gateway.framework === 'Fastify 5') assert.equal(statusCode, 400)
     else assert.equal((await setup.backend.request()).path, '/a/%E9')
   })
 
-  test('names the code of an encoded slash', async t => {
+  test('refuses an encoded slash with its own error code', async t => {
     const setup = await setUp(t, record())
     assertFailure(setup.gateway, await setup.refused('/x%2Fy'), 404, 'WST_ERR_ENCODED_SLASH')
   })
 
   rows(
-    'takes the first route that matches',
+    'selects the first route that matches',
     at => [
       { path: '/a/i', target: false },
       { path: '/a', target: `${at}/b` },
@@ -193,7 +193,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   )
 
   rows(
-    'matches a RegExp and fills in its groups',
+    'matches a RegExp and inserts its groups',
     at => [
       { path: /^\/(myApp\/ws)$/, target: `${at}/$1` },
       { path: /^\/p\/(\d+)\/(.*)$/, target: `${at}/$2/$1` },
@@ -214,7 +214,7 @@ export const pathsTheme: Theme = (setUp, start) => {
   )
 
   rows(
-    'matches a path-to-regexp pattern and fills in its names',
+    'matches a path-to-regexp pattern and inserts its parameters',
     at => [
       { path: '/rooms/:room/ws', target: `${at}/room/:room` },
       { path: '/files/*rest', target: `${at}/f/:rest` },
@@ -245,7 +245,7 @@ export const pathsTheme: Theme = (setUp, start) => {
     ],
   )
 
-  test('414s a path of more than 8 KiB where a pattern would have to read it', async t => {
+  test('414s a path of more than 8 KiB if it would be matched with a pattern', async t => {
     const setup = await setUp(t, record(), ({ address }) => ({
       routes: [{ path: /^\/(.*)$/, target: `ws://${address}/$1` }],
     }))
@@ -261,7 +261,7 @@ export const pathsTheme: Theme = (setUp, start) => {
     })
   }
 
-  test('holds a route to its conditions, and fills in what they captured', async t => {
+  test('matches a route only if its conditions hold, and inserts their captures', async t => {
     const setup = await setUp(t, record(), ({ address }) => ({
       routes: [
         {
@@ -311,7 +311,7 @@ export const pathsTheme: Theme = (setUp, start) => {
     assert.equal((await setup.get('/x')).statusCode, 404)
   })
 
-  test('asks a function for the target: a URL, a promise of one, or false', async t => {
+  test('calls a function for the target, which returns a URL, a promise or false', async t => {
     const setup = await setUp(t, record(), ({ address }) => ({
       routes: [
         {
@@ -340,8 +340,8 @@ export const pathsTheme: Theme = (setUp, start) => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('secret'))],
-    ['gives no URL', () => 'nonsense'],
-    ['gives nothing', () => undefined as unknown as string],
+    ['returns a text that is not a URL', () => 'nonsense'],
+    ['returns undefined', () => undefined as unknown as string],
   ]
   for (const [what, target] of failing) {
     test(`500s a target function that ${what}`, async t => {
@@ -364,8 +364,8 @@ export const pathsTheme: Theme = (setUp, start) => {
   })
 
   for (const path of ['//', '//x', '/%E0%A4%A', '/%zz', '*', '?', '/?', '/a\\..\\b', 'http://other.example/x']) {
-    test(`answers a request for ${path} with a status, upgrade or not, and serves on`, async t => {
-      const setup = await setUp(t, answer({ statusCode: 403 }))
+    test(`sends a status for ${path}, upgrade or not, and continues to serve`, async t => {
+      const setup = await setUp(t, responding({ statusCode: 403 }))
       for (const text of [
         await setup.upgrade(path),
         await setup.connect().then(client => client.send(`GET ${path} HTTP/1.1\r\nHost: front.example\r\n\r\n`)),
@@ -376,7 +376,7 @@ export const pathsTheme: Theme = (setUp, start) => {
     })
   }
 
-  test('takes the mount path off before it matches', async t => {
+  test('removes the mount path before it matches', async t => {
     const setup = await setUp(
       t,
       record(),
@@ -396,7 +396,7 @@ export const pathsTheme: Theme = (setUp, start) => {
     for (const path of ['/ws2x', '/a', '/']) assert.equal((await setup.refused(path)).body, `own 404: GET ${path}`)
   })
 
-  test('tells a mount path from the same with a slash, as ProxyPass does', async t => {
+  test('distinguishes a mount path from the same path with a slash, as ProxyPass does', async t => {
     const setup = await setUp(t, record(), ({ address }) => ({ target: `ws://${address}/b` }), { mount: '/ws2' })
     for (const path of ['/ws2', '/ws2/', '/ws2?q', '/ws2/?q', '/ws2/x']) await setup.tunnel(path)
     assert.deepEqual(

@@ -8,9 +8,9 @@ import { eventually } from '../support/gate.ts'
 import { gatewayLeft } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-/** The bytes after the switch, and the ends of a tunnel. */
+/** The bytes after the 101, and the end of a tunnel. */
 export const tunnelsTheme: Theme = setUp => {
-  test('passes the FIN of the client on, and lets the backend finish', async t => {
+  test('forwards the FIN of the client, and lets the backend finish', async t => {
     const setup = await setUp(t, record())
     const { client, connection } = await setup.open()
     client.end('last of the client')
@@ -23,7 +23,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.deepEqual([reason, bytesFromClient, bytesFromBackend], ['finished', 18, 13])
   })
 
-  test('passes the FIN of the backend on, and lets the client finish', async t => {
+  test('forwards the FIN of the backend, and lets the client finish', async t => {
     const setup = await setUp(t, record())
     const { client, connection } = await setup.open()
     connection.end('last of the backend')
@@ -45,7 +45,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.equal((await setup.gateway.end()).reason, 'finished')
   })
 
-  test('ends both sides on RST of the client, after delivering what came before', async t => {
+  test('ends both sides after a RST of the client, once it has delivered the bytes before it', async t => {
     const setup = await setUp(t, record())
     const { client, connection, tunnel } = await setup.open()
     client.send('last words')
@@ -57,7 +57,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.equal((await setup.gateway.end()).reason, 'client-error')
   })
 
-  test('ends both sides on RST of the backend, after delivering what came before', async t => {
+  test('ends both sides after a RST of the backend, once it has delivered the bytes before it', async t => {
     const setup = await setUp(t, record())
     const { client, connection, tunnel } = await setup.open()
     await connection.write('last words')
@@ -69,7 +69,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.equal((await setup.gateway.end()).reason, 'backend-error')
   })
 
-  test('delivers what a slow client has still to read when the backend resets', async t => {
+  test('delivers the bytes that a slow client has not read yet when the backend resets', async t => {
     const setup = await setUp(t, record())
     const { client, connection, tunnel } = await setup.open()
     client.socket.pause()
@@ -81,7 +81,7 @@ export const tunnelsTheme: Theme = setUp => {
     assert.deepEqual(await client.readAll(), words)
   })
 
-  test('delivers what it holds itself for a client that stopped reading when the backend resets', async t => {
+  test('delivers the bytes that it has buffered for a client that does not read when the backend resets', async t => {
     const setup = await setUp(t, record())
     const { client, connection, tunnel } = await setup.open()
     client.socket.pause()
@@ -95,15 +95,15 @@ export const tunnelsTheme: Theme = setUp => {
     })
     connection.reset()
     client.socket.resume()
-    const heard = await client.readAll()
+    const events = await client.readAll()
     client.end()
-    assert.equal(heard.length, (await setup.gateway.end()).bytesFromBackend)
-    assert.ok(heard.length >= moved, `${heard.length} bytes of ${moved} that it had taken`)
-    assert.ok(heard.equals(words.subarray(0, heard.length)))
+    assert.equal(events.length, (await setup.gateway.end()).bytesFromBackend)
+    assert.ok(events.length >= moved, `${events.length} bytes of ${moved} that it had taken`)
+    assert.ok(events.equals(words.subarray(0, events.length)))
   })
 
   for (const how of ['end', 'destroy', 'reset'] as const) {
-    test(`lets go of the backend when the client leaves before the 101 (${how})`, async t => {
+    test(`ends the connection to the backend when the client leaves before the 101 (${how})`, async t => {
       const setup = await setUp(t, silent())
       const client = await setup.upgrade('/')
       await setup.backend.request()
@@ -113,7 +113,7 @@ export const tunnelsTheme: Theme = setUp => {
     })
   }
 
-  test('survives a 101 that crosses with the leaving client', async t => {
+  test('survives a 101 that arrives while the client leaves', async t => {
     const setup = await setUp(t, async connection => {
       const head = switchingHead(await connection.request())
       client.reset()
@@ -125,11 +125,11 @@ export const tunnelsTheme: Theme = setUp => {
     assert.equal((await setup.get('/own')).body, 'own')
   })
 
-  test('tells of each tunnel once, with its reason, bytes and duration', async t => {
-    const told: string[] = []
+  test('reports each tunnel once, with its reason, bytes and duration', async t => {
+    const reported: string[] = []
     const setup = await setUp(t, echo(), {
-      onOpen: ({ tunnel }) => told.push(`open ${tunnel.id}`),
-      onClose: ({ tunnel, end }) => told.push(`${end.reason} ${tunnel.id}`),
+      onOpen: ({ tunnel }) => reported.push(`open ${tunnel.id}`),
+      onClose: ({ tunnel, end }) => reported.push(`${end.reason} ${tunnel.id}`),
     })
     const { client, tunnel } = await setup.open()
     assert.match(tunnel.info.target, new RegExp(setup.backend.address))
@@ -140,10 +140,10 @@ export const tunnelsTheme: Theme = setUp => {
     assert.deepEqual([end.bytesFromClient, end.bytesFromBackend, end.error], [5, 5, undefined])
     assert.ok(end.duration >= 0 && end.duration < 60_000)
     await client.closed
-    assert.deepEqual(told, [`open ${tunnel.id}`, `finished ${tunnel.id}`])
+    assert.deepEqual(reported, [`open ${tunnel.id}`, `finished ${tunnel.id}`])
   })
 
-  test('closes one tunnel through its own close()', async t => {
+  test('closes one tunnel by its own close()', async t => {
     const setup = await setUp(t, record())
     const { client, connection, tunnel } = await setup.open()
     tunnel.close()

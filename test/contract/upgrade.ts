@@ -3,21 +3,21 @@ import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answer, echo, raw, record, silent, switching, switchingHead } from '../support/backend.ts'
+import { echo, raw, record, responding, silent, switching, switchingHead } from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
 import { assertFailure } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
-const tells = answer({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
+const describing = responding({ body: (request, body) => `${request.method} ${request.header('upgrade')} ${body}` })
 
-/** Which requests are upgrades, and what becomes of those that are not. */
+/** Which requests are upgrades, and how the others are served. */
 export const upgradeTheme: Theme = setUp => {
   test('tunnels an upgrade to websocket', async t => {
     const setup = await setUp(t, echo())
     const client = await setup.upgrade('/')
-    const head = await client.answer()
+    const head = await client.responseHead()
     assert.equal(head.statusCode, 101)
     assert.equal(head.header('upgrade'), 'websocket')
     assert.equal(head.header('connection')?.toLowerCase(), 'upgrade')
@@ -25,7 +25,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
-  test('sends the one allowed token of a list, in the spelling of the client', async t => {
+  test('forwards the allowed token of a list, in the spelling of the client', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Upgrade: 'foo, WebSocket' } })
     await setup.tunnel('/', { headers: { Upgrade: ['foo', 'WEBSOCKET'] } })
@@ -36,28 +36,28 @@ export const upgradeTheme: Theme = setUp => {
     assert.deepEqual((await setup.backend.request()).headers('connection'), ['Upgrade'])
   })
 
-  test('finds upgrade among the tokens of Connection, whatever its case', async t => {
+  test('finds upgrade among the options of Connection, in any case', async t => {
     const setup = await setUp(t, echo())
     await setup.tunnel('/', { headers: { Connection: 'keep-alive, Upgrade' } })
     await setup.tunnel('/', { headers: { Connection: ['keep-alive', 'UPGRADE'] } })
   })
 
-  test('takes tokens whole: no prefix, no version suffix', async t => {
-    const setup = await setUp(t, tells)
+  test('compares whole tokens, neither prefixes nor tokens with a version', async t => {
+    const setup = await setUp(t, describing)
     for (const Upgrade of ['websocketX', 'web', 'websocket/13', 'foo']) {
       const { statusCode, body } = await setup.refused('/', { headers: { Upgrade } })
       assert.equal(`${statusCode} ${body}`, '200 GET undefined ', Upgrade)
     }
   })
 
-  test('serves a token that the route does not let through as HTTP, without its Upgrade', async t => {
-    const setup = await setUp(t, tells)
+  test('serves an upgrade to a protocol that the route does not allow as HTTP, without its Upgrade', async t => {
+    const setup = await setUp(t, describing)
     assert.equal((await setup.refused('/', { token: 'foo' })).body, 'GET undefined ')
     assert.doesNotMatch(String(setup.backend.seen[0]?.header('connection')), /upgrade/i)
   })
 
-  test('426s an upgrade to a protocol the route does not let through, where there is no fallback', async t => {
-    const setup = await setUp(t, tells, { fallback: false })
+  test('426s an upgrade to a protocol that the route does not allow, if there is no fallback', async t => {
+    const setup = await setUp(t, describing, { fallback: false })
     const refused = await setup.refused('/', { token: 'foo' })
     assertFailure(setup.gateway, refused, 426, 'WST_ERR_UPGRADE_REQUIRED')
     assert.equal(refused.header('upgrade'), 'websocket')
@@ -65,27 +65,27 @@ export const upgradeTheme: Theme = setUp => {
   })
 
   test('names all allowed tokens in the 426', async t => {
-    const setup = await setUp(t, tells, { fallback: false, upgrade: ['websocket', 'foo'] })
+    const setup = await setUp(t, describing, { fallback: false, upgrade: ['websocket', 'foo'] })
     const refused = await setup.refused('/', { token: 'bar' })
     assert.equal(`${refused.statusCode} ${refused.header('upgrade')}`, '426 websocket, foo')
   })
 
-  test('never forwards h2c, not even where any token is allowed', async t => {
+  test('never forwards h2c, even if the route allows any token', async t => {
     for (const upgrade of ['websocket', 'ANY']) {
-      const setup = await setUp(t, tells, { upgrade })
+      const setup = await setUp(t, describing, { upgrade })
       const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
       assert.equal((await setup.refused('/', { token: 'h2c', headers })).body, 'GET undefined ')
       assert.equal(setup.backend.seen[0]?.header('http2-settings'), undefined)
     }
   })
 
-  test('forwards h2c where the route names it', async t => {
+  test('forwards h2c if the route names it', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'h2c' })
     await setup.tunnel('/', { token: 'h2c' })
     assert.equal((await setup.backend.request()).header('upgrade'), 'h2c')
   })
 
-  test('lets websocket through beside an offered h2c', async t => {
+  test('allows websocket in a list with h2c', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'ANY' })
     const headers = { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAAQAAP__' }
     await setup.tunnel('/', { headers: { ...headers, Upgrade: 'h2c, websocket' } })
@@ -94,7 +94,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal(request.header('http2-settings'), undefined)
   })
 
-  test('tunnels custom tokens, lists of them and, with ANY, the first the client names', async t => {
+  test('tunnels custom tokens, lists of them and, with ANY, the first token of the client', async t => {
     const custom = await setUp(t, echo(), { upgrade: 'foo' })
     await custom.tunnel('/', { token: 'Foo' })
     assert.equal((await custom.backend.request()).header('upgrade'), 'Foo')
@@ -106,24 +106,24 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await any.backend.request()).header('upgrade'), 'bar')
   })
 
-  test('does not let websocket through where only another token is allowed', async t => {
-    const setup = await setUp(t, tells, { upgrade: 'foo' })
+  test('does not allow websocket if the route names another token only', async t => {
+    const setup = await setUp(t, describing, { upgrade: 'foo' })
     assert.equal((await setup.refused('/')).body, 'GET undefined ')
   })
 
-  test('tunnels a custom token over POST, as only websocket is bound to GET', async t => {
+  test('tunnels a custom token over POST, because only websocket requires GET', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'foo' })
     await setup.tunnel('/', { token: 'foo', method: 'POST', headers: { 'Content-Length': '0' } })
     assert.equal((await setup.backend.request()).method, 'POST')
   })
 
   test('serves a request without Upgrade as HTTP', async t => {
-    const setup = await setUp(t, tells)
+    const setup = await setUp(t, describing)
     assert.equal((await setup.get('/')).body, 'GET undefined ')
   })
 
-  test('passes a request without Upgrade over a route without fallback: to the next route, then to the app', async t => {
-    const setup = await setUp(t, tells, ({ address }) => ({
+  test('passes a request without Upgrade by a route without fallback, to the next route and then to the app', async t => {
+    const setup = await setUp(t, describing, ({ address }) => ({
       routes: [
         { path: '/a', target: `ws://${address}/first`, fallback: false },
         { path: '/a/b', target: `ws://${address}/second` },
@@ -156,20 +156,20 @@ export const upgradeTheme: Theme = setUp => {
   ]
   for (const [what, text, seen] of notUpgrades) {
     test(`serves an upgrade ${what} as HTTP, body included`, async t => {
-      const setup = await setUp(t, tells)
+      const setup = await setUp(t, describing)
       const { statusCode, body } = await setup.request(text)
       assert.equal(`${statusCode} ${body}`, `200 ${seen}`)
     })
 
-    test(`400s an upgrade ${what} where there is no fallback`, async t => {
-      const setup = await setUp(t, tells, { fallback: false })
+    test(`400s an upgrade ${what} if there is no fallback`, async t => {
+      const setup = await setUp(t, describing, { fallback: false })
       assertFailure(setup.gateway, await setup.request(text), 400, 'WST_ERR_BAD_HANDSHAKE')
       assert.equal(setup.backend.connections.length, 0)
     })
   }
 
-  test('forwards a body that comes slowly after the head of an upgrade request', async t => {
-    const setup = await setUp(t, tells)
+  test('forwards a body that arrives slowly after the head of an upgrade request', async t => {
+    const setup = await setUp(t, describing)
     const client = await setup.upgrade('/', { headers: { 'Content-Length': '8' } })
     await setup.backend.request()
     client.send('slow')
@@ -177,7 +177,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.whole()).body, 'GET undefined slowbody')
   })
 
-  test('leaves a handshake without key or version to the backend, and relays its verdict', async t => {
+  test('forwards a handshake without key or version, and relays the refusal of the backend', async t => {
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
       const missing = request.header('sec-websocket-version') === undefined
@@ -241,7 +241,7 @@ export const upgradeTheme: Theme = setUp => {
 
   for (const Host of ['front.example/../x', 'user@front.example', 'front.example, other.example']) {
     test(`400s a plain request with the Host ${Host}`, async t => {
-      const setup = await setUp(t, tells)
+      const setup = await setUp(t, describing)
       assert.equal((await setup.get('/', { host: Host })).statusCode, 400)
       assert.equal(setup.backend.connections.length, 0)
     })
@@ -251,8 +251,8 @@ export const upgradeTheme: Theme = setUp => {
     const { promise: held, resolve } = Promise.withResolvers<ServerResponse>()
     return { held, middleware: (req, res, next) => (req.url === '/held' ? resolve(res) : next()) }
   }
-  for (const packets of ['the same packet', 'a packet of its own']) {
-    test(`keeps the order when an upgrade in ${packets} overtakes an unfinished answer`, async t => {
+  for (const packets of ['the same packet', 'a separate packet']) {
+    test(`keeps the order if an upgrade in ${packets} arrives before a response is finished`, async t => {
       const { held, middleware } = holding()
       const setup = await setUp(t, switching({ early: 'early' }), {}, { mount: '/live', before: [middleware] })
       const client = await setup.connect()
@@ -265,7 +265,7 @@ export const upgradeTheme: Theme = setUp => {
       res.end('last')
       const first = await client.whole()
       assert.equal(`${first.statusCode} ${first.body}`, '200 first last')
-      const second = await client.answer()
+      const second = await client.responseHead()
       if (second.statusCode === 101) assert.equal((await client.readExact(5)).toString(), 'early')
       else {
         assert.equal(second.statusCode, 400)
@@ -279,7 +279,7 @@ export const upgradeTheme: Theme = setUp => {
     const setup = await setUp(t, echo(), {}, { mount: '/live' })
     const client = await setup.connect()
     for (let i = 0; i < 3; i++) assert.equal((await client.send(plainRequest('/own')).whole()).body, 'own')
-    assert.equal((await client.send(upgradeRequest('/live')).answer()).statusCode, 101)
+    assert.equal((await client.send(upgradeRequest('/live')).responseHead()).statusCode, 101)
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
 
@@ -287,12 +287,12 @@ export const upgradeTheme: Theme = setUp => {
     const setup = await setUp(t, record())
     const client = await setup.upgrade('/', { early: 'one ' })
     client.send('two ')
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('three')
     assert.equal((await (await setup.backend.connection()).readAll()).toString(), 'one two three')
   })
 
-  test('keeps any number of early bytes while the backend thinks', async t => {
+  test('keeps a million early bytes until the backend responds', async t => {
     const early = randomBytes(1_000_000)
     const setup = await setUp(t, async connection => {
       const request = await connection.request()
@@ -302,14 +302,14 @@ export const upgradeTheme: Theme = setUp => {
     })
     const { promise: hinted, resolve: hint } = Promise.withResolvers<void>()
     const client = (await setup.upgrade('/')).send(early)
-    assert.equal((await client.answer()).statusCode, 103)
+    assert.equal((await client.responseHead()).statusCode, 103)
     hint()
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end()
     assert.ok((await (await setup.backend.connection()).readAll()).equals(early))
   })
 
-  test('stops reading a client that sends much too much ahead of the 101', async t => {
+  test('stops reading from a client that sends too many bytes before the 101', async t => {
     const setup = await setUp(t, silent())
     const client = await setup.upgrade('/')
     await setup.backend.request()
@@ -345,10 +345,10 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.readExact(17)).toString(), 'hello from behind')
   })
 
-  test('tunnels every request under NONE, and asks for websocket where the client named nothing', async t => {
+  test('tunnels every request under NONE, and requests websocket if the client names no protocol', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'NONE' })
     const client = await setup.connect()
-    const head = await client.send(plainRequest('/x')).answer()
+    const head = await client.send(plainRequest('/x')).responseHead()
     assert.equal(`${head.statusCode} ${head.header('upgrade')}`, '101 websocket')
     assert.equal((await setup.backend.request()).header('upgrade'), 'websocket')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
@@ -356,7 +356,7 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await client.readAll()).toString(), 'bye')
   })
 
-  test('tunnels under NONE what the client named, allowed elsewhere or not', async t => {
+  test('tunnels any protocol that the client names under NONE', async t => {
     const setup = await setUp(t, echo(), { upgrade: 'NONE' })
     const client = await setup.tunnel('/', { token: 'foo' })
     assert.equal((await setup.backend.request()).header('upgrade'), 'foo')

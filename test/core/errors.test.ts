@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { roundTripError } from '../../packages/core/src/backend/backend-error.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/errors.ts'
 
 /** The status of every code. Users match on both, so a change here is a breaking change. */
@@ -56,23 +55,4 @@ test('carries detail, cause and header fields', () => {
   assert.equal(error.cause, cause)
   assert.deepEqual(error.headers, { 'Retry-After': '1' })
   assert.deepEqual(new WsTunnelError('WST_ERR_CONNECT').headers, {})
-})
-
-const named: [code: string, syscall: string | undefined, connected: boolean, secure: boolean, name: string][] = [
-  ['ETIMEDOUT', 'connect', false, false, 'WST_ERR_CONNECT_TIMEOUT'],
-  ['ETIMEDOUT', 'read', true, false, 'WST_ERR_NO_RESPONSE'],
-  ['EHOSTUNREACH', 'connect', false, false, 'WST_ERR_CONNECT'],
-  ['EHOSTUNREACH', 'read', true, false, 'WST_ERR_NO_RESPONSE'],
-  ['ECONNRESET', 'read', false, true, 'WST_ERR_TLS'],
-  ['ECONNRESET', 'read', true, true, 'WST_ERR_NO_RESPONSE'],
-  ['ECONNRESET', undefined, false, true, 'WST_ERR_TLS'],
-  ['CERT_HAS_EXPIRED', undefined, false, true, 'WST_ERR_TLS'],
-  ['HPE_INVALID_CONSTANT', undefined, true, false, 'WST_ERR_BAD_RESPONSE'],
-]
-
-test('names an error of the network by whether there was a connection to send the request on', () => {
-  for (const [code, syscall, connected, secure, name] of named) {
-    const error = Object.assign(new Error(code), { code, ...(syscall && { syscall }) })
-    assert.equal(roundTripError(error, connected, secure).code, name, `${code} ${syscall} ${connected} ${secure}`)
-  }
 })

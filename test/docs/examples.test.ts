@@ -131,7 +131,8 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
       settings,
     })
     await bothWorkers(0, 'N')
-    for (let i = 0; i < 4; i++) assert.equal(await sendMessage(program.socketUrl('/chat/'), 'hello'), 'two heard hello')
+    for (let i = 0; i < 4; i++)
+      assert.equal(await sendMessage(program.socketUrl('/chat/'), 'hello'), 'two received hello')
   },
 
   async headers(program) {

@@ -32,6 +32,11 @@ const HOUSES: readonly House[] = [
     typesOf: /^@ws-tunnel\/native$/,
   },
   {
+    package: 'httpd-conf',
+    rows: [['index'], ['compile'], ['directives'], ['rules'], ['patterns'], ['syntax'], ['diagnostics']],
+    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|recheck\/lib\/browser\.js)$/,
+  },
+  {
     package: 'manager',
     rows: [['index', 'fastify'], ['manager'], ['options'], ['api', 'metrics'], ['fleet', 'http'], ['util'], ['page']],
     // The page imports lit-html and uPlot by relative paths, because the browser gets them from the manager.

@@ -11,9 +11,9 @@ const needsApache = peer('apache2', hasApache)
 /** Rows whose configuration is refused, by reason. */
 const NOT_COMPILED = {
   'RewriteRule: [P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed': 1,
-  'ProxyPass: interpolate is not honoured': 1,
-  'UseCanonicalName: the name the client used stands in rewritten Location fields': 1,
-  'SetEnv: the variable force-proxy-request-1.0 is not honoured': 1,
+  'ProxyPass: interpolate is not supported': 1,
+  'UseCanonicalName: rewritten Location fields always have the name from the Host field of the request': 1,
+  'SetEnv: the variable force-proxy-request-1.0 is not supported': 1,
 }
 
 test('responds as a real httpd to every request that was observed earlier', needsApache, async t => {

@@ -189,7 +189,7 @@ for (const id of new Set(vectors.map(vector => vector.id))) {
       for (const [kind, request] of kinds) {
         const client = await connect(gateway.port)
         const before = backends.map(({ seen }) => seen.length)
-        const { statusCode } = await client.send(request(row.target, `${id}.test`)).answer()
+        const { statusCode } = await client.send(request(row.target, `${id}.test`)).responseHead()
         client.destroy()
         const at = backends.findIndex(({ seen }, i) => seen.length > (before[i] as number))
         const got = at === -1 ? String(statusCode) : `B6${at} ${backends[at]?.seen.at(-1)?.path}`

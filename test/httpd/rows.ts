@@ -223,17 +223,17 @@ const PLAIN: readonly Plain[] = [
   ],
   [
     `ProxyPass / ${U}/\nHeader set X-A 1\nHeader append X-B 2\nHeader always set X-C 3\nHeader unset X-D\nHeader edit X-E a b\nHeader merge X-B z`,
-    '/answer',
+    '/respond',
     '/',
   ],
-  [`ProxyPass / ${U}/\nHeader always set X-A 1\nHeader always unset X-D`, '/answer'],
+  [`ProxyPass / ${U}/\nHeader always set X-A 1\nHeader always unset X-D`, '/respond'],
   [`ProxyPass / ${U}/\nHeader echo ^X-Echo`, ['/', 'X-Echo-1: a', 'X-Other: b']],
   [
     `ProxyPass /a ${U}/b\nProxyPassReverse /a ${U}/b\nProxyPassReverse /z /b\nProxyPassReverseCookiePath /b /a\nProxyPassReverseCookieDomain backend.int pub.test`,
-    '/a/answer',
+    '/a/respond',
     '/a/cookie',
   ],
-  [`<Location /a>\nProxyPass ${U}/b\nProxyPassReverse ${U}/b\nProxyPassReverse /b\n</Location>`, '/a/answer'],
+  [`<Location /a>\nProxyPass ${U}/b\nProxyPassReverse ${U}/b\nProxyPassReverse /b\n</Location>`, '/a/respond'],
   // Paths that are not decoded.
   [
     `ProxyPass "/sp%3Fseg" "${U}/to%3Fseg" mapping=encoded`,
@@ -286,7 +286,7 @@ const various: Respond = head => {
     const challenge = failure === '401' ? 'WWW-Authenticate: Basic realm="x"\r\n' : ''
     return { bytes: `HTTP/1.1 ${failure} No\r\n${challenge}X-Own: 1\r\nContent-Length: 3\r\n\r\nbad` }
   }
-  if (head.includes('answer ')) {
+  if (head.includes('respond ')) {
     return {
       bytes: `HTTP/1.1 201 Created\r\nContent-Length: 2\r\nLocation: ${U}/b/there\r\nX-A: 0\r\nX-B: 0\r\nX-C: 0\r\nX-D: 0\r\nX-E: aa\r\n\r\nok`,
     }

@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test'
 import { compileHttpdConf, type Diagnostic, fromHttpdConf, type HttpdConf } from '@ws-tunnel/httpd-conf'
 import { WebSocket } from 'ws'
 import { type Backend, type BackendOptions, echoing, type Script, switchingHead } from '../support/backend.ts'
-import { type AnswerHead, connect, openTunnel, plainRequest, upgradeRequest } from '../support/client.ts'
+import { connect, openTunnel, plainRequest, type ResponseHead, upgradeRequest } from '../support/client.ts'
 import type { CoreGateway, StartOptions } from '../support/frameworks.ts'
 import { startBackend, startGateway } from '../support/harness.ts'
 import { ca, server as certificate } from '../support/tls.ts'
@@ -59,11 +59,11 @@ async function tunnel(
   { port }: CoreGateway,
   path: string,
   options: Parameters<typeof openTunnel>[2] = {},
-): Promise<AnswerHead> {
-  const { client, answer } = await openTunnel(port, path, options)
+): Promise<ResponseHead> {
+  const { client, head } = await openTunnel(port, path, options)
   t.after(() => client.destroy())
   assert.equal(String(await client.send('there and back').readExact(14)), 'there and back')
-  return answer
+  return head
 }
 
 /** Sends one request and returns the response: `200 http /x`. */
@@ -147,7 +147,7 @@ statement(6, 'tunnels a known URL by a ProxyPassMatch before the line for HTTP',
   assert.equal(await send(t, gateway, plainRequest('/myApp/page')), '200 http /myApp/page')
   assert.match(
     messagesOf([...lines].reverse().join('\n'), 'warning').join(),
-    /^2 ProxyPassMatch: never reached: line 1 takes/,
+    /^2 ProxyPassMatch: never reached, in httpd too: line 1 matches/,
   )
 })
 
@@ -205,7 +205,7 @@ statement(10, 'upgrades with upgrade=NONE even if the client names no protocol, 
   const client = await connect(gateway.port)
   t.after(() => client.destroy())
   client.send(plainRequest('/a'))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal(String(await client.send('ping').readExact(4)), 'ping')
   assert.equal(backend.seen[0]?.header('upgrade')?.toLowerCase(), 'websocket')
   await tunnel(t, gateway, '/a')
@@ -225,7 +225,7 @@ statement(
   },
 )
 
-statement(13, 'upgrades for an http: backend too, where upgrade= names the protocol', async t => {
+statement(13, 'upgrades for an http: backend too if upgrade= names the protocol', async t => {
   const backend = await namedBackend(t)
   const to = `http://${backend.address}`
   const gateway = await gatewayOf(t, `ProxyPass /a ${to}/a upgrade=websocket`)
@@ -283,7 +283,10 @@ statement([14, 27], 'serves a WebSocket and HTTP on one path by two lines if the
   await tunnel(t, gateway, '/x')
   assert.equal(await send(t, gateway, plainRequest('/x')), '200 http /x')
   assert.equal(ws.seen.length, 1)
-  assert.match(messagesOf(text, 'warning').join(), /^2 ProxyPass: never reached: line 1 takes every path, in httpd too/)
+  assert.match(
+    messagesOf(text, 'warning').join(),
+    /^2 ProxyPass: never reached, in httpd too: line 1 matches every path/,
+  )
 })
 
 statement(
@@ -297,7 +300,7 @@ statement(
       const [route] = fromHttpdConf({ text }).routes ?? []
       assert.deepEqual([route?.async, route?.asyncDelay], [mode === 'On', 5])
       assert.equal(
-        messagesOf(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: honoured/.test(message)).length,
+        messagesOf(text, 'warning').filter(message => /ProxyWebsocketAsync\w*: it is supported/.test(message)).length,
         2,
       )
     }
@@ -392,7 +395,7 @@ statement(
 RequestHeader set Upgrade "websocket" env=HTTP_UPGRADE
 RequestHeader set Connection "upgrade" env=HTTP_CONNECTION`
     const never = (line: number, variable: string): string =>
-      `${line} RequestHeader: never happens, in httpd too: nothing sets the variable ${variable}; nothing: ProxyPass to ws:// passes upgrades on by itself`
+      `${line} RequestHeader: has no effect, in httpd too: nothing sets the variable ${variable}; nothing: ProxyPass to ws:// forwards upgrades by itself`
     assert.deepEqual(messagesOf(text, 'warning'), [never(2, 'HTTP_UPGRADE'), never(3, 'HTTP_CONNECTION')])
     const gateway = await gatewayOf(t, text)
     await tunnel(t, gateway, '/ws/a')

@@ -97,7 +97,7 @@ for (const [framework, start] of Object.entries<StartServer>(FRAMEWORKS)) {
       assert.equal(await within(3_000, 'the end of the stream', stream.next('never')), undefined)
     })
 
-    test('refuses every resource with the same response where authorize does not allow the visit', async t => {
+    test('refuses every resource with the same response if authorize does not allow the visit', async t => {
       let access: unknown = false
       const managed = await startHere(t, { authorize: () => access as boolean })
       const paths = ['', 'main.js', 'api/state', 'api/token', 'events', 'api/close-tunnels', 'nowhere']
@@ -116,7 +116,7 @@ for (const [framework, start] of Object.entries<StartServer>(FRAMEWORKS)) {
       assert.equal((await managed.request('')).headers.get('www-authenticate'), 'Basic realm="manager"')
     })
 
-    test('refuses a change of another site, of a request without the token, and of a visitor that may only view', async t => {
+    test('refuses a change from another site, without the token, or by a visitor who may only view', async t => {
       let access: boolean | 'view' = true
       const managed = await startHere(t, { authorize: () => access })
       await managed.tunnel()

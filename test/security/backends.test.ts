@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import type { LookupFunction } from 'node:net'
 import test from 'node:test'
 import {
-  answer,
   type BackendConnection,
   echo,
   raw,
+  responding,
   type Script,
   silent,
   switching,
@@ -26,7 +26,7 @@ const requestOf = (kind: (typeof KINDS)[number], path = '/'): string =>
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
 const OK = 'HTTP/1.1 200 OK\r\n'
 
-/** Writes for as long as the connection lasts; the turns let the gateway have its say in between. */
+/** Writes as long as the connection is open. The gateway runs between the writes. */
 async function pour(connection: BackendConnection, text: string): Promise<void> {
   while (!connection.socket.destroyed) {
     await connection.write(text)
@@ -34,7 +34,7 @@ async function pour(connection: BackendConnection, text: string): Promise<void> 
   }
 }
 
-/** Begins a head and never comes to its end. */
+/** Begins a head and never completes it. */
 const endless =
   (head: string, line: string): Script =>
   async connection => {
@@ -43,9 +43,9 @@ const endless =
     await pour(connection, line.repeat(500))
   }
 
-/** Backends that give no valid answer, with the codes that may name it. */
+/** Backends that send no valid response. */
 const BROKEN: Record<string, Script> = {
-  'sends bytes that are no HTTP': raw('\x16\x03\x01\x02\x00garbage\r\n\r\n'),
+  'sends bytes that are not HTTP': raw('\x16\x03\x01\x02\x00garbage\r\n\r\n'),
   'greets like an SSH server': async connection => {
     await connection.write('SSH-2.0-OpenSSH_9.9\r\n')
   },
@@ -55,7 +55,7 @@ const BROKEN: Record<string, Script> = {
   },
   'ends without a byte': raw(''),
   'resets without a byte': raw('', 'reset'),
-  'ends when it is connected to': connection => connection.end(),
+  'ends as soon as it has accepted': connection => connection.end(),
   'ends in the middle of a 101': raw(SWITCH.slice(0, 40)),
   'resets in the middle of a 101': raw(SWITCH.slice(0, 40), 'reset'),
   'ends before the blank line': raw(SWITCH),
@@ -78,13 +78,13 @@ const BROKEN: Record<string, Script> = {
   'sends the preface of HTTP/2': raw('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'keep'),
   'sends length and chunks': raw(`${OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 'keep'),
   'sends two lengths': raw(`${OK}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello`, 'keep'),
-  'sends a length that is no number': raw(`${OK}Content-Length: 0x5\r\n\r\nhello`, 'keep'),
+  'sends a length that is not a number': raw(`${OK}Content-Length: 0x5\r\n\r\nhello`, 'keep'),
   'sends a negative length': raw(`${OK}Content-Length: -5\r\n\r\nhello`, 'keep'),
-  'floods with interim answers in one packet': raw(
+  'sends very many interim responses in one packet': raw(
     `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(30)}${SWITCH}\r\n`,
     'keep',
   ),
-  'floods with interim answers one by one': async connection => {
+  'sends very many interim responses one by one': async connection => {
     await connection.request()
     await pour(connection, 'HTTP/1.1 102 Processing\r\n\r\n')
   },
@@ -94,26 +94,26 @@ for (const kind of KINDS) {
   for (const [name, script] of Object.entries(BROKEN)) {
     test(`502s ${kind} at once, with a body, when the backend ${name}`, async t => {
       const { backend, sendAndReadAll, gateway } = await setUp(t, script)
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], text.slice(0, 500))
       assert.match(text, /\{"code":"WST_ERR_(BAD_RESPONSE|BAD_SWITCH|NO_RESPONSE)"\}$/)
       assert.equal(gateway.errors.length, 1)
       for (const connection of backend.connections) {
         await within(1_000, 'the backend connection to end', ended(connection))
-        // What a hostile backend gets rid of is what the kernels hold, not what the gateway would collect.
+        // A hostile backend can send as much as the kernels buffer. The gateway does not collect more.
         assert.ok(connection.socket.bytesWritten < 32 * 1024 * 1024)
       }
       assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
     })
   }
 
-  test(`gives ${kind} a 502 or 503 when the backend resets in the moment of the connect`, async t => {
+  test(`502s or 503s ${kind} when the backend resets as soon as it has accepted`, async t => {
     const { sendAndReadAll } = await setUp(t, connection => connection.reset())
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status === 502 || status === 503, `${status}`)
   })
 
-  test(`504s ${kind} when the backend never answers, or only begins to`, async t => {
+  test(`504s ${kind} when the backend never responds, or sends a part of its head`, async t => {
     for (const begin of ['', 'HTTP/1.1 1', SWITCH, 'HTTP/1.1 103 Early Hints\r\n\r\n']) {
       const { backend, sendAndReadAll, gateway } = await setUp(t, raw(begin, 'keep'), { handshakeTimeout: 100 })
       const text = await sendAndReadAll(requestOf(kind))
@@ -126,7 +126,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`504s ${kind} when the backend drips its head beyond the time it has`, async t => {
+  test(`504s ${kind} when the backend sends its head byte by byte for longer than handshakeTimeout`, async t => {
     const script: Script = async connection => {
       await connection.request()
       while (!connection.ended) {
@@ -148,52 +148,54 @@ for (const kind of KINDS) {
     assert.deepEqual(statusesOf(await broken.sendAndReadAll(requestOf(kind))), [502])
   })
 
-  test(`503s ${kind} when nobody listens, at a port or at a unix socket`, async t => {
+  test(`503s ${kind} when nothing listens at the port or unix socket`, async t => {
     const port = await closedPort()
     for (const target of [`ws://127.0.0.1:${port}`, `ws://[::1]:${port}`, 'unix:/nonexistent/s.sock|ws://name/']) {
       const { sendAndReadAll, gateway } = await setUp(t, echo(), { target })
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [503], target)
       assert.match(text, /\{"code":"WST_ERR_CONNECT"\}$/)
       assert.equal(gateway.errors.length, 1)
     }
   })
 
-  test(`502s ${kind} when the name of the backend cannot be resolved, whatever the lookup does`, async t => {
+  test(`502s ${kind} when the lookup of the backend's name fails in any way`, async t => {
     const failure = (code: string): Error =>
       Object.assign(new Error(`getaddrinfo ${code} backend.example`), { code, syscall: 'getaddrinfo' })
     const lookups: Record<string, LookupFunction> = {
-      'is told that it does not exist': (_host, _options, done) => done(failure('ENOTFOUND'), '', 4),
-      'is told to come again': (_host, _options, done) => done(failure('EAI_AGAIN'), '', 4),
-      'gets no address': (_host, _options, done) => process.nextTick(() => done(null, [])),
-      'gets no address at once': (_host, _options, done) => done(null, []),
-      'gets what is no address': (_host, _options, done) => done(null, [{ address: 'localhost', family: 4 }]),
-      'refuses the range': (_host, _options, done) => process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
+      'reports that the name does not exist': (_host, _options, done) => done(failure('ENOTFOUND'), '', 4),
+      'reports a temporary failure': (_host, _options, done) => done(failure('EAI_AGAIN'), '', 4),
+      'returns no address': (_host, _options, done) => process.nextTick(() => done(null, [])),
+      'returns no address at once': (_host, _options, done) => done(null, []),
+      'returns a name instead of an address': (_host, _options, done) =>
+        done(null, [{ address: 'localhost', family: 4 }]),
+      'refuses the range of the address': (_host, _options, done) =>
+        process.nextTick(() => done(failure('ENOTFOUND'), '', 4)),
     }
     for (const [name, lookup] of Object.entries(lookups)) {
       const { backend, sendAndReadAll } = await setUp(t, echo(), ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup,
       }))
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502], `${name}: ${text}`)
       assert.match(text, /\{"code":"WST_ERR_DNS"\}$/, name)
       assert.deepEqual(backend.connections, [])
     }
   })
 
-  test(`gives ${kind} a 5xx when the lookup throws`, async t => {
+  test(`sends a 5xx for ${kind} when the lookup throws`, async t => {
     const { sendAndReadAll } = await setUp(t, echo(), {
       target: 'ws://backend.example',
       lookup: () => {
         throw new Error('no resolver')
       },
     })
-    const [status] = statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind))))
+    const [status] = statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind))))
     assert.ok(status !== undefined && status >= 500, `${status}`)
   })
 
-  test(`504s ${kind} when the connection is not there in time: a lookup that hangs, a TLS server that says nothing`, async t => {
+  test(`504s ${kind} when a lookup hangs, or a TLS server does not respond, for connectTimeout`, async t => {
     const hanging = await setUp(t, echo(), { target: 'ws://backend.example', lookup: () => {}, connectTimeout: 100 })
     assert.match(await hanging.sendAndReadAll(requestOf(kind)), /^HTTP\/1\.1 504 .*WST_ERR_CONNECT_TIMEOUT/s)
     const mute = await setUp(
@@ -205,29 +207,29 @@ for (const kind of KINDS) {
     await within(1_000, 'the backend connection to end', ended(await mute.backend.connection()))
   })
 
-  test(`looks the name up for every ${kind.replace(/^an? /, '')}, and connects to that very address`, async t => {
-    let asked = 0
+  test(`looks up the name for every ${kind.replace(/^an? /, '')}, and connects to the address of that lookup`, async t => {
+    let lookedUp = 0
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : answer({ headers: ['Connection: close'] }),
+      kind === 'an upgrade' ? raw(`${OK}Content-Length: 0\r\n\r\n`) : responding({ headers: ['Connection: close'] }),
       ({ address }) => ({
         target: `ws://backend.example:${address.split(':')[1]}`,
         lookup: (_host, _options, done) => {
-          asked++
+          lookedUp++
           done(null, [{ address: '127.0.0.1', family: 4 }])
         },
       }),
     )
     for (const round of [1, 2, 3]) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind))), [200])
-      assert.equal(asked, round)
+      assert.equal(lookedUp, round)
       assert.equal(backend.connections.length, round)
     }
     assert.match((await backend.request()).header('host') ?? '', /^backend\.example:/)
   })
 
   const untrusted = {
-    'is signed by nobody we know': { cert: tls.server, options: {} },
+    'is signed by an unknown authority': { cert: tls.server, options: {} },
     'has expired': { cert: tls.expired, options: { ca: tls.ca } },
     'names another host': { cert: tls.wrongName, options: { ca: tls.ca } },
   }
@@ -239,45 +241,45 @@ for (const kind of KINDS) {
         ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: options }),
         { backend: { tls: cert } },
       )
-      const text = await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))
+      const text = await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))
       assert.deepEqual(statusesOf(text), [502])
       assert.match(text, /\{"code":"WST_ERR_TLS"\}$/)
       assert.deepEqual(backend.seen, [])
     })
   }
 
-  test(`502s ${kind} when one side speaks TLS and the other does not; never falls back to plain`, async t => {
+  test(`502s ${kind} when only one side uses TLS, and never falls back to plain TCP`, async t => {
     const script: Script = async connection => {
       await connection.readExact(1)
       connection.end('HTTP/1.1 400 Bad Request\r\n\r\n')
     }
     const plain = await setUp(t, script, ({ address }) => ({ target: `wss://${address}` }))
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', plain.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', plain.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(plain.backend.seen, [])
     const encrypted = await setUp(t, echo(), ({ address }) => ({ target: `ws://${address}` }), {
       backend: { tls: tls.server },
     })
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', encrypted.sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', encrypted.sendAndReadAll(requestOf(kind)))), [502])
     assert.deepEqual(encrypted.backend.seen, [])
   })
 
-  test(`502s ${kind} when the backend asks for a certificate that we do not have`, async t => {
+  test(`502s ${kind} when the backend requires a client certificate and none is configured`, async t => {
     const { sendAndReadAll } = await setUp(
       t,
       echo(),
       ({ address }) => ({ target: `wss://localhost:${address.split(':')[1]}`, tls: { ca: tls.ca } }),
       { backend: { tls: { ...tls.server, ca: tls.ca, requestCert: true, rejectUnauthorized: true } } },
     )
-    assert.deepEqual(statusesOf(await within(1_000, 'an answer', sendAndReadAll(requestOf(kind)))), [502])
+    assert.deepEqual(statusesOf(await within(1_000, 'a response', sendAndReadAll(requestOf(kind)))), [502])
   })
 
-  test(`checks the certificate against the target of ${kind}, never against the Host it is sent`, async t => {
+  test(`checks the certificate against the target of ${kind}, never against the Host that is sent`, async t => {
     const names: (string | false | null)[] = []
     const { connect } = await setUp(
       t,
       async (connection, backend) => {
         names.push((connection.socket as unknown as { servername: string | false | null }).servername)
-        await (kind === 'an upgrade' ? switching() : answer())(connection, backend)
+        await (kind === 'an upgrade' ? switching() : responding())(connection, backend)
       },
       ({ address }) => ({
         target: `wss://localhost:${address.split(':')[1]}`,
@@ -289,11 +291,11 @@ for (const kind of KINDS) {
     )
     const client = await connect()
     client.send(requestOf(kind))
-    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+    assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
     assert.deepEqual(names, ['localhost'])
   })
 
-  test(`relays interim answers to ${kind} before the final one`, async t => {
+  test(`relays interim responses to ${kind} before the final one`, async t => {
     const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n'
     const final = kind === 'an upgrade' ? `${SWITCH}\r\n` : `${OK}Content-Length: 4\r\n\r\nbody`
     for (const before of [interim, interim.repeat(5)]) {
@@ -301,7 +303,7 @@ for (const kind of KINDS) {
       const client = await connect()
       client.send(requestOf(kind))
       const statuses: number[] = []
-      do statuses.push((await client.answer()).statusCode)
+      do statuses.push((await client.responseHead()).statusCode)
       while ((statuses.at(-1) as number) < 200 && statuses.at(-1) !== 101)
       const expected = Array.from({ length: before.length / interim.length }, () => [103, 100]).flat()
       assert.deepEqual(statuses, [...expected, kind === 'an upgrade' ? 101 : 200])
@@ -314,7 +316,7 @@ for (const kind of KINDS) {
     ['half a chunk', 'Transfer-Encoding: chunked\r\n\r\n40\r\npart'],
   ] as const) {
     for (const then of ['end', 'reset'] as const) {
-      test(`cuts ${kind} when an answer with ${name} breaks off by ${then === 'end' ? 'FIN' : 'RST'}`, async t => {
+      test(`cuts the connection of ${kind} when a response with ${name} breaks off by ${then === 'end' ? 'FIN' : 'RST'}`, async t => {
         const { backend, connect, gateway } = await setUp(t, async connection => {
           await connection.request()
           await connection.write(`HTTP/1.1 403 Forbidden\r\n${body}`)
@@ -328,7 +330,7 @@ for (const kind of KINDS) {
         })
         const client = await connect()
         client.send(requestOf(kind))
-        const head = await client.answer()
+        const head = await client.responseHead()
         assert.equal(head.statusCode, 403)
         await client.readThrough('part')
         haveRead?.()
@@ -337,10 +339,10 @@ for (const kind of KINDS) {
           'the end',
           client.readAll().catch(error => error),
         )
-        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'nobody may take it for complete')
+        assert.doesNotMatch(client.pending.toString(), /0\r\n\r\n$/, 'the client takes the response for complete')
         client.destroy()
         await backendReleased(backend)
-        assert.deepEqual(gateway.errors, [], 'the answer had begun: there is nothing left to answer')
+        assert.deepEqual(gateway.errors, [], 'the response has begun, so there is no failure to respond with')
       })
     }
   }
@@ -353,7 +355,7 @@ const ended = (connection: BackendConnection): Promise<void> =>
     connection.socket.once('close', resolve)
   })
 
-test('switches on a 101 that drips in byte by byte, cut anywhere, with bytes glued to it', async t => {
+test('opens a tunnel after a 101 that arrives byte by byte or in two parts, with bytes right after it', async t => {
   const { connect } = await setUp(t, async connection => {
     const request = await connection.request()
     const bytes = Buffer.from(`${switchingHead(request)}glued`)
@@ -373,13 +375,13 @@ test('switches on a 101 that drips in byte by byte, cut anywhere, with bytes glu
   for (let at = 0; at < head + 60; at += at > head - 10 ? 1 : 7) {
     const client = await connect()
     client.send(upgradeRequest(`/${at}`))
-    assert.equal((await client.answer()).statusCode, 101, `cut at ${at}`)
+    assert.equal((await client.responseHead()).statusCode, 101, `cut at ${at}`)
     assert.equal((await client.readExact(5)).toString(), 'glued', `cut at ${at}`)
     client.destroy()
   }
 })
 
-test('takes a 101 without reason phrase, with odd spacing and case, for what it is', async t => {
+test('accepts a 101 without a reason phrase, or with unusual spacing and case', async t => {
   const heads = [
     'HTTP/1.1 101 \r\nupgrade:WebSocket\r\nconnection:UPGRADE\r\n\r\n',
     'HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade:   websocket  \r\nConnection: keep-alive , Upgrade\r\n\r\n',
@@ -389,12 +391,12 @@ test('takes a 101 without reason phrase, with odd spacing and case, for what it 
     const { connect } = await setUp(t, raw(`${head}glued`, 'keep'))
     const client = await connect()
     client.send(upgradeRequest('/'))
-    assert.equal((await client.answer()).statusCode, 101, head)
+    assert.equal((await client.responseHead()).statusCode, 101, head)
     assert.equal((await client.readExact(5)).toString(), 'glued')
   }
 })
 
-test('gives up the backend when the client leaves before the answer, by FIN or RST', async t => {
+test('ends the connection to the backend when the client leaves before the response, by FIN or RST', async t => {
   for (const leave of ['end', 'reset', 'destroy'] as const) {
     const { backend, connect, gateway } = await setUp(t, silent())
     const client = await connect()
@@ -410,7 +412,7 @@ test('gives up the backend when the client leaves before the answer, by FIN or R
   }
 })
 
-test('keeps other clients served while a backend misbehaves', async t => {
+test('serves other clients while a backend misbehaves', async t => {
   const { backend, gateway } = await setUp(t, async (connection, each) => {
     const { path } = await connection.request()
     if (path === '/echo') {
@@ -420,11 +422,11 @@ test('keeps other clients served while a backend misbehaves', async t => {
   })
   const good = await connectClient(t, gateway)
   good.send(upgradeRequest('/echo'))
-  assert.equal((await good.answer()).statusCode, 101)
+  assert.equal((await good.responseHead()).statusCode, 101)
   const bad = Array.from({ length: 50 }, async () => {
     const client = await connectClient(t, gateway)
     client.send(upgradeRequest('/bad'))
-    const { statusCode } = await client.answer()
+    const { statusCode } = await client.responseHead()
     client.destroy()
     return statusCode
   })

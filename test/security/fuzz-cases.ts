@@ -1,53 +1,53 @@
 import { createHash } from 'node:crypto'
 
-/** What one side of a connection does, in order. */
+/** One step of one side of a connection. */
 export type Step =
   | { do: 'write'; bytes: Buffer }
-  /** Lets what was written leave on its own. */
+  /** Waits, so that the bytes before it leave in a separate packet. */
   | { do: 'turn' }
   | { do: 'wait'; ms: number }
   | { do: 'fin' }
   | { do: 'rst' }
   | { do: 'pause' }
   | { do: 'resume' }
-  /** Waits, at most `ms`; `patient` steps must be reached, or the case has stalled. */
-  | { do: 'until'; what: 'answer' | 'message' | 'end' | 'close'; ms: number; patient: boolean }
-  /** From here on the backend has switched: bytes of the client may arrive. */
+  /** Waits at most `ms`. If the milestone of a `required` step is not reached, the case has stalled. */
+  | { do: 'until'; what: 'response' | 'message' | 'end' | 'close'; ms: number; required: boolean }
+  /** The backend has sent its 101 by now, so bytes of the client may arrive. */
   | { do: 'switched' }
 
-/** What must be seen in the end. */
+/** The expected result. */
 export type Expectation =
   | { kind: 'tunnel'; fromClient: Buffer; fromBackend: Buffer; whole: boolean }
-  | { kind: 'answer'; statuses: number[]; requestBody?: Buffer; answerBody?: Buffer }
-  /** The statuses of several answers on one connection, in order; a shorter sequence ends with a close. */
-  | { kind: 'answers'; statuses: number[][] }
-  /** Only what holds for every case. */
+  | { kind: 'response'; statuses: number[]; requestBody?: Buffer; responseBody?: Buffer }
+  /** The statuses of several responses on one connection, in order. A shorter sequence ends with a close. */
+  | { kind: 'responses'; statuses: number[][] }
+  /** Only the rules for every case. */
   | { kind: 'anything' }
 
-/** One case: both scripts, and what must come of them. */
+/** One case: both scripts and the expected result. */
 export interface Case {
   index: number
   kind: string
   route: string
   client: Step[]
   backend: Step[]
-  /** The backend answers when it has the head, without waiting for the body. */
+  /** The backend responds after the head, and does not wait for the body. */
   hasty: boolean
   method: string
   expect: Expectation
-  /** Final answers the client waits for. */
-  answers: number
-  /** Heads of this case that may reach a backend. */
+  /** The number of final responses that the client waits for. */
+  responses: number
+  /** The number of heads of this case that may reach a backend. */
   requests: number
-  /** The client never declared a body, so its early bytes must not reach a backend that did not switch. */
+  /** The client declares no body, so its early bytes must not reach a backend that sends no 101. */
   bodiless: boolean
 }
 
-/** Early bytes begin with this; no HTTP parser takes it for a request. */
+/** Early bytes begin with this text, which no HTTP parser takes for a request. */
 export const MARKER: Buffer = Buffer.from('\x01EARLY\x01')
 
-/** Longer than any honest step takes on a busy machine. */
-const PATIENCE = 15_000
+/** Longer than any valid step takes on a busy machine. */
+const MAX_WAIT = 15_000
 
 /** A seeded generator (mulberry32): the same seed and index give the same case everywhere. */
 export class Random {
@@ -107,14 +107,14 @@ const write = (bytes: Buffer | string): Step => ({
   do: 'write',
   bytes: typeof bytes === 'string' ? latin1(bytes) : bytes,
 })
-const until = (what: 'answer' | 'message' | 'end' | 'close', ms = PATIENCE): Step => ({
+const until = (what: 'response' | 'message' | 'end' | 'close', ms = MAX_WAIT): Step => ({
   do: 'until',
   what,
   ms,
-  patient: ms === PATIENCE,
+  required: ms === MAX_WAIT,
 })
 
-/** The bytes cut at random places, each piece on its own. */
+/** The bytes in pieces, cut at random offsets, each in a separate packet. */
 function fragments(random: Random, bytes: Buffer): Step[] {
   const cuts = random.weighted([
     [10, 0],
@@ -154,7 +154,7 @@ const serialise = ({ method, target, version, fields }: Request, eol = '\r\n'): 
 const acceptFor = (key: string): string =>
   createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 
-/** Routes that take an upgrade, how the path goes on, and the tokens to ask them for. */
+/** Routes that accept an upgrade, the rest of the path, and the tokens to request. */
 const UPGRADE_ROUTES: readonly (readonly [weight: number, item: { route: string; tokens: readonly string[] }])[] = [
   [8, { route: '/ws', tokens: ['websocket'] }],
   [3, { route: '/rx/word', tokens: ['websocket'] }],
@@ -243,7 +243,7 @@ function switchHead(random: Random, token: string, key: string): string {
   return `HTTP/1.1 101 ${reason}\r\n${fields.join('\r\n')}\r\n\r\n`
 }
 
-/** Chunks of a payload, sometimes with the reading paused meanwhile. */
+/** Pieces of a payload, sometimes with pauses in which the side does not read. */
 function sends(random: Random, bytes: Buffer): Step[] {
   const steps = fragments(random, bytes)
   if (random.chance(0.08)) {
@@ -255,14 +255,14 @@ function sends(random: Random, bytes: Buffer): Step[] {
 
 type Made = Omit<Case, 'index'>
 
-/** Both scripts valid: the bytes must arrive identical, whatever the cuts, the order of the ends, the early bytes. */
+/** Both scripts are valid: the bytes must arrive unchanged, whatever the pieces, the order of the ends and the early bytes. */
 function validTunnel(random: Random, index: number): Made {
   const request = upgradeRequest(random, index)
   const early = random.chance(0.4) ? Buffer.concat([MARKER, payload(random)]) : Buffer.alloc(0)
   const fromClient = payload(random)
   const glue = random.chance(0.4) ? payload(random) : Buffer.alloc(0)
   const fromBackend = payload(random)
-  // Only one of the two may wait for the other's end.
+  // Only one of the two sides may wait for the end of the other.
   const waits = random.pick(['client', 'backend', 'neither'])
   const late = waits === 'neither' ? Buffer.alloc(0) : payload(random)
 
@@ -271,7 +271,7 @@ function validTunnel(random: Random, index: number): Made {
   const client: Step[] = glued
     ? fragments(random, Buffer.concat([head, early]))
     : [...fragments(random, head), ...sends(random, early)]
-  client.push(until('answer'), ...sends(random, fromClient))
+  client.push(until('response'), ...sends(random, fromClient))
   if (waits === 'client') client.push(until('end'), ...sends(random, late))
   client.push(fin, until('close'))
 
@@ -281,8 +281,8 @@ function validTunnel(random: Random, index: number): Made {
   )
     .map(status => `HTTP/1.1 ${status}\r\n\r\n`)
     .join('')
-  const answer = latin1(before + switchHead(random, request.token, request.key))
-  const backend: Step[] = [{ do: 'switched' }, ...fragments(random, Buffer.concat([answer, glue]))]
+  const response = latin1(before + switchHead(random, request.token, request.key))
+  const backend: Step[] = [{ do: 'switched' }, ...fragments(random, Buffer.concat([response, glue]))]
   if (random.chance(0.1)) backend.unshift({ do: 'wait', ms: random.int(1, 30) })
   backend.push(...sends(random, fromBackend))
   if (waits === 'backend') backend.push(until('end'), ...sends(random, late))
@@ -301,20 +301,20 @@ function validTunnel(random: Random, index: number): Made {
       fromBackend: Buffer.concat([glue, fromBackend, waits === 'backend' ? late : Buffer.alloc(0)]),
       whole: true,
     },
-    answers: 1,
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
 }
 
-/** A valid tunnel, cut by one side at any point. */
+/** A valid tunnel that one side cuts at any point. */
 function cutTunnel(random: Random, index: number): Made {
   const made = validTunnel(random, index)
   const side = random.pick(['client', 'backend', 'both'] as const)
   for (const name of ['client', 'backend'] as const) {
     if (side !== 'both' && side !== name) {
-      // The other side only listens to the end, or until it is bored.
-      made[name] = made[name].map(step => (step.do === 'until' ? { ...step, patient: false, ms: 2_000 } : step))
+      // The other side only reads until the end, or for a limited time.
+      made[name] = made[name].map(step => (step.do === 'until' ? { ...step, required: false, ms: 2_000 } : step))
       continue
     }
     const steps = made[name].slice(0, random.int(0, made[name].length))
@@ -324,7 +324,7 @@ function cutTunnel(random: Random, index: number): Made {
     }
     steps.push(random.chance(0.6) ? rst : fin)
     if (random.chance(0.3)) steps.push({ do: 'wait', ms: random.int(0, 10) }, rst)
-    made[name] = steps.map(step => (step.do === 'until' ? { ...step, patient: false, ms: 2_000 } : step))
+    made[name] = steps.map(step => (step.do === 'until' ? { ...step, required: false, ms: 2_000 } : step))
   }
   const { expect } = made
   if (expect.kind === 'tunnel') expect.whole = false
@@ -343,16 +343,16 @@ const STATUSES = [
   '503 Busy',
 ]
 
-interface Answer {
+interface Response {
   bytes: Buffer
   status: number
   body: Buffer
   closes: boolean
 }
 
-function plainAnswer(random: Random, method: string): Answer {
+function plainResponse(random: Random, method: string): Response {
   const body = payload(random)
-  const fields = ['X-Answer: yes']
+  const fields = ['X-Response: yes']
   if (random.chance(0.3)) fields.push('Set-Cookie: a=1', 'Set-Cookie: b=2')
   if (random.chance(0.2)) fields.push('Keep-Alive: timeout=9', 'Proxy-Connection: keep-alive')
   if (random.chance(0.2)) fields.push('Upgrade: websocket', 'Connection: upgrade')
@@ -381,10 +381,10 @@ function chunked(random: Random, body: Buffer): Buffer {
   return Buffer.concat(parts)
 }
 
-/** A valid upgrade that the backend refuses: the answer arrives whole, and nothing the client sent early is passed on. */
+/** A valid upgrade that the backend refuses: the response arrives whole, and no early bytes of the client are forwarded. */
 function refusedUpgrade(random: Random, index: number): Made {
   const request = upgradeRequest(random, index)
-  const answer = plainAnswer(random, 'GET')
+  const response = plainResponse(random, 'GET')
   const early = random.weighted([
     [3, Buffer.alloc(0)],
     [2, Buffer.concat([MARKER, payload(random)])],
@@ -398,17 +398,17 @@ function refusedUpgrade(random: Random, index: number): Made {
     kind: 'refused upgrade',
     route: request.route,
     client,
-    backend: [...fragments(random, answer.bytes), ...(answer.closes ? [fin, until('close', 2_000)] : [])],
+    backend: [...fragments(random, response.bytes), ...(response.closes ? [fin, until('close', 2_000)] : [])],
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answer', statuses: [answer.status], answerBody: answer.body },
-    answers: 1,
+    expect: { kind: 'response', statuses: [response.status], responseBody: response.body },
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
 }
 
-/** Plain HTTP through the same routes, bodies both ways. */
+/** Plain HTTP through the same routes, with bodies in both directions. */
 function plainHttp(random: Random, index: number): Made {
   const route = random.pick([...PLAIN_ROUTES, '/json'])
   const method = route === '/json' ? 'POST' : random.pick(['GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'PATCH'])
@@ -430,7 +430,7 @@ function plainHttp(random: Random, index: number): Made {
     fields.push(isChunked ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(body.length)])
   }
   const request = { method, target: `${route}/c${index}/x?y=1`, version: 'HTTP/1.1', fields }
-  const answer = plainAnswer(random, method)
+  const response = plainResponse(random, method)
   return {
     kind: 'plain HTTP',
     route,
@@ -440,11 +440,11 @@ function plainHttp(random: Random, index: number): Made {
       random.chance(0.8) ? fin : rst,
       until('close'),
     ],
-    backend: [...fragments(random, answer.bytes), ...(answer.closes ? [fin, until('close', 2_000)] : [])],
+    backend: [...fragments(random, response.bytes), ...(response.closes ? [fin, until('close', 2_000)] : [])],
     hasty: false,
     method,
-    expect: { kind: 'answer', statuses: [answer.status], requestBody: body, answerBody: answer.body },
-    answers: 1,
+    expect: { kind: 'response', statuses: [response.status], requestBody: body, responseBody: response.body },
+    responses: 1,
     requests: 1,
     bodiless: false,
   }
@@ -454,11 +454,11 @@ interface Hostility {
   name: string
   steps: Step[]
   statuses: number[]
-  /** Only where the handshake timeout is short. */
+  /** Only on routes with a short handshakeTimeout. */
   slow?: boolean
 }
 
-/** What a backend may do instead of answering. */
+/** Faults of a backend, instead of a valid response. */
 function hostileBackend(random: Random, token: string, key: string): Hostility {
   const good = switchHead(random, token, key)
   const other = token.toLowerCase() === 'websocket' ? 'foo' : 'websocket'
@@ -509,7 +509,7 @@ function hostileBackend(random: Random, token: string, key: string): Hostility {
       ),
     () => broken('huge head', `HTTP/1.1 101 Switching Protocols\r\n${up}X-Big: ${'b'.repeat(70_000)}\r\n\r\n`),
     () => broken('endless head', `HTTP/1.1 101 Switching Protocols\r\n${'X-More: and more\r\n'.repeat(9_000)}`),
-    () => broken('flood of interim answers', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(random.int(11, 60)) + good),
+    () => broken('flood of interim responses', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(random.int(11, 60)) + good),
     () => ({
       name: 'silence',
       slow: true,
@@ -526,7 +526,7 @@ function hostileBackend(random: Random, token: string, key: string): Hostility {
   return random.pick(makers)()
 }
 
-/** A valid upgrade, a backend that misbehaves: always a status line, the right one. */
+/** A valid upgrade to a backend that misbehaves: the client always gets a status line, with the right status. */
 function hostileAnswer(random: Random, index: number): Made {
   const request = upgradeRequest(random, index)
   const atOnce = random.chance(0.12)
@@ -558,7 +558,7 @@ function hostileAnswer(random: Random, index: number): Made {
     route: hostility.slow ? '/slow' : request.route,
     client: [
       ...fragments(random, Buffer.concat([latin1(serialise(request)), early])),
-      until('answer'),
+      until('response'),
       ...(random.chance(0.5) ? [until('message', 500)] : []),
       random.chance(0.7) ? fin : rst,
       until('close'),
@@ -566,8 +566,8 @@ function hostileAnswer(random: Random, index: number): Made {
     backend: hostility.steps,
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answer', statuses: hostility.statuses },
-    answers: 1,
+    expect: { kind: 'response', statuses: hostility.statuses },
+    responses: 1,
     requests: 1,
     bodiless: true,
   }
@@ -604,7 +604,7 @@ const BODIES: readonly [string, string][] = [
   ['Transfer-Encoding', '\x0bchunked'], ['Transfer-Encoding', '"chunked"'], ['Transfer-Encoding', 'gzip, chunked'],
 ]
 
-/** A request that was valid before one to three mutations of its structure or its bytes. */
+/** A valid request after one to three mutations of its structure or its bytes. */
 function mutated(
   random: Random,
   index: number,
@@ -724,14 +724,14 @@ function mutated(
   return { head, route, method, bodiless, token, key, names }
 }
 
-/** A mutated request, sometimes against a mutated backend. */
+/** A mutated request, sometimes to a backend that misbehaves. */
 function hostileClient(random: Random, index: number): Made {
   const request = mutated(random, index)
   const early = random.chance(0.6) ? Buffer.concat([MARKER, payload(random)]) : Buffer.alloc(0)
   const glue = random.chance(0.3) ? payload(random) : Buffer.alloc(0)
   const client = [
     ...fragments(random, Buffer.concat([request.head, early])),
-    until('answer', random.int(20, 250)),
+    until('response', random.int(20, 250)),
     ...sends(random, payload(random)),
     ...(random.chance(0.5) ? [until('message', 50)] : []),
     random.chance(0.5) ? fin : rst,
@@ -749,9 +749,9 @@ function hostileClient(random: Random, index: number): Made {
       fin,
     ]
   } else if (what === 3) {
-    const answer = plainAnswer(random, request.method)
-    backend = [...fragments(random, answer.bytes), ...(answer.closes ? [fin] : [])]
-    kind = `answer ${answer.status}`
+    const response = plainResponse(random, request.method)
+    backend = [...fragments(random, response.bytes), ...(response.closes ? [fin] : [])]
+    kind = `response ${response.status}`
     hasty = random.chance(0.3)
   } else {
     const hostility = hostileBackend(random, request.token, request.key)
@@ -767,13 +767,13 @@ function hostileClient(random: Random, index: number): Made {
     hasty,
     method: request.method,
     expect: { kind: 'anything' },
-    answers: 1,
+    responses: 1,
     requests: 3,
     bodiless: request.bodiless,
   }
 }
 
-/** Several requests at once: answered in order, or not at all. */
+/** Several requests at once: the responses come in order, or not at all. */
 function pipelined(random: Random, index: number): Made {
   const upgrade = upgradeRequest(random, index)
   const own = 'GET /own HTTP/1.1\r\nHost: gateway.example\r\n\r\n'
@@ -781,7 +781,7 @@ function pipelined(random: Random, index: number): Made {
   const ways = Array.from({ length: before }, () => [200])
   const client = [
     ...fragments(random, latin1(own.repeat(before) + serialise(upgrade))),
-    until('answer'),
+    until('response'),
     { do: 'wait', ms: random.int(1, 30) } as const,
     ...(random.chance(0.7) ? [fin, until('close')] : [rst]),
   ]
@@ -798,14 +798,14 @@ function pipelined(random: Random, index: number): Made {
     ],
     hasty: false,
     method: 'GET',
-    expect: { kind: 'answers', statuses: [...ways, [101, 400]] },
-    answers: before + 1,
+    expect: { kind: 'responses', statuses: [...ways, [101, 400]] },
+    responses: before + 1,
     requests: 1,
     bodiless: true,
   }
 }
 
-/** The case of this seed and index, always the same one. */
+/** The case of this seed and index. It is always the same one. */
 export function makeCase(seed: number, index: number): Case {
   const random = new Random(seed, index)
   const make = random.weighted([

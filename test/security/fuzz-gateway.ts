@@ -5,26 +5,26 @@ import express, { type ErrorRequestHandler } from 'express'
 import { async } from '../support/pump.ts'
 import { ca } from '../support/tls.ts'
 
-/** The fuzzer's backends, by what they do when somebody connects. */
+/** The ports of the fuzzer's backends, by their behaviour. */
 export interface BackendPorts {
-  /** Reads a head and plays the script of the case it names. */
+  /** Reads a head and runs the script of the case that it names. */
   scripted: number
   /** The same over TLS. */
   encrypted: number
-  /** Resets at once. */
+  /** Sends RST at once. */
   resets: number
-  /** Ends at once. */
+  /** Sends FIN at once. */
   ends: number
-  /** Speaks first, and not HTTP. */
+  /** Sends bytes first that are not HTTP. */
   speaks: number
-  /** Nobody listens. */
+  /** Nothing listens there. */
   refuses: number
 }
 
-/** What the fuzzer tells the gateway. */
+/** Messages of the fuzzer to the gateway. */
 export type Command = { start: BackendPorts } | { report: true } | { stop: true }
 
-/** What the gateway tells the fuzzer. */
+/** Messages of the gateway to the fuzzer. */
 export type Report =
   | { port: number }
   | { fault: 'unhandledRejection' | 'uncaughtException'; stack: string }
@@ -94,7 +94,7 @@ function start(ports: BackendPorts): void {
         path: '/function',
         target: async req => {
           await new Promise(resolve => setImmediate(resolve))
-          if (req.headers['x-throw'] !== undefined) throw new Error('asked to throw')
+          if (req.headers['x-throw'] !== undefined) throw new Error('x-throw')
           return `ws://${backend}/function`
         },
       },
@@ -114,11 +114,11 @@ function start(ports: BackendPorts): void {
   app.use('/secret', (_req, res) => {
     res.status(403).send('secret')
   })
-  const answerError: ErrorRequestHandler = (error, _req, res, next) => {
+  const respondToError: ErrorRequestHandler = (error, _req, res, next) => {
     if (res.headersSent) next(error)
     else res.status(error.statusCode ?? 500).json({ code: error.code ?? 'none' })
   }
-  app.use(answerError)
+  app.use(respondToError)
   tunnelSets.push(mounted.tunnels, tunnel.tunnels)
 
   const server = createServer(app)
@@ -139,7 +139,7 @@ function start(ports: BackendPorts): void {
   })
 }
 
-// The fuzzer is gone: nothing is left to serve.
+// The fuzzer has ended.
 process.on('disconnect', () => {
   if (!stopping) process.exit(1)
 })

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
 import type { Step } from './fuzz-cases.ts'
 
-/** One end of a connection: keeps every byte that came and plays a script. */
+/** One end of a connection: keeps every byte that arrives and runs a script. */
 export class Side {
   readonly socket: Socket
   ended = false
   closed = false
   error: Error | undefined
-  /** Scripts that were left waiting longer than any honest peer needs. */
+  /** Scripts that waited longer than any valid peer needs. */
   stalled: string | undefined
   readonly #carrier: Socket
   #chunks: Buffer[] = []
@@ -45,7 +45,7 @@ export class Side {
     for (const wake of [...this.#waiting]) wake()
   }
 
-  /** Waits until `holds`, the socket is closed, or `ms` are over; says whether it was one of the first two. */
+  /** Waits until `holds`, until the socket is closed, or for `ms`. @returns `false` if the time ran out. */
   until(holds: () => boolean, ms: number): Promise<boolean> {
     if (holds() || this.closed) return Promise.resolve(true)
     return new Promise(resolve => {
@@ -62,13 +62,13 @@ export class Side {
     })
   }
 
-  /** RST; after an `end()` that is still on its way libuv refuses one, and the socket would never close. */
+  /** Sends RST. While an `end()` is in progress libuv refuses that, and the socket would never close. */
   reset(): void {
     if (!this.socket.writableEnded) this.#carrier.resetAndDestroy()
     this.socket.destroy()
   }
 
-  /** Plays the steps in order; `milestones` says what the waits wait for. */
+  /** Runs the steps in order. `milestones` are the conditions that the steps wait for. */
   async play(steps: readonly Step[], milestones: Record<string, () => boolean>): Promise<void> {
     for (const [i, step] of steps.entries()) {
       if (this.closed) return
@@ -83,7 +83,7 @@ export class Side {
       else if (step.do === 'switched') milestones['switched']?.()
       else {
         const reached = await this.until(milestones[step.what] as () => boolean, step.ms)
-        if (!reached && step.patient) {
+        if (!reached && step.required) {
           this.stalled = `step ${i} waited ${step.ms} ms for ${step.what}`
           this.socket.resetAndDestroy()
           return
@@ -93,11 +93,11 @@ export class Side {
   }
 }
 
-/** A head as it came. */
+/** A head as it arrived. */
 export interface WireHead {
   startLine: string
   fields: [name: string, value: string][]
-  /** Where the bytes behind it begin. */
+  /** The offset of the bytes after it. */
   end: number
 }
 
@@ -143,7 +143,7 @@ function readChunks(bytes: Buffer, from: number): WireBody | undefined {
   }
 }
 
-/** A body by its framing; without any it is empty, or lasts to the end if `untilEnd`. */
+/** A body by its framing. Without framing it is empty, or lasts until the end if `untilEnd`. */
 export function readBody(bytes: Buffer, head: WireHead, untilEnd: boolean, ended: boolean): WireBody | undefined {
   if (valuesOf(head, 'transfer-encoding').length > 0) return readChunks(bytes, head.end)
   const length = valuesOf(head, 'content-length')[0]
@@ -156,40 +156,40 @@ export function readBody(bytes: Buffer, head: WireHead, untilEnd: boolean, ended
   return { body: bytes.subarray(head.end, end), complete: bytes.length >= end, end: Math.min(bytes.length, end) }
 }
 
-export interface WireAnswer extends WireHead, WireBody {
+export interface WireResponse extends WireHead, WireBody {
   status: number
 }
 
-/** The final answers a client got, in order, and what is left behind them. */
-export function readAnswers(
+/** The final responses that a client got, in order, and the bytes after them. */
+export function readResponses(
   bytes: Buffer,
   method: string,
   ended: boolean,
-): { answers: WireAnswer[]; rest: Buffer; fault: string | undefined } {
-  const answers: WireAnswer[] = []
+): { responses: WireResponse[]; rest: Buffer; fault: string | undefined } {
+  const responses: WireResponse[] = []
   let at = 0
   while (at < bytes.length) {
     const begin = bytes.subarray(at, at + 9).toString('latin1')
     if (!'HTTP/1.1 '.startsWith(begin) && !'HTTP/1.0 '.startsWith(begin)) {
       const shown = JSON.stringify(bytes.subarray(at, at + 60).toString('latin1'))
-      return { answers, rest: bytes.subarray(at), fault: `no status line but ${shown}` }
+      return { responses, rest: bytes.subarray(at), fault: `no status line but ${shown}` }
     }
     const head = readHead(bytes, at)
     if (head === undefined) break
     const status = Number(/^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(head.startLine)?.[1] ?? 0)
     if (status < 100)
-      return { answers, rest: bytes.subarray(at), fault: `status line ${JSON.stringify(head.startLine)}` }
+      return { responses, rest: bytes.subarray(at), fault: `status line ${JSON.stringify(head.startLine)}` }
     at = head.end
     if (status === 101) {
-      answers.push({ ...head, status, body: bytes.subarray(at), complete: true })
-      return { answers, rest: Buffer.alloc(0), fault: undefined }
+      responses.push({ ...head, status, body: bytes.subarray(at), complete: true })
+      return { responses, rest: Buffer.alloc(0), fault: undefined }
     }
     if (status < 200) continue
     const bare = method === 'HEAD' || status === 204 || status === 304
     const body = bare ? { body: Buffer.alloc(0), complete: true, end: at } : readBody(bytes, head, true, ended)
-    if (body === undefined) return { answers, rest: bytes.subarray(at), fault: 'broken chunks' }
-    answers.push({ ...head, ...body, status })
+    if (body === undefined) return { responses, rest: bytes.subarray(at), fault: 'broken chunks' }
+    responses.push({ ...head, ...body, status })
     at = body.end
   }
-  return { answers, rest: bytes.subarray(at), fault: undefined }
+  return { responses, rest: bytes.subarray(at), fault: undefined }
 }

@@ -4,7 +4,7 @@ import { fuzz } from './fuzz.ts'
 
 const cases = Number(process.env['FUZZ_CASES'] ?? 20_000)
 
-test(`holds against ${cases} fuzzed conversations with clients and backends`, { timeout: 280_000 }, async t => {
+test(`survives ${cases} fuzzed connections of clients and backends`, { timeout: 280_000 }, async t => {
   const result = await fuzz({ cases, seed: 1, log: line => t.diagnostic(line) })
 
   assert.deepEqual(result.violations, [])
@@ -14,7 +14,7 @@ test(`holds against ${cases} fuzzed conversations with clients and backends`, { 
     const [before, after] = result.descriptors
     assert.ok(after <= before, `${after} descriptors, ${before} before`)
   }
-  // A run that never got as far as a tunnel, or never broke one, would prove nothing.
+  // A run that never opens a tunnel, or never breaks one, proves nothing.
   const count = (status: number): number => result.statuses.get(status) ?? 0
   assert.ok(count(101) > cases / 5, `${count(101)} tunnels`)
   assert.ok(count(502) > cases / 20, `${count(502)} bad backends`)

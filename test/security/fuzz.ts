@@ -7,14 +7,14 @@ import { parseArgs } from 'node:util'
 import { server as certificate } from '../support/tls.ts'
 import { type Case, MARKER, makeCase, type Step } from './fuzz-cases.ts'
 import type { BackendPorts, Command, Report } from './fuzz-gateway.ts'
-import { readAnswers, readBody, readHead, Side, valuesOf, type WireHead } from './fuzz-wire.ts'
+import { readBody, readHead, readResponses, Side, valuesOf, type WireHead } from './fuzz-wire.ts'
 
 export interface FuzzOptions {
   cases: number
   seed: number
-  /** Runs this one case alone, and tells all of it. */
+  /** Runs only this case, and prints all of it. */
   only?: number
-  /** How many cases are in flight at a time. */
+  /** The number of cases that run at the same time. */
   concurrency?: number
   log?: (line: string) => void
 }
@@ -22,17 +22,17 @@ export interface FuzzOptions {
 export interface FuzzResult {
   seed: number
   cases: number
-  /** What did not hold, by the case it was seen in; -1 is the run as a whole. */
+  /** Violations, with the case in which each was seen; -1 is the whole run. */
   violations: { index: number; kind: string; what: string }[]
-  /** Final answers the clients got, by status. */
+  /** The number of final responses to clients, by status. */
   statuses: Map<number, number>
   probes: number
-  /** Open descriptors of the gateway before and after; `undefined` where /proc is missing. */
+  /** Open descriptors of the gateway before and after; `undefined` if there is no /proc. */
   descriptors: [before: number, after: number] | undefined
   milliseconds: number
 }
 
-/** A case in flight. */
+/** A case that runs. */
 interface Run {
   readonly plan: Case
   readonly client: Side
@@ -45,7 +45,7 @@ interface Run {
 const PROBE_EVERY = 500
 const ENOUGH_VIOLATIONS = 20
 
-/** First segments a backend may be asked for: those of the targets. */
+/** First path segments that a backend may get: those of the targets. */
 const TARGETS = [
   'ws',
   'rx',
@@ -64,7 +64,7 @@ const TARGETS = [
   'wss',
 ]
 
-/** What is wrong with a head that reached a backend; every one must be clean, whatever the client sent. */
+/** The faults of a head that reached a backend. Each head must be valid, whatever the client sent. */
 export function faultsOfHead(head: WireHead): string[] {
   const faults: string[] = []
   const line = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\/[\x21-\x7e\x80-\xff]*) HTTP\/1\.1$/.exec(head.startLine)
@@ -93,16 +93,16 @@ export function faultsOfHead(head: WireHead): string[] {
   return faults
 }
 
-/** One connection that the gateway made: reads requests and plays the script of the case that each names. */
+/** One connection of the gateway to a backend: reads requests and runs the script of the case that each names. */
 class BackendSide extends Side {
-  /** Between two requests, as a pooled connection is. */
+  /** Between two requests, as a connection in a pool. */
   idle = true
-  /** Where the client's bytes begin, once the script has switched. */
+  /** The offset of the client's bytes, once the script has sent a 101. */
   tunnelFrom = -1
   #at = 0
   #head: WireHead | undefined
   #busy = false
-  #answered = false
+  #responded = false
   #run: Run | undefined
   readonly #find: (index: number) => Run | undefined
 
@@ -110,7 +110,7 @@ class BackendSide extends Side {
     super(socket, carrier)
     this.#find = find
     socket.on('data', () => this.#read())
-    // A gateway that ends the connection while no script runs gets its end at once.
+    // If the gateway ends the connection while no script runs, the backend ends it at once.
     socket.on('end', () => {
       if (!this.#busy) socket.end()
     })
@@ -135,15 +135,15 @@ class BackendSide extends Side {
     const head = this.#head
     const body = readBody(this.bytes, head, false, this.ended)
     const complete = body === undefined || body.complete
-    if (!this.#answered) {
+    if (!this.#responded) {
       if (!complete && !this.#run?.plan.hasty) return
       if (this.#run !== undefined && body?.complete) this.#run.requestBody = body.body
       this.#busy = true
-      void this.#answer(head, body?.end ?? this.bytes.length)
+      void this.#respond(head, body?.end ?? this.bytes.length)
     } else if (complete) {
-      // The rest of a body that came after a hasty answer is not the next request.
+      // The rest of a body that arrives after an early response is not the next request.
       this.#at = body?.end ?? this.bytes.length
-      this.#answered = false
+      this.#responded = false
       this.#head = undefined
       this.#run = undefined
       this.idle = this.#at === this.bytes.length
@@ -162,8 +162,8 @@ class BackendSide extends Side {
     run.faults.push(...faultsOfHead(head))
   }
 
-  async #answer(head: WireHead, bodyEnd: number): Promise<void> {
-    const steps = this.#run?.plan.backend ?? answerToStranger(head)
+  async #respond(head: WireHead, bodyEnd: number): Promise<void> {
+    const steps = this.#run?.plan.backend ?? respondToStranger(head)
     const probe = this.#run === undefined && valuesOf(head, 'upgrade').length > 0
     await this.play(steps, {
       end: () => this.ended,
@@ -181,15 +181,15 @@ class BackendSide extends Side {
     this.socket.resume()
     if (this.tunnelFrom !== -1) return
     if (this.ended) this.socket.end()
-    this.#answered = true
+    this.#responded = true
     this.#read()
   }
 }
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
 
-/** The answer to a probe, and to the late request of a case that is already over. */
-function answerToStranger(head: WireHead): Step[] {
+/** The response to a probe, and to the late request of a case that has ended. */
+function respondToStranger(head: WireHead): Step[] {
   const upgrade = valuesOf(head, 'upgrade')[0]
   if (valuesOf(head, 'x-fuzz')[0] !== 'probe' || upgrade === undefined) {
     return [
@@ -197,8 +197,8 @@ function answerToStranger(head: WireHead): Step[] {
       { do: 'fin' },
     ]
   }
-  const answer = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n\r\n`
-  return [{ do: 'switched' }, { do: 'write', bytes: latin1(answer) }]
+  const response = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n\r\n`
+  return [{ do: 'switched' }, { do: 'write', bytes: latin1(response) }]
 }
 
 const listening = async (accept: (socket: Socket) => void): Promise<Server> => {
@@ -224,7 +224,7 @@ async function poll(holds: () => boolean, ms: number): Promise<boolean> {
   return true
 }
 
-/** One gateway in a process of its own, the backends, and the cases played against both. */
+/** One gateway in a separate process, the backends, and the cases that run against both. */
 class Fuzz {
   readonly #options: FuzzOptions
   readonly #log: (line: string) => void
@@ -254,14 +254,14 @@ class Fuzz {
 
     let next = only ?? 0
     const last = only ?? cases - 1
-    let told = performance.now()
+    let reportedAt = performance.now()
     const lane = async (): Promise<void> => {
       while (next <= last && !this.#dead && this.#violations.length < ENOUGH_VIOLATIONS) {
         const index = next++
         await this.#case(makeCase(seed, index))
         if (index % PROBE_EVERY === PROBE_EVERY - 1) await this.#probe(index)
-        if (performance.now() - told > 5_000) {
-          told = performance.now()
+        if (performance.now() - reportedAt > 5_000) {
+          reportedAt = performance.now()
           this.#log(`seed ${seed}: ${next} of ${cases} cases, ${this.#violations.length} violations`)
         }
       }
@@ -336,7 +336,7 @@ class Fuzz {
       if ('fault' in report) {
         const flying = [...this.#runs.keys()].join(' ')
         this.#violation(-1, 'gateway', `${report.fault}: ${report.stack}\n  cases in flight: ${flying}`)
-      } else for (const answer of this.#reports.splice(0)) answer(report)
+      } else for (const resolve of this.#reports.splice(0)) resolve(report)
     })
     const gone = new Promise<never>((_, reject) => {
       this.#gateway.once('exit', (code, signal) => {
@@ -362,13 +362,13 @@ class Fuzz {
     return new Promise(resolve => this.#reports.push(resolve))
   }
 
-  /** Every descriptor of the gateway, where the system tells. */
+  /** Every open descriptor of the gateway, if the system lists them. */
   #descriptors(): number | undefined {
     const list = `/proc/${this.#gateway.pid}/fd`
     return existsSync(list) ? readdirSync(list).length : undefined
   }
 
-  /** Waits until the gateway holds no backend connection but pooled ones, and ends those. */
+  /** Waits until the gateway has no backend connections except pooled ones, and ends those. */
   async #quiet(): Promise<boolean> {
     const reached = await poll(() => [...this.#backends].every(side => side.idle), 10_000)
     if (!reached) {
@@ -389,7 +389,7 @@ class Fuzz {
         this.#violation(-1, 'run', `${report.opened} opened, ${report.closed} closed`)
       if (report.timers > 2) this.#violation(-1, 'run', `${report.timers} timers left`)
     }
-    // With everything closed nothing may keep the process alive.
+    // Once everything is closed, nothing may keep the process alive.
     this.#tell({ stop: true })
     if (!(await poll(() => this.#dead, 10_000))) {
       this.#violation(-1, 'run', 'the gateway does not exit after everything is closed')
@@ -399,7 +399,7 @@ class Fuzz {
     }
   }
 
-  /** A correct tunnel and a plain request, as an innocent bystander would make them. */
+  /** A correct tunnel and a plain request, as an uninvolved client sends them. */
   async #probe(index: number): Promise<void> {
     const head =
       'GET /ws/probe HTTP/1.1\r\nHost: gateway.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
@@ -431,10 +431,10 @@ class Fuzz {
     const client = this.#connect()
     const run: Run = { plan, client, backends: [], heads: 0, requestBody: undefined, faults: [] }
     this.#runs.set(plan.index, run)
-    const finals = (): ReturnType<typeof readAnswers> => readAnswers(client.bytes, plan.method, client.ended)
+    const finals = (): ReturnType<typeof readResponses> => readResponses(client.bytes, plan.method, client.ended)
     await client.play(plan.client, {
-      answer: () => finals().answers.length >= plan.answers,
-      message: () => finals().answers[0]?.complete === true,
+      response: () => finals().responses.length >= plan.responses,
+      message: () => finals().responses[0]?.complete === true,
       end: () => client.ended,
       close: () => false,
     })
@@ -451,16 +451,16 @@ class Fuzz {
   #judge(run: Run): void {
     const { plan, client, backends, faults } = run
     const { expect } = plan
-    const { answers, fault } = readAnswers(client.bytes, plan.method, client.ended)
-    for (const { status } of answers) this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
-    // Behind an answer to bytes that are no HTTP/1.1 the client's own reading may be off.
+    const { responses, fault } = readResponses(client.bytes, plan.method, client.ended)
+    for (const { status } of responses) this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
+    // After a response to bytes that are not HTTP/1.1, the client may read the framing wrongly.
     if (fault !== undefined && expect.kind !== 'anything') faults.push(`the client got ${fault}`)
-    if (fault !== undefined && answers.length === 0) faults.push(`the client's first bytes: ${fault}`)
+    if (fault !== undefined && responses.length === 0) faults.push(`the client's first bytes: ${fault}`)
     if (client.stalled !== undefined) faults.push(`client stalled: ${client.stalled}`)
     for (const side of backends) if (side.stalled !== undefined) faults.push(`backend stalled: ${side.stalled}`)
 
-    const answer = answers[0]
-    const switched = answers.find(({ status }) => status === 101)
+    const response = responses[0]
+    const switched = responses.find(({ status }) => status === 101)
     if (switched !== undefined) {
       const [upgrades, connection] = [valuesOf(switched, 'upgrade'), valuesOf(switched, 'connection')]
       if (upgrades.length !== 1 || !/^upgrade$/i.test(connection.join())) {
@@ -471,22 +471,22 @@ class Fuzz {
       }
     }
     if (expect.kind === 'tunnel') this.#judgeTunnel(run, expect, switched?.body)
-    else if (expect.kind === 'answer') {
-      if (answer === undefined) faults.push(`no answer, expected ${expect.statuses.join(' or ')}`)
-      else if (!expect.statuses.includes(answer.status)) {
+    else if (expect.kind === 'response') {
+      if (response === undefined) faults.push(`no response, expected ${expect.statuses.join(' or ')}`)
+      else if (!expect.statuses.includes(response.status)) {
         faults.push(
-          `${answer.status}, expected ${expect.statuses.join(' or ')}: ${answer.body.toString('latin1').slice(0, 200)}`,
+          `${response.status}, expected ${expect.statuses.join(' or ')}: ${response.body.toString('latin1').slice(0, 200)}`,
         )
-      } else if (expect.answerBody !== undefined && !answer.body.equals(expect.answerBody)) {
-        faults.push(`an answer body of ${answer.body.length} bytes, ${expect.answerBody.length} sent`)
+      } else if (expect.responseBody !== undefined && !response.body.equals(expect.responseBody)) {
+        faults.push(`a response body of ${response.body.length} bytes, ${expect.responseBody.length} sent`)
       }
       if (expect.requestBody !== undefined && !run.requestBody?.equals(expect.requestBody)) {
         faults.push(`a request body of ${run.requestBody?.length} bytes, ${expect.requestBody.length} sent`)
       }
-    } else if (expect.kind === 'answers' && client.error === undefined && plan.client.at(-1)?.do !== 'rst') {
-      const seen = answers.map(({ status }) => status)
+    } else if (expect.kind === 'responses' && client.error === undefined && plan.client.at(-1)?.do !== 'rst') {
+      const seen = responses.map(({ status }) => status)
       if (seen.length !== expect.statuses.length || !seen.every((status, i) => expect.statuses[i]?.includes(status))) {
-        faults.push(`answers ${seen.join()}, expected ${expect.statuses.map(list => list.join('|')).join()}`)
+        faults.push(`responses ${seen.join()}, expected ${expect.statuses.map(list => list.join('|')).join()}`)
       }
     }
     for (const what of new Set(faults)) this.#violation(plan.index, plan.kind, what)
@@ -528,7 +528,7 @@ class Fuzz {
   }
 }
 
-/** Plays `cases` cases of a seed against a fresh gateway; an empty list of violations is a pass. */
+/** Runs `cases` cases of a seed against a new gateway. An empty list of violations is a pass. */
 export function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   return new Fuzz(options).run()
 }
@@ -558,7 +558,7 @@ async function main(): Promise<void> {
     console.log(
       `seed ${seed}: ${result.cases} cases in ${seconds.toFixed(1)} s (${Math.round(result.cases / seconds)}/s), ` +
         `${result.violations.length} violations, ${result.probes} probes, ` +
-        `descriptors ${result.descriptors?.join(' -> ') ?? 'unknown'}; answers ${statuses.join(', ')}`,
+        `descriptors ${result.descriptors?.join(' -> ') ?? 'unknown'}; responses ${statuses.join(', ')}`,
     )
     if (result.violations.length > 0) process.exitCode = 1
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { answer, type BackendRequest, echo, raw, switching } from '../support/backend.ts'
+import { type BackendRequest, echo, raw, responding, switching } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { startExpress5 } from '../support/frameworks.ts'
 import { eventually } from '../support/gate.ts'
@@ -10,14 +10,14 @@ const setUp = setUpOn(startExpress5)
 
 const KINDS = ['an upgrade', 'a plain request'] as const
 
-/** What the backend sees of an upgrade, or of a plain request, with these header lines behind Host. */
+/** The request that the backend gets for an upgrade, or for a plain request, with these header lines after Host. */
 async function seen(
   t: TestContext,
   kind: (typeof KINDS)[number],
   lines: string[],
   options: SetUpOptions = {},
 ): Promise<BackendRequest> {
-  const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), options)
+  const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding(), options)
   const handshake = upgradeRequest('/ws', { headers: { Connection: undefined } })
   const connection = kind === 'an upgrade' ? 'Upgrade' : 'keep-alive'
   const nominated = lines.filter(line => /^connection:/i.test(line)).map(line => `, ${line.slice(11).trim()}`)
@@ -29,14 +29,14 @@ async function seen(
       ? handshake.replace('\r\n\r\n', `\r\n${all.join('\r\n')}\r\n\r\n`)
       : plainRequest('/ws', { headers: all }),
   )
-  assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+  assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
   return backend.request()
 }
 
 const CREDENTIALS = ['Authorization: Basic eA==', 'Cookie: session=1', 'Origin: https://app.example']
 
 for (const kind of KINDS) {
-  test(`keeps what a client tries to nominate away from the backend of ${kind}`, async t => {
+  test(`forwards the fields that backends decide by, even if the Connection of ${kind} names them`, async t => {
     const request = await seen(t, kind, [
       'Connection: host, x-forwarded-for, X-Forwarded-Host, x-forwarded-proto, forwarded, via, authorization, cookie, origin',
       'Connection: sec-websocket-key, sec-websocket-version, sec-websocket-protocol, content-type',
@@ -58,7 +58,7 @@ for (const kind of KINDS) {
     if (kind === 'an upgrade') assert.notEqual(request.header('sec-websocket-key'), undefined)
   })
 
-  test(`takes out what the Connection of ${kind} rightly nominates`, async t => {
+  test(`does not forward other fields that the Connection of ${kind} names`, async t => {
     const request = await seen(t, kind, [
       'Connection: x-hop, X-Other',
       'X-Hop: 1',
@@ -72,7 +72,7 @@ for (const kind of KINDS) {
     assert.doesNotMatch(request.header('connection') ?? '', /hop|other/i)
   })
 
-  test(`takes the hop-by-hop fields out of ${kind}`, async t => {
+  test(`does not forward the hop-by-hop fields of ${kind}`, async t => {
     const request = await seen(t, kind, [
       'Keep-Alive: timeout=5',
       'Proxy-Connection: keep-alive',
@@ -86,7 +86,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`replaces what an untrusted client of ${kind} claims about itself`, async t => {
+  test(`replaces the forwarded fields of an untrusted client in ${kind}`, async t => {
     const request = await seen(t, kind, [
       'X-Forwarded-For: 198.51.100.1',
       'x-forwarded-for: 198.51.100.2',
@@ -104,7 +104,7 @@ for (const kind of KINDS) {
     assert.doesNotMatch(request.raw, /198\.51\.100|bank\.example|mine/)
   })
 
-  test(`drops the underscore twins of the forwarded fields of ${kind}`, async t => {
+  test(`drops fields of ${kind} that are forwarded fields with underscores`, async t => {
     const twins = ['X_Forwarded_For', 'X_FORWARDED_PROTO', 'x_forwarded-host', 'X-Forwarded_Server']
     for (const options of [{}, { trustProxy: true }, { trustProxy: 'loopback' }]) {
       const request = await seen(
@@ -117,7 +117,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`appends to the chain of a trusted peer of ${kind}, and of no other`, async t => {
+  test(`appends to the forwarded fields of a trusted peer in ${kind}, and of no other`, async t => {
     const chain = ['X-Forwarded-For: 198.51.100.1, 198.51.100.2', 'X-Forwarded-Proto: https']
     for (const trustProxy of [true, 'loopback', ['127.0.0.0/8'], (address: string) => address === '127.0.0.1']) {
       const request = await seen(t, kind, chain, { trustProxy })
@@ -131,7 +131,7 @@ for (const kind of KINDS) {
     }
   })
 
-  test(`forwards fields with the names of object properties of ${kind}`, async t => {
+  test(`forwards fields of ${kind} with the names of object properties`, async t => {
     const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'prototype', 'valueOf', '__defineGetter__']
     const request = await seen(
       t,
@@ -141,7 +141,7 @@ for (const kind of KINDS) {
     for (const name of names) assert.deepEqual(request.headers(name), ['one', 'two'], name)
   })
 
-  test(`400s ${kind} with no Host, two, or a malformed one, and closes`, async t => {
+  test(`400s ${kind} with no Host, two or a malformed one, and closes the connection`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, echo())
     const hosts = [
       [],
@@ -175,7 +175,7 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`takes any well-formed Host of ${kind}`, async t => {
+  test(`accepts any well-formed Host of ${kind}`, async t => {
     for (const host of [
       'front.example:8080',
       '127.0.0.1',
@@ -184,10 +184,10 @@ for (const kind of KINDS) {
       'xn--bcher-kva.example',
       'under_score',
     ]) {
-      const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer(), { preserveHost: true })
+      const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding(), { preserveHost: true })
       const client = await connect()
       client.send(kind === 'an upgrade' ? upgradeRequest('/', { host }) : plainRequest('/', { host }))
-      assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
+      assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200, host)
       assert.equal((await backend.request()).header('host'), host)
     }
   })
@@ -218,8 +218,8 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`lets the URI of the absolute form of ${kind} and its Host agree, or answers 400`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, kind === 'an upgrade' ? switching() : answer(), {
+  test(`400s ${kind} in absolute form whose Host differs from its URI`, async t => {
+    const { backend, sendAndReadAll } = await setUp(t, kind === 'an upgrade' ? switching() : responding(), {
       preserveHost: true,
     })
     for (const uri of [
@@ -238,12 +238,12 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.seen, [])
   })
 
-  test(`sends the absolute form of ${kind} to the target, never to its own authority`, async t => {
-    const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : answer())
+  test(`sends ${kind} in absolute form to the target, never to the authority of the URI`, async t => {
+    const { backend, connect } = await setUp(t, kind === 'an upgrade' ? echo() : responding())
     const client = await connect()
     const uri = 'http://front.example/a/b?c=d'
     client.send(kind === 'an upgrade' ? upgradeRequest(uri) : plainRequest(uri))
-    assert.equal((await client.answer()).statusCode, kind === 'an upgrade' ? 101 : 200)
+    assert.equal((await client.responseHead()).statusCode, kind === 'an upgrade' ? 101 : 200)
     const request = await backend.request()
     assert.equal(request.path, '/a/b?c=d')
     assert.match(request.header('host') ?? '', /^127\.0\.0\.1:/)
@@ -264,7 +264,7 @@ for (const name of ['Sec-WebSocket-Key', 'Sec-WebSocket-Version']) {
 }
 
 for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Transfer-Encoding: gzip']) {
-  test(`strips hop-by-hop fields and ${framing} from a 101, and takes what follows as bytes`, async t => {
+  test(`removes hop-by-hop fields and ${framing} from a 101, and treats what follows as bytes of the tunnel`, async t => {
     const hop = [
       'Keep-Alive: timeout=5',
       'Proxy-Authenticate: Basic',
@@ -276,7 +276,7 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
     const { connect } = await setUp(t, switching({ headers, early: '5\r\nhello' }))
     const client = await connect()
     client.send(upgradeRequest('/'))
-    const head = await client.answer()
+    const head = await client.responseHead()
     assert.equal(head.statusCode, 101)
     for (const line of ['X-Hop: 1', ...hop, framing])
       assert.equal(head.header(line.split(':')[0] as string), undefined, line)
@@ -289,10 +289,10 @@ for (const framing of ['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trans
   })
 }
 
-test('strips hop-by-hop fields and nominated ones from a plain answer', async t => {
+test('removes hop-by-hop fields, and those that Connection names, from a plain response', async t => {
   const { sendAndReadAll } = await setUp(
     t,
-    answer({
+    responding({
       headers: [
         'Connection: x-hop',
         'X-Hop: 1',
@@ -308,19 +308,19 @@ test('strips hop-by-hop fields and nominated ones from a plain answer', async t 
   assert.match(text, /^X-End: 2\r$/m)
 })
 
-test('hands on fields of a 101 and of an answer with the names of object properties', async t => {
+test('relays fields of a 101 and of a response with the names of object properties', async t => {
   const headers = ['__proto__: a', 'constructor: b', 'toString: c', '__proto__: d']
   const upgraded = await setUp(t, switching({ headers }))
   const client = await upgraded.connect()
   client.send(upgradeRequest('/'))
-  const head = await client.answer()
+  const head = await client.responseHead()
   assert.deepEqual([head.statusCode, head.headers('__proto__'), head.header('constructor')], [101, ['a', 'd'], 'b'])
-  const plain = await setUp(t, answer({ headers }))
+  const plain = await setUp(t, responding({ headers }))
   const text = await plain.sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))
   assert.match(text, /^HTTP\/1\.1 200 .*^constructor: b\r$/ms)
 })
 
-test('403s an Origin that is not allowed before the backend is dialled', async t => {
+test('403s an Origin that is not allowed before it connects to the backend', async t => {
   const allowedOrigins = ['https://app.example', 'http://localhost:3000']
   const { backend, sendAndReadAll } = await setUp(t, echo(), { allowedOrigins })
   const refused = [
@@ -348,12 +348,12 @@ test('403s an Origin that is not allowed before the backend is dialled', async t
   assert.deepEqual(backend.connections, [])
 })
 
-test('lets the allowed Origins through, and clients that are no browser', async t => {
+test('accepts the allowed Origins, and clients without Origin', async t => {
   const { connect } = await setUp(t, echo(), { allowedOrigins: ['https://app.example'] })
   for (const origin of ['https://app.example', 'HTTPS://APP.EXAMPLE', undefined]) {
     const client = await connect()
     client.send(upgradeRequest('/', { headers: { Origin: origin } }))
-    assert.equal((await client.answer()).statusCode, 101, origin)
+    assert.equal((await client.responseHead()).statusCode, 101, origin)
   }
 })
 

@@ -11,12 +11,12 @@ import { listenForUpgrades, wsTunnel } from '@ws-tunnel/express'
 import express5 from 'express'
 
 import {
-  answer,
   type Backend,
   type BackendConnection,
   echo,
   raw,
   record,
+  responding,
   silent,
   switching,
 } from '../support/backend.ts'
@@ -30,7 +30,7 @@ const setUp = setUpOn(startExpress5)
 
 const MIB = 1024 * 1024
 
-/** A client behind its 101, and the backend's end of the same tunnel. */
+/** A client whose tunnel is open, and the backend's end of the tunnel. */
 async function opened(
   { connect, backend }: SetUp,
   path = '/',
@@ -38,7 +38,7 @@ async function opened(
   const client = await connect()
   const nth = backend.connections.length
   client.send(upgradeRequest(path))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   return { client, peer: await backend.connection(nth) }
 }
 
@@ -52,20 +52,20 @@ const lastEnd = (gateway: Gateway): Promise<TunnelEnd> =>
     return end
   })
 
-/** Whether the socket heard the peer's FIN, or its RST. */
-const heardEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
+/** Whether the socket received the peer's FIN or RST. */
+const receivedEnd = (end: RawClient | BackendConnection): Promise<boolean> =>
   eventually(() => end.ended || end.socket.destroyed, 1_500)
 
-test('ends the backend within a second of the RST of the client, and the client of the RST of the backend', async t => {
+test('ends the other end within a second after a RST of the client or of the backend', async t => {
   const one = await setUp(t, record())
   const reset = await opened(one)
   reset.client.reset()
-  await within(1_000, 'the end of the backend', heardEnd(reset.peer))
+  await within(1_000, 'the end of the backend', receivedEnd(reset.peer))
   assert.equal((await lastEnd(one.gateway)).reason, 'client-error')
 
   const other = await opened(one)
   other.peer.reset()
-  await within(1_000, 'the end of the client', heardEnd(other.client))
+  await within(1_000, 'the end of the client', receivedEnd(other.client))
   await eventually(() => one.gateway.ends.length === 2)
   assert.equal(one.gateway.ends[1]?.end.reason, 'backend-error')
   assert.equal(one.gateway.tunnels.size, 0)
@@ -74,7 +74,7 @@ test('ends the backend within a second of the RST of the client, and the client 
 for (const stalled of ['client', 'peer'] as const) {
   const pushing = stalled === 'client' ? 'peer' : 'client'
 
-  test(`holds back the ${pushing === 'peer' ? 'backend' : 'client'} while the other side reads nothing, and lets go of both at a RST`, async t => {
+  test(`stops reading from the ${pushing === 'peer' ? 'backend' : 'client'} while the other end reads nothing, and ends both after a RST`, async t => {
     const all = await setUp(t, record())
     const ends = await opened(all)
     const bystander = await opened(all)
@@ -90,7 +90,7 @@ for (const stalled of ['client', 'peer'] as const) {
       await new Promise(resolve => setTimeout(resolve, 100))
       return settled
     }, 10_000)
-    // The rest of what left is in the buffers of the kernel; the writes above share one block.
+    // The rest of the bytes that were sent is in the buffers of the kernel; the writes above share one block.
     assert.ok(waiting > (total / 2) * MIB, `${waiting / MIB} MiB still wait`)
     const grown = process.memoryUsage().arrayBuffers - before
     assert.ok(grown < 8 * MIB, `${grown / MIB} MiB more in the gateway`)
@@ -117,7 +117,7 @@ for (const stalled of ['client', 'peer'] as const) {
     assert.equal(all.gateway.tunnels.size, 0)
   })
 
-  test(`passes the FIN of the ${stalled === 'peer' ? 'backend' : 'client'} on, lets the other direction live, and bounds it`, async t => {
+  test(`forwards the FIN of the ${stalled === 'peer' ? 'backend' : 'client'}, and keeps the other direction open for halfOpenTimeout`, async t => {
     const all = await setUp(t, record(), { halfOpenTimeout: 250 })
     const ends = await opened(all)
     const [first, second] = [ends[stalled], ends[pushing]]
@@ -130,23 +130,23 @@ for (const stalled of ['client', 'peer'] as const) {
     }
     assert.equal(all.gateway.tunnels.size, 1, 'bytes keep a half-open tunnel alive')
     assert.equal((await lastEnd(all.gateway)).reason, 'half-open')
-    await heardEnd(first)
+    await receivedEnd(first)
   })
 }
 
-test('notices the RST of a client that sent more ahead than is read', async t => {
+test('notices the RST of a client that has sent more bytes before the 101 than are read', async t => {
   const { backend, connect, gateway } = await setUp(t, silent())
   const client = await connect()
   client.send(upgradeRequest('/')).send(Buffer.alloc(MIB))
   const peer = await backend.connection()
   await backend.request()
   client.reset()
-  await within(1_500, 'the backend to be given up', heardEnd(peer))
+  await within(1_500, 'the end of the backend', receivedEnd(peer))
   await eventually(() => gateway.errors.length === 1)
   assert.equal(gateway.errors[0]?.code, 'WST_ERR_CLIENT_GONE')
 })
 
-test('serves others under clients that never finish their heads, and cuts those by the timers of the server', async t => {
+test('serves others while clients never finish their heads, which the timers of the server end', async t => {
   const all = await setUp(
     t,
     echo(),
@@ -166,7 +166,7 @@ test('serves others under clients that never finish their heads, and cuts those 
   assert.equal(all.backend.connections.length, 2)
 })
 
-test('serves others under backends that never answer, and gives those up in time', async t => {
+test('serves others while backends never respond, and ends those requests in time', async t => {
   const mute = await startBackend(t, silent())
   const all = await setUp(t, echo(), ({ address }) => ({
     routes: [
@@ -181,11 +181,11 @@ test('serves others under backends that never answer, and gives those up in time
   probe.client.send('probe')
   assert.equal((await within(2_000, 'the probe', probe.client.readExact(5))).toString(), 'probe')
   for (const client of slow) assert.equal((await client.whole()).statusCode, 504)
-  // A backend hears of a lost interest by FIN; those here never end on their own.
+  // The gateway ends its connection to a backend by FIN. These backends never end theirs.
   await eventually(() => mute.connections.every(({ ended }) => ended))
 })
 
-test('leaves no timer, socket or slot behind, however tunnels end', async t => {
+test('leaves no timer, socket or slot, however tunnels end', async t => {
   const all = await setUp(t, echo(), {
     connectTimeout: 60_000,
     handshakeTimeout: 60_000,
@@ -198,14 +198,14 @@ test('leaves no timer, socket or slot behind, however tunnels end', async t => {
   for (let round = 0; round < 3; round++) {
     const tunnels: Awaited<ReturnType<typeof opened>>[] = []
     while (tunnels.length < 40) tunnels.push(await opened(all))
-    assert.ok((openHandles()['Timeout'] ?? 0) >= timers + 40, 'the limits are watched')
+    assert.ok((openHandles()['Timeout'] ?? 0) >= timers + 40, 'the limits have timers')
     for (const [i, { client, peer }] of tunnels.entries()) {
       if (i % 4 === 0) client.end()
       else if (i % 4 === 1) client.reset()
       else if (i % 4 === 2) peer.end()
       else client.destroy()
     }
-    // Who has heard the end of the other side ends as well.
+    // An end that has received FIN ends too.
     for (const { client } of tunnels)
       void client.readAll().then(
         () => client.end(),
@@ -219,7 +219,7 @@ test('leaves no timer, socket or slot behind, however tunnels end', async t => {
   await eventually(() => (openHandles()['Timeout'] ?? 0) <= timers)
 })
 
-test('gives the slot of a tunnel back when its handshake fails, is refused or is given up', async t => {
+test('releases the slot of a tunnel when its handshake fails, is refused or is aborted', async t => {
   const { backend, connect, sendAndReadAll, gateway } = await setUp(
     t,
     async (connection, each) => {
@@ -244,7 +244,7 @@ test('gives the slot of a tunnel back when its handshake fails, is refused or is
   }
   const client = await connect()
   client.send(upgradeRequest('/open'))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   const late = await sendAndReadAll(upgradeRequest('/open'))
   assert.match(late, /^HTTP\/1\.1 503 .*WST_ERR_TUNNEL_LIMIT/s)
 })
@@ -257,7 +257,7 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
         ? plainRequest('/')
         : plainRequest('/', { method: 'POST', headers: ['Transfer-Encoding: chunked'], body: '5\r\nhello\r\n' })
 
-  test(`asks no backend for ${kind} whose client left while earlier middleware was thinking`, async t => {
+  test(`sends ${kind} to no backend if its client left while earlier middleware was running`, async t => {
     const waiting: (() => void)[] = []
     const thinking: Middleware = (_req, _res, next) => void waiting.push(next)
     const { backend, connect, gateway } = await setUp(t, silent(), { handshakeTimeout: 0 }, { before: [thinking] })
@@ -267,7 +267,7 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
     client.reset()
     await eventually(async () => (await connectionsOf(gateway)) === 0)
     waiting[0]?.()
-    // A client of its own comes after all that the first one may have set going.
+    // The second client comes after everything that the first one may have started.
     const other = await connect()
     other.send(upgradeRequest('/other'))
     await eventually(() => waiting.length === 2)
@@ -279,7 +279,7 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
     )
   })
 
-  test(`answers ${kind} with 504 when the target function never settles, and forgets it when the client leaves`, async t => {
+  test(`504s ${kind} when the target function never settles, and drops it when the client leaves`, async t => {
     const settlers: ((target: string) => void)[] = []
     const target = () => new Promise<string>(resolve => settlers.push(resolve))
     const { backend, connect, sendAndReadAll } = await setUp(t, record(), { target, handshakeTimeout: 200 })
@@ -301,7 +301,7 @@ for (const kind of ['an upgrade', 'a plain request', 'a plain request with a bod
 }
 
 for (const how of ['throws', 'rejects'] as const) {
-  test(`lets no observer that ${how} touch the tunnel or the process, and says so in a warning`, async t => {
+  test(`keeps tunnel and process unaffected by observers that ${how}, and emits a warning`, async t => {
     const warnings: string[] = []
     const onWarning = ({ message }: Error): void => void warnings.push(message)
     process.on('warning', onWarning)
@@ -331,7 +331,7 @@ for (const how of ['throws', 'rejects'] as const) {
 
     const client = await connectClient(t, port)
     client.send(upgradeRequest('/'))
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.send('still echoed')
     assert.equal((await client.readExact(12)).toString(), 'still echoed')
     client.end()
@@ -357,10 +357,10 @@ test('500s a request whose trust function throws', async t => {
   assert.deepEqual(backend.seen, [])
 })
 
-test('takes an upgrade for none of ours when the `only` function throws', async t => {
+test('leaves an upgrade to other listeners when the `only` function throws', async t => {
   const { sendAndReadAll } = await setUp(
     t,
-    answer({ headers: ['Connection: close'] }),
+    responding({ headers: ['Connection: close'] }),
     {},
     {
       only: () => {
@@ -373,7 +373,7 @@ test('takes an upgrade for none of ours when the `only` function throws', async 
   assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
 })
 
-test('goes on after an error handler of the app that throws', async t => {
+test('continues after an error handler of the app has thrown', async t => {
   const failing: Middleware = (_req, res, next) => {
     const end = res.end.bind(res)
     res.end = ((...args: []) => {
@@ -389,7 +389,7 @@ test('goes on after an error handler of the app that throws', async t => {
   assert.match(await sendAndReadAll(plainRequest('/own', { headers: ['Connection: close'] })), /own$/)
 })
 
-/** The fuzzer's gateway in a process that may open this many descriptors, where a shell can say so. */
+/** The fuzzer's gateway in a process that may open this many descriptors, where a shell can set that limit. */
 async function limitedGateway(
   descriptors: number,
   ports: BackendPorts,
@@ -413,7 +413,7 @@ async function limitedGateway(
   return { child, port: report.port, faults }
 }
 
-test('answers 503 when descriptors run out, keeps the tunnels it has, and recovers in full', {
+test('503s when descriptors run out, keeps the open tunnels, and recovers fully', {
   skip: process.platform === 'win32',
 }, async t => {
   const backend: Backend = await startBackend(t, echo())
@@ -431,12 +431,12 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
   const list = `/proc/${child.pid}/fd`
   const descriptors = (): number | undefined => (existsSync(list) ? readdirSync(list).length : undefined)
 
-  /** Opens a tunnel, or gives what came instead: a status, or nothing where not even the connection could be accepted. */
+  /** Opens a tunnel. @returns it, or the status of the refusal, or nothing if the connection could not be accepted. */
   const attempt = async (): Promise<RawClient | number | undefined> => {
     const client = await connectClient(t, port)
     client.send(upgradeRequest('/ws'))
     try {
-      const { statusCode } = await client.answer()
+      const { statusCode } = await client.responseHead()
       if (statusCode === 101) return client
       client.destroy()
       return statusCode
@@ -474,7 +474,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
   const before = descriptors()
   const seen = new Set<number | undefined>()
   for (const spare of [0, 1]) {
-    // A tunnel takes two descriptors: with one more or less in use, it is the client or the backend that gets none.
+    // A tunnel takes two descriptors: with one more or less in use, the client or the backend gets none.
     const idle = Array.from({ length: spare }, () => connectTcp(port, '127.0.0.1'))
     await Promise.all(idle.map(socket => once(socket, 'connect')))
     const excess = await fill(80)
@@ -486,7 +486,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
     await drain()
     if (before !== undefined) await eventually(() => (descriptors() as number) <= before)
   }
-  assert.ok(seen.delete(503), 'the backend could not be dialled')
+  assert.ok(seen.delete(503), 'the backend could not be connected')
   seen.delete(undefined)
   assert.deepEqual([...seen], [])
   const [again] = await fill(20)
@@ -497,7 +497,7 @@ test('answers 503 when descriptors run out, keeps the tunnels it has, and recove
   assert.equal(child.exitCode, null)
 })
 
-test('tears a tunnel down once, whatever order the ends, errors and closes of its sockets come in', async t => {
+test('ends a tunnel once, in whatever order the ends, errors and closes of its sockets occur', async t => {
   const all = await setUp(t, switching({ after: () => {} }), { halfOpenTimeout: 500 })
   const moves: ((ends: { client: RawClient; peer: BackendConnection }) => void)[] = [
     ({ client }) => client.end(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { createTunnelProxy, type RouteOptions } from '@ws-tunnel/core'
-import { answer, type BackendRequest, echo, raw } from '../support/backend.ts'
+import { type BackendRequest, echo, raw, responding } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { startExpress5 } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
@@ -16,10 +16,10 @@ const CLOSE = ['Connection: close']
 const requestOf = (kind: Kind, path: string): string =>
   kind === 'an upgrade' ? upgradeRequest(path) : plainRequest(path, { headers: CLOSE })
 
-/** Refuses every upgrade, so that each sendAndReadAll ends at once. */
+/** Refuses every upgrade, so that each connection ends at once. */
 const refusing = raw('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
 
-/** The path a backend takes a request target for: decoded once, dot segments and empty ones resolved. */
+/** The path that a backend reads from a request target: decoded once, with dot segments and empty segments resolved. */
 function meaning(target: string): string {
   const path = (target.split(/[?#]/)[0] as string).replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
@@ -34,7 +34,7 @@ function meaning(target: string): string {
 
 const under = (path: string, prefix: string): boolean => path === prefix || path.startsWith(`${prefix}/`)
 
-/** Ways to write the way from `/public` to `/internal`. */
+/** Spellings of a path from `/public` to `/internal`. */
 function* spellings(): Generator<string> {
   const begins = ['/public', '//public', '/%70ublic', '']
   const hops = [
@@ -60,15 +60,15 @@ function* spellings(): Generator<string> {
 
 const ALL = [...spellings()].filter(path => path.startsWith('/'))
 
-test('has more than 200 spellings to try', () => {
+test('tries more than 200 spellings', () => {
   assert.ok(new Set(ALL).size > 200, `${new Set(ALL).size}`)
 })
 
-/** What arrived at the backend for each spelling; every one must get an answer with a status line. */
+/** The requests that arrived at the backend for the spellings. Each spelling must get a response with a status line. */
 async function arrivals(t: TestContext, kind: Kind, options: SetUpOptions, mount = '/'): Promise<BackendRequest[]> {
   const { backend, sendAndReadAll } = await setUp(
     t,
-    kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+    kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
     options,
     {
       mount,
@@ -86,7 +86,7 @@ async function arrivals(t: TestContext, kind: Kind, options: SetUpOptions, mount
 
 for (const kind of KINDS) {
   for (const encodedSlashes of ['reject', 'decode'] as const) {
-    test(`hands ${kind} for a denied path to no backend of another route (encoded slashes: ${encodedSlashes})`, async t => {
+    test(`sends ${kind} for a denied path to no backend of another route (encoded slashes: ${encodedSlashes})`, async t => {
       const seen = await arrivals(t, kind, ({ address }) => ({
         encodedSlashes,
         routes: [
@@ -94,7 +94,7 @@ for (const kind of KINDS) {
           { path: '/', target: `ws://${address}` },
         ],
       }))
-      assert.ok(seen.length > 0, 'some spellings mean another path and must arrive')
+      assert.ok(seen.length > 0, 'some spellings are another path and must arrive')
       assert.deepEqual(
         seen.map(({ path }) => path).filter(path => under(meaning(path), '/internal')),
         [],
@@ -102,7 +102,7 @@ for (const kind of KINDS) {
     })
 
     for (const join of encodedSlashes === 'reject' ? (['slash', 'concat'] as const) : (['slash'] as const)) {
-      test(`lets ${kind} never climb out of its target (encoded slashes: ${encodedSlashes}, join: ${join})`, async t => {
+      test(`keeps the path of ${kind} below its target (encoded slashes: ${encodedSlashes}, join: ${join})`, async t => {
         const seen = await arrivals(t, kind, ({ address }) => ({
           encodedSlashes,
           join,
@@ -117,7 +117,7 @@ for (const kind of KINDS) {
     }
   }
 
-  test(`lets ${kind} never climb out of a mount point`, async t => {
+  test(`keeps the path of ${kind} below its mount point`, async t => {
     const seen = await arrivals(t, kind, ({ address }) => ({ target: `ws://${address}/base/deep` }), '/public')
     assert.ok(seen.length > 0)
     assert.deepEqual(
@@ -130,7 +130,7 @@ for (const kind of KINDS) {
     ['RegExp', /^\/public\/(.*)$/, '/base/deep/$1'],
     ['pattern', '/public/*rest', '/base/deep/:rest'],
   ] as const) {
-    test(`lets ${kind} never climb out of the target of a ${name}`, async t => {
+    test(`keeps the path of ${kind} below the target of a ${name}`, async t => {
       const seen = await arrivals(t, kind, ({ address }) => ({
         routes: [{ path, target: `ws://${address}${target}` }],
       }))
@@ -142,10 +142,10 @@ for (const kind of KINDS) {
     })
   }
 
-  test(`lets no capture of ${kind} put dot segments into the path`, async t => {
+  test(`puts no dot segments of a capture of ${kind} into the path`, async t => {
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
       ({ address }) => ({
         routes: [
           { path: /^\/files(.*)$/, target: `ws://${address}/base/deep/$1` },
@@ -193,8 +193,8 @@ for (const kind of KINDS) {
     'a function with the raw URL': address => ({ path: '/here', target: req => `ws://${address}${req.url}` }),
     'raw paths': address => ({ path: '/here', target: `ws://${address}/there`, nocanon: true }),
   })) {
-    test(`lets nothing split the request of ${kind} routed by ${name}`, async t => {
-      const script = kind === 'an upgrade' ? refusing : answer({ headers: CLOSE })
+    test(`never splits the request of ${kind} that is routed by ${name}`, async t => {
+      const script = kind === 'an upgrade' ? refusing : responding({ headers: CLOSE })
       const { backend, sendAndReadAll } = await setUp(t, script, ({ address }) => ({ routes: [route(address)] }))
       for (const splitter of SPLITTERS) {
         const before = backend.seen.length
@@ -215,11 +215,11 @@ for (const kind of KINDS) {
     })
   }
 
-  test(`lets no path of ${kind} name the host, not even where paths are glued`, async t => {
-    const decoy = await startBackend(t, answer())
+  test(`takes the host of ${kind} never from the path, even with join: concat`, async t => {
+    const decoy = await startBackend(t, responding())
     const { backend, sendAndReadAll } = await setUp(
       t,
-      kind === 'an upgrade' ? refusing : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? refusing : responding({ headers: CLOSE }),
       ({ address }) => ({
         join: 'concat',
         routes: [
@@ -256,7 +256,7 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`404s an encoded slash or NUL and 400s what is no escape in the path of ${kind}`, async t => {
+  test(`404s an encoded slash or NUL, and 400s an invalid escape, in the path of ${kind}`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, echo())
     const statuses: Record<string, number> = {
       '/a%2Fb': 404,
@@ -274,25 +274,25 @@ for (const kind of KINDS) {
     assert.deepEqual(backend.connections, [])
   })
 
-  test(`414s a path beyond 8 KiB of ${kind} before any pattern sees it`, async t => {
-    // Without the cap the first of these would keep the process busy for longer than anybody waits.
+  test(`414s a path of more than 8 KiB of ${kind} before it is matched with a pattern`, async t => {
+    // Without the limit the first of these would keep the process busy for a very long time.
     for (const path of [/^\/(a+)+$/, '/:name']) {
-      const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }), ({ address }) => ({
+      const { backend, sendAndReadAll } = await setUp(t, responding({ headers: CLOSE }), ({ address }) => ({
         routes: [{ path, target: `http://${address}/` }],
       }))
-      const text = await within(3_000, 'an answer', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
+      const text = await within(3_000, 'a response', sendAndReadAll(requestOf(kind, `/${'a'.repeat(8_200)}!`)))
       assert.deepEqual(statusesOf(text), [414])
       assert.deepEqual(backend.connections, [])
     }
   })
 
-  test(`500s ${kind} whose condition, target or header function throws, and goes on`, async t => {
+  test(`500s ${kind} whose condition, target or header function throws, and continues`, async t => {
     const fail = (): never => {
       throw new Error('a mistake')
     }
     const { backend, sendAndReadAll, gateway } = await setUp(
       t,
-      kind === 'an upgrade' ? echo() : answer({ headers: CLOSE }),
+      kind === 'an upgrade' ? echo() : responding({ headers: CLOSE }),
       ({ address }) => {
         const target = `ws://${address}`
         return {
@@ -306,12 +306,23 @@ for (const kind of KINDS) {
             { path: '/scheme', target: () => 'ftp://127.0.0.1/' },
             { path: '/space', target: () => 'ws://127.0.0.1 .example/' },
             { path: '/request', requestHeaders: fail, target },
-            { path: '/answer', responseHeaders: fail, target },
+            { path: '/response', responseHeaders: fail, target },
           ],
         }
       },
     )
-    const paths = ['condition', 'any', 'target', 'rejects', 'nothing', 'number', 'scheme', 'space', 'request', 'answer']
+    const paths = [
+      'condition',
+      'any',
+      'target',
+      'rejects',
+      'nothing',
+      'number',
+      'scheme',
+      'space',
+      'request',
+      'response',
+    ]
     for (const path of paths) {
       assert.deepEqual(statusesOf(await sendAndReadAll(requestOf(kind, `/${path}`))), [500], path)
     }
@@ -363,7 +374,7 @@ test('opens no tunnel for CONNECT, TRACE or OPTIONS', async t => {
   )
   assert.deepEqual(backend.connections, [])
 
-  const plain = await setUp(t, answer({ headers: CLOSE }))
+  const plain = await setUp(t, responding({ headers: CLOSE }))
   for (const method of ['TRACE', 'OPTIONS', 'HEAD']) {
     const request = upgradeRequest('/', { method, headers: { Connection: 'Upgrade, close' } })
     assert.doesNotMatch(await plain.sendAndReadAll(request), /^HTTP\/1\.1 101 /)
@@ -371,8 +382,8 @@ test('opens no tunnel for CONNECT, TRACE or OPTIONS', async t => {
   for (const { header } of plain.backend.seen) assert.equal(header('upgrade'), undefined)
 })
 
-test('makes no path of the asterisk in OPTIONS *', async t => {
-  const { backend, sendAndReadAll } = await setUp(t, answer({ headers: CLOSE }))
+test('does not treat the asterisk of OPTIONS * as a path', async t => {
+  const { backend, sendAndReadAll } = await setUp(t, responding({ headers: CLOSE }))
   for (const method of ['OPTIONS', 'GET']) {
     const text = await sendAndReadAll(`${method} * HTTP/1.1\r\nHost: front.example\r\nConnection: close\r\n\r\n`)
     assert.equal(statusesOf(text).length, 1, text)
@@ -383,7 +394,7 @@ test('makes no path of the asterisk in OPTIONS *', async t => {
   )
 })
 
-test('answers a head that is too large with 431, and drops no field of one that is not', async t => {
+test('431s a head that is too large, and drops no field of a smaller one', async t => {
   const { backend, sendAndReadAll, connect } = await setUp(t, echo())
   const large = {
     'long target': upgradeRequest(`/${'a'.repeat(20_000)}`),
@@ -404,7 +415,7 @@ test('answers a head that is too large with 431, and drops no field of one that 
   const fields = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`x${i}`, `${i}`]))
   const client = await connect()
   client.send(upgradeRequest('/', { headers: fields }))
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   const { header } = await backend.request()
   for (const [name, value] of Object.entries(fields)) assert.equal(header(name), value)
 })

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answer, type Backend, echo, raw, record, type Script, switching, switchingHead } from '../support/backend.ts'
+import {
+  type Backend,
+  echo,
+  raw,
+  record,
+  responding,
+  type Script,
+  switching,
+  switchingHead,
+} from '../support/backend.ts'
 import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
 import { type Middleware, startExpress5 } from '../support/frameworks.ts'
 import { eventually, within } from '../support/gate.ts'
@@ -34,11 +43,11 @@ const REFUSALS: Record<string, string> = {
 for (const [name, head] of Object.entries(REFUSALS)) {
   const lastsUntilEnd = name.includes('FIN')
 
-  test(`opens no tunnel after a ${name}: a late request is routed afresh`, async t => {
+  test(`opens no tunnel after a ${name}, and routes a later request by its own path`, async t => {
     const { backend, connect } = await setUp(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
     const client = await connect()
     client.send(upgradeRequest('/ws'))
-    const refused = await client.answer()
+    const refused = await client.responseHead()
     assert.equal(refused.statusCode, Number(head.slice(9, 12)))
     await client.body(refused)
     client.send(INTERNAL)
@@ -48,7 +57,7 @@ for (const [name, head] of Object.entries(REFUSALS)) {
     assert.equal(unreadBytes(backend), '')
   })
 
-  test(`keeps a request in the packet of the upgrade from a backend that answers ${name}`, async t => {
+  test(`forwards no request in the packet of the upgrade to a backend that responds with ${name}`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, raw(head, lastsUntilEnd ? 'end' : 'keep'), guarded)
     const text = await sendAndReadAll(upgradeRequest('/ws') + INTERNAL)
     assert.equal(statusesOf(text)[0], Number(head.slice(9, 12)))
@@ -63,7 +72,7 @@ for (const [name, head] of Object.entries(REFUSALS)) {
   })
 }
 
-test('keeps early bytes from a backend until it has switched, in whatever packets they come', async t => {
+test('sends early bytes to a backend only after its 101, in whatever packets they arrive', async t => {
   let decide: (() => void) | undefined
   const decided = new Promise<void>(resolve => {
     decide = resolve
@@ -81,7 +90,7 @@ test('keeps early bytes from a backend until it has switched, in whatever packet
     client.send(piece)
     await new Promise(resolve => setImmediate(resolve))
   }
-  // A round trip through the same gateway: whatever it would have passed on has been passed on by now.
+  // A round trip through the same gateway: it has forwarded by now whatever it would forward.
   const other = await connect()
   await other.send(plainRequest('/own')).whole()
   assert.equal(unreadBytes(backend), '')
@@ -91,7 +100,7 @@ test('keeps early bytes from a backend until it has switched, in whatever packet
   assert.equal(unreadBytes(backend), '')
 })
 
-test('stops reading a client that sends on and on ahead of the 101', async t => {
+test('stops reading from a client that sends without limit before the 101', async t => {
   const { backend, connect } = await setUp(t, async connection => void (await connection.request()), guarded)
   const client = await connect()
   client.send(upgradeRequest('/ws'))
@@ -106,12 +115,12 @@ test('stops reading a client that sends on and on ahead of the 101', async t => 
     before = writableLength
     return settled
   }, 5_000)
-  // What the client's and the gateway's kernel hold is a few MiB each; the gateway itself holds next to nothing.
+  // The kernels of client and gateway buffer a few MiB each; the gateway itself buffers almost nothing.
   assert.ok(client.socket.writableLength > offered / 2, `${client.socket.writableLength} bytes still wait`)
   assert.equal(unreadBytes(backend), '')
 })
 
-test('strips what a 200 pretends, so that nobody behind takes it for a switch', async t => {
+test('removes Upgrade from a 200, so that no peer takes it for a switch', async t => {
   const { sendAndReadAll } = await setUp(t, raw(REFUSALS['200 that pretends to switch'] as string, 'keep'))
   const text = await sendAndReadAll(upgradeRequest('/ws'))
   assert.match(text, /^HTTP\/1\.1 200 /)
@@ -132,7 +141,7 @@ const BAD_SWITCHES: Record<string, string> = {
 }
 
 for (const [name, head] of Object.entries(BAD_SWITCHES)) {
-  test(`502s a 101 with ${name}, and lets none of its bytes through`, async t => {
+  test(`502s a 101 with ${name}, and relays none of its bytes`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, raw(`${head}bytes of another protocol`, 'keep'))
     const text = await sendAndReadAll(upgradeRequest('/ws') + INTERNAL)
     assert.deepEqual(statusesOf(text), [502])
@@ -147,7 +156,7 @@ for (const [name, head] of Object.entries(BAD_SWITCHES)) {
 }
 
 for (const method of ['GET', 'POST']) {
-  test(`502s a 101 that answers a plain ${method}`, async t => {
+  test(`502s a 101 in response to a plain ${method}`, async t => {
     const { backend, sendAndReadAll } = await setUp(
       t,
       raw(`HTTP/1.1 101 Switching Protocols\r\n${UP}\r\nsurprise`, 'keep'),
@@ -177,8 +186,8 @@ for (const [name, field, body] of [
     `\r\n${field}\r\n\r\n`,
   )
 
-  test(`takes an upgrade with a body by ${name} for plain HTTP, framed anew`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer({ body: (_, sent) => `got ${sent}` }))
+  test(`serves an upgrade with a body by ${name} as plain HTTP with new framing`, async t => {
+    const { backend, sendAndReadAll } = await setUp(t, responding({ body: (_, sent) => `got ${sent}` }))
     const text = await sendAndReadAll(request + body)
     assert.match(text, /^HTTP\/1\.1 200 .*got hello/s)
     const seen = await backend.request()
@@ -186,7 +195,7 @@ for (const [name, field, body] of [
     assert.equal(seen.headers('content-length').length + seen.headers('transfer-encoding').length, 1)
   })
 
-  test(`400s an upgrade with a body by ${name} where there is no plain HTTP`, async t => {
+  test(`400s an upgrade with a body by ${name} if there is no fallback`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
     const text = await sendAndReadAll(request + body + INTERNAL)
     assert.equal(statusesOf(text)[0], 400)
@@ -194,16 +203,16 @@ for (const [name, field, body] of [
   })
 }
 
-test('upgrades with Content-Length: 0, which is no body, and does not pass it on', async t => {
+test('accepts an upgrade with Content-Length: 0, which is not a body, and does not forward the field', async t => {
   const { backend, connect } = await setUp(t, echo())
   const client = await connect()
   client.send(`${upgradeRequest('/ws', { headers: { 'Content-Length': '0' } })}after`)
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal((await client.readExact(5)).toString(), 'after')
   assert.equal((await backend.request()).header('content-length'), undefined)
 })
 
-/** Framings that two parsers could read differently. */
+/** Framings that two parsers may read differently. */
 const AMBIGUOUS: Record<string, string[]> = {
   'two lengths': ['Content-Length: 5', 'Content-Length: 6'],
   'the same length twice': ['Content-Length: 5', 'Content-Length: 5'],
@@ -217,8 +226,8 @@ const AMBIGUOUS: Record<string, string[]> = {
   'an empty length': ['Content-Length:'],
   'a length beyond 64 bits': ['Content-Length: 99999999999999999999'],
   'chunks before another coding': ['Transfer-Encoding: chunked, identity'],
-  'chunks behind a vertical tab': ['Transfer-Encoding: \x0bchunked'],
-  'a coding that only begins like chunks': ['Transfer-Encoding: chunkedx'],
+  'chunks after a vertical tab': ['Transfer-Encoding: \x0bchunked'],
+  'a coding whose name begins with chunked': ['Transfer-Encoding: chunkedx'],
   'quoted chunks': ['Transfer-Encoding: "chunked"'],
   'an unknown coding': ['Transfer-Encoding: x'],
   'a space before the colon': ['Transfer-Encoding : chunked'],
@@ -227,8 +236,8 @@ const AMBIGUOUS: Record<string, string[]> = {
 
 for (const [name, fields] of Object.entries(AMBIGUOUS)) {
   for (const upgrade of [false, true]) {
-    test(`400s ${upgrade ? 'an upgrade' : 'a request'} framed by ${name}, and closes`, async t => {
-      const { backend, sendAndReadAll } = await setUp(t, answer(), guarded)
+    test(`400s ${upgrade ? 'an upgrade' : 'a request'} framed by ${name}, and closes the connection`, async t => {
+      const { backend, sendAndReadAll } = await setUp(t, responding(), guarded)
       const handshake = upgrade ? ['Connection: Upgrade', 'Upgrade: websocket', `Sec-WebSocket-Key: ${KEY}`] : []
       const head = ['POST /ws HTTP/1.1', 'Host: front.example', ...handshake, ...fields]
       const text = await sendAndReadAll(`${head.join('\r\n')}\r\n\r\n0\r\n\r\n${INTERNAL}`)
@@ -247,7 +256,7 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
   const client = await connect()
   const second = upgradeRequest('/second')
   client.send(upgradeRequest('/first') + second)
-  assert.equal((await client.answer()).statusCode, 101)
+  assert.equal((await client.responseHead()).statusCode, 101)
   assert.equal((await client.readExact(second.length)).toString(), second)
   assert.deepEqual(
     backend.seen.map(({ path }) => path),
@@ -256,21 +265,21 @@ test('delivers a second upgrade in the packet of the first as bytes of the tunne
 })
 
 for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
-  for (const asked of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
-    test(`never forwards h2c: Upgrade: ${asked} on a route that lets ${upgrade} through`, async t => {
+  for (const requested of ['h2c', 'H2C', 'h2c, foo2', 'websocket, h2c', 'h2c, websocket']) {
+    test(`never forwards h2c: Upgrade: ${requested} on a route that allows ${upgrade}`, async t => {
       const { backend, connect } = await setUp(t, raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'keep'), {
         upgrade,
       })
       const client = await connect()
       client.send(
         upgradeRequest('/', {
-          token: asked,
+          token: requested,
           headers: { Connection: 'Upgrade, HTTP2-Settings', 'HTTP2-Settings': 'AAMAAABkAARAAAAAAAIAAAAA' },
         }),
       )
       assert.equal((await client.whole()).statusCode, 200)
       const seen = await backend.request()
-      const others = asked.split(', ').filter(token => token.toLowerCase() !== 'h2c')
+      const others = requested.split(', ').filter(token => token.toLowerCase() !== 'h2c')
       const allowed = upgrade === 'ANY' ? others : others.filter(token => token === 'websocket')
       assert.equal(seen.header('upgrade'), allowed[0])
       assert.equal(seen.header('http2-settings'), undefined)
@@ -279,7 +288,7 @@ for (const upgrade of ['websocket', 'ANY', ['websocket', 'foo']]) {
   }
 }
 
-test('426s h2c where there is no plain HTTP, and names what it lets through', async t => {
+test('426s h2c if there is no fallback, and names the allowed protocols', async t => {
   const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
   const text = await sendAndReadAll(upgradeRequest('/', { token: 'h2c' }))
   assert.match(text, /^HTTP\/1\.1 426 /)
@@ -288,8 +297,8 @@ test('426s h2c where there is no plain HTTP, and names what it lets through', as
 })
 
 for (const token of ['foo', 'websocketx', 'web', 'websocket/13', 'xwebsocket']) {
-  test(`drops the Upgrade of ${token}, which the route does not let through`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer())
+  test(`drops the Upgrade of ${token}, which the route does not allow`, async t => {
+    const { backend, sendAndReadAll } = await setUp(t, responding())
     const text = await sendAndReadAll(upgradeRequest('/', { token, headers: { Connection: 'Upgrade, close' } }))
     assert.match(text, /^HTTP\/1\.1 200 /)
     const seen = await backend.request()
@@ -298,7 +307,7 @@ for (const token of ['foo', 'websocketx', 'web', 'websocket/13', 'xwebsocket']) 
   })
 }
 
-/** Requests that look like an upgrade and are none. */
+/** Requests that look like an upgrade but are not one. */
 const NOT_UPGRADES: Record<string, string> = {
   'HTTP/1.0': upgradeRequest('/', { httpVersion: '1.0' }),
   'no Connection: upgrade': upgradeRequest('/', { headers: { Connection: 'close' } }),
@@ -307,29 +316,29 @@ const NOT_UPGRADES: Record<string, string> = {
 
 for (const [name, request] of Object.entries(NOT_UPGRADES)) {
   test(`serves an upgrade request with ${name} as plain HTTP`, async t => {
-    const { backend, sendAndReadAll } = await setUp(t, answer())
+    const { backend, sendAndReadAll } = await setUp(t, responding())
     const text = await sendAndReadAll(request)
     assert.match(text, /^HTTP\/1\.1 200 /)
     assert.equal((await backend.request()).header('upgrade'), undefined)
   })
 
-  test(`400s an upgrade request with ${name} where there is no plain HTTP`, async t => {
+  test(`400s an upgrade request with ${name} if there is no fallback`, async t => {
     const { backend, sendAndReadAll } = await setUp(t, echo(), { fallback: false })
     assert.deepEqual(statusesOf(await sendAndReadAll(request)), [400])
     assert.deepEqual(backend.connections, [])
   })
 }
 
-test('serves Connection: upgrade without Upgrade as plain HTTP, or leaves it to the app', async t => {
+test('serves Connection: upgrade without Upgrade as plain HTTP, or passes it to the app', async t => {
   const request = upgradeRequest('/x', { headers: { Upgrade: undefined, Connection: 'upgrade, close' } })
-  const plain = await setUp(t, answer())
+  const plain = await setUp(t, responding())
   assert.match(await plain.sendAndReadAll(request), /^HTTP\/1\.1 200 /)
-  const upgradesOnly = await setUp(t, answer(), { fallback: false })
+  const upgradesOnly = await setUp(t, responding(), { fallback: false })
   assert.match(await upgradesOnly.sendAndReadAll(request), /^HTTP\/1\.1 404 .*own 404: GET \/x/s)
   assert.deepEqual(upgradesOnly.backend.connections, [])
 })
 
-test('relays the 400 of a backend that misses the key; strictHandshake gives its own', async t => {
+test('relays the 400 of a backend for a missing key; with strictHandshake it sends its own', async t => {
   const request = upgradeRequest('/', { headers: { 'Sec-WebSocket-Key': undefined } })
   const missing = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\nno key'
   const lax = await setUp(t, raw(missing, 'keep'))
@@ -339,7 +348,7 @@ test('relays the 400 of a backend that misses the key; strictHandshake gives its
   assert.deepEqual(strict.backend.connections, [])
 })
 
-test('relays the 426 of a backend to a wrong version; strictHandshake asks no backend', async t => {
+test('relays the 426 of a backend for a wrong version; with strictHandshake it connects to no backend', async t => {
   const request = upgradeRequest('/', { headers: { 'Sec-WebSocket-Version': '1337' } })
   const lax = await setUp(t, raw(REFUSALS['426 that names the version'] as string, 'keep'), guarded)
   const text = await lax.sendAndReadAll(request + INTERNAL)
@@ -364,7 +373,7 @@ for (const size of [5, 70_000, 1_000_000]) {
     const { backend, connect } = await setUp(t, script)
     const client = await connect()
     client.send(Buffer.concat([Buffer.from(upgradeRequest('/')), early]))
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.end('last')
     const got = await (await backend.connection()).readAll()
     assert.equal(before, 0)
@@ -372,7 +381,7 @@ for (const size of [5, 70_000, 1_000_000]) {
   })
 }
 
-test('answers an upgrade behind an unfinished request in its turn, or not at all', async t => {
+test('responds to an upgrade after an unfinished request in order, or not at all', async t => {
   let finish: (() => void) | undefined
   const slow: Middleware = (req, res, next) => {
     if (req.url === '/slow') finish = () => res.end('slow')
@@ -390,7 +399,7 @@ test('answers an upgrade behind an unfinished request in its turn, or not at all
   finish?.()
   const first = await client.whole()
   assert.equal(first.body, 'slow')
-  const second = await client.answer()
+  const second = await client.responseHead()
   assert.ok([101, 400].includes(second.statusCode), second.startLine)
   if (second.statusCode === 101) {
     client.send('ping')
@@ -398,7 +407,7 @@ test('answers an upgrade behind an unfinished request in its turn, or not at all
   }
 })
 
-test('passes nothing behind an upgrade that the gateway itself refuses', async t => {
+test('forwards nothing that follows an upgrade which the gateway itself refuses', async t => {
   const options = { allowedOrigins: ['https://app.example'], maxTunnels: 1 }
   const { backend, sendAndReadAll } = await setUp(t, record(), options)
   const text = await sendAndReadAll(upgradeRequest('/ws', { headers: { Origin: 'https://evil.example' } }) + INTERNAL)
@@ -406,7 +415,7 @@ test('passes nothing behind an upgrade that the gateway itself refuses', async t
   assert.deepEqual(backend.connections, [])
 })
 
-test('dials anew for the upgrade after a refused one', async t => {
+test('opens a new connection for the upgrade after a refused one', async t => {
   const { backend, sendAndReadAll } = await setUp(t, raw(REFUSALS['403 with a length'] as string, 'keep'))
   await sendAndReadAll(upgradeRequest('/first'))
   await sendAndReadAll(upgradeRequest('/second'))
@@ -416,14 +425,14 @@ test('dials anew for the upgrade after a refused one', async t => {
   )
 })
 
-test('never hands a connection that was upgraded to a plain request', async t => {
+test('never reuses an upgraded connection for a plain request', async t => {
   const { backend, connect, sendAndReadAll } = await setUp(t, async (connection, each) => {
     const [first] = each.connections
-    await (connection === first ? switching()(connection, each) : answer()(connection, each))
+    await (connection === first ? switching()(connection, each) : responding()(connection, each))
   })
   const client = await connect()
   client.send(upgradeRequest('/ws'))
-  await client.answer()
+  await client.responseHead()
   client.destroy()
   assert.match(await sendAndReadAll(plainRequest('/plain', { headers: ['Connection: close'] })), /^HTTP\/1\.1 200 /)
   assert.equal(backend.connections.length, 2)

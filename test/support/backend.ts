@@ -4,14 +4,14 @@ import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { eventually } from './gate.ts'
 import { type Head, Reader } from './reader.ts'
 
-/** A request as it came over the wire. */
+/** The head of a request as it arrived. */
 export interface BackendRequest extends Head {
   method: string
   path: string
   httpVersion: string
 }
 
-/** One accepted connection: a reader of its bytes and ways to answer. */
+/** One accepted connection, to read from and to write to. */
 export class BackendConnection extends Reader {
   /** Requests read on this connection. */
   readonly requests: BackendRequest[] = []
@@ -24,7 +24,7 @@ export class BackendConnection extends Reader {
     this.closed = new Promise(resolve => socket.once('close', () => resolve()))
   }
 
-  /** The next request's head, however late it comes: a kept-alive connection may well stay idle. */
+  /** The head of the next request, without a time limit, because a kept connection may stay idle. */
   async request(): Promise<BackendRequest> {
     const head = await this.readHead(0)
     const [method = '', path = '', version = ''] = head.startLine.split(' ')
@@ -48,7 +48,7 @@ export class BackendConnection extends Reader {
 
   /** Ends with RST. */
   reset(): void {
-    // A reset after our own FIN would leave Node with a handle that never closes, and a process that never exits.
+    // After its own FIN, a reset leaves a handle in Node that never closes, and a process that never exits.
     if (this.socket.writableEnded) this.socket.destroy()
     else this.socket.resetAndDestroy()
   }
@@ -81,18 +81,18 @@ export interface Backend {
   connections: BackendConnection[]
   /** Connections whose socket is not closed. */
   readonly open: number
-  /** What scripts threw while their socket was alive. */
+  /** The errors that scripts threw while their socket was open. */
   errors: unknown[]
-  /** The `n`th request, when it has come; 0 is the first. */
+  /** The `n`th request, once it has arrived; 0 is the first. */
   request: (n?: number) => Promise<BackendRequest>
-  /** The `n`th connection, when it has come; 0 is the first. */
+  /** The `n`th connection, once it is accepted; 0 is the first. */
   connection: (n?: number) => Promise<BackendConnection>
-  /** Replaces the script for connections to come. */
+  /** Replaces the script for later connections. */
   play: (script: Script) => void
   close: () => Promise<void>
 }
 
-/** A backend over raw sockets that does with each connection what `script` says, until `close`. */
+/** A backend over raw sockets that runs `script` on each connection, until `close`. */
 export async function openBackend(
   script: Script,
   { tls, path, host, port: wanted = 0 }: BackendOptions = {},
@@ -129,7 +129,7 @@ export async function openBackend(
   const nth = <T>(list: T[], n: number, what: string): Promise<T> =>
     eventually(() => {
       const item = list[n]
-      if (item === undefined) throw new Error(`${what} ${n} has not come; ${list.length} have`)
+      if (item === undefined) throw new Error(`${what} ${n} has not arrived; ${list.length} have`)
       return item
     })
   const backend: Backend = {
@@ -168,14 +168,14 @@ export function acceptOf(key: string): string {
 }
 
 export interface SwitchOptions {
-  /** The token of the answer; the request's own unless given. `null` sends no Upgrade. */
+  /** The token of the 101. `null` sends no Upgrade. @default the token of the request */
   token?: string | null
   reason?: string
   /** Further header lines, `Name: value`. */
   headers?: string[]
   /** Bytes in the same packet as the 101. */
   early?: string | Uint8Array
-  /** What to do after the switch. */
+  /** Runs after the 101. */
   after?: Script
 }
 
@@ -193,7 +193,7 @@ export function switchingHead(request: BackendRequest, { token, reason, headers 
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** Reads one request, answers 101, then does what `after` says. */
+/** Reads one request, sends a 101, then runs `after`. */
 export const switching =
   (options: SwitchOptions = {}): Script =>
   async (connection, backend) => {
@@ -202,24 +202,24 @@ export const switching =
     await options.after?.(connection, backend)
   }
 
-/** Sends every byte back, in order, and its FIN after the peer's. */
+/** Sends every byte back in order, and FIN after the peer's FIN. */
 export const echoing: Script = connection => {
   const socket = connection.release()
   socket.pipe(socket)
 }
 
-/** Switches, then echoes. */
+/** Sends a 101, then sends every byte back. */
 export const echo = (options: SwitchOptions = {}): Script => switching({ ...options, after: echoing })
 
-/** Switches, then only keeps what comes: read it from `backend.connections`. */
+/** Sends a 101, then keeps what arrives, which can be read from `backend.connections`. */
 export const record = (options: SwitchOptions = {}): Script => switching({ ...options, after: () => {} })
 
-/** Reads the request and never answers. */
+/** Reads the request and never responds. */
 export const silent = (): Script => async connection => {
   await connection.request()
 }
 
-/** Reads the request, then writes this text as it is and ends with FIN, RST, or not at all. */
+/** Reads the request, writes this text as it is, and ends with FIN, with RST, or not at all. */
 export const raw =
   (text: string, then: 'end' | 'reset' | 'keep' = 'end'): Script =>
   async connection => {
@@ -229,7 +229,7 @@ export const raw =
     else if (then === 'reset') connection.reset()
   }
 
-export interface AnswerOptions {
+export interface RespondingOptions {
   statusCode?: number
   reason?: string
   /** Header lines, `Name: value`; Content-Length is added unless they frame the body. */
@@ -237,9 +237,9 @@ export interface AnswerOptions {
   body?: string | ((request: BackendRequest, body: Buffer) => string)
 }
 
-/** A plain HTTP server: answers every request of the connection after reading its body. */
-export const answer =
-  ({ statusCode = 200, reason = 'Fine', headers = [], body = 'from the backend' }: AnswerOptions = {}): Script =>
+/** A plain HTTP server: responds to each request of the connection after it has read the body. */
+export const responding =
+  ({ statusCode = 200, reason = 'Fine', headers = [], body = 'from the backend' }: RespondingOptions = {}): Script =>
   async connection => {
     while (!connection.ended) {
       const request = await connection.request()

@@ -2,15 +2,15 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { type Head, type RawHeaders, Reader } from './reader.ts'
 
-/** An answer's head as it came over the wire. */
-export interface AnswerHead extends Head {
+/** The head of a response as it arrived. */
+export interface ResponseHead extends Head {
   statusCode: number
   reason: string
 }
 
-/** A raw client: what it sends is what was written, what it reads is what came. */
+/** A raw client: it sends exactly what a test writes, and reads exactly what arrives. */
 export class RawClient extends Reader {
-  /** Resolves when the socket is closed on both sides, with whether an error did it. */
+  /** Resolves when the socket is closed on both sides; `true` after an error. */
   readonly closed: Promise<boolean>
 
   constructor(socket: Socket) {
@@ -24,35 +24,35 @@ export class RawClient extends Reader {
     return this
   }
 
-  /** The head of the next answer, interim ones included. */
-  async answer(): Promise<AnswerHead> {
+  /** The head of the next response, interim ones included. */
+  async responseHead(): Promise<ResponseHead> {
     const head = await this.readHead()
     const [, statusCode = '', ...reason] = head.startLine.split(' ')
     if (!/^HTTP\/1\.[01] \d{3}( |$)/.test(head.startLine)) throw new Error(`no status line: ${head.startLine}`)
     return { ...head, statusCode: Number(statusCode), reason: reason.join(' ') }
   }
 
-  /** The body of an answer by its framing: length, chunks, or until FIN. */
-  async body(answer: AnswerHead, method = 'GET'): Promise<Buffer> {
-    const { statusCode } = answer
+  /** The body of a response by its framing: length, chunks, or until FIN. */
+  async body(head: ResponseHead, method = 'GET'): Promise<Buffer> {
+    const { statusCode } = head
     if (method === 'HEAD' || statusCode < 200 || statusCode === 204 || statusCode === 304) return Buffer.alloc(0)
-    return this.readBody(answer, true)
+    return this.readBody(head, true)
   }
 
-  /** The next answer with its body as text. */
-  async whole(method = 'GET'): Promise<AnswerHead & { body: string }> {
-    const head = await this.answer()
+  /** The next response with its body as text. */
+  async whole(method = 'GET'): Promise<ResponseHead & { body: string }> {
+    const head = await this.responseHead()
     return { ...head, body: (await this.body(head, method)).toString('utf8') }
   }
 
-  /** Sends FIN, with last bytes. */
+  /** Sends last bytes, then FIN. */
   end(data: string | Uint8Array = ''): void {
     this.socket.end(typeof data === 'string' ? Buffer.from(data, 'latin1') : data)
   }
 
   /** Ends with RST. */
   reset(): void {
-    // A reset after our own FIN would leave Node with a handle that never closes, and a process that never exits.
+    // After its own FIN, a reset leaves a handle in Node that never closes, and a process that never exits.
     if (this.socket.writableEnded) this.socket.destroy()
     else this.socket.resetAndDestroy()
   }
@@ -86,19 +86,19 @@ export async function connect(
   return client
 }
 
-/** The key the RFC's example uses; its accept is `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`. */
+/** The key of the example in RFC 6455 1.3; its accept is `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`. */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 
 export interface UpgradeRequestOptions {
   method?: string
   token?: string
   host?: string
-  /** Further fields; one with the name of a field of the handshake takes its place, and `undefined` removes it. */
+  /** Further fields. One with the name of a field of the handshake replaces it, and `undefined` removes it. */
   headers?: Record<string, string | string[] | undefined> | RawHeaders
   httpVersion?: string
 }
 
-/** A correct handshake, or one with the fields changed. */
+/** A correct handshake, or one with changed fields. */
 export function upgradeRequest(path: string, options: UpgradeRequestOptions = {}): string {
   const { method = 'GET', token = 'websocket', host = 'front.example', headers = {}, httpVersion = '1.1' } = options
   const changes: [string, string | string[] | undefined][] = Array.isArray(headers) ? headers : Object.entries(headers)
@@ -116,7 +116,7 @@ export function upgradeRequest(path: string, options: UpgradeRequestOptions = {}
   return `${method} ${path} HTTP/${httpVersion}\r\n${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** A plain request, with Host unless that is empty; the body is latin1 text, one byte a character. */
+/** A plain request, with Host unless that is empty. The body is latin1 text, one byte for each character. */
 export function plainRequest(
   path: string,
   { method = 'GET', headers = [] as string[], body = '', host = 'front.example' } = {},
@@ -128,19 +128,19 @@ export function plainRequest(
   return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`
 }
 
-/** Connects and upgrades; the client stands at the first byte after the 101. */
+/** Connects and upgrades. The next byte that the client reads is the first one after the head of the 101. */
 export async function openTunnel(
   port: number,
   path: string,
   options: UpgradeRequestOptions & Omit<ConnectOptions, 'path'> & { unixPath?: string } = {},
-): Promise<{ client: RawClient; answer: AnswerHead }> {
+): Promise<{ client: RawClient; head: ResponseHead }> {
   const client = await connect(port, { ...options, path: options.unixPath })
   client.send(upgradeRequest(path, options))
-  const answer = await client.answer()
-  if (answer.statusCode !== 101) {
-    const body = await client.body(answer)
+  const head = await client.responseHead()
+  if (head.statusCode !== 101) {
+    const body = await client.body(head)
     client.destroy()
-    throw new Error(`no tunnel: ${answer.startLine}: ${body.toString('utf8').slice(0, 300)}`)
+    throw new Error(`no tunnel: ${head.startLine}: ${body.toString('utf8').slice(0, 300)}`)
   }
-  return { client, answer }
+  return { client, head }
 }

@@ -3,23 +3,23 @@ import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 
 /** An address, or a service. */
-export type Answer = string | { name: string; port: number; priority?: number; weight?: number }
+export type DnsRecord = string | { name: string; port: number; priority?: number; weight?: number }
 
-/** What is said of a name: records by type, or a failure. */
+/** The records of a name by type, or a failure. */
 export interface Zone {
-  A?: Answer[] | 'SERVFAIL' | 'silence'
-  AAAA?: Answer[] | 'SERVFAIL' | 'silence'
-  SRV?: Answer[] | 'SERVFAIL' | 'silence'
+  A?: DnsRecord[] | 'SERVFAIL' | 'silence'
+  AAAA?: DnsRecord[] | 'SERVFAIL' | 'silence'
+  SRV?: DnsRecord[] | 'SERVFAIL' | 'silence'
 }
 
-/** A name server of its own. */
+/** A name server for one test. */
 export interface NameServer {
   /** `127.0.0.1:port`, for `setServers`. */
   readonly address: string
-  /** By name, lower-case; what is not here does not exist. */
+  /** By name in lower case. Other names do not exist. */
   readonly zones: Map<string, Zone>
-  /** Questions that came, as `type name`. */
-  readonly asked: string[]
+  /** The queries that arrived, as `type name`. */
+  readonly queries: string[]
   close(): Promise<void>
 }
 
@@ -27,15 +27,15 @@ const TYPES: Record<number, keyof Zone> = { 1: 'A', 28: 'AAAA', 33: 'SRV' }
 const SERVFAIL = 2
 const NXDOMAIN = 3
 
-/** Answers questions over UDP (RFC 1035, 2782, 3596); every answer is good for this moment alone. */
+/** Responds to queries over UDP (RFC 1035, 2782, 3596), with a TTL of 0. */
 export async function startNameServer(): Promise<NameServer> {
   const socket: Socket = createSocket('udp4')
   const zones = new Map<string, Zone>()
-  const asked: string[] = []
+  const queries: string[] = []
   socket.on('message', (message, from) => {
     const { name, end } = readName(message, 12)
     const type = TYPES[message.readUInt16BE(end)]
-    asked.push(`${type} ${name}`)
+    queries.push(`${type} ${name}`)
     const zone = zones.get(name.toLowerCase())
     const records = type === undefined ? [] : (zone?.[type] ?? [])
     if (records === 'silence') return
@@ -53,7 +53,7 @@ export async function startNameServer(): Promise<NameServer> {
   return {
     address: `127.0.0.1:${socket.address().port}`,
     zones,
-    asked,
+    queries,
     close: () => new Promise(resolve => socket.close(() => resolve())),
   }
 }
@@ -77,7 +77,7 @@ const writeName = (name: string): Buffer =>
     Buffer.from([0]),
   ])
 
-function encode(type: number, record: Answer): Buffer {
+function encode(type: number, record: DnsRecord): Buffer {
   const data = typeof record === 'string' ? addressBytes(record) : serviceBytes(record)
   const head = Buffer.alloc(12)
   head.writeUInt16BE(0xc00c, 0)
@@ -101,7 +101,7 @@ function addressBytes(address: string): Buffer {
   )
 }
 
-function serviceBytes({ name, port, priority = 0, weight = 0 }: Exclude<Answer, string>): Buffer {
+function serviceBytes({ name, port, priority = 0, weight = 0 }: Exclude<DnsRecord, string>): Buffer {
   const numbers = Buffer.alloc(6)
   for (const [i, value] of [priority, weight, port].entries()) numbers.writeUInt16BE(value, 2 * i)
   return Buffer.concat([numbers, writeName(name)])

@@ -85,7 +85,7 @@ export interface CoreGateway extends Gateway {
   proxy: TunnelProxy
 }
 
-/** Starts a server with a tunnel at `mount`; on a framework, `GET /own` is answered with `own` before it. */
+/** Starts a server with a tunnel at `mount`; on a framework, `GET /own` is served with `own` before it. */
 export type Start<G extends Gateway = Gateway> = (
   mount: string,
   options: WsTunnelOptions,

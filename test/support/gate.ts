@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The promise's value, or a failure that says what was waited for. */
+/** Resolves as the promise does, or rejects after `ms` with `what` in the message. */
 export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
@@ -17,7 +17,7 @@ export async function within<T>(ms: number, what: string, promise: Promise<T>): 
   }
 }
 
-/** Calls `check` until it neither throws nor returns `false`; the last failure after `ms`. */
+/** Calls `check` until it neither throws nor returns `false`. Rejects with the last failure after `ms`. */
 export async function eventually<T>(check: () => T | Promise<T>, ms = 3_000): Promise<T> {
   const deadline = performance.now() + ms
   for (;;) {
@@ -32,16 +32,16 @@ export async function eventually<T>(check: () => T | Promise<T>, ms = 3_000): Pr
   }
 }
 
-/** How many handles of each kind keep this process busy (`TCPSocketWrap`, `Timeout`, ...). */
+/** The number of handles of each kind that keep this process alive (`TCPSocketWrap`, `Timeout`, ...). */
 export function openHandles(): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1
   return counts
 }
 
-/** A port of 127.0.0.1 at which nothing listens: connecting to it is refused. */
+/** A port of 127.0.0.1 at which nothing listens, so that a connect is refused. */
 export async function closedPort(): Promise<number> {
-  // A port just freed could be given to another test; the low ones are given to nobody who asks for any.
+  // A port that was just freed could be assigned to another test. Low ports are never assigned for port 0.
   for (let port = 1; port < 1024; port++) if (await refuses(port)) return port
   throw new Error('no port below 1024 refuses connections')
 }
@@ -57,7 +57,7 @@ function refuses(port: number): Promise<boolean> {
   })
 }
 
-/** A path for a unix socket, in a directory of its own that `remove` deletes. */
+/** A path for a unix socket, in a new directory that `remove` deletes. */
 export async function socketPath(): Promise<{ path: string; remove: () => Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), 'ws-tunnel-'))
   return { path: join(directory, 's.sock'), remove: () => rm(directory, { recursive: true, force: true }) }

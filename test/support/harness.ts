@@ -3,11 +3,11 @@ import type { TestContext } from 'node:test'
 import type { CommonOptions, RouteDefaults, Target, Tunnel, WsTunnelOptions } from '@ws-tunnel/core'
 import { type Backend, type BackendConnection, type BackendOptions, openBackend, type Script } from './backend.ts'
 import {
-  type AnswerHead,
   type ConnectOptions,
   connect,
   plainRequest,
   type RawClient,
+  type ResponseHead,
   type UpgradeRequestOptions,
   upgradeRequest,
 } from './client.ts'
@@ -120,13 +120,13 @@ export async function connectTunnel(
   wire?: ConnectOptions,
 ): Promise<RawClient> {
   const client = await sendUpgrade(t, to, path, options, wire)
-  const head = await client.answer()
+  const head = await client.responseHead()
   if (head.statusCode !== 101) assert.fail(`no tunnel: ${head.startLine}: ${await client.body(head)}`)
   return client
 }
 
 /** A response with its body as text. */
-export type WholeResponse = AnswerHead & { body: string }
+export type WholeResponse = ResponseHead & { body: string }
 
 /** Options for one target, which is the backend unless it is given; or a function that gives all options. */
 export type SetUpOptions =

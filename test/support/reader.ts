@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 
-/** Header fields as they came: order, case and duplicates kept. */
+/** Header fields in their order and case, with duplicates. */
 export type RawHeaders = [name: string, value: string][]
 
-/** The head of a message: the start line, the fields, and the bytes as they were. */
+/** The head of a message: the start line, the fields, and the bytes. */
 export interface Head {
   startLine: string
   rawHeaders: RawHeaders
@@ -14,10 +14,10 @@ export interface Head {
   headers: (name: string) => string[]
 }
 
-/** How long a read may wait before it fails, so that a silent peer is a failed test and not a hung one; 0 is for ever. */
-const PATIENCE = 5_000
+/** How long a read waits before it fails, ms; 0 is without limit. A silent peer fails the test and does not hang it. */
+const READ_TIMEOUT = 5_000
 
-/** Reads from a socket in the order the bytes came: heads, bodies by their framing, exact counts, all until FIN. */
+/** Reads from a socket in order: heads, bodies by their framing, exact numbers of bytes, or everything until FIN. */
 export class Reader {
   readonly socket: Socket
   /** Whether the peer sent its FIN. */
@@ -48,7 +48,7 @@ export class Reader {
     socket.on('close', () => this.#wake())
   }
 
-  /** What arrived and was not read yet. */
+  /** The bytes that arrived and were not read yet. */
   get pending(): Buffer {
     if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
     return this.#chunks[0] ?? Buffer.alloc(0)
@@ -64,15 +64,15 @@ export class Reader {
     return all.subarray(0, n)
   }
 
-  /** Waits until `ready` gives something; fails with what is there when the socket ends, fails or stays silent first. */
-  async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, patience = PATIENCE): Promise<T> {
-    const silent = new Error(`waited ${patience} ms for ${what}`)
+  /** Waits until `ready` returns a value. Fails with the pending bytes if the socket ends, fails or is silent before. */
+  async #until<T>(what: string, ready: () => T | undefined, atEnd?: () => T, timeout = READ_TIMEOUT): Promise<T> {
+    const silent = new Error(`waited ${timeout} ms for ${what}`)
     let late = false
-    const giveUp = (): void => {
+    const timerOnEnd = (): void => {
       late = true
       this.#wake()
     }
-    const timer = patience === 0 ? undefined : setTimeout(giveUp, patience)
+    const timer = timeout === 0 ? undefined : setTimeout(timerOnEnd, timeout)
     try {
       for (;;) {
         const value = ready()
@@ -94,17 +94,17 @@ export class Reader {
     }
   }
 
-  /** The bytes up to and with `mark`. */
-  async readThrough(mark: string, patience?: number): Promise<Buffer> {
+  /** The bytes up to the end of `mark`. */
+  async readThrough(mark: string, timeout?: number): Promise<Buffer> {
     const ready = (): Buffer | undefined => {
       const at = this.pending.indexOf(mark)
       return at < 0 ? undefined : this.#take(at + mark.length)
     }
-    return this.#until(JSON.stringify(mark), ready, undefined, patience)
+    return this.#until(JSON.stringify(mark), ready, undefined, timeout)
   }
 
-  async readHead(patience?: number): Promise<Head> {
-    const raw = (await this.readThrough('\r\n\r\n', patience)).toString('latin1')
+  async readHead(timeout?: number): Promise<Head> {
+    const raw = (await this.readThrough('\r\n\r\n', timeout)).toString('latin1')
     const [startLine = '', ...lines] = raw.slice(0, -4).split('\r\n')
     const rawHeaders = lines.map((line): [string, string] => {
       const colon = line.indexOf(':')
@@ -152,7 +152,7 @@ export class Reader {
     }
   }
 
-  /** A body by its framing; a message with neither length nor chunks has none, or lasts until FIN if `untilEnd`. */
+  /** A body by its framing. Without length and chunks there is none, or it lasts until FIN if `untilEnd`. */
   async readBody(head: Head, untilEnd: boolean): Promise<Buffer> {
     if (/\bchunked\b/i.test(head.header('transfer-encoding') ?? '')) return (await this.readChunked()).body
     const length = head.header('content-length')
@@ -160,7 +160,7 @@ export class Reader {
     return untilEnd ? this.readAll() : Buffer.alloc(0)
   }
 
-  /** Gives the socket back, with what was not read yet, to code that wants to read it itself. */
+  /** Stops reading. @returns the socket, with the bytes that were not read yet, for other code to read. */
   release(): Socket {
     this.socket.off('data', this.#onData)
     this.socket.pause()

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { createClient } from 'redis'
 import { eventually } from './gate.ts'
 
-/** Whether Debian's redis-server is here. */
+/** Whether redis-server of Debian is installed. */
 export const hasRedis = (): boolean => execFileSync('redis-server', ['--version']).includes('Redis server')
 
-/** A real Redis at a unix socket, which keeps nothing on disk. */
+/** A real Redis at a unix socket that stores nothing on disk. */
 export class Redis {
   readonly path: string
   readonly #folder: string
@@ -22,14 +22,14 @@ export class Redis {
     this.path = join(folder, 'redis.sock')
   }
 
-  /** @param settings of its command line, such as `--requirepass`. */
+  /** @param settings arguments of its command line, such as `--requirepass`. */
   static async start(...settings: string[]): Promise<Redis> {
     const redis = new Redis(await mkdtemp(join(tmpdir(), 'ws-tunnel-redis-')), settings)
     await redis.run()
     return redis
   }
 
-  /** Starts it, again where it was killed, with nothing in it. */
+  /** Starts it without data, also after `kill`. */
   async run(): Promise<void> {
     const always = [
       '--port',
@@ -47,8 +47,8 @@ export class Redis {
     await eventually(() => this.client(() => true), 10_000)
   }
 
-  /** Asks it something on a connection for that alone. */
-  async client<T>(ask: (client: ReturnType<typeof createClient>) => T | Promise<T>): Promise<T> {
+  /** Calls `use` with a client that is connected for this call only. */
+  async client<T>(use: (client: ReturnType<typeof createClient>) => T | Promise<T>): Promise<T> {
     const password = this.#settings[this.#settings.indexOf('--requirepass') + 1]
     const socket = { path: this.path, reconnectStrategy: false as const }
     const client = createClient({
@@ -58,7 +58,7 @@ export class Redis {
     client.on('error', () => {})
     try {
       await client.connect()
-      return await ask(client as never)
+      return await use(client as never)
     } finally {
       if (client.isOpen) client.destroy()
     }
@@ -69,9 +69,9 @@ export class Redis {
   }
 
   async kill(): Promise<void> {
-    const gone = this.#process && once(this.#process, 'exit')
+    const exited = this.#process && once(this.#process, 'exit')
     this.#process?.kill('SIGKILL')
-    await gone
+    await exited
     this.#process = undefined
   }
 

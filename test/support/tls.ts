@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 
 const pem = (name: string): string => readFileSync(new URL(`certs/${name}`, import.meta.url), 'utf8')
 
-/** The test CA; it signed all the others. Valid for a hundred years, as everything here but `expired`. */
+/** The test CA, which signed all the others. All certificates except `expired` are valid for a hundred years. */
 export const ca: string = pem('ca.pem')
 
 /** For `localhost`, 127.0.0.1 and ::1. */
@@ -14,5 +14,5 @@ export const wrongName: { cert: string; key: string } = { cert: pem('wrong-name.
 /** For `localhost` and 127.0.0.1, until 2021. */
 export const expired: { cert: string; key: string } = { cert: pem('expired.pem'), key: pem('expired.key') }
 
-/** A client certificate, for backends that ask for one. */
+/** A client certificate, for backends that request one. */
 export const client: { cert: string; key: string } = { cert: pem('client.pem'), key: pem('client.key') }

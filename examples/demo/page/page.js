@@ -92,7 +92,7 @@ function showTotals() {
     sent + received === 0 ? '' : `${sent} sent, ${size(sentBytes)} · ${received} received, ${size(receivedBytes)}`
 }
 
-/** Moves a dot through both pipes: to the backend for a sent frame, back for a received one. */
+/** Moves a dot through both pipes: to the backend for a sent frame, to the browser for a received frame. */
 function pulse(direction) {
   for (const pipe of at.wire.querySelectorAll('.pipe')) {
     pipe.classList.remove('there', 'back')

@@ -39,7 +39,9 @@ export const NICKNAMES: Readonly<Record<string, string>> = {
   combined: `${COMMON} "%{Referer}i" "%{User-agent}i"`,
 }
 
-/** The format without a CustomLog line: common, then the bytes and the time, which describe a tunnel best. */
+/**
+ * The format if there is no CustomLog line: `common`, followed by the bytes and the duration, which describe a tunnel.
+ */
 export const DEFAULT_FORMAT = `${COMMON} %I %O %D`
 
 /** Escapes text so that no request can end a line or a quoted item. httpd: ap_escape_logitem. */
@@ -131,7 +133,7 @@ const ARGUMENTS: Record<string, RegExp> = {
 const DIRECTIVE = /%(?:%|(!?\d{3}(?:,\d{3})*)?[<>]?(?:\{([^}]*)\})?([a-zA-Z])?)/g
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t' }
 
-/** Compiles a LogFormat. Returns an error message for a format that httpd does not know. */
+/** Compiles a LogFormat. Returns an error message if the format has a directive that httpd does not know. */
 export function compileFormat(text: string): LogFormat | string {
   const parts: (string | ((entry: LogEntry) => string))[] = []
   const plain = (part: string): unknown =>

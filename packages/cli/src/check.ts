@@ -30,7 +30,7 @@ function checkOne(conf: HttpdConf): Checked {
 
 function checkAll(conf: HttpdConf): Checked {
   const { diagnostics, serverDiagnostics } = load(conf)
-  // A configuration for a middleware need not have its certificates on this machine.
+  // The certificates need not be on this machine if the configuration is for a middleware.
   const softened = serverDiagnostics.map((diagnostic): Diagnostic => ({ ...diagnostic, severity: 'warning' }))
   return { diagnostics: [...diagnostics, ...softened], failed: diagnostics.some(isError) }
 }

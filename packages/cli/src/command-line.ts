@@ -122,7 +122,7 @@ function addCommand(program: Command, name: string, summary: string): Command {
     .summary(summary)
     .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
     .showHelpAfterError(`Try 'ws-tunnel ${name} --help'.`)
-    .option('--server-name <name>', 'take only the virtual host with this ServerName or ServerAlias')
+    .option('--server-name <name>', 'use only the virtual host with this ServerName or ServerAlias')
     .addOption(new Option('--compat <version>', 'behave as this version of httpd').choices(VERSIONS).default('2.4.71'))
     .option('-D, --define <name>', 'define NAME or NAME=VALUE, as httpd -D does; repeatable', collect(readDefinition))
     .option('--allow <directive>', 'skip a directive instead of refusing it; repeatable', collect(String))

@@ -23,7 +23,9 @@ export interface Loaded {
   readonly serverDiagnostics: readonly Diagnostic[]
 }
 
-/** Directives that the compiler ignores because a middleware has no use for them, and that this server honours. */
+/**
+ * Directives that this server honours. The compiler reports them as ignored, because a middleware does not use them.
+ */
 const HONOURED = new Set(
   'listen sslengine sslcertificatefile sslcertificatekeyfile sslcertificatechainfile logformat customlog transferlog loglevel'.split(
     ' ',
@@ -88,7 +90,7 @@ class HostReader {
     }
   }
 
-  /** An address of `<VirtualHost>`. A host name stands for every address, because it is not looked up. */
+  /** An address of `<VirtualHost>`. A host name is not looked up, and stands for every address. */
   #address(text: string, place: Subject['place']): Address {
     const { host, port } = readAddress(text)
     const isEvery = host === '*' || host === '_default_'
@@ -208,7 +210,7 @@ class HostReader {
     return 'warn'
   }
 
-  /** Adds a diagnostic, once: hosts that inherit a line from the main server would repeat it. */
+  /** Adds a diagnostic once. Several hosts that inherit a line from the main server would report it several times. */
   #report(severity: 'error' | 'warning', { place, name }: Subject, message: string, expected?: string): void {
     const isKnown = this.#diagnostics.some(
       each => each.file === place.file && each.line === place.line && each.message === message,

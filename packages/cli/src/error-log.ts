@@ -27,8 +27,8 @@ function time(date: Date): string {
 }
 
 /**
- * Writes a line to standard error, in the format of httpd's error log, if the level is at least as urgent as the threshold.
- * A notice is always written.
+ * Writes a line to standard error, in the format of httpd's error log, if the level is at least as urgent as the
+ * threshold. A notice is always written.
  */
 export function logError(threshold: string, level: Level, message: string, client?: string): void {
   const rank = (name: string): number => (LEVELS as readonly string[]).indexOf(name)

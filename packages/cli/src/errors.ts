@@ -1,7 +1,7 @@
 /** The configuration or a file is wrong. The program prints the message and exits with 1. */
 export class FileError extends Error {}
 
-/** The command line is wrong in a way that only the command itself can see. The program exits with 2. */
+/** The command line is wrong in a way that only the command itself can detect. The program exits with 2. */
 export class UsageError extends Error {}
 
 /**
@@ -14,7 +14,7 @@ export function readingFrom<T>(file: string, read: () => T): T {
     return read()
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    // Codes that begin with ERR_ are Node's own: they report a defect of this program, not a file.
+    // A code that begins with ERR_ comes from Node itself. It means a defect of this program, not a wrong file.
     if (typeof code === 'string' && !code.startsWith('ERR_')) throw new FileError(`cannot read ${file}: ${code}`)
     throw error
   }

@@ -25,7 +25,7 @@ import {
   type Listen,
 } from './virtual-hosts.ts'
 
-/** The logged status of a request whose client disconnects before it gets a response, as nginx logs it. */
+/** The status that is logged if a client disconnects before it gets a response. nginx logs the same. */
 const CLIENT_GONE = 499
 
 /** A configuration and its proxies. New requests go to the newest generation. */
@@ -155,7 +155,7 @@ export class Gateway {
     return generation
   }
 
-  /** Closes the proxies of an old generation after their last tunnel, because `close` limits the time of open tunnels. */
+  /** Closes the proxies of an old generation when their last tunnel has ended. An earlier `close` could cut tunnels. */
   async #retire(generation: Generation): Promise<void> {
     const close = async (proxy: TunnelProxy): Promise<void> => {
       while (proxy.tunnels.size > 0) await Promise.all(Array.from(proxy.tunnels, ({ ended }) => ended))
@@ -188,7 +188,7 @@ export class Gateway {
     return listener
   }
 
-  /** Closes a server. It closes idle connections at once and the others as they become idle. */
+  /** Closes a server: its idle connections at once, and each other connection when it becomes idle. */
   #stop(server: Server | TlsServer): Promise<void> {
     return new Promise(resolve => {
       const sweep = setInterval(() => server.closeIdleConnections(), 100)
@@ -226,8 +226,8 @@ export class Gateway {
     this.#currentExchange
       .run(exchange, () => proxy.handle(req, res, { listen: false }))
       .then(
-        taken => {
-          if (!taken) respond(res, 404)
+        handled => {
+          if (!handled) respond(res, 404)
           else void exchange.tunnel?.ended.then(end => finish(101, end.bytesFromBackend))
         },
         (error: unknown) => this.#refuse(error, req, res, host),
@@ -245,7 +245,7 @@ export class Gateway {
   }
 }
 
-/** Whether the default host of a listener speaks TLS. */
+/** Whether the default host of a listener has TLS. */
 const isSecure = (configuration: Configuration, { filePort }: Listen): boolean =>
   hostsOfPort(configuration, filePort)[0]?.tls !== undefined
 

@@ -8,10 +8,10 @@ export type FinishRecord = (status: number, tunnelBytes?: number) => void
 
 /** Writes one access log line per request to standard output. */
 export class RequestLog {
-  /** Bytes of each connection that earlier lines already count. */
+  /** The bytes of each connection that earlier lines have counted. */
   readonly #counted = new WeakMap<Socket, { read: number; written: number }>()
 
-  /** Starts the record of a request. It wraps `res`, so it runs before anything writes to the response. */
+  /** Starts the record of a request. It wraps `res`, so it must be called before anything writes to the response. */
   start(req: IncomingMessage, res: ServerResponse, host: Host): FinishRecord {
     const { socket } = req
     const startedAt = new Date()
@@ -63,8 +63,9 @@ function countBody(res: ServerResponse): () => number {
 }
 
 /**
- * Makes `getHeader` return the fields of the response after the head is written. Node does not keep the fields that
- * `writeHead` gets as one list. The core sets them one by one if `writeHead` is an own property of the response.
+ * Makes `getHeader` return the fields of the response after the head is written. Node does not keep fields that are
+ * passed to `writeHead` as a list. If `writeHead` is an own property of the response, the core sets each field by
+ * itself instead.
  */
 function keepResponseFields(res: ServerResponse): void {
   res.writeHead = ServerResponse.prototype.writeHead

@@ -33,7 +33,7 @@ export async function run(settings: RunSettings): Promise<number> {
     return 1
   }
 
-  // A reader of the logs that closes its pipe must not end the tunnels.
+  // If the program that reads the logs closes its pipe, the tunnels must not end.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   // One reload at a time: a reload waits until its new listeners are open.
   let reloading = Promise.resolve()
@@ -42,7 +42,7 @@ export async function run(settings: RunSettings): Promise<number> {
   }
   process.on('SIGHUP', onReload)
   const signal = await new Promise<string>(resolve => {
-    // The listeners stay: a second signal must not cut the drain short. Under npm one Ctrl-C arrives twice.
+    // These listeners stay, so that a second signal does not end the process. Under npm one Ctrl-C arrives twice.
     process.on('SIGTERM', resolve)
     process.on('SIGINT', resolve)
   })
@@ -61,7 +61,7 @@ interface Ready {
   readonly warnings: string
 }
 
-/** Reads a configuration that can serve, or the text that says why it cannot. */
+/** Reads a configuration. Returns the text of the problem if it cannot be served. */
 function read({ load, serverName, listens }: RunSettings): Ready | { problem: string } {
   const { configuration: whole, diagnostics, serverDiagnostics } = load()
   const all = [...diagnostics, ...serverDiagnostics]

@@ -1,6 +1,6 @@
 import type { SecureContext } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import type { CompiledHost } from '@ws-tunnel/httpd-conf'
+import { type CompiledHost, hostNameTest } from '@ws-tunnel/httpd-conf'
 import type { LogFormat } from './access-log.ts'
 
 /** An address where a server listens. */
@@ -45,8 +45,8 @@ export interface Configuration {
 }
 
 /**
- * The hosts of a port, at every address. The first one is the default host, whose certificate a client gets that sends no
- * server name.
+ * The hosts of a port, at every address. The first one is the default host. A client that sends no server name gets its
+ * certificate.
  */
 export function hostsOfPort(configuration: Configuration, filePort: number | undefined): readonly Host[] {
   const atPort = configuration.hosts.filter(({ addresses }) =>
@@ -58,7 +58,7 @@ export function hostsOfPort(configuration: Configuration, filePort: number | und
     : [...new Set([...first, ...atPort])].filter(host => atPort.includes(host))
 }
 
-/** The hosts that can serve a connection, the default one first. httpd: ap_update_vhost_given_ip. */
+/** The hosts that can serve a connection, the default host first. httpd: ap_update_vhost_given_ip. */
 export function hostsOfConnection(
   { main, hosts }: Configuration,
   filePort: number | undefined,
@@ -99,26 +99,16 @@ export function listensOf({ listens, hosts }: Configuration): readonly Listen[] 
 }
 
 /**
- * The listener of a `--listen` option. Without a FILEPORT it serves the virtual hosts of its own port if there are any, and
- * otherwise the virtual hosts of every port.
+ * The listener of a `--listen` option. Without a FILEPORT it serves the virtual hosts of its own port if there are any,
+ * and otherwise the virtual hosts of every port.
  */
 export function listenFor(configuration: Configuration, listen: Listen): Listen {
   const { port, filePort } = listen
   return { ...listen, filePort: filePort ?? (hasPort(configuration, port) ? port : undefined) }
 }
 
-/** Returns the test whether a name is the ServerName or a ServerAlias of a virtual host. */
+/** Returns a function that tests whether a name is the ServerName or a ServerAlias of a virtual host. */
 export function nameTest({ serverName, names }: CompiledHost): (name: string) => boolean {
   const tests = [...(serverName === undefined ? [] : [serverName]), ...names].map(hostNameTest)
   return name => tests.some(test => test(name))
-}
-
-/** Returns the test whether a name matches a pattern with the wildcards `*` and `?`, as ServerAlias allows them. */
-function hostNameTest(pattern: string): (name: string) => boolean {
-  const source = pattern
-    .replace(/[^\w*?]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replaceAll('?', '.')
-  const expression = new RegExp(`^${source}$`, 'i')
-  return name => expression.test(name.slice(0, 255))
 }

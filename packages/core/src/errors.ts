@@ -33,7 +33,7 @@ const ERRORS = {
 /** The stable code of a {@link WsTunnelError}. Match on the code, never on the message. */
 export type WsTunnelErrorCode = keyof typeof ERRORS
 
-/** What an error may have beside its code. */
+/** What an error may have in addition to its code. */
 export interface WsTunnelErrorDetails {
   /** What was expected, what was found, and where. It is appended to the message. */
   detail?: string

@@ -36,7 +36,7 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   return Object.assign(middleware, { close, tunnels, routes, balancers })
 }
 
-/** Calls `next(error)`. If that throws, no error handler is left that could respond. */
+/** Calls `next(error)`. If that throws, no error handler can respond, and the connection is closed. */
 function fail(error: unknown, res: ServerResponse, next: Next): void {
   try {
     next(error)
@@ -47,8 +47,8 @@ function fail(error: unknown, res: ServerResponse, next: Next): void {
 
 /**
  * Splits the path of a request at the mount. Express has the removed part in `baseUrl`; Connect has the whole path in
- * `originalUrl`. Both replace an empty rest by a slash, which this function removes, because it must not be appended to
- * the path of a target.
+ * `originalUrl`. Both replace an empty rest by a slash. This function removes that slash, because it must not be appended
+ * to the path of a target.
  */
 function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } {
   const whole = originalUrl ?? url

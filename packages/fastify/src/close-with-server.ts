@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify'
 type Close = () => Promise<void>
 
 /**
- * Avvio, which loads Fastify's plugins, adds this method to every instance. Fastify has no hook that may be added after
- * its start.
+ * The method that Avvio, Fastify's loader of plugins, adds to every instance. It is used after the start of Fastify, when
+ * no hook can be added.
  */
 interface AvvioInstance {
   onClose(close: Close): void
@@ -13,8 +13,8 @@ interface AvvioInstance {
 const closersOf = new WeakMap<object, Set<Close>>()
 
 /**
- * Calls `close` before the server of a Fastify instance closes, once however often it is passed. All functions of a
- * server are called at the same time, so that several proxies take no longer to drain than one.
+ * Calls `close` before the server of a Fastify instance closes. A function that is passed several times is called once.
+ * All functions of a server are called at the same time, so that several proxies take no longer to drain than one.
  */
 export function closeWithServer(fastify: FastifyInstance, close: Close): void {
   const known = closersOf.get(fastify.server)

@@ -50,7 +50,7 @@ export const wsTunnelPlugin: FastifyPluginAsync<WsTunnelPluginOptions> = fp(regi
 export default wsTunnelPlugin
 
 /**
- * The set behind the decorator `fastify.tunnelProxies`, which this function adds if no plugin has been registered yet.
+ * Returns the set of the decorator `fastify.tunnelProxies`. Adds the decorator if no plugin has been registered yet.
  */
 export function tunnelProxies(fastify: FastifyInstance): ReadonlySet<TunnelProxy> {
   if (!fastify.hasDecorator('tunnelProxies')) rootOf(fastify).decorate('tunnelProxies', new Set<TunnelProxy>())
@@ -110,8 +110,8 @@ export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
     closeWithServer(request.server, closeProxy)
     return handle.call(this, request, reply)
   }
-  // Fastify binds the handler of a route to the instance that the route belongs to, which is the only sign of the
-  // server before the first request. A wrapper, as tracing plugins make it, is bound in place of this handler.
+  // Fastify calls `bind` on the handler of a route, with the instance that the route belongs to. Before the first request
+  // this call alone shows the server. If a tracing plugin wraps the handler, Fastify binds the wrapper instead.
   const bind = (self: unknown, ...given: unknown[]): unknown => {
     const bound = isInstance(self) ? handle : handler
     if (isInstance(self)) closeWithServer(self, closeProxy)
@@ -129,7 +129,7 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
     const { raw: req } = request
     settleHeaders(request)
     const url = urlBelow(req.url ?? '/')
-    // Fastify keeps the fields that hooks have set apart from the raw response.
+    // Fastify does not store the fields that hooks set in the raw response.
     for (const [name, value] of Object.entries(reply.getHeaders()))
       if (value !== undefined) reply.raw.setHeader(name, value)
     let handled: boolean
@@ -158,7 +158,7 @@ function withoutPrefix(url: string, prefix: string): string {
 }
 
 /**
- * How much of the path the prefix covers. A prefix may have parameters (`/rooms/:id`), each of which covers a segment.
+ * How many characters of the path the prefix covers. Each parameter of a prefix (`/rooms/:id`) covers one segment.
  */
 function coveredLength(path: string, prefix: string): number {
   const segments = prefix.replace(/\/$/, '').split('/').length - 1

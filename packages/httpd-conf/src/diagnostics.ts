@@ -1,42 +1,43 @@
-/** Where a directive stands. */
+/** The position of a directive. */
 export interface Place {
-  /** The file's name as it was given, or found through Include. */
+  /** The name of the file, as the caller or an Include gave it. */
   readonly file: string
-  /** First line of the directive, from 1. */
+  /** The first line of the directive, counted from 1. */
   readonly line: number
-  /** From 1. */
+  /** Counted from 1. */
   readonly column: number
-  /** The line as it stands in the file, continuation lines included. */
+  /** The line as the file has it, with its continuation lines. */
   readonly text: string
 }
 
 /**
- * `error`: the configuration cannot be compiled; `warning`: it was, and something in it does not do what it seems to;
- * `ignored`: the directive is outside what a proxy middleware does.
+ * - `error`: the configuration cannot be compiled.
+ * - `warning`: the line is compiled, but it does not do what it seems to do.
+ * - `ignored`: the line is left out because it is not the task of a proxy middleware.
  */
 export type Severity = 'error' | 'warning' | 'ignored'
 
-/** What is to say about one line. */
+/** A message about one line. */
 export interface Diagnostic extends Place {
   readonly severity: Severity
-  /** The directive as written; `''` where a line has none. */
+  /** The directive as written; `''` if the line has none. */
   readonly directive: string
   readonly message: string
-  /** What would be right in its place. */
+  /** What to write instead. */
   readonly expected: string | undefined
-  /** The text with which httpd refuses the same line. */
+  /** The text with which httpd refuses the same line; `undefined` if httpd accepts the line. */
   readonly httpd: string | undefined
 }
 
-/** What a diagnostic may say beside its message. */
+/** The parts of a diagnostic that are optional. */
 export interface Remark {
   expected?: string
   httpd?: string
-  /** A word of the line to point at, instead of the directive. */
+  /** The word of the line that the column points at. @default the directive */
   at?: string
 }
 
-/** One diagnostic as text: place, message, the line and a caret. */
+/** Formats a diagnostic as text: position, message, the line and a caret. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
   const { file, line, column, severity, directive, message, expected, httpd, text } = diagnostic
   const name = directive === '' ? '' : `${directive}: `
@@ -49,10 +50,10 @@ export function formatDiagnostic(diagnostic: Diagnostic): string {
   return [`${file}:${line}:${column}: ${severity}: ${name}${message}`, `  ${source}`, `  ${pad}^`, ...notes].join('\n')
 }
 
-/** A configuration that cannot be compiled. */
+/** The error for a configuration that cannot be compiled. */
 export class HttpdConfError extends Error {
   readonly code = 'WST_ERR_HTTPD_CONF'
-  /** All that was found, errors first. */
+  /** All diagnostics, errors first. */
   readonly diagnostics: readonly Diagnostic[]
 
   constructor(diagnostics: readonly Diagnostic[]) {
@@ -63,11 +64,20 @@ export class HttpdConfError extends Error {
   }
 }
 
-/** The diagnostics of one compilation, each place and message once. */
+/** A directive as a diagnostic names it. */
+export interface Located {
+  readonly name: string
+  readonly place: Place
+}
+
+/**
+ * Collects the diagnostics of one compilation. The same message at the same place is kept once. The methods that report
+ * an error return `undefined`, so that a function that reads a line can return their result.
+ */
 export class Report {
   readonly #list: Diagnostic[] = []
   readonly #seen = new Set<string>()
-  /** Directives, lower-case, whose errors the user takes upon himself. */
+  /** The option `allow`, lower-case. */
   readonly #allowed: ReadonlySet<string>
 
   constructor(allowed: readonly string[]) {
@@ -82,33 +92,38 @@ export class Report {
     return this.#list.some(({ severity }) => severity === 'error')
   }
 
-  /** A line that is wrong, in httpd too where `httpd` says so. */
-  error(place: Place, directive: string, message: string, remark: Remark = {}): void {
-    this.#add('error', place, directive, message, remark)
+  /** Reports a wrong line. `remark.httpd` is the text of httpd, if httpd refuses the line too. */
+  error(directive: Located, message: string, remark: Remark = {}): undefined {
+    this.#add('error', directive, message, remark)
   }
 
-  /** A line that is right in httpd and that we cannot honour: an error unless the directive is allowed by name. */
-  refuse(place: Place, directive: string, message: string, remark: Remark = {}): void {
-    if (this.#allowed.has(directive.replace(/^</, '').toLowerCase())) {
-      this.#add('ignored', place, directive, `${message} (allowed)`, remark)
-    } else this.#add('error', place, directive, message, remark)
+  /** Reports a line that httpd refuses with this text. */
+  fail(directive: Located, httpd: string, remark: Remark = {}): undefined {
+    this.#add('error', directive, httpd, { httpd, ...remark })
   }
 
-  warn(place: Place, directive: string, message: string, remark: Remark = {}): void {
-    this.#add('warning', place, directive, message, remark)
+  /** Reports a line that httpd accepts but that is not supported here: an error, unless `allow` names the directive. */
+  refuse(directive: Located, message: string, remark: Remark = {}): undefined {
+    const isAllowed = this.#allowed.has(directive.name.replace(/^</, '').toLowerCase())
+    if (isAllowed) this.#add('ignored', directive, `${message} (allowed)`, remark)
+    else this.#add('error', directive, message, remark)
   }
 
-  ignore(place: Place, directive: string, message: string): void {
-    this.#add('ignored', place, directive, message, {})
+  warn(directive: Located, message: string, remark: Remark = {}): void {
+    this.#add('warning', directive, message, remark)
   }
 
-  #add(severity: Severity, place: Place, directive: string, message: string, { expected, httpd, at }: Remark): void {
-    const key = `${place.file}\0${place.line}\0${directive}\0${message}`
+  ignore(directive: Located, message: string): void {
+    this.#add('ignored', directive, message, {})
+  }
+
+  #add(severity: Severity, { name, place }: Located, message: string, { expected, httpd, at }: Remark): void {
+    const key = `${place.file}\0${place.line}\0${name}\0${message}`
     if (this.#seen.has(key)) return
     this.#seen.add(key)
     const { file, line, text } = place
     const found = at === undefined || at === '' ? -1 : (text.split('\n', 1)[0] ?? '').indexOf(at)
     const column = found === -1 ? place.column : found + 1
-    this.#list.push({ severity, file, line, column, text, directive, message, expected, httpd })
+    this.#list.push({ severity, file, line, column, text, directive: name, message, expected, httpd })
   }
 }

@@ -1,105 +1,104 @@
 import { readFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
-import type { ConnectionOptions } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import { compileBalancers } from './balancers.ts'
+import { PROFILES, type Profile } from './compile/context.ts'
+import { compileServer } from './compile/server.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
-import { type Files, machineFiles } from './files.ts'
-import { type Directive, folderOf, Parser } from './parse.ts'
-import { compileRewriting } from './rewriting.ts'
-import { checkRequestEdits, compileRoutes, type Profile, type RouteContext } from './routes.ts'
-import { emptyServer, mergeServers, type Server, ServerReader } from './server.ts'
-import { compileTls } from './tls.ts'
-import { splitWords } from './words.ts'
-import { compileWorkers, isSecure } from './workers.ts'
+import { chooseServer } from './directives/choose-server.ts'
+import { mergeServers, type Server } from './directives/model.ts'
+import { readServers, type Servers } from './directives/reader.ts'
+import { type Files, machineFiles } from './syntax/files.ts'
+import { type Directive, folderOf, Parser } from './syntax/parser.ts'
+import type { Compat } from './syntax/version.ts'
+import { splitWords } from './syntax/words.ts'
 
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
-export type { Files } from './files.ts'
+export type { Files } from './syntax/files.ts'
+export { hostNameTest } from './syntax/host-name.ts'
+export type { Compat } from './syntax/version.ts'
 
-/** A version of httpd whose documented behaviour is wanted. */
-export type Compat = '2.4.71' | '2.4.47' | '2.4.46' | '2.5'
-
-/** A configuration and how to read it. */
+/** A configuration, and how to read it. */
 export interface HttpdConf {
-  /** The directives. Without it the file is read. */
+  /** The directives. @default the content of `file` */
   text?: string
-  /** The file's name, for messages, Include and to be read where there is no `text`. @default 'httpd.conf' */
+  /** The name of the file, for messages and for relative names. @default 'httpd.conf' */
   file?: string
-  /** The virtual host to compile, by ServerName or ServerAlias; needed where there are several. */
+  /** The virtual host to compile, by ServerName or ServerAlias. @default the only virtual host, or the main server */
   serverName?: string
-  /** Which httpd's documented behaviour. @default '2.4.71' */
+  /** The version of httpd whose documented behaviour is compiled. @default '2.4.71' */
   compat?: Compat
-  /** Directives that cannot be honoured and are left out all the same, by name: access control that a middleware does instead, for instance. @default [] */
+  /**
+   * Directives to leave out by name, although they are not supported and would change security or routing:
+   * `['Require']` if a middleware does the access control. @default []
+   */
   allow?: readonly string[]
-  /** Define: variables and their values, as `httpd -D` and its environment give them. @default {} */
+  /** Variables and their values, as Define, `httpd -D` and the environment of httpd give them. @default {} */
   define?: Readonly<Record<string, string>>
-  /** Where relative file names begin until ServerRoot says otherwise. @default the folder of `file` */
+  /**
+   * The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file`
+   */
   serverRoot?: string
-  /** More modules for which `<IfModule>` holds. @default those that are compiled here */
+  /** Modules for which `<IfModule>` holds, in addition to those whose directives are compiled. @default [] */
   modules?: readonly string[]
-  /** The way to files for Include and certificates. @default the file system */
+  /** Reads the files of Include and certificates. @default the file system */
   files?: Files
 }
 
-/** What came of a configuration. */
+/** A compiled configuration. */
 export interface Compiled {
-  /** Options for `wsTunnel`; `undefined` where there are errors. */
+  /** The options for `wsTunnel`; `undefined` if there are errors. */
   readonly options: WsTunnelOptions | undefined
-  /** Everything there is to say, in the order of the lines. */
+  /** All errors, warnings and ignored lines, in the order in which they were found. */
   readonly diagnostics: readonly Diagnostic[]
 }
 
-/** A directive as a server reads it that serves the configuration itself: Listen, SSLCertificateFile, CustomLog. */
+/**
+ * A directive as written, for a server that reads further directives itself, such as Listen or SSLCertificateFile.
+ */
 export interface PlainDirective {
-  /** Lower-case. */
+  /** The name in lower case. */
   readonly key: string
-  /** As written. */
+  /** The name as written. */
   readonly name: string
   readonly words: readonly string[]
   readonly place: Place
 }
 
-/** A virtual host, or the main server, compiled. */
+/** A compiled virtual host, or the compiled main server. */
 export interface CompiledHost {
-  /** What stands in `<VirtualHost>`; none for the main server. */
+  /** The arguments of `<VirtualHost>`; empty for the main server. */
   readonly addresses: readonly string[]
   readonly serverName: string | undefined
-  /** ServerAlias; may have wildcards. */
+  /** The names of ServerAlias, which may have wildcards; see {@link hostNameTest}. */
   readonly names: readonly string[]
   readonly place: Place | undefined
   readonly options: WsTunnelOptions
-  /** Its own directives outside of sections, in their order; those of the main server are not repeated. */
+  /** The directives outside of sections, in their order, without those of the main server. */
   readonly directives: readonly PlainDirective[]
 }
 
-/** What came of a configuration with all its virtual hosts. */
+/** A configuration with all its virtual hosts, compiled. */
 export interface CompiledHosts {
-  /** `undefined` where there are errors. */
+  /** `undefined` if there are errors. */
   readonly servers: { readonly main: CompiledHost; readonly hosts: readonly CompiledHost[] } | undefined
   readonly diagnostics: readonly Diagnostic[]
-  /** A file name of the configuration, as httpd finds it from ServerRoot. */
+  /** Resolves a file name of the configuration as httpd does, from ServerRoot. */
   readonly absolute: (name: string) => string
 }
 
-const PROFILES: Record<Compat, Profile> = {
-  '2.4.71': { fallback: true, canFallback: true, idle: 'larger' },
-  '2.4.47': { fallback: true, canFallback: true, idle: 'smaller' },
-  '2.4.46': { fallback: false, canFallback: false, idle: 'larger' },
-  '2.5': { fallback: true, canFallback: true, idle: 'larger' },
-}
-
+/** Modules for which `<IfModule>` always holds. */
 const MODULES =
   'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel proxy_balancer proxy_hcheck lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm watchdog headers setenvif env rewrite ssl http2 alias authz_core authz_host'
 
+/** Diagnostics of the options that {@link fromHttpdConf} returned. */
 const compiled = new WeakMap<object, readonly Diagnostic[]>()
 
 /**
- * Compiles Apache directives into options: `wsTunnel(fromHttpdConf('/etc/apache2/sites-enabled/chat.conf'))`. What there is
- * to say beside is given by {@link diagnosticsOf}.
+ * Compiles Apache directives into options: `wsTunnel(fromHttpdConf('/etc/apache2/sites-enabled/chat.conf'))`.
+ * {@link diagnosticsOf} gives the warnings and the ignored lines.
  *
- * @param source a file name, or the text and how to read it.
- * @throws {HttpdConfError} for a configuration that cannot be compiled; its `diagnostics` have every line that is wrong.
+ * @param source a file name, or a configuration and how to read it.
+ * @throws {HttpdConfError} if a line is wrong or not supported; its `diagnostics` have every such line.
  */
 export function fromHttpdConf(source: string | HttpdConf): WsTunnelOptions {
   const { options, diagnostics } = compileHttpdConf(source)
@@ -107,53 +106,63 @@ export function fromHttpdConf(source: string | HttpdConf): WsTunnelOptions {
   return options
 }
 
-/** Warnings and ignored lines of options that {@link fromHttpdConf} made. */
+/** The warnings and the ignored lines of options that {@link fromHttpdConf} returned; empty for other options. */
 export function diagnosticsOf(options: WsTunnelOptions): readonly Diagnostic[] {
   return compiled.get(options) ?? []
 }
 
-/** As {@link fromHttpdConf}, and never throws for what stands in the configuration. */
+/**
+ * Compiles Apache directives into options, and returns the errors instead of throwing them.
+ *
+ * @throws {Error} if there is no `text`, and the file cannot be read.
+ */
 export function compileHttpdConf(source: string | HttpdConf): Compiled {
   const reading = read(source)
-  const { reader, conf, file, report } = reading
-  const options = compileServer(chooseServer(reader, conf.serverName, file, report), reading)
+  const { servers, conf, report } = reading
+  const server = chooseServer(servers, conf.serverName, report)
+  const options = compileServer({ server, ...reading }, conf.serverName, reading)
   if (options.routes?.length === 0 && !report.failed) warnOfNothing(reading)
-  const diagnostics = report.diagnostics
+  const { diagnostics } = report
   if (report.failed) return { options: undefined, diagnostics }
   compiled.set(options, diagnostics)
   return { options, diagnostics }
 }
 
 /**
- * Compiles every virtual host of a configuration, and the main server, for a server that chooses between them. Never throws
- * for what stands in the configuration.
+ * Compiles the main server of a configuration and all its virtual hosts, for a server that selects a host by address
+ * and name.
+ *
+ * @throws {Error} if there is no `text`, and the file cannot be read.
  */
 export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
   const reading = read(source)
-  const { reader, tree, report, absolute } = reading
-  const hostOf = (own: Server, directive: Directive | undefined): CompiledHost => ({
-    addresses: directive === undefined ? [] : splitWords(directive.args),
-    serverName: own.serverName,
-    names: own.names,
-    place: directive?.place,
-    options: compileServer(directive === undefined ? own : mergeServers(reader.main, own), reading),
-    directives: (directive?.children ?? tree)
-      .filter(({ children }) => children === undefined)
-      .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),
-  })
-  const main = hostOf(reader.main, undefined)
-  const hosts = reader.hosts.map(({ place, server }) =>
-    hostOf(
+  const { servers, conf, tree, report, absolute } = reading
+  const compileHost = (own: Server, section: Directive | undefined): CompiledHost => {
+    const server = section === undefined ? own : mergeServers(servers.main, own)
+    return {
+      addresses: section === undefined ? [] : splitWords(section.args),
+      serverName: own.serverName,
+      names: own.names,
+      place: section?.place,
+      options: compileServer({ server, ...reading }, conf.serverName, reading),
+      directives: (section?.children ?? tree)
+        .filter(({ children }) => children === undefined)
+        .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),
+    }
+  }
+  const main = compileHost(servers.main, undefined)
+  const hosts = servers.hosts.map(({ place, server }) =>
+    compileHost(
       server,
       tree.find(directive => directive.place === place),
     ),
   )
   if (!report.failed && [main, ...hosts].every(({ options }) => options.routes?.length === 0)) warnOfNothing(reading)
-  const diagnostics = report.diagnostics
+  const { diagnostics } = report
   return { servers: report.failed ? undefined : { main, hosts }, diagnostics, absolute }
 }
 
-/** A configuration, read and not yet compiled. */
+/** A configuration that has been read and is not compiled yet. */
 interface Reading {
   readonly conf: HttpdConf
   readonly file: string
@@ -162,7 +171,7 @@ interface Reading {
   readonly profile: Profile
   readonly report: Report
   readonly tree: readonly Directive[]
-  readonly reader: ServerReader
+  readonly servers: Servers
   readonly absolute: (name: string) => string
 }
 
@@ -174,7 +183,7 @@ function read(source: string | HttpdConf): Reading {
     throw new TypeError(`Expected \`compat\` to be ${Object.keys(PROFILES).join(' or ')}, got ${compat}`)
   const report = new Report(conf.allow ?? [])
   const text = conf.text ?? (files === machineFiles ? readFileSync(file, 'utf8') : (files.read(file) ?? ''))
-  const around = {
+  const surroundings = {
     files,
     report,
     variables: new Map<string, string | undefined>(Object.entries(define)),
@@ -185,106 +194,13 @@ function read(source: string | HttpdConf): Reading {
     version: compat === '2.5' ? '2.5.1' : compat,
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
-  const reader = new ServerReader(report, compat)
-  const tree = new Parser(around).parse(text, file)
-  reader.read(tree)
-  const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(around.serverRoot), name))
-  return { conf, file, text, files, profile, report, tree, reader, absolute }
-}
-
-function compileServer(server: Server, { conf, files, profile, report, absolute }: Reading): WsTunnelOptions {
-  const serverName = server.serverName ?? conf.serverName ?? hostname()
-  let tls: ReturnType<typeof compileTls> | null = null
-  const base: RouteContext = {
-    server,
-    balancers: {},
-    serverName,
-    profile,
-    report,
-    tls: () => {
-      if (tls === null) tls = compileTls(server, files, absolute, report)
-      return tls
-    },
-  }
-  const context = { ...base, balancers: compileBalancers(server.balancers, base) }
-  const workers = compileWorkers(context)
-  const routes = compileRoutes(context)
-  const rewriting = compileRewriting(context)
-  checkRequestEdits(server, report)
-  // httpd appends to X-Forwarded-* whoever sent them.
-  const { balancers } = context
-  const common = {
-    ...checking(context),
-    ...({ trustProxy: 'append', serverName, drainTimeout: 10_000, workers, balancers } as const),
-  }
-  // Lines with mapping= are looked at before anything is decoded or rewritten. httpd: pre_translate_name.
-  const { early = [], late = [] } = Object.groupBy(routes, ({ mapping }) =>
-    (mapping ?? 'decoded') === 'decoded' ? 'late' : 'early',
-  )
-  if (rewriting === undefined) return { ...common, routes: [...early, ...late] }
-  return {
-    ...common,
-    rewrite: rewriting.rewrite,
-    encodedSlashes: server.encodedSlashes ?? 'reject',
-    mergeSlashes: server.mergeSlashes ?? true,
-    routes: [...early, ...rewriting.routes, ...late],
-  }
-}
-
-/** For the checks of balancers that no route names, because their URL comes from a rule. */
-function checking({ balancers, tls }: RouteContext): { join?: 'concat'; tls?: ConnectionOptions } {
-  const checked = Object.values(balancers)
-    .flatMap(({ members }) => members)
-    .filter(({ healthCheck }) => healthCheck !== undefined)
-  const connection = checked.some(({ url }) => isSecure(url)) ? tls() : undefined
-  return checked.length === 0 ? {} : { join: 'concat', ...(connection !== undefined && { tls: connection }) }
+  const tree = new Parser(surroundings).parse(text, file)
+  const servers = readServers(tree, report, compat)
+  const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(surroundings.serverRoot), name))
+  return { conf, file, text, files, profile, report, tree, servers, absolute }
 }
 
 function warnOfNothing({ file, text, report }: Reading): void {
-  report.warn({ file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }, '', 'nothing is proxied', {
-    expected: 'a ProxyPass or ProxyPassMatch line',
-  })
-}
-
-/** The virtual host that is asked for, over the main server; the only one where none is. */
-function chooseServer({ main, hosts }: ServerReader, name: string | undefined, file: string, report: Report): Server {
-  const namesOf = ({ server }: (typeof hosts)[number]): string[] => [
-    ...(server.serverName === undefined ? [] : [server.serverName]),
-    ...server.names,
-  ]
-  const wildcard = (pattern: string): RegExp =>
-    new RegExp(
-      `^${pattern
-        .replace(/[^\w*?]/g, '\\$&')
-        .replace(/\*+/g, '.*')
-        .replaceAll('?', '.')}$`,
-      'i',
-    )
-  if (hosts.length === 0) return main
-  const [first] = hosts
-  if (hosts.length === 1 && name === undefined) return mergeServers(main, first?.server ?? emptyServer())
-  const matching = hosts.filter(host =>
-    namesOf(host).some(own => name !== undefined && wildcard(own.slice(0, 255)).test(name)),
-  )
-  const chosen = matching[0]
-  if (chosen !== undefined) {
-    if (matching.length > 1) {
-      report.warn(
-        chosen.place,
-        '<VirtualHost',
-        `the first of ${matching.length} virtual hosts named ${name} is compiled; ports are not told apart`,
-      )
-    }
-    return mergeServers(main, chosen.server)
-  }
-  const all = hosts.map(host => namesOf(host)[0] ?? `line ${host.place.line}`).join(', ')
-  report.error(
-    first?.place ?? { file, line: 1, column: 1, text: '' },
-    '<VirtualHost',
-    name === undefined
-      ? 'several virtual hosts: say which by the option `serverName`'
-      : `no virtual host is named ${name}`,
-    { expected: `one of ${all}` },
-  )
-  return main
+  const place = { file, line: 1, column: 1, text: text.split('\n', 1)[0] ?? '' }
+  report.warn({ name: '', place }, 'nothing is proxied', { expected: 'a ProxyPass or ProxyPassMatch line' })
 }

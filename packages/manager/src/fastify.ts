@@ -16,11 +16,12 @@ export type ManagerPluginOptions = Omit<ManagerOptions, 'path'> & {
 }
 
 /**
- * The manager as a plugin: `fastify.register(managerPlugin, { prefix: '/manager', proxies: tunnelProxies(fastify), authorize })`.
+ * The manager as a plugin:
+ * `fastify.register(managerPlugin, { prefix: '/manager', proxies: tunnelProxies(fastify), authorize })`.
  *
  * Hooks of the surrounding scope run before it. `fastify.close()` ends its live pages.
  *
- * @throws {TypeError} for wrong options, and where neither `authorize` nor `unsafeOpen: true` is set.
+ * @throws {TypeError} for wrong options, and if neither `authorize` nor `unsafeOpen: true` is set.
  */
 export async function managerPlugin(fastify: FastifyInstance, options: ManagerPluginOptions): Promise<void> {
   const { proxies, prefix: _prefix, ...rest } = options

@@ -42,7 +42,7 @@ const HOST = hostname()
  * `app.use('/manager', managerPage(tunnel, { authorize }))`.
  *
  * @param proxies what to manage. A list may change while the manager runs.
- * @throws {TypeError} for wrong options, and where neither `authorize` nor `unsafeOpen: true` is set.
+ * @throws {TypeError} for wrong options, and if neither `authorize` nor `unsafeOpen: true` is set.
  */
 export function managerPage(proxies: Proxies, options: ManagerOptions): ManagerPage {
   const manager = new Manager(resolveManagerOptions(proxies, options))
@@ -124,7 +124,7 @@ class Manager {
       sendText(res, visitor.statusCode, visitor.statusCode === 401 ? 'Unauthorized' : 'Forbidden', visitor.headers)
       return
     }
-    // It may have closed while `authorize` ran.
+    // The manager may have been closed while `authorize` ran.
     if (this.#closed) throw new Refusal(503, 'The manager is closed')
     const [path, query] = splitUrl(url)
     if (req.method === 'POST') {
@@ -159,7 +159,7 @@ class Manager {
   }
 
   async #change(req: ManagedRequest, res: ServerResponse, path: string, mayChange: boolean): Promise<void> {
-    if (!mayChange) throw new Refusal(403, 'This visitor may view, but not change')
+    if (!mayChange) throw new Refusal(403, 'This visitor may view, but may not change anything')
     if (!isFromOurPage(req, this.#settings.origins))
       throw new Refusal(403, 'Expected Origin or Sec-Fetch-Site to name the origin of this page')
     if (!this.#token.equals(req.headers['x-ws-tunnel-token']))

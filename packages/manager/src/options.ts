@@ -16,14 +16,15 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
    */
   title?: string
   /**
-   * The path of the manager, where the framework does not remove the mount path from the URL. Express, Connect and Fastify
-   * remove it, node:http does not.
+   * The path of the manager, for node:http only. Express, Connect and Fastify remove the mount path from the URL
+   * themselves.
    *
    * @default ''
    */
   path?: string
   /**
-   * Origins of the page beside the one that the Host header names. A proxy in front that changes Host makes them necessary.
+   * Further origins of the page, besides the one that the Host header names. They are needed behind a proxy that
+   * changes Host.
    *
    * @default []
    */
@@ -47,7 +48,7 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
    */
   history?: number
   /**
-   * Most live pages at a time. A further one gets 503.
+   * The largest number of live pages at a time. A further page gets 503.
    *
    * @default 20
    */
@@ -98,7 +99,7 @@ const RANGES = {
   quietTime: [0, 3_600_000],
 } as const
 
-/** @throws {TypeError} that names the option, what was expected and what came. */
+/** @throws {TypeError} for a wrong option. The message names the option, what was expected and what it got. */
 export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions): ManagerSettings {
   const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange', 'store', 'onProblem']
   for (const name of Object.keys(options))

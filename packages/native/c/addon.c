@@ -1,10 +1,10 @@
 /*
- * The addon's functions for JavaScript, in Node-API. What a reader needs to know of it: `napi_env` is one JavaScript
+ * The addon's functions for JavaScript, in Node-API. What a reader needs to know about it: `napi_env` is one JavaScript
  * thread (the process's, or a worker's), `napi_value` is a JavaScript value that lives until the call returns, and
- * every call returns a status. A thread-safe function is a queue by which another thread has a call made on the
- * JavaScript thread. While it is referenced the process does not exit, as with an open socket.
+ * every call returns a status. A thread-safe function is a queue: another thread puts a call into it, and the JavaScript
+ * thread makes that call. While the queue is referenced, the process does not exit, as with an open socket.
  *
- * All of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has an addon of its own.
+ * All code of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has its own addon.
  */
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
@@ -163,7 +163,7 @@ static void free_addon(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-/* listen(listener): sets the listener for the events of all tunnels; once. */
+/* listen(listener): sets the listener for the events of all tunnels. It can be called once. */
 static napi_value addon_listen(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
   napi_value listener, name;
@@ -194,7 +194,7 @@ static int duplicate(napi_env env, napi_value value) {
   return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* Puts the buffer's bytes first in the flow of the end that sent them. @returns whether there was memory. */
+/* Adds the buffer's bytes to the flow of the end that sent them, before any read. @returns whether there was memory. */
 static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer) {
   void *bytes = NULL;
   size_t length = 0;
@@ -203,7 +203,7 @@ static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value
   return tunnel_hold(&tunnel->flow[end], bytes, length);
 }
 
-/* The pump of that number, which is started if it does not run. NULL if it threw. */
+/* Returns the pump with this number and starts it if it does not run. NULL if this function threw an error. */
 static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
   uint32_t thread = 0;
   napi_get_value_uint32(env, value, &thread);
@@ -216,7 +216,7 @@ static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value)
   return addon->pumps[thread];
 }
 
-/* Gives the tunnel, which has its slot, to the thread with its first command. @returns the slot. */
+/* Gives the tunnel to the thread, by its first command. The tunnel already has its slot. @returns the slot. */
 static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
   tunnel->pump = pump;
   atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
@@ -304,7 +304,7 @@ static napi_value addon_connect(napi_env env, napi_callback_info info) {
   return start(env, addon, tunnel, pump, COMMAND_CONNECT);
 }
 
-/* The tunnel, if it has no client yet. NULL if it threw. */
+/* Returns the tunnel if it has no client yet. NULL if this function threw an error. */
 static struct tunnel *connecting_at(napi_env env, napi_value value) {
   struct tunnel *tunnel = tunnel_at(env, value);
   if (tunnel == NULL || tunnel->connecting) return tunnel;

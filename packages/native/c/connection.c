@@ -1,7 +1,7 @@
 /*
  * The time before a tunnel: the thread connects to the backend, sends the head of the request and reads once.
- * JavaScript judges what was read: it attaches the client, or takes the connection over. The thread reads nothing more
- * before that.
+ * JavaScript checks what was read. Then it attaches the client, or takes the connection over. The thread reads nothing
+ * more before that.
  */
 #define _GNU_SOURCE
 #include "connection.h"
@@ -52,7 +52,7 @@ static void send_request(struct connection *c, struct end *e) {
     ssize_t n = send(e->fd, c->request + c->sent, c->request_size - c->sent, MSG_NOSIGNAL);
     if (n >= 0) c->sent += (size_t)n;
     else if (errno == EAGAIN || errno == EWOULDBLOCK) e->writable = false;
-    /* A backend that does not read the request may have sent a response. The read will find that, or the error. */
+    /* A backend that does not read the request may have sent a response. The next read returns it, or the error. */
     else if (errno != EINTR) c->sent = c->request_size;
   }
 }

@@ -15,22 +15,22 @@ struct connection {
   struct sockaddr_storage address;
   socklen_t address_size;
   int keep_alive; /* s without a byte until the kernel probes whether the peer is there; 0: never */
-  char *request;  /* its head */
+  char *request;  /* the head of the request */
   size_t request_size;
   size_t sent;    /* bytes of the request that were written */
-  char *response; /* of the first read: the pump's thread owns it until EVENT_RESPONSE, JavaScript's afterwards */
+  char *response; /* from the first read; the pump's thread owns it until EVENT_RESPONSE, then the JavaScript thread */
   size_t response_size;
   _Atomic bool connected;
 };
 
-/* Makes room for a request head of this size, which the caller fills in. NULL if there is no memory. */
+/* Allocates a connection with room for a request head of this size, which the caller fills in. NULL without memory. */
 struct connection *connection_new(size_t request_size);
 
 void connection_free(struct connection *connection);
 
 /*
- * Returns the descriptor, which then belongs to the caller. On the JavaScript thread, after EVENT_RESPONSE: the pump
- * does not touch the descriptor between that event and the next command.
+ * Returns the descriptor, which then belongs to the caller. To be called on the JavaScript thread after EVENT_RESPONSE,
+ * because the pump does not touch the descriptor between that event and the next command.
  */
 int connection_release(struct tunnel *tunnel);
 
@@ -39,7 +39,7 @@ int connection_release(struct tunnel *tunnel);
 /* Connects. */
 void connection_start(struct pump *pump, struct tunnel *tunnel);
 
-/* epoll reports events of the backend's end. */
+/* To be called when epoll reports events of the backend's end. */
 void connection_event(struct pump *pump, struct tunnel *tunnel, uint32_t epoll_events);
 
 #endif

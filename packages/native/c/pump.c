@@ -1,7 +1,7 @@
 /*
- * The pump: a thread with an epoll set of its own. JavaScript puts tunnels and commands into a list and wakes the
- * thread by an eventfd. The thread reports events through the listener. While it runs, no other thread
- * frees its tunnels or touches their sockets, with one exception: connection_release.
+ * The pump: a thread with its own epoll set. JavaScript puts tunnels and commands into a list and wakes the thread through
+ * an eventfd. The thread reports events through the listener. While the thread runs, no other thread frees its tunnels or
+ * touches their sockets, with one exception: connection_release.
  */
 #define _GNU_SOURCE
 #include "pump.h"
@@ -17,11 +17,11 @@
 
 #include "connection.h"
 
-/* Events of one epoll_wait. */
+/* Maximum of events that one epoll_wait returns. */
 #define MAX_EVENTS 256
-/* Empty conduits that are kept for reuse. */
+/* Maximum of empty conduits that are kept for reuse. */
 #define CONDUITS_KEPT 32
-/* Closed tunnels that may wait to be freed until the thread has something else to do. */
+/* With this number of closed tunnels that wait to be freed, the thread is woken for that alone. */
 #define MAX_FREE_WAITING 64
 
 uint64_t clock_ms(void) {
@@ -120,8 +120,9 @@ static void add(struct pump *p, struct tunnel *t) {
 }
 
 /*
- * Starts the tunnel, which has got its client. Assumes that both ends are ready: epoll may report neither of them now,
- * the backend's because no new bytes arrive, the client's because less room is free than epoll calls writable.
+ * Starts a tunnel whose client has come. Assumes that the backend's end is readable and the client's end is writable,
+ * because epoll may report neither. It does not report the backend's end if no new bytes arrive. It does not report the
+ * client's end if some room is free, but less than epoll requires for writable.
  */
 static void attach(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
@@ -144,7 +145,7 @@ static struct tunnel *fetch_commands(struct pump *p, bool *stopping) {
   return first;
 }
 
-/* Executes the commands of a tunnel; only COMMAND_FREE once the thread has stopped. @returns the next tunnel. */
+/* Executes the commands of a tunnel. If the thread has stopped, only COMMAND_FREE. @returns the next tunnel. */
 static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
   pthread_mutex_lock(&p->lock);
   unsigned commands = t->commands;
@@ -198,7 +199,7 @@ static void wake(struct pump *p) {
   while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
-/* Whether a command must wake the thread. Freeing a closed tunnel can wait, unless it is the last or many wait. */
+/* Whether a command must wake the thread. COMMAND_FREE can wait, unless it is for the last tunnel or many wait. */
 static bool is_urgent(struct pump *p, unsigned command) {
   if (command & (COMMAND_ADD | COMMAND_CONNECT)) p->unfreed++;
   if (!(command & COMMAND_FREE)) return true;
@@ -239,7 +240,7 @@ struct pump *pump_start(pump_listener listener, void *context) {
   struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
   int error = errno;
   if (p->epoll >= 0 && p->wake >= 0 && epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->wake, &event) == 0) {
-    /* The thread inherits a full mask: signals are for Node's own thread. */
+    /* The thread inherits a mask of all signals, because Node's own thread handles them. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

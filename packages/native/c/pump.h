@@ -9,10 +9,10 @@
 
 /* Bytes of one read. */
 #define PUMP_BUFFER 65536
-/* Bytes that a conduit is requested to hold. */
+/* The requested capacity of a conduit, in bytes. */
 #define CONDUIT_SIZE 262144
 
-/* Called on the pump's thread when a tunnel that had no events gets some. */
+/* Called on the pump's thread when a tunnel without unfetched events gets an event. */
 typedef void (*pump_listener)(void *context, struct tunnel *tunnel);
 
 /* A thread that moves the bytes of its tunnels. */
@@ -21,17 +21,17 @@ struct pump {
   pthread_mutex_t lock;
   struct tunnel *commands; /* tunnels with commands, oldest first; guarded by the lock */
   struct tunnel **commands_end;
-  bool stopping;    /* this one and the next three are guarded by the lock, too */
+  bool stopping;    /* this field and the next three are guarded by the lock, too */
   bool woken;       /* the thread will look at the commands */
   int unfreed;      /* tunnels without COMMAND_FREE */
-  int free_waiting; /* tunnels with COMMAND_FREE, for which the thread was not woken */
+  int free_waiting; /* tunnels whose COMMAND_FREE has not woken the thread */
   int epoll;
-  int wake; /* eventfd: look at the commands */
+  int wake; /* eventfd that wakes the thread to look at the commands */
   pump_listener listener;
   void *context;
-  struct tunnel *runnable; /* tunnels that have more to do, for which epoll will report no event */
+  struct tunnel *runnable; /* tunnels that have more to do although epoll will report no event */
   int tunnels;
-  struct conduit *conduits; /* empty ones, kept for reuse while there are tunnels */
+  struct conduit *conduits; /* empty conduits, kept for reuse while there are tunnels */
   int conduits_kept;
   uint64_t now; /* ms on CLOCK_MONOTONIC, of the last time epoll returned */
   char buffer[PUMP_BUFFER];
@@ -42,7 +42,7 @@ uint64_t clock_ms(void);
 /* Starts the thread. NULL, with errno, if that fails. */
 struct pump *pump_start(pump_listener listener, void *context);
 
-/* Stops and joins the thread. Frees the tunnels that have COMMAND_FREE and leaves the others as they are. */
+/* Stops and joins the thread. Frees the tunnels that have COMMAND_FREE; the others do not change. */
 void pump_stop(struct pump *pump);
 
 /* Gives a tunnel of the pump a command. May be called on any thread. */
@@ -53,16 +53,16 @@ void pump_command(struct pump *pump, struct tunnel *tunnel, unsigned command);
 /* Reports events of a tunnel to JavaScript. */
 void pump_report(struct tunnel *tunnel, unsigned events);
 
-/* Adds an end to the epoll set. @returns whether that succeeded; errno says why not. */
+/* Adds an end to the epoll set. @returns whether that succeeded; if not, errno has the reason. */
 bool pump_watch(struct pump *pump, struct end *end);
 
 /*
- * Removes an end from the epoll set. Must precede the close of its descriptor: while another process has the same
+ * Removes an end from the epoll set. To be called before its descriptor is closed: if another process has the same
  * connection open, close alone does not remove it.
  */
 void pump_unwatch(struct pump *pump, struct end *end);
 
-/* Runs the tunnel once more after all others had their turn. */
+/* Runs the tunnel once more after all others have had their turn. */
 void pump_run_later(struct pump *pump, struct tunnel *tunnel);
 
 /* @returns an empty pipe, or NULL if the process may have no more descriptors. */

@@ -16,9 +16,9 @@
 #include "connection.h"
 #include "pump.h"
 
-/* Bytes. A splice that moves fewer is not worth its conduit. */
+/* Bytes. A splice that moves fewer bytes costs more than it saves. */
 #define BULK_MIN 16384
-/* Reads of one flow before the other tunnels get their turn. */
+/* Number of reads of one flow before the other tunnels get their turn. */
 #define TURNS 16
 
 struct tunnel *tunnel_new(int client, int backend) {
@@ -63,7 +63,7 @@ static void count(struct pump *p, struct tunnel *t, struct flow *f, size_t bytes
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-/* Nothing can be written to this end from now on. What it has received is still read. */
+/* Marks an end as broken: nothing can be written to it from now on. What it has received is still read. */
 static void broken(struct pump *p, struct end *e, int error) {
   struct tunnel *t = e->tunnel;
   int i = e == &t->end[CLIENT] ? CLIENT : BACKEND;
@@ -79,7 +79,7 @@ static void broken(struct pump *p, struct end *e, int error) {
   tunnel_end(p, t);
 }
 
-/* Writes what waits. @returns whether nothing waits any more. */
+/* Writes the bytes that wait. @returns whether no byte waits any more. */
 static bool deliver(struct pump *p, struct flow *f, struct end *to) {
   if (to->write_done) drop_waiting(f);
   while (f->in_conduit > 0 && to->writable) {
@@ -99,7 +99,7 @@ static bool deliver(struct pump *p, struct flow *f, struct end *to) {
   return f->held == NULL;
 }
 
-/* Reads into the buffer that all tunnels share and writes it to the sink. Holds what the sink does not take. */
+/* Reads into the shared buffer of all tunnels and writes it to the sink. Holds the bytes that the sink does not take. */
 static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end *to) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n <= 0) return n;
@@ -147,8 +147,8 @@ static void read_once(struct pump *p, struct flow *f, struct end *from, struct e
 }
 
 /*
- * Reads bytes that are not passed on. If the socket were closed while some are unread, the kernel would send RST, and
- * the peer would lose what it has not read yet.
+ * Reads bytes and drops them. If the socket were closed with unread bytes, the kernel would send RST, and the peer would
+ * lose what it has not read yet.
  */
 static void discard(struct pump *p, struct end *from) {
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
@@ -161,7 +161,7 @@ static void discard(struct pump *p, struct end *from) {
   }
 }
 
-/* @returns whether there is more to do, for which epoll will report no event. */
+/* Moves bytes in one direction. @returns whether there is more to do although epoll will report no event. */
 static bool move(struct pump *p, struct tunnel *t, int i) {
   struct flow *f = &t->flow[i];
   struct end *from = &t->end[i], *to = &t->end[!i];
@@ -211,7 +211,7 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
     return;
   }
   if (epoll_events & EPOLLERR) {
-    /* The end may be unread because the other one accepts no bytes, so no read would find the error. */
+    /* No read would find the error if the end is not read because the other end accepts no bytes. */
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) broken(p, e, error);
@@ -219,7 +219,7 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   tunnel_run(p, t);
 }
 
-/* Reads once more, also where bytes wait for the sink. */
+/* Reads once more, even if bytes wait for the sink. */
 static void read_last(struct pump *p, struct tunnel *t, int i) {
   struct flow *f = &t->flow[i];
   struct end *from = &t->end[i], *to = &t->end[!i];
@@ -235,7 +235,7 @@ void tunnel_end(struct pump *p, struct tunnel *t) {
   t->ending = true;
   for (int i = 0; i < ENDS; i++) {
     read_last(p, t, i);
-    /* A broken end can receive nothing new, so all that it has received is read and delivered. */
+    /* A broken end receives nothing new. So all that it has received is read and delivered before the flow ends. */
     if (t->end[i].error == 0 || t->end[!i].write_done) t->flow[i].draining = true;
     t->end[i].readable = true;
   }

@@ -11,7 +11,7 @@ struct pump;
 
 enum { CLIENT, BACKEND, ENDS };
 
-/* What JavaScript learns about a tunnel, as bits. The same numbers are in src/index.ts. */
+/* The events of a tunnel for JavaScript, as bits. The same numbers are in src/index.ts. */
 enum {
   EVENT_CLIENT_FIN = 1,
   EVENT_BACKEND_FIN = 2,
@@ -22,14 +22,14 @@ enum {
   EVENT_CONNECT_FAILED = 64, /* the backend broke before it accepted the connection */
 };
 
-/* What JavaScript wants of a tunnel, as bits. */
+/* The commands of JavaScript for a tunnel, as bits. */
 enum {
   COMMAND_ADD = 1,      /* start a tunnel that has both ends */
   COMMAND_END = 2,      /* deliver what was received, then FIN to both ends */
   COMMAND_CLOSE = 4,    /* close both ends now */
   COMMAND_FREE = 8,     /* free a closed tunnel */
   COMMAND_CONNECT = 16, /* connect to the backend */
-  COMMAND_ATTACH = 32,  /* start a tunnel whose client came after the response */
+  COMMAND_ATTACH = 32,  /* start a tunnel whose client was attached after the response */
 };
 
 /* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
@@ -50,7 +50,7 @@ struct end {
   bool write_done; /* our FIN was written, or no peer is left to receive it */
 };
 
-/* The bytes in one direction. Those that wait for the sink are in the conduit or held; the conduit's come first. */
+/* The bytes in one direction. Bytes that wait for the sink are in `conduit` and `held`; those in `conduit` go first. */
 struct flow {
   _Atomic uint64_t bytes;
   char *held;
@@ -59,7 +59,7 @@ struct flow {
   struct conduit *conduit;
   size_t in_conduit;
   bool bulk;     /* the last read filled the buffer: use splice */
-  bool draining; /* no more bytes are accepted for the sink: it gets what waits, then FIN */
+  bool draining; /* no more bytes are accepted for the sink; it gets the waiting bytes, then FIN */
 };
 
 struct tunnel {
@@ -76,7 +76,7 @@ struct tunnel {
   struct tunnel *next_command;
   struct tunnel *next_runnable;
   bool runnable;   /* it is in the pump's list of tunnels that have more to do */
-  bool free_later; /* to be freed when it leaves that list */
+  bool free_later; /* to be freed when it is removed from that list */
   bool ending;
   bool closed;
 };
@@ -84,15 +84,15 @@ struct tunnel {
 /* Makes a tunnel that owns the sockets; -1 for one that does not exist yet. NULL if there is no memory. */
 struct tunnel *tunnel_new(int client, int backend);
 
-/* Appends bytes to what the flow holds; they go before all that is read later. @returns whether there was memory. */
+/* Appends bytes to those that the flow holds. Bytes that are read later go after them. @returns whether there was memory. */
 bool tunnel_hold(struct flow *flow, const char *bytes, size_t length);
 
 /* The rest is for the pump's thread. */
 
-/* epoll reports events of an end. */
+/* To be called when epoll reports events of an end. */
 void tunnel_event(struct pump *pump, struct end *end, uint32_t epoll_events);
 
-/* Moves what can be moved. */
+/* Moves all bytes that can be moved now. */
 void tunnel_run(struct pump *pump, struct tunnel *tunnel);
 
 /* Delivers what was received, then FIN to both. */

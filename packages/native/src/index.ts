@@ -11,11 +11,11 @@ export const EVENTS = {
   clientBroken: 4,
   /** The backend was reset, or its socket failed. */
   backendBroken: 8,
-  /** Both sockets are closed. The last event: afterwards the slot may belong to another tunnel. */
+  /** Both sockets are closed. This is the last event. Afterwards the slot may belong to another tunnel. */
   closed: 16,
   /** The backend has sent the first bytes after {@link Addon.connect}. */
   response: 32,
-  /** Comes with `backendBroken` where the backend has not accepted the connection. */
+  /** Comes with `backendBroken` if the backend has not accepted the connection. */
   connectFailed: 64,
 } as const
 
@@ -24,7 +24,7 @@ export const EVENTS = {
  *
  * @param events bits of {@link EVENTS}: what has happened since the last call for this tunnel
  * @param clientErrno number of the system error that broke the client's end; 0 if none did
- * @param backendErrno the same of the backend's end
+ * @param backendErrno the same for the backend's end
  * @param response the bytes of the event `response`, as latin1
  */
 export type EventListener = (
@@ -38,35 +38,35 @@ export type EventListener = (
 ) => void
 
 /**
- * The addon. Its threads move the bytes of tunnels between sockets. The number of its slot identifies a tunnel.
+ * The addon. Its threads move the bytes of tunnels between sockets. A tunnel is identified by the number of its slot.
  *
  * A function that gets a slot without a tunnel throws a `RangeError`.
  */
 export interface Addon {
-  /** Sets the listener for the events of all tunnels. To be called once in each JavaScript thread, before all else. */
+  /** Sets the listener for the events of all tunnels. To be called once in each JavaScript thread, before any other function. */
   listen(listener: EventListener): void
   /**
-   * Starts a tunnel between copies of two descriptors, which the caller then closes. While a tunnel is open the process
-   * does not exit.
+   * Starts a tunnel between copies of two descriptors. The caller then closes its own descriptors. While a tunnel is open,
+   * the process does not exit.
    *
-   * @param fromClient bytes already received from the client; the backend gets them before all others
-   * @param fromBackend bytes already received from the backend; the client gets them before all others
+   * @param fromClient bytes already received from the client; the backend gets them first
+   * @param fromBackend bytes already received from the backend; the client gets them first
    * @param thread number of the thread, 0 to 63; its first use starts it
    * @returns the slot
-   * @throws {Error} if a descriptor is no socket, or descriptors, memory or threads have run out. Nothing has changed
+   * @throws {Error} if a descriptor is not a socket, or descriptors, memory or threads have run out. Nothing has changed
    * then.
    */
   adopt(clientFd: number, backendFd: number, fromClient: Buffer, fromBackend: Buffer, thread: number): number
   /**
-   * Connects to a backend, sends the head of a request and reads once. The events that follow are either `response`,
-   * after which nothing more is read, or `backendBroken` or `backendFin` together with or before `closed`.
+   * Connects to a backend, sends the head of a request and reads once. Either the event `response` follows, and nothing
+   * more is read. Or `backendBroken` or `backendFin` follows, before `closed` or together with it.
    *
-   * @param address of IPv4 or IPv6, in digits
+   * @param address IPv4 or IPv6 address, not a host name
    * @param requestHead as latin1
    * @param keepAlive s without a byte until the kernel probes whether the peer is there; 0 is never
    * @param thread as in {@link Addon.adopt}
    * @returns the slot
-   * @throws {Error} if that is no address, or memory or threads have run out
+   * @throws {Error} if `address` is not an IP address, or memory or threads have run out
    */
   connect(address: string, port: number, requestHead: string, keepAlive: number, thread: number): number
   /** Whether the backend has accepted the connection that {@link Addon.connect} makes. */
@@ -80,10 +80,12 @@ export interface Addon {
    */
   attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
   /**
-   * After the event `response`: returns the backend's descriptor, which then belongs to the caller. The tunnel closes.
+   * After the event `response`: closes the tunnel, except for the backend's descriptor, which then belongs to the caller.
+   *
+   * @returns the descriptor
    */
   releaseBackend(slot: number): number
-  /** Delivers what was received, then FIN to both ends. The tunnel closes when both have sent theirs. */
+  /** Delivers what was received, then FIN to both ends. The tunnel closes when both ends have sent their FIN. */
   end(slot: number): void
   /** Closes both sockets now. */
   close(slot: number): void
@@ -106,7 +108,7 @@ function load(): { addon: Addon } | { error: Error } {
 
 const loaded = load()
 
-/** The addon, or `undefined` where there is none for this platform. */
+/** The addon, or `undefined` if there is none for this platform. */
 export const addon: Addon | undefined = 'addon' in loaded ? loaded.addon : undefined
 
 /** Why there is no addon. */

@@ -9,12 +9,12 @@ import { Worker } from 'node:worker_threads'
 import { createTunnelProxy, listenForUpgrades, type WsTunnelOptions } from '@ws-tunnel/core'
 import { addon } from '@ws-tunnel/native'
 import {
-  answer,
   type Backend,
   echo,
   echoing,
   raw,
   record,
+  responding,
   type Script,
   silent,
   switchingHead,
@@ -33,43 +33,43 @@ import { native } from '../../support/pump.ts'
 import { appOf, closeAfter, listen } from '../../support/server.ts'
 import { seeded } from '../../support/traffic.ts'
 
-/** A gateway with a thread, also in a run whose other tests stay in JavaScript. */
+/** A gateway with a thread, also in a run whose other tests use JavaScript. */
 const startGateway: typeof startAnyGateway = (t, options, ...rest) =>
   startAnyGateway(t, { async: true, ...options }, ...rest)
 
-/** Whether no connection is open but for what the backend itself has yet to end. */
+/** Whether the gateway has ended every connection. */
 const released = ({ connections }: Backend): boolean =>
   connections.every(({ socket, ended }) => socket.destroyed || ended)
 
 const sendUpgrade = (t: TestContext, gateway: CoreGateway): Promise<RawClient> =>
   sendRequest(t, gateway, upgradeRequest('/'))
 
-/** The gateway whose trips a thread makes, and the one whose trips Node makes. */
+/** A gateway whose round trips a thread makes, and one whose round trips Node makes. */
 async function both(t: TestContext, options: WsTunnelOptions): Promise<[CoreGateway, CoreGateway]> {
   return [await startGateway(t, { ...options, async: true }), await startGateway(t, { ...options, async: false })]
 }
 
-/** Whether both say the same of a backend; what they say. */
+/** Asserts that both report the same failure of a backend. @returns the failure. */
 async function agreed(
   t: TestContext,
   options: WsTunnelOptions,
 ): Promise<{ code: string; causes: unknown[]; statusCode: number }> {
-  const said: { code: string; causes: unknown[]; statusCode: number }[] = []
+  const reported: { code: string; causes: unknown[]; statusCode: number }[] = []
   for (const gateway of await both(t, options)) {
-    const { statusCode } = await (await sendUpgrade(t, gateway)).answer()
+    const { statusCode } = await (await sendUpgrade(t, gateway)).responseHead()
     const { code, cause } = gateway.errors[0] as Error & {
       code: string
       cause?: NodeJS.ErrnoException & { address?: string }
     }
-    said.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
+    reported.push({ code, causes: [cause?.code, cause?.syscall, cause?.errno, cause?.address], statusCode })
   }
-  assert.deepEqual(said[0], said[1])
-  return said[0] as (typeof said)[0]
+  assert.deepEqual(reported[0], reported[1])
+  return reported[0] as (typeof reported)[0]
 }
 
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
 
-/** A port that takes no connection: its backlog is full, and nobody accepts. */
+/** A port that accepts no connection, because its backlog is full. */
 async function deafPort(t: TestContext): Promise<number> {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads')
@@ -99,13 +99,13 @@ test('has no socket of Node for the backend', native, async t => {
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   const before = openHandles()['TCPSocketWrap'] ?? 0
   const client = await connectTunnel(t, gateway, '/')
-  // The two ends of this test are its own.
+  // The two sockets belong to the client and the backend of this test.
   await eventually(() => assert.equal((openHandles()['TCPSocketWrap'] ?? 0) - before, 2))
   assert.equal(gateway.opened[0]?.offloaded, true)
   client.destroy()
 })
 
-test('sends the same request, byte for byte', native, async t => {
+test('sends the same request as Node, byte for byte', native, async t => {
   const seen: string[] = []
   const backend = await startBackend(t, async connection => {
     const request = await connection.request()
@@ -117,32 +117,36 @@ test('sends the same request, byte for byte', native, async t => {
   })
   for (const gateway of await both(t, { target: `ws://${backend.address}/base` })) {
     const client = await sendRequest(t, gateway, request)
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
   }
   assert.equal(seen.length, 2)
   assert.equal(seen[0], seen[1])
 })
 
-test('lets pass what the backend sends with its 101 and what the client sends ahead of it', native, async t => {
-  const early = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
-  const backend = await startBackend(t, record({ early }))
-  const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  const client = await sendUpgrade(t, gateway)
-  client.send(early)
-  await client.answer()
-  assert.deepEqual(await client.readExact(256), early)
-  const connection = await backend.connection()
-  assert.deepEqual(await connection.readExact(256), early)
-  const [tunnel] = gateway.opened
-  assert.deepEqual([tunnel?.bytesFromBackend, tunnel?.bytesFromClient, tunnel?.offloaded], [256, 256, true])
-})
+test(
+  'delivers the bytes that the backend sends with its 101, and those that the client sends before it',
+  native,
+  async t => {
+    const early = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+    const backend = await startBackend(t, record({ early }))
+    const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
+    const client = await sendUpgrade(t, gateway)
+    client.send(early)
+    await client.responseHead()
+    assert.deepEqual(await client.readExact(256), early)
+    const connection = await backend.connection()
+    assert.deepEqual(await connection.readExact(256), early)
+    const [tunnel] = gateway.opened
+    assert.deepEqual([tunnel?.bytesFromBackend, tunnel?.bytesFromClient, tunnel?.offloaded], [256, 256, true])
+  },
+)
 
-test('lets pass what a client sends ahead that does not read yet', native, async t => {
+test('delivers the bytes that a client sends before the 101 while it does not read', native, async t => {
   const backend = await startBackend(t, record())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0 })
   const app = appOf(proxy)
   const sent = Promise.withResolvers<void>()
-  // More than leaves room for what epoll calls writable, less than the socket takes.
+  // So many bytes that epoll does not report the socket as writable, but fewer than the socket takes.
   const server = createServer((_req, res) => res.end(Buffer.alloc(120_000)).on('finish', sent.resolve))
   t.after(() => proxy.close())
   closeAfter(t, server)
@@ -165,57 +169,57 @@ test('lets pass what a client sends ahead that does not read yet', native, async
 const FAILURES: Record<string, [script: Script, code: string]> = {
   'sends FIN without a byte': [raw(''), 'WST_ERR_NO_RESPONSE'],
   'sends RST without a byte': [raw('', 'reset'), 'WST_ERR_NO_RESPONSE'],
-  'sends FIN when it is connected to': [connection => connection.end(), 'WST_ERR_NO_RESPONSE'],
+  'sends FIN as soon as it has accepted': [connection => connection.end(), 'WST_ERR_NO_RESPONSE'],
   'sends FIN in the middle of the head': [raw(SWITCH), 'WST_ERR_NO_RESPONSE'],
   'sends a head that is too large': [raw(`${SWITCH}X: ${'x'.repeat(100_000)}\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
-  'sends what is no HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'sends bytes that are not HTTP': [raw('\x16\x03\x01\x02', 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'sends a line without colon': [raw(`${SWITCH}nonsense\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'ends its lines with LF alone': [raw('HTTP/1.1 101 S\nUpgrade: websocket\n\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
-  'stops behind a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'stops after a line without colon': [raw('HTTP/1.1 101 S\r\nnonsense\r\n', 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'sends NUL in a value': [raw(`${SWITCH}X: a\0b\r\n\r\n`, 'keep'), 'WST_ERR_BAD_RESPONSE'],
   'switches without Upgrade': [raw('HTTP/1.1 101 S\r\nConnection: Upgrade\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
   'switches without Connection': [raw('HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n', 'keep'), 'WST_ERR_BAD_SWITCH'],
-  'switches to something else': [
+  'switches to another protocol': [
     raw('HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n', 'keep'),
     'WST_ERR_BAD_SWITCH',
   ],
   'accepts another key': [raw(`${SWITCH}Sec-WebSocket-Accept: no\r\n\r\n`, 'keep'), 'WST_ERR_BAD_SWITCH'],
-  'sends many interim answers': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_RESPONSE'],
-  'never answers': [silent(), 'WST_ERR_HANDSHAKE_TIMEOUT'],
+  'sends many interim responses': [raw('HTTP/1.1 103 Early\r\n\r\n'.repeat(11), 'keep'), 'WST_ERR_BAD_RESPONSE'],
+  'never responds': [silent(), 'WST_ERR_HANDSHAKE_TIMEOUT'],
   'never ends its head': [raw('HTTP/1.1 101 Switching', 'keep'), 'WST_ERR_HANDSHAKE_TIMEOUT'],
 }
 
 for (const [what, [script, code]] of Object.entries(FAILURES)) {
-  test(`says of a backend that ${what} what Node's trip says`, native, async t => {
+  test(`reports the same failure as Node for a backend that ${what}`, native, async t => {
     const backend = await startBackend(t, script)
     const timeouts = code === 'WST_ERR_HANDSHAKE_TIMEOUT' ? { handshakeTimeout: 200 } : {}
-    const said = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
-    assert.equal(said.code, code)
+    const reported = await agreed(t, { target: `ws://${backend.address}/`, strictHandshake: true, ...timeouts })
+    assert.equal(reported.code, code)
     await eventually(() => released(backend))
   })
 }
 
-test('says of an address where nobody listens what Node says', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
-  assert.deepEqual([said.code, ...said.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
+test('reports the same failure as Node for an address where nothing listens', native, async t => {
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
+  assert.deepEqual([reported.code, ...reported.causes.slice(0, 2)], ['WST_ERR_CONNECT', 'ECONNREFUSED', 'connect'])
 })
 
-test('gives a backend that does not accept up after connectTimeout', native, async t => {
-  const said = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
-  assert.equal(said.code, 'WST_ERR_CONNECT_TIMEOUT')
+test('fails after connectTimeout if a backend does not accept', native, async t => {
+  const reported = await agreed(t, { target: `ws://127.0.0.1:${await deafPort(t)}/`, connectTimeout: 200 })
+  assert.equal(reported.code, 'WST_ERR_CONNECT_TIMEOUT')
 })
 
-test('gives a backend that accepts more time than connectTimeout', native, async t => {
+test('does not apply connectTimeout to the response', native, async t => {
   const backend = await startBackend(t, async connection => {
     const request = await connection.request()
     await new Promise(resolve => setTimeout(resolve, 150))
     await connection.write(switchingHead(request))
   })
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, connectTimeout: 50 })
-  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).responseHead()).statusCode, 101)
 })
 
-test('asks the next member of a balancer after one that cannot be reached', native, async t => {
+test('fails over from a member of a balancer that is unreachable', native, async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/' }],
@@ -230,36 +234,38 @@ test('asks the next member of a balancer after one that cannot be reached', nati
   client.destroy()
 })
 
-/** Answers that are no clean 101 in one read; they end at the client as Node's trip has them. */
+/** Responses that are not a valid 101 in one read. The client gets the same bytes as from a round trip of Node. */
 const ANSWERS: Record<string, Script> = {
-  'an answer with a length': answer({ statusCode: 403, headers: ['X-A: b'], body: 'no' }),
-  'an answer in chunks': raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n'),
-  'an answer until FIN': raw(`HTTP/1.0 200 OK\r\n\r\n${'x'.repeat(200_000)}`),
-  'an answer that breaks off': raw('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'),
-  'an interim answer before a 101': raw(`HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n${SWITCH}\r\nafter`),
+  'a response with a length': responding({ statusCode: 403, headers: ['X-A: b'], body: 'no' }),
+  'a response in chunks': raw(
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n',
+  ),
+  'a response until FIN': raw(`HTTP/1.0 200 OK\r\n\r\n${'x'.repeat(200_000)}`),
+  'a response that breaks off': raw('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'),
+  'an interim response before a 101': raw(`HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n${SWITCH}\r\nafter`),
   'a folded field': raw(`${SWITCH}X: a\r\n b\r\n\r\nafter`),
-  'an answer before the request': async connection => {
+  'a response before the request': async connection => {
     await connection.write('HTTP/1.1 400 Early\r\nContent-Length: 2\r\n\r\nno')
     connection.end()
   },
 }
 
 for (const [what, script] of Object.entries(ANSWERS)) {
-  test(`hands Node ${what}`, native, async t => {
+  test(`hands ${what} over to Node`, native, async t => {
     const backend = await startBackend(t, script)
-    const heard: string[] = []
+    const received: string[] = []
     for (const gateway of await both(t, { target: `ws://${backend.address}/`, strictHandshake: false })) {
       const client = await sendUpgrade(t, gateway)
       client.end()
-      heard.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
+      received.push((await client.readAll()).toString('latin1').replace(/^Date: .*\r\n/m, ''))
     }
-    assert.equal(heard[0], heard[1])
-    assert.match(heard[0] as string, /^HTTP\/1\.1 /)
+    assert.equal(received[0], received[1])
+    assert.match(received[0] as string, /^HTTP\/1\.1 /)
     await eventually(() => released(backend))
   })
 }
 
-test('opens a tunnel by a 101 that comes in pieces', native, async t => {
+test('opens a tunnel after a 101 that arrives in pieces', native, async t => {
   const backend = await startBackend(t, async connection => {
     const head = switchingHead(await connection.request())
     for (const piece of head.match(/[\s\S]{1,20}/g) ?? []) {
@@ -276,7 +282,7 @@ test('opens a tunnel by a 101 that comes in pieces', native, async t => {
   client.destroy()
 })
 
-test('counts for a member what a thread has moved before Node has the answer', native, async t => {
+test('counts for a member the bytes that a thread has moved before Node gets the response', native, async t => {
   const text = 'HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno'
   const backend = await startBackend(t, raw(text, 'keep'))
   const counts: unknown[] = []
@@ -294,7 +300,7 @@ test('counts for a member what a thread has moved before Node has the answer', n
   assert.ok((counts[0] as number) > 50)
 })
 
-test('lets the backend go when the client leaves before the answer', native, async t => {
+test('ends the connection to the backend when the client leaves before the response', native, async t => {
   const backend = await startBackend(t, silent())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   const client = await sendUpgrade(t, gateway)
@@ -304,60 +310,60 @@ test('lets the backend go when the client leaves before the answer', native, asy
   await eventually(() => assert.equal((gateway.errors[0] as { code?: string })?.code, 'WST_ERR_CLIENT_GONE'))
 })
 
-test('lets the client go, and the connection that is under way, when the proxy closes', native, async t => {
+test('refuses the client, and aborts the connect, when the proxy closes', native, async t => {
   const gateway = await startGateway(t, { target: `ws://127.0.0.1:${await deafPort(t)}/` })
   const client = await sendUpgrade(t, gateway)
   await eventually(() => (gateway.proxy.routes[0]?.hits ?? 0) > 0)
   await gateway.proxy.close({ drainTimeout: 0 })
-  assert.equal((await client.answer()).statusCode, 503)
+  assert.equal((await client.responseHead()).statusCode, 503)
   assert.equal((gateway.errors[0] as { code?: string }).code, 'WST_ERR_CLOSING')
 })
 
-test('looks names up as Node does, and leaves one with several addresses to Node', native, async t => {
+test('looks up names as Node does, and leaves a name with several addresses to Node', native, async t => {
   const backend = await startBackend(t, echo())
-  const asked: unknown[] = []
+  const lookups: unknown[] = []
   const lookup =
     (...addresses: string[]): LookupFunction =>
     (host, { all }, done) => {
-      asked.push([host, all])
+      lookups.push([host, all])
       done(null, addresses.map(address => ({ address, family: 4 })) as never)
     }
   const reached: unknown[] = []
   for (const addresses of [['127.0.0.1'], ['127.0.0.2', '127.0.0.1'], []]) {
     const gateway = await startGateway(t, { target: `ws://chat.test:${backend.port}/`, lookup: lookup(...addresses) })
     const client = await sendUpgrade(t, gateway)
-    reached.push((await client.answer()).statusCode, (gateway.errors[0] as { code?: string })?.code)
+    reached.push((await client.responseHead()).statusCode, (gateway.errors[0] as { code?: string })?.code)
   }
   assert.deepEqual(reached, [101, undefined, 101, undefined, 502, 'WST_ERR_DNS'])
-  assert.deepEqual(asked, Array(3).fill(['chat.test', true]))
+  assert.deepEqual(lookups, Array(3).fill(['chat.test', true]))
 })
 
-test('takes the first answer of a lookup that gives two', native, async t => {
+test('uses the first result of a lookup that gives two', native, async t => {
   const backend = await startBackend(t, echo())
   const lookup: LookupFunction = (_host, _options, done) => {
-    const answer = (address: string): void => done(null, [{ address, family: 4 }] as never)
-    answer('127.0.0.1')
-    answer('127.0.0.2')
+    const give = (address: string): void => done(null, [{ address, family: 4 }] as never)
+    give('127.0.0.1')
+    give('127.0.0.2')
   }
   for (const gateway of await both(t, { target: `ws://chat.test:${backend.port}/`, lookup })) {
     const client = await sendUpgrade(t, gateway)
-    assert.equal((await client.answer()).statusCode, 101)
+    assert.equal((await client.responseHead()).statusCode, 101)
     client.send('hello')
     assert.equal((await client.readExact(5)).toString(), 'hello')
   }
   assert.equal(backend.connections.length, 2)
 })
 
-test('reaches IPv6', native, async t => {
+test('connects to an IPv6 address', native, async t => {
   const backend = await startBackend(t, echo(), { host: '::1' }).catch(() => undefined)
   if (backend === undefined) return t.skip('no IPv6')
   t.after(backend.close)
   const gateway = await startGateway(t, { target: `ws://[::1]:${backend.port}/` })
-  assert.equal((await (await sendUpgrade(t, gateway)).answer()).statusCode, 101)
+  assert.equal((await (await sendUpgrade(t, gateway)).responseHead()).statusCode, 101)
   assert.equal(gateway.opened[0]?.offloaded, true)
 })
 
-test('leaves the trip of a tunnel that stays in JavaScript for asyncDelay to Node', native, async t => {
+test('leaves the round trip to Node if asyncDelay is not 0', native, async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, asyncDelay: 60_000 })
   const client = await connectTunnel(t, gateway, '/')
@@ -365,7 +371,7 @@ test('leaves the trip of a tunnel that stays in JavaScript for asyncDelay to Nod
   client.destroy()
 })
 
-test('leaves no descriptor of trips that ended in every way', native, async t => {
+test('leaves no descriptor, in whatever way a round trip ends', native, async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/`, handshakeTimeout: 100 })
   const refused = await startGateway(t, { target: `ws://127.0.0.1:${await closedPort()}/` })
@@ -383,7 +389,7 @@ test('leaves no descriptor of trips that ended in every way', native, async t =>
     client.send(upgradeRequest('/')).end()
     await client.readAll()
     client.destroy()
-    // One whose client has left may be accepted yet.
+    // A connection whose client has left may still be accepted.
     await eventually(() => {
       for (const { socket } of backend.connections) socket.destroy()
       return backend.open === 0
@@ -397,7 +403,7 @@ test('leaves no descriptor of trips that ended in every way', native, async t =>
   await eventually(() => assert.ok(descriptors() <= first, `${descriptors()} descriptors, ${first} before`), 10_000)
 })
 
-test('comes to a clean end whoever leaves when', native, async t => {
+test('ends cleanly, whichever side leaves at whatever time', native, async t => {
   const seed = Math.floor(Math.random() * 2 ** 31)
   t.diagnostic(`seed ${seed}`)
   const random = seeded(seed)
@@ -431,7 +437,7 @@ test('comes to a clean end whoever leaves when', native, async t => {
   assert.equal(gateway.opened.length, gateway.ends.length)
 })
 
-test('ends with the worker that it belongs to, also before there is an answer', native, async t => {
+test('ends with its worker thread, also before the response', native, async t => {
   const backend = await startBackend(t, silent())
   const gateway = fork(new URL('../tunnel/offload-child.ts', import.meta.url), [String(backend.port), 'worker'], {
     execArgv: ['--disable-warning=ExperimentalWarning'],
@@ -450,7 +456,7 @@ test('ends with the worker that it belongs to, also before there is an answer', 
 test('rejects a slot that has no connection or no response, without harm', native, async t => {
   const backend = await startBackend(t, echo())
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
-  // Somebody listens from here on.
+  // The addon has a listener from here on.
   const client = await connectTunnel(t, gateway, '/')
   const loaded = addon
   assert.ok(loaded)
@@ -470,8 +476,8 @@ test('rejects a slot that has no connection or no response, without harm', nativ
   client.destroy()
 })
 
-test('serves a plain request beside', native, async t => {
-  const backend = await startBackend(t, answer({ body: 'plain' }))
+test('serves plain requests too', native, async t => {
+  const backend = await startBackend(t, responding({ body: 'plain' }))
   const gateway = await startGateway(t, { target: `ws://${backend.address}/` })
   assert.equal((await (await sendRequest(t, gateway, plainRequest('/'))).whole()).body, 'plain')
 })

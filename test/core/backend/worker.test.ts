@@ -5,7 +5,7 @@ import { connect, type LookupFunction } from 'node:net'
 import { test } from 'node:test'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { Worker } from '../../../packages/core/src/backend/worker.ts'
-import { answer } from '../../support/backend.ts'
+import { responding } from '../../support/backend.ts'
 import { eventually } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 
@@ -69,7 +69,7 @@ for (const [what, lookup, code] of LOOKUPS) {
 }
 
 test('ignores a second result of lookup', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const lookup: LookupFunction = (_host, _options, done) => {
     done(null, [{ address: '127.0.0.1', family: 4 }])
     done(new Error('too late'), '')
@@ -86,7 +86,7 @@ async function get({ agent }: Worker, port: number): Promise<void> {
 }
 
 test('keeps connections of plain HTTP for the next request until dropIdle', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const worker = workerOf(`http://${backend.address}/`)
   t.after(() => worker.close())
   for (let i = 0; i < 2; i++) await get(worker, backend.port)

@@ -230,12 +230,12 @@ test('does not add a member again that an operator has removed, until its record
   await eventually(() => members().length === 2)
   const url = (host: string): string => `ws://${host}:${set.port}/`
   gateway.proxy.balancers.get('x')?.remove(members()[1] as Member)
-  const { length } = set.names.asked
-  await eventually(() => set.names.asked.length >= length + 3)
+  const { length } = set.names.queries
+  await eventually(() => set.names.queries.length >= length + 3)
   assert.deepEqual(look(), [url(ONE)])
   set.names.zones.set('chat.test', { A: [ONE] })
-  const before = set.names.asked.length
-  await eventually(() => set.names.asked.length >= before + 3)
+  const before = set.names.queries.length
+  await eventually(() => set.names.queries.length >= before + 3)
   set.names.zones.set('chat.test', { A: [ONE, TWO] })
   await eventually(() => assert.deepEqual(look(), [url(ONE), url(TWO)]))
 })
@@ -245,11 +245,11 @@ test('ends lookups and waits when the proxy closes', async t => {
   set.names.zones.set('chat.test', { A: 'silence' })
   const { gateway } = await gatewayTo(t, set, `ws://chat.test:${set.port}/`, { resolve: { timeout: 60_000 } })
   const waiting = openTunnel(gateway.port, '/')
-  await eventually(() => set.names.asked.length === 1)
+  await eventually(() => set.names.queries.length === 1)
   await gateway.proxy.close({ drainTimeout: 0 })
   await assert.rejects(waiting, /503/)
   set.names.zones.set('chat.test', { A: [ONE] })
   await new Promise(resolve => setTimeout(resolve, 300))
-  assert.equal(set.names.asked.length, 1)
+  assert.equal(set.names.queries.length, 1)
   assert.deepEqual(gateway.proxy.balancers.get('x')?.members, [])
 })

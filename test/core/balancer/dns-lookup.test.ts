@@ -41,10 +41,10 @@ test('looks up addresses of both families, or of one', async t => {
   const { server, lookUp } = await stage(t)
   server.zones.set('name.test', { A: ['10.0.0.2', '10.0.0.1'], AAAA: ['2001:db8::2', '2001:db8::1'] })
   assert.deepEqual(await lookUp(), ['10.0.0.1', '10.0.0.2', '2001:db8::1', '2001:db8::2'])
-  assert.deepEqual(server.asked.splice(0).toSorted(), ['A name.test', 'AAAA name.test'])
+  assert.deepEqual(server.queries.splice(0).toSorted(), ['A name.test', 'AAAA name.test'])
   assert.deepEqual(await lookUp({ type: 'A' }), ['10.0.0.1', '10.0.0.2'])
   assert.deepEqual(await lookUp({ type: 'AAAA' }), ['2001:db8::1', '2001:db8::2'])
-  assert.deepEqual(server.asked, ['A name.test', 'AAAA name.test'])
+  assert.deepEqual(server.queries, ['A name.test', 'AAAA name.test'])
 })
 
 test('looks up services, with port, priority and weight', async t => {
@@ -71,7 +71,7 @@ test('keeps the addresses of a family while their lookup fails', async t => {
   assert.deepEqual(await lookUp(), ['10.0.0.2'])
 })
 
-test('says why a lookup failed', async t => {
+test('reports why a lookup failed', async t => {
   const { server, lookUp } = await stage(t, { timeout: 300 })
   await assert.rejects(lookUp(), { code: 'ENOTFOUND' })
   server.zones.set('name.test', {})

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import type { BalancerOptions, HealthCheckOptions, HealthMessage, WsTunnelOptions } from '@ws-tunnel/core'
 import type { BalancerMember } from '../../../packages/core/dist/balancer/balancer-member.js'
-import { answer, echo, echoing, type Script, silent, switchingHead } from '../../support/backend.ts'
+import { echo, echoing, responding, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { openTunnel } from '../../support/client.ts'
 import type { CoreGateway } from '../../support/frameworks.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
@@ -63,7 +63,7 @@ test('takes a member out when its check fails, and makes it usable when it passe
 })
 
 test('clears the error of a member when its check passes, before its retry time', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
   member.fail()
@@ -72,7 +72,7 @@ test('clears the error of a member when its check passes, before its retry time'
 })
 
 test('counts passed and failed checks as httpd does', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const healthCheck: HealthCheckOptions = { method: 'TCP', interval: 60_000, passes: 2, fails: 2 }
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck })
   const [member] = members as [BalancerMember]
@@ -90,7 +90,7 @@ test('counts passed and failed checks as httpd does', async t => {
 })
 
 test('reports when the last check ended, how long it took, and since when all had this result', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [member] = members as [BalancerMember]
   assert.equal(member.health, undefined)
@@ -124,7 +124,7 @@ test('publishes every check, and the change of state that it causes', async t =>
     unsubscribe('ws-tunnel:health', healthListener)
     unsubscribe('ws-tunnel:member', memberListener)
   })
-  const backend = await startBackend(t, answer({ statusCode: 500 }))
+  const backend = await startBackend(t, responding({ statusCode: 500 }))
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })
   const [sick] = members as [BalancerMember]
   await eventually(() => results.length >= 2)
@@ -133,8 +133,8 @@ test('publishes every check, and the change of state that it causes', async t =>
 })
 
 test('checks disabled members, but not stopped ones', async t => {
-  const stopped = await startBackend(t, answer())
-  const disabled = await startBackend(t, answer())
+  const stopped = await startBackend(t, responding())
+  const disabled = await startBackend(t, responding())
   const { members } = await gatewayTo(t, [], {
     healthCheck: QUICK,
     members: [
@@ -164,7 +164,7 @@ test('starts to check an added member, and stops to check a removed one', async 
 
 test('ends every check when the proxy closes, and starts no other', async t => {
   const waiting = await startBackend(t, silent())
-  const well = await startBackend(t, answer())
+  const well = await startBackend(t, responding())
   const { gateway, members } = await gatewayTo(t, [`ws://${waiting.address}`, `ws://${well.address}`], {
     healthCheck: { ...QUICK, timeout: 60_000 },
   })
@@ -220,7 +220,7 @@ test('runs one check per member, and at most 16 at a time', async t => {
 })
 
 test('connects with the settings of the first route to the balancer, TLS included', async t => {
-  const backend = await startBackend(t, answer(), { tls: certificates.server })
+  const backend = await startBackend(t, responding(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   const { members } = await gatewayTo(t, [url], { healthCheck: QUICK }, {
     target: undefined,
@@ -259,7 +259,7 @@ test('keeps the tunnels of a member whose checks fail, and opens no new ones', a
 })
 
 test('spreads the checks that are due at once after the process was suspended', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const interval = 200
   let begun = 0
   const lookup = localLookup(() => {

@@ -5,7 +5,7 @@ import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { type ConnectSettings, Worker } from '../../../packages/core/src/backend/worker.ts'
 import { type Probe, probe } from '../../../packages/core/src/balancer/health-probe.ts'
 import type { HealthCheckOptions, HealthResponse } from '../../../packages/core/src/options/health-options.ts'
-import { answer, type Backend, raw, record, type Script, silent, switchingHead } from '../../support/backend.ts'
+import { type Backend, raw, record, responding, type Script, silent, switchingHead } from '../../support/backend.ts'
 import { closedPort, eventually, socketPath } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 import * as certificates from '../../support/tls.ts'
@@ -36,7 +36,7 @@ const methods: [method: HealthCheckOptions['method'], requestLine: string][] = [
 
 for (const [method, requestLine] of methods) {
   test(`sends "${requestLine}" for ${method}, and keeps no connection`, async t => {
-    const backend = await startBackend(t, answer())
+    const backend = await startBackend(t, responding())
     assert.equal(await run(probeOf(`ws://${backend.address}/`, { method }, {}, '/up?x=1')), 'status 200')
     const [request] = backend.seen
     assert.equal(request?.startLine, requestLine)
@@ -55,7 +55,7 @@ test('only connects for TCP, also to a TLS server', async t => {
 
 test('passes with a status from 200 to 399', async t => {
   let statusCode = 200
-  const backend = await startBackend(t, (connection, self) => answer({ statusCode })(connection, self))
+  const backend = await startBackend(t, (connection, self) => responding({ statusCode })(connection, self))
   const outcome = (code: number): Promise<string> => {
     statusCode = code
     return run(probeOf(`http://${backend.address}/`, { method: 'GET' })).then(
@@ -70,7 +70,10 @@ test('passes with a status from 200 to 399', async t => {
 })
 
 test('calls `expect` with status, fields and the first 64 KiB of the body', async t => {
-  const backend = await startBackend(t, answer({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }))
+  const backend = await startBackend(
+    t,
+    responding({ statusCode: 503, headers: ['X-Load: 7'], body: 'é'.repeat(100_000) }),
+  )
   const responses: HealthResponse[] = []
   const verdicts: [verdict: () => unknown, outcome: RegExp][] = [
     [() => true, /^status 503, as expected$/],
@@ -111,7 +114,7 @@ test('opens a WebSocket, sends a Close frame and closes the connection', async t
 })
 
 const wrongSwitches: [what: string, script: Script, message: RegExp][] = [
-  ['another status', answer({ statusCode: 404 }), /^status 404 instead of 101$/],
+  ['another status', responding({ statusCode: 404 }), /^status 404 instead of 101$/],
   ['the wrong Sec-WebSocket-Accept', raw(wrongAccept(), 'keep'), /wrong Sec-WebSocket-Accept/],
   ['another protocol', async c => c.write(switchingHead(await c.request(), { token: 'other' })), /expected Upgrade/],
   ['nothing', silent(), /^not finished after 300 ms$/],
@@ -173,7 +176,7 @@ test('fails if the backend switches protocols without a request to do so', async
 })
 
 test('uses TLS for wss and https, with the trust settings of tunnels', async t => {
-  const backend = await startBackend(t, answer(), { tls: certificates.server })
+  const backend = await startBackend(t, responding(), { tls: certificates.server })
   const url = `wss://localhost:${backend.port}/`
   assert.equal(await run(probeOf(url, { method: 'GET' }, { tls: { ca: certificates.ca } })), 'status 200')
   await assert.rejects(run(probeOf(url, { method: 'GET' })), { code: 'WST_ERR_TLS' })
@@ -182,13 +185,13 @@ test('uses TLS for wss and https, with the trust settings of tunnels', async t =
 test('connects to a unix socket', async t => {
   const { path, remove } = await socketPath()
   t.after(remove)
-  await startBackend(t, answer(), { path })
+  await startBackend(t, responding(), { path })
   assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'HEAD' })), 'status 200')
   assert.equal(await run(probeOf(`unix:${path}|ws://name/`, { method: 'TCP' })), 'connected')
 })
 
 test('looks up host names as tunnels do', async t => {
-  const backend = await startBackend(t, answer())
+  const backend = await startBackend(t, responding())
   const lookup: ConnectSettings['lookup'] = (_host, options, done) =>
     options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
   for (const method of ['TCP', 'GET'] as const)

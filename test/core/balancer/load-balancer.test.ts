@@ -337,7 +337,7 @@ test('moves no session to another member with noFailover, unless no member has i
   assert.equal(select(balancer, '/', ['Cookie: SID=z.unknown']), 'a')
 })
 
-test('counts a session as a turn of its member', () => {
+test('counts a request of a session as a selection of its member', () => {
   const balancer = balancerOf([{}, {}], COOKIE)
   assert.equal(select(balancer, '/?sid=z.a'), 'a')
   assert.equal(sequence(balancer, 3), 'b a b')
@@ -405,9 +405,9 @@ test('takes a member out for the statuses of failOnStatus, and for a timeout wit
   balancer.judge(a, 503)
   balancer.judge(b, 'timeout')
   assert.deepEqual([a.status, b.status], ['E', 'E'])
-  const patient = balancerOf([{}])
-  patient.judge(patient.members[0] as BalancerMember, 'timeout')
-  assert.equal(patient.members[0]?.status, '')
+  const tolerant = balancerOf([{}])
+  tolerant.judge(tolerant.members[0] as BalancerMember, 'timeout')
+  assert.equal(tolerant.members[0]?.status, '')
 })
 
 test('reads and shows letters as Apache does', () => {

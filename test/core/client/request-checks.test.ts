@@ -64,7 +64,7 @@ const HEADS: [what: string, lines: string[], wrong: string | undefined, authorit
   ['U+00A0 before chunked', ['Host: h', 'Transfer-Encoding: \xa0chunked'], 'Transfer-Encoding is not chunked'],
   ['another coding', ['Host: h', 'Transfer-Encoding: gzip, chunked'], 'Transfer-Encoding is not chunked'],
   ['two codings', ['Host: h', 'Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], 'is not chunked'],
-  ['a length beside chunked', ['Host: h', 'Transfer-Encoding: chunked', 'Content-Length: 1'], 'Content-Length beside'],
+  ['a length and chunked', ['Host: h', 'Transfer-Encoding: chunked', 'Content-Length: 1'], 'both Content-Length'],
   ['nothing of HTTP/2, whose parser checks by itself', [], undefined, undefined, '2.0'],
 ]
 

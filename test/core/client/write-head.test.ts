@@ -20,7 +20,7 @@ async function written(
     write(res)
     res.end()
   })
-  const { startLine, rawHeaders } = await (await sendRequest(t, port, plainRequest('/'))).answer()
+  const { startLine, rawHeaders } = await (await sendRequest(t, port, plainRequest('/'))).responseHead()
   const ofNode = ['Date', 'Connection', 'Keep-Alive', 'Transfer-Encoding', 'Content-Length']
   return { startLine, fields: rawHeaders.filter(([name]) => !ofNode.includes(name)) }
 }
@@ -159,7 +159,7 @@ for (const [statusCode, headers, dates] of [
       writeHead(res, statusCode, undefined, HeaderList.from(headers))
       res.end()
     })
-    const head = await (await sendRequest(t, port, plainRequest('/'))).answer()
+    const head = await (await sendRequest(t, port, plainRequest('/'))).responseHead()
     assert.equal(head.headers('date').length, dates)
     if (headers[0] === 'Date') assert.equal(head.header('date'), headers[1])
   })

@@ -287,7 +287,7 @@ const { headers: vectors } = JSON.parse(
   readFileSync(new URL('../../httpd/vectors/headers-reverse.json', import.meta.url), 'utf8'),
 ) as { headers: Vector[] }
 
-test('sends the backend what a real httpd sent it', () => {
+test('sends the backend the same fields as a real httpd', () => {
   for (const { id, request, backendSaw } of vectors) {
     const settings = SETTINGS[id]
     const different = DIFFERENT[id]

@@ -96,7 +96,7 @@ const slashes: [raw: string, how: EncodedSlashes, text: string, sent: string][] 
   ['/a/x%252Fy', 'reject', '/a/x%2Fy', '/a/x%252Fy'],
 ]
 
-test('decodes or keeps encoded slashes as encodedSlashes says, and never turns %252F into %2F', () => {
+test('decodes or keeps encoded slashes according to encodedSlashes, and never turns %252F into %2F', () => {
   for (const [raw, how, text, sent] of slashes) {
     const path = decodePath(raw, how)
     assert.deepEqual(path, { text, fault: undefined }, `${raw} ${how}`)

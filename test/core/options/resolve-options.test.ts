@@ -9,7 +9,7 @@ import type { ResolvedBackend } from '../../../packages/core/src/options/resolve
 const read = (member: object, more: object = {}) =>
   resolveOptions({ target: false, balancers: { x: { members: [member as MemberOptions], ...more } } }).balancers['x']
 
-test('keeps host names to discover members by apart from members', () => {
+test('separates host names to look up from members', () => {
   const resolver = new Resolver()
   const settings = read({
     url: 'wss://name.test:9000/base',
@@ -36,7 +36,7 @@ test('replaces the name in the URL by the backend', () => {
     assert.equal(read({ url, resolve: { type } })?.named[0]?.resolve.urlOf(backend), expected)
 })
 
-test('needs no routeId of discovered members if sessions are set', () => {
+test('requires no routeId of discovered members with stickySession.set', () => {
   const stickySession = { cookie: 'ROUTE', set: true }
   assert.equal(read({ url: 'ws://name.test', resolve: {} }, { stickySession })?.named.length, 1)
   assert.throws(() => read({ url: 'ws://name.test' }, { stickySession }), { code: 'WST_ERR_OPTION' })

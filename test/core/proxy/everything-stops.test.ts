@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
-import { answer, type BackendConnection, echo, silent } from '../../support/backend.ts'
+import { type BackendConnection, echo, responding, silent } from '../../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { startNameServer } from '../../support/dns.ts'
 import { eventually, within } from '../../support/gate.ts'
@@ -11,12 +11,14 @@ import { connectClient, startBackend, startGateway } from '../../support/harness
 import { async } from '../../support/pump.ts'
 import type { Left } from './stopping-child.ts'
 
-const PATIENCE = 10_000
+const MAX_WAIT = 10_000
 
 const connected = (t: TestContext, port: number): Promise<RawClient> => connectClient(t, port, { allowHalfOpen: false })
 
-test('leaves no timer, socket or listener when it is closed, whatever was under way', async t => {
-  const [echoing, plain, mute] = await Promise.all([echo(), answer(), silent()].map(script => startBackend(t, script)))
+test('leaves no timer, socket or listener after close(), whatever was in progress', async t => {
+  const [echoing, plain, mute] = await Promise.all(
+    [echo(), responding(), silent()].map(script => startBackend(t, script)),
+  )
   assert.ok(echoing && plain && mute)
   const connections = (): BackendConnection[] => [echoing, plain, mute].flatMap(backend => backend.connections)
   const names = await startNameServer()
@@ -55,20 +57,20 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   })
   const exit = once(child, 'exit')
   const [{ port, before }] = (await once(child, 'message')) as [{ port: number; before: Left }]
-  const ask = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
+  const send = async (request: string): Promise<RawClient> => (await connected(t, port)).send(request)
 
   for (const path of ['/echo', '/echo', '/full'])
-    assert.equal((await (await ask(upgradeRequest(path))).answer()).statusCode, 101)
-  for (const path of ['/mute', '/no-tls', '/wait', '/full']) await ask(upgradeRequest(path))
-  // The connections that a client keeps alive are the server's own.
-  const get = (path: string): Promise<RawClient> => ask(plainRequest(path, { headers: ['Connection: close'] }))
+    assert.equal((await (await send(upgradeRequest(path))).responseHead()).statusCode, 101)
+  for (const path of ['/mute', '/no-tls', '/wait', '/full']) await send(upgradeRequest(path))
+  // Connections that clients keep alive belong to the server, not to the gateway.
+  const get = (path: string): Promise<RawClient> => send(plainRequest(path, { headers: ['Connection: close'] }))
   for (const path of ['/mute', '/wait']) await get(path)
   for (const path of ['/plain', '/metrics']) await (await get(path)).whole()
   const live = await get('/manager/events')
   await live.readThrough('event: state')
   // Two upgrades, a plain request and a health check.
   await eventually(() => mute.connections.length === 4)
-  await eventually(() => names.asked.length > 1)
+  await eventually(() => names.queries.length > 1)
 
   child.send('close')
   const [withServer] = (await once(child, 'message')) as [Left]
@@ -82,28 +84,28 @@ test('leaves no timer, socket or listener when it is closed, whatever was under 
   child.send('close the server')
   const [last] = (await once(child, 'message')) as [Left]
   assert.deepEqual(last, { ...before, handles: {} })
-  assert.deepEqual(await within(PATIENCE, 'the gateway to end by itself', exit), [0, null])
+  assert.deepEqual(await within(MAX_WAIT, 'the gateway to end by itself', exit), [0, null])
 })
 
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'
 
-test('lets plain requests finish that are under way when it is closed', async t => {
-  const asked = Promise.withResolvers<BackendConnection>()
+test('close() lets plain requests that are in progress finish', async t => {
+  const sent = Promise.withResolvers<BackendConnection>()
   const backend = await startBackend(t, async connection => {
     await connection.request()
-    asked.resolve(connection)
+    sent.resolve(connection)
   })
   const gateway = await startGateway(t, { target: `http://${backend.address}/` })
   const client = await connected(t, gateway.port)
   client.send(plainRequest('/'))
-  const connection = await asked.promise
-  const closing = gateway.proxy.close({ drainTimeout: PATIENCE })
+  const connection = await sent.promise
+  const closing = gateway.proxy.close({ drainTimeout: MAX_WAIT })
   await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone')
   assert.equal((await client.whole()).body, 'done')
   await closing
 })
 
-test('gives up plain requests that are not answered by drainTimeout, and breaks off answers that go on', async t => {
+test('aborts plain requests without a response after drainTimeout, and responses that are not finished then', async t => {
   const backend = await startBackend(t, async connection => {
     const { path } = await connection.request()
     if (path === '/begun') await connection.write(CHUNKED)

@@ -8,7 +8,7 @@ import {
   WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { answer, type Backend, switching } from '../../support/backend.ts'
+import { type Backend, responding, switching } from '../../support/backend.ts'
 import type { RawClient } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -28,9 +28,9 @@ const PLAIN: [string, string][] = [
 interface Row {
   options: (backend: string) => WsTunnelOptions
   request: ExplainRequest
-  /** What is explained; a backend is compared where it is to hear of the request. */
+  /** The expected outcome. For `http` and `upgrade` the request that the backend gets is compared. */
   kind: ExplainedOutcome['kind']
-  /** Status of a refusal. */
+  /** The status of a refusal. */
   statusCode?: number
   body?: string
 }
@@ -85,7 +85,7 @@ const ROWS: Record<string, Row> = {
     },
     kind: 'upgrade',
   },
-  'forwarded fields of a client that nobody trusts': {
+  'forwarded fields of a client that is not trusted': {
     options: backend => ({ target: `http://${backend}/base`, serverName: 'gateway.example' }),
     request: {
       url: '/page?q',
@@ -98,7 +98,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/x', headers: HANDSHAKE.filter(([name]) => name !== 'Connection') },
     kind: 'http',
   },
-  'a token that is not let through': {
+  'a token that is not allowed': {
     options: backend => ({ target: `ws://${backend}/` }),
     request: {
       url: '/x',
@@ -127,7 +127,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/old', headers: [], httpVersion: '1.0' },
     kind: 'http',
   },
-  'an encoded path sent as it is': {
+  'an encoded path that is sent as the client wrote it': {
     options: routes(backend => ({
       path: '/raw/',
       target: `ws://${backend}/in/`,
@@ -142,7 +142,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/', headers: PLAIN },
     kind: 'upgrade',
   },
-  'a route that hands back': {
+  'a route with target: false': {
     options: routes(
       () => ({ path: '/ws/own/', target: false }),
       backend => ({ path: '/ws/', target: `ws://${backend}/` }),
@@ -150,12 +150,12 @@ const ROWS: Record<string, Row> = {
     request: { url: '/ws/own/x', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a target function that hands back': {
+  'a target function that returns false': {
     options: () => ({ target: () => false }),
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a target function that answers': {
+  'a target function that returns a response': {
     options: () => ({ target: () => ({ status: 410 }) }),
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'respond',
@@ -165,7 +165,7 @@ const ROWS: Record<string, Row> = {
     request: { url: '/elsewhere', headers: HANDSHAKE },
     kind: 'app',
   },
-  'a plain request that an upgrade-only route passes over': {
+  'a plain request on an upgrade-only route': {
     options: routes(
       backend => ({ path: '/', target: `ws://${backend}/tunnel/`, fallback: false }),
       backend => ({ path: '/', target: `http://${backend}/page/` }),
@@ -233,10 +233,10 @@ const rawRequest = ({ method = 'GET', url, headers = [], httpVersion = '1.1' }: 
   return `${method} ${url} HTTP/${httpVersion}\r\n${lines.join('')}\r\n${body}`
 }
 
-suite('what is explained is what happens', { concurrency: true }, () => {
+suite('the explanation is what happens', { concurrency: true }, () => {
   for (const [name, { options, request, kind, statusCode, body }] of Object.entries(ROWS)) {
     test(name, async t => {
-      const script = kind === 'upgrade' ? switching() : answer({ body: 'page' })
+      const script = kind === 'upgrade' ? switching() : responding({ body: 'page' })
       const backend: Backend = await startBackend(t, script)
       const explained = await explain(options(backend.address), request)
       assert.equal(explained.outcome.kind, kind, JSON.stringify(explained, null, 2))
@@ -245,7 +245,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
       const gateway = await startGateway(t, options(backend.address))
       const client: RawClient = await connectClient(t, gateway)
       client.send(rawRequest(request, body))
-      const got = await client.answer()
+      const got = await client.responseHead()
 
       const { outcome } = explained
       if (outcome.kind === 'app') {
@@ -274,7 +274,7 @@ suite('what is explained is what happens', { concurrency: true }, () => {
   }
 })
 
-test('says of each route why it does not match, up to the one that does', async () => {
+test('explains for each route why it does not match, up to the one that matches', async () => {
   const { routes: explained, outcome } = await explain(
     {
       routes: [
@@ -337,12 +337,12 @@ test('names the route that refuses a path before it matches', async () => {
   assert.match(explained[1]?.reason ?? '', /^WST_ERR_ENCODED_SLASH/)
 })
 
-test('says why a request that names an upgrade is plain HTTP', async () => {
+test('explains why a request that names an upgrade is served as plain HTTP', async () => {
   const options: WsTunnelOptions = { target: 'ws://a.example/' }
   const upgrade = { host: 'x', upgrade: 'websocket', connection: 'upgrade' }
   const reasons: [ExplainRequest, string | undefined][] = [
     [{ url: '/', headers: { host: 'x' } }, undefined],
-    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not let h2c through'],
+    [{ url: '/', headers: { ...upgrade, upgrade: 'h2c' } }, 'the route does not allow h2c'],
     [{ url: '/', headers: { ...upgrade, 'content-length': '3' } }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, httpVersion: '1.0' }, 'only an HTTP/1.1 request without body can switch'],
     [{ url: '/', headers: upgrade, method: 'POST' }, 'a WebSocket handshake is a GET'],
@@ -355,7 +355,7 @@ test('says why a request that names an upgrade is plain HTTP', async () => {
   }
 })
 
-test('tells the backend of the client address, TLS and a unix socket', async () => {
+test('explains the fields for client address and TLS, and a unix socket', async () => {
   const { outcome } = await explain(
     { target: 'unix:/run/chat.sock|ws://chat.internal/' },
     { url: '/', headers: { host: 'x' }, remoteAddress: '::ffff:192.0.2.7', encrypted: true },
@@ -384,7 +384,7 @@ test('shows each line of a repeated field, and applies requestHeaders to them', 
   assert.deepEqual(outcome.backend.headers.slice(1, -1), [...lines, ['X-New', '1']])
 })
 
-test('refuses options and requests that cannot be', async () => {
+test('refuses wrong options and impossible requests', async () => {
   await assert.rejects(explain({ target: 'nowhere' }, { url: '/' }), { code: 'WST_ERR_OPTION' })
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/a b' }), TypeError)
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/', method: 'G T' }), TypeError)

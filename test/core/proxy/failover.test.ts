@@ -8,14 +8,14 @@ import { type TestContext, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
 import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
-import { answer, echo, raw, type Script, silent } from '../../support/backend.ts'
+import { echo, raw, responding, type Script, silent } from '../../support/backend.ts'
 import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { connectTunnel, sendRequest, startBackend, startGateway } from '../../support/harness.ts'
 import { closeAfter, listen } from '../../support/server.ts'
 import { ca, server as trusted, wrongName } from '../../support/tls.ts'
 
-/** An address where nobody listens. */
+/** An address where nothing listens. Each call gives another one. */
 async function deadAddress(): Promise<string> {
   const server: Server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -24,7 +24,7 @@ async function deadAddress(): Promise<string> {
   return `127.0.0.1:${port}`
 }
 
-/** The head of a request, with less of a body than it announces. */
+/** A request whose body is shorter than its Content-Length. */
 const unfinished = (begun: string): string => `POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 100\r\n\r\n${begun}`
 
 const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunnelOptions => ({
@@ -32,7 +32,7 @@ const balanced = (members: readonly MemberOptions[], more: object = {}): WsTunne
   balancers: { b: { members, ...more } },
 })
 
-test('opens a tunnel by the next member when one cannot be reached, without the client noticing', async t => {
+test('opens a tunnel to the next member if one is unreachable, and the client notices nothing', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const gateway = await startGateway(t, balanced([{ url: `ws://${dead}/` }, { url: `ws://${backend.address}/base` }]))
@@ -58,13 +58,13 @@ test('opens a tunnel by the next member when one cannot be reached, without the 
   assert.deepEqual([b.busy, b.tunnels.size, b.bytesSent], [0, 0, 5])
 })
 
-test('sends a body once, to the member that can be reached', async t => {
-  const backend = await startBackend(t, answer({ body: 'taken' }))
+test('sends a body once, to the member that is reachable', async t => {
+  const backend = await startBackend(t, responding({ body: 'taken' }))
   const dead = await deadAddress()
   const { port } = await startGateway(t, balanced([{ url: `http://${dead}/` }, { url: `http://${backend.address}/` }]))
   const body = 'x'.repeat(300_000)
   const client = await sendRequest(t, port, plainRequest('/p', { method: 'POST', body }))
-  const { statusCode } = await client.answer()
+  const { statusCode } = await client.responseHead()
   assert.equal(statusCode, 200)
   assert.equal(backend.seen.length, 1)
 })
@@ -86,14 +86,14 @@ const NEVER_ANSWERS = 'gone.test'
 const slowness: [what: string, times: Partial<MemberOptions>][] = [
   ['connectTimeout', { connectTimeout: 100 }],
   ['a handshakeTimeout that is shorter', { connectTimeout: 5_000, handshakeTimeout: 100 }],
-  ['both, which are the same where httpd is told of one', { connectTimeout: 100, handshakeTimeout: 100 }],
+  ['both of the same length, as with httpd', { connectTimeout: 100, handshakeTimeout: 100 }],
 ]
 for (const [what, times] of slowness) {
-  test(`fails over from a member that is not reached, or silent in TLS, in ${what}`, async t => {
+  test(`fails over from a member that does not accept, or is silent in TLS, for ${what}`, async t => {
     const mute = await startBackend(t, connection => connection.readAll().then(() => connection.end()))
     for (const url of [`ws://${NEVER_ANSWERS}:9/`, `wss://${mute.address}/`]) {
       const backend = await startBackend(t, echo())
-      const shop = await startBackend(t, answer({ body: 'taken' }))
+      const shop = await startBackend(t, responding({ body: 'taken' }))
       const to = (address: string): WsTunnelOptions['balancers'] => ({
         b: { members: [{ url, ...times }, { url: `ws://${address}/` }] },
       })
@@ -104,7 +104,7 @@ for (const [what, times] of slowness) {
       const plain = await startGateway(t, { target, lookup: () => {}, balancers: to(shop.address) })
       const body = 'x'.repeat(100_000)
       const poster = await sendRequest(t, plain, plainRequest('/', { method: 'POST', body }))
-      assert.equal((await poster.answer()).statusCode, 200)
+      assert.equal((await poster.responseHead()).statusCode, 200)
       assert.deepEqual([backend.seen.length, shop.seen.length, mute.seen.length], [1, 1, 0])
       for (const { proxy } of [tunnels, plain]) assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
     }
@@ -115,12 +115,12 @@ const broken: [how: string, script: Script][] = [
   ['ends', connection => connection.end()],
   ['ends after its first message', connection => connection.readExact(10).then(() => connection.end())],
   ['is reset after its first message', connection => connection.readExact(10).then(() => connection.reset())],
-  ['is no TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ['gets bytes that are not TLS', connection => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
 ]
 for (const [how, script] of broken) {
   test(`fails over from a member whose TLS handshake ${how}`, async t => {
     const bad = await startBackend(t, script)
-    const good = await startBackend(t, answer({ body: 'taken' }))
+    const good = await startBackend(t, responding({ body: 'taken' }))
     for (const request of [
       upgradeRequest('/'),
       plainRequest('/'),
@@ -128,34 +128,34 @@ for (const [how, script] of broken) {
     ]) {
       const members = [{ url: `wss://${bad.address}/` }, { url: `ws://${good.address}/` }]
       const gateway = await startGateway(t, balanced(members))
-      assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 200)
+      assert.equal((await (await sendRequest(t, gateway, request)).responseHead()).statusCode, 200)
       assert.equal(gateway.proxy.balancers.get('b')?.members[0]?.status, 'E')
     }
     assert.equal(good.seen.length, 3)
   })
 }
 
-/** A backend whose TLS breaks when it has heard `last`. */
+/** A backend whose TLS connection breaks after it has received `last`. */
 async function breakingTls(t: TestContext, last: string): Promise<string> {
   const server = createServer(socket => {
     const [encrypted, ours] = duplexPair()
     socket.on('error', () => {})
     socket.pipe(ours).pipe(socket)
-    let heard = ''
+    let received = ''
     new TLSSocket(encrypted, { isServer: true, ...trusted })
       .on('error', () => {})
       .on('data', chunk => {
-        heard += chunk
-        if (heard.includes(last)) socket.write('no record of TLS')
+        received += chunk
+        if (received.includes(last)) socket.write('no record of TLS')
       })
   })
   closeAfter(t, server)
   return `127.0.0.1:${await listen(server)}`
 }
 
-test('sends a body that a parser has read to nobody else once a member has it, whatever breaks then', async t => {
+test('sends a body that a parser has read to no second member, whatever breaks at the first', async t => {
   const bad = await breakingTls(t, 'once')
-  const good = await startBackend(t, answer({ body: 'taken' }))
+  const good = await startBackend(t, responding({ body: 'taken' }))
   const proxy = createTunnelProxy({
     ...balanced([{ url: `ws://${await deadAddress()}/` }, { url: `wss://${bad}/` }, { url: `ws://${good.address}/` }]),
     tls: { ca },
@@ -166,12 +166,12 @@ test('sends a body that a parser has read to nobody else once a member has it, w
   })
   closeAfter(t, app)
   const post = plainRequest('/', { method: 'POST', body: 'once' })
-  assert.equal((await (await sendRequest(t, await listen(app), post)).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, await listen(app), post)).responseHead()).statusCode, 502)
   const states = proxy.balancers.get('b')?.members.map(({ status }) => status)
   assert.deepEqual([states, good.seen.length], [['E', '', ''], 0])
 })
 
-test('asks nobody else once a member has the request', async t => {
+test('does not fail over once a member has the request', async t => {
   const mute = await startBackend(t, async connection => {
     await connection.request()
     connection.reset()
@@ -180,65 +180,66 @@ test('asks nobody else once a member has the request', async t => {
   const options = balanced([{ url: `ws://${mute.address}/` }, { url: `ws://${backend.address}/` }])
   const { port, proxy } = await startGateway(t, options)
   const client = await sendRequest(t, port, upgradeRequest('/'))
-  assert.equal((await client.answer()).statusCode, 502)
+  assert.equal((await client.responseHead()).statusCode, 502)
   assert.equal(backend.seen.length, 0)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, '')
 })
 
-test('tries no more members than maxAttempts says', async t => {
+test('tries no more members than maxAttempts allows', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/1` }, { url: `ws://${dead}/2` }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { maxAttempts: 1 }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   assert.deepEqual(
     proxy.balancers.get('b')?.members.map(({ status }) => status),
     ['E', 'E', ''],
   )
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 101)
 })
 
-test('never takes a member out whose errors are ignored', async t => {
+test('never takes out a member whose errors are ignored', async t => {
   const backend = await startBackend(t, echo())
   const dead = await deadAddress()
   const members = [{ url: `ws://${dead}/`, status: 'I' }, { url: `ws://${backend.address}/` }]
   const { port } = await startGateway(t, balanced(members))
   const statuses: number[] = []
   for (let i = 0; i < 4; i++)
-    statuses.push((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode)
+    statuses.push((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode)
   assert.deepEqual(statuses, [503, 101, 503, 101])
 })
 
-test('delivers an answer that takes its member out, and asks others then', async t => {
-  const sick = await startBackend(t, answer({ statusCode: 503, body: 'sick' }))
-  const backend = await startBackend(t, answer({ body: 'well' }))
+test('relays a response that takes its member out, and selects other members from then on', async t => {
+  const sick = await startBackend(t, responding({ statusCode: 503, body: 'sick' }))
+  const backend = await startBackend(t, responding({ body: 'well' }))
   const members = [{ url: `http://${sick.address}/` }, { url: `http://${backend.address}/` }]
   const { port } = await startGateway(t, balanced(members, { failOnStatus: [503] }))
   const statuses: number[] = []
-  for (let i = 0; i < 4; i++) statuses.push((await (await sendRequest(t, port, plainRequest('/'))).answer()).statusCode)
+  for (let i = 0; i < 4; i++)
+    statuses.push((await (await sendRequest(t, port, plainRequest('/'))).responseHead()).statusCode)
   assert.deepEqual(statuses, [503, 200, 200, 200])
 })
 
-test('takes a member out that stays silent, where told so', async t => {
+test('takes out a silent member with failOnTimeout', async t => {
   const mute = await startBackend(t, silent())
   const backend = await startBackend(t, echo())
   const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 504)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 504)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 101)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 101)
 })
 
-test('takes a member out that never answers a request with a body, but not for a client that never sends all of it', async t => {
+test('takes out a member that never responds to a request with a body, unless the client has not sent all of it', async t => {
   const mute = await startBackend(t, silent())
   const members = [{ url: `http://${mute.address}/`, handshakeTimeout: 100 }]
   const { port, proxy } = await startGateway(t, balanced(members, { failOnTimeout: true }))
   const [member] = proxy.balancers.get('b')?.members ?? []
   for (const begun of ['', 'half'])
-    assert.equal((await (await sendRequest(t, port, unfinished(begun))).answer()).statusCode, 504)
+    assert.equal((await (await sendRequest(t, port, unfinished(begun))).responseHead()).statusCode, 504)
   assert.equal(member?.failures, 0)
   assert.equal(
-    (await (await sendRequest(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).answer()).statusCode,
+    (await (await sendRequest(t, port, plainRequest('/', { method: 'POST', body: 'all' }))).responseHead()).statusCode,
     504,
   )
   assert.equal(member?.failures, 1)
@@ -246,9 +247,9 @@ test('takes a member out that never answers a request with a body, but not for a
 
 for (const [how, script, plainStatus, letters] of [
   ['is silent', silent(), 504, 'E'],
-  ['breaks the connection', raw('', 'reset'), 502, ''],
+  ['resets the connection', raw('', 'reset'), 502, ''],
 ] as const) {
-  test(`asks the next member for an upgrade that one has and ${how}, where told so, and for nothing else`, async t => {
+  test(`fails over from a member that has an upgrade request and ${how}, with failoverUnanswered only, and never with another request`, async t => {
     const mute = await startBackend(t, script)
     const backend = await startBackend(t, echo())
     const members = [{ url: `ws://${mute.address}/`, handshakeTimeout: 100 }, { url: `ws://${backend.address}/` }]
@@ -258,23 +259,23 @@ for (const [how, script, plainStatus, letters] of [
     assert.deepEqual([mute.seen.length, backend.seen.length], [1, 1])
     assert.equal(proxy.balancers.get('b')?.members[0]?.status, letters)
     const other = await startGateway(t, options)
-    assert.equal((await (await sendRequest(t, other, plainRequest('/'))).answer()).statusCode, plainStatus)
+    assert.equal((await (await sendRequest(t, other, plainRequest('/'))).responseHead()).statusCode, plainStatus)
     assert.equal(backend.seen.length, 1)
   })
 }
 
-test('asks each member once for an upgrade that none answers', async t => {
+test('tries each member once for an upgrade if none responds', async t => {
   const mutes = [await startBackend(t, silent()), await startBackend(t, silent())]
   const members = mutes.map(({ address }) => ({ url: `ws://${address}/`, handshakeTimeout: 300 }))
   const { port } = await startGateway(t, balanced(members, { failoverUnanswered: true, maxAttempts: 5 }))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   assert.deepEqual(
     mutes.map(({ seen }) => seen.length),
     [1, 1],
   )
 })
 
-test('goes on with another member where one has as many tunnels as it may', async t => {
+test('fails over from a member that has maxTunnels open', async t => {
   const [first, second] = [await startBackend(t, echo()), await startBackend(t, echo())]
   const members = [
     { url: `ws://${first.address}/`, maxTunnels: 1, loadFactor: 100 },
@@ -283,7 +284,7 @@ test('goes on with another member where one has as many tunnels as it may', asyn
   const { port, proxy } = await startGateway(t, balanced(members))
   const clients = [await openTunnel(port, '/'), await openTunnel(port, '/')]
   for (const { client } of clients) t.after(() => client.destroy())
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 503)
   const all = proxy.balancers.get('b')?.members ?? []
   assert.deepEqual(
     all.map(({ busy, status }) => [busy, status]),
@@ -294,20 +295,20 @@ test('goes on with another member where one has as many tunnels as it may', asyn
   )
 })
 
-test('lets each member say which upgrades it takes, and how long it may be silent', async t => {
+test('applies upgrade and timeouts of each member', async t => {
   const backend = await startBackend(t, echo())
-  const plain = await startBackend(t, answer({ body: 'plain' }))
+  const plain = await startBackend(t, responding({ body: 'plain' }))
   const members = [{ url: `http://${backend.address}/`, upgrade: 'chat' }, { url: `http://${plain.address}/` }]
   const { port } = await startGateway(t, { ...balanced(members), upgrade: false } as WsTunnelOptions)
   const statuses: number[] = []
   for (let i = 0; i < 4; i++) {
     const client = await sendRequest(t, port, upgradeRequest('/', { token: 'chat' }))
-    statuses.push((await client.answer()).statusCode)
+    statuses.push((await client.responseHead()).statusCode)
   }
   assert.deepEqual(statuses, [101, 200, 101, 200])
 })
 
-test('explains which members would be asked, in order', async () => {
+test('explains which members would be tried, in order', async () => {
   const members = [{ url: 'ws://a.test/x' }, { url: 'ws://b.test/' }]
   const { outcome } = await explain(balanced(members), { url: '/y', headers: { host: 'h.test' } })
   assert.ok(outcome.kind === 'http')
@@ -315,7 +316,7 @@ test('explains which members would be asked, in order', async () => {
   assert.equal(outcome.backend.requestLine, 'GET /x/y HTTP/1.1')
 })
 
-test('names the balancer that is not there, and the member that is no URL', async () => {
+test('names a balancer that does not exist, and a member that is not a URL', async () => {
   const balancers = { b: { members: [{ url: 'ws://a.test/' }] } }
   await assert.rejects(explain({ target: 'balancer://c/', balancers }, { url: '/' }), {
     code: 'WST_ERR_OPTION',
@@ -335,9 +336,9 @@ test('names the balancer that is not there, and the member that is no URL', asyn
   }
 })
 
-test('rewrites the Location of every member back to the public path', async t => {
+test('maps the Location of every member back to the public path', async t => {
   const backend = await startBackend(t, connection =>
-    answer({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
+    responding({ statusCode: 302, headers: [`Location: http://127.0.0.1:${connection.socket.localPort}/base/y`] })(
       connection,
       undefined as never,
     ),
@@ -348,48 +349,48 @@ test('rewrites the Location of every member back to the public path', async t =>
   }
   const { port } = await startGateway(t, options)
   const client = await sendRequest(t, port, plainRequest('/pub/x', { host: 'h.test' }))
-  const head = await client.answer()
+  const head = await client.responseHead()
   assert.match(JSON.stringify(head), /http:\/\/h\.test\/pub\/y/)
 })
 
-test('wants names of balancers in lower case, as targets have them', () => {
+test('requires names of balancers in lower case, because a target is read in lower case', () => {
   const options = { target: 'balancer://Chat/', balancers: { Chat: { members: [] } } }
   assert.throws(() => createTunnelProxy(options), /Expected `balancers\.Chat` to be named in lower case, got "Chat"/)
 })
 
-test('asks the next member for no upgrade that it does not take', async t => {
+test('does not fail over to a member that does not allow the upgrade', async t => {
   const dead: MemberOptions = { url: `ws://${await deadAddress()}/` }
-  const backend = await startBackend(t, answer({ body: 'plain' }))
+  const backend = await startBackend(t, responding({ body: 'plain' }))
   const { port } = await startGateway(t, balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]))
-  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).answer()).statusCode, 200)
+  assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 200)
   assert.deepEqual(backend.seen[0]?.headers('upgrade'), [])
   const eager = await startBackend(t, echo())
   const rash = await startGateway(t, balanced([dead, { url: `ws://${eager.address}/`, upgrade: false }]))
-  assert.equal((await (await sendRequest(t, rash, upgradeRequest('/'))).answer()).statusCode, 502)
+  assert.equal((await (await sendRequest(t, rash, upgradeRequest('/'))).responseHead()).statusCode, 502)
   const strict = await startGateway(t, {
     ...balanced([dead, { url: `http://${backend.address}/`, upgrade: false }]),
     fallback: false,
   })
-  assert.equal((await (await sendRequest(t, strict, upgradeRequest('/'))).answer()).statusCode, 426)
+  assert.equal((await (await sendRequest(t, strict, upgradeRequest('/'))).responseHead()).statusCode, 426)
   assert.equal(backend.seen.length, 1)
 })
 
-const nobody: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
+const disabled: MemberOptions[] = [{ url: 'ws://127.0.0.1:1/', status: 'D' }]
 
-test("refuses a wrong Origin while its balancer waits, whose failure then is nobody's", async t => {
+test('refuses a wrong Origin while its balancer waits, and ignores the later failure of the balancer', async t => {
   const gateway = await startGateway(t, {
     routes: [{ path: '/', target: 'balancer://b/', allowedOrigins: ['https://app.test'] }],
-    balancers: { b: { members: nobody, timeout: 50 } },
+    balancers: { b: { members: disabled, timeout: 50 } },
   })
   const request = upgradeRequest('/', { headers: { Origin: 'https://evil.test' } })
-  assert.equal((await (await sendRequest(t, gateway, request)).answer()).statusCode, 403)
-  // An unhandled rejection fails the test; it would come before this answer, which waited as long.
+  assert.equal((await (await sendRequest(t, gateway, request)).responseHead()).statusCode, 403)
+  // An unhandled rejection fails the test. It would occur before this response, which waits as long.
   const other = upgradeRequest('/', { headers: { Origin: 'https://app.test' } })
-  assert.equal((await (await sendRequest(t, gateway, other)).answer()).statusCode, 503)
+  assert.equal((await (await sendRequest(t, gateway, other)).responseHead()).statusCode, 503)
 })
 
-test('elects nobody for a client that left while it waited', async t => {
-  const gateway = await startGateway(t, balanced(nobody, { timeout: 3_000 }))
+test('selects no member for a client that left while it waited', async t => {
+  const gateway = await startGateway(t, balanced(disabled, { timeout: 3_000 }))
   const client = await sendRequest(t, gateway, upgradeRequest('/'))
   const other = await sendRequest(t, gateway, upgradeRequest('/'))
   client.destroy()
@@ -397,12 +398,12 @@ test('elects nobody for a client that left while it waited', async t => {
   const [member] = gateway.proxy.balancers.get('b')?.members ?? []
   assert.ok(member)
   member.status = '-D'
-  await other.answer()
+  await other.responseHead()
   assert.equal(member.selected, 1)
 })
 
-test('leaves nothing of a failed attempt at the request and its answer, however many members fail', async t => {
-  const backend = await startBackend(t, answer({ body: 'well' }))
+test('leaves no listener of a failed attempt on request and response, however many members fail', async t => {
+  const backend = await startBackend(t, responding({ body: 'well' }))
   const dead = await Promise.all(Array.from({ length: 12 }, deadAddress))
   const members = [...dead, backend.address].map(address => ({ url: `http://${address}/` }))
   const gateway = await startGateway(t, balanced(members))
@@ -411,7 +412,7 @@ test('leaves nothing of a failed attempt at the request and its answer, however 
   process.on('warning', listener)
   t.after(() => process.off('warning', listener))
   const client = await sendRequest(t, gateway, plainRequest('/', { method: 'POST', body: 'x' }))
-  assert.equal((await client.body(await client.answer())).toString(), 'well')
+  assert.equal((await client.body(await client.responseHead())).toString(), 'well')
   await new Promise(resolve => setImmediate(resolve))
   assert.deepEqual(warnings, [])
 })

@@ -6,11 +6,11 @@ import { type BackendProcess, Cluster } from '../../support/kill/cluster.ts'
 import { Crowd } from '../../support/kill/crowd.ts'
 import { type Blow, type Figures, SIGKILL, SIGSTOP, strike } from '../../support/kill/strike.ts'
 
-// The same in large is `scripts/kill.ts`.
+// `scripts/kill.ts` does the same on a larger scale.
 
 const TUNNELS = 30
 
-/** Three backends behind a gateway, of which the first is struck under open tunnels and steady connects. */
+/** Three backends behind a gateway. The first one fails while tunnels are open and clients connect. */
 async function struck(
   t: TestContext,
   blow: Blow,
@@ -19,7 +19,7 @@ async function struck(
 ): Promise<Figures> {
   const cluster = new Cluster(3)
   t.after(() => cluster.stop())
-  // Those that are well may be slow on a busy machine.
+  // The healthy backends may be slow on a busy machine.
   await cluster.start(balancer, n => ({ retry: 500, handshakeTimeout: n === 0 ? handshakeTimeout : 10_000 }))
   const crowd = new Crowd(cluster.port)
   t.after(() => crowd.stop())
@@ -33,7 +33,7 @@ async function struck(
   return figures
 }
 
-test('loses only the tunnels of a backend that is killed, fails no connect once it knows, and finds it again', async t => {
+test('loses only the tunnels of a killed backend, fails no connect once it is taken out, and uses it again later', async t => {
   const { open, marked, failed, cut } = await struck(t, { ...SIGKILL, down: 700 }, {})
   assert.ok(open[1] > 0)
   assert.ok(marked !== undefined)
@@ -43,7 +43,7 @@ test('loses only the tunnels of a backend that is killed, fails no connect once 
   assert.ok(cut.own > 0)
 })
 
-test('loses no tunnel of a backend that is stopped and goes on', async t => {
+test('loses no tunnel of a backend that stops for a while', async t => {
   const { marked, failed, cut } = await struck(t, { ...SIGSTOP, down: 2_000 }, { failOnTimeout: true }, 1_000)
   assert.ok(marked !== undefined)
   assert.deepEqual(failed.marked, [])
@@ -51,7 +51,7 @@ test('loses no tunnel of a backend that is stopped and goes on', async t => {
   assert.deepEqual(cut, { own: 0, others: 0 })
 })
 
-test('fails no connect at all when a backend is stopped and others may be asked for what it leaves without an answer', async t => {
+test('fails no connect at all when a backend stops, with failoverUnanswered', async t => {
   const telling = { failOnTimeout: true, failoverUnanswered: true }
   const { marked, failed, cut } = await struck(t, { ...SIGSTOP, down: 2_000 }, telling, 1_000)
   assert.ok(marked !== undefined)

@@ -12,7 +12,7 @@ for (const [what, request] of [
   ['a request with a body', plainRequest('/x', { method: 'POST', body: 'ignored', headers: ['Connection: close'] })],
   ['an upgrade, and closes the connection', upgradeRequest('/x')],
 ] as const) {
-  test(`answers ${what} as the target function says`, async t => {
+  test(`responds to ${what} with what the target function returns`, async t => {
     const gateway = await startGateway(t, { target: away })
     const client = await connectClient(t, gateway)
     const text = (await client.send(request).readAll()).toString()
@@ -37,37 +37,37 @@ test('sends no framing of middleware with it', async t => {
   assert.deepEqual(text.match(/^(?:content-length|transfer-encoding): .*$/gim), ['Content-Length: 0'])
 })
 
-test('keeps the connection of a plain request that the target function answered', async t => {
+test('keeps the connection of a plain request after a response of the target function', async t => {
   const { port } = await startGateway(t, { target: async () => ({ status: 410 }) })
   const client = await connectClient(t, port)
-  for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).answer()).statusCode, 410)
+  for (let i = 0; i < 2; i++) assert.equal((await client.send(plainRequest('/')).responseHead()).statusCode, 410)
 })
 
-test('gives back the place of an upgrade that the target function answered', async t => {
+test('releases the slot of an upgrade after a response of the target function', async t => {
   const { port } = await startGateway(t, { target: away, maxTunnels: 1 })
   for (let i = 0; i < 2; i++) {
     const client = await connectClient(t, port)
-    assert.equal((await client.send(upgradeRequest('/')).answer()).statusCode, 302)
+    assert.equal((await client.send(upgradeRequest('/')).responseHead()).statusCode, 302)
   }
 })
 
 for (const [what, result] of [
   ['an interim status', { status: 101 }],
   ['a success without content', { status: 204 }],
-  ['a status that is no number', { status: '302' }],
+  ['a status that is not a number', { status: '302' }],
   ['a location with a line break', { status: 302, location: 'https://x/\r\nSet-Cookie: a=b' }],
-  ['no status at all', { location: 'https://x/' }],
+  ['no status', { location: 'https://x/' }],
 ] as const) {
-  test(`500s an answer of a target function with ${what}`, async t => {
+  test(`500s a response of a target function with ${what}`, async t => {
     const gateway = await startGateway(t, { target: (() => result) as never })
     const client = await connectClient(t, gateway)
-    const { statusCode } = await client.send(plainRequest('/')).answer()
+    const { statusCode } = await client.send(plainRequest('/')).responseHead()
     assert.equal(statusCode, 500)
     assert.equal((gateway.errors[0] as { code: string }).code, 'WST_ERR_CALLBACK')
   })
 }
 
-test('explains an answer of a target function', async () => {
+test('explains a response of a target function', async () => {
   const { outcome } = await explain({ target: away }, { url: '/x', headers: { host: 'h' } })
   assert.deepEqual(outcome, { kind: 'respond', route: 0, status: 302, location: 'https://www.example/a?b' })
 })

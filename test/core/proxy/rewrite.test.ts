@@ -4,8 +4,8 @@ import { explain, type Rewrite, type Target, type WsTunnelOptions } from '@ws-tu
 
 const TARGET = 'http://b.test/'
 
-/** The request line the backend would see, or what happened instead. */
-async function asked(options: WsTunnelOptions, url: string): Promise<string> {
+/** The request target that the backend would get, or the outcome. */
+async function requestTarget(options: WsTunnelOptions, url: string): Promise<string> {
   const { outcome } = await explain(options, { url, headers: { host: 'h.test' } })
   if (outcome.kind === 'refused') return outcome.code
   return outcome.kind === 'http' ? (outcome.backend.requestLine.split(' ')[1] as string) : outcome.kind
@@ -17,24 +17,24 @@ const rewriting = (rewrite: Rewrite, more: Partial<WsTunnelOptions> = {}): WsTun
 for (const [what, rewrite, url, line] of [
   ['gives routes another path', (_, { query }) => ({ path: '/new/x', query }), '/old?q=%20', '/n/x?q=%20'],
   ['gives them another query', (_, { path }) => ({ path, query: '?z' }), '/new/a?q', '/n/a?z'],
-  ['may leave a request alone', () => undefined, '/new/a?q', '/n/a?q'],
+  ['may return nothing and change nothing', () => undefined, '/new/a?q', '/n/a?q'],
   [
     'sees the path as routes match it',
     (_, { path, query }) => ({ path: `/new${path}`, query }),
     '/a%20/./b',
     '/n/a%20/b',
   ],
-  ['encodes what it gives', () => ({ path: '/new/% é?', query: '' }), '/', '/n/%25%20%C3%A9%3F'],
-  ['gives what begins with no slash to the app', () => ({ path: 'new', query: '' }), '/new', 'app'],
+  ['has its result encoded', () => ({ path: '/new/% é?', query: '' }), '/', '/n/%25%20%C3%A9%3F'],
+  ['passes a request to the app by a path without a leading slash', () => ({ path: 'new', query: '' }), '/new', 'app'],
   [
-    'answers 414 to a path that is too long for patterns',
+    'refuses a path that is too long for patterns with 414',
     () => undefined,
     `/${'a'.repeat(9_000)}`,
     'WST_ERR_PATH_TOO_LONG',
   ],
-  ['hears nothing of a malformed path', () => assert.fail(), '/%zz', 'app'],
+  ['is not called for a malformed path', () => assert.fail(), '/%zz', 'app'],
   [
-    'answers 500 where it throws',
+    'fails with 500 if it throws',
     () => {
       throw new Error('no')
     },
@@ -42,32 +42,35 @@ for (const [what, rewrite, url, line] of [
     'WST_ERR_CALLBACK',
   ],
 ] as [string, Rewrite, string, string][]) {
-  test(`rewrite ${what}`, async () => assert.equal(await asked(rewriting(rewrite), url), line))
+  test(`rewrite ${what}`, async () => assert.equal(await requestTarget(rewriting(rewrite), url), line))
 }
 
-test('rewrite sees encoded slashes as the option beside routes says', async () => {
+test('rewrite gets encoded slashes as the option beside routes defines', async () => {
   const options = rewriting((_, { path, query }) => ({ path: `/new${path}`, query }), { encodedSlashes: 'keep' })
-  assert.equal(await asked(options, '/a%2Fb'), '/n/a%2Fb')
+  assert.equal(await requestTarget(options, '/a%2Fb'), '/n/a%2Fb')
 })
 
-test('refuses a rewrite that is no function', async () => {
-  await assert.rejects(asked({ target: TARGET, rewrite: '/x' as never }, '/'), /Expected `rewrite` to be a function/)
+test('refuses a rewrite that is not a function', async () => {
+  await assert.rejects(
+    requestTarget({ target: TARGET, rewrite: '/x' as never }, '/'),
+    /Expected `rewrite` to be a function/,
+  )
 })
 
 for (const [what, path, line] of [
-  ['sends the very bytes a target function gives', '/a|b%zz/\xe9?x|y', '/a|b%zz/\xe9?x|y'],
+  ['sends the exact bytes of a target function', '/a|b%zz/\xe9?x|y', '/a|b%zz/\xe9?x|y'],
   ['refuses a dot segment in them', '/a/../b', 'WST_ERR_FORBIDDEN_TARGET'],
-  ['lets dots in their query be', '/a?/../b', '/a?/../b'],
+  ['allows dot segments in their query', '/a?/../b', '/a?/../b'],
   ['refuses a space in them', '/a b', 'WST_ERR_FORBIDDEN_TARGET'],
   ['refuses a line break in them', '/a\r\nX: y', 'WST_ERR_FORBIDDEN_TARGET'],
-  ['refuses what is no path', 'a', 'WST_ERR_FORBIDDEN_TARGET'],
+  ['refuses a text that is not a path', 'a', 'WST_ERR_FORBIDDEN_TARGET'],
 ] as const) {
   test(what, async () => {
     const target: Target = () => ({ url: 'http://b.test', path })
-    assert.equal(await asked({ target }, '/x?q'), line)
+    assert.equal(await requestTarget({ target }, '/x?q'), line)
   })
 }
 
-test('500s the bytes of a target function whose URL is none', async () => {
-  assert.equal(await asked({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
+test('500s an exact target whose URL is invalid', async () => {
+  assert.equal(await requestTarget({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TrustProxy } from '@ws-tunnel/core'
-import { answer } from '../../support/backend.ts'
+import { responding } from '../../support/backend.ts'
 import { plainRequest } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
@@ -10,8 +10,8 @@ for (const [trustProxy, scheme] of [
   ['append', 'http'],
   [false, 'http'],
 ] as [TrustProxy, string][]) {
-  test(`rewrites a Location to ${scheme}: for a client that says https, with trustProxy ${trustProxy}`, async t => {
-    const backend = await startBackend(t, answer({ headers: ['Location: http://internal/x'] }))
+  test(`maps a Location to ${scheme}: for X-Forwarded-Proto: https, with trustProxy ${trustProxy}`, async t => {
+    const backend = await startBackend(t, responding({ headers: ['Location: http://internal/x'] }))
     const { port } = await startGateway(t, {
       target: `http://${backend.address}/`,
       trustProxy,

@@ -6,7 +6,7 @@ import { requestOf } from '../../support/request.ts'
 
 const URL_TEXTS = { path: '/a é/b', query: 'v=%20&w' }
 
-const ask = (when: Condition[], lines: string[]): (string | undefined)[] | null => {
+const groupsOf = (when: Condition[], lines: string[]): (string | undefined)[] | null => {
   const groups = compileConditions(when)(requestOf(lines), URL_TEXTS)
   return groups && [...groups]
 }
@@ -17,7 +17,7 @@ const websocket: Condition = { header: 'upgrade', matches: /websocket/i }
 
 const rows: [what: string, when: Condition[], lines: string[], groups: (string | undefined)[] | null][] = [
   ['no condition', [], [], []],
-  ['a pattern on a field, whatever its case', [websocket], ['UPGRADE: WebSocket'], ['WebSocket']],
+  ['a pattern on a field in any case', [websocket], ['UPGRADE: WebSocket'], ['WebSocket']],
   ['an unanchored pattern', [websocket], ['Upgrade: notwebsocketish'], ['websocket']],
   ['a pattern that does not match', [websocket], ['Upgrade: foo'], null],
   ['a missing field is the empty text', [{ header: 'x-a', matches: /^$/ }], [], ['']],
@@ -25,12 +25,12 @@ const rows: [what: string, when: Condition[], lines: string[], groups: (string |
   ['several lines joined', [{ header: 'x-a', matches: /^1, 2$/ }], ['X-A: 1', 'x-a: 2'], ['1, 2']],
   ['a field named like a method of objects', [{ header: '__proto__', matches: /^x$/ }], ['__proto__: x'], ['x']],
   ['not', [{ header: 'upgrade', not: /websocket/i }], ['Upgrade: foo'], []],
-  ['not, where it matches', [{ header: 'upgrade', not: /websocket/i }], ['Upgrade: websocket'], null],
+  ['not, if it matches', [{ header: 'upgrade', not: /websocket/i }], ['Upgrade: websocket'], null],
   ['not, on a missing field', [{ header: 'upgrade', not: /websocket/i }], [], []],
   ['the path', [{ url: 'path', matches: /^\/(\S) (.)/ }], [], ['/a é', 'a', 'é']],
-  ['the path, where it does not match', [{ url: 'path', matches: /v/ }], [], null],
+  ['the path, if it does not match', [{ url: 'path', matches: /v/ }], [], null],
   ['not the path', [{ url: 'path', not: /^\/b/ }], [], []],
-  ['not the path, where it matches', [{ url: 'path', not: /b$/ }], [], null],
+  ['not the path, if it matches', [{ url: 'path', not: /b$/ }], [], null],
   ['the query without its question mark', [{ url: 'query', matches: /^v=([^&]*)/ }], [], ['v=%20', '%20']],
   ['not the query', [{ url: 'query', not: /w/ }], [], null],
   [
@@ -47,7 +47,7 @@ const rows: [what: string, when: Condition[], lines: string[], groups: (string |
     ['w'],
   ],
   ['test', [yes], [], []],
-  ['test that says no', [no], [], null],
+  ['test that returns false', [no], [], null],
   ['all must hold', [yes, websocket, no], ['Upgrade: websocket'], null],
   ['any of none', [{ any: [] }], [], null],
   ['any, the first holds', [{ any: [yes, no] }], [], []],
@@ -95,23 +95,23 @@ const rows: [what: string, when: Condition[], lines: string[], groups: (string |
   ],
 ]
 
-test('holds or not as RewriteCond does, and keeps the groups that it would', () => {
-  for (const [what, when, lines, groups] of rows) assert.deepEqual(ask(when, lines), groups, what)
+test('holds if RewriteCond holds, and keeps the same groups', () => {
+  for (const [what, when, lines, groups] of rows) assert.deepEqual(groupsOf(when, lines), groups, what)
 })
 
-test('stops at the first that fails, and within any at the first that holds', () => {
-  const asked: string[] = []
+test('stops at the first condition that fails, and within any at the first that holds', () => {
+  const called: string[] = []
   const says = (name: string, holds: boolean): Condition => ({
     test: () => {
-      asked.push(name)
+      called.push(name)
       return holds
     },
   })
-  ask([{ any: [says('a', false), says('b', true), says('c', true)] }, says('d', false), says('e', true)], [])
-  assert.deepEqual(asked, ['a', 'b', 'd'])
+  groupsOf([{ any: [says('a', false), says('b', true), says('c', true)] }, says('d', false), says('e', true)], [])
+  assert.deepEqual(called, ['a', 'b', 'd'])
 })
 
-test('gives every request the same answer, however a pattern remembers where it was', () => {
+test('has the same result for every request, even for a pattern with lastIndex', () => {
   const sticky = compileConditions([{ header: 'a', matches: /x/y }])
   const global = compileConditions([
     { header: 'a', matches: /x/g },
@@ -125,7 +125,7 @@ test('gives every request the same answer, however a pattern remembers where it 
   assert.equal(stateless(/x/dgimsuy).flags, 'dimsu')
 })
 
-test('500s what a test of the user throws', () => {
+test('500s if a test of the user throws', () => {
   const boom = new Error('boom')
   const when: Condition[] = [
     {
@@ -138,5 +138,5 @@ test('500s what a test of the user throws', () => {
       ],
     },
   ]
-  assert.throws(() => ask(when, []), { code: 'WST_ERR_CALLBACK', statusCode: 500, cause: boom, message: /boom/ })
+  assert.throws(() => groupsOf(when, []), { code: 'WST_ERR_CALLBACK', statusCode: 500, cause: boom, message: /boom/ })
 })

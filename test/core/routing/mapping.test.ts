@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type RouteOptions } from '@ws-tunnel/core'
 
-/** The request line the backend would see, or what happened instead. */
+/** The request target that the backend would get, or the outcome. */
 async function sent(mapping: RouteOptions['mapping'], path: string, url: string): Promise<string> {
   const routes = [{ path, target: 'http://b.test/t', ...(mapping && { mapping }) }]
   const { outcome } = await explain({ routes }, { url, headers: { host: 'h.test' } })
@@ -12,7 +12,7 @@ async function sent(mapping: RouteOptions['mapping'], path: string, url: string)
 
 for (const [what, mapping, path, url, line] of [
   ['decodes a path before it is matched', undefined, '/a b', '/a%20b/%2e', '/t/'],
-  ['matches what the client wrote where told so', 'encoded', '/a%20b', '/a%20b/x%2Fy?q=%20', '/t/x%2Fy?q=%20'],
+  ['matches the path as the client wrote it', 'encoded', '/a%20b', '/a%20b/x%2Fy?q=%20', '/t/x%2Fy?q=%20'],
   ['takes escapes that nothing needs for what they stand for', 'encoded', '/a', '/%61/%7e', '/t/~'],
   ['resolves dot segments all the same', 'encoded', '/a', '/a/b/../c', '/t/c'],
   ['refuses a hidden dot segment', 'encoded', '/a', '/a/x%2F..%2F..%2Fy', 'WST_ERR_BAD_REQUEST'],
@@ -32,7 +32,7 @@ for (const [what, mapping, path, url, line] of [
   test(`${what} (mapping: ${mapping})`, async () => assert.equal(await sent(mapping, path, url), line))
 }
 
-test('looks at such a route before anything is rewritten', async () => {
+test('matches a route with mapping: encoded before rewrite', async () => {
   const options = {
     rewrite: () => ({ path: '/other', query: '' }),
     routes: [

@@ -30,7 +30,7 @@ const A = 'ws://a/'
 
 const rows: [what: string, routes: RouteOptions[], url: string, sent: string | false | null, lines?: string[]][] = [
   [
-    'the first that matches wins, not the longest',
+    'the first route that matches, not the longest',
     [
       { path: '/a', target: 'ws://a/1' },
       { path: '/a/b', target: 'ws://b/2' },
@@ -52,7 +52,7 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ['everything by default', [{ target: A }], '/x/y', 'a /x/y'],
   ['everything by default, joined with one slash', [{ target: 'ws://a/b' }], '/x', 'a /b/x'],
   [
-    'false excludes what stands below it',
+    'false excludes the paths below it',
     [
       { path: '/a/i', target: false },
       { path: '/a', target: A },
@@ -70,7 +70,7 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
     'a /ix',
   ],
   [
-    'false behind the match comes too late',
+    'false after the matching route has no effect',
     [
       { path: '/a', target: A },
       { path: '/a/i', target: false },
@@ -78,14 +78,14 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
     '/a/i',
     'a /i',
   ],
-  ['a trailing slash asks for one', [{ path: '/a/', target: A }], '/a', null],
-  ['exactly one slash, whatever stands where', [{ path: '/a/', target: 'ws://a/b' }], '/a/x', 'a /b/x'],
+  ['a prefix with a trailing slash requires one', [{ path: '/a/', target: A }], '/a', null],
+  ['exactly one slash between target and rest', [{ path: '/a/', target: 'ws://a/b' }], '/a/x', 'a /b/x'],
   ['the path is normalised first', [{ path: '/a', target: A }], '/a/../c', null],
   ['case counts', [{ path: '/a', target: A }], '/A', null],
   ['a prefix with an escaped colon is a prefix', [{ path: '/a\\:b', target: A }], '/a:b/x', 'a /x'],
   ['a prefix with an escaped backslash', [{ path: '/a\\\\b', target: A }], '/a%5Cb/x', 'a /x'],
   ['a prefix with a dot is literal', [{ path: '/a.b', target: A }], '/axb', null],
-  ['a colon before no name is literal', [{ path: '/a:1', target: A }], '/a:1/x', 'a /x'],
+  ['a colon without a name is literal', [{ path: '/a:1', target: A }], '/a:1/x', 'a /x'],
   [
     'a pattern with a parameter',
     [{ path: '/rooms/:id', target: 'ws://a/room/:id' }],
@@ -112,7 +112,7 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ['a RegExp is not anchored', [{ path: /\.gif$/, target: A }], '/x/y.gif', 'a /x/y.gif'],
   ['a RegExp with state', [{ path: /x/gy, target: A }], '/yx', 'a /yx'],
   [
-    'what a RegExp names rest is put behind a target without groups',
+    'the group rest of a RegExp is appended to a target without groups',
     [{ path: /^\/(\w+)\/ws(?<rest>.*)$/, target: 'ws://a/b' }],
     '/x/ws/y',
     'a /b/y',
@@ -151,13 +151,13 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
     ['X: \xc3\xa9'],
   ],
   [
-    'without fallback, a request that asks for no upgrade is passed over',
+    'without fallback, a plain request does not match',
     [{ target: A, fallback: false }, { target: 'ws://b/' }],
     '/x',
     'b /x',
   ],
   [
-    'without fallback, any upgrade stays',
+    'without fallback, any upgrade matches',
     [{ target: A, fallback: false }, { target: 'ws://b/' }],
     '/x',
     'a /x',
@@ -165,22 +165,22 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ],
   ['NONE takes every request', [{ target: A, fallback: false, upgrade: 'NONE' }], '/x', 'a /x'],
   [
-    'concatenation from everything: the prefix covers the slash',
+    'concatenation: the prefix / covers the slash',
     [{ path: '/', target: 'ws://a/b/', join: 'concat' }],
     '//x',
     'a /b/x',
   ],
-  ['an asterisk is no path', [{ path: '/', target: A }], '*', null],
+  ['an asterisk is not a path', [{ path: '/', target: A }], '*', null],
   ['an absolute request target', [{ path: '/a', target: A }], 'http://front.example/a/x?y', 'a /x?y'],
   [
-    'nocanon sends what came',
+    'nocanon sends the path as it arrived',
     [{ path: '/a', target: 'ws://a/b', nocanon: true }],
     '/a//x/./%c3%a9%3b?q=%20',
     'a /b//x/./%c3%a9%3b?q=%20',
   ],
   ['nocanon keeps the end of the prefix', [{ path: '/a/', target: 'ws://a/b/', nocanon: true }], '/a/%7e', 'a /b/%7e'],
   [
-    'nocanon on a prefix that came encoded sends the canonical form',
+    'nocanon on a prefix that arrived encoded sends the canonical form',
     [{ path: '/a', target: 'ws://a/b', nocanon: true }],
     '/%61/%c3%a9',
     'a /b/%C3%A9',
@@ -195,7 +195,7 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ['encodedSlashes keep', [{ path: '/a', target: A, encodedSlashes: 'keep' }], '/a/x%2fy', 'a /x%2fy'],
   ['encodedSlashes decode', [{ path: '/a', target: A, encodedSlashes: 'decode' }], '/a/x%2F..%2Fy', 'a /y'],
   [
-    'each route reads slashes its own way',
+    'each route reads encoded slashes by its own option',
     [
       { path: '/a/b', target: A, encodedSlashes: 'keep' },
       { path: '/a/b', target: 'ws://b/', encodedSlashes: 'decode' },
@@ -205,7 +205,7 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
   ],
 ]
 
-test('sends each request where the first matching route says', async t => {
+test('sends each request to the target of the first matching route', async t => {
   for (const [what, routes, url, expected, lines] of rows) {
     await t.test(what, async () => assert.equal(await sent(routes, url, lines), expected))
   }
@@ -230,10 +230,10 @@ const failing: [what: string, routes: RouteOptions[], url: string, code: string 
     '/a%2f..%2f..%2fx',
     'WST_ERR_BAD_REQUEST',
   ],
-  ['an escape that is none', [{ path: '/', target: A }], '/%zz', 'WST_ERR_BAD_REQUEST'],
+  ['an invalid escape', [{ path: '/', target: A }], '/%zz', 'WST_ERR_BAD_REQUEST'],
   ['a captured question mark', [{ path: /^\/(.*)$/, target: 'ws://a/$1' }], '/a%3Fb', 'WST_ERR_FORBIDDEN_TARGET'],
   [
-    'concatenation that meets at no slash',
+    'concatenation without a slash between',
     [{ path: '/', target: 'ws://a', join: 'concat' }],
     '/x',
     'WST_ERR_FORBIDDEN_TARGET',
@@ -249,7 +249,7 @@ const failing: [what: string, routes: RouteOptions[], url: string, code: string 
   ['a path of any length on a prefix', [{ path: '/x', target: A }], `/${'y'.repeat(100_000)}`, null],
 ]
 
-test('refuses a matched path that may not be sent, and leaves alone what it does not match', async t => {
+test('refuses a path that matches and must not be sent, and ignores paths that do not match', async t => {
   for (const [what, routes, url, code] of failing) {
     await t.test(what, async () => {
       if (code === null) assert.ok(!(await sent(routes, url)))
@@ -258,7 +258,7 @@ test('refuses a matched path that may not be sent, and leaves alone what it does
   }
 })
 
-test('tries a path of 8 KiB on a RegExp', async () => {
+test('matches a path of 8 KiB with a RegExp', async () => {
   assert.equal(await sent([{ path: /^\/(y)/, target: 'ws://a/$1' }], `/${'y'.repeat(8_191)}`), 'a /y')
 })
 
@@ -275,7 +275,7 @@ const functions: [
   ['a promise of false', { path: '/a' }, async (): Promise<false> => false, '/a/x', false],
   ['by captures', { path: '/r/:id' }, (_, { params }) => `ws://h${params['id']}/`, '/r/7/x', 'h7 /x'],
   [
-    'by groups, without anything behind it',
+    'by groups, without the rest',
     { path: /^\/r\/(\d+)$/ },
     (_, { groups }) => `ws://h/room/${groups[1]}`,
     '/r/42',
@@ -285,13 +285,13 @@ const functions: [
   ['as text: nothing is expanded', { path: /^\/(.)/ }, () => 'ws://h/$1/%1/:x', '/a', 'h /$1/%251/:x'],
 ]
 
-test('asks a target function', async t => {
+test('calls a target function', async t => {
   for (const [what, route, target, url, expected] of functions) {
     await t.test(what, async () => assert.equal(await sent([{ ...route, target }], url, ['X-Shard: s1']), expected))
   }
 })
 
-test('gives a target function what was captured', async () => {
+test('passes the captures to a target function', async () => {
   let given: Captures | undefined
   const target: Target = (_, captures) => {
     given = captures
@@ -320,10 +320,10 @@ const badFunctions: [what: string, target: () => unknown, message: RegExp][] = [
   ],
   ['rejects', () => Promise.reject(new Error('boom')), /boom/],
   ['rejects with nothing', () => Promise.reject(), /undefined/],
-  ['gives nothing', () => undefined, /undefined/],
-  ['gives a URL object', () => new URL('ws://h/'), /object/],
-  ['gives what is no target', () => 'h:80', /URL that the target function returned/],
-  ['gives user and password', () => 'ws://u:p@h/', /target function/],
+  ['returns undefined', () => undefined, /undefined/],
+  ['returns a URL object', () => new URL('ws://h/'), /object/],
+  ['returns a text that is not a target', () => 'h:80', /URL that the target function returned/],
+  ['returns a URL with user and password', () => 'ws://u:p@h/', /target function/],
 ]
 
 test('500s a target function that fails', async t => {
@@ -338,7 +338,7 @@ test('500s a target function that fails', async t => {
   }
 })
 
-test('keeps one worker for each URL that a function gives', async () => {
+test('keeps one worker for each URL that a function returns', async () => {
   const table = tableOf([{ path: '/', target: req => `ws://${req.headers['x-shard']}/` }])
   const workerOf = async (shard: string): Promise<unknown> => {
     const match = table.match(requestOf([`X-Shard: ${shard}`]), new RequestUrl('/')) as Match
@@ -356,7 +356,7 @@ const badRoutes: [route: RouteOptions, message: RegExp][] = [
   [{ path: /x/, target: 'h:80' }, /`routes\[1\]\.target`/],
 ]
 
-test('names the route whose path or target cannot be read', () => {
+test('names the route whose path or target is invalid', () => {
   for (const [route, message] of badRoutes) {
     assert.throws(
       () => tableOf([{ target: A }, route]),
@@ -368,7 +368,7 @@ test('names the route whose path or target cannot be read', () => {
   assert.throws(() => new RouteTable(settings, true), { code: 'WST_ERR_OPTION', message: /Expected `target` to be/ })
 })
 
-test('lets as many in as maxTunnels says, and each place be given back once', () => {
+test('acquires at most maxTunnels slots, and releases each once', () => {
   const match = matchOf([{ target: A, maxTunnels: 2 }], '/')
   assert.ok(match)
   const leave = match.route.acquire()

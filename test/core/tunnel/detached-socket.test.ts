@@ -14,7 +14,7 @@ import { closeAfter, listen } from '../../support/server.ts'
 const connections = (server: Server): Promise<number> =>
   new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
 
-test('a destroyed socket counts as a connection of its server until it is discounted', async t => {
+test('a destroyed socket counts as a connection of its server until endConnectionCount()', async t => {
   const accepted = Promise.withResolvers<Socket>()
   const server = createServer(accepted.resolve)
   closeAfter(t, server)

@@ -25,7 +25,7 @@ async function reading(t: TestContext, keep: boolean): Promise<{ peer: Socket; s
 }
 
 for (const keep of [false, true]) {
-  test(`gives every byte in order, ${keep ? 'and does not overwrite bytes that stay in use' : 'from buffers it uses again'}`, async t => {
+  test(`gives every byte in order, and ${keep ? 'does not overwrite bytes that are still in use' : 'reuses its buffers'}`, async t => {
     const { peer, socket, reads } = await reading(t, keep)
     const sent: Buffer[] = []
     // Small and large reads in turn, so that the socket changes between the shared buffer and its own.

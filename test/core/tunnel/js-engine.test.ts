@@ -123,7 +123,7 @@ test('release() removes every listener, so that another engine can take the sock
   assert.deepEqual(events, [])
 })
 
-test('is idle since its last byte', async t => {
+test('counts its idle time from its last byte', async t => {
   const { engine, client, backend } = await running(t)
   await new Promise(resolve => setTimeout(resolve, 60))
   const silent = engine.idle

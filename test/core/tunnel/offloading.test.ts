@@ -21,7 +21,7 @@ test('a thread can take two plain connections', native, async t => {
 })
 
 for (const side of ['client', 'backend'] as const) {
-  test(`a thread can never take a tunnel whose ${side} other code reads, or that has TLS there`, async t => {
+  test(`a thread can never take a tunnel if other code reads the ${side}, or if the ${side} uses TLS`, async t => {
     const read = await endsOf(t)
     read[side].on('data', () => {})
     const encrypted = await endsOf(t)

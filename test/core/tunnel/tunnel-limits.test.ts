@@ -203,9 +203,9 @@ test('resolves close() as soon as the last tunnel has ended by itself', async t 
 test('accepts another drainTimeout at close(), 0 for at once, and a second call', async t => {
   const { gateway, open } = await setUp(t, record(), { drainTimeout: 60_000 }, { finAfterFin: true })
   const { client } = await open()
-  const patient = gateway.proxy.close()
+  const first = gateway.proxy.close()
   await within(2_000, 'the hasty close()', gateway.proxy.close({ drainTimeout: 0 }))
-  await within(2_000, 'the patient close()', patient)
+  await within(2_000, 'the first close()', first)
   assert.equal((await client.readAll()).length, 0)
   await gateway.proxy.close()
 })

@@ -169,7 +169,7 @@ test('leaves no socket, timer or listener behind after 2,000 tunnels', async t =
   assert.equal(new Set(gateway.ends.map(({ tunnel }) => tunnel)).size, 2_100)
 })
 
-test('lets V8 collect what an ended tunnel leaves behind in its young generation', async t => {
+test('lets V8 collect the objects of an ended tunnel in its young generation', async t => {
   const backend = await startBackend(t, switching({ after: connection => connection.end() }))
   const gateway = await measuredGateway(t, { target: `ws://127.0.0.1:${backend.port}/`, async }, false)
   const run = async (tunnels: number): Promise<void> => {

@@ -34,7 +34,7 @@ test('does not call a listener that was removed', () => {
   assert.equal(called, false)
 })
 
-test('gives a value, and that of a promise, and leaves no listener behind', async () => {
+test('resolves with a value or that of a promise, and leaves no listener behind', async () => {
   const { signal } = new AbortController()
   assert.equal(await unlessAborted(signal, 1), 1)
   assert.equal(await unlessAborted(signal, Promise.resolve(2)), 2)

@@ -6,7 +6,7 @@ import { type Release, Slots } from '../../../packages/core/src/util/slots.ts'
 /** A signal that is never aborted. */
 const never = new AbortController().signal
 
-test('refuses at once without a timeout, and has no limit at 0', () => {
+test('refuses at once without a timeout, and has no limit with a maximum of 0', () => {
   const slots = new Slots(1, 0, 'ws://h/')
   const release = slots.acquire(never) as Release
   assert.throws(() => slots.acquire(never), { code: 'WST_ERR_TUNNEL_LIMIT', message: /maxTunnels of ws:\/\/h\/ is 1/ })
@@ -18,7 +18,7 @@ test('refuses at once without a timeout, and has no limit at 0', () => {
   assert.deepEqual([unlimited.inUse, unlimited.full], [100, false])
 })
 
-test('gives slots to the waiting in order', async () => {
+test('gives free slots to waiting callers in order', async () => {
   const slots = new Slots(2, 60_000, 'ws://h/')
   const [first, second] = [slots.acquire(never) as Release, slots.acquire(never) as Release]
   const order: string[] = []

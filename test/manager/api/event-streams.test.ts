@@ -30,7 +30,7 @@ test('stops writing to a live page that does not read, and goes on with the othe
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
+  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
   stalled.socket.pause()
   const client = await managed.tunnel('/echo')
   const reading = new EventStream(await managed.request('events', { signal: AbortSignal.timeout(20_000) }))
@@ -57,7 +57,7 @@ test('ends a live page when authorize no longer allows it', async t => {
   assert.equal(await within(3_000, 'the end of the stream', stream.next('never')), undefined)
 })
 
-test('counts no live page for a client that disconnected before authorize allowed it', async t => {
+test('does not count a client that disconnected before authorize allowed it', async t => {
   const called = Promise.withResolvers<void>()
   const decision = Promise.withResolvers<boolean>()
   let first = true
@@ -83,7 +83,7 @@ test('counts no live page for a client that disconnected before authorize allowe
   await stream.cancel()
 })
 
-test('disconnects a live page that is no longer allowed and does not read, without another write', async t => {
+test('disconnects a live page that is no longer allowed and does not read, and writes nothing more to it', async t => {
   let access = true
   const options = { authorize: () => access, interval: 100, recheck: 2_000, maxClients: 1 }
   const managed = await startManaged(t, options, backend => ({
@@ -96,7 +96,7 @@ test('disconnects a live page that is no longer allowed and does not read, witho
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).answer()])
+  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
   stalled.socket.pause()
   while (socket.writableLength === 0) {
     client.send('x')

@@ -35,7 +35,7 @@ test('a sample has the rates per second since the sample before, of all proxies 
   assert.deepEqual(history.sample([proxy({}, [4_100])])?.members, { 1: 200 })
 })
 
-test('a rate is never negative: a proxy may leave the list', t => {
+test('a rate is not negative after a proxy was removed from the list', t => {
   const wait = fakeClock(t as never)
   const history = new RateHistory(10)
   history.sample([proxy({ opened: 5, bytesFromClient: 10 }), proxy({ opened: 9 })])

@@ -263,7 +263,7 @@ suite('shared settings', () => {
     assert.equal(settingsIn(other), `${A} N 8 4   60000`)
   })
 
-  test('the state E is not shared: a member in error is so in one process', async t => {
+  test('the letter E is not shared: a member is in error in one process only', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     const [failing] = chatOf(there).members as readonly [BalancerMember]
@@ -288,7 +288,7 @@ suite('shared settings', () => {
     assert.deepEqual(problems, [])
   })
 
-  test('a change that the balancer refuses is made nowhere', async t => {
+  test('a change that the balancer refuses is made in no process', async t => {
     const [here, there] = [gateway(), gateway()]
     const [fleet] = (await fleetOf(t, [here, there])) as [Fleet]
     const before = settingsIn(there)

@@ -92,7 +92,7 @@ suite('a fleet with a real Redis', peer('Redis', hasRedis), () => {
     }
   })
 
-  test('tunnels survive the end of Redis; a change made meanwhile holds here, and everywhere once Redis is back', async () => {
+  test('tunnels survive the end of Redis, and a change made meanwhile reaches all processes when Redis is back', async () => {
     const [one, two] = (await backends('one', 'two')) as [Backend, Backend]
     const [here, there] = (await Promise.all([start([one, two]), start([one, two])])) as [Program, Program]
     const clients = await Promise.all([here, here, there, there].map(open))
@@ -184,7 +184,7 @@ suite('a fleet with a real Redis', peer('Redis', hasRedis), () => {
     await eventually(() => fleet.view.ignored === 0)
   })
 
-  test('a key with another type, or with too many settings, counts as away until it is right', async () => {
+  test('a store whose key has another type, or too many settings, is away until the key is right', async () => {
     await redis.client(client => client.set(KEY, 'mine'))
     const proxy = gateway()
     const fleet = await join(proxy)

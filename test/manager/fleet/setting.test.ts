@@ -44,7 +44,7 @@ suite('an entry of a store', () => {
     assert.deepEqual(texts.map(timeOf), [9, 10, 10, 1e12])
   })
 
-  test('has no time where that is missing, or more than an hour in the future', () => {
+  test('has no time if that is missing, or more than an hour in the future', () => {
     const hour = 3_600_000
     const at = (time: number): string => writeSetting(setting('N', true), time, '00000000')[1]
     assert.equal(timeOf('true'), undefined)

@@ -56,7 +56,7 @@ test('a request is from our page by Sec-Fetch-Site, or by the host of Origin', (
   }
 })
 
-test('a token is equal to that of the same secret alone', () => {
+test('a token equals only the token of the same secret', () => {
   const token = new ChangeToken('a secret of some length')
   assert.ok(token.equals(new ChangeToken('a secret of some length').token))
   for (const wrong of [new ChangeToken('another secret').token, '', undefined, ['x'], `${token.token}x`])

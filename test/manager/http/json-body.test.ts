@@ -12,11 +12,11 @@ test('serves further requests on a connection after a change that was too long',
   const headers = ['Content-Type: application/json', 'Sec-Fetch-Site: same-origin', `X-WS-Tunnel-Token: ${token}`]
   const path = '/admin/manager/api/close-tunnels'
   client.send(plainRequest(path, { method: 'POST', headers, body: 'x'.repeat(1_000_000) }))
-  const refusal = await client.answer()
+  const refusal = await client.responseHead()
   assert.equal(refusal.statusCode, 413)
   await client.body(refusal)
   client.send(plainRequest('/admin/manager/api/state'))
-  assert.equal((await within(3_000, 'the next response', client.answer())).statusCode, 200)
+  assert.equal((await within(3_000, 'the next response', client.responseHead())).statusCode, 200)
 })
 
 test('refuses a body of another type or content, and reads one that middleware has parsed', async t => {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { metricsPage } from '@ws-tunnel/manager/metrics'
 import { startMeasured } from '../harness.ts'
 
-test('responds only where authorize allows the visit', async t => {
+test('sends metrics only if authorize allows the visit', async t => {
   assert.throws(() => metricsPage([], {}), { message: /`authorize`/ })
   let access: unknown = false
   const m = await startMeasured(t, () => ({ target: false }), { authorize: () => access as boolean })

@@ -35,7 +35,7 @@ test('counts tunnels, ends, bytes, handshakes, errors and requests, by route and
   })
   assert.deepEqual(await m.values('ws_tunnel_handshake_seconds_count'), { [`{${where}}`]: 2 })
   const refused = await connect(m.port)
-  await refused.send(upgradeRequest('/gone')).answer()
+  await refused.send(upgradeRequest('/gone')).responseHead()
   refused.destroy()
   assert.deepEqual(await m.values('ws_tunnel_errors_total'), { '{proxy="main",code="WST_ERR_CONNECT"}': 1 })
   assert.deepEqual(await m.values('ws_tunnel_route_requests'), {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bytes, count, duration, plural, rate, routeName } from '../../../packages/manager/src/page/format.ts'
 
-test('numbers', () => {
+test('counts, nouns and rates are written in English', () => {
   assert.deepEqual([0, 999, 1_234, 1_234_567].map(count), ['0', '999', '1,234', '1,234,567'])
   assert.deepEqual([0, 0.04, 9.94, 10, 12.4, 1_234].map(rate), ['0.0', '0.0', '9.9', '10', '12', '1,234'])
   assert.deepEqual(
@@ -47,6 +47,6 @@ test('durations have the two largest units', () => {
   for (const [ms, text] of texts) assert.equal(duration(ms), text)
 })
 
-test('a route has the name of its proxy where there are several', () => {
+test('a route has the name of its proxy if there are several proxies', () => {
   assert.deepEqual([routeName('main', 3, false), routeName('chat', 3, true)], ['3', 'chat 3'])
 })

@@ -75,7 +75,7 @@ suite('the page of the manager, in Chromium', peer('Chromium', hasChromium), () 
   const member = (name: string) => session.page.locator('#balancers tr', { hasText: name })
   const paths = (): string[] => session.managed.backend.seen.map(({ path }) => path)
 
-  test('drains a member and ends that: new tunnels go to another member, its open ones go on', async () => {
+  test('drains and enables a member: meanwhile new tunnels go to another member, and its open ones continue', async () => {
     await openPage()
     const [client] = await openSome(['/feed/first'])
     assert.deepEqual(paths(), ['/two/first'])
@@ -324,7 +324,7 @@ suite('the page of the manager, in Chromium', peer('Chromium', hasChromium), () 
     assert.deepEqual([session.errors, session.foreign], [[], []])
   })
 
-  test('shows no buttons to a visitor that may only view', async () => {
+  test('shows no buttons to a visitor who may only view', async () => {
     session.access = 'view'
     await openSome(['/chat/a'])
     await openPage()

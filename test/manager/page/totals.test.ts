@@ -16,7 +16,7 @@ const proxy = (counts: Partial<ProxyView>): ProxyView => ({
   ...counts,
 })
 
-test('the totals have no causes where nothing ended or failed', () => {
+test('the totals have no causes if nothing ended or failed', () => {
   assert.equal(
     totalsText([proxy({ opened: 1 })]),
     'Since the manager started: 1 tunnel opened · 0 ended · 0 failed before they opened · 0 B from clients · 0 B from backends',

@@ -6,7 +6,7 @@ import { namedProxies, type Proxies, subscribeToProxies } from '../../../package
 
 const createProxy = () => createTunnelProxy({ target: false })
 
-test('one proxy is main, those of a list are numbers, and an object names its own', () => {
+test('one proxy is called main, those of a list are numbered, and an object gives their names', () => {
   const [a, b] = [createProxy(), createProxy()]
   const names = (proxies: Proxies): string =>
     Array.from(namedProxies(proxies), ([name, proxy]) => name + (proxy === b)).join()

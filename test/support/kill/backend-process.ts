@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { acceptOf } from '../backend.ts'
 
-// A backend named by the first argument, at the port of the second (0 for any): sends each line of a tunnel back with its
-// name before it, and answers plain requests 200. Tells its port; ends with its parent, or by SIGTERM without delay.
+// A backend with the name of the first argument, at the port of the second (0 for any). It sends each line of a tunnel back
+// after its name, and responds to plain requests with 200. It sends its port to its parent, and ends with its parent or at
+// once by SIGTERM.
 const [, , name = '', port = '0'] = process.argv
 process.on('disconnect', () => process.exit())
 

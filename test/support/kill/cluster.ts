@@ -2,23 +2,23 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { BalancerOptions, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
 import { within } from '../gate.ts'
-import type { MemberView, Order, Told } from './gateway-process.ts'
+import type { MemberView, Order, Report } from './gateway-process.ts'
 
-/** Longest wait for a process to start, to answer or to end, ms. */
-const PATIENCE = 15_000
+/** Longest wait for a process to start, to respond or to end, ms. */
+const TIMEOUT = 15_000
 
 const EXEC_ARGV = ['--disable-warning=ExperimentalWarning']
 
-/** Ends a process whatever it does. */
+/** Ends a process, whatever it does. */
 async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
   const exit = once(child, 'exit')
   child.kill(signal)
-  const [code] = await within(PATIENCE, `process ${child.pid} to end`, exit)
+  const [code] = await within(TIMEOUT, `process ${child.pid} to end`, exit)
   return code
 }
 
-/** A backend in a process of its own, which can be ended and started again at the same port. */
+/** A backend in a separate process, which can be ended and started again at the same port. */
 export class BackendProcess {
   readonly name: string
   port = 0
@@ -38,7 +38,7 @@ export class BackendProcess {
       execArgv: EXEC_ARGV,
     })
     this.#child = child
-    const [port] = await within(PATIENCE, `backend ${this.name}`, once(child, 'message'))
+    const [port] = await within(TIMEOUT, `backend ${this.name}`, once(child, 'message'))
     this.port = port
   }
 
@@ -46,16 +46,16 @@ export class BackendProcess {
     this.#child?.kill(name)
   }
 
-  /** Resolves when it is gone. */
+  /** Resolves when the process has exited. */
   async stop(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     if (this.#child !== undefined) await end(this.#child, signal)
   }
 }
 
-/** A member's coming and going, as the gateway saw it. */
-export type Change = Extract<Told, { kind: 'change' }>
+/** A change of a member's state, as the gateway saw it. */
+export type Change = Extract<Report, { kind: 'change' }>
 
-/** Backends and a gateway that balances over them, each a process. */
+/** Backends and a gateway that balances over them, each in its own process. */
 export class Cluster {
   readonly backends: readonly BackendProcess[]
   /** Every change of a member, in order. */
@@ -69,7 +69,7 @@ export class Cluster {
 
   /**
    * @param balancer without members, which are the backends
-   * @param member what is said of the n-th
+   * @param member the options of the n-th member
    */
   async start(
     balancer: Omit<BalancerOptions, 'members'>,
@@ -83,29 +83,29 @@ export class Cluster {
     this.#gateway = fork(new URL('gateway-process.ts', import.meta.url), [JSON.stringify(options)], {
       execArgv: EXEC_ARGV,
     })
-    this.#gateway.on('message', (told: Told) => {
-      if (told.kind === 'change') this.changes.push(told)
+    this.#gateway.on('message', (report: Report) => {
+      if (report.kind === 'change') this.changes.push(report)
     })
-    this.port = (await this.#hear('port')).port
+    this.port = (await this.#receive('port')).port
   }
 
-  async #hear<K extends Told['kind']>(kind: K): Promise<Extract<Told, { kind: K }>> {
+  async #receive<K extends Report['kind']>(kind: K): Promise<Extract<Report, { kind: K }>> {
     const gateway = this.#gateway as ChildProcess
-    const heard = new Promise<Extract<Told, { kind: K }>>(resolve => {
-      const listener = (told: Told): void => {
-        if (told.kind !== kind) return
+    const received = new Promise<Extract<Report, { kind: K }>>(resolve => {
+      const listener = (report: Report): void => {
+        if (report.kind !== kind) return
         gateway.off('message', listener)
-        resolve(told as Extract<Told, { kind: K }>)
+        resolve(report as Extract<Report, { kind: K }>)
       }
       gateway.on('message', listener)
     })
-    return within(PATIENCE, `the gateway's ${kind}`, heard)
+    return within(TIMEOUT, `the gateway's ${kind}`, received)
   }
 
-  async #order<K extends Told['kind']>(order: Order, answer: K): Promise<Extract<Told, { kind: K }>> {
-    const heard = this.#hear(answer)
+  async #order<K extends Report['kind']>(order: Order, reply: K): Promise<Extract<Report, { kind: K }>> {
+    const received = this.#receive(reply)
     this.#gateway?.send(order)
-    return heard
+    return received
   }
 
   async member({ url }: BackendProcess): Promise<MemberView> {
@@ -115,18 +115,18 @@ export class Cluster {
     return view
   }
 
-  /** Sets letters of a member's status, as an operator would. */
+  /** Sets letters of a member's status, as an operator does. */
   async change({ url }: BackendProcess, status: string): Promise<void> {
     await this.#order({ kind: 'change', url, status }, 'changed')
   }
 
-  /** Whether the gateway knew then that the member is not to be asked. */
+  /** Whether the gateway had taken the member out at that time. */
   wasOut({ url }: BackendProcess, at: number): boolean {
     const last = this.changes.findLast(change => change.url === url && change.at <= at)
     return last !== undefined && !last.usable
   }
 
-  /** @returns the exit code of the gateway, which must end by itself when it is closed. */
+  /** @returns the exit code of the gateway, which must end by itself after its close. */
   async stop(): Promise<number | null> {
     try {
       return this.#gateway === undefined ? null : await end(this.#gateway, 'SIGTERM')

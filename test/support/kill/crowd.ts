@@ -3,12 +3,12 @@ import { connect, type RawClient, upgradeRequest } from '../client.ts'
 import { now } from './clock.ts'
 import type { Failure } from './gateway-process.ts'
 
-/** One try to open a tunnel. */
+/** One attempt to open a tunnel. */
 export interface Attempt {
   begunAt: number
-  /** ms until the answer. */
+  /** ms until the response. */
   took: number
-  /** Who answered it, where it became a tunnel. */
+  /** The backend that accepted it, if it became a tunnel. */
   backend?: string
   failure?: Failure
 }
@@ -22,7 +22,7 @@ export interface Cut {
 /** ms between two lines of a tunnel, on average. */
 const BEAT = 500
 
-/** ms within which clients that have lost their tunnel come back, as those of a real page do. */
+/** ms within which clients that have lost their tunnel open another, as those of a real page do. */
 const COME_BACK = 500
 
 interface Talk {
@@ -33,19 +33,19 @@ interface Talk {
 }
 
 /**
- * Clients of one gateway. Each tunnel says a line every now and then, and checks that its own backend sends back that very
- * line, and nothing else.
+ * Clients of one gateway. Each tunnel sends a line from time to time, and checks that its backend sends back exactly that
+ * line.
  */
 export class Crowd {
   readonly attempts: Attempt[] = []
   readonly cuts: Cut[] = []
-  /** Answers that were not what was sent. */
+  /** Lines that came back changed. */
   readonly wrong: string[] = []
   /** Lines that came back as they were sent. */
   lines = 0
   /** Tunnels that their own clients ended. */
   finished = 0
-  /** Who want a tunnel all the time. */
+  /** Clients that always have or open a tunnel. */
   clients = 0
   readonly #port: number
   readonly #open = new Set<Talk>()
@@ -63,7 +63,7 @@ export class Crowd {
   }
 
   /**
-   * Clients that want a tunnel for as long as there is the crowd.
+   * Starts clients that have or open a tunnel until `stop`.
    *
    * @param lifetime ms after which each ends its tunnel by itself and opens another, on average
    */
@@ -79,7 +79,7 @@ export class Crowd {
     for (let i = 0; i < clients; i++) this.#running.push(one())
   }
 
-  /** A new client every `interval` ms: opens a tunnel, says one line, ends it. */
+  /** Starts a new client every `interval` ms, which opens a tunnel, sends one line and ends it. */
   passBy(interval: number): void {
     const begin = now()
     const one = async (): Promise<void> => {
@@ -95,7 +95,7 @@ export class Crowd {
     this.#running.push(every())
   }
 
-  /** Ends all tunnels; resolves when nobody is left. */
+  /** Ends all tunnels. Resolves when no client is left. */
   async stop(): Promise<void> {
     this.#stopping = true
     for (const { client } of this.#open) client.destroy()
@@ -108,15 +108,15 @@ export class Crowd {
     try {
       client = await connect(this.#port, { allowHalfOpen: false })
       client.send(upgradeRequest('/'))
-      const answer = await client.answer()
-      if (answer.statusCode !== 101) {
-        attempt.failure = JSON.parse((await client.body(answer)).toString()) as Failure
+      const reply = await client.responseHead()
+      if (reply.statusCode !== 101) {
+        attempt.failure = JSON.parse((await client.body(reply)).toString()) as Failure
         return undefined
       }
-      attempt.backend = answer.header('x-backend') ?? ''
+      attempt.backend = reply.header('x-backend') ?? ''
       return { client, backend: attempt.backend, id: ++this.#last, said: 0 }
     } catch (error) {
-      attempt.failure = { code: String(error), electedAt: now() }
+      attempt.failure = { code: String(error), selectedAt: now() }
       return undefined
     } finally {
       attempt.took = now() - attempt.begunAt
@@ -125,7 +125,7 @@ export class Crowd {
     }
   }
 
-  /** @returns whether its client ended it, at that time. */
+  /** @returns whether its client had ended it at that time. */
   async #talk(talk: Talk, until: number): Promise<boolean> {
     const { client, backend } = talk
     this.#open.add(talk)
@@ -155,8 +155,8 @@ export class Crowd {
     const { client, backend, id } = talk
     const line = `${id} ${talk.said++} ${'x'.repeat(Math.random() * 100)}\n`
     client.send(line)
-    const answer = (await client.readThrough('\n', 0)).toString('latin1')
-    if (answer === `${backend} ${line}`) this.lines++
-    else this.wrong.push(answer)
+    const reply = (await client.readThrough('\n', 0)).toString('latin1')
+    if (reply === `${backend} ${line}`) this.lines++
+    else this.wrong.push(reply)
   }
 }

@@ -10,48 +10,48 @@ import {
 } from '@ws-tunnel/core'
 import { now } from './clock.ts'
 
-// A gateway with the options of the first argument. Tells its port, each change of a member, and the members when asked;
-// changes a member when told so. SIGTERM closes it as a gateway should be closed: then nothing may keep it.
+// A gateway with the options of the first argument. It sends its parent its port, each change of a member, and the members on
+// request, and changes a member on request. SIGTERM closes it as a gateway should be closed; the process must then end by itself.
 
-/** What it tells of a member. */
+/** The state of a member, for the parent. */
 export interface MemberView {
   url: string
   status: string
   usable: boolean
   /** Open tunnels. */
   open: number
-  /** Tunnels and requests under way. */
+  /** Tunnels and requests in progress. */
   busy: number
 }
 
-/** What it tells. */
-export type Told =
+/** Messages to the parent. */
+export type Report =
   | { kind: 'port'; port: number }
   | { kind: 'change'; at: number; url: string; usable: boolean }
   | { kind: 'members'; members: MemberView[] }
   | { kind: 'changed' }
 
-/** What it is told. */
+/** Messages from the parent. */
 export type Order = { kind: 'members' } | { kind: 'change'; url: string; status: string }
 
-/** What a client is told whose request failed. */
+/** The body of the response to a request that failed. */
 export interface Failure {
   code: string
-  /** When a member was first chosen for it. */
-  electedAt: number
+  /** When the first member was selected for it. */
+  selectedAt: number
 }
 
-const tell = (told: Told): void => void process.send?.(told)
+const send = (report: Report): void => void process.send?.(report)
 
 const proxy = createTunnelProxy(JSON.parse(process.argv[2] ?? '') as WsTunnelOptions)
 const members = () => Array.from(proxy.balancers.values(), balancer => balancer.members).flat()
 
 const app = (req: IncomingMessage, res: ServerResponse): void => {
   const handled = proxy.handle(req, res)
-  const electedAt = now()
+  const selectedAt = now()
   handled.catch((error: WsTunnelError) => {
     res.statusCode = error.statusCode ?? 500
-    res.end(JSON.stringify({ code: error.code ?? String(error), electedAt } satisfies Failure))
+    res.end(JSON.stringify({ code: error.code ?? String(error), selectedAt } satisfies Failure))
   })
 }
 const server = createServer(app)
@@ -59,7 +59,7 @@ listenForUpgrades(server, app)
 
 subscribe('ws-tunnel:member', message => {
   const { member } = message as DiagnosticsMessages['ws-tunnel:member']
-  tell({ kind: 'change', at: now(), url: member.url, usable: member.usable })
+  send({ kind: 'change', at: now(), url: member.url, usable: member.usable })
 })
 
 process.on('message', (order: Order) => {
@@ -67,7 +67,7 @@ process.on('message', (order: Order) => {
     members()
       .find(({ url }) => url === order.url)
       ?.change({ status: order.status })
-    tell({ kind: 'changed' })
+    send({ kind: 'changed' })
     return
   }
   const views = members().map(({ url, status, usable, tunnels, busy }) => ({
@@ -77,7 +77,7 @@ process.on('message', (order: Order) => {
     open: tunnels.size,
     busy,
   }))
-  tell({ kind: 'members', members: views })
+  send({ kind: 'members', members: views })
 })
 process.on('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
@@ -90,5 +90,5 @@ process.once('SIGTERM', async () => {
 })
 
 server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, () =>
-  tell({ kind: 'port', port: (server.address() as AddressInfo).port }),
+  send({ kind: 'port', port: (server.address() as AddressInfo).port }),
 )

@@ -4,10 +4,10 @@ import { now } from './clock.ts'
 import type { BackendProcess, Cluster } from './cluster.ts'
 import type { Attempt, Crowd } from './crowd.ts'
 
-/** Longest wait for a member to be asked again, ms. */
-const PATIENCE = 15_000
+/** Longest wait for a member to get requests again, ms. */
+const TIMEOUT = 15_000
 
-/** What befalls a backend, and what brings it back. */
+/** A failure of a backend, and its recovery. */
 export interface Blow {
   hit: (victim: BackendProcess) => void | Promise<void>
   /** Resolves when the backend could serve. */
@@ -16,15 +16,15 @@ export interface Blow {
   down: number
 }
 
-/** What came of it; times in ms. */
+/** The results; times in ms. */
 export interface Figures {
   victim: string
   /** Tunnels before, all and the victim's. */
   open: [all: number, own: number]
-  /** From the blow until the gateway took the member out; `undefined` where it never had to. */
+  /** From the failure until the gateway took the member out; `undefined` if it never did. */
   marked: number | undefined
   connects: number
-  /** Connects that failed, by whether the gateway chose a member for them while it knew. */
+  /** Connects that failed: `marked` if the gateway had taken the member out when it selected it, `unmarked` otherwise. */
   failed: { unmarked: Attempt[]; marked: Attempt[] }
   /** Of all connects that succeeded. */
   slowest: number
@@ -43,14 +43,14 @@ export const SIGSTOP: Omit<Blow, 'down'> = {
   heal: victim => victim.signal('SIGCONT'),
 }
 
-/** The backend ends when it is told to, and is started again at once. */
+/** The backend is ended by SIGTERM, and started again at once. */
 export const RESTART: Blow = {
   hit: victim => victim.stop('SIGTERM'),
   heal: victim => victim.start(),
   down: 0,
 }
 
-/** Deals the blow to one backend, and waits until everything is as it was, which it must be by itself. */
+/** Lets one backend fail, and waits until everything is as before, which must happen without help. */
 export async function strike(
   cluster: Cluster,
   crowd: Crowd,
@@ -66,17 +66,17 @@ export async function strike(
   const healedAt = now()
   const served = await eventually(() => {
     const found = crowd.attempts.find(({ begunAt, backend }) => begunAt >= healedAt && backend === victim.name)
-    if (found === undefined) throw new Error(`${victim.name} is not asked again`)
+    if (found === undefined) throw new Error(`${victim.name} gets no request again`)
     return found
-  }, PATIENCE)
-  await eventually(() => crowd.openAt() >= crowd.clients, PATIENCE)
+  }, TIMEOUT)
+  await eventually(() => crowd.openAt() >= crowd.clients, TIMEOUT)
 
   const attempts = crowd.attempts.slice(firstAttempt)
   const cuts = crowd.cuts.slice(firstCut)
   const failed: Figures['failed'] = { unmarked: [], marked: [] }
   for (const attempt of attempts) {
     if (attempt.failure === undefined) continue
-    failed[cluster.wasOut(victim, attempt.failure.electedAt) ? 'marked' : 'unmarked'].push(attempt)
+    failed[cluster.wasOut(victim, attempt.failure.selectedAt) ? 'marked' : 'unmarked'].push(attempt)
   }
   const marked = cluster.changes.find(change => change.url === victim.url && !change.usable && change.at >= hitAt)
   const own = cuts.filter(({ backend }) => backend === victim.name).length

@@ -51,7 +51,7 @@ export function roundTripError(error: NodeError, connected: boolean, secure: boo
   return withCode(error, code)
 }
 
-/** The error of a time limit. Before the connection is established nothing was sent, so its code is another one. */
+/** The error of a time limit. Before the connection is established, nothing was sent, so that error has a different code. */
 export function timeoutError(connected: boolean, ms: number): WsTunnelError {
   const code = connected ? 'WST_ERR_HANDSHAKE_TIMEOUT' : 'WST_ERR_CONNECT_TIMEOUT'
   return new WsTunnelError(code, { detail: `${ms} ms` })

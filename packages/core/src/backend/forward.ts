@@ -34,7 +34,7 @@ const middlewares = new WeakMap<Worker, RequestHandler>()
 
 /**
  * Sends a plain request over a connection of the worker's pool (ProxyWebsocketFallbackToProxyHttp On). Resolves with the
- * response when its head arrives; the body of the request may still be on its way then.
+ * response when its head arrives. The body of the request may not be sent completely at that time.
  *
  * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
  */
@@ -46,11 +46,12 @@ export async function forward(
   res: ServerResponse,
 ): Promise<NotSwitched> {
   for (;;) {
+    options.signal.throwIfAborted()
     try {
       return { switched: false, response: await attempt(worker, request, options, req, res) }
     } catch (error) {
       if (!(error instanceof StaleConnection)) throw error
-      // The other idle connections are as old. Without them the next attempt gets a new one.
+      // The other idle connections may be stale, too. Without them, the next attempt gets a new connection.
       worker.dropIdle()
     }
   }
@@ -87,7 +88,7 @@ function attempt(
       },
       onFailure: fail,
     })
-    // A response may end before the upload of the body does: the connection is then of no more use.
+    // A response may end before the body of its request was sent. The connection cannot be used again then.
     const responseView = new ResponseView(res, () => sent?.destroy())
     const stop = onAbort(options.signal, error => {
       fail(error)
@@ -185,7 +186,7 @@ function middlewareOf(worker: Worker): RequestHandler {
   if (middleware === undefined) {
     const { secure, host, port } = worker.origin
     middleware = createProxyMiddleware({
-      // A string would be parsed for each request. Without a filter, so would the path.
+      // A string would be parsed for each request. Without a filter, the path would be parsed for each request.
       target: { protocol: secure ? 'https:' : 'http:', hostname: host, port },
       pathFilter: () => true,
       agent: worker.agent,
@@ -217,6 +218,10 @@ const attemptOf = (view: unknown): Attempt => (view as RequestView).attempt
 function send(sent: ClientRequest, { request, options, source, onRequest, onFailure }: Attempt): void {
   const { path, headers, body } = request
   onRequest(sent)
+  if (options.signal.aborted) {
+    sent.destroy()
+    return
+  }
   for (const name of sent.getHeaderNames()) sent.removeHeader(name)
   for (const [name, value] of headers) sent.appendHeader(name, value)
   if (body.parsed !== undefined) {
@@ -236,7 +241,7 @@ function send(sent: ClientRequest, { request, options, source, onRequest, onFail
     const stale = sent.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_RESPONSE'
     onFailure(stale ? new StaleConnection() : error)
   })
-  // A body may take long to arrive. The backend gets the head of the request before.
+  // The head is sent at once, because the body may take long to arrive.
   if (hasBody) {
     sent.flushHeaders()
     whenConnected(sent, () => {
@@ -246,7 +251,7 @@ function send(sent: ClientRequest, { request, options, source, onRequest, onFail
   }
 }
 
-/** Takes no byte of the body before the connection is established: until then another backend may get the request. */
+/** Calls a function when the connection is established. No byte of the body is read before: another backend may get it. */
 function whenConnected(request: ClientRequest, call: () => void): void {
   const socketOnAssigned = (socket: Socket): void => {
     const { connecting, secureConnecting = false } = socket as Socket & { secureConnecting?: boolean }

@@ -45,8 +45,8 @@ export function canConnectNatively(
 }
 
 /**
- * Sends one upgrade request through a thread of `@ws-tunnel/native`. A backend with several addresses, and a request or
- * response that is out of the ordinary, are left to Node's HTTP client.
+ * Sends one upgrade request through a thread of `@ws-tunnel/native`. Node's HTTP client handles a backend with several
+ * addresses, an unusual request and an unusual response.
  *
  * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
  */
@@ -63,9 +63,9 @@ export async function nativeRoundTrip(
   const result =
     head === undefined || only === undefined ? undefined : await connectAndSend(worker, only, head, options, startedAt)
   if (result !== undefined && 'connection' in result) return result
-  const left = { ...options, limits: { ...options.limits, spent: performance.now() - startedAt } }
-  if (result !== undefined) return nodeRoundTrip(worker, request, left, () => alreadySent(result.socket))
-  return nodeRoundTrip(worker, request, left, {
+  const remaining = { ...options, limits: { ...options.limits, spent: performance.now() - startedAt } }
+  if (result !== undefined) return nodeRoundTrip(worker, request, remaining, () => alreadySent(result.socket))
+  return nodeRoundTrip(worker, request, remaining, {
     ...worker.connectOptions,
     ...(lookup && { lookup: lookup.again }),
   })
@@ -79,7 +79,7 @@ interface Lookup {
   readonly again: LookupFunction
 }
 
-/** Looks the backend's name up as `net.connect` does. */
+/** Looks up the backend's name as `net.connect` does. */
 async function lookUp({ origin, connectOptions }: Worker, { limits, signal }: RoundTripOptions): Promise<Lookup> {
   const { promise, resolve, reject } = Promise.withResolvers<Lookup>()
   const timers = startTimers(limits, () => false, 0, reject)
@@ -120,11 +120,11 @@ function connectAndSend(
     }
     const connection = NativeConnection.start(address, port, head, limits, {
       onResponse: text => {
-        const answered = connection as NativeConnection
+        const established = connection as NativeConnection
         settled()
         const read = readSwitch(text)
-        if (read === undefined) resolve({ socket: answered.toSocket(0) })
-        else resolve({ switched: true, response: read.head, connection: answered, headSize: read.size })
+        if (read === undefined) resolve({ socket: established.toSocket(0) })
+        else resolve({ switched: true, response: read.head, connection: established, headSize: read.size })
       },
       onFailed: error => fail(roundTripError(error, error.syscall !== 'connect', false)),
     })

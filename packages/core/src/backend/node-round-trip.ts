@@ -24,7 +24,7 @@ export interface NotSwitched {
 
 export type BackendResponse = Switched | NotSwitched
 
-/** What every round trip takes beside the request. */
+/** What every round trip needs in addition to the request. */
 export interface RoundTripOptions<L extends Limits = Limits> {
   readonly limits: L
   /** Ends the round trip; it rejects with the signal's reason. */
@@ -37,7 +37,7 @@ export interface RoundTripOptions<L extends Limits = Limits> {
 const ignore = (): void => {}
 
 /**
- * Sends one request without a body through Node's HTTP client, on a connection of its own.
+ * Sends one request without a body through Node's HTTP client, on a new connection.
  *
  * @param connection replaces the worker's own connect options, or gives a socket.
  * @param onRequest is called with Node's request before it is sent.
@@ -89,8 +89,8 @@ export function nodeRoundTrip(
 }
 
 /**
- * A connection on which the request was sent already. Node's HTTP client writes the head again: that write is dropped, and
- * the client reads the response.
+ * Prepares a connection on which the request was sent already for Node's HTTP client. The client writes the head again;
+ * that write is dropped. Then the client reads the response.
  */
 export function alreadySent(socket: Socket): Socket {
   socket._write = (_chunk, _encoding, done) => {

@@ -7,7 +7,7 @@ import { headerLines } from '../http/header-list.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
 import { announcesBody } from '../http/upgrade.ts'
 
-/** The body of one plain request: streamed from the client, or written again from what a body parser made of it. */
+/** The body of one plain request. It is streamed from the client, or written again from the result of a body parser. */
 export class RequestBody {
   readonly #req: IncomingMessage
   readonly #parsed: ParsedBody | undefined
@@ -24,7 +24,7 @@ export class RequestBody {
     this.#parsed = parsedBody(req, parsed)
   }
 
-  /** The parsed body, which needs framing of its own. */
+  /** The parsed body. It needs new framing. */
   get parsed(): ParsedBody | undefined {
     return this.#parsed
   }
@@ -35,38 +35,40 @@ export class RequestBody {
     return announcesBody(this.#req) ? this.#req : undefined
   }
 
-  /** Notes that a backend is given the parsed body. */
+  /** Records that the parsed body is sent to a backend. */
   markParsedSent(): void {
     this.#parsedIsSent = this.#parsed !== undefined
   }
 
-  /** A backend was given some of it: no other backend can have it. */
+  /** Whether a backend got part of the body. The request cannot go to another backend then. */
   get begun(): boolean {
     return this.#wasUnread ? this.#req.readableDidRead : this.#parsedIsSent
   }
 
-  /** The client has sent all of it: if nothing arrives then, the backend is silent, not the client. */
+  /** Whether the client has sent the whole body. If no response arrives then, the backend is the cause, not the client. */
   get whole(): boolean {
     return !announcesBody(this.#req) || this.#req.complete
   }
+}
 
-  /** Drops what the backend did not take: the rest of the body must not be read as the next request. */
-  discardRest(): void {
-    const req = this.#req
-    if (!announcesBody(req)) return
-    req.unpipe()
-    if (!req.readableEnded) req.resume()
-  }
+/**
+ * Reads the rest of a request's body and drops it. Node reads the next request of the connection only after the whole
+ * body.
+ */
+export function discardRest(req: IncomingMessage): void {
+  if (!announcesBody(req)) return
+  req.unpipe()
+  if (!req.readableEnded) req.resume()
 }
 
 /** A body that a body parser has read. */
 interface ParsedBody {
   readonly bytes: Buffer
-  /** These are not the client's bytes: its Content-Encoding is undone. */
+  /** Whether the bytes differ from those of the client, whose Content-Encoding then no longer applies. */
   readonly rewritten: boolean
 }
 
-/** Writes JSON and forms again. A body that cannot be written again is refused, not left out. */
+/** Writes JSON and forms again. A body that cannot be written again is refused, because the request would lose it. */
 function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined {
   if (!announcesBody(req) || !req.readableDidRead) return undefined
   if (!req.readableEnded) throw new WsTunnelError('WST_ERR_BODY_CONSUMED', { detail: 'in part' })

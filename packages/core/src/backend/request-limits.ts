@@ -13,7 +13,7 @@ export interface Limits {
   readonly connectTimeout: number
   /** From the request to the head of its response. */
   readonly handshakeTimeout: number
-  /** How much of both has passed before. @default 0 */
+  /** How much of both times has passed already. @default 0 */
   readonly spent?: number
 }
 
@@ -67,7 +67,7 @@ export function watchRequest(
   request.on('information', info => {
     if (++interim <= MAX_INTERIM_RESPONSES) onInterim(info)
     else {
-      // Node still parses the rest of the same packet, so the failure is reported before a final response can be.
+      // Node still parses the rest of the packet, which may have a final response. The failure is reported before that.
       const error = new WsTunnelError('WST_ERR_BAD_RESPONSE', {
         detail: `more than ${MAX_INTERIM_RESPONSES} interim responses`,
       })
@@ -80,7 +80,7 @@ export function watchRequest(
   request.on('close', () => {
     if (!responded) fail(new WsTunnelError('WST_ERR_NO_RESPONSE'))
   })
-  // Runs before the listener of the request's owner, which must find the failure reported.
+  // This listener runs before the `error` listeners of the caller, so that the failure is reported before they run.
   request.prependListener('error', error => fail(roundTripError(error, connected, request.protocol === 'https:')))
   return { progress: () => void responseTimer?.refresh() }
 }

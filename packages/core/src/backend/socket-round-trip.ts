@@ -9,8 +9,8 @@ import { alreadySent, type BackendResponse, nodeRoundTrip, type RoundTripOptions
 import type { Worker } from './worker.ts'
 
 /**
- * Sends one upgrade request on a connection of its own and reads the 101 itself, which costs half of what Node's HTTP
- * client does. A request or a response that is out of the ordinary is left to Node's HTTP client.
+ * Sends one upgrade request on a new connection and reads the 101 itself. That costs half as much as Node's HTTP client.
+ * Node's HTTP client handles an unusual request and an unusual response.
  *
  * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
  */

@@ -55,8 +55,8 @@ function refuse(where: string, expected: string, text: string): WsTunnelError {
 }
 
 /**
- * Parses a target URL. In its path, `%` and two hexadecimal digits from `%20` on are an escape. `%1` before anything
- * else is a group of a condition, as are `%0` and `%2`-`%9`.
+ * Parses a target URL. In its path, `%20` to `%FF` are escapes. Any other `%` before a digit refers to a group of a
+ * condition: `%10` is the group `%1` and a 0, and `%2/` is the group `%2` and a slash.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION`
  */
@@ -74,7 +74,7 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   const pathParts = parseParts(path, scope, text, where)
   const queryParts = query === undefined ? undefined : parseParts(query.slice(1), scope, text, where)
   const captures = [...pathParts, ...(queryParts ?? [])].some(part => typeof part === 'object' && part.kind === 'group')
-  // A RegExp matches the whole path, so a function that received its captures returns the whole path too.
+  // A RegExp matches the whole path. A function that gets its captures therefore returns the whole path.
   return {
     origin,
     path: pathParts,
@@ -133,7 +133,7 @@ function parseParts(text: string, scope: TemplateScope, target: string, where: s
 export interface Joining {
   readonly join: 'slash' | 'concat'
   readonly encodedSlashes: EncodedSlashes
-  /** Whether captures of the path are what the client wrote, and are sent without encoding (nocanon). */
+  /** Whether captures of the path are the client's own bytes, which are sent without encoding (nocanon). */
   readonly raw: boolean
   /** The request's query with its `?`, or `''`. */
   readonly query: string

@@ -16,7 +16,7 @@ type StatusLetter = 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I' | 'C'
 
 const LETTERS: readonly StatusLetter[] = ['D', 'S', 'E', 'H', 'R', 'N', 'I', 'C']
 
-/** The state that each letter stands for; of several, the first. */
+/** The state of each letter. For a member with several letters, the first one of this list applies. */
 const STATES: readonly (readonly [StatusLetter, MemberState])[] = [
   ['S', 'stopped'],
   ['D', 'disabled'],
@@ -217,10 +217,10 @@ export class BalancerMember implements Member {
   /** Counts it as busy until the returned function is called. */
   enter(): Release {
     this.busy++
-    let inside = true
+    let counted = true
     return () => {
-      if (inside) this.busy--
-      inside = false
+      if (counted) this.busy--
+      counted = false
       if (this.busy === 0) for (const listener of this.#idleListeners.splice(0)) listener()
     }
   }
@@ -240,16 +240,16 @@ export class BalancerMember implements Member {
    */
   enterTunnel(signal: AbortSignal): Release | Promise<Release> {
     const slot = this.slots.acquire(signal)
-    const leave = this.enter()
-    const both = (release: Release): Release => {
+    const release = this.enter()
+    const both = (releaseSlot: Release): Release => {
       return () => {
+        releaseSlot()
         release()
-        leave()
       }
     }
     if (!(slot instanceof Promise)) return both(slot)
     return slot.then(both, error => {
-      leave()
+      release()
       throw error
     })
   }
@@ -279,7 +279,7 @@ export class BalancerMember implements Member {
   }
 }
 
-/** The letters after a text with `+` and `-` is applied to those before. httpd: ap_proxy_set_wstatus. */
+/** Applies a text with `+` and `-` to letters. @returns the new letters. httpd: ap_proxy_set_wstatus. */
 function lettersOf(text: string, before: Iterable<string>): Set<string> {
   const letters = new Set(before)
   let sign = '+'

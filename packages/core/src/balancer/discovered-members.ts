@@ -13,7 +13,7 @@ const resolveChannel = channel('ws-tunnel:resolve')
 const JITTER = 0.1
 
 /** Letters of a member whose record is gone: it gets no requests, not even those of its sessions. */
-const LEAVING = ['N', 'D'] as const
+const GONE = ['N', 'D'] as const
 
 /** What a record says about a member. */
 interface Entry {
@@ -25,8 +25,8 @@ interface Entry {
 interface Known {
   readonly member: BalancerMember
   entry: Entry
-  /** Letters that were set because its record is gone; `undefined` while the record is there. */
-  leaving: readonly string[] | undefined
+  /** Letters that were set because its record is gone; `undefined` while the record exists. */
+  goneLetters: readonly string[] | undefined
 }
 
 /**
@@ -51,7 +51,7 @@ export class DiscoveredMembers {
     this.#timer = setTimeout(() => void this.#update(), 0).unref()
   }
 
-  /** Ends the lookups. The members stay as they are. */
+  /** Ends the lookups. The members do not change. */
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
@@ -71,7 +71,7 @@ export class DiscoveredMembers {
     this.#first.resolve()
     if (this.#stopped) return
     if (resolveChannel.hasSubscribers) {
-      const urls = [...this.#known.values()].filter(({ leaving }) => !leaving).map(({ member }) => member.url)
+      const urls = [...this.#known.values()].filter(({ goneLetters }) => !goneLetters).map(({ member }) => member.url)
       resolveChannel.publish({ balancer: this.#balancer, hostname, urls, error } satisfies ResolveMessage)
     }
     this.#timer = setTimeout(() => void this.#update(), interval * (1 - Math.random() * JITTER)).unref()
@@ -110,14 +110,14 @@ export class DiscoveredMembers {
     const routeId = createHash('sha256').update(entry.url).digest('hex').slice(0, 12)
     const named = resolve.type === 'SRV' ? undefined : settings.url
     const member = this.#balancer.join({ ...settings, ...entry, routeId, named }, this.#succeeded)
-    if (member !== undefined) this.#known.set(entry.url, { member, entry, leaving: undefined })
+    if (member !== undefined) this.#known.set(entry.url, { member, entry, goneLetters: undefined })
   }
 
-  /** Applies what has changed in the record, or that it is back. Other changes of an operator stay. */
+  /** Applies the changes of a record, or restores a member whose record is back. Other changes by an operator stay. */
   #refresh(known: Known, entry: Entry): void {
-    const { member, leaving = [] } = known
-    known.leaving = undefined
-    if (leaving.length > 0) member.status = leaving.map(letter => `-${letter}`).join('')
+    const { member, goneLetters = [] } = known
+    known.goneLetters = undefined
+    if (goneLetters.length > 0) member.status = goneLetters.map(letter => `-${letter}`).join('')
     const { loadFactor, lbSet } = entry
     if (loadFactor !== known.entry.loadFactor) member.change({ loadFactor })
     if (lbSet !== known.entry.lbSet) member.change({ lbSet })
@@ -125,12 +125,12 @@ export class DiscoveredMembers {
   }
 
   #drain(url: string, known: Known): void {
-    if (known.leaving !== undefined) return
+    if (known.goneLetters !== undefined) return
     const { member } = known
-    known.leaving = LEAVING.filter(letter => !member.is(letter))
-    member.status = LEAVING.map(letter => `+${letter}`).join('')
+    known.goneLetters = GONE.filter(letter => !member.is(letter))
+    member.status = GONE.map(letter => `+${letter}`).join('')
     member.whenIdle(() => {
-      if (known.leaving === undefined || this.#stopped) return
+      if (known.goneLetters === undefined || this.#stopped) return
       this.#known.delete(url)
       this.#balancer.remove(member)
     })

@@ -5,7 +5,7 @@ import type { NameResolver, ResolvedBackend, ResolveSettings } from '../options/
 /** Maximum of backends that one name may resolve to; further ones are ignored. */
 const MAX_BACKENDS = 256
 
-/** Error codes that say that there is no such record. */
+/** The error codes for a record that does not exist. */
 const NO_RECORD = new Set(['ENODATA', 'ENOTFOUND'])
 
 type Family = 4 | 6
@@ -69,13 +69,13 @@ export class DnsLookup {
     for (const [i, result] of results.entries()) {
       const family = families[i] as Family
       if (result.status === 'fulfilled') this.#addresses[family] = result.value
-      // After any other failure of one family, its known addresses stay.
+      // After any other failure of a family, its known addresses stay.
       else if (NO_RECORD.has((result.reason as { code?: string }).code ?? '')) this.#addresses[family] = []
     }
     return families.flatMap(family => this.#addresses[family].toSorted().map(address => ({ address })))
   }
 
-  /** Checks a result, because it is text of another party and becomes part of a URL. */
+  /** Checks a result, because its text comes from another party and becomes part of a URL. */
   #checked(backend: ResolvedBackend): ResolvedBackend {
     const { hostname, type } = this.#settings
     const address = String(backend.address).toLowerCase().replace(/\.$/, '')

@@ -26,7 +26,8 @@ export function hashKey(by: HashOptions, req: IncomingMessage, url: string, trus
 }
 
 /**
- * Rendezvous hashing: each member gets a number for the key, and the highest wins. If a member is added or removed, only its own keys move.
+ * Rendezvous hashing: each member gets a number for the key, and the member with the highest number is selected. If a member is added or
+ * removed, only its own keys move.
  * The share of keys is proportional to the load factor.
  */
 export function hashing(key: string): Comparison {

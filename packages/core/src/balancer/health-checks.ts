@@ -15,7 +15,7 @@ const FIRST = 1_000
 /** The part of an interval by which it may be shorter. */
 const JITTER = 0.1
 
-/** Checks the members of balancers, also those that are added later, until it is closed (mod_proxy_hcheck). */
+/** Checks the members of balancers until it is closed (mod_proxy_hcheck). Members that are added later are checked, too. */
 export class HealthChecks {
   readonly #checks = new Map<BalancerMember, MemberCheck>()
   readonly #limit = new ConcurrencyLimit(MAX_CHECKS)
@@ -87,7 +87,7 @@ class MemberCheck {
 
   async #timerOnDue(): Promise<void> {
     const { interval } = this.#check
-    // In a process that was suspended for a while, all checks are due at once.
+    // When a suspended process continues, all checks are due at once. Each of them gets a new time.
     if (performance.now() - this.#due > interval) {
       this.#schedule(Math.random() * interval)
       return

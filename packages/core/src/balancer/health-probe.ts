@@ -98,13 +98,13 @@ async function checkResponse(
   } catch (error) {
     throw new BadResponse(`expect threw ${String(error)}`)
   }
-  // A promise, as an async function returns it, would count as true for every response.
+  // A promise of an async function would count as true for every response.
   if (typeof verdict !== 'boolean') throw new BadResponse(`expect returned ${show(verdict)}, expected true or false`)
   if (!verdict) throw new BadResponse(`status ${statusCode}, not as expected`)
   return `status ${statusCode}, as expected`
 }
 
-/** The beginning of the body. The signal of a round trip ends with the head of the response, so that the body needs its own. */
+/** Reads the beginning of the body. A round trip ignores its signal once it has the head, so the signal is added to the body. */
 async function bodyOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
@@ -172,7 +172,7 @@ function send(
   })
 }
 
-/** Makes the next request on the socket one of HTTP/1.0. Node only writes HTTP/1.1, and writes the head in one piece. */
+/** Changes the next request on the socket to HTTP/1.0, because Node writes HTTP/1.1 only. Node writes the head in one piece. */
 function useHttp10(socket: Socket): void {
   const write = socket.write
   socket.write = ((head: string | Buffer, ...rest: unknown[]) => {

@@ -22,7 +22,7 @@ import { hashing, hashKey } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
 import { sessionCookie, sessionOf } from './sticky-sessions.ts'
 
-/** How often a waiting request looks for a usable member. httpd: find_best_worker. */
+/** How many times a request looks for a usable member while it waits for `timeout`. httpd: find_best_worker. */
 const LOOKS = 100
 
 /** Members that a request has tried, and why it failed. A full member may be retried once it has a free slot, a silent one may not. */
@@ -36,7 +36,7 @@ export interface SelectContext {
   readonly signal: AbortSignal
 }
 
-/** Gets the members of a balancer: those that it has, and those that are added and removed later. */
+/** Is called for each member of a balancer, and for each member that is added or removed later. */
 export interface MemberWatcher {
   joined(member: BalancerMember): void
   left(member: BalancerMember): void
@@ -86,7 +86,7 @@ export class LoadBalancer implements Balancer {
     this.#settings = settings
     this.#trusts = trusts
     this.#members = settings.members.map((member, i) => new BalancerMember(member, `balancers.${name}.members[${i}]`))
-    // Finds a malformed URL now, not at the first DNS lookup.
+    // A malformed URL must be found now, not at the first DNS lookup.
     for (const { settings: member, where } of settings.named) new BalancerMember(member, where)
   }
 
@@ -118,7 +118,7 @@ export class LoadBalancer implements Balancer {
     return this.#settings.named
   }
 
-  /** An upgrade that a member does not respond to is retried on another member. */
+  /** Whether an upgrade without a response is retried on another member. */
   get failoverUnanswered(): boolean {
     return this.#settings.failoverUnanswered
   }
@@ -166,7 +166,7 @@ export class LoadBalancer implements Balancer {
     return () => this.#watchers.delete(watcher)
   }
 
-  /** Announces members: a request waits for them if the balancer has none yet. */
+  /** Announces members that are being looked up. While the balancer has no members, requests wait for them. */
   expect(members: Promise<void>): void {
     const before = this.#expected
     const all = Promise.all([before, members]).then(() => {

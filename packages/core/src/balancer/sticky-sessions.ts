@@ -40,7 +40,7 @@ export function sessionCookie(sticky: StickySettings, routeId: string, encrypted
 
 const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const
 
-/** The value behind the first `name=` in the URL, whatever precedes it. httpd: get_path_param. */
+/** The value after the first `name=` in the URL, whatever character precedes the name. httpd: get_path_param. */
 function pathParameter(url: string, { path, semicolonEnds }: StickySettings): string | undefined {
   const ends = semicolonEnds ? /[;?&]/ : /[?&]/
   for (let at = url.indexOf(path); at !== -1; at = url.indexOf(path, at + 1)) {

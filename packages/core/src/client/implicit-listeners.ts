@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Only } from '../options/options.ts'
 import { listenImplicitly } from './listener.ts'
 
-/** The servers whose upgrades come through the app, each from its first request on. */
+/** The servers on which a proxy listens for upgrades by itself, each from the first request that the proxy gets from it. */
 export class ImplicitListeners {
   readonly #stops = new WeakMap<Server, () => void>()
   readonly #servers = new Set<WeakRef<Server>>()

@@ -35,9 +35,9 @@ type ListeningServer = Server & { shouldUpgradeCallback?: ShouldUpgrade; [STATE]
 
 const STATE: unique symbol = Symbol.for('ws-tunnel.listener.1') as never
 /**
- * In the global registry, because a second copy of the package must find it too. A property of the request, because a
- * `WeakMap` retains a value that references its key until the next full collection, and a socket references its
- * request.
+ * Key of the property of a request that holds its upgrade. The symbol is in the global registry, because a second copy
+ * of the package must find it, too. A `WeakMap` would retain the upgrade until the next full collection, because its
+ * socket references the request.
  */
 const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.3') as never
 
@@ -79,8 +79,8 @@ export function listenForUpgrades(server: Server, handler: RequestListener, opti
 }
 
 /**
- * The same for the server that a request came from, through the server's own `request` listeners. If the app has called
- * {@link listenForUpgrades} itself, only the upgrades that `only` matches are added.
+ * Does the same for the server that a request came from. Upgrades go to the server's own `request` listeners. If the app
+ * has called {@link listenForUpgrades} itself, only the upgrades that `only` matches are added.
  */
 export function listenImplicitly(server: Server, only: Only | undefined): () => void {
   const explicit = (server as ListeningServer)[STATE]?.registrations.some(({ implicit }) => !implicit)
@@ -130,7 +130,7 @@ function startListening(server: ListeningServer): ServerState {
     else if (others() === 0) serveUpgrade((...pair) => void server.emit('request', ...pair), req, socket, head)
   }
 
-  // An emitter calls all listeners, so the others would respond to the upgrades that `only` matches too.
+  // An emitter calls all listeners. The other listeners would also respond to the upgrades that `only` matches.
   function filteredEmit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'upgrade' && registrations.some(({ only }) => only !== undefined && isOurs(only, args[0] as never))) {
       serverOnUpgrade(...(args as unknown as [IncomingMessage, Socket, Buffer]))
@@ -199,14 +199,14 @@ function warnOfOthers(): void {
   warned = true
   process.emitWarning(
     'This server has other `upgrade` listeners, so ws-tunnel leaves all upgrades to them. ' +
-      'Set the option `only` to the paths that ws-tunnel shall take, for instance `only: "/chat/"`.',
+      'Set the option `only` to the paths that belong to ws-tunnel, for instance `only: "/chat/"`.',
     { type: 'WsTunnelWarning', code: 'WST_WARN_OTHER_LISTENERS' },
   )
 }
 
 /**
- * Handles a request whose connection Node's server has released: nothing else listens to its errors, `end` and `drain`
- * any more.
+ * Handles a request whose connection Node's server has released. Node no longer listens to the errors, `end` and `drain`
+ * of that connection.
  */
 function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: Socket, head: Buffer): void {
   socket.on('error', noop)
@@ -215,8 +215,8 @@ function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: So
   try {
     res.assignSocket(socket)
   } catch {
-    // An earlier response still has the socket. Nothing may be written before it, nor after it because the parser is
-    // gone.
+    // An earlier response still has the socket. A response of ours cannot be written before it. It cannot be written after
+    // it either, because the parser of the connection is gone.
     socket.destroy()
     return
   }

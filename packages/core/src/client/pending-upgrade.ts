@@ -24,8 +24,8 @@ export class PendingUpgrade {
   #isHeld = true
 
   /**
-   * Takes the client's socket. It must be called in the same turn in which the request was handed over: a request that
-   * came without an `upgrade` event loses the bytes that arrive before.
+   * Takes the client's socket. It must be called in the turn of the event loop in which the request was handed over.
+   * Otherwise a request that came without an `upgrade` event loses the bytes that arrive in between.
    *
    * @param onGone is called when the client leaves.
    */
@@ -56,7 +56,7 @@ export class PendingUpgrade {
     this.#paused.start()
   }
 
-  /** Hands the upgrade back untouched, with the bytes that arrived meanwhile: the next handler may take it. */
+  /** Hands the upgrade back with the bytes that arrived in the meantime, so that the next handler can take it. */
   handBack(): void {
     this.#detach()
     this.socket.pause()
@@ -67,7 +67,7 @@ export class PendingUpgrade {
     })
   }
 
-  /** For a response that is no 101: the client's socket is read on, and what it sends is dropped. */
+  /** To be called before a response that is not a 101. The client's socket is still read, and its bytes are dropped. */
   refuse(): void {
     if (!this.#isHeld) return
     this.#detach()
@@ -81,9 +81,9 @@ export class PendingUpgrade {
 
   /**
    * Writes the 101 with the fields that earlier middleware set on `res`, then takes the socket from it. The caller must
-   * attach its own `data` listener in the same turn.
+   * attach its own `data` listener in the same turn of the event loop.
    *
-   * @returns the bytes that the client sent ahead of it, and {@link TunnelEnds.detach}.
+   * @returns the bytes that the client sent before the 101, and {@link TunnelEnds.detach}.
    */
   switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'detach'> {
     const res = this.#res
@@ -95,7 +95,10 @@ export class PendingUpgrade {
     return { clientHead: this.#early, detach }
   }
 
-  /** Not done to the socket of a plain request: without an unfinished response Node's server would close it as idle. */
+  /**
+   * Takes the socket from its response. This is not done for a request without an `upgrade` event: Node's server would
+   * close its connection as idle, because the connection would have no unfinished response.
+   */
   #takeFromResponse(unwire: () => void): TunnelEnds['detach'] {
     this.#res.detachSocket(this.socket)
     unwire()
@@ -151,7 +154,7 @@ function takeOver(res: ServerResponse): ArrivedUpgrade {
  * finalhandler's `req.socket.destroy()`, do nothing.
  */
 function neutralize(res: ServerResponse, socket: Socket): void {
-  // Functions that all responses share: a closure would keep its response from being collected with the young generation.
+  // All responses share these functions. A closure would keep its response from being collected with V8's young generation.
   res.end = returnThis
   res.destroy = returnThis
   res.write = returnTrue
@@ -167,7 +170,10 @@ const returnTrue = (): boolean => true
 
 const ignore = (): void => {}
 
-/** A proxy, because `Object.create(socket)` would turn the socket into a prototype, which V8 makes slow for each byte to come. */
+/**
+ * This is a `Proxy`, because `Object.create(socket)` would make the socket a prototype. V8 handles prototypes in a slower
+ * way, and each later byte of the tunnel would take that way.
+ */
 const INERT: ProxyHandler<Socket> = {
   get(socket, key) {
     if (key === 'destroy' || key === 'end') return () => socket

@@ -23,7 +23,8 @@ export async function relay(response: IncomingMessage, res: ServerResponse, head
     throw error
   }
   await new Promise<void>(resolve => {
-    // These listeners run before all others: HTTP/2 would take a plain destroy for the end of a complete response.
+    // These listeners run before all others, which may destroy `res`: over HTTP/2, the client would take a response that
+    // is only destroyed for a complete one.
     response.prependListener('error', () => cut(res))
     response.prependListener('close', () => {
       if (!response.complete) cut(res)
@@ -44,8 +45,9 @@ export function cut(res: ServerResponse): void {
 }
 
 /**
- * Relays an interim response (1xx). Node has no call that takes any status and any field, so the bytes are written to the
- * socket. A response that waits behind another one has no socket yet and loses it, which RFC 9110 15.2 allows.
+ * Relays an interim response (1xx). Node has no function that accepts any status and any field, so the bytes are written to
+ * the socket. A response that waits for an earlier one has no socket yet. Its interim responses are dropped, which RFC 9110
+ * 15.2 allows.
  */
 export function relayInterim(
   res: ServerResponse,

@@ -51,7 +51,7 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
   if (codings.length > 0) {
     if (codings.length > 1 || trimBlanks(codings[0] as string).toLowerCase() !== 'chunked')
       throw bad('Transfer-Encoding is not chunked')
-    if (headerLines(req, 'content-length').length > 0) throw bad('Content-Length beside Transfer-Encoding')
+    if (headerLines(req, 'content-length').length > 0) throw bad('both Content-Length and Transfer-Encoding')
   }
   const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')

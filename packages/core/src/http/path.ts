@@ -13,8 +13,8 @@ export interface DecodedPath {
 }
 
 /**
- * A request target: its raw path and query, and its decoded path on demand. Reading never throws, because a malformed
- * path that no route matches is left to the app.
+ * A request target: its raw path and query, and its decoded path on demand. Reading it never throws, because a request
+ * with a malformed path that no route matches belongs to the app.
  */
 export class RequestUrl {
   /** The path as the client wrote it, without the query; `/` if it is empty. */
@@ -29,7 +29,7 @@ export class RequestUrl {
   /** The path to which the request was rewritten. */
   readonly #rewritten: DecodedPath | undefined
 
-  /** @param rewritten the decoded path to match in place of the path of `url`, which is its canonical form. */
+  /** @param rewritten the decoded path that routes match; `url` then has its canonical form. */
   constructor(url: string, rewritten?: string) {
     const absolute = url.startsWith('/') ? null : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url

@@ -38,8 +38,8 @@ export function decodeUnreserved(text: string): string {
 const byteOf = (hex: string): string => String.fromCharCode(Number.parseInt(hex, 16))
 
 /**
- * httpd's canonical form of a path (ap_proxy_canonenc_ex): alphanumerics and `~$-_.+!*'(),;:@&=/` as they are, every
- * other byte as an escape in upper case. With `keep`, the escapes that decoding has kept stay escapes.
+ * httpd's canonical form of a path (ap_proxy_canonenc_ex): alphanumerics and `~$-_.+!*'(),;:@&=/` stay as they are, and
+ * every other byte becomes an escape in upper case. With `keep`, the escapes that decoding has kept are not encoded again.
  */
 export function encodePath(text: string, encodedSlashes: EncodedSlashes): string {
   if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text

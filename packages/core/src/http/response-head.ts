@@ -3,7 +3,7 @@ import type { MessageHead } from './header-list.ts'
 import { TOKEN_SOURCE } from './token.ts'
 import { trimBlanks } from './trim-blanks.ts'
 
-/** The head of a response that switches protocols: what its checks and its relay need of it. */
+/** The parts of a 101's head that are checked and relayed. */
 export interface ResponseHead extends MessageHead {
   readonly httpVersion: string
   readonly statusMessage?: string | undefined
@@ -16,7 +16,7 @@ export interface InterimResponse {
   readonly rawHeaders: string[]
 }
 
-/** A 101 has no framing fields, and parsers disagree about one that has: that head is left to Node's parser. */
+/** A 101 must not have framing fields. Parsers disagree about a 101 that has them, so Node's parser reads its head. */
 const FRAMING = /^(?:content-length|transfer-encoding)$/i
 const MAX_FIELDS = 100
 
@@ -30,8 +30,8 @@ const INCOMPLETE = new RegExp(
 const FIELD = new RegExp(`^(${TOKEN_SOURCE}):(${VALUE_SOURCE})$`)
 
 /**
- * Reads the head of a 101 (RFC 9112 4, 5), given as latin1. Returns `undefined` for a head that is incomplete or at all
- * unusual: Node's parser reads those.
+ * Reads the head of a 101 (RFC 9112 4, 5), given as latin1. Returns `undefined` for a head that is incomplete or in any
+ * way unusual. Node's parser reads such a head.
  *
  * @returns the head, and its length in bytes.
  */

@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 
-/** What is to be said of a request that does not come from a connection. */
+/** The properties of a request that does not come from a connection. */
 export interface RequestShape {
   method?: string
   url?: string

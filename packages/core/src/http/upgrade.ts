@@ -36,14 +36,14 @@ export function upgradeTokens(req: IncomingMessage): string[] {
 }
 
 /**
- * Whether a protocol is allowed only by name, not by `'ANY'` or `'NONE'`: one that takes the whole connection out of
- * the proxy's control (h2c smuggling, RFC 2817).
+ * Whether a protocol is allowed only by its name, not by `'ANY'` or `'NONE'`. Such a protocol takes the whole connection
+ * out of the proxy's control (h2c smuggling, RFC 2817).
  */
 function needsName(lowerToken: string): boolean {
   return lowerToken === 'h2c' || lowerToken === 'h2' || lowerToken.startsWith('tls/') || lowerToken.startsWith('http/')
 }
 
-/** The first requested token that the route allows, in the client's spelling. Exact, where httpd matches a prefix. */
+/** The first requested token that the route allows, in the client's spelling. The whole token must match; httpd: a prefix. */
 export function allowedToken(
   { always, any, tokens }: UpgradeSetting,
   requested: readonly string[],
@@ -104,7 +104,7 @@ export function looksLikeUpgrade(req: IncomingMessage): boolean {
 }
 
 /**
- * Checks that a 101 is the one requested. httpd: AH00898 "Unexpected Upgrade".
+ * Checks that a 101 switches to the requested protocol. httpd: AH00898 "Unexpected Upgrade".
  *
  * @param key the client's `Sec-WebSocket-Key`, if `Sec-WebSocket-Accept` is to be checked against it.
  * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for HTTP/1.0, no token, another token or several, and a wrong

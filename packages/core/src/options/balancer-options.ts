@@ -14,14 +14,14 @@ export interface MemberOptions extends WorkerOptions {
   loadFactor?: number
   /** Its set, 0-99. A member of a higher set is selected only if no member of a lower set is usable (lbset=). @default 0 */
   lbSet?: number
-  /** How long it stays out after an error, ms (retry=). @default 60000 */
+  /** How long it gets no requests after an error, ms (retry=). @default 60000 */
   retry?: number
   /**
    * Letters with `+` and `-` (status=): `D` disabled, `S` stopped, `E` in error, `N` draining, `H` hot standby, `R` hot spare, `C` fails its
    * health checks, `I` errors are ignored. @default ''
    */
   status?: string
-  /** What differs from the health check of the balancer; `false` is no check. @default the check of the balancer */
+  /** Options that override the health check of the balancer; `false` disables the check. @default the check of the balancer */
   healthCheck?: Partial<HealthCheckOptions> | false
   /**
    * Looks up the host of the `url` in DNS and makes one member per address or SRV record. Each of them gets its own `routeId`.
@@ -66,9 +66,9 @@ export interface SessionCookieOptions {
 }
 
 /**
- * What a member is selected by. The same value selects the same member as long as that member is usable: the client's address (according to
- * `trustProxy`), the path below the balancer, or the value of a header field or cookie. A request without that field or cookie is
- * balanced by requests.
+ * The part of a request that selects the member: the client's address (according to `trustProxy`), the path below the balancer, or the
+ * value of a header field or cookie. The same value selects the same member as long as that member is usable. A request without that
+ * field or cookie is balanced by requests.
  */
 export type HashOptions = { hash: 'client' | 'path' } | { hash: 'header' | 'cookie'; name: string }
 
@@ -153,7 +153,7 @@ export interface Member {
   readonly loadFactor: number
   /** 0-99 (lbset=). */
   readonly lbSet: number
-  /** How long it stays out after an error, ms (retry=). */
+  /** How long it gets no requests after an error, ms (retry=). */
   readonly retry: number
   /** How it is checked; `undefined` if it is not. */
   readonly healthCheck: HealthCheckSettings | undefined
@@ -176,7 +176,7 @@ export interface Member {
   readonly busy: number
   /** How often an error took it out. */
   readonly failures: number
-  /** The balance of the requests that it got and those that it is due. httpd: `lbstatus`. */
+  /** How far the member is behind its share of the requests. The member with the highest value is due next. httpd: `lbstatus`. */
   readonly lbStatus: number
   /** Bytes sent to the backend, open tunnels included. With more than 100 open tunnels, up to 50 ms old. */
   readonly bytesSent: number
@@ -254,7 +254,7 @@ export interface MemberSettings extends WorkerSettings {
   readonly status: string
   readonly slowStart: number
   readonly healthCheck: HealthCheckSettings | undefined
-  /** The URL with the host name, if `url` has an address that was looked up for it: TLS and Host use the name. */
+  /** The URL with the host name, if `url` has an address from a DNS lookup of that name. TLS and Host use the name. */
   readonly named: string | undefined
 }
 

@@ -62,7 +62,7 @@ export interface ResolveMessage {
 }
 
 /**
- * The messages of `node:diagnostics_channel`, by channel. `proxy` is the proxy that it happened in; the middleware of an adapter is another
+ * The messages of `node:diagnostics_channel`, by channel. `proxy` is the proxy of the event. The middleware of an adapter is a different
  * object with the same `tunnels`.
  */
 export interface DiagnosticsMessages {

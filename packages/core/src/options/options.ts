@@ -47,20 +47,21 @@ export interface RewrittenUrl {
 export type Rewrite = (
   req: IncomingMessage,
   url: RewrittenUrl,
-  /** Only `explain` passes it: call it with each step that is done, and why. */
+  /** Passed by `explain` alone. To be called for each step, with what it does and why. */
   note?: (line: string) => void,
 ) => RewrittenUrl | undefined
 
 /** Options of the proxy as a whole. */
 export interface CommonOptions {
   /**
-   * Gives requests another path before the routes are tried (RewriteRule [PT]). It gets the path as `encodedSlashes` and `mergeSlashes`
-   * beside `routes` make it. It is not called for a malformed path. A path longer than 8192 characters: 414. @default undefined
+   * Gives requests another path before the routes are tried (RewriteRule [PT]). It gets the path decoded according to the options
+   * `encodedSlashes` and `mergeSlashes` beside `routes`. It is not called for a malformed path. A path longer than 8192 characters: 414.
+   * @default undefined
    */
   rewrite?: Rewrite
   /**
-   * Settings of backends, for every route that leads to them. Of several entries, the longest `url` that the URL of a request begins with
-   * applies (`<Proxy url>`). @default []
+   * Settings of backends, for every route that leads to them. The entry applies whose `url` is the longest prefix of the request's URL
+   * (`<Proxy url>`). @default []
    */
   workers?: readonly WorkerOptions[]
   /** Sets of backends by name, which is in lower case. A target names one as `balancer://name/path` (`<Proxy balancer://name>`). @default {} */
@@ -69,7 +70,7 @@ export interface CommonOptions {
   trustProxy?: TrustProxy
   /** The name of this proxy in X-Forwarded-Server and Via (ServerName). @default os.hostname() */
   serverName?: string
-  /** Which upgrades are for the proxy if others listen on the same server. @default undefined: those whose path leads to it */
+  /** Which upgrades are for the proxy if the server has other listeners. @default undefined: those whose path leads to it */
   only?: Only
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
@@ -94,7 +95,7 @@ export interface Settings {
   readonly rewrite: Rewrite | undefined
   readonly workers: readonly WorkerSettings[]
   readonly balancers: Readonly<Record<string, BalancerSettings>>
-  /** For what belongs to no route: the only route, or the options beside `routes`. */
+  /** The settings for what belongs to no route: those of the only route, or those beside `routes`. */
   readonly defaults: RouteSettings
   /** How the path is decoded for `rewrite`. */
   readonly decoding: Pick<RouteSettings, 'encodedSlashes' | 'mergeSlashes'>

@@ -199,9 +199,9 @@ export function readBalancer(name: string, options: unknown): BalancerSettings {
   const stickySession =
     own.stickySession === undefined ? undefined : readSticky(`${where}.stickySession`, own.stickySession)
   const all = own.members.map((options, i) => {
-    const place = `${where}.members[${i}]`
-    const settings = readMember(place, options, { slowStart, stickySession, healthCheck })
-    return { settings, named: readNamed(place, options, settings) }
+    const whereMember = `${where}.members[${i}]`
+    const settings = readMember(whereMember, options, { slowStart, stickySession, healthCheck })
+    return { settings, named: readNamed(whereMember, options, settings) }
   })
   return {
     ...settings,

@@ -50,7 +50,7 @@ const origins: Check = (where, value) => {
     // What browsers send for pages without an origin: from a file, and from a sandbox or a `data:` URL.
     if (origin === 'file://' || origin === 'null') continue
     const { origin: exact = '' } = (typeof origin === 'string' && URL.parse(origin)) || {}
-    // The scheme of an app has no origin in URL.
+    // `URL` has the origin 'null' for a scheme that it does not know, such as that of a native app.
     const own = exact === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/i.test(origin)
     if (!own && exact !== String(origin).toLowerCase()) {
       throw wrong(where, 'made of origins such as "https://app.example" (scheme, host, port; no path)', origin)
@@ -93,7 +93,7 @@ const condition: Check = (where, value) => {
   } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
 }
 
-/** Upgrades and plain requests would not treat these alike. */
+/** Options of `tls.connect` that are refused: they would have different effects on upgrades and on plain requests. */
 const CONNECT_OPTIONS = ['host', 'port', 'path', 'socket', 'lookup']
 
 const tls: Check = (where, value) => {
@@ -161,7 +161,7 @@ export const ROUTE_CHECKS: Record<keyof RouteOptions, Check> = {
 }
 
 /**
- * Checks options of a route, which may stand beside `routes`, and turns `offload` into the settings that it is another name for.
+ * Checks the options of a route, or those beside `routes`. Replaces `offload` by the options `async`, `asyncDelay` and `threads`.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION`
  */

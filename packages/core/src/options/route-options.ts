@@ -99,23 +99,23 @@ export interface OffloadOptions {
 
 /** Options of a route. Written beside `routes`, they are the defaults of all routes. */
 export interface RouteDefaults extends SharedOptions {
-  /** Serves requests that ask for no upgrade as HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
+  /** Serves requests that are not upgrades as plain HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
   fallback?: boolean
   /** How the URL of a prefix target and the rest of the path are joined: with exactly one slash, or concatenated as httpd does. @default 'slash' */
   join?: 'slash' | 'concat'
   /** What happens to `%2F` in a path: 404, decoded, or kept as it is (AllowEncodedSlashes). @default 'reject' */
   encodedSlashes?: 'reject' | 'decode' | 'keep'
   /**
-   * Which form of the path is matched (`mapping=`). `'encoded'` matches the path before it is decoded, and sends it so; such a route does
-   * not see the result of `rewrite`. `'servlet'` does the same, and matches a prefix as a servlet container does, which resolves
-   * `/x/..;/`. @default 'decoded'
+   * Which form of the path is matched (`mapping=`). `'encoded'` matches the path before it is decoded, and sends it in that form; such a
+   * route does not see the result of `rewrite`. `'servlet'` does the same, and matches a prefix as a servlet container does, which
+   * resolves `/x/..;/`. @default 'decoded'
    */
   mapping?: 'decoded' | 'encoded' | 'servlet'
   /** Treats a run of slashes in a path as one slash (MergeSlashes). @default true */
   mergeSlashes?: boolean
   /**
-   * How the query of the target and that of the request are combined: the request's behind the target's (QSA), the target's instead where
-   * it has one, or the target's alone (QSD). @default 'append'
+   * How the queries of the target and the request are combined. `'append'`: the target's, followed by the request's (QSA). `'replace'`: the
+   * target's if it has one, else the request's. `'drop'`: the target's alone (QSD). @default 'append'
    */
   query?: 'append' | 'replace' | 'drop'
   /** Sends the path as the client wrote it (ProxyPass nocanon). @default false */
@@ -149,7 +149,10 @@ export interface RouteDefaults extends SharedOptions {
   allowedOrigins?: readonly string[]
   /** Sends the client's Host instead of the target's (ProxyPreserveHost). @default false */
   preserveHost?: boolean
-  /** Via on requests and responses: left as it is, added, added with the name of the product, or removed (ProxyVia). @default 'off' */
+  /**
+   * What happens to Via in requests and responses (ProxyVia). `'off'` keeps it, `'on'` adds this proxy, `'full'` adds it with the name of
+   * the product, `'block'` removes the field. @default 'off'
+   */
   via?: 'off' | 'on' | 'full' | 'block'
   /** Adds X-Forwarded-For, -Host, -Server and -Proto, except those that the app has set in `req.headers` (ProxyAddHeaders). @default true */
   addHeaders?: boolean
@@ -158,8 +161,8 @@ export interface RouteDefaults extends SharedOptions {
   /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
   responseHeaders?: HeaderEditing
   /**
-   * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors that the app's error handler
-   * answers (ProxyErrorOverride). The status and WWW-Authenticate stay. @default false
+   * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors for the app's error handler
+   * (ProxyErrorOverride). The error keeps the status, and with 401 the field WWW-Authenticate. @default false
    */
   errorOverride?: boolean | readonly number[]
   /**
@@ -184,7 +187,8 @@ export interface RouteDefaults extends SharedOptions {
 export interface RouteOptions extends RouteDefaults {
   /**
    * A string is a prefix that ends at a segment boundary (ProxyPass). A string with `:name`, `*name` or `{...}` is a pattern of
-   * path-to-regexp. A RegExp is ProxyPassMatch; a target without captures is followed by its group `rest`, or else by the whole path.
+   * path-to-regexp. A RegExp is ProxyPassMatch. If the target has no captures, the RegExp's group `rest` is appended to it, or the whole
+   * path if there is no such group.
    * @default '/'
    */
   path?: string | RegExp

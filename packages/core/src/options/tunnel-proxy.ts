@@ -2,15 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Balancer } from './balancer-options.ts'
 
-/** What a framework knows about a request beside `(req, res)`. */
+/** What a framework knows about a request in addition to `(req, res)`. */
 export interface HandleContext {
-  /** The path that the proxy is mounted at; `url` no longer has it. @default '' */
+  /** The path at which the proxy is mounted; `url` does not contain it. @default '' */
   mount?: string
   /** The request target below the mount. @default req.url */
   url?: string
   /** The body, if middleware has parsed it. */
   body?: unknown
-  /** Starts to listen for upgrades on the server of the request, if nothing does yet. @default true */
+  /** Whether to listen for upgrades on the server of the request from now on, if no listener does yet. @default true */
   listen?: boolean
 }
 
@@ -37,8 +37,8 @@ export interface TunnelProxy {
   /**
    * Serves a request if a route matches it. Resolves at the switch, or when the response is sent.
    *
-   * @returns whether it took the request. `false` leaves the request to the app, with the bytes that the client sent early.
-   * @throws {WsTunnelError} for every failure before the 101, by its code. Nothing has been sent to the client then.
+   * @returns whether it took the request. `false` hands the request back to the app, with the bytes that the client sent early.
+   * @throws {WsTunnelError} for every failure before the 101. No byte has been sent to the client then.
    */
   handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
   /**

@@ -20,7 +20,7 @@ export type Decision =
   | { readonly kind: 'http'; readonly candidates: Candidates; readonly reason: PlainReason | undefined }
   | { readonly kind: 'upgrade'; readonly candidates: Candidates; readonly token: string }
 
-/** A decision under way. Whether the request is an upgrade is known at once. */
+/** A decision in progress. The token is known at once; the decision itself may take longer. */
 export interface Deciding {
   /** The token for the backend, in the client's spelling; `undefined` for plain HTTP. */
   readonly token: string | undefined
@@ -32,26 +32,24 @@ const NO_ROUTE: Decision = { kind: 'app', reason: 'no route' }
 const TARGET_FALSE: Decision = { kind: 'app', reason: 'target false' }
 const FUNCTION_FALSE: Decision = { kind: 'app', reason: 'function false' }
 
-/** The decision for a request that no route proxies, before it is looked at any further; `undefined` for all others. */
+/** The decision for a request that no route proxies; `undefined` for any other request. It needs the match alone. */
 export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | undefined {
   if (match === null) return NO_ROUTE as Decision & { kind: 'app' }
   return match.route.settings.target === false ? (TARGET_FALSE as Decision & { kind: 'app' }) : undefined
 }
 
 /**
- * Decides what happens to a request that a route proxies. It reads the request and changes nothing of it; target function
- * and balancer are asked for the backend.
+ * Decides what happens to a request that a route proxies. It reads the request and does not change it. The route's target,
+ * its target function or its balancer selects the backend.
  *
  * @param authority of an absolute-form request target
- * @param signal ends the wait for a member.
+ * @param signal ends the wait for a member
  * @throws {WsTunnelError} for a request that is refused: 400, 403, 426, 501.
  */
 export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
   const { req, route } = match
   checkRequest(req, authority)
-  const routing = route.resolve(match, signal)
-  // A refusal below leaves the promise without a handler.
-  if (routing instanceof Promise) routing.catch(() => {})
+  const routing = handled(route.resolve(match, signal))
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
   if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
@@ -63,10 +61,16 @@ export function decide(match: Match, authority: string | undefined, signal: Abor
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     return { kind: 'http', candidates: found, reason: upgrade.reason }
   }
-  return { token, decision: routing instanceof Promise ? routing.then(decided) : decided(routing) }
+  return { token, decision: routing instanceof Promise ? handled(routing.then(decided)) : decided(routing) }
 }
 
-/** The first candidate's settings replace the route's. A promise comes too late for that. */
+/** Handles the rejection of a promise. If the request is refused before the promise settles, it has no other handler. */
+function handled<T>(value: T | Promise<T>): T | Promise<T> {
+  if (value instanceof Promise) value.catch(() => {})
+  return value
+}
+
+/** The settings of the first candidate. Those of the route if there is no candidate, or if a promise will give it. */
 const settingsOf = (routing: Routing | Promise<Routing>, route: RouteSettings): RouteSettings =>
   routing !== false && 'first' in routing ? routing.first.settings : route
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { RequestBody } from '../backend/request-body.ts'
+import { discardRest, RequestBody } from '../backend/request-body.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { cut } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
@@ -11,7 +11,7 @@ import { unlessAborted } from '../util/abort.ts'
 import { type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
 
-/** What a framework knows of a request, resolved. */
+/** What a framework knows about a request, with the defaults filled in. */
 export interface ExchangeContext {
   /** Path the request was mounted under. */
   readonly mount: string
@@ -24,8 +24,8 @@ export interface ExchangeContext {
 }
 
 /**
- * One request that a route matched, and everything that ends with it: one signal cancels what was started for it, one
- * `release()` undoes it.
+ * One request that a route matched, and everything that ends with it. One signal cancels what was started for the
+ * request, and one `release()` frees what it holds.
  */
 export class Exchange {
   readonly req: IncomingMessage
@@ -40,6 +40,8 @@ export class Exchange {
   token: string | undefined
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
+  /** A plain request is on its way to a backend, or has arrived there. */
+  isSent = false
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext
@@ -55,7 +57,7 @@ export class Exchange {
     this.#context = context
   }
 
-  /** Aborted with the reason when the client leaves, or when the proxy closes and waits no longer. */
+  /** Aborted when the client leaves, or when the proxy closes and `drainTimeout` has passed. Its reason is the error. */
   get signal(): AbortSignal {
     return this.#cancellation.signal
   }
@@ -66,8 +68,8 @@ export class Exchange {
   }
 
   /**
-   * Decides what happens to the request and prepares for it. An upgrade's socket is taken in this very turn, even if the
-   * decision takes longer.
+   * Decides what happens to the request and prepares for it. The socket of an upgrade is taken in the same turn of the
+   * event loop as the call, even if the decision takes longer.
    */
   async decide(): Promise<Decision> {
     const { req, res, match } = this
@@ -81,34 +83,31 @@ export class Exchange {
     const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
     this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
-    // Node drops what follows such a request in the same packet, and the client must not wait for a response to it.
+    // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
+    // for its response if the connection stayed open.
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
+      this.onRelease(() => discardRest(req))
       this.body = new RequestBody(req, this.#context.body)
-      this.onRelease(() => this.body?.discardRest())
     }
     return decided
   }
 
   #watchClient(): void {
     const { req, res } = this
-    const resOnClose = (): void => {
-      if (!res.writableEnded) this.#clientOnGone()
-    }
-    // No event tells that the client left while earlier middleware was at work.
+    // If the client left while earlier middleware was running, no further event reports it.
     if (res.destroyed || req.socket.destroyed) this.#clientOnGone()
-    res.on('close', resOnClose)
-    this.onRelease(() => res.off('close', resOnClose))
+    res.on('close', this.#clientOnGone)
   }
 
   readonly #clientOnGone = (): void => this.#cancellation.abort(new WsTunnelError('WST_ERR_CLIENT_GONE'))
 
-  /** A plain request whose client left after it was sent: there is no one to respond to, and nothing failed. */
+  /** Whether the client has left a plain request that goes to a backend. It needs no response then, and nothing failed. */
   get isAbandoned(): boolean {
-    return this.body !== undefined && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+    return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }
 
-  /** What was sent of the body by now; `undefined` for an upgrade, which has none. */
+  /** How much of the body was sent so far; `undefined` for an upgrade, which has no body. */
   get bodySent(): BodySent | undefined {
     return this.body
   }
@@ -119,8 +118,12 @@ export class Exchange {
     this.#upgrade = undefined
   }
 
-  /** The response is no 101: what the client sends after an upgrade request is dropped. */
-  refuseUpgrade(): void {
+  /**
+   * To be called before a response that is not a 101. A client that leaves from now on ends the response, and that ends
+   * the exchange. Bytes that the client sends after an upgrade request are dropped.
+   */
+  beginResponse(): void {
+    this.res.off('close', this.#clientOnGone)
     this.#upgrade?.refuse()
   }
 
@@ -136,8 +139,8 @@ export class Exchange {
   }
 
   /**
-   * Gives what the exchange holds to its tunnel, which calls the returned function when it ends. The function does not
-   * retain the exchange: the request would stay in memory as long as the tunnel.
+   * Moves what the exchange holds to its tunnel. The returned function releases it, and is to be called when the tunnel
+   * ends. It does not reference the exchange, because the request would then stay in memory as long as the tunnel.
    */
   handOver(): () => void {
     // A copy has no spare capacity, which an open tunnel would retain.
@@ -149,7 +152,7 @@ export class Exchange {
 
   /** Ends the exchange. Does nothing once a tunnel has taken it over. */
   release(): void {
-    this.#upgrade?.refuse()
+    this.beginResponse()
     this.#upgrade = undefined
     callAll(this.#releases.splice(0))
   }

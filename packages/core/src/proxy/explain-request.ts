@@ -8,7 +8,7 @@ export interface ExplainRequest {
   method?: string
   /** The request target, as a client writes it: path and query. */
   url: string
-  /** By name, with a list for several lines of one field; or `[name, value]` pairs in their order. @default {} */
+  /** Fields by name, with a list for a field of several lines; or `[name, value]` pairs in order. @default {} */
   headers?: Readonly<Record<string, string | readonly string[]>> | readonly (readonly [name: string, value: string])[]
   /** The client's address. @default '127.0.0.1' */
   remoteAddress?: string

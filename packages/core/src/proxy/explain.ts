@@ -22,7 +22,7 @@ export interface ExplainedRoute {
   path: string
   /** Target as written; `false` for a route that hands back, `function` for a function. */
   target: string | false
-  /** No earlier route ended the search. */
+  /** Whether the search reached this route. */
   tried: boolean
   matched: boolean
   /** Why it did not match, or was not tried. */
@@ -79,9 +79,9 @@ export interface Explanation {
 }
 
 /**
- * Tells what a proxy with these options would do with a request: each route with why it matched or not, and what the
- * backend would receive. Functions of the options are called as for a real request, target functions too. No backend is
- * contacted, and `onError` is not called.
+ * Explains what a proxy with these options would do with a request: for each route whether it matches and why, and what
+ * the backend would receive. Functions of the options are called as for a real request, target functions included. No
+ * backend is contacted, and `onError` is not called.
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, as `createTunnelProxy` does.
  * @throws {TypeError} for a request that cannot be sent.
@@ -171,14 +171,14 @@ const APP_REASONS: Readonly<Record<AppReason, string>> = {
 }
 
 function plainText(reason: PlainReason, req: IncomingMessage): string {
-  if (reason === 'token') return `the route does not let ${upgradeTokens(req).join(', ')} through`
+  if (reason === 'token') return `the route does not allow ${upgradeTokens(req).join(', ')}`
   if (reason === 'request') return 'only an HTTP/1.1 request without body can switch'
   if (reason === 'method') return 'a WebSocket handshake is a GET'
   return 'there is no Connection: upgrade'
 }
 
 const untriedText = (url: RequestUrl, ended: number): string =>
-  url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is no path'
+  url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is not a path'
 
 const targetText = (target: Target): string | false =>
   typeof target === 'function' ? `function${target.name === '' ? '' : ` ${target.name}`}` : target

@@ -25,7 +25,7 @@ import { switchProtocols } from './switch-protocols.ts'
 /**
  * Creates a proxy from options.
  *
- * @throws {WsTunnelError} `WST_ERR_OPTION` for a wrong option. It names the option, what was expected and what came.
+ * @throws {WsTunnelError} `WST_ERR_OPTION` for a wrong option. It names the option, what was expected and what was found.
  */
 export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
@@ -123,8 +123,8 @@ class RoutedProxy implements TunnelProxy {
   }
 
   /**
-   * Watches a tunnel until it ends. This is a method of its own, because a closure in a method that sees the request would
-   * retain the request as long as the tunnel.
+   * Watches a tunnel until it ends. This is a separate method, because a closure in a method that has the request in scope
+   * would retain the request as long as the tunnel.
    */
   #watch(tunnel: Tunnel, release: () => void): void {
     void tunnel.ended.then(end => {

@@ -8,13 +8,12 @@ import type { Exchange } from './exchange.ts'
 import type { Reply } from './round-trip.ts'
 
 /**
- * Relays the response of a backend, unless the app is to respond in its place. Resolves when it is sent or the client has
- * left.
+ * Relays the response of a backend. Resolves when it is sent or the client has left.
  *
- * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` for a response that `errorOverride` leaves to the app.
+ * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` if `errorOverride` applies to its status. The app then responds instead.
  */
 export async function relayResponse(exchange: Exchange, { response, candidate }: Reply & NotSwitched): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   if (candidate.selection !== undefined) noteResponse(candidate.selection, response)
   checkStatus(response, candidate.settings.errorOverride)
   await relay(response, exchange.res, () => exchange.rewriting.plainResponse(response, candidate))
@@ -22,11 +21,11 @@ export async function relayResponse(exchange: Exchange, { response, candidate }:
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */
 export async function respondLocally(exchange: Exchange, response: LocalResponse): Promise<void> {
-  exchange.refuseUpgrade()
+  exchange.beginResponse()
   await respond(exchange.res, response)
 }
 
-/** Leaves the response to the app if `errorOverride` says so (ProxyErrorOverride). */
+/** Throws if `errorOverride` applies to the status, so that the app responds instead (ProxyErrorOverride). */
 function checkStatus(response: IncomingMessage, overridden: boolean | readonly number[]): void {
   const { statusCode = 502, headers } = response
   if (overridden === false || (overridden === true ? statusCode < 400 : !overridden.includes(statusCode))) return

@@ -19,7 +19,7 @@ import type { RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Selection } from '../routing/candidates.ts'
 import { editHeaders } from './edit-headers.ts'
 
-/** The header lists of one request on one route: to the worker, and back to the client. */
+/** The header fields of one request on one route: those for the worker, and those of the response for the client. */
 export class Rewriting {
   readonly #req: IncomingMessage
   readonly #route: RouteSettings
@@ -46,8 +46,8 @@ export class Rewriting {
   }
 
   /**
-   * For plain HTTP: end-to-end fields and the framing of the body, which no edit may take away: a body without framing
-   * would be the backend's next request.
+   * For plain HTTP: end-to-end fields and the framing of the body. No edit can remove the framing, because the backend
+   * would read a body without framing as the next request.
    */
   plainRequest(candidate: Candidate): HeaderList {
     const headers = this.#request(candidate).unset('content-length')
@@ -88,7 +88,7 @@ export class Rewriting {
     return headers.append('Connection', 'Upgrade').append('Upgrade', token)
   }
 
-  /** For an ordinary answer. A 426 keeps its Upgrade if the route would let that token through (RFC 9110 15.5.22). */
+  /** For an ordinary response. A 426 keeps its `Upgrade` if the route allows one of its tokens (RFC 9110 15.5.22). */
   plainResponse(response: IncomingMessage, candidate: Candidate): HeaderList {
     const headers = this.#response(response, candidate)
     if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers

@@ -24,17 +24,20 @@ export type Reply = (Switched | NativeSwitched | NotSwitched) & {
  * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
  */
 export async function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
-  const { token } = exchange
-  const acquired = token === undefined ? candidate.enter() : candidate.acquire(exchange.signal)
+  const { token, signal } = exchange
+  signal.throwIfAborted()
+  // A backend may allow another token than the one that made the request an upgrade.
+  const sent = token && tokenFor(candidate, exchange.req, token)
+  const acquired = token === undefined ? candidate.enter() : candidate.acquire(signal)
   const release: Release = acquired instanceof Promise ? await acquired : acquired
   try {
-    // A backend may allow another token than the one that made the request an upgrade.
-    const sent = token && tokenFor(candidate, exchange.req, token)
     const response = await send(exchange, candidate, sent)
     exchange.onRelease(release)
     return { ...response, candidate, token: sent }
   } catch (error) {
     release()
+    // A client that leaves while the next candidate is selected did not leave during a round trip.
+    if (!signal.aborted) exchange.isSent = false
     throw error
   }
 }
@@ -56,6 +59,7 @@ function send(
     onInterim: (interim: { statusCode: number; statusMessage: string; rawHeaders: string[] }) =>
       relayInterim(res, interim, rewriting.interimResponse(interim.rawHeaders)),
   }
+  exchange.isSent = body !== undefined
   if (body !== undefined) return forward(worker, { path, headers, body }, options, req, res)
   const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
   if (token === undefined) return nodeRoundTrip(worker, request, options)

@@ -13,7 +13,7 @@ import type { Reply } from './round-trip.ts'
 /**
  * Checks the backend's 101, writes it to the client and joins the two connections.
  *
- * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested; the backend's connection is closed then.
+ * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested. The backend's connection is then closed.
  */
 export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): Tunnel {
   const { req, match, rewriting, url, startedAt, signal } = exchange

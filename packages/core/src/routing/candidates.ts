@@ -25,7 +25,7 @@ export interface Candidate {
   readonly path: string
   /** The target that the path was built from, for ProxyPassReverse. */
   readonly template: TargetTemplate
-  /** The route's settings. Those that the backend has itself replace them. */
+  /** The settings of the route, overridden by those of the backend. */
   readonly settings: RouteSettings
   /** `undefined` if the target names the backend itself. */
   readonly selection: Selection | undefined
@@ -46,20 +46,20 @@ export interface Candidates {
   /**
    * The candidate to try after the last one failed; `undefined` if the failure is final. httpd: the loop in proxy_handler.
    *
-   * @param body what was sent of the request's body; `undefined` for an upgrade, which has none.
+   * @param body how much of the request's body was sent; `undefined` for an upgrade, which has no body
    */
   next(failure: unknown, body?: BodySent): Candidate | Promise<Candidate> | undefined
 }
 
-/** What was sent of a request's body when a backend failed. */
+/** How much of a request's body was sent when a backend failed. */
 export interface BodySent {
-  /** A backend was given some of it: no other backend can have it. */
+  /** Whether a backend got part of the body. The request cannot go to another backend then. */
   readonly begun: boolean
-  /** The client has sent all of it: if nothing arrives then, the backend is silent, not the client. */
+  /** Whether the client has sent the whole body. If no response arrives then, the backend is the cause, not the client. */
   readonly whole: boolean
 }
 
-/** Failures after which nothing of the request has reached the backend's application. */
+/** Failures that happen before the backend's application gets any part of the request. */
 const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
   'WST_ERR_CONNECT',
   'WST_ERR_CONNECT_TIMEOUT',
@@ -69,7 +69,10 @@ const FAILS_OVER: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
 ])
 
 /** Failures after which it is unknown what the backend did with the request. */
-const UNANSWERED: ReadonlySet<string> = new Set<WsTunnelErrorCode>(['WST_ERR_HANDSHAKE_TIMEOUT', 'WST_ERR_NO_RESPONSE'])
+const NO_RESPONSE: ReadonlySet<string> = new Set<WsTunnelErrorCode>([
+  'WST_ERR_HANDSHAKE_TIMEOUT',
+  'WST_ERR_NO_RESPONSE',
+])
 
 const NO_BODY: BodySent = { begun: false, whole: true }
 
@@ -79,13 +82,13 @@ export interface Backends {
   readonly balancers: ReadonlyMap<string, LoadBalancer>
 }
 
-/** Backends that one route may have at a time. */
+/** Maximum of workers that one route keeps. A new one replaces the oldest one. */
 const MAX_WORKERS = 1_000
 
 const noRelease: Release = () => {}
 const noNext = (): undefined => undefined
 
-/** The workers of one route, and the candidates that its target gives. */
+/** The workers of one route, and the candidates for each of its requests. */
 export class RouteWorkers {
   readonly #settings: RouteSettings
   readonly #backends: Backends
@@ -161,7 +164,7 @@ export class RouteWorkers {
     }
   }
 
-  /** Several URLs may name one backend; they share one pool. */
+  /** The worker of a backend. Several URLs may name the same backend; they share one pool. */
   #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
     const { secure, authority, socketPath = '', address = '' } = origin
     const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive}`
@@ -244,9 +247,9 @@ class BalancerCandidates implements Candidates {
     const { begun, whole } = body ?? NO_BODY
     if (code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) this.#balancer.judge(member, 'timeout')
     const repeatable = this.#balancer.failoverUnanswered && body === undefined && this.#req.method === 'GET'
-    const unanswered = repeatable && UNANSWERED.has(code)
-    if (begun || !(FAILS_OVER.has(code) || unanswered)) return undefined
-    if (unanswered) this.#excluded.set(member, 'silent')
+    const silent = repeatable && NO_RESPONSE.has(code)
+    if (begun || !(FAILS_OVER.has(code) || silent)) return undefined
+    if (silent) this.#excluded.set(member, 'silent')
     else if (code === 'WST_ERR_TUNNEL_LIMIT') this.#excluded.set(member, 'full')
     else member.fail()
     if (this.#attempts >= this.#balancer.attempts || (member.usable && !this.#excluded.has(member))) return undefined
@@ -254,10 +257,10 @@ class BalancerCandidates implements Candidates {
   }
 }
 
-/** Bytes of a connection that were counted already: a kept-alive connection carries many exchanges. */
+/** The bytes of each connection that are counted already. A kept-alive connection carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
 
-/** Tells the balancer what a member responded, and counts the bytes of the exchange. httpd: proxy_balancer_post_request. */
+/** Passes the status of a member's response to the balancer, and counts the bytes of the exchange. httpd: proxy_balancer_post_request. */
 export function noteResponse({ balancer, member }: Selection, response: IncomingMessage): void {
   balancer.judge(member, response.statusCode as number)
   const { socket } = response

@@ -5,7 +5,7 @@ import { prefixLength, servletPrefixLength } from '../http/path.ts'
 import type { Captures, RouteSettings } from '../options/route-options.ts'
 import { stateless } from './conditions.ts'
 
-/** Matches the path alone; `null` is no match. */
+/** Matches the path alone. Returns `null` if it does not match. */
 export type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
@@ -36,7 +36,7 @@ function compilePrefix(
 ): [PathTest, TemplateScope] {
   const lengthOf = mapping === 'servlet' ? servletPrefixLength : prefixLength
   const test: PathTest = text => {
-    // With plain concatenation, as in httpd, "/" covers the slash. Otherwise the slash belongs to the rest.
+    // With `join: 'concat'`, as in httpd, the prefix "/" covers the slash. Otherwise the slash belongs to the rest.
     const length = prefix === '/' && join === 'slash' ? 0 : lengthOf(text, prefix)
     return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
   }

@@ -4,14 +4,17 @@ import { fieldValue } from '../http/app-fields.ts'
 import { bytesToText } from '../http/percent-encoding.ts'
 import type { Condition, ConditionGroups } from '../options/route-options.ts'
 
-/** A list of conditions as one question: the groups if all hold, else `null`, and `onMiss` hears which does not. */
+/**
+ * Tests conditions. Returns the groups if all conditions hold, else `null`. `onMiss` is called with the index of the
+ * condition that does not hold.
+ */
 export type ConditionTest = (
   req: IncomingMessage,
   url: UrlTexts,
   onMiss?: (index: number) => void,
 ) => ConditionGroups | null
 
-/** What conditions see of the request target. */
+/** The parts of the request target that conditions test. */
 export interface UrlTexts {
   /** Decoded, as routes match it. */
   readonly path: string
@@ -19,14 +22,15 @@ export interface UrlTexts {
   readonly query: string
 }
 
-/** Without the flags that make `exec` remember where it was. */
+/** A copy of the pattern without the flags `g` and `y`: with them, `exec` starts where the last match ended. */
 export function stateless(pattern: RegExp): RegExp {
   return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
 }
 
 /**
- * RewriteCond: all must hold, in order; `any` is [OR] and stops at the first that holds. As in httpd a later condition
- * that captures nothing empties `%1`, and a negated one leaves the groups alone.
+ * Compiles conditions (RewriteCond). They are tested in order, and all must hold. `any` is [OR]; it stops at the first
+ * condition that holds. As in httpd, a later condition that captures nothing empties `%1`, and a negated condition keeps
+ * the groups.
  */
 export function compileConditions(conditions: readonly Condition[]): ConditionTest {
   const tests = conditions.map(compileCondition)
@@ -44,7 +48,7 @@ export function compileConditions(conditions: readonly Condition[]): ConditionTe
   }
 }
 
-/** Says that a condition holds and leaves the groups of the one before. */
+/** The result of a condition that holds and keeps the groups of the condition before it. */
 const KEEP: ConditionGroups = Object.freeze([])
 
 function compileCondition(condition: Condition): ConditionTest {
@@ -68,7 +72,8 @@ function compileCondition(condition: Condition): ConditionTest {
         throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a condition threw ${String(cause)}`, cause })
       }
       // A promise would always hold.
-      if (held instanceof Promise) throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'a condition gave a promise' })
+      if (held instanceof Promise)
+        throw new WsTunnelError('WST_ERR_CALLBACK', { detail: 'a condition returned a promise' })
       return held ? KEEP : null
     }
   }

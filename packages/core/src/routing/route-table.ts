@@ -14,7 +14,7 @@ export interface Match extends MatchedRequest {
   readonly route: Route
 }
 
-/** The routes in the order they are written; the first match wins (ProxyPass). */
+/** The routes in the order in which they are written. The first match wins (ProxyPass). */
 export class RouteTable {
   readonly #routes: readonly Route[]
   readonly #settings: Settings
@@ -63,7 +63,7 @@ export class RouteTable {
     return null
   }
 
-  /** A malformed path is not rewritten: no route that matches it may proxy it. httpd: hook_uri2file. */
+  /** Applies `rewrite`. A malformed path is not rewritten, because no route may proxy it. httpd: hook_uri2file. */
   #rewrite(req: IncomingMessage, requested: RequestUrl, note?: (line: string) => void): RequestUrl {
     const { rewrite, decoding } = this.#settings
     if (rewrite === undefined) return requested

@@ -11,13 +11,14 @@ import type {
   TargetResult,
 } from '../options/route-options.ts'
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
+import { unlessAborted } from '../util/abort.ts'
 import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
 import { compilePath, type PathTest } from './compile-path.ts'
 import { type ConditionTest, compileConditions } from './conditions.ts'
 import { checkLocalResponse } from './local-response.ts'
 
-/** Longest path that a pattern is tried on, in characters (LimitRequestLine is 8190). */
+/** The longest path that is matched against a pattern, in characters (LimitRequestLine is 8190). */
 const MAX_MATCHED_PATH = 8_192
 
 const isLocalResponse = (result: unknown): result is LocalResponse =>
@@ -44,7 +45,7 @@ export type Miss = 'path' | 'upgrade' | { readonly condition: number }
 /** A request that a route matched. */
 export interface MatchedRequest {
   readonly req: IncomingMessage
-  /** As the client sent it, or what `rewrite` made of it. */
+  /** The request target that the client sent, or the result of `rewrite`. */
   readonly url: RequestUrl
   readonly captures: Captures
 }
@@ -140,7 +141,7 @@ export class Route implements RouteStatus {
   /**
    * Where a matched request goes.
    *
-   * @param signal ends the wait for a member.
+   * @param signal ends the wait for a member
    * @returns a promise only if a target function returns one, or if a balancer waits for a usable member.
    */
   resolve(matched: MatchedRequest, signal: AbortSignal): Routing | Promise<Routing> {
@@ -177,9 +178,9 @@ export class Route implements RouteStatus {
   }
 
   /**
-   * nocanon: what the route captures of the raw path, if it covers as much of it as of the decoded one; otherwise the
-   * canonical form is sent, as in httpd. A raw `..` was resolved for the match: sent as it is, it would leave the
-   * target's own path.
+   * For `nocanon`: what the route captures of the raw path. `undefined` if the route covers another length of the raw path
+   * than of the decoded path; the canonical form is then sent, as in httpd. `undefined` also for a raw path with a `..`
+   * segment: the match was made after that segment was resolved, and the raw segment would lead out of the target's path.
    */
   #rawCaptures(url: RequestUrl): Omit<Captures, 'conditionGroups'> | undefined {
     if (!this.settings.nocanon || /(?:^|\/)(?:\.|%2e){2}(?:\/|$)/i.test(url.rawPath)) return undefined
@@ -192,7 +193,7 @@ export class Route implements RouteStatus {
     return { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
-  /** A result that is no promise is used at once: a promise comes too late to decide whether the request is an upgrade. */
+  /** Uses a result that is not a promise at once, because its settings decide whether the request is an upgrade. */
   #callTarget(
     target: Exclude<RouteSettings['target'], string | false>,
     matched: MatchedRequest,
@@ -216,16 +217,17 @@ export class Route implements RouteStatus {
           throw failed(cause)
         },
       ),
+      signal,
     )
   }
 
-  async #inTime<T>(result: Promise<T>): Promise<T> {
+  async #inTime<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
     const { handshakeTimeout } = this.settings
     if (handshakeTimeout === 0) return result
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(new WsTunnelError('WST_ERR_HANDSHAKE_TIMEOUT')), handshakeTimeout)
     try {
-      return await Promise.race([result, late.promise])
+      return await unlessAborted(signal, Promise.race([result, late.promise]))
     } finally {
       clearTimeout(timer)
     }

@@ -1,8 +1,8 @@
 import type { Server, Socket } from 'node:net'
 import type { Engine } from './engine.ts'
 
-// A client's socket of Node is destroyed when its connection moves to a thread. These functions keep what Node would
-// count until the connection closes.
+// Node's socket of a client is destroyed when the connection moves to a thread. These functions keep Node's counts of the
+// connection until it closes.
 
 /** Properties of Node's sockets and servers that are not documented. Each is checked before it is used. */
 interface Undocumented {
@@ -13,8 +13,8 @@ interface Undocumented {
 export type CountingServer = NonNullable<Undocumented['_server']>
 
 /**
- * Has the client's connection count at its server, for `close`, `getConnections` and `maxConnections`, until
- * {@link endConnectionCount} is called.
+ * Keeps the client's connection in the count of its server until {@link endConnectionCount} is called. The server uses the
+ * count in `close`, `getConnections` and `maxConnections`.
  *
  * @returns the server; `undefined` where this Node does not have the count.
  */
@@ -45,7 +45,7 @@ export interface DetachedCounts {
 
 type Detached = Socket & { [COUNTS]: DetachedCounts }
 
-/** The same accessors for each socket: with own ones for each, V8 would give every socket a hidden class of its own. */
+/** All sockets share these accessors. With separate accessors, V8 would give every socket a separate hidden class. */
 const ACCESSORS = {
   bytesRead: {
     get(this: Detached): number {
@@ -62,7 +62,7 @@ const ACCESSORS = {
 }
 
 /**
- * Has the client's socket report the bytes of its connection, because loggers read them at the end.
+ * Makes the client's socket report the bytes of its connection, because loggers read them at the end.
  *
  * @param engine counts the bytes from now on, those in `received` included
  * @param received bytes that the socket has read and the engine sends

@@ -1,16 +1,16 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
-/** Most bytes of one read. */
+/** Maximum of bytes of one read. */
 const READ_SIZE = 65_536
 
 /**
- * A read of up to this many bytes is copied out of the shared buffer. After a longer one the socket gets a buffer of
- * its own.
+ * A read of up to this many bytes is copied out of the shared buffer. After a longer read, the socket gets a buffer that
+ * no other socket uses.
  */
 const MAX_COPY = 16_384
 
-/** Most buffers of quiet sockets that are kept for the next busy ones. */
+/** Maximum of buffers that are kept for busy sockets after the sockets that used them have become quiet. */
 const MAX_SPARE = 32
 
 const spare: Buffer[] = []
@@ -19,7 +19,7 @@ const shared = Buffer.allocUnsafeSlow(READ_SIZE)
 /**
  * Gets the bytes of one read of a socket.
  *
- * @returns whether they are still in use. Their buffer is not read into again then.
+ * @returns whether the bytes are still in use. Their buffer is not used for another read then.
  */
 export type TakeBytes = (socket: Duplex, bytes: Buffer) => boolean
 
@@ -59,14 +59,14 @@ interface Internals {
 }
 
 /**
- * Has a socket read into buffers that are used again. Node would allocate a new buffer for each read, which is a third
- * of the cost of a tunnel. This is what Node's documented option `onread` does, but only a new socket can get that
- * option, and this socket has served an HTTP message before. The socket emits no more `data`; `end`, `error`, `pause()`
- * and `resume()` work as before.
+ * Makes a socket read into buffers that are reused. Node would allocate a new buffer for each read, which is a third of
+ * the cost of a tunnel. Node's documented option `onread` has the same effect. Only a new socket can get that option, but
+ * this socket has already served an HTTP message. The socket no longer emits `data`; `end`, `error`, `pause()` and
+ * `resume()` work as before.
  *
  * The socket must have nothing in its readable buffer. A second call replaces the function that gets the bytes.
  *
- * @returns `false` where that is not possible with this Node or this kind of stream.
+ * @returns `false` if this is not possible with this Node or this kind of stream
  */
 export function readDirectly(socket: Duplex, take: TakeBytes): boolean {
   if (keys === undefined || !isPlain(socket) || socket.readableLength > 0 || hasReader(socket)) return false

@@ -13,24 +13,24 @@ export interface TunnelEnds {
   /** Bytes that the backend sent after the head of its 101, in order. */
   readonly backendHead: readonly Buffer[]
   /**
-   * Separates the client's socket from its response: the socket may then close before the tunnel does. `undefined`
-   * where that is not possible.
+   * Separates the client's socket from its response, so that the socket can close before the tunnel ends. `undefined` if
+   * this is not possible.
    *
    * @returns a function to be called when the tunnel has ended. It closes request and response.
    */
   readonly detach?: (() => () => void) | undefined
 }
 
-/** The ends of a tunnel whose backend connection belongs to a thread, which has read the response. */
+/** The ends of a tunnel whose backend connection belongs to a thread. The thread has read the response. */
 export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'detach'> {
   readonly connection: NativeConnection
-  /** Bytes of the response that are its head; those after it are for the client. */
+  /** Length of the response's head in bytes. The bytes after it are for the client. */
   readonly headSize: number
 }
 
 /** The settings that choose the engine. */
 export interface EngineLimits {
-  /** Whether a thread may move the bytes, where that is possible. */
+  /** Whether a thread moves the bytes if that is possible. */
   readonly async: boolean
   /** ms in JavaScript before that. */
   readonly asyncDelay: number
@@ -48,7 +48,7 @@ export interface Engine {
   readonly idle: number
   /** Whether a thread moves the bytes. */
   readonly offloaded: boolean
-  /** To be called once. The listener gets no event before; a thread may move bytes before. */
+  /** To be called once. The listener gets no event before this call, but a thread may already move bytes. */
   start(): void
   /** Delivers what was received, then FIN to both ends. Bytes that arrive later are dropped. */
   end(): void

@@ -3,13 +3,13 @@ import { JsEngine } from './js-engine.ts'
 import { NativeEngine } from './native-engine.ts'
 import { isReady } from './offloading.ts'
 
-/** ms until a tunnel that could not be handed over is tried again. The time doubles each time, up to the maximum. */
+/** ms until the hand-over of a tunnel is retried. The time doubles with each retry, up to the maximum. */
 const RETRY_DELAY = 20
 const MAX_RETRY_DELAY = 10_000
 
 /**
- * Moves the bytes in JavaScript, and hands the tunnel over to a thread as soon as `asyncDelay` has passed and no byte
- * waits to be written. After the first FIN the tunnel stays in JavaScript.
+ * Moves the bytes in JavaScript, and hands the tunnel over to a thread when `asyncDelay` has passed and no byte waits to
+ * be written. After the first FIN, the tunnel stays in JavaScript.
  */
 export class HandOverEngine implements Engine, EngineListener {
   readonly #limits: EngineLimits

@@ -24,7 +24,7 @@ export class JsEngine implements Engine, PumpOwner {
   readonly #client: Driven
   readonly #backend: Driven
   readonly #listener: EngineListener
-  /** Bytes that arrived with the heads; until the start. */
+  /** Bytes that arrived with the heads; `undefined` after the start. */
   #heads: Pick<TunnelEnds, 'clientHead' | 'backendHead'> | undefined
   #fromClient: Pump | undefined
   #fromBackend: Pump | undefined
@@ -76,7 +76,7 @@ export class JsEngine implements Engine, PumpOwner {
     this.#fromBackend?.flush()
     for (const socket of [this.#client, this.#backend]) {
       socket.resume()
-      // For a second `end` Node makes an error with its stack and discards it.
+      // A second `end` would make Node create an error with its stack, which it discards.
       if (!socket.writableEnded) socket.end()
     }
   }

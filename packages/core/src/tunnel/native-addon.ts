@@ -20,7 +20,7 @@ export interface SlotListener {
 export interface NativeAddon {
   readonly addon: Addon
   readonly events: typeof import('@ws-tunnel/native').EVENTS
-  /** By slot; slots are used again. A Map retained removed entries longer, as a Set does (see `LinkedSet`). */
+  /** Indexed by slot; slots are reused. A `Map` retained removed entries longer, as a `Set` does (see `LinkedSet`). */
   readonly listeners: (SlotListener | undefined)[]
 }
 
@@ -51,8 +51,8 @@ export function nextThread(threads: number): number {
 }
 
 /**
- * File descriptor of a plain TCP or Unix connection. `undefined` for TLS and for sockets of another kind, which have
- * none that carries their bytes. It is not a documented property of Node.
+ * File descriptor of a plain TCP or Unix connection. `undefined` for TLS and for other kinds of sockets, because no
+ * descriptor carries their plain bytes. Node does not document this property.
  */
 export function descriptor(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as {

@@ -8,14 +8,14 @@ import {
   systemError,
 } from './native-addon.ts'
 
-/** Gets the result of a {@link NativeConnection}: one call of one of the two. */
+/** Gets the result of a {@link NativeConnection}. One of the two functions is called, once. */
 export interface ConnectionListener {
   /**
    * The backend's first bytes, as latin1. The thread reads nothing more until {@link NativeConnection.toSocket} or
    * {@link NativeConnection.attachClient} is called.
    */
   onResponse(text: string): void
-  /** The connection failed. `syscall` is `connect` or `read`; it is missing where the backend has sent FIN. */
+  /** The connection failed. `syscall` is `connect` or `read`; it is missing if the backend has sent FIN. */
   onFailed(error: NodeJS.ErrnoException): void
 }
 
@@ -36,13 +36,13 @@ export class NativeConnection implements SlotListener {
   #open = true
 
   /**
-   * Has a thread connect to an address, send the head of a request and read once.
+   * Makes a thread connect to an address, send the head of a request and read once.
    *
    * @param requestHead as latin1
    * @param keepAlive ms without a byte until the kernel probes whether the peer is there; 0 is never
    * @param threads number of threads that share the tunnels
-   * @returns `undefined` where that is not possible: the address is a name, the head is longer than 16 KiB, there is no
-   * addon, or memory or threads have run out.
+   * @returns `undefined` if this is not possible: the address is a name, the head is longer than 16 KiB, there is no
+   * addon, or memory or threads have run out
    */
   static start(
     address: string,
@@ -76,7 +76,7 @@ export class NativeConnection implements SlotListener {
     native.listeners[slot] = this
   }
 
-  /** Whether the backend has accepted the connection. Only while there is neither a response nor a failure. */
+  /** Whether the backend has accepted the connection. To be read only before the response or the failure. */
   get connected(): boolean {
     return this.native.addon.connected(this.slot)
   }
@@ -159,7 +159,7 @@ function hangUp(): NodeJS.ErrnoException {
   return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
 }
 
-/** Adds what the thread has read and written to the counts of the socket. */
+/** Adds the bytes that the thread has read and written to the counts of the socket. */
 function addCounts(socket: Socket, read: number, written: number): void {
   const own = (name: 'bytesRead' | 'bytesWritten'): number => Reflect.get(Socket.prototype, name, socket) ?? 0
   Object.defineProperties(socket, {

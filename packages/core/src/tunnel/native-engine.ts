@@ -31,7 +31,7 @@ export class NativeEngine implements Engine, SlotListener {
   #bytesFromBackend = 0
 
   /**
-   * Moves a tunnel out of JavaScript. Both of its sockets are destroyed, and their connections live on.
+   * Moves a tunnel out of JavaScript. Both of its sockets are destroyed, and their connections continue.
    *
    * @param ends that `canOffload` and `isReady` accept, and whose sockets have no unread bytes
    * @param threads number of threads that share the tunnels
@@ -61,7 +61,7 @@ export class NativeEngine implements Engine, SlotListener {
 
   /**
    * Attaches a client to a backend connection that belongs to a thread. The client's socket is destroyed, and its
-   * connection lives on.
+   * connection continues.
    *
    * @param ends whose client `canOffloadClient` accepts and has no unread bytes
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
@@ -82,8 +82,7 @@ export class NativeEngine implements Engine, SlotListener {
 
   /** Destroys the client's socket. */
   #detachClient(client: Socket, clientHead: readonly Buffer[], detach: TunnelEnds['detach']): void {
-    // Node caches the address at its first use, and cannot look it up later without the descriptor. Loggers read it at
-    // the end.
+    // Loggers read the address at the end. Node caches it at its first use, and cannot find it without the descriptor.
     void client.remoteAddress
     this.#clientCounts = keepByteCounts(client, this, clientHead)
     this.#server = keepConnectionCount(client)
@@ -118,7 +117,7 @@ export class NativeEngine implements Engine, SlotListener {
     if (this.#open) this.#native.addon.close(this.#slot)
   }
 
-  /** Passes the events on in the order in which they can have happened. */
+  /** Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. */
   onEvents(
     events: number,
     clientErrno: number,
@@ -143,8 +142,8 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   /**
-   * Ends what Node would end with the client's socket. Replaces this engine in the socket by its counts: code that
-   * keeps the socket would otherwise retain the tunnel.
+   * Does what Node does when the client's socket closes. Replaces the reference from the socket to this engine by plain
+   * numbers, because code that keeps the socket would otherwise retain the tunnel.
    */
   #releaseClient(): void {
     if (this.#server !== undefined) endConnectionCount(this.#server)

@@ -3,20 +3,21 @@ import { hasReader } from './direct-read.ts'
 import type { TunnelEnds } from './engine.ts'
 import { descriptor, loadNativeAddon } from './native-addon.ts'
 
-/** Whether a thread can ever move the bytes of these ends, which have no listener of the tunnel yet. */
+/** Whether a thread can ever move the bytes of these ends. To be called before the tunnel adds listeners to them. */
 export function canOffload({ client, backend, detach }: TunnelEnds): boolean {
   if (detach === undefined || hasReader(client) || hasReader(backend)) return false
   if (descriptor(client) === undefined || descriptor(backend) === undefined) return false
   return loadNativeAddon() !== null
 }
 
-/** Whether the client's connection can be given to a thread that has the backend's. */
+/** Whether the client's connection can be given to a thread that has the backend's connection. */
 export function canOffloadClient({ client, detach }: Pick<TunnelEnds, 'client' | 'detach'>): boolean {
   return detach !== undefined && !hasReader(client) && descriptor(client) !== undefined && isReadyEnd(client)
 }
 
 /**
- * Whether a thread can take ends that {@link canOffload} accepts now: both are open, and no byte waits to be written.
+ * Whether a thread can take these ends now: both are open, and no byte waits to be written. {@link canOffload} must have
+ * accepted them.
  */
 export function isReady({ client, backend }: TunnelEnds): boolean {
   return isReadyEnd(client) && isReadyEnd(backend)
@@ -25,7 +26,7 @@ export function isReady({ client, backend }: TunnelEnds): boolean {
 const isReadyEnd = ({ destroyed, readableEnded, writable, writableLength }: Socket): boolean =>
   !destroyed && !readableEnded && writable && writableLength === 0
 
-/** Takes the bytes that a socket has received and that were not read. */
+/** Reads the bytes that a socket has received so far. */
 export function unread(socket: Socket): Buffer[] {
   const chunks: Buffer[] = []
   for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) chunks.push(chunk)

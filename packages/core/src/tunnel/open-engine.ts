@@ -7,11 +7,11 @@ import { canOffload, canOffloadClient, isReady, unread } from './offloading.ts'
 /**
  * Chooses the engine of a tunnel:
  *
- * - a thread at once, where the ends allow it and `asyncDelay` is 0 (`NativeEngine`)
- * - JavaScript first and a thread later, where only the time or unwritten bytes speak against it now (`HandOverEngine`)
- * - JavaScript for good, where the ends do not allow a thread, or descriptors or memory have run out (`JsEngine`)
+ * - a thread at once, if the ends allow it and `asyncDelay` is 0 (`NativeEngine`)
+ * - JavaScript first and a thread later, if only `asyncDelay` or unwritten bytes prevent a thread now (`HandOverEngine`)
+ * - JavaScript until the end, if the ends do not allow a thread, or descriptors or memory have run out (`JsEngine`)
  *
- * The caller calls {@link Engine.start} in the same turn.
+ * The caller must call {@link Engine.start} in the same turn of the event loop.
  */
 export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
   if ('connection' in ends) return openAttached(ends, limits, listener)

@@ -15,7 +15,7 @@ export interface TunnelLimits extends EngineLimits {
   readonly keepAlive: number
 }
 
-/** ms that an ended tunnel has to deliver what it received and to get the FIN of both ends. */
+/** ms until a tunnel that ends is destroyed. In this time it delivers what it received and waits for the FIN of both ends. */
 const FLUSH_TIMEOUT = 500
 
 let lastId = 0
@@ -40,7 +40,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
   readonly #resolveEnd: (end: TunnelEnd) => void
   readonly #startedAt = performance.now()
   #engine: Engine
-  /** When the watch for silence began. Bytes before it do not count. */
+  /** When the current limit on silence began. Silence before that does not count. */
   #watchedSince = this.#startedAt
   #halfOpen: Side | undefined
   #reason: EndReason | undefined
@@ -130,7 +130,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
     this.#silenceTimer = setTimeout(check, limit)
   }
 
-  /** Begins the end. The first reason stays. */
+  /** Starts to end the tunnel. The first reason stays. */
   #end(reason: EndReason): void {
     if (this.#reason !== undefined) return
     this.#reason = reason
@@ -147,7 +147,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
 }
 
 /**
- * Replaces the engine of an ended tunnel: code that keeps the tunnel would otherwise retain its sockets and their
+ * Replaces the engine of an ended tunnel, because code that keeps the tunnel would otherwise retain its sockets and their
  * listeners.
  */
 class EndedEngine implements Engine {

@@ -70,8 +70,8 @@ export interface PumpOwner {
 }
 
 /**
- * Moves bytes from one socket to another until the FIN of the source, and passes that on. It reads the source only
- * while the sink accepts bytes, so no more bytes wait in between than the buffers of the two hold. httpd:
+ * Moves bytes from one socket to another until the FIN of the source, and passes the FIN on. It reads the source only
+ * while the sink accepts bytes, so only the buffers of the two sockets hold bytes that wait. httpd:
  * ap_proxy_transfer_between_connections.
  */
 export class Pump {
@@ -96,8 +96,8 @@ export class Pump {
     sink.on('drain', sinkOnDrain)
     for (const chunk of first) if (chunk.length > 0) this.take(chunk)
     this.#takeUnread()
-    // A sink of another kind may still use a buffer that it reports as written: that buffer must not be read into
-    // again.
+    // Another kind of sink may still use a buffer that it reports as written. Such a buffer must not be used for another
+    // read.
     if (!isPlain(sink) || !readDirectly(source, takeDirectly)) source.on('data', sourceOnData)
     if (!sink.writableNeedDrain) source.resume()
   }
@@ -111,7 +111,7 @@ export class Pump {
     if (!sink.writable) return false
     const full = !sink.write(chunk)
     const held = sink.writableLength > 0
-    // For a write as long as the high-water mark Node returns false even if the kernel has taken all of it at once.
+    // For a write of at least the high-water mark, Node returns false even if the kernel has taken all bytes at once.
     if (full && held) {
       this.#source.pause()
       this.#probe ??= new PausedProbe(this.#source)
@@ -129,7 +129,7 @@ export class Pump {
     this.#sink.end()
   }
 
-  /** Stops. Bytes that were received and not moved stay in the source. */
+  /** Stops. Bytes that were received but not moved stay in the source. */
   stop(): void {
     this.#probe?.stop()
     this.#stopped = true
@@ -138,7 +138,7 @@ export class Pump {
     this.#sink.off('drain', sinkOnDrain)
   }
 
-  /** Stops after it has moved what was received: a destroyed stream would emit none of it. */
+  /** Moves what was received, then stops. A destroyed stream would not emit these bytes. */
   flush(): void {
     this.#source.off('data', sourceOnData)
     this.#takeUnread()

@@ -1,10 +1,10 @@
 import { LinkedSet } from '../util/linked-set.ts'
 import type { Tunnel, TunnelEnd } from './tunnel.ts'
 
-/** Up to this number of tunnels, their bytes are added up at each read of a sum. */
+/** With up to this number of tunnels, their bytes are added up at each read of a sum. */
 const FEW = 100
 
-/** ms between two additions for more tunnels, because a balancer may read the sums for each selection. */
+/** With more tunnels, ms between two additions. A balancer may read the sums for each selection. */
 const INTERVAL = 50
 
 type Counted = Pick<Tunnel, 'ended' | 'bytesFromClient' | 'bytesFromBackend'>
@@ -23,7 +23,7 @@ export class Traffic {
   #received = 0
   #updatedAt = 0
 
-  /** Adds bytes of a request that is no tunnel. */
+  /** Adds the bytes of a plain request. */
   add(sent: number, received: number): void {
     this.#sent += sent
     this.#received += received

@@ -50,7 +50,7 @@ export interface TunnelInfo {
   readonly handshakeTime: number
 }
 
-/** Two byte streams between a client and a backend, from the 101 until both ends are closed. */
+/** Two byte streams between a client and a backend, from the 101 until both connections are closed. */
 export interface Tunnel {
   /** Number of the tunnel, unique in this JavaScript thread. */
   readonly id: number

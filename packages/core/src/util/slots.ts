@@ -53,7 +53,7 @@ export class Slots {
       }
       const slotOnFree = (): void => {
         leaveQueue()
-        resolve(this.#take())
+        resolve(this.#assign())
       }
       const timer = setTimeout(() => fail(this.#limitReached()), this.#timeout)
       let stop = (): void => {}
@@ -69,14 +69,14 @@ export class Slots {
    */
   acquireNow(): Release {
     if (this.full) throw this.#limitReached()
-    return this.#take()
+    return this.#assign()
   }
 
   #limitReached(): WsTunnelError {
     return new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels of ${this.#name} is ${this.#max}` })
   }
 
-  #take(): Release {
+  #assign(): Release {
     this.#inUse++
     let acquired = true
     return () => {

@@ -4,7 +4,7 @@ import { type MemberChange, readMemberChange } from '../fleet/member-changes.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
 
-/** Ends tunnels: at once, or when they are quiet. */
+/** A change that ends tunnels, at once or when they are quiet. */
 export interface TunnelChange {
   readonly action: 'close-tunnels' | 'drain-tunnels'
   readonly proxy: string
@@ -19,7 +19,7 @@ export interface ChangeResult {
   changed: number
 }
 
-/** Most tunnels in one change. */
+/** The largest number of tunnels in one change. */
 const MAX_IDS = 1_000
 
 /** @throws {Refusal} 404 for an unknown action, 400 for a wrong body. */

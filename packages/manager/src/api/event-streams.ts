@@ -3,7 +3,9 @@ import { writeHead } from '../http/responses.ts'
 import { Refusal } from '../util/refusal.ts'
 import type { TunnelQuery } from './tunnel-list.ts'
 
-/** Milliseconds without an event after which a client gets a comment, so that no proxy between closes an idle stream. */
+/**
+ * Milliseconds without an event after which a client gets a comment, so that no proxy on the way closes an idle stream.
+ */
 const HEARTBEAT = 15_000
 
 /** A client with more unread bytes than this gets no further events. */
@@ -26,11 +28,14 @@ interface Client {
   readonly isAllowed: () => Promise<boolean>
   lastState: string
   lastWrite: number
-  /** Since when the client has not read; 0 for a client that reads. */
+  /** When the client stopped reading; 0 for a client that reads. */
   stalledSince: number
 }
 
-/** The open live streams (server-sent events). A client that does not read gets no events, and is disconnected after a while. */
+/**
+ * The open live streams (server-sent events). A client that does not read gets no events, and is disconnected after a
+ * while.
+ */
 export class EventStreams {
   readonly #clients = new Set<Client>()
   readonly #maxClients: number
@@ -39,9 +44,9 @@ export class EventStreams {
     this.#maxClients = maxClients
   }
 
-  /** @throws {Refusal} 503 where the limit of streams is reached. */
+  /** @throws {Refusal} 503 if the limit of streams is reached. */
   add(res: ServerResponse, query: TunnelQuery, isAllowed: () => Promise<boolean>, first: ServerEvent[]): void {
-    // The client may have disconnected while `authorize` ran. Its `close` event is over then, and would not remove it.
+    // The client may have disconnected while `authorize` ran. Then `close` was emitted already, and would not remove it.
     if (res.destroyed || res.req.socket.destroyed) return
     if (this.#clients.size >= this.#maxClients)
       throw new Refusal(503, `The limit of ${this.#maxClients} live pages is reached`, { 'Retry-After': '30' })
@@ -52,7 +57,7 @@ export class EventStreams {
     for (const event of first) this.#send(client, event)
   }
 
-  /** Sends `common` to every client, and to each the state for its query if that has changed. */
+  /** Sends the events of `common` to every client, and the state for a client's query if that state has changed. */
   send(common: readonly ServerEvent[], stateOf: (query: TunnelQuery) => string): void {
     const states = new Map<string, string>()
     for (const client of this.#clients) {
@@ -80,7 +85,9 @@ export class EventStreams {
     for (const client of this.#clients) this.#end(client)
   }
 
-  /** Removes the client at once: its response closes when the last byte is read, and a write until then would be an error. */
+  /**
+   * Removes the client at once. Its response closes when the last byte is read, and a write before that is an error.
+   */
   #end(client: Client): void {
     const { res } = client
     this.#clients.delete(client)

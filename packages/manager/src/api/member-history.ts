@@ -2,13 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { HealthMessage, Member, MemberMessage } from '@ws-tunnel/core'
 import type { PastCheck, StatusChange } from '../page/types.ts'
 
-/** Changes of state that are kept of a member. */
+/** The number of changes of state that are kept for each member. */
 const MAX_CHANGES = 20
 
-/** Health checks that are kept of a member. */
+/** The number of health checks that are kept for each member. */
 const MAX_CHECKS = 30
 
-/** What is known of a member beside its present state. */
+/** The past of a member. */
 export interface MemberRecord {
   /** A number that identifies the member on the page. */
   readonly id: number
@@ -33,7 +33,7 @@ export class MemberHistory {
     unsubscribe('ws-tunnel:health', this.#memberOnCheck)
   }
 
-  /** The record of a member. The first call begins it, with the state that the member has. */
+  /** The record of a member. The first call creates it, with the present state of the member. */
   of(member: Member): MemberRecord {
     return this.#record(member, member.status)
   }

@@ -2,7 +2,7 @@ import type { Tunnel } from '@ws-tunnel/core'
 import type { Traffic } from '../page/types.ts'
 import { type ManagedProxy, namedProxies, type Proxies, subscribeToProxies } from '../util/proxies.ts'
 
-/** What passed through a proxy since the manager was made. */
+/** What has passed through a proxy since the manager was created. */
 export interface ProxyCounts extends Traffic {
   opened: number
   /** By reason. */
@@ -31,7 +31,10 @@ function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBac
   }
 }
 
-/** Counts what passes through the proxies. Bytes of a tunnel are added when it ends; those of open tunnels are added by `read`. */
+/**
+ * Counts what passes through the proxies. The bytes of a tunnel are added when it ends. `read` includes those of open
+ * tunnels.
+ */
 export class Meter {
   readonly #proxies: Proxies
   readonly #counts = new Map<string, ProxyCounts>()
@@ -41,15 +44,15 @@ export class Meter {
     this.#proxies = proxies
     this.stop = subscribeToProxies(proxies, {
       'ws-tunnel:open': (_message, name) => {
-        this.#of(name).opened++
+        this.#countsOf(name).opened++
       },
       'ws-tunnel:close': ({ tunnel, end }, name) => {
-        const counts = this.#of(name)
+        const counts = this.#countsOf(name)
         counts.ended[end.reason] = (counts.ended[end.reason] ?? 0) + 1
         add(counts, tunnel.info.route, end)
       },
       'ws-tunnel:error': ({ error }, name) => {
-        const { errors } = this.#of(name)
+        const { errors } = this.#countsOf(name)
         errors[error.code] = (errors[error.code] ?? 0) + 1
       },
     })
@@ -59,14 +62,14 @@ export class Meter {
   read(): Map<string, { proxy: ManagedProxy; counts: ProxyCounts }> {
     const read = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
     for (const [name, proxy] of namedProxies(this.#proxies)) {
-      const counts = structuredClone(this.#of(name))
+      const counts = structuredClone(this.#countsOf(name))
       for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.info.route, tunnel)
       read.set(name, { proxy, counts })
     }
     return read
   }
 
-  #of(name: string): ProxyCounts {
+  #countsOf(name: string): ProxyCounts {
     const known = this.#counts.get(name) ?? noCounts()
     this.#counts.set(name, known)
     return known

@@ -1,6 +1,6 @@
 import type { ProxyView, Sample } from '../page/types.ts'
 
-/** Most members with a rate. The page shows further ones without a chart. */
+/** The largest number of members with a rate. Further members have an empty chart on the page. */
 const MAX_MEMBERS = 200
 
 interface Sums {
@@ -25,7 +25,7 @@ export class RateHistory {
     return this.#samples
   }
 
-  /** Takes a sample: the rates since the previous call. The first call has nothing to compare with and returns `undefined`. */
+  /** Returns the rates since the previous call, and keeps them. The first call returns `undefined`. */
   sample(proxies: readonly ProxyView[]): Sample | undefined {
     const time = performance.now()
     const { open, ...sums } = sumsOf(proxies)
@@ -33,7 +33,7 @@ export class RateHistory {
     this.#last = { time, sums }
     if (last === undefined) return undefined
     const seconds = Math.max((time - last.time) / 1_000, 0.001)
-    // A sum gets smaller when a proxy is removed from the list.
+    // A sum becomes smaller when a proxy is removed from the list.
     const rateOf = (now: number, before: number): number =>
       Math.max(0, Math.round(((now - before) / seconds) * 10) / 10)
     const rate = (name: Exclude<keyof Sums, 'members'>): number => rateOf(sums[name], last.sums[name])

@@ -4,16 +4,16 @@ import { clip } from '../util/clip.ts'
 import type { ManagedProxy } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
 
-/** Most tunnels in one list. */
+/** The largest number of tunnels in one list. */
 const MAX_TUNNELS = 1_000
 
-/** Tunnels in a list, if the request sets no limit. */
+/** The number of tunnels in a list if the request sets no limit. */
 const DEFAULT_TUNNELS = 200
 
 /** Longest search, in characters. */
 const MAX_SEARCH = 200
 
-/** Which tunnels a list has. */
+/** Selects the tunnels of a list. */
 export interface TunnelQuery {
   /** A text that the tunnel must contain; empty for all tunnels. */
   search: string

@@ -4,7 +4,7 @@ import { Entries, type Entry, type OpenStore, type Store, type StoreEvents } fro
 /** Options of the store in a worker and of its other side in the primary. They must be the same. */
 export interface ClusterStoreOptions {
   /**
-   * The name of the store, where a cluster has several.
+   * The name of the store. Set it if a cluster has several stores.
    *
    * @default 'ws-tunnel'
    */
@@ -20,7 +20,7 @@ interface ClusterMessage {
   readonly id?: number
 }
 
-/** Milliseconds until a primary that does not respond counts as away, and the worker sends `open` again. */
+/** Milliseconds after which a primary that has not responded counts as away. Then the worker sends `open` again. */
 const RESPONSE_TIMEOUT = 1_000
 
 function isMessage(message: unknown, key: string): message is ClusterMessage {
@@ -71,7 +71,7 @@ class OpenClusterStore implements OpenStore {
   readonly #events: StoreEvents
   readonly #saves = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   #lastId = 0
-  /** Runs while a response of the primary is missing. */
+  /** Runs while the primary has to respond. */
   #timer: NodeJS.Timeout | undefined
 
   constructor(key: string, events: StoreEvents) {

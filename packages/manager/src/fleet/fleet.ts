@@ -47,12 +47,12 @@ const CHECK_INTERVAL = 1_000
 /** Milliseconds that `close` waits for the store. */
 const CLOSE_TIMEOUT = 1_000
 
-/** Most ignored settings that the view lists. */
+/** The largest number of ignored settings that the view lists. */
 const MAX_LISTED = 20
 
 /**
- * Applies to the balancers of these proxies what operators set in any process of the fleet. The manager does it by itself,
- * with its option `store`; this function is for a process without a manager.
+ * Applies the settings that operators make in any process of the fleet to the balancers of these proxies. The manager
+ * does this itself, with its option `store`. This function is for a process without a manager.
  *
  * @param proxies as for the manager, with the same names in each process.
  */
@@ -64,7 +64,7 @@ export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
 /** The default of `onProblem`. */
 export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
 
-/** An entry of the store, and what it says. */
+/** An entry of the store, and the setting in it. */
 interface Known {
   readonly key: string
   readonly text: string
@@ -88,8 +88,8 @@ class SharedSettings implements Fleet {
   /** The entries that the store does not have yet. */
   readonly #unsent = new Map<string, string>()
   readonly #ignored = new Map<string, { text: string; reason: string }>()
-  /** The balancers that have got every known setting. */
-  readonly #served = new WeakSet<Balancer>()
+  /** The balancers to which every known setting has been applied. */
+  readonly #upToDate = new WeakSet<Balancer>()
   readonly #writer = randomBytes(4).toString('hex')
   readonly #timer: NodeJS.Timeout
   /** The latest time of a known setting. */
@@ -106,8 +106,8 @@ class SharedSettings implements Fleet {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ready = promise
     this.#resolveReady = resolve
-    this.#timer = setInterval(() => this.#serveNewBalancers(), CHECK_INTERVAL).unref()
-    this.#serveNewBalancers()
+    this.#timer = setInterval(() => this.#applyToNewBalancers(), CHECK_INTERVAL).unref()
+    this.#applyToNewBalancers()
     subscribe('ws-tunnel:member', this.#memberOnChange)
     const unlessClosed =
       <T>(listener: (argument: T) => void) =>
@@ -236,14 +236,14 @@ class SharedSettings implements Fleet {
     }
   }
 
-  /** The code of the process may add a member too, and may add one again that was removed. */
+  /** The code of the process may also add members, even one that an operator has removed. */
   readonly #memberOnChange = (message: unknown): void => {
     const { member, change } = message as MemberMessage
-    // The caller of `add` has not returned yet.
-    if (change === 'added') queueMicrotask(() => this.#serveMember(member))
+    // The code that calls `add` does not have the new member yet.
+    if (change === 'added') queueMicrotask(() => this.#applyToMember(member))
   }
 
-  #serveMember(member: Member): void {
+  #applyToMember(member: Member): void {
     if (this.#closed !== undefined) return
     for (const [proxy, { balancers }] of namedProxies(this.#proxies))
       for (const [balancer, { members }] of balancers)
@@ -251,11 +251,11 @@ class SharedSettings implements Fleet {
   }
 
   /** A proxy may join the list after its settings are known. */
-  #serveNewBalancers(): void {
+  #applyToNewBalancers(): void {
     for (const [proxy, { balancers }] of namedProxies(this.#proxies)) {
       for (const [name, balancer] of balancers) {
-        if (this.#served.has(balancer)) continue
-        this.#served.add(balancer)
+        if (this.#upToDate.has(balancer)) continue
+        this.#upToDate.add(balancer)
         for (const [member, settings] of this.#members) {
           const [{ setting } = { setting: undefined }] = settings.values()
           if (setting?.proxy === proxy && setting.balancer === name) this.#apply(member)

@@ -18,7 +18,7 @@ const SETTINGS: readonly string[] = [
   'retry',
 ] satisfies (keyof MemberChanges)[]
 
-/** @throws {Refusal} 400 that names what was expected. */
+/** @throws {Refusal} 400 for a wrong body. The message names what was expected. */
 export function readMemberChange(action: MemberChange['action'], body: Record<string, unknown>): MemberChange {
   const known = action === 'set-member' ? ['proxy', 'balancer', 'member', 'settings'] : ['proxy', 'balancer', 'member']
   const unknown = Object.keys(body).find(name => !known.includes(name))
@@ -34,7 +34,7 @@ export function readMemberChange(action: MemberChange['action'], body: Record<st
 }
 
 /**
- * Makes a change in this process. Every change takes this way, so that other processes can make it too.
+ * Makes a change in this process. Every change is plain data, so that other processes can make it too.
  *
  * @throws {Refusal} 404 for a balancer or member that does not exist, 400 for a change that the balancer refuses.
  */

@@ -20,25 +20,31 @@ export type RedisStoreOptions = Omit<RedisClientOptions, 'RESP' | 'disableOfflin
 }
 
 /**
- * The waits before a new connection, in ms: they double from `first` to `longest`, less a random part of up to one half. A
- * connection that lasted longer than `longest` starts them over.
+ * The wait before a new connection, in ms. It doubles after each failure, from `first` to `longest`, less a random part
+ * of up to one half. After a connection that lasted longer than `longest` it is `first` again.
  */
 const BACK_OFF = { first: 100, longest: 5_000 }
 
-/** Milliseconds that Redis has for a reply. */
+/** Milliseconds after which a reply of Redis is too late. */
 const REPLY_TIMEOUT = 5_000
 
-/** Most settings in a hash. A larger one is an error. */
+/** The largest number of settings in a hash. A larger hash is an error. */
 const MAX_SETTINGS = 10_000
 
-/** Reads all entries. A text that is too long is cut, which makes it wrong, so that a few wrong ones cannot fill the memory. */
+/**
+ * Reads all entries. A text that is too long is cut, so that it cannot fill the memory. A cut text is wrong, and
+ * ignored.
+ */
 const READ = `
 if redis.call('HLEN', KEYS[1]) > ${MAX_SETTINGS} then return redis.error_reply('TOOMANY more than ${MAX_SETTINGS} settings') end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all do if #all[i] > ${MAX_LENGTH} then all[i] = string.sub(all[i], 1, 80) end end
 return all`
 
-/** Saves entries. The newer of two texts stays. A text without a time, or with one in the future, gives way to any other. */
+/**
+ * Saves entries. The newer of two texts stays. A text without a time, or with a time in the future, counts as the
+ * oldest.
+ */
 const SAVE = `
 local function stamp(text)
   if not text or #text > ${MAX_LENGTH} then return -1 end
@@ -58,8 +64,8 @@ end
 if changed then redis.call('PUBLISH', ARGV[2], '') end`
 
 /**
- * Shares settings through Redis 6 or later. It has one connection, and makes a new one when that is lost. Needs the package
- * `redis`.
+ * Shares settings through Redis 6 or later. It has one connection, and opens a new one when the connection is lost.
+ * Needs the package `redis`.
  *
  * @throws {TypeError} for wrong options.
  */
@@ -175,7 +181,7 @@ class Session {
     }
   }
 
-  /** Awaits a reply. The connection ends if the reply is late or the connection is lost. */
+  /** Awaits a reply. Ends the connection if the reply is late. Rejects when the connection ends. */
   async #reply<T>(reply: Promise<T>): Promise<T> {
     const timeout = Object.assign(new Error('Redis does not respond'), { code: 'ETIMEDOUT' })
     const timer = setTimeout(this.end, REPLY_TIMEOUT, timeout)

@@ -13,7 +13,9 @@ const DEFAULTS = { loadFactor: 1, lbSet: 0, retry: 60_000, routeId: '', redirect
 /** Milliseconds by which the clock of another machine may be ahead. */
 const MAX_AHEAD = 3_600_000
 
-/** The time in ms, with a fixed number of digits so that stamps sort as text, and the id of the process that wrote it. */
+/**
+ * The time in ms, with a fixed number of digits so that stamps sort as text, and the id of the process that wrote it.
+ */
 const STAMP = /^(\d{15}) [0-9a-f]{8} /
 
 /** Longest key and longest text, in bytes. */
@@ -25,14 +27,16 @@ export interface Setting {
   readonly balancer: string
   readonly url: string
   /**
-   * `member` for whether the member exists, with the settings it was added with; a letter for whether it is set; or the name
-   * of another setting.
+   * `member`, a letter, or the name of another setting. The value of `member` is `false` for a removed member, or the
+   * settings that the member was added with. The value of a letter is whether it is set.
    */
   readonly name: string
   readonly value: unknown
 }
 
-/** When a setting was made, by the clock of the process that made it. `undefined` for a wrong time or one in the future. */
+/**
+ * When a setting was made, by the clock of the process that made it. `undefined` for a wrong time or one in the future.
+ */
 export function timeOf(text: string): number | undefined {
   const [, digits] = STAMP.exec(text) ?? []
   return digits === undefined || Number(digits) > latest() ? undefined : Number(digits)
@@ -52,7 +56,7 @@ export function checkLength(entry: Entry): void {
     throw new Error(`Expected the setting and its name to have at most ${MAX_LENGTH} bytes`)
 }
 
-/** @throws {Error} that says what is wrong with the entry. */
+/** @throws {Error} for a wrong entry. The message names what was expected. */
 export function readSetting([key, text]: Entry): Setting {
   checkLength([key, text])
   if (timeOf(text) === undefined) throw new Error('Expected a time that is not in the future, and the id of its writer')
@@ -79,7 +83,7 @@ export function settingsOf(change: MemberChange): Setting[] {
   return [...others, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
 }
 
-/** What the settings of a member amount to. */
+/** The combined effect of the settings of a member. */
 export interface Outcome {
   readonly removed: boolean
   /** The settings that an operator added the member with; `undefined` if no operator added it. */
@@ -97,7 +101,7 @@ export function outcomeOf(settings: readonly Setting[]): Outcome {
     if (name === 'member') {
       removed = value === false
       added = removed ? undefined : (value as MemberChanges)
-      // The member was added or removed: earlier settings no longer count.
+      // The member was added or removed. Earlier settings no longer count.
       const cleared = [...LETTERS].map(letter => `-${letter}`).join('')
       changes = { ...DEFAULTS, ...added, status: `${cleared}+${added?.status ?? ''}` }
     } else if (LETTERS.includes(name)) changes.status += `${value ? '+' : '-'}${name}`

@@ -16,7 +16,7 @@ export interface OpenStore {
   /**
    * Saves entries. Of two texts under one key the store keeps the greater one, which is the newer one.
    *
-   * @throws {Error} where the entries could not be saved. The caller saves them again after the next `all`.
+   * @throws {Error} if the entries cannot be saved. The caller saves them again after the next `all`.
    */
   save(entries: readonly Entry[]): Promise<void>
   /** Ends the connection. The store reports nothing after it. */
@@ -27,7 +27,7 @@ export interface OpenStore {
 export interface Store {
   /** The name of the store for people, such as `redis`. */
   readonly name: string
-  /** Opens the store. It may be open several times. */
+  /** Opens the store. It may be opened several times. */
   open(events: StoreEvents): OpenStore
 }
 

@@ -3,12 +3,12 @@ import type { IncomingMessage } from 'node:http'
 import { wrongOption } from '../util/wrong-option.ts'
 
 /**
- * What a visitor may do: `true` allows everything, `'view'` allows to see but not to change, `false` allows nothing (403).
- * A `challenge` makes the response a 401 that carries it as `WWW-Authenticate`.
+ * What a visitor may do: `true` allows everything, `'view'` allows viewing but no changes, `false` allows nothing
+ * (403). With a `challenge` the response is a 401 that has it as `WWW-Authenticate`.
  */
 export type Access = boolean | 'view' | { readonly challenge: string }
 
-/** Decides what a request may do: one for the page, for a script of it, for the API or for metrics. */
+/** Decides what the visitor may do who made a request for the page, a script of it, the API or metrics. */
 export type Authorize = (req: IncomingMessage) => Access | Promise<Access>
 
 /** Who may visit. Exactly one of the two options must be set. */
@@ -16,7 +16,7 @@ export interface AccessOptions {
   /** Called for every request, and again at every `recheck` for an open live stream. */
   authorize?: Authorize
   /**
-   * Lets every visitor see and change everything. Set it only where nobody else can connect.
+   * Lets every visitor see and change everything. Set it only on a machine that no other person can connect to.
    *
    * @default false
    */
@@ -35,7 +35,7 @@ export function checkAccess({ authorize, unsafeOpen = false }: AccessOptions): A
   if (typeof authorize !== 'function')
     wrongOption(
       'authorize',
-      'a function (req) => true, false, "view" or { challenge }; to let in everybody set `unsafeOpen: true`',
+      'a function (req) => true, false, "view" or { challenge }; to allow every visitor set `unsafeOpen: true`',
       authorize,
     )
   if (unsafeOpen) wrongOption('unsafeOpen', 'left out beside `authorize`', unsafeOpen)
@@ -51,16 +51,17 @@ export async function visit(authorize: Authorize, req: IncomingMessage): Promise
   return { allowed: false, statusCode: 403, headers: {} }
 }
 
-/** The browser says that a page of another site made the request. */
+/** Whether a page of another site made the request, according to the browser. */
 export function isFromOtherSite(req: IncomingMessage): boolean {
   const site = req.headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }
 
 /**
- * The request says that the manager's own page made it.
+ * Whether the manager's own page made the request, according to the browser.
  *
- * Browsers send Origin with every POST, and over TLS also Sec-Fetch-Site (Fetch Metadata). A page cannot set either of them.
+ * Browsers send Origin with every POST, and over TLS also Sec-Fetch-Site (Fetch Metadata). A page cannot set either of
+ * them.
  */
 export function isFromOurPage(req: IncomingMessage, origins: readonly string[]): boolean {
   const { origin, host = req.headers[':authority'], 'sec-fetch-site': site } = req.headers

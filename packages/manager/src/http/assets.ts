@@ -21,7 +21,8 @@ const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'direct
 /**
  * Reads the files of the page, by their path below the manager. No other file can be requested.
  *
- * Browsers load the scripts as ES modules, as they are: the imports are relative, so that there is no bundler and no import map.
+ * Browsers load the scripts unchanged, as ES modules. Their imports are relative, so they need no bundler and no import
+ * map.
  */
 export function readAssets(): ReadonlyMap<string, Asset> {
   const asset = (type: string, ...path: string[]): Asset => ({ type, body: readFileSync(join(...path)) })

@@ -23,14 +23,14 @@ async function readBody(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   try {
-    // The socket stays open although the rest of the body is unread, because the response goes out on it.
+    // The socket stays open even if a part of the body is unread, because the response is sent on it.
     for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       length += chunk.length
       if (length > MAX_BODY) throw new Refusal(413, `Expected a body of at most ${MAX_BODY} bytes`)
       chunks.push(chunk)
     }
   } finally {
-    // Node discards a body by itself only if no read of it began. The next request of the connection comes after it.
+    // Node itself discards a body only if no read of it has begun. The next request on the connection follows the body.
     req.resume()
   }
   return Buffer.concat(chunks).toString()

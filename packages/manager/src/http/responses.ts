@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** Browsers load nothing from other origins, keep nothing, and show the page in no frame. */
+/** With these fields a browser loads nothing from other origins, stores nothing, and shows the page in no frame. */
 const HEADERS: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store, no-transform',
   'Content-Security-Policy': [
@@ -13,7 +13,7 @@ const HEADERS: Readonly<Record<string, string>> = {
     "form-action 'none'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
-    // The templates of lit-html are constant text. No other script may make markup from text.
+    // Only lit-html may create markup from text, because its templates are constant.
     'trusted-types lit-html',
   ].join('; '),
   'Cross-Origin-Opener-Policy': 'same-origin',
@@ -33,7 +33,7 @@ export function writeHead(
   for (const [name, value] of Object.entries({ ...HEADERS, ...headers })) res.setHeader(name, value)
 }
 
-/** Sends a whole response. Node leaves out the body where the request is a HEAD. */
+/** Sends a whole response. Node leaves out the body if the request is a HEAD. */
 export function send(
   res: ServerResponse,
   statusCode: number,

@@ -10,7 +10,7 @@ export interface MetricsOptions extends AccessOptions {
   /**
    * The registry of prom-client, to have other metrics in the same response.
    *
-   * @default a registry that has these metrics alone
+   * @default a registry with only these metrics
    */
   register?: Registry
   /**
@@ -20,14 +20,17 @@ export interface MetricsOptions extends AccessOptions {
    */
   prefix?: string
   /**
-   * Most backends of one proxy that get their own label. Further ones are `other`.
+   * The largest number of backends of one proxy that get their own label. Further backends get the label `other`.
    *
    * @default 200
    */
   maxMembers?: number
 }
 
-/** Middleware for Express and Connect, and a request listener for node:http, that responds in the Prometheus text format. */
+/**
+ * Middleware for Express and Connect, and a request listener for node:http, that responds in the Prometheus text
+ * format.
+ */
 export interface MetricsPage {
   (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void): void
   readonly register: Registry
@@ -36,9 +39,10 @@ export interface MetricsPage {
 }
 
 /**
- * Prometheus metrics of tunnels: `app.use('/metrics', metricsPage(tunnel, { authorize }))`. Needs the package `prom-client`.
+ * Prometheus metrics of tunnels: `app.use('/metrics', metricsPage(tunnel, { authorize }))`. Needs the package
+ * `prom-client`.
  *
- * @throws {TypeError} where neither `authorize` nor `unsafeOpen: true` is set.
+ * @throws {TypeError} if neither `authorize` nor `unsafeOpen: true` is set.
  */
 export function metricsPage(proxies: Proxies, options: MetricsOptions): MetricsPage {
   const { register = new Registry(), prefix = 'ws_tunnel_', maxMembers = 200 } = options

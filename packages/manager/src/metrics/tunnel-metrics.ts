@@ -2,7 +2,7 @@ import type { Member, Tunnel } from '@ws-tunnel/core'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { type ManagedProxy, namedProxies, type Proxies, subscribeToProxies } from '../util/proxies.ts'
 
-/** Where the metrics are registered, and how. */
+/** The registry of the metrics, and their names and labels. */
 export interface TunnelMetricsOptions {
   readonly register: Registry
   readonly prefix: string
@@ -140,7 +140,10 @@ export class TunnelMetrics {
     return { proxy: name, route: path.slice(0, MAX_LABEL), member: this.#memberLabel(name, member ?? target) }
   }
 
-  /** A target function may give any number of backends, so the labels need a limit. The routes are those of the options. */
+  /**
+   * A target function may return any number of backends, so this label needs a limit. The routes of a proxy do not
+   * change.
+   */
   #memberLabel(proxy: string, member: string): string {
     const members = this.#members.get(proxy) ?? new Set()
     this.#members.set(proxy, members)

@@ -17,7 +17,7 @@ export type Act = (action: string, body: object) => Promise<void>
 /** Milliseconds until a stream that the server refused is opened again. */
 const RETRY = 3_000
 
-/** The token that changes need; `null` for a visitor that may only view. */
+/** The token that changes need; `null` for a visitor who may only view. */
 export async function readToken(): Promise<string | null> {
   const response = await fetch('api/token')
   return response.ok ? ((await response.json()) as { token: string | null }).token : null
@@ -39,7 +39,7 @@ export async function sendChange(action: string, body: object): Promise<void> {
   throw new Error(error ?? `The server responded with ${response.status} ${response.statusText}`)
 }
 
-/** Opens the live stream, and opens it again after a failure. The returned function searches for other tunnels. */
+/** Opens the live stream, and opens it again after a failure. The returned function opens it with another search. */
 export function watch(listener: LiveListener): (search: string) => void {
   let source: EventSource | undefined
   let retry = 0

@@ -12,7 +12,7 @@ const MEASURES: readonly { key: Measure; name: string; text: (value: number) => 
   { key: 'fromBackend', name: 'From backends', text: value => `${bytes(value)}/s` },
 ]
 
-/** Samples that the charts keep at least. A server with a longer history sends more. */
+/** The least number of samples that the charts keep. They keep more if the server sends a longer history. */
 const MIN_SAMPLES = 300
 
 /** Pixels. */
@@ -48,7 +48,7 @@ export class Charts {
     return line.node
   }
 
-  /** Ends the charts of members that are gone. */
+  /** Removes the charts of members that no longer exist. */
   keepMembersOf(proxies: readonly ProxyView[]): void {
     const ids = new Set(proxies.flatMap(({ balancers }) => balancers.flatMap(({ members }) => members.map(m => m.id))))
     for (const [id, line] of this.#members) {

@@ -5,8 +5,8 @@ let last: Promise<unknown> = Promise.resolve()
 /**
  * Shows a form in the dialog with this id.
  *
- * A dialog waits for the `close` event of the one before, which arrives some time after it closed. Otherwise the event would
- * close the new question.
+ * A dialog is shown after the `close` event of the previous one, which the browser emits some time after it has closed.
+ * Otherwise that event would count as the result of the new dialog.
  *
  * @returns what the form holds, or `undefined` if the visitor cancelled.
  */
@@ -19,7 +19,7 @@ export function showDialog(id: string, form: TemplateResult): Promise<FormData |
 function show(dialog: HTMLDialogElement, template: TemplateResult): Promise<FormData | undefined> {
   render(template, dialog)
   const form = dialog.querySelector('form') as HTMLFormElement
-  // What a visitor typed the last time gives way to the values of the template.
+  // Replaces what the visitor typed the last time by the values of the template.
   form.reset()
   dialog.returnValue = ''
   dialog.showModal()
@@ -31,10 +31,10 @@ function show(dialog: HTMLDialogElement, template: TemplateResult): Promise<Form
 }
 
 /** Whether the visitor confirms an action that cannot be undone. */
-export async function confirmed(question: string, yes: string): Promise<boolean> {
+export async function confirmed(text: string, yes: string): Promise<boolean> {
   const form = html`
     <form method="dialog">
-      <p id="confirm-text">${question}</p>
+      <p id="confirm-text">${text}</p>
       <div class="actions dialog-actions">
         <button type="submit" value="cancel">Cancel</button>
         <button type="submit" value="yes" class="danger">${yes}</button>

@@ -15,7 +15,7 @@ export const ACTIONS: Column = { name: 'Actions', kind: 'actions' }
 export interface Rows<T> {
   readonly id?: string
   readonly columns: readonly Column[]
-  /** Rows keep their elements, and with them the focus, while the key stays the same. */
+  /** A row keeps its elements, and so the focus, as long as its key stays the same. */
   readonly keyOf: (item: T) => unknown
   /** The contents of the cells, one for each column. */
   readonly cellsOf: (item: T) => readonly unknown[]
@@ -47,7 +47,7 @@ const cell = ({ name, kind }: Column, content: unknown): TemplateResult =>
 
 /** What a button does beside its text. */
 export interface ButtonOptions {
-  /** What screen readers say. */
+  /** The text for screen readers. */
   readonly label: string
   readonly onClick: () => unknown
   readonly danger?: boolean

@@ -1,10 +1,10 @@
 import Plot from './uplot.js'
 
-/** What a line shows. */
+/** Options of a line. */
 export interface LineOptions {
   /** What it measures, for screen readers. */
   readonly name: string
-  /** Writes a value in words. */
+  /** Formats a value with its unit. */
   readonly text: (value: number) => string
   /** Pixels. */
   readonly height: number
@@ -15,9 +15,9 @@ const color = (name: string): string => getComputedStyle(document.documentElemen
 /** A chart of one line, as wide as the element around it. */
 export class Line {
   readonly node: HTMLElement = document.createElement('div')
-  /** The last value, in words. */
+  /** The last value, formatted. */
   now = ''
-  /** The highest value, in words. */
+  /** The highest value, formatted. */
   peak = ''
   readonly #options: LineOptions
   readonly #plot: InstanceType<typeof Plot>
@@ -63,7 +63,7 @@ export class Line {
     this.#plot.setData([times, values])
   }
 
-  /** Ends what watches the screen. */
+  /** Removes the chart and its listeners. */
   destroy(): void {
     this.#stop.abort()
     this.#plot.destroy()

@@ -99,5 +99,5 @@ const openStream = watch({
 })
 // Ages and idle times grow without an event.
 setInterval(draw, 1_000)
-// The server would refuse what the buttons of this visitor send.
+// Hides the buttons from a visitor who may only view, because the server would refuse their changes.
 void readToken().then(token => document.body.classList.toggle('view', token === null))

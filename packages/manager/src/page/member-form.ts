@@ -21,7 +21,7 @@ export async function editMember(act: Act, key: BalancerKey, member: MemberView)
   const data = await showDialog('member', form(`Edit ${member.url}`, member))
   if (data === undefined) return
   const status = stateChanges(member.status, data.getAll('status') as string[])
-  // Another operator may have changed a field that this one left as it was.
+  // Unchanged fields are not sent, because another operator may have changed them meanwhile.
   const changed = Object.entries(settingsOf(data)).filter(([name, value]) => value !== member[name as keyof MemberView])
   const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
   if (Object.keys(settings).length > 0) await act('set-member', { ...key, member: member.url, settings })

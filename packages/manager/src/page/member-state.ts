@@ -22,9 +22,9 @@ export const SETTABLE: readonly StateWord[] = Array.from('INDSHRE', wordOf)
 
 /** The letters that one button sets and clears. */
 export const TOGGLES = [
-  { letter: 'N', name: 'Drain', effect: 'it takes its sessions and no others' },
-  { letter: 'D', name: 'Disable', effect: 'it takes nothing' },
-  { letter: 'H', name: 'Standby', effect: 'it takes what no other member can' },
+  { letter: 'N', name: 'Drain', effect: 'it gets only requests of its sessions' },
+  { letter: 'D', name: 'Disable', effect: 'it gets no requests' },
+  { letter: 'H', name: 'Standby', effect: 'it gets requests only if no other member can' },
 ] as const
 
 /** A word for each letter of a state; `ready` if there is none. */
@@ -36,7 +36,7 @@ function wordOf(letter: string): StateWord {
   return WORDS.find(word => word.letter === letter) ?? { letter, word: letter, kind: '' }
 }
 
-/** The letters that were switched, as `change` of a member takes them: `+N-H`. */
+/** The letters that were switched, with signs as `member.change` reads them: `+N-H`. */
 export function stateChanges(before: string, after: readonly string[]): string {
   return SETTABLE.filter(({ letter }) => before.includes(letter) !== after.includes(letter))
     .map(({ letter }) => (after.includes(letter) ? '+' : '-') + letter)

@@ -1,7 +1,7 @@
 import { bytes, count, plural } from './format.ts'
 import type { ProxyView } from './types.ts'
 
-/** `10 tunnels opened · 3 ended (2 finished, 1 idle) · 1 failed before it opened (1 WST_ERR_CONNECT) · ...`, of all proxies. */
+/** The totals of all proxies: `10 tunnels opened · 3 ended (2 finished, 1 idle) · 1 failed before they opened (...)`. */
 export function totalsText(proxies: readonly ProxyView[]): string {
   const sum = (pick: (proxy: ProxyView) => number): number => proxies.reduce((total, proxy) => total + pick(proxy), 0)
   const opened = sum(proxy => proxy.opened)

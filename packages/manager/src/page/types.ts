@@ -6,18 +6,18 @@ export interface Traffic {
   bytesFromBackend: number
 }
 
-/** A route. Its bytes count from when the manager was made. */
+/** A route. Its bytes are counted since the manager was created. */
 export interface RouteView extends Traffic {
   /** Its position in the list of routes. */
   index: number
   path: string
-  /** `false` where the route hands requests back to the app. Left out where the target is a function. */
+  /** `false` if the route hands requests back to the app. Left out if the target is a function. */
   target?: string | false | undefined
   /** Requests that the route took. */
   hits: number
   /** Upgrades in progress, and open tunnels. */
   open: number
-  /** 0 is no limit. */
+  /** 0 means that there is no limit. */
   maxTunnels: number
 }
 
@@ -29,9 +29,9 @@ export interface StatusChange {
   status: string
 }
 
-/** The result of the health checks of a member. Times are ms since the epoch. */
+/** The results of the health checks of a member. Times are ms since the epoch. */
 export interface HealthView {
-  /** The last check passed. */
+  /** Whether the last check passed. */
   ok: boolean
   /** What the last check received, or why it failed. */
   detail: string
@@ -51,7 +51,7 @@ export interface PastCheck {
 
 /** A member of a balancer. */
 export interface MemberView extends Traffic {
-  /** A number that identifies the member within this manager, as long as the member exists. */
+  /** A number that identifies the member in this manager, as long as the member exists. */
   id: number
   url: string
   routeId: string
@@ -65,7 +65,9 @@ export interface MemberView extends Traffic {
   retry: number
   /** How often the member was selected. */
   selected: number
-  /** The balance of `byrequests`, in hundredths of a load factor. The member with the highest balance is selected next. */
+  /**
+   * The balance of `byrequests`, in hundredths of a load factor. The member with the highest balance is selected next.
+   */
   load: number
   /** Requests in progress, and open tunnels. */
   busy: number
@@ -91,9 +93,9 @@ export interface BalancerKey {
 export interface BalancerView {
   name: string
   lbMethod: string
-  /** `COOKIE`, or `COOKIE|parameter`. Empty where sessions are not sticky. */
+  /** `COOKIE`, or `COOKIE|parameter`. Empty if sessions are not sticky. */
   stickySession: string
-  /** A request of a session gets 503 while the member of the session is not usable. */
+  /** Whether a request of a session gets 503 while the member of the session is not usable. */
   noFailover: boolean
   /** How many members are tried for one request. */
   attempts: number
@@ -102,7 +104,7 @@ export interface BalancerView {
   members: MemberView[]
 }
 
-/** A proxy. Its counts, except `open`, begin when the manager was made. */
+/** A proxy. Its counts, except `open`, begin at the creation of the manager. */
 export interface ProxyView extends Traffic {
   name: string
   open: number
@@ -129,7 +131,7 @@ export interface TunnelView extends Traffic {
   openedAt: number
   /** When the last byte passed, to the second. */
   activeAt: number
-  /** The tunnel ends when it is quiet. */
+  /** Whether the tunnel ends when it is quiet. */
   draining: boolean
 }
 
@@ -139,7 +141,7 @@ export interface TunnelList {
   total: number
   /** How many of them the search found. */
   found: number
-  /** As many of them as the limit allows. */
+  /** The newest of those, as many as the limit allows. */
   list: TunnelView[]
 }
 
@@ -170,7 +172,7 @@ export interface State {
   tunnels: TunnelList
 }
 
-/** What happened since the previous sample, as rates per second. */
+/** The rates since the previous sample. */
 export interface Sample {
   /** ms since the epoch. */
   time: number

@@ -1,7 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { DiagnosticsMessages, TunnelProxy } from '@ws-tunnel/core'
 
-/** What a manager needs of a proxy. `createTunnelProxy` returns one, and the middleware `wsTunnel()` is one. */
+/**
+ * The part of a proxy that a manager uses. Results of `createTunnelProxy`, `wsTunnel` and `wsTunnelHandler` have it.
+ */
 export type ManagedProxy = Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>
 
 /** One proxy, a list of proxies that may grow and shrink, or several proxies by name. */
@@ -18,7 +20,7 @@ const isProxy = (value: unknown): value is ManagedProxy =>
   (value as ManagedProxy).balancers instanceof Map
 
 /**
- * The current proxies by name. A single one is `main`; those of a list are `1`, `2` and so on.
+ * The current proxies by name. A single proxy is `main`. The proxies of a list are `1`, `2` and so on.
  *
  * @throws {TypeError} for a value that is not a proxy.
  */
@@ -43,7 +45,7 @@ type ProxyChannel = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-
 type ProxyListeners = { [Channel in ProxyChannel]?: (message: DiagnosticsMessages[Channel], proxyName: string) => void }
 
 /**
- * Subscribes to diagnostics channels, for messages about these proxies only.
+ * Subscribes to diagnostics channels. The listeners get the messages about these proxies only.
  *
  * @returns a function that unsubscribes.
  */

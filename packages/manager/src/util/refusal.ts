@@ -1,4 +1,4 @@
-/** A request that cannot be served: the status of the response, and a message that says what was expected. */
+/** Refuses a request, with the status of the response and a message that names what was expected. */
 export class Refusal extends Error {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string>>

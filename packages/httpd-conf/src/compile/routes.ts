@@ -1,0 +1,118 @@
+import { type Condition, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
+import type { Alias } from '../directives/model.ts'
+import { ignoringCase } from '../patterns/edit-pattern.ts'
+import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
+import { environmentOf } from '../rules/environment.ts'
+import { balancerName } from '../syntax/backend-url.ts'
+import { isFallback, type RouteContext } from './context.ts'
+import { optionsComplaint } from './options-complaint.ts'
+import { routeSettings } from './route-settings.ts'
+import { compileTarget } from './target.ts'
+import { locationTest, neverMatches, prefixTest, type Variant, variantsOf } from './variants.ts'
+
+/**
+ * The routes of a server: those of its sections, the last section first, then the ProxyPass lines in their order.
+ * httpd: proxy_trans.
+ */
+export function compileRoutes(context: RouteContext): RouteOptions[] {
+  const { server, report } = context
+  const sections = server.locations.filter(each => each.scope.alias !== undefined && !neverMatches(each)).reverse()
+  const routes: RouteOptions[] = []
+  sections.forEach((section, i) => {
+    const alias = section.scope.alias as Alias
+    const later = sections.slice(0, i).filter(({ scope }) => !isFallback(scope.fallback, context))
+    const hidden = later.map(each => `(?!${locationTest(each)})`).join('')
+    for (const variant of variantsOf(alias, context, section))
+      routes.push(...compileRoute(alias, { ...variant, lookaheads: hidden + variant.lookaheads }, context))
+  })
+  for (const alias of server.aliases) {
+    for (const variant of variantsOf(alias, context)) routes.push(...compileRoute(alias, variant, context))
+  }
+  const all = server.aliases.findIndex(({ fake, regex, real }) => regex === undefined && fake === '/' && real !== '!')
+  const unreachable = all === -1 ? undefined : server.aliases[all + 1]
+  if (unreachable !== undefined && isFallback(server.scope.fallback, context))
+    report.warn(unreachable, `never reached, in httpd too: line ${server.aliases[all]?.place.line} matches every path`)
+  return routes
+}
+
+/** The path of a route. A literal prefix stays a string unless a section splits it. */
+function pathOf({ fake, regex }: Alias, lookaheads: string): string | RegExp {
+  if (regex === undefined) {
+    if (lookaheads === '' && /^\/[\w/.~$&+,;=@%!'() -]*$/.test(fake)) return fake
+    return new RegExp(`^${lookaheads}${prefixTest(fake)}(?<rest>.*)$`, 's')
+  }
+  if (lookaheads === '') return new RegExp(regex.source, regex.flags)
+  // Only the pattern ignores case. The look-aheads for sections do not.
+  const source = regex.flags.includes('i') ? ignoringCase(regex.source) : regex.source
+  const flags = regex.flags.replace('i', '')
+  // With the flag m, ^ also matches after a newline.
+  const start = flags.includes('m') ? '(?<![^])' : '^'
+  if (start === '^' && isAnchored(parsePattern(source).alternatives))
+    return new RegExp(`^${lookaheads}(?:${source})`, flags)
+  // The pattern may match later in the path. So a look-behind tests the look-aheads at the start of the path.
+  return new RegExp(`(?<=${start}${lookaheads}[^]*)(?:${source})`, flags)
+}
+
+function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: RouteContext): RouteOptions[] {
+  const { server, report } = context
+  if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
+  const target = alias.real === '!' ? false : compileTarget(alias, report)
+  if (target === undefined) return []
+  const path = pathOf(alias, lookaheads)
+  if (alias.mapping === 'servlet' && typeof path !== 'string') {
+    report.refuse(alias, 'mapping=servlet is supported only for a literal path that no section splits', {
+      at: 'mapping',
+    })
+    return []
+  }
+  const { envRules } = server.scope
+  const mayBeExcluded =
+    envRules.some(({ sets }) => sets.some(([variable]) => variable === 'no-proxy')) ||
+    server.rules.some(({ environment }) => environment.length > 0)
+  const when: Condition[] = mayBeExcluded ? [{ test: req => !environmentOf(req, envRules).has('no-proxy') }] : []
+  const common = {
+    name: routeName(alias),
+    path,
+    when,
+    encodedSlashes: server.encodedSlashes ?? 'reject',
+    mergeSlashes: server.mergeSlashes ?? true,
+    mapping: alias.mapping,
+  }
+  const route: RouteOptions =
+    target === false ? { ...common, target } : { ...common, target, ...routeSettings(alias, target, scope, context) }
+  if (!isAccepted(route, alias, context)) return []
+  return typeof target === 'string' && balancerName(target) !== undefined ? orUpgradeRequired(route) : [route]
+}
+
+/**
+ * A route without fallback does not match a request that is not an upgrade. In httpd this is so only for a ProxyPass to
+ * one backend. A request for a balancer or of a rule with `[P]` reaches the handler, which responds with 426. httpd:
+ * proxy_wstunnel_handler.
+ *
+ * @returns the route, and one after it that responds with 426.
+ */
+export function orUpgradeRequired(route: RouteOptions): RouteOptions[] {
+  if (route.fallback !== false) return [route]
+  const refuse = (): never => {
+    throw new WsTunnelError('WST_ERR_UPGRADE_REQUIRED', {
+      detail: 'request an upgrade to websocket',
+      headers: { Upgrade: 'websocket', Connection: 'Upgrade, close' },
+    })
+  }
+  const { name, path, when, encodedSlashes, mergeSlashes, mapping } = route
+  const same = Object.entries({ name, path, when, encodedSlashes, mergeSlashes, mapping }).filter(
+    ([, value]) => value !== undefined,
+  )
+  return [route, { ...Object.fromEntries(same), target: refuse, upgrade: false, fallback: true }]
+}
+
+/** The name of a route in explanations: the directive and its position. */
+export const routeName = ({ name, place: { file, line } }: Pick<Alias, 'name' | 'place'>): string =>
+  `${name} ${file}:${line}`
+
+/** Checks a route with the core. A complaint of the core becomes an error of the line. */
+export function isAccepted(route: RouteOptions, alias: Alias, { report, balancers }: RouteContext): boolean {
+  const complaint = optionsComplaint({ routes: [route], balancers })
+  if (complaint !== undefined) report.error(alias, complaint, { at: alias.real })
+  return complaint === undefined
+}

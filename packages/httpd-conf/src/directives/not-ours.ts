@@ -1,0 +1,122 @@
+/** What happens to a directive that is not about proxying. */
+export interface NotOurs {
+  readonly kind: 'ignored' | 'refused'
+  readonly why: string
+}
+
+const group = (kind: NotOurs['kind'], why: string, names: string): [string, NotOurs][] =>
+  names
+    .trim()
+    .split(/\s+/)
+    .map(name => [name.toLowerCase(), { kind, why }])
+
+const ignored = (why: string, names: string): [string, NotOurs][] => group('ignored', why, names)
+const refused = (why: string, names: string): [string, NotOurs][] => group('refused', why, names)
+
+/** Why access control is refused. */
+export const ACCESS_CONTROL = 'access control of httpd is not applied; put a middleware in front of the proxy'
+
+/**
+ * Directives of httpd and its modules that do something other than proxying, lower-case. A directive that is refused
+ * would change security or routing.
+ */
+export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
+  ...ignored(
+    'the server is your app: it listens, logs and manages its processes in Node',
+    `Listen ListenBacklog NameVirtualHost Port User Group PidFile CoreDumpDirectory ChrootDir Mutex DefaultRuntimeDir ServerRoot
+    ServerAdmin ServerSignature ServerTokens ServerPath StartServers ServerLimit ThreadLimit ThreadsPerChild ThreadStackSize
+    MaxClients MaxRequestWorkers MaxConnectionsPerChild MaxRequestsPerChild MinSpareThreads MaxSpareThreads MaxMemFree
+    AsyncRequestWorkerFactor ScoreBoardFile ExtendedStatus GracefulShutdownTimeout LoadModule LoadFile AcceptFilter Protocol
+    EnableMMAP EnableSendfile SendBufferSize ReceiveBufferSize ReadBufferSize FlushMaxPipelined FlushMaxThreshold
+    ListenCoresBucketsRatio ListenTCPDeferAccept WatchdogInterval RLimitCPU RLimitMEM RLimitNPROC SeeRequestTail
+    ErrorLog ErrorLogFormat CustomLog GlobalLog LogFormat LogLevel TransferLog BufferedLogs ForensicLog LogMessage LogIOTrackTTFB
+    HostnameLookups IdentityCheck IdentityCheckTimeout DumpIOInput DumpIOOutput KeepAlive KeepAliveTimeout MaxKeepAliveRequests
+    SuexecUserGroup Suexec AddModuleInfo RegexDefaultOptions ContentDigest StrictHostCheck HttpProtocolOptions MergeTrailers
+    RequestReadTimeout LimitRequestLine LimitRequestFields LimitRequestFieldsize LimitXMLRequestBody LimitInternalRecursion
+    HeartbeatAddress HeartbeatListen HeartbeatMaxServers HeartbeatStorage`,
+  ),
+  ...ignored(
+    'your server terminates the TLS of clients',
+    `SSLEngine SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile SSLProtocol SSLCipherSuite SSLHonorCipherOrder
+    SSLCompression SSLSessionCache SSLSessionCacheTimeout SSLSessionTickets SSLSessionTicketKeyFile SSLOptions SSLRandomSeed
+    SSLPassPhraseDialog SSLCryptoDevice SSLFIPS SSLInsecureRenegotiation SSLOpenSSLConfCmd SSLUseStapling SSLStaplingCache
+    SSLStaplingErrorCacheTimeout SSLStaplingFakeTryLater SSLStaplingForceURL SSLStaplingResponderTimeout
+    SSLStaplingResponseMaxAge SSLStaplingResponseTimeSkew SSLStaplingReturnResponderErrors SSLStaplingStandardCacheTimeout
+    SSLStrictSNIVHostCheck SSLVHostSNIPolicy SSLRenegBufferSize SSLUserName SSLLog SSLLogLevel`,
+  ),
+  ...ignored(
+    'your server speaks HTTP/2; WebSockets over it (RFC 8441) get a 501 for now',
+    `Protocols ProtocolsHonorOrder H2CopyFiles H2Direct H2EarlyHint H2EarlyHints H2MaxDataFrameLen H2MaxHeaderBlockLen
+    H2MaxSessionStreams H2MaxStreamErrors H2MaxWorkerIdleSeconds H2MaxWorkers H2MinWorkers H2ModernTLSOnly H2OutputBuffering
+    H2Padding H2ProxyRequests H2Push H2PushDiarySize H2PushPriority H2PushResource H2SerializeHeaders H2SessionExtraFiles
+    H2StreamMaxMemSize H2StreamTimeout H2TLSCoolDownSecs H2TLSWarmUpSize H2Upgrade H2WebSockets H2WindowSize`,
+  ),
+  ...ignored(
+    'it concerns files and requests that are not proxied, which your app handles',
+    `DocumentRoot DirectoryIndex DirectorySlash DirectoryIndexRedirect DirectoryCheckHandler FallbackResource Options
+    AllowOverride AllowOverrideList AccessFileName Alias AliasMatch AliasPreservePath ScriptAlias ScriptAliasMatch UserDir
+    AddType AddHandler AddCharset AddDefaultCharset AddEncoding AddLanguage DefaultType DefaultLanguage ForceType TypesConfig
+    RemoveType RemoveHandler RemoveCharset RemoveEncoding RemoveLanguage MimeMagicFile ModMimeUsePathInfo MultiviewsMatch
+    AcceptPathInfo FileETag LanguagePriority ForceLanguagePriority CacheNegotiatedDocs IndexOptions IndexIgnore
+    IndexIgnoreReset IndexOrderDefault IndexStyleSheet IndexHeadInsert FancyIndexing HeaderName ReadmeName AddIcon
+    AddIconByEncoding AddIconByType AddAlt AddAltByEncoding AddAltByType AddDescription DefaultIcon CheckSpelling
+    CheckCaseOnly ScriptLog ScriptLogBuffer ScriptLogLength ScriptSock CGIDScriptTimeout CGIScriptTimeout CGIPassAuth CGIVar
+    XBitHack SSIEndTag SSIStartTag SSIErrorMsg SSITimeFormat SSIUndefinedEcho SSIETag SSILastModified RewriteMap RewriteOptions
+    VirtualDocumentRoot VirtualScriptAlias VirtualDocumentRootIP VirtualScriptAliasIP MaxRanges MaxRangeOverlaps
+    MaxRangeReversals QualifyRedirectURL RedirectRelative DAVLockDB ProxyFCGIBackendType ProxyFCGISetEnvIf ProxyFtpDirCharset
+    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile <Directory <DirectoryMatch
+    <Files <FilesMatch`,
+  ),
+  ...ignored(
+    'responses are forwarded as the backend made them',
+    `AddOutputFilterByType AddOutputFilter AddInputFilter RemoveOutputFilter RemoveInputFilter SetOutputFilter
+    DeflateCompressionLevel DeflateBufferSize DeflateMemLevel DeflateWindowSize DeflateFilterNote DeflateAlterETag
+    DeflateInflateLimitRequestBody DeflateInflateRatioBurst DeflateInflateRatioLimit BrotliCompressionQuality
+    BrotliCompressionWindow BrotliCompressionMaxInputBlock BrotliAlterETag BrotliFilterNote FilterChain FilterDeclare
+    FilterProtocol FilterProvider FilterTrace ExpiresActive ExpiresByType ExpiresDefault BrowserMatch BrowserMatchNoCase
+    CookieTracking CookieName CookieExpires CookieDomain CookieStyle CookieHTTPOnly CookieSameSite CookieSecure`,
+  ),
+  ...ignored(
+    'it tunes something that Node manages',
+    `ProxyIOBufferSize ProxyReceiveBufferSize ProxyDomain NoProxy ProxyStatus Proxy100Continue BalancerGrowth BalancerInherit
+    BalancerPersist UseCanonicalPhysicalPort`,
+  ),
+  ...refused(
+    ACCESS_CONTROL,
+    `AuthType AuthName AuthUserFile AuthGroupFile AuthBasicProvider AuthBasicAuthoritative AuthBasicFake
+    AuthBasicUseDigestAlgorithm AuthDigestAlgorithm AuthDigestDomain AuthDigestNonceLifetime AuthDigestProvider AuthDigestQop
+    AuthDigestShmemSize AuthDigestNcCheck AuthMerging AuthzSendForbiddenOnFailure AuthFormProvider AuthFormLocation
+    AuthFormAuthoritative AuthFormMethod AuthFormUsername AuthFormPassword AuthFormBody AuthFormLoginRequiredLocation
+    AuthFormLoginSuccessLocation AuthFormLogoutLocation AuthFormMimetype AuthFormSize AuthFormSitePassphrase
+    AuthFormFakeBasicAuth AuthFormDisableNoStore AuthLDAPURL AuthLDAPBindDN AuthLDAPBindPassword AuthDBMUserFile
+    AuthDBMGroupFile AuthDBDUserPWQuery AuthDBDUserRealmQuery Anonymous SSLRequire SSLRequireSSL SSLVerifyClient
+    SSLVerifyDepth SSLCACertificateFile SSLCACertificatePath SSLCADNRequestFile SSLCADNRequestPath SSLCARevocationCheck
+    SSLCARevocationFile SSLCARevocationPath SSLOCSPEnable AllowMethods <Limit <LimitExcept <AuthnProviderAlias
+    <AuthzProviderAlias Session SessionCookieName SessionEnv SessionHeader`,
+  ),
+  ...refused(
+    'it limits what clients may send, which is not supported',
+    'LimitRequestBody TraceEnable ProxyBlock AllowCONNECT',
+  ),
+  ...refused(
+    'it changes the address of clients and with it X-Forwarded-For, which is not supported',
+    `RemoteIPHeader RemoteIPInternalProxy RemoteIPInternalProxyList RemoteIPProxiesHeader RemoteIPProxyProtocol
+    RemoteIPProxyProtocolExceptions RemoteIPTrustedProxy RemoteIPTrustedProxyList`,
+  ),
+  ...refused(
+    'it changes where requests go, which is not supported',
+    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
+    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv`,
+  ),
+  ...refused(
+    'it changes bodies, which is not supported',
+    `Substitute SubstituteInheritBefore SubstituteMaxLineLength ProxyHTMLEnable ProxyHTMLURLMap ProxyHTMLExtended
+    ProxyHTMLLinks ProxyHTMLEvents ProxyHTMLInterp ProxyHTMLMeta ProxyHTMLFixups ProxyHTMLDocType ProxyHTMLStripComments
+    ProxyHTMLCharsetOut ProxyHTMLBufSize InputSed OutputSed ExtFilterDefine ExtFilterOptions SetInputFilter CacheEnable
+    CacheDisable CacheRoot CacheQuickHandler`,
+  ),
+  ...refused(
+    'its condition depends on the request, which is not supported',
+    '<If <ElseIf <Else <IfDirective <IfSection',
+  ),
+])

@@ -1,0 +1,85 @@
+import type { Report } from '../diagnostics.ts'
+import { isNear } from '../syntax/near-name.ts'
+import type { Directive } from '../syntax/parser.ts'
+import type { Compat } from '../syntax/version.ts'
+import { BALANCER_MEMBER } from './balancer-member.ts'
+import { CORE_DIRECTIVES } from './core-directives.ts'
+import type { Context, Handlers } from './directive-kit.ts'
+import { ENVIRONMENT_DIRECTIVES } from './environment-directives.ts'
+import { HEADER_DIRECTIVES } from './header-directives.ts'
+import { HEALTH_DIRECTIVES } from './health-directives.ts'
+import { emptyServer, type Server, type VirtualHost } from './model.ts'
+import { NOT_OURS } from './not-ours.ts'
+import { PROXY_PASS } from './proxy-pass.ts'
+import { PROXY_SET } from './proxy-set.ts'
+import { PROXY_SETTINGS } from './proxy-settings.ts'
+import { isEngineOn, REWRITE_DIRECTIVES } from './rewrite-directives.ts'
+import { SECTIONS } from './sections.ts'
+
+/** The main server of a configuration and its virtual hosts. */
+export interface Servers {
+  readonly main: Server
+  readonly hosts: readonly VirtualHost[]
+}
+
+const HANDLERS: Handlers = {
+  ...SECTIONS,
+  ...PROXY_PASS,
+  ...PROXY_SETTINGS,
+  ...PROXY_SET,
+  ...BALANCER_MEMBER,
+  ...HEALTH_DIRECTIVES,
+  ...CORE_DIRECTIVES,
+  ...ENVIRONMENT_DIRECTIVES,
+  ...HEADER_DIRECTIVES,
+  ...REWRITE_DIRECTIVES,
+}
+
+/** Directives that a version of httpd does not have, lower-case. */
+const MISSING: Partial<Record<Compat, readonly string[]>> = { '2.4.46': ['proxywebsocketfallbacktoproxyhttp'] }
+
+/**
+ * Reads a tree of directives into servers. Checks every line as httpd does, and reports the lines that are not
+ * supported.
+ */
+export function readServers(tree: readonly Directive[], report: Report, compat: Compat): Servers {
+  const main = emptyServer()
+  const hosts: VirtualHost[] = []
+  main.rewrites = isEngineOn(tree)
+  const read = (list: readonly Directive[], context: Context): void => {
+    for (const directive of list) readDirective(directive, context)
+  }
+  read(tree, {
+    report,
+    compat,
+    server: main,
+    scope: main.scope,
+    section: '',
+    location: undefined,
+    proxy: undefined,
+    read,
+    addHost: host => hosts.push(host),
+  })
+  return { main, hosts }
+}
+
+function readDirective(directive: Directive, context: Context): void {
+  const { key } = directive
+  const { report, compat } = context
+  const handler = Object.hasOwn(HANDLERS, key) && !MISSING[compat]?.includes(key) ? HANDLERS[key] : undefined
+  const notOurs = NOT_OURS.get(key)
+  if (handler !== undefined) handler(directive, context)
+  else if (notOurs === undefined) reportUnknown(directive, report)
+  else if (notOurs.kind === 'ignored') report.ignore(directive, notOurs.why)
+  else report.refuse(directive, notOurs.why)
+}
+
+/** Reports a directive that httpd does not know, with a known one whose name is nearly the same. */
+function reportUnknown(directive: Directive, report: Report): void {
+  const { key, name } = directive
+  const near = [...Object.keys(HANDLERS), ...NOT_OURS.keys()].find(other => other.length > 3 && isNear(other, key))
+  report.error(directive, 'no such directive', {
+    httpd: `Invalid command '${name}', perhaps misspelled or defined by a module not included in the server configuration`,
+    ...(near !== undefined && { expected: `perhaps ${near}` }),
+  })
+}

@@ -1,0 +1,151 @@
+import { STATUS_CODES } from 'node:http'
+import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
+import type { Directive } from '../syntax/parser.ts'
+import { atoi } from '../syntax/values.ts'
+import { rewriteArguments } from '../syntax/words.ts'
+import type { Context } from './directive-kit.ts'
+import { readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
+
+/** The names of each flag, the short one first. httpd: cmd_rewriterule_setflag. */
+const NAMES = `b backrefescaping,bne,bnp backrefernoplus,bctls,c chain,co cookie,e env,l last end,f forbidden,g gone,h handler,
+  n next,nc nocase,ne noescape,p proxy,pt passthrough,qsa qsappend,qsd qsdiscard,qsl qslast,r redirect,s skip,t type,
+  unsafeallow3f,unc,none d dpi discardpath ns nosubreq unsafeprefixstat`
+
+/** The short name of a flag by each of its names. */
+const FLAGS: ReadonlyMap<string, string> = new Map(
+  NAMES.split(',').flatMap(names => {
+    const [flag = '', ...others] = names.trim().split(' ')
+    return [flag, ...others].map((name): [string, string] => [name, flag])
+  }),
+)
+
+/** The flags of a rule by their short names. */
+type Flags = ReadonlyMap<string, string | undefined>
+
+/**
+ * How often `[N]` starts again with the first rule, at most. httpd allows 32000, which could block the event loop for a
+ * second.
+ */
+const MAX_ROUNDS = 1_000
+
+const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|balancer):\/\/[^/?]+/i
+
+/** Reads RewriteRule; `undefined` after an error. httpd: cmd_rewriterule. */
+export function readRule(
+  directive: Directive,
+  conditions: readonly RewriteCondition[],
+  { report }: Context,
+): RewriteRule | undefined {
+  const { name, place, args } = directive
+  const words = rewriteArguments(args)
+  if (words === undefined) return report.fail(directive, `RewriteRule: bad argument line '${args}'`)
+  const [pattern, written, field] = words
+  const given = readFlags(field)
+  if (given === undefined) return report.fail(directive, 'RewriteRule: bad flag delimiters')
+  const unknown = given.find(([key]) => !FLAGS.has(key))
+  if (unknown !== undefined) return report.fail(directive, `RewriteRule: unknown flag '${unknown[0].toUpperCase()}'`)
+  const flags: Flags = new Map(given.map(([key, value]) => [FLAGS.get(key) as string, value]))
+  const unsupported = ['CO', 'H', 'T'].find(flag => flags.has(flag.toLowerCase()))
+  if (unsupported !== undefined)
+    return report.refuse(directive, `the flag ${unsupported} is not supported`, { at: unsupported })
+  const status = statusOf(flags, directive, report)
+  if (status === undefined) return undefined
+
+  const negated = pattern.startsWith('!')
+  const regex = readPattern(negated ? pattern.slice(1) : pattern, flags.has('nc'), directive, report)
+  const endsInMark = written.endsWith('?')
+  const removesQuery = endsInMark ? !flags.has('qsa') : flags.has('qsd') && !written.includes('?')
+  const text = endsInMark && removesQuery ? written.slice(0, -1) : written
+  const substitutes = written !== '-' && status.final === undefined
+  const substitution = substitutes ? readExpansion(text, directive, report) : undefined
+  if (regex === undefined || (substitutes && substitution === undefined)) return undefined
+  const environment = given.flatMap(([key, value]) =>
+    FLAGS.get(key) === 'e' ? (readExpansion(value ?? '', directive, report) ?? []) : [],
+  )
+  const proxies = flags.has('p') && substitution !== undefined
+  const origin = proxies ? ORIGIN.exec(substitution.literalStart)?.[0] : undefined
+  if (proxies && (origin === undefined || /[$%]$/.test(origin)))
+    return report.refuse(
+      directive,
+      '[P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed',
+      { at: written },
+    )
+  if (proxies && flags.has('pt')) return report.refuse(directive, 'P together with PT is not supported', { at: 'PT' })
+  if (!proxies && substitution !== undefined && status.redirect === undefined && namesOwnHost(text))
+    return report.refuse(directive, 'httpd removes its own name from such a URL; here it would be a redirect', {
+      at: written,
+      expected: 'a path, or the flag R',
+    })
+  return {
+    name,
+    place,
+    pattern: regex,
+    negated,
+    conditions,
+    substitution,
+    keepsSlashes: flags.has('unc') || text.startsWith('//'),
+    origin,
+    status: status.final,
+    redirect: status.redirect,
+    query: {
+      append: flags.has('qsa'),
+      discard: flags.has('qsd'),
+      last: flags.has('qsl') || (endsInMark && flags.has('qsa')),
+      none: removesQuery,
+    },
+    noEscape: flags.has('ne'),
+    passThrough: flags.has('pt'),
+    last: flags.has('l') || flags.has('p'),
+    chain: flags.has('c'),
+    skip: Math.max(0, atoi(flags.get('s') ?? '0')),
+    rounds: roundsOf(flags, directive, report),
+    environment,
+    escaping: escapingOf(flags),
+    allowsMark: flags.has('unsafeallow3f'),
+  }
+}
+
+/** Whether a substitution begins with the name of the server itself. httpd: reduce_uri. */
+const namesOwnHost = (substitution: string): boolean =>
+  /^(?:https?|%\{REQUEST_SCHEME\}):\/\/%\{(?:HTTP_HOST|SERVER_NAME|HTTP:Host)\}/i.test(substitution)
+
+function roundsOf(flags: Flags, directive: Directive, report: Context['report']): number | undefined {
+  if (!flags.has('n')) return undefined
+  const rounds = atoi(flags.get('n') ?? String(MAX_ROUNDS))
+  if (rounds > MAX_ROUNDS) report.warn(directive, `at most ${MAX_ROUNDS} rounds are made`, { at: `N=${rounds}` })
+  return Math.min(rounds, MAX_ROUNDS)
+}
+
+function escapingOf(flags: Flags): RewriteRule['escaping'] {
+  if (!flags.has('b') && !flags.has('bctls')) return undefined
+  return {
+    only: flags.get('b') || undefined,
+    except: flags.get('bne') ?? '',
+    noPlus: flags.has('bnp'),
+    controls: flags.has('bctls'),
+  }
+}
+
+/** Statuses for which Node has a reason phrase and httpd has none. */
+const UNKNOWN_TO_HTTPD = [418, 509]
+
+/**
+ * The status of `[F]`, `[G]` and `[R]`. `final` ends the rewriting; a later rule may still change the target of
+ * `redirect`.
+ */
+function statusOf(
+  flags: Flags,
+  directive: Directive,
+  report: Context['report'],
+): { final: number | undefined; redirect: number | undefined } | undefined {
+  if (flags.has('f')) return { final: 403, redirect: undefined }
+  if (flags.has('g')) return { final: 410, redirect: undefined }
+  if (!flags.has('r')) return { final: undefined, redirect: undefined }
+  const value = flags.get('r') ?? ''
+  const named: Record<string, number> = { '': 302, permanent: 301, temp: 302, seeother: 303 }
+  const status = named[value.toLowerCase()] ?? (/^\d/.test(value) ? atoi(value) : 302)
+  if (STATUS_CODES[status] === undefined || UNKNOWN_TO_HTTPD.includes(status))
+    return report.fail(directive, `RewriteRule: invalid HTTP response code '${value}' for flag 'R'`)
+  if (status < 300) return report.refuse(directive, 'this status is not supported', { at: value })
+  return status < 400 ? { final: undefined, redirect: status } : { final: status, redirect: undefined }
+}

@@ -1,0 +1,119 @@
+import { withoutGroups } from '../patterns/edit-pattern.ts'
+import { translateRegex } from '../patterns/translate-regex.ts'
+import type { Directive } from '../syntax/parser.ts'
+import { Words } from '../syntax/words.ts'
+import { type Context, type Handlers, isInServer } from './directive-kit.ts'
+import { emptyScope, emptyServer, type Location } from './model.ts'
+import { NOT_OURS } from './not-ours.ts'
+import { defineBalancer, setParameters } from './proxy-set.ts'
+import { isEngineOn } from './rewrite-directives.ts'
+
+/** `<VirtualHost>`, `<Location>`, `<LocationMatch>`, `<Proxy>`. */
+export const SECTIONS: Handlers = {
+  '<virtualhost': virtualHost,
+  '<location': (directive, context) => locationSection(directive, context, false),
+  '<locationmatch': (directive, context) => locationSection(directive, context, true),
+  '<proxy': proxySection,
+  '<proxymatch': (directive, { report }) =>
+    report.refuse(directive, 'sections by a pattern of the backend URL are not supported', {
+      expected: '<Proxy "url">, or the directives in the Location',
+    }),
+}
+
+function virtualHost(directive: Directive, context: Context): undefined {
+  const { section, report } = context
+  const { name, args, place, children = [] } = directive
+  if (section === '<VirtualHost')
+    return report.fail(directive, '<VirtualHost> cannot occur within <VirtualHost> section')
+  if (section !== '') return report.fail(directive, `${name} not allowed in ${section}> context`)
+  if (args.trim() === '') report.fail(directive, `${name}> directive requires additional arguments`)
+  const server = emptyServer()
+  server.rewrites = isEngineOn(children)
+  context.addHost({ place, server })
+  context.read(children, {
+    ...context,
+    server,
+    scope: server.scope,
+    section: '<VirtualHost',
+    location: undefined,
+    proxy: undefined,
+  })
+}
+
+function locationSection(directive: Directive, context: Context, match: boolean): undefined {
+  const { report, server } = context
+  const { name, place, children = [] } = directive
+  if (!isInServer(context)) return report.fail(directive, `${name} not allowed in ${context.section}> context`)
+  const words = new Words(directive.args)
+  let path = words.next()
+  if (path === '') return report.fail(directive, `${name}> directive requires additional arguments`)
+  const isPattern = match || path === '~'
+  if (path === '~' && !match) path = words.next()
+  const regex = isPattern || /[*?[]/.test(path) ? readPattern(path, isPattern, directive, context) : undefined
+  if (regex === null) return
+  if (!words.done) report.fail(directive, `Multiple ${name}> arguments not (yet) supported.`)
+  if (regex === undefined && path.includes('//'))
+    report.warn(
+      directive,
+      'never matches, in httpd too: sections are compared with a path whose runs of slashes are merged',
+      { at: path },
+    )
+  const scope = emptyScope()
+  context.read(children, { ...context, scope, section: name, location: { path, regex }, proxy: undefined })
+  server.locations.push({ place, name, path, regex, scope })
+}
+
+/** The pattern of a section in JavaScript; `null` after an error. */
+function readPattern(
+  path: string,
+  isPattern: boolean,
+  directive: Directive,
+  { report }: Context,
+): NonNullable<Location['regex']> | null {
+  const translated = translateRegex(isPattern ? path : shellPattern(path))
+  if ('problem' in translated) {
+    const httpd = isPattern ? { httpd: 'Regex could not be compiled' } : {}
+    report.error(directive, translated.problem, { at: path, ...httpd })
+    return null
+  }
+  if (withoutGroups(translated.source) === undefined) {
+    report.refuse(directive, 'a section whose pattern has a back reference is not supported', { at: path })
+    return null
+  }
+  return translated
+}
+
+/** A shell pattern as a regular expression; `*` and `?` match no slash. httpd: apr_fnmatch with APR_FNM_PATHNAME. */
+export function shellPattern(pattern: string): string {
+  const body = pattern.replace(
+    /\\(.)|\[([!^]?)([^\]]*)\]|./gs,
+    (char, escaped: string | undefined, not: string | undefined, set: string | undefined) => {
+      if (escaped !== undefined) return escaped.replace(/\W/g, '\\$&')
+      if (set !== undefined) return `[${not === '' ? '' : '^'}${set.replace(/[\\^]/g, '\\$&')}]`
+      if (char === '*') return '[^/]*'
+      if (char === '?') return '[^/]'
+      return char.replace(/[^\w/]/g, '\\$&')
+    },
+  )
+  return `^${body}$`
+}
+
+/** Directives that are supported in a `<Proxy>` section, or that are refused for another reason. */
+const IN_PROXY = new Set(
+  'proxyset balancermember require allow order deny satisfy proxyhctemplate proxyhcexpr'.split(' '),
+)
+
+function proxySection(directive: Directive, context: Context): void {
+  const { name, args, children = [] } = directive
+  const words = new Words(args)
+  const url = words.next().replace(/^proxy:/i, '')
+  defineBalancer(url, directive, context.server)
+  const parameters = words.rest
+  if (parameters !== '') setParameters(url, parameters, directive, context, '')
+  context.read(children, { ...context, scope: emptyScope(), section: name, location: undefined, proxy: url })
+  const other = children.find(({ key }) => !IN_PROXY.has(key) && !NOT_OURS.has(key))
+  if (other !== undefined && !other.key.startsWith('sslproxy'))
+    context.report.refuse(other, `it is not supported in a ${name}> section`, {
+      expected: 'the same line in a Location or in the server',
+    })
+}

@@ -1,0 +1,116 @@
+import type { IncomingMessage } from 'node:http'
+import type { HeaderList } from '@ws-tunnel/core'
+import type { Place } from '../diagnostics.ts'
+import { type Environment, substitute } from './environment.ts'
+import { fieldLinesOf } from './request.ts'
+import type { RequestExpression } from './request-expression.ts'
+import type { RewriteState } from './rewrite-variables.ts'
+
+/** What a Header or a RequestHeader line does. */
+export type HeaderAction =
+  | 'set'
+  | 'setifempty'
+  | 'add'
+  | 'append'
+  | 'merge'
+  | 'unset'
+  | 'echo'
+  | 'edit'
+  | 'edit*'
+  | 'note'
+
+/** One Header or RequestHeader line. */
+export interface HeaderEdit {
+  readonly name: string
+  readonly place: Place
+  readonly action: HeaderAction
+  /** The field name as the line has it; a pattern for `echo`. */
+  readonly field: string
+  readonly value: HeaderValue
+  /** Of `edit`, `edit*` and `echo`. */
+  readonly pattern: RegExp | undefined
+  /** The variable of `env=`; `negated` for `env=!`. */
+  readonly condition: { readonly variable: string; readonly negated: boolean } | undefined
+  /** `expr=` */
+  readonly expression: RequestExpression | undefined
+  /** `Header always`: httpd keeps these fields in a list that it sends before the others. */
+  readonly always: boolean
+}
+
+/** Expands the `%` items of a value for one request. */
+export type HeaderValue = (req: IncomingMessage, env: Environment) => string
+
+/** The state for `expr=`. A header edit does not see the decoded path. */
+const stateOf = (req: IncomingMessage, env: Environment): RewriteState => ({
+  req,
+  uri: '',
+  filename: '',
+  args: /\?(.*)$/s.exec(req.url ?? '')?.[1],
+  env,
+})
+
+/** Applies the lines in their order. httpd: do_headers_fixup. */
+export function applyHeaderEdits(
+  edits: readonly HeaderEdit[],
+  headers: HeaderList,
+  req: IncomingMessage,
+  env: Environment,
+): void {
+  for (const edit of edits) {
+    const { condition, expression } = edit
+    if (condition !== undefined && env.has(condition.variable) === condition.negated) continue
+    if (expression !== undefined && expression(stateOf(req, env)) === null) continue
+    ACTIONS[edit.action](headers, edit, edit.value(req, env), req)
+  }
+}
+
+type Apply = (headers: HeaderList, edit: HeaderEdit, value: string, req: IncomingMessage) => void
+
+const edit: Apply = (headers, { field, pattern, action }, value) => {
+  const lower = field.toLowerCase()
+  const all = action === 'edit*'
+  headers.map((name, text) => (name === lower ? editValue(text, pattern as RegExp, value, all) : text))
+}
+
+const ACTIONS: Readonly<Record<HeaderAction, Apply>> = {
+  set: (headers, { field }, value) => headers.set(field, value),
+  setifempty: (headers, { field }, value) => headers.has(field) || headers.append(field, value),
+  add: (headers, { field }, value) => headers.append(field, value),
+  append: (headers, { field }, value) => appendElement(headers, field, value),
+  merge: (headers, { field }, value) => hasElement(headers.get(field), value) || appendElement(headers, field, value),
+  unset: (headers, { field }) => headers.unset(field),
+  echo: (headers, { pattern }, _, req) => {
+    for (const [name, text] of fieldLinesOf(req)) if ((pattern as RegExp).test(name)) headers.append(name, text)
+  },
+  edit,
+  'edit*': edit,
+  // `note` copies a field into the notes of a request, which nothing reads here.
+  note: () => {},
+}
+
+export const isHeaderAction = (text: string): text is HeaderAction => Object.hasOwn(ACTIONS, text)
+
+/** Adds an element to the list in a field (RFC 9110 5.6.1). */
+function appendElement(headers: HeaderList, field: string, value: string): void {
+  const before = headers.get(field)
+  headers.set(field, before === undefined ? value : `${before}, ${value}`)
+}
+
+function hasElement(list: string | undefined, value: string): boolean {
+  const elements = list?.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []
+  return elements.some(element => element.trimStart() === value)
+}
+
+/** Replaces the first match, or all of them. httpd: process_regexp. */
+function editValue(text: string, pattern: RegExp, template: string, all: boolean): string {
+  let done = ''
+  let rest = text
+  for (;;) {
+    const found = pattern.exec(rest)
+    if (found === null) return done + rest
+    done += rest.slice(0, found.index) + substitute(template, found)
+    rest = rest.slice(found.index + found[0].length)
+    // An empty match would be found again and again at the same position.
+    if (!all || found[0] === '' || rest === '') return done + rest
+  }
+}
