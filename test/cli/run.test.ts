@@ -73,6 +73,22 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     assert.equal(await get(t, port, '/', 'x'), '200 page')
   })
 
+  test('normalises every spelling of a path as httpd does, logs the target as it came, and 505s another version', async t => {
+    const { address } = await startBackend(t, responding({ body: request => request.path }))
+    const at = await folder(t, {
+      'a.conf': `LogFormat "%r" line\nCustomLog /dev/stdout line\nProxyPass /p/ http://${address}/b/\n`,
+    })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    const [port = 0] = await program.ports()
+    for (const path of ['//p/x', '/%70/./x', '/y/../p/x', 'http://front.example/p/x'])
+      assert.equal(await get(t, port, path, 'front.example'), '200 /b/x', path)
+    assert.equal(await get(t, port, '/p/%40', 'front.example'), '200 /b/@')
+    await eventually(() => assert.match(program.stdout, /^GET http:\/\/front\.example\/p\/x HTTP\/1\.1$/m))
+    const requester = await client(t, port)
+    const { statusCode } = await requester.send('GET /p/x HTTP/2.0\r\nHost: h\r\n\r\n').whole()
+    assert.equal(statusCode, 505)
+  })
+
   test('uses the certificate of the virtual host that SNI names', async t => {
     const echoing = await startBackend(t, echo())
     const page = await startBackend(t, responding({ body: 'elsewhere' }))

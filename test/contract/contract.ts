@@ -8,6 +8,7 @@ import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
 import { pathsTheme } from './paths.ts'
 import { responsesTheme } from './responses.ts'
+import { spellingsTheme } from './spellings.ts'
 import type { Theme } from './theme.ts'
 import { tunnelsTheme } from './tunnels.ts'
 import { upgradeTheme } from './upgrade.ts'
@@ -16,6 +17,7 @@ const themes: Record<string, Theme> = {
   'upgrade requests': upgradeTheme,
   responses: responsesTheme,
   'paths and targets': pathsTheme,
+  'spellings of paths': spellingsTheme,
   headers: headersTheme,
   tunnels: tunnelsTheme,
   limits: limitsTheme,

@@ -6,6 +6,7 @@ import { WsTunnelError, type WsTunnelErrorCode } from '../../packages/core/src/e
 const STATUS: Record<WsTunnelErrorCode, number> = {
   WST_ERR_OPTION: 500,
   WST_ERR_BAD_REQUEST: 400,
+  WST_ERR_PATH_SPELLING: 400,
   WST_ERR_BAD_HANDSHAKE: 400,
   WST_ERR_FORBIDDEN_TARGET: 403,
   WST_ERR_ORIGIN: 403,
@@ -29,6 +30,7 @@ const STATUS: Record<WsTunnelErrorCode, number> = {
   WST_ERR_CLOSING: 503,
   WST_ERR_CONNECT_TIMEOUT: 504,
   WST_ERR_HANDSHAKE_TIMEOUT: 504,
+  WST_ERR_HTTP_VERSION: 505,
 }
 const codes = Object.entries(STATUS) as [WsTunnelErrorCode, number][]
 
@@ -45,7 +47,10 @@ test('has the status of its code under both names that frameworks read', () => {
 })
 
 test('exposes only the messages that are about the client, never those about the backend', () => {
-  for (const [code, statusCode] of codes) assert.equal(new WsTunnelError(code).expose, statusCode < 500, code)
+  for (const [code, statusCode] of codes) {
+    const wanted = statusCode < 500 && code !== 'WST_ERR_PATH_SPELLING'
+    assert.equal(new WsTunnelError(code).expose, wanted, code)
+  }
 })
 
 test('carries detail, cause and header fields', () => {

@@ -218,7 +218,7 @@ export async function startOurs(options: WsTunnelOptions): Promise<{ port: numbe
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
   })
-  listenForUpgrades(server, server.listeners('request')[0] as never)
+  listenForUpgrades(server, server.listeners('request')[0] as never, { originForm: false })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {

@@ -149,7 +149,9 @@ export class Gateway {
       if (exchange !== undefined) exchange.tunnel = tunnel
     }
     const hosts = [configuration.main, ...configuration.hosts]
-    const proxies = new Map(hosts.map(host => [host, createTunnelProxy({ ...host.options, onOpen })]))
+    const proxies = new Map(
+      hosts.map(host => [host, createTunnelProxy({ ...host.options, paths: 'normalise', onOpen })]),
+    )
     const generation = { configuration, proxies }
     this.#generations.add(generation)
     return generation
@@ -175,7 +177,7 @@ export class Gateway {
     const [first] = hostsOfPort(configuration, listen.filePort) as readonly [Host]
     const server = secure ? createTlsServer({ ...contextOptions(first), SNICallback: sni }, serve) : createServer(serve)
     const listener: Listener = { listen, server, secure }
-    listenForUpgrades(server, serve)
+    listenForUpgrades(server, serve, { originForm: false })
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ port: listen.port, ...(listen.host === undefined ? {} : { host: listen.host }) }, () => {

@@ -5,6 +5,7 @@
 const ERRORS = {
   WST_ERR_OPTION: [500, 'An option is wrong'],
   WST_ERR_BAD_REQUEST: [400, 'The request is malformed'],
+  WST_ERR_PATH_SPELLING: [400, 'The request target is not spelled in its normal form'],
   WST_ERR_BAD_HANDSHAKE: [400, 'The request is not a valid upgrade'],
   WST_ERR_FORBIDDEN_TARGET: [403, 'The path cannot be sent to the backend'],
   WST_ERR_ORIGIN: [403, 'The Origin is not allowed to open a tunnel here'],
@@ -28,6 +29,7 @@ const ERRORS = {
   WST_ERR_CLOSING: [503, 'The proxy is shutting down'],
   WST_ERR_CONNECT_TIMEOUT: [504, 'The backend did not accept the connection in time'],
   WST_ERR_HANDSHAKE_TIMEOUT: [504, 'The backend did not respond in time'],
+  WST_ERR_HTTP_VERSION: [505, 'The HTTP version of the request is not supported'],
 } as const satisfies Record<string, readonly [number, string]>
 
 /** The stable code of a {@link WsTunnelError}. Match on the code, never on the message. */
@@ -58,7 +60,7 @@ export class WsTunnelError extends Error {
   readonly status: number
   /**
    * Whether the client may see the message: true for a status below 500, where the message is about the client's own
-   * request.
+   * request. False for `WST_ERR_PATH_SPELLING`, whose message has the path that the client did not write.
    */
   readonly expose: boolean
   /** Header fields that the response must have. */
@@ -71,7 +73,7 @@ export class WsTunnelError extends Error {
     this.code = code
     this.statusCode = statusCode
     this.status = statusCode
-    this.expose = statusCode < 500
+    this.expose = statusCode < 500 && code !== 'WST_ERR_PATH_SPELLING'
     this.headers = headers
   }
 }

@@ -25,8 +25,13 @@ export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, nex
 export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   const proxy = createTunnelProxy(options)
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
+    const mounted = mountOf(req)
+    if (mounted === undefined) {
+      next()
+      return
+    }
     proxy
-      .handle(req, res, { ...mountOf(req), body: req.body })
+      .handle(req, res, { ...mounted, paths: 'exact', body: req.body })
       .then(handled => {
         if (!handled) next()
       })
@@ -48,12 +53,20 @@ function fail(error: unknown, res: ServerResponse, next: Next): void {
 /**
  * Splits the path of a request at the mount. Express has the removed part in `baseUrl`; Connect has the whole path in
  * `originalUrl`. Both replace an empty rest by a slash. This function removes that slash, because it must not be appended
- * to the path of a target.
+ * to the path of a target. The scheme and host of an absolute-form request target belong to neither part.
+ *
+ * @returns `undefined` if the mount ends inside a segment: Connect lets it end before a dot, and so does Express 4 for a
+ *   RegExp.
  */
-function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } {
-  const whole = originalUrl ?? url
-  const slashAdded = /^\/(?:\?|$)/.test(url) && !whole.endsWith(url) && whole.endsWith(url.slice(1))
-  const below = slashAdded ? url.slice(1) : url
+function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } | undefined {
+  const [origin = ''] = ORIGIN.exec(originalUrl ?? url) ?? []
+  const whole = (originalUrl ?? url).slice(origin.length)
+  const rest = url.startsWith(origin) ? url.slice(origin.length) : url.replace(ORIGIN, '')
+  const slashAdded = /^\/(?:[?.]|$)/.test(rest) && !whole.endsWith(rest) && whole.endsWith(rest.slice(1))
+  const below = slashAdded ? rest.slice(1) : rest
+  if (below.startsWith('.') && baseUrl !== '') return undefined
   const mount = baseUrl ?? (whole.endsWith(below) ? whole.slice(0, whole.length - below.length) : '')
   return { mount, url: below }
 }
+
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i

@@ -128,21 +128,24 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
     settleHeaders(request)
-    const url = urlBelow(req.url ?? '/')
+    const path = (req.url ?? '/').replace(ORIGIN, '')
+    const url = urlBelow(path)
     // Fastify does not store the fields that hooks set in the raw response.
     for (const [name, value] of Object.entries(reply.getHeaders()))
       if (value !== undefined) reply.raw.setHeader(name, value)
     let handled: boolean
     try {
       handled = await proxy.handle(req, reply.raw, {
-        mount: mountOf(req.url ?? '/', url),
+        mount: mountOf(path, url),
         url,
+        paths: 'exact',
         body: request.body,
         listen,
       })
     } catch (error) {
-      if (error instanceof WsTunnelError) reply.headers(error.headers)
-      throw error
+      if (!(error instanceof WsTunnelError)) throw error
+      reply.headers(error.headers)
+      throw error.code === 'WST_ERR_PATH_SPELLING' ? shortened(error) : error
     }
     if (!handled) {
       reply.callNotFound()
@@ -152,10 +155,16 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
   }
 }
 
-function withoutPrefix(url: string, prefix: string): string {
-  const [, origin = '', path = url] = /^([a-z][a-z0-9+.-]*:\/\/[^/?#]*)(.*)$/is.exec(url) ?? []
-  return origin + path.slice(coveredLength(path, prefix))
+/** Fastify sends the message of an error to the client. What is for the operator is in `cause`, which Fastify logs. */
+function shortened(error: WsTunnelError): WsTunnelError {
+  const { code, headers } = error
+  return new WsTunnelError(code, { headers, cause: error })
 }
+
+/** Scheme and host of an absolute-form request target. */
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i
+
+const withoutPrefix = (path: string, prefix: string): string => path.slice(coveredLength(path, prefix))
 
 /**
  * How many characters of the path the prefix covers. Each parameter of a prefix (`/rooms/:id`) covers one segment.
@@ -171,10 +180,7 @@ function coveredLength(path: string, prefix: string): number {
   return at
 }
 
-function mountOf(url: string, urlBelow: string): string {
-  if (url.endsWith(urlBelow)) return url.slice(0, url.length - urlBelow.length)
-  return url.split('?', 1)[0] as string
-}
+const mountOf = (path: string, below: string): string => path.slice(0, path.length - below.length)
 
 /** Makes Fastify leave bodies unread, whatever their type and size, because they are streamed to the backend. */
 function streamBodies(fastify: FastifyInstance): void {

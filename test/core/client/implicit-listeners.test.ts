@@ -10,7 +10,7 @@ import { startServer } from '../../support/server.ts'
 test('sends the upgrades of a server through its request listeners, from its first request until stop', async t => {
   const listeners = new ImplicitListeners()
   const { server, port } = await startServer(t, (req, res) => {
-    listeners.listen(req, undefined)
+    listeners.listen(req, undefined, true)
     res.end(`${req.headers.upgrade}`)
   })
   for (let i = 0; i < 2; i++) await (await sendRequest(t, port, plainRequest('/'))).whole()
@@ -22,5 +22,20 @@ test('sends the upgrades of a server through its request listeners, from its fir
 
 test('ignores a request that came from no server', () => {
   const req: IncomingMessage = requestOf([])
-  assert.doesNotThrow(() => new ImplicitListeners().listen(req, undefined))
+  assert.doesNotThrow(() => new ImplicitListeners().listen(req, undefined, true))
 })
+
+for (const originForm of [true, false]) {
+  test(`gives the app the ${originForm ? 'origin' : 'same'} form of a target after the first request`, async t => {
+    const listeners = new ImplicitListeners()
+    const { port } = await startServer(t, (req, res) => {
+      listeners.listen(req, undefined, originForm)
+      res.end(req.url)
+    })
+    const seen: string[] = []
+    for (let i = 0; i < 2; i++)
+      seen.push((await (await sendRequest(t, port, plainRequest('http://front.example/x'))).whole()).body)
+    assert.deepEqual(seen, ['http://front.example/x', originForm ? '/x' : 'http://front.example/x'])
+    listeners.stop()
+  })
+}

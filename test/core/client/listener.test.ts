@@ -340,3 +340,25 @@ test('leaves CONNECT to an app that listens for it', async t => {
   const client = await connectClient(t, port)
   assert.match((await client.send(request).readAll()).toString(), /^HTTP\/1\.1 200 Fine\r\n\r\nconnected$/)
 })
+
+test('gives the app the origin form of an absolute form with the own Host, and leaves every other target', async t => {
+  const rows: [target: string, url: string][] = [
+    ['http://front.example/x?q', '/x?q'],
+    ['https://Front.example/x', '/x'],
+    ['http://other.example/x', 'http://other.example/x'],
+    ['http://front.example', 'http://front.example'],
+    ['ws://front.example/x', 'ws://front.example/x'],
+    ['//x', '//x'],
+  ]
+  for (const originForm of [undefined, true, false]) {
+    const { server, port } = await serverOf(t)
+    const stop = listenForUpgrades(server, responding('request'), originForm === undefined ? {} : { originForm })
+    for (const [target, url] of rows) {
+      const seen = `request: ${originForm === false ? target : url}`
+      assert.equal(await outcomeOf(t, port, upgradeRequest(target)), seen)
+      assert.equal(await outcomeOf(t, port, plainRequest(target)), seen)
+    }
+    stop()
+    assert.equal(await outcomeOf(t, port, plainRequest('http://front.example/x')), 'request: http://front.example/x')
+  }
+})

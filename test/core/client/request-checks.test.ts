@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
-import { checkOrigin, checkRequest, checkWebSocketFields } from '../../../packages/core/src/client/request-checks.ts'
+import {
+  checkOrigin,
+  checkRequest,
+  checkSpelling,
+  checkVersion,
+  checkWebSocketFields,
+} from '../../../packages/core/src/client/request-checks.ts'
 import { KEY } from '../../support/client.ts'
 import { requestOf } from '../../support/request.ts'
 
@@ -65,7 +72,13 @@ const HEADS: [what: string, lines: string[], wrong: string | undefined, authorit
   ['another coding', ['Host: h', 'Transfer-Encoding: gzip, chunked'], 'Transfer-Encoding is not chunked'],
   ['two codings', ['Host: h', 'Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], 'is not chunked'],
   ['a length and chunked', ['Host: h', 'Transfer-Encoding: chunked', 'Content-Length: 1'], 'both Content-Length'],
-  ['nothing of HTTP/2, whose parser checks by itself', [], undefined, undefined, '2.0'],
+  [
+    'two Host lines under a version that only the request line claims',
+    ['Host: h', 'Host: h'],
+    'more than one',
+    undefined,
+    '2.0',
+  ],
 ]
 
 for (const [what, lines, wrong, authority, httpVersion = '1.1'] of HEADS) {
@@ -75,3 +88,30 @@ for (const [what, lines, wrong, authority, httpVersion = '1.1'] of HEADS) {
     else assert.throws(check, { code: 'WST_ERR_BAD_REQUEST', statusCode: 400, message: new RegExp(wrong) })
   })
 }
+
+/** A request as Node gives it for a stream of an HTTP/2 session. */
+const ofSession = (lines: string[]): IncomingMessage =>
+  Object.assign(requestOf(lines, { httpVersion: '2.0' }), { stream: {} }) as never
+
+test('checks nothing of HTTP/2, whose parser checks by itself', () => {
+  assert.doesNotThrow(() => checkRequest(ofSession([]), undefined))
+})
+
+for (const httpVersion of ['1.0', '1.1'])
+  test(`accepts HTTP/${httpVersion}`, () => assert.doesNotThrow(() => checkVersion(requestOf([], { httpVersion }))))
+
+test('accepts HTTP/2 over a session', () => assert.doesNotThrow(() => checkVersion(ofSession([]))))
+
+for (const httpVersion of ['0.9', '1.2', '2.0', '3.0']) {
+  test(`refuses HTTP/${httpVersion} on the request line`, () => {
+    const wanted = { code: 'WST_ERR_HTTP_VERSION', statusCode: 505, headers: { Connection: 'close' } }
+    assert.throws(() => checkVersion(requestOf([], { httpVersion })), wanted)
+  })
+}
+
+test('refuses a path in another spelling, with its normal form in the message', () => {
+  assert.doesNotThrow(() => checkSpelling('/x;y/a%20b', true))
+  const code = 'WST_ERR_PATH_SPELLING'
+  assert.throws(() => checkSpelling('/x//\u2028y', true), { code, statusCode: 400, message: /"\/x\/%E2%80%A8y"$/ })
+  assert.throws(() => checkSpelling('/x%2F..', true), { code, message: /encoded slash$/ })
+})

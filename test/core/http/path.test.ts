@@ -178,3 +178,27 @@ test('matches a prefix literally and up to a segment boundary, and a run of slas
   for (const [prefix, path, length] of prefixes)
     assert.equal(prefixLength(path, prefix), length, `${prefix} on ${path}`)
 })
+
+const exact: [raw: string, text: string, decoded: string | undefined, sent: string][] = [
+  ['/a%20b', '/a b', undefined, '/a%20b'],
+  ['/caf%c3%a9', '/café', undefined, '/caf%C3%A9'],
+  ['/a%40b@c', '/a%40b@c', '/a@b@c', '/a%40b@c'],
+  ['/a%2bb%3Bc', '/a%2bb%3Bc', '/a+b;c', '/a%2bb%3Bc'],
+  ['/100%25', '/100%25', '/100%', '/100%25'],
+  ['/%2540', '/%2540', '/%40', '/%2540'],
+  ['/x%3fy%23z%5C', '/x?y#z\\', undefined, '/x%3Fy%23z%5C'],
+  ['/[x]|"<>^`{}', '/[x]|"<>^`{}', undefined, '/[x]|"<>^`{}'],
+  ['/%5Bx%5d%7C%22', '/%5Bx%5d%7C%22', '/[x]|"', '/%5Bx%5d%7C%22'],
+  ['/\u212a', '/\u212a', undefined, '/%E2%84%AA'],
+]
+
+test('keeps the escapes of printable characters if the spelling is exact, and sends them as they came', () => {
+  for (const [raw, text, decoded, sent] of exact) {
+    const path = decodePath(raw, 'reject', true, 'exact')
+    assert.deepEqual([path.text, path.decoded, path.fault], [text, decoded, undefined], raw)
+    assert.equal(encodePath(path.text, 'reject', 'exact'), sent, raw)
+  }
+  const kept = decodePath('/x%2Fy%40%252F', 'keep', true, 'exact')
+  assert.deepEqual([kept.text, kept.decoded], ['/x%2Fy%40%252F', '/x%2Fy@%252F'])
+  assert.equal(decodePath('/x%2Fy%40', 'decode', true, 'exact').text, '/x/y%40')
+})

@@ -212,6 +212,7 @@ const shapes: [options: unknown, message: RegExp][] = [
   [{ routes: [], path: '/' }, /`path` belongs to a route: move it/],
   [{ routes: [], when: [] }, /`when` belongs to a route: move it/],
   [{ target: 'ws://h/', path: '/a' }, /`path` belongs to a route: write `routes: \[\{ path, target \}\]`/],
+  [{ target: 'ws://h/', paths: 'exactly' }, /`paths` to be 'exact' or 'normalise'/],
   [{ target: 'ws://h/', trustProxy: 'nonsense' }, /`trustProxy`: .*nonsense/],
   [{ target: 'ws://h/', trustProxy: ['10.0.0.0/99'] }, /`trustProxy`: /],
 ]
@@ -289,6 +290,7 @@ test('has safe defaults', () => {
   assert.deepEqual(routes, [defaults])
   assert.deepEqual(common, {
     rewrite: undefined,
+    paths: undefined,
     workers: [],
     balancers: {},
     decoding: { encodedSlashes: 'reject', mergeSlashes: true },

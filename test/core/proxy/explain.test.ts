@@ -391,3 +391,21 @@ test('refuses wrong options and impossible requests', async () => {
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/', headers: { 'x y': '1' } }), TypeError)
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/', headers: { x: '1\r\ny: 2' } }), TypeError)
 })
+
+test('explains a path in another spelling: refused before a route is tried, or normalised', async () => {
+  const target = 'ws://127.0.0.1:9/'
+  const request = { url: '/a//x', headers: PLAIN }
+  const refused = await explain({ paths: 'exact', routes: [{ path: '/', target }] }, request)
+  assert.ok(refused.outcome.kind === 'refused')
+  assert.deepEqual(
+    [refused.outcome.code, refused.outcome.statusCode, refused.outcome.route],
+    ['WST_ERR_PATH_SPELLING', 400, undefined],
+  )
+  assert.deepEqual(
+    refused.routes.map(({ tried, matched, reason }) => [tried, matched, reason]),
+    [[false, false, 'the request is refused before a route is tried']],
+  )
+  const normalised = await explain({ routes: [{ path: '/', target }] }, request)
+  assert.ok(normalised.outcome.kind === 'http')
+  assert.equal(normalised.outcome.backend.requestLine, 'GET /a/x HTTP/1.1')
+})

@@ -74,3 +74,24 @@ for (const [what, path, line] of [
 test('500s an exact target whose URL is invalid', async () => {
   assert.equal(await requestTarget({ target: () => ({ url: 'nonsense', path: '/' }) }, '/'), 'WST_ERR_CALLBACK')
 })
+
+for (const [url, sent] of [
+  ['/users/a%40b', '/n/users/a@b'],
+  ['/%2540', '/n/%2540'],
+  ['/100%25', '/n/100%25'],
+] as const) {
+  test(`rewrite gets ${url} decoded with paths: exact, and its result is encoded once`, async () => {
+    const rewrite: Rewrite = (_, { path, query }) => ({ path: `/new${path}`, query })
+    assert.equal(await requestTarget(rewriting(rewrite, { paths: 'exact' }), url), sent)
+  })
+}
+
+test('rewrite changes nothing of a path with paths: exact if it returns nothing', async () => {
+  assert.equal(
+    await requestTarget(
+      rewriting(() => undefined, { paths: 'exact' }),
+      '/new/a%40b',
+    ),
+    '/n/a%40b',
+  )
+})

@@ -1,6 +1,12 @@
 import { isIPv6 } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
-import { type EncodedSlashes, encodePath, encodeQueryPart, encodeUrlText } from '../http/percent-encoding.ts'
+import {
+  type EncodedSlashes,
+  encodePath,
+  encodeQueryPart,
+  encodeUrlText,
+  type PathSpelling,
+} from '../http/percent-encoding.ts'
 import type { Captures } from '../options/route-options.ts'
 
 /** Scheme, host and port of a backend. They never come from a request. */
@@ -135,6 +141,8 @@ export interface Joining {
   readonly encodedSlashes: EncodedSlashes
   /** Whether captures of the path are the client's own bytes, which are sent without encoding (nocanon). */
   readonly raw: boolean
+  /** How the captures of the path are encoded, unless they are raw. @default 'normalise' */
+  readonly spelling?: PathSpelling
   /** The request's query with its `?`, or `''`. */
   readonly query: string
   readonly queries: 'append' | 'replace' | 'drop'
@@ -148,7 +156,9 @@ export interface Joining {
  */
 export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
   const encode = (text: string): string => encodePath(text, joining.encodedSlashes)
-  const encodeCapture = joining.raw ? (text: string): string => text : encode
+  const encodeCapture = joining.raw
+    ? (text: string): string => text
+    : (text: string): string => encodePath(text, joining.encodedSlashes, joining.spelling)
   const base = fill(template.path, captures, encode, encodeCapture)
   const rest = encodeCapture(captures.rest)
   const path = template.whole ? base : joinPath(base, rest, joining.join)

@@ -7,11 +7,15 @@ export class ImplicitListeners {
   readonly #stops = new WeakMap<Server, () => void>()
   readonly #servers = new Set<WeakRef<Server>>()
 
-  /** Listens for upgrades on the server that the request came from. */
-  listen(req: IncomingMessage, only: Only | undefined): void {
+  /**
+   * Listens for upgrades on the server that the request came from.
+   *
+   * @param originForm whether the app gets `req.url` in origin form.
+   */
+  listen(req: IncomingMessage, only: Only | undefined, originForm: boolean): void {
     const { server } = req.socket as { server?: Server }
     if (typeof server?.emit !== 'function' || this.#stops.has(server)) return
-    this.#stops.set(server, listenImplicitly(server, only))
+    this.#stops.set(server, listenImplicitly(server, only, originForm))
     this.#servers.add(new WeakRef(server))
   }
 

@@ -1,5 +1,6 @@
 import { type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { ownOriginForm } from '../http/normal-form.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import { hasBody, looksLikeUpgrade } from '../http/upgrade.ts'
 import type { Only } from '../options/options.ts'
@@ -20,6 +21,8 @@ export interface ArrivedUpgrade {
 interface Registration {
   readonly handler: RequestListener
   readonly only: Only | undefined
+  /** Whether the handler gets `req.url` in origin form. */
+  readonly originForm: boolean
   /** Whether a proxy registered by itself, for the server that its first request came from. */
   readonly implicit: boolean
 }
@@ -61,6 +64,13 @@ export interface ListenOptions {
    * @default all upgrades if the server has no other `upgrade` listener, else none
    */
   only?: Only
+  /**
+   * Writes `req.url` of every request in origin form before a handler of the server sees it: `/x` for `http://host/x` with the server's own
+   * `Host`. Guards of the app that compare the text of `req.url` then work for both forms. A server without an app may set it to false.
+   *
+   * @default true
+   */
+  originForm?: boolean
 }
 
 /**
@@ -75,17 +85,18 @@ export interface ListenOptions {
  * @returns a function that undoes the call.
  */
 export function listenForUpgrades(server: Server, handler: RequestListener, options: ListenOptions = {}): () => void {
-  return register(server, { handler, only: options.only, implicit: false })
+  return register(server, { handler, only: options.only, originForm: options.originForm ?? true, implicit: false })
 }
 
 /**
  * Does the same for the server that a request came from. Upgrades go to the server's own `request` listeners. If the app
  * has called {@link listenForUpgrades} itself, only the upgrades that `only` matches are added.
  */
-export function listenImplicitly(server: Server, only: Only | undefined): () => void {
+export function listenImplicitly(server: Server, only: Only | undefined, originForm: boolean): () => void {
   const explicit = (server as ListeningServer)[STATE]?.registrations.some(({ implicit }) => !implicit)
   if (explicit && only === undefined) return noop
-  return register(server, { handler: (req, res) => void server.emit('request', req, res), only, implicit: true })
+  const handler: RequestListener = (req, res) => void server.emit('request', req, res)
+  return register(server, { handler, only, originForm, implicit: true })
 }
 
 function register(server: ListeningServer, registration: Registration): () => void {
@@ -132,6 +143,8 @@ function startListening(server: ListeningServer): ServerState {
 
   // An emitter calls all listeners. The other listeners would also respond to the upgrades that `only` matches.
   function filteredEmit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
+    if (REQUEST_EVENTS.has(event) && registrations.some(({ originForm }) => originForm))
+      useOriginForm(args[0] as IncomingMessage)
     if (event === 'upgrade' && registrations.some(({ only }) => only !== undefined && isOurs(only, args[0] as never))) {
       serverOnUpgrade(...(args as unknown as [IncomingMessage, Socket, Buffer]))
       return true
@@ -170,6 +183,19 @@ function startListening(server: ListeningServer): ServerState {
 }
 
 const noop = (): void => {}
+
+const REQUEST_EVENTS: ReadonlySet<string | symbol> = new Set([
+  'request',
+  'upgrade',
+  'checkContinue',
+  'checkExpectation',
+])
+
+function useOriginForm(req: IncomingMessage): void {
+  if (req.url?.startsWith('/')) return
+  const originForm = ownOriginForm(req.url ?? '', req.headers.host)
+  if (originForm !== undefined) req.url = originForm
+}
 
 function isOurs(only: Only, req: IncomingMessage): boolean {
   if (typeof only === 'function') {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
+import { isHttp2 } from '../http/http2.ts'
 import type { InterimResponse } from '../http/response-head.ts'
 import type { LocalResponse } from '../options/route-options.ts'
 import { writeHead } from './write-head.ts'
@@ -65,7 +66,7 @@ export async function respond(res: ServerResponse, { status, location }: LocalRe
   res.statusCode = status
   if (location !== undefined) res.setHeader('Location', location)
   if (res.hasHeader('transfer-encoding')) res.removeHeader('transfer-encoding')
-  if (res.req.httpVersionMajor === 1) res.setHeader('Content-Length', 0)
+  if (!isHttp2(res.req)) res.setHeader('Content-Length', 0)
   const sent = new Promise<void>(resolve => res.once('close', resolve))
   res.end()
   if (!res.closed) await sent

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue } from '../http/header-list.ts'
+import { isHttp2 } from '../http/http2.ts'
+import { misspelling } from '../http/normal-form.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
 
 /**
@@ -38,6 +40,32 @@ export function checkOrigin(req: IncomingMessage, allowed: ReadonlySet<string> |
 }
 
 /**
+ * Checks the version of the request line. On a socket it is the client's word, and Node's parser accepts `HTTP/0.9` and
+ * `HTTP/2.0`. Only a request that came over an HTTP/2 session is HTTP/2.
+ *
+ * @throws {WsTunnelError} `WST_ERR_HTTP_VERSION`
+ */
+export function checkVersion(req: IncomingMessage): void {
+  const { httpVersion } = req
+  if (httpVersion === '1.1' || httpVersion === '1.0' || isHttp2(req)) return
+  throw new WsTunnelError('WST_ERR_HTTP_VERSION', { detail: `HTTP/${httpVersion}`, headers: { Connection: 'close' } })
+}
+
+/**
+ * Checks that a request target is spelled in its normal form, so that the app and the backend see one path.
+ *
+ * @throws {WsTunnelError} `WST_ERR_PATH_SPELLING`, whose message has the normal form.
+ */
+export function checkSpelling(target: string, mergeSlashes: boolean): void {
+  const found = misspelling(target, mergeSlashes)
+  if (found === undefined) return
+  const { reason, normal } = found
+  throw new WsTunnelError('WST_ERR_PATH_SPELLING', {
+    detail: normal === undefined ? reason : `${reason}; the normal form is ${JSON.stringify(normal)}`,
+  })
+}
+
+/**
  * Checks what Node checks for a plain request but not for one that requests an upgrade: exactly one well-formed `Host`
  * that agrees with an absolute-form request target (RFC 9112 3.2), and no framing but a length or `chunked` (RFC 9112
  * 6.3).
@@ -45,7 +73,7 @@ export function checkOrigin(req: IncomingMessage, allowed: ReadonlySet<string> |
  * @throws {WsTunnelError} `WST_ERR_BAD_REQUEST`
  */
 export function checkRequest(req: IncomingMessage, authority: string | undefined): void {
-  if (req.httpVersionMajor > 1) return
+  if (isHttp2(req)) return
   const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
   const codings = headerLines(req, 'transfer-encoding')
   if (codings.length > 0) {
@@ -55,7 +83,7 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
   }
   const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')
-  if (hosts.length === 0 && req.httpVersionMinor === 1) throw bad('no Host')
+  if (hosts.length === 0 && req.httpVersion === '1.1') throw bad('no Host')
   const host = hosts[0] ?? ''
   if (!/^(?:\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i.test(host)) throw bad('Host is malformed')
   if (authority !== undefined && authority.toLowerCase() !== host.toLowerCase()) {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
+import { isHttp2 } from '../http/http2.ts'
 
 /** Fields that are sent with the lines of middleware and of the backend: each line adds to what the others say. */
 const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
@@ -25,7 +26,7 @@ export function writeHead(
     const own = [...shared, ...framing(res, statusCode, headers)]
     if (own.length > 0) list = HeaderList.from([...own, ...headers.toRaw()])
     res.sendDate = statusCode >= 200 && !headers.has('date')
-    if (res.req.httpVersionMajor > 1) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
+    if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {

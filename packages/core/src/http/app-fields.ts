@@ -1,6 +1,7 @@
 import { IncomingMessage, validateHeaderName, validateHeaderValue } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { headerLines } from './header-list.ts'
+import { isHttp2 } from './http2.ts'
 
 /** A field of `req.headers` that is not what Node made of the client's lines: the app has set, added or deleted it. */
 export interface AppField {
@@ -120,7 +121,7 @@ const { _addHeaderLine: addHeaderLine } = IncomingMessage.prototype as unknown a
 /** What Node makes of the lines of one field in `req.headers`: some it joins, of others it keeps the first. */
 function joined(req: IncomingMessage, lower: string, lines: readonly string[]): string | string[] | undefined {
   if (lines.length === 0 || (lines.length === 1 && !NEVER_PLAIN.has(lower))) return lines[0]
-  if (req.httpVersionMajor > 1) return joinedHttp2(lower, lines)
+  if (isHttp2(req)) return joinedHttp2(lower, lines)
   const headers: Record<string, string | string[]> = {}
   for (const line of lines) addHeaderLine.call(req, lower, line, headers)
   return Object.hasOwn(headers, lower) ? headers[lower] : undefined

@@ -1,5 +1,12 @@
 import { WsTunnelError } from '../errors.ts'
-import { bytesToText, decodeEscapes, decodeUnreserved, type EncodedSlashes } from './percent-encoding.ts'
+import {
+  bytesToText,
+  decodeEscapes,
+  decodeUnreserved,
+  type EncodedSlashes,
+  keptEscapes,
+  type PathSpelling,
+} from './percent-encoding.ts'
 
 /** A path as routes match it. */
 export interface DecodedPath {
@@ -8,6 +15,8 @@ export interface DecodedPath {
    * (U+DC80-U+DCFF).
    */
   readonly text: string
+  /** The text without the escapes that `text` keeps, if it keeps some because the spelling is exact. */
+  readonly decoded?: string
   /** The error to throw if a route matches, or `undefined` if the path can be proxied. */
   readonly fault: WsTunnelError | undefined
 }
@@ -25,12 +34,18 @@ export class RequestUrl {
   readonly query: string
   /** Host of an absolute-form request target (RFC 9112 3.2.2). */
   readonly authority: string | undefined
+  /** Whether the backend gets the path as the client spelled it. */
+  readonly spelling: PathSpelling
   readonly #decoded = new Map<string, DecodedPath>()
   /** The path to which the request was rewritten. */
   readonly #rewritten: DecodedPath | undefined
 
   /** @param rewritten the decoded path that routes match; `url` then has its canonical form. */
-  constructor(url: string, rewritten?: string) {
+  constructor(
+    url: string,
+    { spelling = 'normalise', rewritten }: { spelling?: PathSpelling; rewritten?: string } = {},
+  ) {
+    this.spelling = spelling
     const absolute = url.startsWith('/') ? null : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url
     const mark = originForm.indexOf('?')
@@ -54,8 +69,8 @@ export class RequestUrl {
     const mode = `${encodedSlashes} ${mergeSlashes}`
     let decoded = this.#decoded.get(mode)
     if (decoded === undefined) {
-      decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes)
-      if (this.query.includes('#')) decoded = { text: decoded.text, fault: bad('the query contains a fragment') }
+      decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes, this.spelling)
+      if (this.query.includes('#')) decoded = { ...decoded, fault: bad('the query contains a fragment') }
       this.#decoded.set(mode, decoded)
     }
     return decoded
@@ -83,9 +98,14 @@ function malformed(raw: string): WsTunnelError | undefined {
 /**
  * Normalises and decodes a path with httpd's ap_normalize_path and ap_unescape_url_ex: decodes unreserved characters,
  * resolves the segments `.` and `..`, merges slashes if `mergeSlashes` is true, then decodes everything else.
- * `encodedSlashes` decides about `%2F`.
+ * `encodedSlashes` decides about `%2F`. If `spelling` is `'exact'`, the escapes of reserved characters stay escapes.
  */
-export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
+export function decodePath(
+  raw: string,
+  encodedSlashes: EncodedSlashes,
+  mergeSlashes = true,
+  spelling: PathSpelling = 'normalise',
+): DecodedPath {
   if (/^[\w\-.~!$&'()*+,;=:@/]*$/.test(raw) && !/\/[./]/.test(raw)) return { text: raw, fault: undefined }
 
   let fault = malformed(raw)
@@ -95,15 +115,15 @@ export function decodePath(raw: string, encodedSlashes: EncodedSlashes, mergeSla
   }
 
   const normal = normalise(decodeUnreserved(raw), mergeSlashes)
-  // A kept slash stays an escape in the text, so `%25` must stay one too: otherwise `%252F` would become `%2F`.
-  const kept = encodedSlashes === 'decode' ? /^$/ : encodedSlashes === 'keep' ? /^(?:2f|25)$/i : /^2f$/i
-  const bytes = decodeEscapes(normal.text, kept)
+  const bytes = decodeEscapes(normal.text, keptEscapes(encodedSlashes, spelling))
   const result = encodedSlashes === 'decode' ? normalise(bytes, mergeSlashes) : { text: bytes, aboveRoot: false }
   const text = bytesToText(result.text)
   // Some backends read a backslash, or the kept `%2F`, as a slash.
   if (/(?:^|[\\/]|%2f)\.\.(?:[\\/]|%2f|$)/i.test(text)) fault ??= bad('the path contains a hidden dot segment')
   if (normal.aboveRoot || result.aboveRoot) fault ??= bad('the path leads above the root')
-  return { text, fault }
+  if (spelling === 'normalise' || !text.includes('%')) return { text, fault }
+  const decoded = bytesToText(decodeEscapes(normal.text, keptEscapes(encodedSlashes, 'normalise')))
+  return decoded === text ? { text, fault } : { text, decoded, fault }
 }
 
 /** Resolves dot segments and merges slashes (RFC 3986 5.2.4, MergeSlashes). */

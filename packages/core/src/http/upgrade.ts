@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue, listMembers } from './header-list.ts'
+import { isHttp2 } from './http2.ts'
 import type { ResponseHead } from './response-head.ts'
 import { UPGRADE_TOKEN } from './token.ts'
 
@@ -71,12 +72,12 @@ export function hasBody(req: IncomingMessage): boolean {
  */
 export function announcesBody(req: IncomingMessage): boolean {
   if (headerLines(req, 'content-length').length > 0 || isCoded(req)) return true
-  return req.httpVersionMajor > 1 && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
+  return isHttp2(req) && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
 }
 
 /** Whether the connection can be switched at all: HTTP/1.1 (RFC 9110 7.8 excludes 1.0) and no body. */
 export function canSwitch(req: IncomingMessage): boolean {
-  return req.httpVersionMajor === 1 && req.httpVersionMinor === 1 && req.method !== 'CONNECT' && !hasBody(req)
+  return req.httpVersion === '1.1' && !isHttp2(req) && req.method !== 'CONNECT' && !hasBody(req)
 }
 
 /** Whether `Connection` contains `upgrade`, as RFC 9110 7.8 requires. */

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
 import { compile as compileTrust } from 'proxy-addr'
 import { WsTunnelError } from '../errors.ts'
+import type { PathSpelling } from '../http/percent-encoding.ts'
 import { readWorker, type WorkerOptions, type WorkerSettings } from './backend-options.ts'
 import type { BalancerOptions, BalancerSettings } from './balancer-options.ts'
 import {
@@ -11,6 +12,7 @@ import {
   duration,
   isRecord,
   list,
+  oneOf,
   record,
   unknownKey,
   withDefaults,
@@ -66,6 +68,14 @@ export interface CommonOptions {
   workers?: readonly WorkerOptions[]
   /** Sets of backends by name, which is in lower case. A target names one as `balancer://name/path` (`<Proxy balancer://name>`). @default {} */
   balancers?: Readonly<Record<string, BalancerOptions>>
+  /**
+   * How the path of a request may be spelled. `'exact'`: a request target that is not spelled in its normal form is refused with 400 before
+   * a route is tried, and the backend gets the path as the client spelled it. So the app's guards and the backend see one path. A run of
+   * slashes is allowed if `mergeSlashes` beside `routes` is false. `'normalise'`: any spelling is accepted, and the backend gets its
+   * canonical form, as with httpd. A guard of the app then sees another path than the backend. It is the default for `handle` on a bare
+   * server: the adapters, `mount`, `url` and an `originalUrl` are the signs of an app. @default 'exact'
+   */
+  paths?: 'exact' | 'normalise'
   /** Peers whose X-Forwarded-* fields are kept and appended to; those of other peers are replaced. @default false */
   trustProxy?: TrustProxy
   /** The name of this proxy in X-Forwarded-Server and Via (ServerName). @default os.hostname() */
@@ -93,6 +103,8 @@ export type WsTunnelOptions = CommonOptions &
 export interface Settings {
   readonly routes: readonly RouteSettings[]
   readonly rewrite: Rewrite | undefined
+  /** `undefined`: the default depends on the context of `handle`. */
+  readonly paths: PathSpelling | undefined
   readonly workers: readonly WorkerSettings[]
   readonly balancers: Readonly<Record<string, BalancerSettings>>
   /** The settings for what belongs to no route: those of the only route, or those beside `routes`. */
@@ -132,6 +144,7 @@ const trustProxy: Check = (where, value) => {
 }
 const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   rewrite: callback,
+  paths: oneOf('exact', 'normalise'),
   workers: list,
   balancers: record,
   trustProxy,
@@ -187,6 +200,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
         ? (read[0] as RouteSettings)
         : readRoute('', { target: false, ...pick(ROUTE_DEFAULT_CHECKS) }),
     rewrite: common.rewrite,
+    paths: common.paths,
     workers: common.workers.map((worker, i) => readWorker(`workers[${i}]`, worker)),
     balancers: Object.fromEntries(
       Object.entries(common.balancers).map(([name, balancer]) => [name, readBalancer(name, balancer)]),

@@ -10,6 +10,11 @@ export interface HandleContext {
   url?: string
   /** The body, if middleware has parsed it. */
   body?: unknown
+  /**
+   * The value of the option `paths` if it is not set. @default 'exact' if an app has routed the request: it has an `originalUrl`, as in
+   * Express and Connect, or `mount` or `url` is given; otherwise 'normalise'
+   */
+  paths?: 'exact' | 'normalise'
   /** Whether to listen for upgrades on the server of the request from now on, if no listener does yet. @default true */
   listen?: boolean
 }

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
-import { RequestUrl } from '../http/path.ts'
 import { upgradeTokens } from '../http/upgrade.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
 import type { Captures, Condition, Target } from '../options/route-options.ts'
@@ -10,6 +9,7 @@ import type { Miss, Route } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
 import { type AppReason, type Decision, decide, leftToApp, type PlainReason } from './decide.ts'
 import { type ExplainRequest, explainedRequest } from './explain-request.ts'
+import { type ReadTarget, readTarget } from './read-target.ts'
 import { Rewriting } from './rewriting.ts'
 
 /** How a route treated the request. */
@@ -90,25 +90,26 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
   const settings = resolveOptions(options)
   const table = new RouteTable(settings, options.routes === undefined)
   const req = explainedRequest(request)
-  const url = new RequestUrl(req.url as string)
+  let read: ReadTarget | undefined
   const missed: string[] = []
   const rewriting: string[] = []
   let match: Match | null = null
   let outcome: ExplainedOutcome
   try {
+    read = readTarget(req, {}, settings)
     match = table.match(
       req,
-      url,
+      read.url,
       (route, miss) => missed.push(missText(route, miss)),
       line => rewriting.push(line),
     )
     const waits = new AbortController()
-    const decision = leftToApp(match) ?? (await decide(match as Match, url.authority, waits.signal).decision)
+    const decision = leftToApp(match) ?? (await decide(match as Match, read.authority, waits.signal).decision)
     outcome = await outcomeOf(decision, match, settings)
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
     const { code, statusCode, message, headers } = error
-    const route = match?.route.index ?? missed.length
+    const route = read && (match?.route.index ?? missed.length)
     outcome = { kind: 'refused', route, code, statusCode, message, headers }
   } finally {
     table.close()
@@ -126,14 +127,14 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
       target: targetText(target),
       tried,
       matched,
-      reason: matched ? undefined : (missed[index] ?? refused ?? untriedText(url, ended)),
+      reason: matched ? undefined : (missed[index] ?? refused ?? untriedText(read, ended)),
       captures: matched ? match?.captures : undefined,
     }
   })
   const { method, httpVersion } = req
   return {
     request: { method: method as string, url: request.url, httpVersion, headers: pairs(req.rawHeaders) },
-    rewritten: match === null || match.url === url ? undefined : match.url.rawPath + match.url.query,
+    rewritten: match === null || match.url === read?.url ? undefined : match.url.rawPath + match.url.query,
     rewriting,
     routes,
     outcome,
@@ -177,8 +178,10 @@ function plainText(reason: PlainReason, req: IncomingMessage): string {
   return 'there is no Connection: upgrade'
 }
 
-const untriedText = (url: RequestUrl, ended: number): string =>
-  url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is not a path'
+function untriedText(read: ReadTarget | undefined, ended: number): string {
+  if (read === undefined) return 'the request is refused before a route is tried'
+  return read.url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is not a path'
+}
 
 const targetText = (target: Target): string | false =>
   typeof target === 'function' ? `function${target.name === '' ? '' : ` ${target.name}`}` : target

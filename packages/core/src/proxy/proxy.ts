@@ -5,7 +5,7 @@ import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { ImplicitListeners } from '../client/implicit-listeners.ts'
 import { WsTunnelError } from '../errors.ts'
-import { RequestUrl } from '../http/path.ts'
+import { isHttp2 } from '../http/http2.ts'
 import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
@@ -18,6 +18,7 @@ import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
 import { Exchange } from './exchange.ts'
 import { withFailover } from './failover.ts'
+import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
 import { type Reply, roundTrip } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
@@ -93,19 +94,19 @@ class RoutedProxy implements TunnelProxy {
   }
 
   /** Begins an exchange if a route proxies the request. */
-  #begin(
-    req: IncomingMessage,
-    res: ServerResponse,
-    { mount = '', url: target = req.url ?? '/', body, listen = true }: HandleContext,
-  ): Exchange | undefined {
-    if (listen && !this.#isClosing) this.#listeners.listen(req, this.#settings.only)
+  #begin(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Exchange | undefined {
+    const { mount = '', url: target = req.url ?? '/', body, listen = true } = handled
+    if (listen && !this.#isClosing) {
+      const originForm = spellingOf(req, handled, this.#settings) === 'exact'
+      this.#listeners.listen(req, this.#settings.only, originForm)
+    }
     try {
-      const url = new RequestUrl(target)
+      const { url, authority } = readTarget(req, handled, this.#settings)
       const match = this.#routes.match(req, url)
       match?.route.hit()
       if (match === null || leftToApp(match) !== undefined) return undefined
       if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
-      const context = { mount, target, authority: url.authority, body }
+      const context = { mount, target, authority, body }
       const exchange = new Exchange(req, res, match, this.#settings, context)
       this.#exchanges.add(exchange)
       return exchange
@@ -144,9 +145,9 @@ class RoutedProxy implements TunnelProxy {
   /** The error for the app's error handler. The header fields that its response must carry are set on `res`. */
   #report(error: unknown, req: IncomingMessage, res: ServerResponse): unknown {
     if (!(error instanceof WsTunnelError)) return error
-    if (!res.headersSent && req.httpVersionMajor === 1) {
+    if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
-      if (error.statusCode === 400) res.shouldKeepAlive = false
+      if (error.statusCode === 400 || error.statusCode === 505) res.shouldKeepAlive = false
     }
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })
     return error

@@ -10,6 +10,7 @@ import {
   listMembers,
   removeHopByHop,
 } from '../http/header-list.ts'
+import { isHttp2 } from '../http/http2.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
 import type { ResponseHead } from '../http/response-head.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
@@ -36,7 +37,7 @@ export class Rewriting {
     this.#mount = mount
     this.#encrypted = 'encrypted' in req.socket
     this.#clientAddress = peerAddress(req)
-    this.#host = headerLines(req, req.httpVersionMajor > 1 ? ':authority' : 'host')[0] ?? ''
+    this.#host = headerLines(req, isHttp2(req) ? ':authority' : 'host')[0] ?? ''
   }
 
   /** For an upgrade: end-to-end fields, then exactly `Connection: Upgrade` and the one token. */
@@ -91,7 +92,7 @@ export class Rewriting {
   /** For an ordinary response. A 426 keeps its `Upgrade` if the route allows one of its tokens (RFC 9110 15.5.22). */
   plainResponse(response: IncomingMessage, candidate: Candidate): HeaderList {
     const headers = this.#response(response, candidate)
-    if (response.statusCode !== 426 || this.#req.httpVersionMajor > 1) return headers
+    if (response.statusCode !== 426 || isHttp2(this.#req)) return headers
     const token = allowedToken(candidate.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }

@@ -67,14 +67,14 @@ export class RouteTable {
   #rewrite(req: IncomingMessage, requested: RequestUrl, note?: (line: string) => void): RequestUrl {
     const { rewrite, decoding } = this.#settings
     if (rewrite === undefined) return requested
-    const { text, fault } = requested.path(decoding.encodedSlashes, decoding.mergeSlashes)
+    const { text, decoded = text, fault } = requested.path(decoding.encodedSlashes, decoding.mergeSlashes)
     if (fault !== undefined) return requested
     checkLength(text)
     try {
-      const rewritten = rewrite(req, { path: text, query: requested.query }, note)
+      const rewritten = rewrite(req, { path: decoded, query: requested.query }, note)
       if (rewritten === undefined) return requested
       const { path, query } = rewritten
-      return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, path)
+      return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, { rewritten: path })
     } catch (cause) {
       if (cause instanceof WsTunnelError) throw cause
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `rewrite threw ${String(cause)}`, cause })

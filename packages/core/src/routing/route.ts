@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { buildPath, exactPath, parseTarget, type TargetTemplate, type TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import type { DecodedPath, RequestUrl } from '../http/path.ts'
+import { decodeReserved } from '../http/percent-encoding.ts'
 import type {
   Captures,
   Condition,
@@ -115,10 +116,16 @@ export class Route implements RouteStatus {
   /**
    * What the route captures of a request; `null` if it does not match. `onMiss` is called with the reason.
    *
-   * @throws {WsTunnelError} for a matched path that may not be proxied.
+   * @throws {WsTunnelError} for a matched path that may not be proxied, and for a path that matches only with, or only
+   *   without, its escapes of reserved characters: the app may have read it the other way.
    */
   match(req: IncomingMessage, url: RequestUrl, onMiss?: (miss: Miss) => void): Captures | null {
-    const { text, fault } = this.#read(url)
+    const { text, decoded, fault } = this.#read(url)
+    if (decoded !== undefined && this.#matchText(req, url, decoded) !== this.#matchText(req, url, text)) {
+      throw new WsTunnelError('WST_ERR_PATH_SPELLING', {
+        detail: `route ${this.index} matches only one of ${JSON.stringify(text)} and ${JSON.stringify(decoded)}`,
+      })
+    }
     if (typeof this.settings.path !== 'string' || this.#scope.params.length > 0) checkLength(text)
     const found = this.#matchPath(text)
     if (found === null) {
@@ -131,6 +138,13 @@ export class Route implements RouteStatus {
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
     return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
+  }
+
+  #matchText(req: IncomingMessage, url: RequestUrl, text: string): boolean {
+    const { path } = this.settings
+    if (typeof path !== 'string' || this.#scope.params.length > 0 || this.#searchesPath) checkLength(text)
+    const texts = { path: text, query: url.query.slice(1) }
+    return this.#matchPath(text) !== null && this.#matchConditions(req, texts) !== null
   }
 
   #read(url: RequestUrl): DecodedPath {
@@ -172,7 +186,14 @@ export class Route implements RouteStatus {
   ): Candidates | Promise<Candidates> {
     const { join, encodedSlashes, query } = this.settings
     const raw = this.settings.mapping === 'decoded' ? this.#rawCaptures(url) : captures
-    const joining = { join, encodedSlashes, raw: raw !== undefined, query: url.query, queries: query }
+    const joining = {
+      join,
+      encodedSlashes,
+      raw: raw !== undefined,
+      spelling: url.spelling,
+      query: url.query,
+      queries: query,
+    }
     const path = buildPath(template, { ...captures, ...raw }, joining)
     return this.#workers.candidates(template, path, req, signal)
   }
@@ -193,6 +214,21 @@ export class Route implements RouteStatus {
     return { ...raw, rest: url.bare && raw.rest === '/' ? '' : raw.rest }
   }
 
+  /** What a target function gets: text without escapes, except those of `encodedSlashes: 'keep'`. */
+  #decodedCaptures({ captures, url }: MatchedRequest): Captures {
+    const { rest, groups, params: named } = captures
+    const all = [rest, ...groups, ...Object.values(named)]
+    if (url.spelling !== 'exact' || !all.some(text => text?.includes('%'))) return captures
+    const decode = (text: string): string => decodeReserved(text, this.settings.encodedSlashes)
+    const params = Object.entries(named).map(([name, value]) => [name, decode(value)])
+    return {
+      ...captures,
+      groups: groups.map(group => group && decode(group)),
+      params: Object.fromEntries(params),
+      rest: decode(rest),
+    }
+  }
+
   /** Uses a result that is not a promise at once, because its settings decide whether the request is an upgrade. */
   #callTarget(
     target: Exclude<RouteSettings['target'], string | false>,
@@ -205,7 +241,7 @@ export class Route implements RouteStatus {
         : new WsTunnelError('WST_ERR_CALLBACK', { detail: `the target function threw ${String(cause)}`, cause })
     let result: TargetResult | Promise<TargetResult>
     try {
-      result = target(matched.req, matched.captures)
+      result = target(matched.req, this.#decodedCaptures(matched))
     } catch (cause) {
       throw failed(cause)
     }
