@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,7 +14,7 @@ import { startFastify } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
 import { connectTunnel, sendRequest, startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
-import { assertHttp2 } from './http2.ts'
+import { assertHttp2, requestHttp2 } from './http2.ts'
 
 contract('Fastify 5', startFastify)
 
@@ -59,6 +60,70 @@ describe('Fastify 5: the plugin', () => {
     )
     for (const path of ['/chatter', '/', '/rooms/live'])
       assert.equal((await (await upgrade(path)).responseHead()).statusCode, 404, path)
+  })
+
+  test('sends what hooks have set in request.headers, or assigned to it', async t => {
+    const { app, backend, listen, upgrade, request } = await fastifyApp(t, record())
+    app.addHook('onRequest', async ({ headers }) => {
+      headers['x-user'] = 'alice'
+      delete headers['x-admin']
+    })
+    app.addHook('preValidation', async request => {
+      request.headers = { 'x-id': '7' }
+    })
+    app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}/` })
+    await listen()
+    const sent = { 'X-User': 'root', 'X-Admin': 'yes', 'X-Id': '1', 'X-Kept': '2' }
+    assert.equal((await (await upgrade('/live', sent)).responseHead()).statusCode, 101)
+    backend.play(responding())
+    const lines = Object.entries(sent).map(([name, value]) => `${name}: ${value}`)
+    await request(plainRequest('/live', { headers: lines }))
+    assert.equal(backend.seen.length, 2)
+    for (const seen of backend.seen) {
+      const values = ['x-user', 'x-admin', 'x-id', 'x-kept'].map(name => seen.header(name))
+      assert.deepEqual(values, ['alice', undefined, '7', '2'])
+    }
+  })
+
+  test('sends the Content-Type that the client or a hook has sent, even one that Fastify cannot read', async t => {
+    const { app, backend, listen, request } = await fastifyApp(t, responding())
+    app.addHook('preValidation', async ({ headers }) => {
+      if (headers['x-type'] !== undefined) headers['content-type'] = headers['x-type'] as string
+    })
+    app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}/` })
+    await listen()
+    const types: [lines: string[], type: string | undefined][] = [
+      [[], undefined],
+      [['Content-Type: nonsense'], 'nonsense'],
+      [['Content-Type: text/x; a=b'], 'text/x; a=b'],
+      [['X-Type: text/y'], 'text/y'],
+      [['Content-Type: nonsense', 'X-Type: text/y'], 'text/y'],
+    ]
+    for (const [headers, type] of types) {
+      await request(plainRequest('/live', { method: 'POST', headers, body: 'a body' }))
+      assert.equal(backend.seen.at(-1)?.header('content-type'), type)
+    }
+    assert.equal(backend.seen.length, types.length)
+  })
+
+  test('sends what hooks have set over HTTP/2', async t => {
+    const { app, backend, listen } = await fastifyApp(t, responding(), { http2: true })
+    app.addHook('onRequest', async ({ headers }) => {
+      headers['x-user'] = 'alice'
+      delete headers['x-admin']
+    })
+    app.addHook('preValidation', async request => {
+      request.headers = { 'x-id': '7' }
+    })
+    app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}/` })
+    await listen()
+    const session = connectHttp2(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    t.after(() => session.close())
+    const headers = { ':path': '/live/x', 'x-user': 'root', 'x-admin': 'yes', 'x-kept': '2', cookie: ['a=1', 'b=2'] }
+    assert.equal((await requestHttp2(session, headers)).status, 200)
+    const seen = await backend.request()
+    const values = ['x-user', 'x-admin', 'x-id', 'x-kept'].map(name => seen.header(name))
+    assert.deepEqual(values, ['alice', undefined, '7', '2'])
   })
 
   test('runs the hooks of its scope, and none of a sibling scope', async t => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { echo, record, responding } from '../support/backend.ts'
-import { KEY } from '../support/client.ts'
+import { echo, raw, record, responding } from '../support/backend.ts'
+import { KEY, plainRequest, upgradeRequest } from '../support/client.ts'
+import type { Middleware } from '../support/frameworks.ts'
 import { assertFailure, type SetUp } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
@@ -146,6 +147,252 @@ export const headersTheme: Theme = setUp => {
     for (const request of setup.backend.seen) assert.doesNotMatch(request.raw, /forwarded/i)
   })
 
+  /** Middleware that changes `req.headers`. */
+  const changing =
+    (change: (headers: Record<string, unknown>) => void): Middleware =>
+    (req, _res, next) => {
+      change(req.headers)
+      next()
+    }
+
+  test('sends what the app has set, deleted or added in req.headers, and the rest as it came', async t => {
+    const guard = changing(headers => {
+      headers['x-user'] = 'alice'
+      headers['x-roles'] = ['reader', 'writer']
+      delete headers['x-admin']
+      delete headers['x-list']
+      headers['X-Mixed'] = 'app'
+    })
+    const setup = await setUp(t, record(), { addHeaders: false }, { before: [guard] })
+    const sent: [string, string][] = [
+      ['X-User', 'root'],
+      ['X-b', '1'],
+      ['X-b', '2'],
+      ['X-Admin', 'yes'],
+      ['COOKIE', 'a=1'],
+      ['X-Mixed', 'client'],
+    ]
+    await setup.tunnel('/', { headers: sent })
+    setup.backend.play(responding())
+    await setup.get('/', { headers: sent.map(field => field.join(': ')) })
+    assert.equal(setup.backend.seen.length, 2)
+    for (const request of setup.backend.seen) {
+      assert.deepEqual(
+        request.rawHeaders.filter(([name]) => !/^(host|connection|upgrade|sec-websocket-.*)$/i.test(name)),
+        [
+          ['X-User', 'alice'],
+          ['X-b', '1'],
+          ['X-b', '2'],
+          ['COOKIE', 'a=1'],
+          ['X-Mixed', 'app'],
+          ['x-roles', 'reader'],
+          ['x-roles', 'writer'],
+        ],
+      )
+    }
+  })
+
+  test('does not let the client take away or double what the app has set', async t => {
+    const guard = changing(headers => {
+      headers['x-user'] = 'alice'
+      delete headers['x-admin']
+    })
+    const setup = await setUp(t, record(), {}, { before: [guard] })
+    const evil = { 'X-User': 'root', X_User: 'root', X_Admin: 'yes', 'X-Admin': 'yes' }
+    await setup.tunnel('/', { headers: { ...evil, Connection: 'Upgrade, x-user' } })
+    setup.backend.play(responding())
+    const lines = Object.entries(evil).map(([name, value]) => `${name}: ${value}`)
+    await setup.get('/', { headers: [...lines, 'Connection: x-user'] })
+    assert.equal(setup.backend.seen.length, 2)
+    for (const request of setup.backend.seen) {
+      assert.deepEqual(request.headers('x-user'), ['alice'])
+      assert.doesNotMatch(request.raw, /root|admin/i)
+    }
+  })
+
+  test('edits with requestHeaders what the app has left', async t => {
+    const guard = changing(headers => Object.assign(headers, { 'x-user': 'alice', 'x-id': '7' }))
+    const setup = await setUp(
+      t,
+      record(),
+      {
+        requestHeaders: headers =>
+          headers.set('X-Seen', `${headers.get('x-user')} ${headers.get('x-id')}`).unset('x-id'),
+      },
+      { before: [guard] },
+    )
+    await both(setup, { 'X-User': 'root' })
+    for (const request of setup.backend.seen) {
+      assert.equal(request.header('x-seen'), 'alice 7')
+      assert.equal(request.header('x-id'), undefined)
+    }
+  })
+
+  test('routes by the fields that the app has left', async t => {
+    const guard = changing(headers => Object.assign(headers, { 'x-user': 'alice' }))
+    const setup = await setUp(
+      t,
+      record(),
+      ({ address }) => ({
+        routes: [
+          { when: [{ header: 'X-User', matches: /^root$/ }], target: `ws://${address}/root` },
+          { when: [{ header: 'X-User', matches: /^alice$/ }], target: `ws://${address}/alice` },
+        ],
+      }),
+      { before: [guard] },
+    )
+    await both(setup, { 'X-User': 'root' })
+    for (const request of setup.backend.seen) assert.equal(request.path, '/alice/')
+  })
+
+  test('appends nothing to a forwarded field that the app has set', async t => {
+    const own = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https', forwarded: 'for=203.0.113.9' }
+    for (const trustProxy of [false, true]) {
+      const before = [changing(headers => Object.assign(headers, own))]
+      const setup = await setUp(t, record(), { trustProxy }, { before })
+      await both(setup, { ...forged, 'X-Forwarded-Proto': 'http' })
+      for (const request of setup.backend.seen) {
+        for (const [name, value] of Object.entries(own)) assert.deepEqual(request.headers(name), [value])
+        assert.equal(request.header('x_forwarded_for'), undefined)
+      }
+    }
+  })
+
+  test('takes hop-by-hop fields and framing from the client, not from req.headers', async t => {
+    const before = [
+      changing(headers => {
+        Object.assign(headers, {
+          connection: 'close',
+          te: 'trailers',
+          'keep-alive': 'timeout=5',
+          expect: '100-continue',
+        })
+        headers['content-length'] = '2'
+        headers['transfer-encoding'] = 'chunked'
+      }),
+    ]
+    const setup = await setUp(t, record(), {}, { before })
+    await setup.tunnel('/')
+    setup.backend.play(responding({ body: (_request, body) => String(body) }))
+    assert.equal(
+      (await setup.get('/', { method: 'POST', body: 'a body', headers: ['Content-Type: text/x'] })).body,
+      'a body',
+    )
+    const [upgrade, post] = setup.backend.seen
+    assert.deepEqual(upgrade?.headers('connection'), ['Upgrade'])
+    assert.equal(post?.header('content-length'), '6')
+    for (const request of setup.backend.seen) {
+      for (const name of ['te', 'keep-alive', 'expect', 'transfer-encoding'])
+        assert.equal(request.header(name), undefined, name)
+    }
+    assert.equal(upgrade?.header('content-length'), undefined)
+  })
+
+  test('serves an upgrade as a plain request if the app deletes its Upgrade', async t => {
+    const before = [changing(headers => delete headers['upgrade'])]
+    const setup = await setUp(t, responding(), {}, { before })
+    assert.equal((await setup.refused('/')).statusCode, 200)
+    assert.equal((await setup.backend.request()).header('upgrade'), undefined)
+  })
+
+  test('responds 500 to a field of the app that HTTP does not allow, and connects to no backend', async t => {
+    const before = [changing(headers => Object.assign(headers, { 'x-user': 'a\r\nX-Admin: yes' }))]
+    const setup = await setUp(t, record(), {}, { before })
+    assertFailure(setup.gateway, await setup.refused('/'), 500, 'WST_ERR_APP_HEADERS')
+    assert.equal((await setup.get('/')).statusCode, 500)
+    assert.equal(setup.backend.connections.length, 0)
+  })
+
+  test('takes only space and tab for optional white space', async t => {
+    const setup = await setUp(t, responding())
+    for (const head of [
+      upgradeRequest('/', { token: '\xa0websocket' }),
+      upgradeRequest('/', { token: 'websocket\xa0' }),
+      upgradeRequest('/', { headers: { Connection: '\xa0Upgrade' } }),
+      upgradeRequest('/', { headers: { Connection: 'close, Upgrade\xa0' } }),
+    ]) {
+      assert.equal((await (await setup.connect()).send(head).whole()).statusCode, 200, JSON.stringify(head))
+    }
+    assert.equal(setup.gateway.opened.length, 0)
+    for (const request of setup.backend.seen) assert.equal(request.header('upgrade'), undefined)
+    setup.backend.play(echo())
+    await setup.tunnel('/', { headers: { Upgrade: '\t websocket\t', Connection: 'x ,\tUpgrade\t' } })
+  })
+
+  for (const [name, trustProxy] of [
+    ['loopback', 'loopback'],
+    ['all', true],
+    ['one hop', 1],
+  ] as const) {
+    test(`trusts the peer of a unix socket with trustProxy ${name}, and adds no empty address`, async t => {
+      const setup = await setUp(t, record(), { trustProxy }, { clientWire: 'unix' })
+      await both(setup, { 'X-Forwarded-For': '203.0.113.9:4711', 'X-Forwarded-Proto': 'https' })
+      for (const request of setup.backend.seen) {
+        assert.deepEqual(request.headers('x-forwarded-for'), ['203.0.113.9:4711'])
+        assert.equal(request.header('x-forwarded-proto'), 'https')
+      }
+    })
+  }
+
+  test('trusts no peer of a unix socket otherwise, and adds no empty address', async t => {
+    for (const trustProxy of [false, '10.0.0.0/8']) {
+      const setup = await setUp(t, record(), { trustProxy }, { clientWire: 'unix' })
+      await both(setup, forged)
+      for (const request of setup.backend.seen) {
+        assert.equal(request.header('x-forwarded-for'), undefined)
+        assert.deepEqual(request.headers('x-forwarded-proto'), ['http'])
+      }
+    }
+  })
+
+  test('sends both where the app and the backend set Vary, Link, Server-Timing and Content-Security-Policy', async t => {
+    const names = ['Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
+    const before: Middleware[] = [
+      (_req, res, next) => {
+        for (const name of names) res.setHeader(name, 'app')
+        res.setHeader('ETag', 'app')
+        next()
+      },
+    ]
+    const headers = [...names, 'ETag'].map(name => `${name}: back`)
+    const setup = await setUp(t, echo({ headers }), {}, { before })
+    const switched = await (await setup.upgrade('/')).responseHead()
+    assert.equal(switched.statusCode, 101)
+    setup.backend.play(responding({ headers }))
+    for (const message of [switched, await setup.get('/'), await setup.refused('/')]) {
+      for (const name of names) assert.deepEqual(message.headers(name), ['app', 'back'], name)
+      assert.deepEqual(message.headers('etag'), ['back'])
+    }
+  })
+
+  for (const own of [{ 'Content-Length': '3' }, { 'Transfer-Encoding': 'chunked' }, { 'Transfer-Encoding': 'gzip' }]) {
+    test(`never sends the framing of middleware beside that of the backend: ${JSON.stringify(own)}`, async t => {
+      const before: Middleware[] = [
+        (_req, res, next) => {
+          for (const [name, value] of Object.entries(own)) res.setHeader(name, value)
+          next()
+        },
+      ]
+      const setup = await setUp(t, echo(), {}, { before })
+      const client = await setup.upgrade('/')
+      const switched = await client.responseHead()
+      assert.equal(switched.statusCode, 101)
+      for (const name of ['content-length', 'transfer-encoding']) assert.equal(switched.header(name), undefined)
+      client.send('hello')
+      assert.equal((await client.readExact(5)).toString(), 'hello')
+      for (const lines of [['Content-Length: 9'], ['Transfer-Encoding: chunked']]) {
+        const body = lines[0]?.startsWith('C') ? 'some text' : '9\r\nsome text\r\n0\r\n\r\n'
+        setup.backend.play(raw(`HTTP/1.1 200 OK\r\nConnection: close\r\n${lines[0]}\r\n\r\n${body}`))
+        const text = await setup.sendAndReadAll(plainRequest('/', { headers: ['Connection: close'] }))
+        assert.deepEqual(
+          text.match(/^(?:content-length|transfer-encoding): .*$/gim)?.map(line => line.toLowerCase()),
+          lines.map(line => line.toLowerCase()),
+        )
+        assert.ok(text.endsWith(`\r\n\r\n${body}`), text)
+      }
+    })
+  }
+
   test('sends X-Forwarded-Proto: https for a client that uses TLS', async t => {
     const setup = await setUp(t, record(), {}, { clientWire: 'TLS' })
     await both(setup, {})
@@ -228,6 +475,24 @@ export const headersTheme: Theme = setUp => {
     for (const Origin of ['https://app.example', 'http://dev.example:3000'])
       await setup.tunnel('/', { headers: { Origin } })
     await setup.tunnel('/')
+  })
+
+  test('lets pages of files through where file:// is allowed, and sandboxed ones where null is', async t => {
+    for (const allowed of ['file://', 'null']) {
+      const setup = await setUp(t, echo(), { allowedOrigins: [allowed] })
+      for (const Origin of ['file://', 'null']) {
+        const { statusCode } = await (await setup.upgrade('/', { headers: { Origin } })).responseHead()
+        assert.equal(statusCode, Origin === allowed ? 101 : 403, `${Origin} where ${allowed} is allowed`)
+      }
+    }
+  })
+
+  test('checks the Origin of the client, whatever the app has made of it', async t => {
+    const before = [changing(headers => delete headers['origin'])]
+    const setup = await setUp(t, echo(), { allowedOrigins: ['https://app.example'] }, { before })
+    assert.equal((await setup.refused('/', { headers: { Origin: 'https://evil.example' } })).statusCode, 403)
+    await setup.tunnel('/', { headers: { Origin: 'https://app.example' } })
+    assert.equal((await setup.backend.request()).header('origin'), undefined)
   })
 
   test('checks no Origin without allowedOrigins', async t => {

@@ -1,10 +1,6 @@
-import { IncomingMessage } from 'node:http'
-import { Socket } from 'node:net'
+import type { IncomingMessage } from 'node:http'
+import { simulatedRequest } from '../../packages/core/src/http/simulated-request.ts'
 
 /** A request as Node parses it, which no client sent. */
-export function requestOf(url: string, rawHeaders: readonly string[] = [], method = 'GET'): IncomingMessage {
-  const req = new IncomingMessage(new Socket())
-  Object.assign(req, { url, method, httpVersion: '1.1' })
-  req.rawHeaders = [...rawHeaders]
-  return req
-}
+export const requestOf = (url: string, rawHeaders: readonly string[] = [], method = 'GET'): IncomingMessage =>
+  simulatedRequest({ url, method, rawHeaders: [...rawHeaders] })

@@ -8,7 +8,7 @@ export function requestOf(lines: readonly string[], shape: RequestShape = {}): I
   const rawHeaders = lines.flatMap(line => {
     // The search starts at 1 because the pseudo-fields of HTTP/2 begin with a colon.
     const colon = line.indexOf(':', 1)
-    return [line.slice(0, colon), line.slice(colon + 1).trim()]
+    return [line.slice(0, colon), line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')]
   })
   return simulatedRequest({ ...shape, rawHeaders })
 }

@@ -13,6 +13,7 @@ const ERRORS = {
   WST_ERR_PATH_TOO_LONG: [414, 'The path is too long to be matched'],
   WST_ERR_UPGRADE_REQUIRED: [426, 'This path is served only over an upgraded connection'],
   WST_ERR_CLIENT_GONE: [499, 'The client closed the connection before the response'],
+  WST_ERR_APP_HEADERS: [500, 'The app set a malformed field in req.headers'],
   WST_ERR_CALLBACK: [500, 'A function in the options failed'],
   WST_ERR_BODY_CONSUMED: [500, 'The request body was read before it could be forwarded'],
   WST_ERR_NOT_IMPLEMENTED: [501, 'This kind of request is not supported'],

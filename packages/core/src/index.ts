@@ -1,5 +1,6 @@
 export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
+export { requestField } from './http/app-fields.ts'
 export type { HeaderList } from './http/header-list.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
 export type {

@@ -1,4 +1,4 @@
-import { METHODS } from 'node:http'
+import { type IncomingMessage, METHODS } from 'node:http'
 import {
   createTunnelProxy,
   listenForUpgrades,
@@ -127,6 +127,7 @@ const isInstance = (value: unknown): value is FastifyInstance =>
 function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen: boolean): RouteHandlerMethod {
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
+    settleHeaders(request)
     const path = (req.url ?? '/').replace(ORIGIN, '')
     const url = urlBelow(path)
     // Fastify does not store the fields that hooks set in the raw response.
@@ -187,16 +188,33 @@ function streamBodies(fastify: FastifyInstance): void {
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
 }
 
-/**
- * Replaces a missing or malformed `Content-Type`, which Fastify would refuse. The backend gets the original field and
- * decides about it, because the proxy reads `rawHeaders`.
- */
+/** What `passUnreadableTypes` has replaced, until the handler puts it back. */
+const replacedTypes = new WeakMap<IncomingMessage, { original: string | undefined }>()
+
+const READABLE_TYPE = 'application/octet-stream'
+
+/** Replaces a missing or malformed `Content-Type`, which Fastify would refuse. */
 function passUnreadableTypes(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const { headers, method } = request.raw
   const body = 'content-length' in headers || 'transfer-encoding' in headers || method === 'QUERY'
-  if (body && !/^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[ \t]*(?:;|$)/.test(headers['content-type'] ?? ''))
-    headers['content-type'] = 'application/octet-stream'
+  if (body && !/^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[ \t]*(?:;|$)/.test(headers['content-type'] ?? '')) {
+    replacedTypes.set(request.raw, { original: headers['content-type'] })
+    headers['content-type'] = READABLE_TYPE
+  }
   done()
+}
+
+/**
+ * Puts the header fields of a request on the raw one, as the hooks have left them: the proxy sends those. Hooks may have
+ * assigned `request.headers`, which Fastify keeps apart. The original `Content-Type` is for the backend to decide about.
+ */
+function settleHeaders(request: FastifyRequest): void {
+  const { raw } = request
+  if (request.headers !== raw.headers) Object.assign(raw.headers, request.headers)
+  const replaced = replacedTypes.get(raw)
+  if (replaced === undefined || raw.headers['content-type'] !== READABLE_TYPE) return
+  if (replaced.original === undefined) delete raw.headers['content-type']
+  else raw.headers['content-type'] = replaced.original
 }
 
 /** Every method that Node parses except CONNECT, which never reaches a route. */

@@ -34,6 +34,34 @@ test('the key of the client is the address of its connection, or the one that a 
   assert.equal(keyWith('127.0.0.1', '192.0.2.2'), '192.0.2.1')
 })
 
+test('the key of the client has no port', () => {
+  for (const [member, key] of [
+    ['203.0.113.9:4711', '203.0.113.9'],
+    ['[2001:db8::1]:4711', '2001:db8::1'],
+  ] as const) {
+    const req = requestOf([`X-Forwarded-For: ${member}`], { remoteAddress: '127.0.0.1' })
+    assert.equal(
+      hashKey({ hash: 'client' }, req, '/', () => true),
+      key,
+    )
+  }
+})
+
+test('a client on a unix socket has no key', () => {
+  assert.equal(
+    hashKey({ hash: 'client' }, requestOf([]), '/', () => false),
+    undefined,
+  )
+})
+
+test('the keys of fields are those that the app has left', () => {
+  const req = requestOf(LINES)
+  Object.assign(req.headers, { cookie: 'sid=xyz', 'X-Tenant': 'other' })
+  const keyOf = (by: HashOptions): string | undefined => hashKey(by, req, '/', () => false)
+  assert.equal(keyOf({ hash: 'cookie', name: 'sid' }), 'xyz')
+  assert.equal(keyOf({ hash: 'header', name: 'x-tenant' }), 'other')
+})
+
 interface Candidate {
   url: string
   loadFactor: number

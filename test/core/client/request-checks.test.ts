@@ -39,6 +39,10 @@ const ORIGINS: [origins: string[], allowed: string[] | undefined, passes: boolea
   [['Origin: https://app.example:8443'], ['https://app.example'], false],
   [['Origin: http://app.example'], ['https://app.example'], false],
   [['Origin: null'], ['https://app.example'], false],
+  [['Origin: null'], ['file://'], false],
+  [['Origin: null'], ['null'], true],
+  [['Origin: file://'], ['file://'], true],
+  [['Origin: file://'], ['null', 'https://app.example'], false],
   [['Origin: https://app.example', 'Origin: https://app.example'], ['https://app.example'], false],
 ]
 
@@ -64,6 +68,7 @@ const HEADS: [what: string, lines: string[], wrong: string | undefined, authorit
   ['the host of the request target', ['Host: H.test'], undefined, 'h.TEST'],
   ['another host than the request target', ['Host: h.test'], 'request target', 'other.test'],
   ['chunked', ['Host: h', 'Transfer-Encoding: Chunked'], undefined],
+  ['U+00A0 before chunked', ['Host: h', 'Transfer-Encoding: \xa0chunked'], 'Transfer-Encoding is not chunked'],
   ['another coding', ['Host: h', 'Transfer-Encoding: gzip, chunked'], 'Transfer-Encoding is not chunked'],
   ['two codings', ['Host: h', 'Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], 'is not chunked'],
   ['a length and chunked', ['Host: h', 'Transfer-Encoding: chunked', 'Content-Length: 1'], 'both Content-Length'],

@@ -65,6 +65,72 @@ for (const [what, cookies] of [
   })
 }
 
+for (const wrapped of [false, true]) {
+  test(`sends shared fields of middleware before those of the head${wrapped ? ', if writeHead is wrapped' : ''}`, async t => {
+    const shared = ['Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
+    const { fields } = await written(t, res => {
+      if (wrapped) res.writeHead = res.writeHead.bind(res)
+      for (const name of shared) res.setHeader(name.toLowerCase(), name === 'Link' ? ['app', 'app 2'] : 'app')
+      writeHead(res, 200, undefined, HeaderList.from(shared.flatMap(name => [name, 'back'])))
+    })
+    for (const name of shared) {
+      const sent = fields.filter(field => field[0].toLowerCase() === name.toLowerCase()).map(([, value]) => value)
+      assert.deepEqual(sent, name === 'Link' ? ['app', 'app 2', 'back'] : ['app', 'back'], name)
+    }
+  })
+}
+
+/** What a client reads of a response with this framing of middleware and of the head. */
+const FRAMINGS: [own: RawHeaders, head: string[], method: string, version: string, sent: RegExp][] = [
+  [
+    [['Content-Length', '2']],
+    [],
+    'GET',
+    '1.1',
+    /^transfer-encoding: chunked\r\n(?:.*\r\n)*\r\n4\r\nbody\r\n0\r\n\r\n$/im,
+  ],
+  [[['Content-Length', '2']], ['Content-Length', '4'], 'GET', '1.1', /^content-length: 4\r\n(?:.*\r\n)*\r\nbody$/im],
+  [
+    [['Transfer-Encoding', 'chunked']],
+    ['Content-Length', '4'],
+    'GET',
+    '1.1',
+    /^content-length: 4\r\n(?:.*\r\n)*\r\nbody$/im,
+  ],
+  [
+    [['Transfer-Encoding', 'gzip, chunked']],
+    [],
+    'GET',
+    '1.1',
+    /^transfer-encoding: chunked\r\n(?:.*\r\n)*\r\n4\r\nbody\r\n0\r\n\r\n$/im,
+  ],
+  [[['Transfer-Encoding', 'chunked']], [], 'GET', '1.0', /\r\n\r\nbody$/],
+  [
+    [
+      ['Transfer-Encoding', 'chunked'],
+      ['Content-Length', '2'],
+    ],
+    ['Content-Length', '9'],
+    'HEAD',
+    '1.1',
+    /^content-length: 9\r\n(?:.*\r\n)*\r\n$/im,
+  ],
+]
+
+for (const [own, head, method, version, sent] of FRAMINGS) {
+  test(`never takes framing from middleware: ${own.join(' and ')} beside ${head.join(' ') || 'none'}, ${method} ${version}`, async t => {
+    const { port } = await startServer(t, (_req, res) => {
+      for (const [name, value] of own) res.setHeader(name, value)
+      writeHead(res, 200, undefined, HeaderList.from(head))
+      res.end('body')
+    })
+    const request = plainRequest('/', { method, headers: ['Connection: close'] }).replace('HTTP/1.1', `HTTP/${version}`)
+    const text = (await (await sendRequest(t, port, request)).readAll()).toString()
+    assert.match(text, sent)
+    assert.equal([...text.matchAll(/^(?:content-length|transfer-encoding):/gim)].length, version === '1.0' ? 0 : 1)
+  })
+}
+
 test('sets the fields one by one where middleware wraps writeHead', async t => {
   let seen: unknown
   const { startLine, fields } = await written(t, res => {
@@ -99,15 +165,19 @@ for (const [statusCode, headers, dates] of [
   })
 }
 
-test('removes its fields again where Node refuses one, so that the app can write its own head', async t => {
+test('removes its fields again where Node refuses one, and leaves those of the app, which can write its own head', async t => {
   const { startLine, fields } = await written(t, res => {
     res.setHeader('X-Own', 'own')
-    const bad = HeaderList.from(['X-A', '2', 'X-Bad', 'line\nbreak'])
+    res.setHeader('Vary', 'Origin')
+    const bad = HeaderList.from(['X-A', '2', 'Vary', 'Accept', 'X-Bad', 'line\nbreak'])
     assert.throws(() => writeHead(res, 200, 'Fine', bad), { name: 'WsTunnelError', statusCode: 502 })
     res.statusCode = 502
   })
   assert.equal(startLine, 'HTTP/1.1 502 Bad Gateway')
-  assert.deepEqual(fields, [['X-Own', 'own']])
+  assert.deepEqual(fields, [
+    ['X-Own', 'own'],
+    ['Vary', 'Origin'],
+  ])
 })
 
 test('gives each field one value over HTTP/2, and each cookie a line', async t => {

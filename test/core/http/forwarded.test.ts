@@ -118,6 +118,24 @@ const requests: [what: string, lines: string[], forwarding: Partial<Forwarding>,
     { trusted: true },
     ['Host: backend:9000', 'X-Forwarded-For: 9.9.9.9, 192.0.2.7', ...OURS.slice(1)],
   ],
+  [
+    'a peer without an address adds no empty member to X-Forwarded-For',
+    ['X-Forwarded-For: 9.9.9.9'],
+    { trusted: true, clientAddress: '' },
+    ['Host: backend:9000', 'X-Forwarded-For: 9.9.9.9', ...OURS.slice(1)],
+  ],
+  [
+    'an empty X-Forwarded-For of a trusted peer is no member',
+    ['X-Forwarded-For:'],
+    { trusted: true },
+    ['Host: backend:9000', ...OURS],
+  ],
+  [
+    'a peer without an address adds no X-Forwarded-For',
+    [],
+    { clientAddress: '' },
+    ['Host: backend:9000', ...OURS.slice(1)],
+  ],
   ['via off', ['Via: 1.0 prev'], { addHeaders: false }, ['Host: backend:9000', 'Via: 1.0 prev']],
   ['via on', ['Via: 1.0 prev'], { addHeaders: false, via: 'on' }, ['Host: backend:9000', 'Via: 1.0 prev, 1.1 gateway']],
   ['via full', [], { addHeaders: false, via: 'full' }, ['Host: backend:9000', 'Via: 1.1 gateway (ws-tunnel)']],
@@ -128,6 +146,101 @@ test('writes the header fields for the backend', () => {
   for (const [what, lines, forwarding, sent] of requests) {
     assert.deepEqual(linesOf(requestHeaders(requestOf(lines), { ...FORWARDING, ...forwarding })), sent, what)
   }
+})
+
+type Headers = Record<string, string | string[] | undefined>
+
+const changes: [what: string, lines: string[], headers: Headers, forwarding: Partial<Forwarding>, sent: string[]][] = [
+  [
+    'a changed field keeps its place and spelling, an added one comes last, a deleted one is not sent',
+    ['X-User: root', 'X-Admin: yes', 'X-B: 1', 'x-b: 2', 'Cookie: a=1', 'Cookie: b=2'],
+    { 'x-user': 'alice', 'x-admin': undefined, 'x-id': '7' },
+    {},
+    ['X-User: alice', 'X-B: 1', 'x-b: 2', 'Cookie: a=1', 'Cookie: b=2', 'x-id: 7'],
+  ],
+  [
+    'a list becomes lines where the field was',
+    ['X-A: 1', 'X-B: 2', 'x-a: 3'],
+    { 'x-a': ['4', '5', '6'] },
+    {},
+    ['X-A: 4', 'X-A: 5', 'X-A: 6', 'X-B: 2'],
+  ],
+  ['another spelling replaces the field of the client', ['x-user: root'], { 'X-User': 'alice' }, {}, ['x-user: alice']],
+  [
+    'Connection of the client does not take away what the app has set',
+    ['Connection: x-user, x-new, x-b', 'X-User: root', 'X-B: 1'],
+    { 'x-user': 'alice', 'x-new': '1' },
+    {},
+    ['X-User: alice', 'x-new: 1'],
+  ],
+  [
+    'a name with underscores does not stand beside the field that the app has changed or deleted',
+    ['X_User: root', 'X_Admin: yes', 'X-Admin: yes', 'X_Other: 1'],
+    { 'x-user': 'alice', 'x-admin': undefined },
+    {},
+    ['X_Other: 1', 'x-user: alice'],
+  ],
+  [
+    'hop-by-hop fields of the app are not sent',
+    ['Connection: close'],
+    { connection: 'x-b', te: 'trailers', 'keep-alive': 'a', trailer: 'x', upgrade: 'foo', expect: '100-continue' },
+    {},
+    [],
+  ],
+  ['Host is the target, whatever the app sets', ['Host: front.example'], { host: 'app.example' }, {}, []],
+]
+
+test('sends what the app has changed in req.headers', () => {
+  for (const [what, lines, headers, forwarding, sent] of changes) {
+    const req = requestOf(lines)
+    Object.assign(req.headers, headers)
+    const list = requestHeaders(req, { ...FORWARDING, addHeaders: false, ...forwarding })
+    assert.deepEqual(linesOf(list), ['Host: backend:9000', ...sent], what)
+  }
+})
+
+test('preserveHost sends the Host that the app has set, and X-Forwarded-Host the one of the client', () => {
+  const req = requestOf(['Host: front.example'])
+  const hosts = (): (string | undefined)[] => {
+    const list = requestHeaders(req, { ...FORWARDING, preserveHost: true })
+    return [list.get('host'), list.get('x-forwarded-host')]
+  }
+  req.headers.host = 'app.example'
+  assert.deepEqual(hosts(), ['app.example', 'front.example'])
+  delete req.headers.host
+  assert.deepEqual(hosts(), ['backend:9000', 'front.example'])
+})
+
+test('appends nothing to a forwarded field that the app has set, whether or not the peer is trusted', () => {
+  for (const trusted of [false, true]) {
+    const req = requestOf(['X-Forwarded-For: 9.9.9.9', 'X-Forwarded-Port: 1', 'Forwarded: for=9.9.9.9'])
+    Object.assign(req.headers, {
+      'x-forwarded-for': '203.0.113.9',
+      'x-forwarded-host': 'app.example',
+      'x-forwarded-server': 'app',
+      'x-forwarded-proto': 'https',
+      x_forwarded_for: '8.8.8.8',
+      forwarded: 'for=203.0.113.9',
+    })
+    const { 'x-forwarded-port': _, ...kept } = Object.fromEntries(
+      Array.from(requestHeaders(req, { ...FORWARDING, trusted }), ([name, value]) => [name.toLowerCase(), value]),
+    )
+    assert.deepEqual(kept, {
+      host: 'backend:9000',
+      'x-forwarded-for': '203.0.113.9',
+      'x-forwarded-host': 'app.example',
+      'x-forwarded-server': 'app',
+      'x-forwarded-proto': 'https',
+      forwarded: 'for=203.0.113.9',
+    })
+  }
+})
+
+test('adds its own forwarded fields where the app has deleted those of a trusted peer', () => {
+  const req = requestOf(['X-Forwarded-For: 9.9.9.9', 'X-Forwarded-Proto: https'])
+  delete req.headers['x-forwarded-for']
+  delete req.headers['x-forwarded-proto']
+  assert.deepEqual(linesOf(requestHeaders(req, { ...FORWARDING, trusted: true })), ['Host: backend:9000', ...OURS])
 })
 
 test('adds Via to a response as to a request', () => {

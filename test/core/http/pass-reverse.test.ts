@@ -62,6 +62,8 @@ const cookies: [line: string, mapped: string][] = [
   ['n=v; Path=/B', 'n=v; Path=/B'],
   ['n=v; Path=/c', 'n=v; Path=/c'],
   ['n=v;Path=/b;HttpOnly', 'n=v;Path=/a;HttpOnly'],
+  ['n=v;\t Path=/b', 'n=v;\t Path=/a'],
+  ['n=v;\xa0Path=/b', 'n=v;\xa0Path=/b'],
   ['n=v; Path=/b; Path=/c', 'n=v; Path=/b; Path=/c'],
   ['n=v; Path=/c; Path=/b', 'n=v; Path=/c; Path=/a'],
   ['path=/b', 'path=/b'],

@@ -56,7 +56,8 @@ const wrongInside: [options: object, message: RegExp][] = [
   [{ allowedOrigins: ['https://app.example/'] }, /`routes\[0\]\.allowedOrigins`/],
   [{ allowedOrigins: ['https://app.example:443'] }, /`routes\[0\]\.allowedOrigins`/],
   [{ allowedOrigins: ['*'] }, /`routes\[0\]\.allowedOrigins`/],
-  [{ allowedOrigins: ['null'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: ['file://x/y'] }, /`routes\[0\]\.allowedOrigins`/],
+  [{ allowedOrigins: ['x://'] }, /`routes\[0\]\.allowedOrigins`/],
   [{ allowedOrigins: [5] }, /`routes\[0\]\.allowedOrigins`/],
   [{ requestHeaders: { set: ['a'] } }, /`routes\[0\]\.requestHeaders\.set` to be an object, got an array of 1/],
   [{ requestHeaders: { set: { a: 1 } } }, /`routes\[0\]\.requestHeaders\.set\["a"\]` to be a string, got 1/],
@@ -132,9 +133,12 @@ test('reads ANY and NONE in any case, alone or in a list of one, and false as no
 
 test('compares origins without regard to case', () => {
   const { allowedOrigins } = readOne({
-    allowedOrigins: ['https://App.example', 'http://localhost:8080', 'http://[::1]:3000'],
+    allowedOrigins: ['https://App.example', 'http://localhost:8080', 'http://[::1]:3000', 'file://', 'null'],
   })
-  assert.deepEqual([...(allowedOrigins ?? [])], ['https://app.example', 'http://localhost:8080', 'http://[::1]:3000'])
+  assert.deepEqual(
+    [...(allowedOrigins ?? [])],
+    ['https://app.example', 'http://localhost:8080', 'http://[::1]:3000', 'file://', 'null'],
+  )
 })
 
 test('refuses statuses and passReverse values of the wrong kind', () => {

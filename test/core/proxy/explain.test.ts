@@ -368,6 +368,22 @@ test('explains the fields for client address and TLS, and a unix socket', async 
   assert.equal(fields.get('Host'), 'chat.internal')
 })
 
+test('shows each line of a repeated field, and applies requestHeaders to them', async () => {
+  const lines: [string, string][] = [
+    ['Cookie', 'a=1'],
+    ['User-Agent', 'first'],
+    ['cookie', 'b=2'],
+    ['user-agent', 'second'],
+    ['__proto__', 'x'],
+  ]
+  const { outcome } = await explain(
+    { target: 'http://h/', addHeaders: false, requestHeaders: { append: { 'X-New': '1' } } },
+    { url: '/', headers: [['Host', 'front.example'], ...lines] },
+  )
+  assert.ok(outcome.kind === 'http')
+  assert.deepEqual(outcome.backend.headers.slice(1, -1), [...lines, ['X-New', '1']])
+})
+
 test('refuses wrong options and impossible requests', async () => {
   await assert.rejects(explain({ target: 'nowhere' }, { url: '/' }), { code: 'WST_ERR_OPTION' })
   await assert.rejects(explain({ target: 'ws://a/' }, { url: '/a b' }), TypeError)

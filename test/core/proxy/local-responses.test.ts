@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { explain, type Target } from '@ws-tunnel/core'
+import { createTunnelProxy, explain, type Target } from '@ws-tunnel/core'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
 import { connectClient, startGateway } from '../../support/harness.ts'
+import { startServer } from '../../support/server.ts'
 
 const away: Target = () => ({ status: 302, location: 'https://www.example/a?b' })
 
@@ -22,6 +23,19 @@ for (const [what, request] of [
     assert.deepEqual([gateway.errors, gateway.opened], [[], []])
   })
 }
+
+test('sends no framing of middleware with it', async t => {
+  const proxy = createTunnelProxy({ target: away })
+  t.after(() => proxy.close())
+  const { port } = await startServer(t, (req, res) => {
+    res.setHeader('Transfer-Encoding', 'chunked')
+    res.setHeader('Content-Length', '3')
+    void proxy.handle(req, res)
+  })
+  const client = await connectClient(t, port)
+  const text = (await client.send(plainRequest('/x', { headers: ['Connection: close'] })).readAll()).toString()
+  assert.deepEqual(text.match(/^(?:content-length|transfer-encoding): .*$/gim), ['Content-Length: 0'])
+})
 
 test('keeps the connection of a plain request after a response of the target function', async t => {
   const { port } = await startGateway(t, { target: async () => ({ status: 410 }) })

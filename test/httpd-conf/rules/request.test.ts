@@ -11,6 +11,13 @@ test('joins the lines of a field as httpd does', () => {
   assert.equal(fieldOf(req, 'X-B'), undefined)
 })
 
+test('reads a field as the app has left it', () => {
+  const changed = requestOf('/', ['X-User', 'root', 'X-Admin', 'yes'])
+  changed.headers['x-user'] = 'alice'
+  delete changed.headers['x-admin']
+  assert.deepEqual([fieldOf(changed, 'X-User'), fieldOf(changed, 'X-Admin')], ['alice', undefined])
+})
+
 test('returns the header lines as the client sent them', () => {
   assert.deepEqual([...fieldLinesOf(req)].slice(1, 3), [
     ['X-A', '1'],

@@ -3,6 +3,8 @@ import { Readable } from 'node:stream'
 import { isDeepStrictEqual } from 'node:util'
 import qs from 'qs'
 import { WsTunnelError } from '../errors.ts'
+import { headerLines } from '../http/header-list.ts'
+import { trimBlanks } from '../http/trim-blanks.ts'
 import { announcesBody } from '../http/upgrade.ts'
 
 /** The body of one plain request. It is streamed from the client, or written again from the result of a body parser. */
@@ -70,11 +72,11 @@ interface ParsedBody {
 function parsedBody(req: IncomingMessage, body: unknown): ParsedBody | undefined {
   if (!announcesBody(req) || !req.readableDidRead) return undefined
   if (!req.readableEnded) throw new WsTunnelError('WST_ERR_BODY_CONSUMED', { detail: 'in part' })
-  const length = Number(req.headers['content-length'])
+  const length = Number(headerLines(req, 'content-length')[0])
   const rewritten = (bytes: Buffer): ParsedBody => ({ bytes, rewritten: true })
   if (Buffer.isBuffer(body)) return { bytes: body, rewritten: body.length !== length }
   if (typeof body === 'string') return rewritten(Buffer.from(body))
-  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const type = trimBlanks((req.headers['content-type'] ?? '').split(';', 1)[0] as string).toLowerCase()
   if (body !== undefined && /^application\/(?:json|.*\+json)$/.test(type)) {
     return rewritten(Buffer.from(JSON.stringify(body)))
   }

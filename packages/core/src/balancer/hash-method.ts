@@ -1,13 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import proxyAddress from 'proxy-addr'
-import { headerValue } from '../http/header-list.ts'
+import { fieldValue } from '../http/app-fields.ts'
+import { clientAddress, type Trusts } from '../http/client-address.ts'
 import type { HashOptions } from '../options/balancer-options.ts'
 import type { BalancerMember } from './balancer-member.ts'
 import type { Comparison } from './lb-methods.ts'
 import { cookieValue } from './sticky-sessions.ts'
-
-/** Whether a peer is trusted to name the address of its client. */
-export type Trusts = (address: string, hop: number) => boolean
 
 /**
  * The text of a request that is hashed.
@@ -18,13 +15,13 @@ export type Trusts = (address: string, hop: number) => boolean
 export function hashKey(by: HashOptions, req: IncomingMessage, url: string, trusts: Trusts): string | undefined {
   switch (by.hash) {
     case 'client':
-      return proxyAddress(req, trusts)
+      return clientAddress(req, trusts) || undefined
     case 'path':
       return url.replace(/\?.*$/s, '')
     case 'cookie':
-      return cookieValue(headerValue(req, 'cookie'), by.name) || undefined
+      return cookieValue(fieldValue(req, 'cookie'), by.name) || undefined
     case 'header':
-      return headerValue(req, by.name) || undefined
+      return fieldValue(req, by.name) || undefined
   }
 }
 

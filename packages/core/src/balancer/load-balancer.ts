@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WsTunnelError } from '../errors.ts'
+import type { Trusts } from '../http/client-address.ts'
 import type {
   Balancer,
   BalancerChoice,
@@ -18,7 +19,7 @@ import { wrong } from '../options/checks.ts'
 import { readMember } from '../options/read-balancer.ts'
 import { Countdown } from '../util/countdown.ts'
 import { BalancerMember } from './balancer-member.ts'
-import { hashing, hashKey, type Trusts } from './hash-method.ts'
+import { hashing, hashKey } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
 import { sessionCookie, sessionOf } from './sticky-sessions.ts'
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { headerValue } from '../http/header-list.ts'
+import { fieldValue } from '../http/app-fields.ts'
 import type { RequestSession, StickySettings } from '../options/balancer-options.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { RequestSession, StickySettings } from '../options/balancer-options
  */
 export function sessionOf(sticky: StickySettings, url: string, req: IncomingMessage): RequestSession {
   const parameter = pathParameter(url, sticky)
-  const value = parameter ?? cookieValue(headerValue(req, 'cookie'), sticky.cookie)
+  const value = parameter ?? cookieValue(fieldValue(req, 'cookie'), sticky.cookie)
   const route = value === undefined ? undefined : routeIn(value, sticky.separator)
   const name = parameter === undefined ? sticky.cookie : sticky.path
   return { route, name: route === undefined ? undefined : name }
@@ -58,8 +58,8 @@ function pathParameter(url: string, { path, semicolonEnds }: StickySettings): st
 /** The value of a cookie. httpd: get_cookie_param. */
 export function cookieValue(cookies: string, name: string): string | undefined {
   for (let at = cookies.indexOf(name); at !== -1; at = cookies.indexOf(name, at + 1)) {
-    if (at > 0 && !/[;,\s]/.test(cookies[at - 1] as string)) continue
-    const value = /^\s*=(?=.)([^;,]*)/.exec(cookies.slice(at + name.length))?.[1]
+    if (at > 0 && !/[;, \t]/.test(cookies[at - 1] as string)) continue
+    const value = /^[ \t]*=(?=.)([^;,]*)/.exec(cookies.slice(at + name.length))?.[1]
     if (value !== undefined) return value
   }
   return undefined

@@ -65,6 +65,7 @@ export function relayInterim(
 export async function respond(res: ServerResponse, { status, location }: LocalResponse): Promise<void> {
   res.statusCode = status
   if (location !== undefined) res.setHeader('Location', location)
+  if (res.hasHeader('transfer-encoding')) res.removeHeader('transfer-encoding')
   if (!isHttp2(res.req)) res.setHeader('Content-Length', 0)
   const sent = new Promise<void>(resolve => res.once('close', resolve))
   res.end()

@@ -3,6 +3,7 @@ import { WsTunnelError } from '../errors.ts'
 import { headerLines, headerValue } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
 import { misspelling } from '../http/normal-form.ts'
+import { trimBlanks } from '../http/trim-blanks.ts'
 
 /**
  * Checks the WebSocket fields of an upgrade request.
@@ -76,9 +77,9 @@ export function checkRequest(req: IncomingMessage, authority: string | undefined
   const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
   const codings = headerLines(req, 'transfer-encoding')
   if (codings.length > 0) {
-    if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== 'chunked')
+    if (codings.length > 1 || trimBlanks(codings[0] as string).toLowerCase() !== 'chunked')
       throw bad('Transfer-Encoding is not chunked')
-    if ('content-length' in req.headers) throw bad('both Content-Length and Transfer-Encoding')
+    if (headerLines(req, 'content-length').length > 0) throw bad('both Content-Length and Transfer-Encoding')
   }
   const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')

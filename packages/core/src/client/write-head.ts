@@ -3,12 +3,16 @@ import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
 
+/** Fields that are sent with the lines of middleware and of the backend: each line adds to what the others say. */
+const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
+
 /**
  * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
- * middleware, except that cookies of both are sent.
+ * middleware, except that the {@link SHARED} fields of both are sent, and that framing is never taken from middleware:
+ * only `headers` and Node know how long the body is.
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_RESPONSE` if Node refuses a field. The fields of `headers` are then removed from
- *   `res`.
+ *   `res`, and those that middleware had set are there again.
  */
 export function writeHead(
   res: ServerResponse,
@@ -16,27 +20,50 @@ export function writeHead(
   reason: string | undefined,
   headers: HeaderList,
 ): void {
-  const list = withOwnCookies(res, headers)
-  res.sendDate = statusCode >= 200 && !headers.has('date')
+  const shared = sharedFields(res)
+  let list = headers
   try {
+    const own = [...shared, ...framing(res, statusCode, headers)]
+    if (own.length > 0) list = HeaderList.from([...own, ...headers.toRaw()])
+    res.sendDate = statusCode >= 200 && !headers.has('date')
     if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
   } catch (cause) {
-    // The app's error handler writes its own head on this `res`.
-    for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
-    res.statusMessage = ''
+    if (!res.headersSent) restore(res, list, shared)
     throw new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: (cause as Error).message, cause })
   }
 }
 
-function withOwnCookies(res: ServerResponse, headers: HeaderList): HeaderList {
-  const cookies = res.getHeader('set-cookie')
-  if (cookies === undefined) return headers
-  const list = new HeaderList()
-  for (const cookie of Array.isArray(cookies) ? cookies : [String(cookies)]) list.append('Set-Cookie', cookie)
-  for (const [name, value] of headers) list.append(name, value)
-  return list
+/** Undoes what an unwritten head has set: the app's error handler writes its own on this `res`. */
+function restore(res: ServerResponse, list: HeaderList, shared: readonly string[]): void {
+  for (const [name] of list) if (res.hasHeader(name)) res.removeHeader(name)
+  for (const [name, value] of HeaderList.from(shared)) res.appendHeader(name, value)
+  res.statusMessage = ''
+}
+
+/** The lines of the {@link SHARED} fields that middleware has set: name, value, name, value. */
+function sharedFields(res: ServerResponse): string[] {
+  const lines: string[] = []
+  for (const name of SHARED) {
+    const value = res.getHeader(name)
+    if (value === undefined) continue
+    for (const line of Array.isArray(value) ? value : [String(value)]) lines.push(name, line)
+  }
+  return lines
+}
+
+/**
+ * Removes the framing that middleware has set. A response whose `Transfer-Encoding` was removed would end with its
+ * connection, so that a truncated body would seem complete: `chunked` is returned for it where Node would use it.
+ */
+function framing(res: ServerResponse, statusCode: number, headers: HeaderList): string[] {
+  if (res.hasHeader('content-length')) res.removeHeader('content-length')
+  if (!res.hasHeader('transfer-encoding')) return []
+  res.removeHeader('transfer-encoding')
+  const { method, httpVersion } = res.req
+  const isBodiless = statusCode < 200 || statusCode === 204 || statusCode === 304 || method === 'HEAD'
+  return isBodiless || httpVersion !== '1.1' || headers.has('content-length') ? [] : ['Transfer-Encoding', 'chunked']
 }
 
 /**

@@ -1,3 +1,5 @@
+import { trimBlanks } from './trim-blanks.ts'
+
 /** Whether a name equals the lower-case one. Most names differ in length already, which saves the conversion. */
 const isNamed = (name: string, lower: string): boolean => name.length === lower.length && name.toLowerCase() === lower
 
@@ -118,7 +120,7 @@ export function listMembers(values: readonly string[]): string[] {
   const members: string[] = []
   for (const value of values) {
     for (const part of value.split(',')) {
-      const member = part.trim()
+      const member = trimBlanks(part)
       if (member !== '') members.push(member)
     }
   }
@@ -138,6 +140,9 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ])
 
+/** Whether a field concerns one connection only, by its lower-case name. */
+export const isHopByHop = (lowerName: string): boolean => HOP_BY_HOP.has(lowerName)
+
 /**
  * Fields that a client cannot remove by naming them in `Connection`: those on which a backend bases its decisions, and
  * those that the proxy adds (CVE-2022-31813 and later ones like it).
@@ -152,7 +157,7 @@ function isProtected(name: string): boolean {
 /** A test for end-to-end fields: those that are neither hop-by-hop nor named by these lines of `Connection`. */
 export function endToEndFilter(connection: readonly string[]): (lowerName: string) => boolean {
   const named = listMembers(connection).map(name => name.toLowerCase())
-  return name => !HOP_BY_HOP.has(name) && !(named.includes(name) && !isProtected(name))
+  return name => !isHopByHop(name) && !(named.includes(name) && !isProtected(name))
 }
 
 /** Removes the hop-by-hop fields and those that `Connection` names. httpd: ap_proxy_clear_connection. */

@@ -52,10 +52,10 @@ function reverseLocation(value: string, { locations, publicOrigin }: ReverseMapp
 /** Replaces the whole value of `Path` and `Domain`. httpd: ap_proxy_cookie_reverse_map. */
 function reverseCookie(value: string, { cookiePaths, cookieDomains }: ReverseMapping): string {
   const attributes = value.split(';')
-  replaceLast(attributes, /^\s*path=/i, text => cookiePaths.find(([from]) => text.startsWith(from))?.[1])
+  replaceLast(attributes, /^[ \t]*path=/i, text => cookiePaths.find(([from]) => text.startsWith(from))?.[1])
   replaceLast(
     attributes,
-    /^\s*domain=/i,
+    /^[ \t]*domain=/i,
     text => cookieDomains.find(([from]) => text.toLowerCase().startsWith(from.toLowerCase()))?.[1],
   )
   return attributes.join(';')

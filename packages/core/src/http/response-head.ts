@@ -1,6 +1,7 @@
 import { maxHeaderSize } from 'node:http'
 import type { MessageHead } from './header-list.ts'
 import { TOKEN_SOURCE } from './token.ts'
+import { trimBlanks } from './trim-blanks.ts'
 
 /** The parts of a 101's head that are checked and relayed. */
 export interface ResponseHead extends MessageHead {
@@ -45,7 +46,7 @@ export function readSwitch(text: string): { head: ResponseHead; size: number } |
   for (const line of lines) {
     const field = FIELD.exec(line)
     if (field === null || FRAMING.test(field[1] as string)) return undefined
-    rawHeaders.push(field[1] as string, withoutBlanks(field[2] as string))
+    rawHeaders.push(field[1] as string, trimBlanks(field[2] as string))
   }
   return { head: { httpVersion: '1.1', statusMessage: start[1] ?? '', rawHeaders }, size: end + 4 }
 }
@@ -57,14 +58,3 @@ export function maySwitch(text: string): boolean {
     (text.length < SWITCH_START.length ? SWITCH_START.startsWith(text) : INCOMPLETE.test(text))
   )
 }
-
-/** Removes spaces and tabs around a value. `trim` would also remove obs-text such as U+00A0. */
-function withoutBlanks(value: string): string {
-  let from = 0
-  let to = value.length
-  while (from < to && isBlank(value.charCodeAt(from))) from++
-  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
-  return value.slice(from, to)
-}
-
-const isBlank = (code: number): boolean => code === 0x20 || code === 0x09

@@ -26,10 +26,14 @@ export function readUpgrade(value: string | readonly string[] | false): UpgradeS
   return { always, any, tokens: always || any ? [] : tokens }
 }
 
+/** The lines of the client's `Upgrade`. An app that deletes `req.headers.upgrade` makes the request a plain one. */
+export function upgradeLines(req: IncomingMessage): string[] {
+  return req.headers.upgrade === undefined ? [] : headerLines(req, 'upgrade')
+}
+
 /** The protocols in the `Upgrade` of a request, in the client's order and spelling (RFC 9110 7.8). */
 export function upgradeTokens(req: IncomingMessage): string[] {
-  if (req.headers.upgrade === undefined) return []
-  return listMembers(headerLines(req, 'upgrade')).filter(token => UPGRADE_TOKEN.test(token))
+  return listMembers(upgradeLines(req)).filter(token => UPGRADE_TOKEN.test(token))
 }
 
 /**
@@ -52,13 +56,14 @@ export function allowedToken(
   return found ?? (always ? 'websocket' : undefined)
 }
 
+const isCoded = (req: IncomingMessage): boolean => headerLines(req, 'transfer-encoding').length > 0
+
 /**
  * A request with a body is not upgraded: its connection cannot switch before the body is read. httpd sends the body
- * first.
+ * first. The client's lines count, not `req.headers`: they are what Node's parser has read the body by.
  */
 export function hasBody(req: IncomingMessage): boolean {
-  const length = req.headers['content-length']
-  return req.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) !== 0)
+  return headerLines(req, 'content-length').some(length => Number(length) !== 0) || isCoded(req)
 }
 
 /**
@@ -66,8 +71,7 @@ export function hasBody(req: IncomingMessage): boolean {
  * 8.1).
  */
 export function announcesBody(req: IncomingMessage): boolean {
-  const { headers } = req
-  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return true
+  if (headerLines(req, 'content-length').length > 0 || isCoded(req)) return true
   return isHttp2(req) && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
 }
 

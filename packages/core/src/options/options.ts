@@ -26,7 +26,8 @@ import type { RouteDefaults, RouteOptions, RouteSettings } from './route-options
 
 /**
  * Which peers may set X-Forwarded-* and Forwarded, as Express's `trust proxy`. `'append'` is what httpd does: the fields of all peers are
- * kept and appended to, no X-Forwarded-Proto is added, and none of them is trusted when a Location is rewritten.
+ * kept and appended to, no X-Forwarded-Proto is added, and none of them is trusted when a Location is rewritten. A peer on a unix socket
+ * has no address and counts as `127.0.0.1`.
  */
 export type TrustProxy = boolean | number | string | string[] | ((address: string, hop: number) => boolean)
 

@@ -47,6 +47,8 @@ const headerEditing: Check = (where, value) => {
 const origins: Check = (where, value) => {
   if (!Array.isArray(value)) throw wrong(where, 'a list of origins', value)
   for (const origin of value) {
+    // What browsers send for pages without an origin: from a file, and from a sandbox or a `data:` URL.
+    if (origin === 'file://' || origin === 'null') continue
     const { origin: exact = '' } = (typeof origin === 'string' && URL.parse(origin)) || {}
     // `URL` has the origin 'null' for a scheme that it does not know, such as that of a native app.
     const own = exact === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/i.test(origin)

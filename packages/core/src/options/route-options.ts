@@ -143,7 +143,8 @@ export interface RouteDefaults extends SharedOptions {
   strictHandshake?: boolean
   /**
    * Origins that may upgrade, `scheme://host[:port]`, compared exactly; others get 403. `undefined` checks nothing. A request without
-   * Origin passes, because it does not come from a browser. @default undefined
+   * Origin passes, because it does not come from a browser. `file://` allows pages of files; `null` allows every sandboxed page, so any
+   * site. The Origin that the client sent is checked, whatever the app has made of it in `req.headers`. @default undefined
    */
   allowedOrigins?: readonly string[]
   /** Sends the client's Host instead of the target's (ProxyPreserveHost). @default false */
@@ -153,9 +154,9 @@ export interface RouteDefaults extends SharedOptions {
    * the product, `'block'` removes the field. @default 'off'
    */
   via?: 'off' | 'on' | 'full' | 'block'
-  /** Adds X-Forwarded-For, -Host, -Server and -Proto (ProxyAddHeaders). @default true */
+  /** Adds X-Forwarded-For, -Host, -Server and -Proto, except those that the app has set in `req.headers` (ProxyAddHeaders). @default true */
   addHeaders?: boolean
-  /** Edits of the request that the backend gets (RequestHeader). @default undefined */
+  /** Edits of the request that the backend gets, after those of the app in `req.headers` (RequestHeader). @default undefined */
   requestHeaders?: HeaderEditing
   /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
   responseHeaders?: HeaderEditing

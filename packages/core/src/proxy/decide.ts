@@ -1,7 +1,7 @@
 import { type IncomingMessage, METHODS } from 'node:http'
 import { checkOrigin, checkRequest, checkWebSocketFields } from '../client/request-checks.ts'
 import { WsTunnelError } from '../errors.ts'
-import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeTokens } from '../http/upgrade.ts'
+import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeLines, upgradeTokens } from '../http/upgrade.ts'
 import type { LocalResponse, RouteSettings } from '../options/route-options.ts'
 import type { Candidates } from '../routing/candidates.ts'
 import type { Routing } from '../routing/route.ts'
@@ -90,7 +90,7 @@ export function requestedUpgrade(req: IncomingMessage, settings: RouteSettings):
   const { upgrade, fallback, strictHandshake } = settings
   const requested = upgradeTokens(req)
   if (requested.length === 0 && !upgrade.always) {
-    if (fallback || !('upgrade' in req.headers)) return NOT_REQUESTED
+    if (fallback || upgradeLines(req).length === 0) return NOT_REQUESTED
     throw upgradeRequired(upgrade.tokens)
   }
   const token = allowedToken(upgrade, requested)

@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { appLines } from '../http/app-fields.ts'
+import { peerAddress, trustsPeer } from '../http/client-address.ts'
 import { addVia, type Forwarding, requestHeaders } from '../http/forwarded.ts'
 import {
   endToEndHeaders,
@@ -11,11 +13,11 @@ import {
 import { isHttp2 } from '../http/http2.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
 import type { ResponseHead } from '../http/response-head.ts'
+import { trimBlanks } from '../http/trim-blanks.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Selection } from '../routing/candidates.ts'
-import { plainAddress } from '../util/plain-address.ts'
 import { editHeaders } from './edit-headers.ts'
 
 /** The header fields of one request on one route: those for the worker, and those of the response for the client. */
@@ -34,7 +36,7 @@ export class Rewriting {
     this.#settings = settings
     this.#mount = mount
     this.#encrypted = 'encrypted' in req.socket
-    this.#clientAddress = clientAddress(req)
+    this.#clientAddress = peerAddress(req)
     this.#host = headerLines(req, isHttp2(req) ? ':authority' : 'host')[0] ?? ''
   }
 
@@ -50,7 +52,7 @@ export class Rewriting {
    */
   plainRequest(candidate: Candidate): HeaderList {
     const headers = this.#request(candidate).unset('content-length')
-    const { 'content-length': length } = this.#req.headers
+    const [length] = headerLines(this.#req, 'content-length')
     if (length !== undefined) return headers.append('Content-Length', length)
     return announcesBody(this.#req) ? headers.append('Transfer-Encoding', 'chunked') : headers
   }
@@ -70,7 +72,7 @@ export class Rewriting {
       encrypted: this.#encrypted,
       host: this.#host,
       targetHost: worker.origin.authority,
-      trusted: this.#settings.trusts(this.#clientAddress, 0),
+      trusted: this.#isPeerTrusted(),
       appends: this.#settings.appends,
       serverName: this.#settings.serverName,
       httpVersion: this.#req.httpVersion,
@@ -137,11 +139,22 @@ export class Rewriting {
     }
   }
 
+  /** The scheme that the client used: by the word of the app, else of a trusted peer, else of the connection. */
   #publicScheme(): string {
-    const forwarded = headerValue(this.#req, 'x-forwarded-proto').split(',')[0]?.trim().toLowerCase()
-    const known = forwarded === 'http' || forwarded === 'https' ? forwarded : undefined
     const own = this.#encrypted ? 'https' : 'http'
-    return !this.#settings.appends && this.#settings.trusts(this.#clientAddress, 0) ? (known ?? own) : own
+    const name = 'x-forwarded-proto'
+    let lines = appLines(this.#req, name)
+    if (lines === undefined || lines.length === 0) {
+      if (this.#settings.appends || !this.#isPeerTrusted()) return own
+      lines = headerLines(this.#req, name)
+    }
+    const [forwarded = ''] = lines.join(',').split(',', 1)
+    const scheme = trimBlanks(forwarded).toLowerCase()
+    return scheme === 'http' || scheme === 'https' ? scheme : own
+  }
+
+  #isPeerTrusted(): boolean {
+    return trustsPeer(this.#req, this.#settings.trusts)
   }
 }
 
@@ -151,9 +164,4 @@ function ofMembers(from: string, to: string, selection: Selection | undefined): 
   if (name === undefined) return [[from, to]]
   if (selection?.balancer.name !== name) return []
   return selection.balancer.members.map(({ url }) => [url.replace(/\/$/, '') + path, to])
-}
-
-/** The address of the client's end of the connection. */
-export function clientAddress(req: IncomingMessage): string {
-  return plainAddress(req.socket.remoteAddress)
 }

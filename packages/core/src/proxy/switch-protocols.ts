@@ -2,12 +2,12 @@ import type { NativeSwitched } from '../backend/native-round-trip.ts'
 import type { Switched } from '../backend/node-round-trip.ts'
 import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
+import { peerAddress } from '../http/client-address.ts'
 import { headerValue } from '../http/header-list.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Exchange } from './exchange.ts'
-import { clientAddress } from './rewriting.ts'
 import type { Reply } from './round-trip.ts'
 
 /**
@@ -26,7 +26,7 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
     checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
     const { host, port, socketPath } = worker.origin
     const info = {
-      clientAddress: clientAddress(req),
+      clientAddress: peerAddress(req),
       url,
       route: match.route.index,
       target: socketPath ?? `${host}:${port}`,

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
-import { headerValue } from '../http/header-list.ts'
+import { fieldValue } from '../http/app-fields.ts'
 import { bytesToText } from '../http/percent-encoding.ts'
 import type { Condition, ConditionGroups } from '../options/route-options.ts'
 
@@ -89,6 +89,6 @@ function compileCondition(condition: Condition): ConditionTest {
 function subjectOf(
   condition: Exclude<Condition, { any: unknown } | { test: unknown }>,
 ): (req: IncomingMessage, url: UrlTexts) => string {
-  if ('header' in condition) return req => bytesToText(headerValue(req, condition.header))
+  if ('header' in condition) return req => bytesToText(fieldValue(req, condition.header))
   return condition.url === 'path' ? (_, { path }) => path : (_, { query }) => bytesToText(query)
 }

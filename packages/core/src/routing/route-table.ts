@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { WorkerTable } from '../backend/named-worker.ts'
 import { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError } from '../errors.ts'
-import { headerValue } from '../http/header-list.ts'
 import { RequestUrl } from '../http/path.ts'
 import { encodePath } from '../http/percent-encoding.ts'
+import { upgradeLines } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
 import { checkLength, type MatchedRequest, type Miss, Route } from './route.ts'
@@ -53,7 +53,7 @@ export class RouteTable {
       if (mapping === 'decoded') rewritten ??= this.#rewrite(req, requested, note)
       const url = rewritten ?? requested
       if (!url.rawPath.startsWith('/')) return null
-      if (!fallback && !upgrade.always && headerValue(req, 'upgrade') === '') {
+      if (!fallback && !upgrade.always && upgradeLines(req).join('') === '') {
         onMiss?.(route, 'upgrade')
         continue
       }

@@ -1,12 +1,11 @@
 import type { IncomingMessage } from 'node:http'
+import { requestField } from '@ws-tunnel/core'
 
-/** All lines of a header field, joined as httpd joins them; `undefined` if the request has none. */
-export function fieldOf(req: IncomingMessage, name: string): string | undefined {
-  const lower = name.toLowerCase()
-  const values: string[] = []
-  for (const [field, value] of fieldLinesOf(req)) if (field.toLowerCase() === lower) values.push(value)
-  return values.length === 0 ? undefined : values.join(', ')
-}
+/**
+ * All lines of a header field, joined as httpd joins them; `undefined` if the request has none. What the app has changed in
+ * `req.headers` counts.
+ */
+export const fieldOf: (req: IncomingMessage, name: string) => string | undefined = requestField
 
 /** The header lines as the client sent them. */
 export function* fieldLinesOf({ rawHeaders }: IncomingMessage): Generator<[name: string, value: string]> {
