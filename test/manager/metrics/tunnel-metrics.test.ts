@@ -15,7 +15,7 @@ test('counts tunnels, ends, bytes, handshakes, errors and requests, by route and
     ],
   }))
   const where = `proxy="main",route="/\\"chat\\"",member="${m.backend.address}"`
-  const path = '/%22chat%22'
+  const path = '/"chat"'
   const { client: first } = await openTunnel(m.port, path)
   const { client: second } = await openTunnel(m.port, path)
   first.send('hello')
