@@ -58,7 +58,7 @@ export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): He
 /** Fields that the proxy writes itself, or that are no part of an HTTP/1 request. */
 const isOurs = (name: string): boolean => name === 'host' || name === 'expect' || name.startsWith(':')
 
-const withHyphens = (name: string): string => name.replaceAll('_', '-')
+const withHyphens = (name: string): string => (name.includes('_') ? name.replaceAll('_', '-') : name)
 
 type AppFields = ReadonlyMap<string, AppField>
 

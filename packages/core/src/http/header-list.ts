@@ -119,7 +119,8 @@ export function headerLines({ rawHeaders }: MessageHead, name: string): string[]
 export function listMembers(values: readonly string[]): string[] {
   const members: string[] = []
   for (const value of values) {
-    for (const part of value.split(',')) {
+    const parts = value.includes(',') ? value.split(',') : [value]
+    for (const part of parts) {
       const member = trimBlanks(part)
       if (member !== '') members.push(member)
     }

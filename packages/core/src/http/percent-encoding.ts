@@ -80,8 +80,8 @@ const byteOf = (hex: string): string => String.fromCharCode(Number.parseInt(hex,
  * `'exact'`, all printable characters but `#`, `?` and `\` stay as they are.
  */
 export function encodePath(text: string, encodedSlashes: EncodedSlashes, spelling: PathSpelling = 'normalise'): string {
-  if (spelling === 'exact') return text.replace(EXACT_ESCAPES[encodedSlashes], encodeUnlessEscape)
   if (/^[\w~$\-.+!*'(),;:@&=/]*$/.test(text)) return text
+  if (spelling === 'exact') return text.replace(EXACT_ESCAPES[encodedSlashes], encodeUnlessEscape)
   const escapes = encodedSlashes === 'keep' ? /%(?:2[fF]|25)|[^\w~$\-.+!*'(),;:@&=/]/gu : /[^\w~$\-.+!*'(),;:@&=/]/gu
   return text.replace(escapes, encodeUnlessEscape)
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WorkerTable } from '../backend/named-worker.ts'
-import { type TargetTemplate, urlOf } from '../backend/target.ts'
+import { type TargetOrigin, type TargetTemplate, urlOf } from '../backend/target.ts'
 import { Worker } from '../backend/worker.ts'
 import type { BalancerMember } from '../balancer/balancer-member.ts'
 import type { LoadBalancer } from '../balancer/load-balancer.ts'
@@ -93,6 +93,8 @@ export class RouteWorkers {
   readonly #settings: RouteSettings
   readonly #backends: Backends
   readonly #workers = new Map<string, Worker>()
+  /** The worker of the last request: without it, each request would make a key for the map. */
+  #lastWorker: { readonly origin: TargetOrigin; readonly keepAlive: number; readonly worker: Worker } | undefined
 
   constructor(settings: RouteSettings, backends: Backends) {
     this.#settings = settings
@@ -166,6 +168,14 @@ export class RouteWorkers {
 
   /** The worker of a backend. Several URLs may name the same backend; they share one pool. */
   #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
+    const last = this.#lastWorker
+    if (last !== undefined && last.origin === origin && last.keepAlive === settings.keepAlive) return last.worker
+    const worker = this.#workerAt(origin, settings)
+    this.#lastWorker = { origin, keepAlive: settings.keepAlive, worker }
+    return worker
+  }
+
+  #workerAt(origin: TargetOrigin, settings: RouteSettings): Worker {
     const { secure, authority, socketPath = '', address = '' } = origin
     const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive}`
     const known = this.#workers.get(key)
@@ -173,6 +183,7 @@ export class RouteWorkers {
     if (this.#workers.size >= MAX_WORKERS) {
       const [oldest, worker] = this.#workers.entries().next().value as [string, Worker]
       this.#workers.delete(oldest)
+      if (this.#lastWorker?.worker === worker) this.#lastWorker = undefined
       worker.close()
     }
     const worker = new Worker(origin, settings)
