@@ -145,10 +145,10 @@ test('leaves no descriptor open, however a tunnel ends', native, async t => {
   }
   const descriptors = (): number => readdirSync('/proc/self/fd').length
   await round()
+  // A descriptor of another owner may still be open here and close later, so a leak shows only in a larger number.
   const first = descriptors()
-  await round()
-  await round()
-  await eventually(() => assert.equal(descriptors(), first))
+  for (let rounds = 4; rounds > 0; rounds--) await round()
+  await eventually(() => assert.ok(descriptors() <= first, `${first} descriptors, then ${descriptors()}`))
 })
 
 /** A gateway in a process of its own. */

@@ -20,7 +20,7 @@ import {
 export class NativeEngine implements Engine, SlotListener {
   readonly #native: NativeAddon
   readonly #slot: number
-  readonly #listener: EngineListener
+  #listener: EngineListener | undefined
   /** The server at which the client's connection counts. */
   #server: CountingServer | undefined
   /** Closes request and response. */
@@ -139,17 +139,20 @@ export class NativeEngine implements Engine, SlotListener {
       this.#bytesFromBackend = bytesFromBackend
       listeners[this.#slot] = undefined
     }
-    if (events & bits.clientFin) this.#listener.onFin('client')
-    if (events & bits.backendFin) this.#listener.onFin('backend')
-    if (events & bits.clientBroken) this.#listener.onBroken('client', systemError('tunnel', clientErrno))
-    if (events & bits.backendBroken) this.#listener.onBroken('backend', systemError('tunnel', backendErrno))
+    if (events & bits.clientFin) this.#listener?.onFin('client')
+    if (events & bits.backendFin) this.#listener?.onFin('backend')
+    if (events & bits.clientBroken) this.#listener?.onBroken('client', systemError('tunnel', clientErrno))
+    if (events & bits.backendBroken) this.#listener?.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) {
       if (events & bits.looked) this.#callOnLooked()
       return
     }
     this.#onLooked = undefined
     this.#releaseClient()
-    this.#listener.onClosed()
+    const listener = this.#listener
+    // An ended engine that V8 has in its old generation would delay the collection of the tunnel, and so of later ones.
+    this.#listener = undefined
+    listener?.onClosed()
   }
 
   #callOnLooked(): void {
