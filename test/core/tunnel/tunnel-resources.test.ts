@@ -79,15 +79,15 @@ for (const [stalled, wire] of stalls) {
     const [reader, sender] = await open(2)
     reader.pause()
     const taken = await within(20_000, 'backpressure', offer(sender))
-    const during = await gateway.memory()
     assert.ok(taken < GIGABYTE / 4, `${taken} bytes were taken for a reader that reads nothing`)
-    const grown = (key: 'rss' | 'external' | 'arrayBuffers'): number => during[key] - before[key]
-    t.diagnostic(
-      `taken ${taken}, grown: rss ${grown('rss')}, external ${grown('external')}, arrayBuffers ${grown('arrayBuffers')}`,
-    )
-    for (const key of ['rss', 'external', 'arrayBuffers'] as const) {
-      assert.ok(grown(key) <= 4_000_000, `${key} grew by ${grown(key)}`)
-    }
+    // Buffered bytes stay as long as the reader is paused. What the compiler or a collection takes for a moment does not.
+    await eventually(async () => {
+      const during = await gateway.memory()
+      const grown = (key: 'rss' | 'external' | 'arrayBuffers'): number => during[key] - before[key]
+      const [rss, external, arrayBuffers] = [grown('rss'), grown('external'), grown('arrayBuffers')]
+      t.diagnostic(`taken ${taken}, grown: rss ${rss}, external ${external}, arrayBuffers ${arrayBuffers}`)
+      assert.ok(Math.max(rss, external, arrayBuffers) <= 4_000_000, `grew by ${rss}, ${external}, ${arrayBuffers}`)
+    })
     const all = receiveRandomly(reader, () => 1)
     sender.end()
     assert.equal((await all).bytes, taken)
