@@ -159,13 +159,6 @@ export class Exchange {
     this.beginResponse()
     this.#upgrade = undefined
     callAll(this.#releases.splice(0))
-    this.#clear()
-  }
-
-  /** An ended exchange that is in V8's old generation already would delay the collection of the young objects it references. */
-  #clear(): void {
-    const ended = this as { -readonly [Name in 'req' | 'res' | 'match' | 'rewriting' | 'body']: unknown }
-    ended.req = ended.res = ended.match = ended.rewriting = ended.body = undefined
   }
 }
 
