@@ -466,18 +466,3 @@ test('frames a body whose Content-Length was removed', async t => {
     ['/GET', '/DELETE', '/POST'],
   )
 })
-
-test('handles the late rejection of a target function whose upgrade was refused before', async t => {
-  const backend = await startBackend(t, echo())
-  let calls = 0
-  const late = Promise.withResolvers<never>()
-  const target = async (): Promise<string> => (++calls === 1 ? `ws://${backend.address}/` : late.promise)
-  const gateway = await startGateway(t, { target, maxTunnels: 1 })
-  await connectTunnel(t, gateway, '/')
-  const refused = await (await connectClient(t, gateway)).send(upgradeRequest('/')).whole()
-  assert.equal(refused.statusCode, 503)
-  // A rejection that nothing handles fails the test, and would end the process of a user.
-  late.reject(new Error('too late'))
-  await new Promise(resolve => setImmediate(resolve))
-  assert.equal(calls, 2)
-})

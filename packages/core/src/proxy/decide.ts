@@ -28,14 +28,16 @@ export interface Deciding {
   readonly decision: Decision | Promise<Decision>
 }
 
-const NO_ROUTE: Decision = { kind: 'app', reason: 'no route' }
-const TARGET_FALSE: Decision = { kind: 'app', reason: 'target false' }
+type LeftToApp = Decision & { readonly kind: 'app' }
+
+const NO_ROUTE: LeftToApp = { kind: 'app', reason: 'no route' }
+const TARGET_FALSE: LeftToApp = { kind: 'app', reason: 'target false' }
 const FUNCTION_FALSE: Decision = { kind: 'app', reason: 'function false' }
 
 /** The decision for a request that no route proxies; `undefined` for any other request. It needs the match alone. */
-export function leftToApp(match: Match | null): (Decision & { kind: 'app' }) | undefined {
-  if (match === null) return NO_ROUTE as Decision & { kind: 'app' }
-  return match.route.settings.target === false ? (TARGET_FALSE as Decision & { kind: 'app' }) : undefined
+export function leftToApp(match: Match | null): LeftToApp | undefined {
+  if (match === null) return NO_ROUTE
+  return match.route.settings.target === false ? TARGET_FALSE : undefined
 }
 
 /**
