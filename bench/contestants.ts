@@ -6,14 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { end, on, runs, tree } from './processes.ts'
+import type { Report } from './proxies/serve.ts'
 import { haproxy, httpd, nginx } from './servers.ts'
 
 /** A running proxy, in one or more processes. */
 export interface Running {
   readonly port: number
   readonly pids: readonly number[]
-  /** Delay of the event loop since `watch`, ms. `undefined` for a proxy that is not a Node process. */
-  readonly delay?: { watch(): void; report(): Promise<{ p50: number; p99: number }> }
+  /** What the process watches of itself from `watch` to `report`. `undefined` for a proxy that is not one Node process. */
+  readonly watcher?: { watch(what: 'delay' | 'garbage'): void; report(): Promise<Report> }
   close(): Promise<void>
 }
 
@@ -26,7 +27,8 @@ export interface Contestant {
   readonly version: string | undefined
   /** Whether it can serve a workload. @default every workload */
   readonly serves?: (workload: string) => boolean
-  start(backendPort: number): Promise<Running>
+  /** @param port shared by several processes. @default a port of its own */
+  start(backendPort: number, port?: number): Promise<Running>
 }
 
 /** The server that ws-tunnel runs on. */
@@ -47,7 +49,7 @@ const manifest = (name: string): { version: string } =>
  * @param against the folder of another checkout of this project, which then takes part beside this one.
  */
 export function contestants(front: Front, against: string | undefined): Contestant[] {
-  const http = (workload: string): boolean => workload === 'http'
+  const http = (workload: string): boolean => workload.startsWith('http')
   const version = (file: string, args: string[], pattern: RegExp): string | undefined =>
     runs(file, args)
       ? pattern.exec(execFileSync('sh', ['-c', `${file} ${args.join(' ')} 2>&1`]).toString())?.[1]
@@ -116,12 +118,34 @@ function checkouts(front: Front, against: string | undefined): Contestant[] {
     ...(against === undefined ? [] : [{ name: BASELINE, folder: against }]),
   ]
   return (['javascript', 'offloaded'] as const).flatMap(engine =>
-    all.map(({ name, folder }) => {
+    all.flatMap(({ name, folder }) => {
       const args = [engine, front, folder]
       const full = engine === 'offloaded' ? `${name} offloaded` : name
-      return nodeProxy(full, false, versionOf(folder, engine), 'ws-tunnel', args)
+      const one = nodeProxy(full, false, versionOf(folder, engine), 'ws-tunnel', args)
+      return folder === ROOT ? [one, pair(one)] : [one]
     }),
   )
+}
+
+/** Two processes that listen on one port with `reusePort`. */
+function pair(one: Contestant): Contestant {
+  return {
+    ...one,
+    name: `${one.name} x2`,
+    serves: workload => workload === 'connect' || workload === 'http',
+    start: async backendPort => {
+      const port = await freePort()
+      const first = await one.start(backendPort, port)
+      try {
+        const second = await one.start(backendPort, port)
+        const close = async (): Promise<void> => void (await Promise.all([first.close(), second.close()]))
+        return { port, pids: [...first.pids, ...second.pids], close }
+      } catch (error) {
+        await first.close()
+        throw error
+      }
+    },
+  }
 }
 
 /** The name of the other checkout's contestants. */
@@ -149,18 +173,19 @@ function nodeProxy(
   program: string = name,
   args: readonly string[] = [],
 ): Contestant {
-  const start = async (backendPort: number): Promise<Running> => {
+  const start = async (backendPort: number, shared?: number): Promise<Running> => {
     const [file, rest] = on(0, [process.execPath, join(HERE, `proxies/${program}.ts`), String(backendPort), ...args])
-    const child = spawn(file, rest, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+    const env = shared === undefined ? process.env : { ...process.env, BENCH_PORT: String(shared) }
+    const child = spawn(file, rest, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env })
     const { port } = (await message(child, name)) as { port: number }
     return {
       port,
       pids: [child.pid as number],
-      delay: {
-        watch: () => void child.send('watch'),
+      watcher: {
+        watch: what => void child.send(what),
         report: async () => {
           child.send('report')
-          return (await message(child, name)) as { p50: number; p99: number }
+          return (await message(child, name)) as Report
         },
       },
       close: () => end(child, 'SIGKILL'),

@@ -63,8 +63,17 @@ export class Load {
 
   /** Warms up and measures, for that many ms each. The load generator is stopped before and after. */
   async measure(pids: readonly number[], warm: number, window: number): Promise<Done> {
+    return this.#run(`go ${warm} ${window} ${pids.join(' ')}`)
+  }
+
+  /** Measures that many operations without warming up. */
+  async first(pids: readonly number[], count: number): Promise<Done> {
+    return this.#run(`first ${count} ${pids.join(' ')}`)
+  }
+
+  async #run(command: string): Promise<Done> {
     this.#child.kill('SIGCONT')
-    this.#child.stdin?.write(`go ${warm} ${window} ${pids.join(' ')}\n`)
+    this.#child.stdin?.write(`${command}\n`)
     const line = await next(this.#lines)
     this.#child.kill('SIGSTOP')
     return JSON.parse(line.replace('done ', ''))

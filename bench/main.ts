@@ -13,7 +13,7 @@ import { round, type Sample, type Times, WORKLOADS } from './workloads.ts'
 
 const WHOLE: Times = {
   warm: 400,
-  warmHttp: 4000,
+  warmHttp: 2500,
   window: 800,
   slices: 2,
   sliceWarm: 50,

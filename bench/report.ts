@@ -74,7 +74,9 @@ const SUMMARY: readonly (readonly [measure: string, label: string])[] = [
   ['bulk-down-8', 'bulk one way, 8 tunnels, ms per GB'],
   ['bulk-echo-8', 'bulk echo, 8 tunnels, ms per GB'],
   ['connect', 'connect, one echo, close, µs'],
-  ['http', 'plain HTTP request, µs'],
+  ['http', 'plain HTTP: GET of 1 KiB, µs'],
+  ['http-post-1k', 'POST of 1 KiB, µs'],
+  ['http-10m', 'GET of 10 MiB, µs'],
   ['idle', 'memory of an idle tunnel, KiB'],
 ]
 
@@ -134,6 +136,9 @@ costs more than ws-tunnel. The last columns are the throughput and its spread, w
   proxies run on the same Node. \`keep-alive\` means that the package got an agent that keeps its connections to the backend.
 - httpd takes part twice: mod_proxy_wstunnel with 6,400 threads, and mod_proxy_http's \`upgrade=websocket\` with Debian's 150
   threads, which can serve at most 150 tunnels.
+- The rows of a new process count its first requests, during which V8 compiles the code. What the collector has to free is the
+  growth of the heap between collections (\`GCProfiler\` of \`node:v8\`). Only Node proxies report it.
+- \`x2\` is two processes that listen on one port with \`reusePort\`. Both run on the core of the proxy.
 - Memory is PSS: pages that processes share are counted once. It is read ${times.settle} ms after the last tunnel has opened, without a
   forced collection. The growth of a stalled reader is measured in a new process over ${times.stall} ms, so it includes code that the
   process loads.

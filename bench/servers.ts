@@ -14,6 +14,9 @@ events { worker_connections 19000; }
 http {
   access_log off;
   keepalive_requests 1000000000;
+  client_max_body_size 0;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
   client_body_temp_path ${folder}/body;
   proxy_temp_path ${folder}/proxy;
   fastcgi_temp_path ${folder}/fastcgi;

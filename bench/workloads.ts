@@ -28,9 +28,13 @@ export interface Sample {
 export interface Workload {
   readonly name: string
   readonly measures: readonly Measure[]
-  readonly load: 'pingpong' | 'up' | 'down' | 'echo' | 'connect' | 'http' | 'stall'
+  /** The name that the load program knows it by. */
+  readonly load: string
   readonly tunnels: number
 }
+
+/** The number of requests of a new process that count as cold. V8 compiles the code of a proxy during them. */
+const COLD = 9_000
 
 /** Durations of warming up and of measuring, ms. */
 export interface Times {
@@ -75,6 +79,23 @@ const tunnels = (count: number, more: readonly Measure[] = []): Workload => ({
   tunnels: count,
 })
 
+const connects = (load: string, title: string): Workload => ({
+  name: load,
+  measures: [{ name: load, title, unit: 'µs CPU per tunnel', rateUnit: 'tunnels/s' }],
+  load,
+  tunnels: 0,
+})
+
+const http = (load: string, title: string, more: readonly Measure[] = []): Workload => ({
+  name: load,
+  measures: [
+    { name: load, title: `Plain HTTP: ${title}`, unit: 'µs CPU per request', rateUnit: 'requests/s' },
+    ...more,
+  ],
+  load,
+  tunnels: 0,
+})
+
 export const WORKLOADS: readonly Workload[] = [
   tunnels(1),
   tunnels(50),
@@ -99,19 +120,8 @@ export const WORKLOADS: readonly Workload[] = [
   bulk('down', 8),
   bulk('echo', 1),
   bulk('echo', 8),
-  {
-    name: 'connect',
-    measures: [
-      {
-        name: 'connect',
-        title: 'Connect: handshake, one echo, close',
-        unit: 'µs CPU per tunnel',
-        rateUnit: 'tunnels/s',
-      },
-    ],
-    load: 'connect',
-    tunnels: 0,
-  },
+  connects('connect', 'Connect: handshake, one echo, close'),
+  connects('connect-2', 'The same, two connects at a time'),
   {
     name: 'stalled',
     measures: [
@@ -125,19 +135,25 @@ export const WORKLOADS: readonly Workload[] = [
     load: 'stall',
     tunnels: 1,
   },
-  {
-    name: 'http',
-    measures: [
-      {
-        name: 'http',
-        title: 'Plain HTTP: GET of 1 KiB, 64 connections',
-        unit: 'µs CPU per request',
-        rateUnit: 'requests/s',
-      },
-    ],
-    load: 'http',
-    tunnels: 0,
-  },
+  http('http', 'GET of 1 KiB, 64 connections', [
+    {
+      name: 'http-cold',
+      title: `The same, the first ${COLD.toLocaleString('en')} requests of a new process`,
+      unit: 'µs CPU per request',
+      rateUnit: 'requests/s',
+    },
+    {
+      name: 'http-garbage',
+      title: 'The same: what the collector has to free',
+      unit: 'KiB per request',
+      rateUnit: 'requests/s',
+    },
+  ]),
+  http('http-fields', 'GET of 1 KiB with 10 header fields, 64 connections'),
+  http('http-post-1k', 'POST of 1 KiB, 64 connections'),
+  http('http-post-1m', 'POST of 1 MiB, 8 connections'),
+  http('http-64k', 'GET of 64 KiB, 16 connections'),
+  http('http-10m', 'GET of 10 MiB, 4 connections'),
 ]
 
 /** A new process of a contestant with its load generator. */
@@ -176,17 +192,34 @@ class Trial {
       const done = await this.#measure(times.warm, times.window)
       return measures.map(({ name }) => this.#sample(name, done, grown, done.bytes / done.seconds / 1e6))
     }
+    if (load === 'http') return await this.#prepareHttp(times)
     if (!many) {
       await this.#measure(tunnels === 0 ? times.warmHttp : times.warm, times.slice)
       return []
     }
-    this.#proxy.delay?.watch()
+    this.#proxy.watcher?.watch('delay')
     const done = await this.#measure(times.warm, times.window)
-    const delay = await this.#proxy.delay?.report()
+    const delay = await this.#proxy.watcher?.report()
     return [
       this.#sample('idle', done, grown / tunnels, tunnels / opening),
       ...(delay === undefined ? [] : [this.#sample('delay', done, delay.p99, delay.p50)]),
     ]
+  }
+
+  /** Takes the samples of a new process, and then of a warm one. */
+  async #prepareHttp(times: Times): Promise<Sample[]> {
+    const cold = await this.#load.first(this.#proxy.pids, COLD)
+    const rate = ({ operations, seconds }: Done): number => operations / seconds
+    const samples = [this.#sample('http-cold', cold, (cold.cpu / cold.operations) * 1e6, rate(cold))]
+    await this.#measure(times.warmHttp, times.slice)
+    this.#proxy.watcher?.watch('garbage')
+    const done = await this.#measure(times.sliceWarm, times.window)
+    const garbage = await this.#proxy.watcher?.report()
+    // Requests of the warm-up count as well as those of the window, at the same rate.
+    const requests = rate(done) * (done.seconds + times.sliceWarm / 1000)
+    if (garbage !== undefined)
+      samples.push(this.#sample('http-garbage', done, garbage.allocated / 1024 / requests, rate(done)))
+    return samples
   }
 
   /** Measures one turn. */

@@ -5,8 +5,10 @@
  *   load                          prints `backend PORT`, then reads commands from stdin:
  *   run WORKLOAD PORT TUNNELS     opens the tunnels through the proxy at PORT, prints `open SECONDS`
  *   go WARM_MS WINDOW_MS PID...   warms up, measures, prints `done {json}`, and keeps up the load until the next `go`
+ *   first COUNT PID...            measures that many operations without warming up, then as `go`
  *
- * WORKLOAD: pingpong, up, down, echo, connect, http, stall. The CPU time is that of the PIDs within the window.
+ * WORKLOAD: pingpong, up, down, echo, connect, connect-2, stall, and the names of `pages`. The CPU time is that of the PIDs within
+ * the window.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -36,15 +38,26 @@
 #define HEAD_SIZE 4096
 #define OPENING_AT_ONCE 64
 #define CONNECTS_AT_ONCE 32
-#define HTTP_BODY 1024
 
 enum kind { LISTENER, COMMANDS, BACKEND, CLIENT };
 enum role { HEAD, ECHO, SINK, SOURCE };
-enum workload { PINGPONG, UP, DOWN, ECHO_BULK, CONNECT, HTTP, STALL, WORKLOADS };
+enum workload { PINGPONG, UP, DOWN, ECHO_BULK, CONNECT, CONNECT_FEW, STALL, WORKLOADS, HTTP = WORKLOADS };
 enum phase { IDLE, OPENING, OPENED, WARMING, MEASURING };
 
-static const char *const names[WORKLOADS] = {"pingpong", "up", "down", "echo", "connect", "http", "stall"};
-static const char *const paths[WORKLOADS] = {"/echo", "/sink", "/source", "/echo", "/echo", "/http", "/source"};
+static const char *const names[WORKLOADS] = {"pingpong", "up", "down", "echo", "connect", "connect-2", "stall"};
+static const char *const paths[WORKLOADS] = {"/echo", "/sink", "/source", "/echo", "/echo", "/echo", "/source"};
+
+/* Plain HTTP: what a client sends and gets. A request with a body is a POST. */
+struct page {
+  const char *name;
+  size_t request_body, response_body;
+  int connections, many_fields;
+};
+static const struct page pages[] = {
+    {"http", 0, 1024, 64, 0},         {"http-fields", 0, 1024, 64, 1},    {"http-post-1k", 1024, 1024, 64, 0},
+    {"http-post-1m", 1 << 20, 2, 8, 0}, {"http-64k", 0, 64 << 10, 16, 0}, {"http-10m", 0, 10 << 20, 4, 0},
+};
+#define PAGES (sizeof pages / sizeof *pages)
 
 struct conn {
   int fd;
@@ -57,18 +70,23 @@ struct conn {
   struct unmasker frames;
   unsigned char *pending;                   /* bytes that the peer has not accepted yet */
   size_t pending_at, pending_size;
+  size_t to_send, to_read;                  /* bytes of a body; to_read is CHUNKED while the length is unknown */
+  char tail[5];                             /* the last bytes of a chunked body */
 };
+#define CHUNKED ((size_t)-1)
 
 static int epoll, proxy_port;
 static enum workload workload;
+static const struct page *page;
 static enum phase phase = IDLE;
 static int wanted, opening, opened;
 static double warm, window, phase_start, open_start;
+static uint64_t first;                      /* operations to measure instead of a time */
 static uint64_t operations, bytes, errors, next_number = 1;
 static char first_error[200];
 static struct conn **clients;
 static unsigned char client_frames[FRAMES * SENT_PERIOD], server_frames[(FRAMES + READ_SIZE / BACK_PERIOD + 2) * BACK_PERIOD];
-static unsigned char in[READ_SIZE], out[READ_SIZE + 16];
+static unsigned char in[READ_SIZE], out[READ_SIZE + 16], filler[READ_SIZE];
 static pid_t pids[4096];
 static int pid_count;
 
@@ -168,23 +186,76 @@ static const char *field(const char *head, const char *name) {
 static char *read_head(struct conn *c, int *gone) {
   if (c->head == NULL && (c->head = malloc(HEAD_SIZE + 1)) == NULL) fail("malloc");
   ssize_t n = recv(c->fd, c->head + c->have, HEAD_SIZE - c->have, 0);
-  *gone = n == 0 || (n < 0 && errno != EAGAIN) || c->have == HEAD_SIZE;
+  *gone = n == 0 || (n < 0 && errno != EAGAIN);
   if (n <= 0) return NULL;
   c->have += (unsigned)n;
   c->head[c->have] = 0;
   char *end = strstr(c->head, "\r\n\r\n");
+  *gone = end == NULL && c->have == HEAD_SIZE;
   return end == NULL ? NULL : end + 4;
 }
 
+/* Sends more of a body. */
+static int send_body(struct conn *c) {
+  while (c->to_send > 0) {
+    ssize_t sent = send(c->fd, filler, c->to_send < sizeof filler ? c->to_send : sizeof filler, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) return -1;
+    if (sent < 0) break;
+    c->to_send -= (size_t)sent;
+  }
+  watch(c, c->to_send > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  return 0;
+}
+
+/* Prepares to read the body that the head announces. `rest` bytes of it were read with the head. */
+static void expect_body(struct conn *c, const char *end, size_t rest) {
+  const char *length = field(c->head, "\r\ncontent-length:");
+  int chunked = field(c->head, "\r\ntransfer-encoding: chunked\r\n") != NULL;
+  c->to_read = chunked ? CHUNKED : length == NULL ? 0 : strtoul(length, NULL, 10);
+  memset(c->tail, 0, sizeof c->tail);
+  size_t kept = rest < sizeof c->tail ? rest : sizeof c->tail;
+  memcpy(c->tail + sizeof c->tail - kept, end + rest - kept, kept);
+  if (chunked && memcmp(c->tail, "0\r\n\r\n", 5) == 0) c->to_read = 0;
+  else if (!chunked) c->to_read -= rest < c->to_read ? rest : c->to_read;
+}
+
+/* Reads more of the body. Returns -1 if the connection has ended. A body has no other bytes than those of `filler`. */
+static int read_body(struct conn *c) {
+  ssize_t n = recv(c->fd, in, READ_SIZE, 0);
+  if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
+  if (c->to_read != CHUNKED) {
+    c->to_read -= (size_t)n < c->to_read ? (size_t)n : c->to_read;
+    return 0;
+  }
+  size_t kept = (size_t)n < sizeof c->tail ? (size_t)n : sizeof c->tail;
+  memmove(c->tail, c->tail + kept, sizeof c->tail - kept);
+  memcpy(c->tail + sizeof c->tail - kept, in + n - kept, kept);
+  if (memcmp(c->tail, "0\r\n\r\n", 5) == 0) c->to_read = 0;
+  return 0;
+}
+
+static int respond_page(struct conn *c) {
+  char head[160];
+  int n = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", page->response_body);
+  c->have = 0;
+  /* A small response leaves in one write. */
+  if (page->response_body <= 1024) {
+    unsigned char whole[sizeof head + 1024];
+    memcpy(whole, head, (size_t)n);
+    memcpy(whole + n, filler, page->response_body);
+    return send_all(c, whole, (size_t)n + page->response_body);
+  }
+  if (send_all(c, (unsigned char *)head, (size_t)n) != 0) return -1;
+  c->to_send = page->response_body;
+  return send_body(c);
+}
+
 static int backend_respond(struct conn *c, char *end) {
-  static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n";
-  char response[sizeof ok + HTTP_BODY];
+  char response[400];
   const char *key = field(c->head, "\r\nsec-websocket-key: ");
   if (key == NULL) {
-    memcpy(response, ok, sizeof ok - 1);
-    memset(response + sizeof ok - 1, 'x', HTTP_BODY);
-    c->have = 0;
-    return send_all(c, (unsigned char *)response, sizeof ok - 1 + HTTP_BODY);
+    expect_body(c, end, c->have - (size_t)(end - c->head));
+    return c->to_read == 0 ? respond_page(c) : 0;
   }
   char accept[29];
   websocket_accept(key, strcspn(key, "\r"), accept);
@@ -208,6 +279,8 @@ static int backend_respond(struct conn *c, char *end) {
 
 static int backend_ready(struct conn *c, unsigned events) {
   if (c->pending != NULL) return send_pending(c);
+  if (c->role == HEAD && c->to_send > 0) return events & (EPOLLHUP | EPOLLERR) ? -1 : send_body(c);
+  if (c->role == HEAD && c->to_read > 0) return read_body(c) != 0 ? -1 : c->to_read == 0 ? respond_page(c) : 0;
   if (c->role == HEAD) {
     int gone;
     char *end = read_head(c, &gone);
@@ -255,9 +328,30 @@ static int ping(struct conn *c) {
 }
 
 static int request_page(struct conn *c) {
-  static const char page[] = "GET /http HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n";
+  static const char fields[] =
+      "Accept-Language: en-GB,en;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\nReferer: https://bench.test/start\r\n"
+      "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\nCache-Control: no-cache\r\nSec-Fetch-Mode: cors\r\n"
+      "X-Request-Id: 7b0c6f0a-5d2e-4c1b-9a53-0c1f6a3a0f11\r\n";
+  char text[1024 + 1024];
+  int n = snprintf(text, sizeof text, "%s /http HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\nUser-Agent: bench\r\n%s",
+                   page->request_body > 0 ? "POST" : "GET", page->many_fields ? fields : "");
+  if (page->request_body > 0)
+    n += snprintf(text + n, sizeof text - (size_t)n, "Content-Type: text/plain\r\nContent-Length: %zu\r\n", page->request_body);
+  n += snprintf(text + n, sizeof text - (size_t)n, "\r\n");
   c->have = 0;
-  return send(c->fd, page, sizeof page - 1, MSG_NOSIGNAL) == (ssize_t)sizeof page - 1 ? 0 : -1;
+  c->to_read = 0;
+  c->to_send = page->request_body;
+  if (c->to_send > 0 && c->to_send <= 1024) {
+    memcpy(text + n, filler, c->to_send);
+    n += (int)c->to_send;
+    c->to_send = 0;
+  }
+  if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n) return -1;
+  return c->to_send > 0 ? send_body(c) : 0;
+}
+
+static int connects(void) {
+  return workload == CONNECT || workload == CONNECT_FEW;
 }
 
 static int client_connected(struct conn *c) {
@@ -275,7 +369,7 @@ static int client_connected(struct conn *c) {
 }
 
 static int client_start(struct conn *c) {
-  if (workload == PINGPONG || workload == CONNECT) return ping(c);
+  if (workload == PINGPONG || connects()) return ping(c);
   if (workload == UP || workload == ECHO_BULK) watch(c, EPOLLIN | EPOLLOUT);
   if (workload == DOWN || workload == STALL) watch(c, EPOLLIN);
   return 0;
@@ -291,7 +385,7 @@ static int client_switched(struct conn *c) {
   c->have = 0;
   c->role = ECHO;
   opening--;
-  if (workload == CONNECT) return client_start(c);
+  if (connects()) return client_start(c);
   opened++;
   /* Reads nothing before `go`, so that a source can only fill the buffers of the proxy. */
   if (workload == STALL || workload == DOWN) watch(c, 0);
@@ -319,20 +413,23 @@ static int pong(struct conn *c) {
   return 1;
 }
 
-static int page(struct conn *c) {
-  int gone;
-  char *end = read_head(c, &gone);
-  if (gone) return -1;
-  if (end == NULL) return 0;
-  size_t rest = c->have - (size_t)(end - c->head);
-  int chunked = strcasestr(c->head, "\r\ntransfer-encoding: chunked\r\n") != NULL;
-  if (chunked ? strstr(end, "\r\n0\r\n\r\n") == NULL : rest < HTTP_BODY) return 0;
-  if (strncmp(c->head, "HTTP/1.1 200", 12) != 0) {
-    note_error("no page", c->head, 80);
-    return -1;
+static int page_read(struct conn *c) {
+  if (c->to_read > 0) {
+    if (read_body(c) != 0) return -1;
+  } else {
+    int gone;
+    char *end = read_head(c, &gone);
+    if (gone) return -1;
+    if (end == NULL) return 0;
+    expect_body(c, end, c->have - (size_t)(end - c->head));
+    if (strncmp(c->head, "HTTP/1.1 200", 12) != 0) {
+      note_error("no page", c->head, 80);
+      return -1;
+    }
   }
+  if (c->to_read > 0) return 0;
   operations++;
-  bytes += HTTP_BODY;
+  bytes += page->request_body + page->response_body;
   return request_page(c);
 }
 
@@ -363,9 +460,11 @@ static int client_ready(struct conn *c, unsigned events) {
   switch (workload) {
     case PINGPONG:
     case CONNECT:
+    case CONNECT_FEW:
       return pong(c);
     case HTTP:
-      return page(c);
+      if (c->to_send > 0 && send_body(c) != 0) return -1;
+      return events & EPOLLIN ? page_read(c) : 0;
     case ECHO_BULK:
       return echoed(c, events);
     case UP:
@@ -405,22 +504,25 @@ static void command(void) {
   if (sscanf(text, "run %19s %d %d", name, &proxy_port, &wanted) == 3) {
     int found = 0;
     for (int i = 0; i < WORKLOADS; i++) if (strcmp(names[i], name) == 0) workload = (enum workload)i, found = 1;
+    for (size_t i = 0; i < PAGES; i++) if (strcmp(pages[i].name, name) == 0) workload = HTTP, page = &pages[i], found = 1;
     if (!found) exit(2);
     clients = calloc((size_t)wanted + 1, sizeof(struct conn *));
     if (clients == NULL) fail("calloc");
     open_start = now();
     begin(OPENING);
-    if (workload == CONNECT || workload == HTTP) wanted = 0;
-  } else if (strncmp(text, "go", 2) == 0) {
+    if (connects() || workload == HTTP) wanted = 0;
+  } else if (strncmp(text, "go", 2) == 0 || strncmp(text, "first", 5) == 0) {
     static int started;
-    char *at = text + 2;
-    warm = (double)strtol(at, &at, 10) / 1e3;
-    window = (double)strtol(at, &at, 10) / 1e3;
+    int by_count = text[0] == 'f';
+    char *at = text + (by_count ? 5 : 2);
+    first = by_count ? strtoull(at, &at, 10) : 0;
+    warm = by_count ? 0 : (double)strtol(at, &at, 10) / 1e3;
+    window = by_count ? 0 : (double)strtol(at, &at, 10) / 1e3;
     pid_count = 0;
     for (long pid = strtol(at, &at, 10); pid > 0 && pid_count < 4096; pid = strtol(at, &at, 10)) pids[pid_count++] = (pid_t)pid;
-    if (workload == CONNECT && !started) for (int i = 0; i < CONNECTS_AT_ONCE; i++) new_client();
-    if (workload == HTTP && !started) for (int i = 0; i < 64; i++) new_client();
-    for (int i = 0; i < opened && !started; i++) if (workload != CONNECT && client_start(clients[i]) != 0) note_error("start", "", 0);
+    int fresh = started ? 0 : workload == CONNECT ? CONNECTS_AT_ONCE : workload == CONNECT_FEW ? 2 : workload == HTTP ? page->connections : 0;
+    while (fresh-- > 0) new_client();
+    for (int i = 0; i < opened && !started; i++) if (client_start(clients[i]) != 0) note_error("start", "", 0);
     started = 1;
     begin(WARMING);
   }
@@ -436,14 +538,14 @@ static void handle(struct conn *c, unsigned events) {
     /* A server may close a kept-alive connection at any time. */
     if (workload != HTTP || c->have > 0 || c->role == HEAD) note_error("a connection ended", "", 0);
     if (c->role == HEAD) opening--;
-    if (c->role == HEAD || workload == CONNECT || workload == HTTP) drop(c);
+    if (c->role == HEAD || connects() || workload == HTTP) drop(c);
     else close(c->fd);
     if (errors > 1000) {
       printf("done {\"operations\":0,\"bytes\":0,\"seconds\":1,\"cpu\":0,\"load\":0,\"errors\":%llu,\"error\":\"%s\"}\n",
              (unsigned long long)errors, first_error);
       exit(0);
     }
-    if (workload == CONNECT || workload == HTTP) new_client();
+    if (connects() || workload == HTTP) new_client();
   }
 }
 
@@ -459,7 +561,7 @@ static void advance(void) {
     cpu = proxy_cpu();
     load = cpu_of(getpid());
     begin(MEASURING);
-  } else if (phase == MEASURING && now() - phase_start >= window) {
+  } else if (phase == MEASURING && (first > 0 ? operations >= first : now() - phase_start >= window)) {
     double seconds = now() - phase_start;
     printf("done {\"operations\":%llu,\"bytes\":%llu,\"seconds\":%.6f,\"cpu\":%.6f,\"load\":%.6f,\"errors\":%llu,\"error\":\"%s\"}\n",
            (unsigned long long)operations, (unsigned long long)bytes, seconds, proxy_cpu() - cpu, cpu_of(getpid()) - load,
@@ -469,6 +571,7 @@ static void advance(void) {
 }
 
 static void make_frames(void) {
+  memset(filler, 'x', sizeof filler);
   unsigned char *payload = client_frames + 8;
   uint64_t seed = 88172645463325252u;
   for (size_t i = 0; i < BULK; i++) {

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import express from 'express'
 import fastify from 'fastify'
 import type { Front } from '../contestants.ts'
-import { announce, BACKEND_PORT, serve } from './serve.ts'
+import { announce, BACKEND_PORT, LISTEN, serve } from './serve.ts'
 
 // Loads ws-tunnel from a checkout, so that this checkout and another one run in exactly the same way. The option is
 // `async`, because an older checkout does not have `offload`.
@@ -22,7 +22,7 @@ if (front === 'express') {
   const { wsTunnelPlugin } = (await load('fastify')) as typeof import('@ws-tunnel/fastify')
   const app = fastify()
   await app.register(wsTunnelPlugin, options)
-  await app.listen({ host: '127.0.0.1', port: 0 })
+  await app.listen(LISTEN)
   announce((app.server.address() as AddressInfo).port)
 } else {
   const { createTunnelProxy } = (await load('core')) as typeof import('@ws-tunnel/core')

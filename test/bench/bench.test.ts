@@ -22,6 +22,27 @@ test('the benchmark measures the workloads and contestants of --only and prints 
   }
 })
 
+test('plain HTTP has rows for a warm and a cold process, for garbage, and for bodies both ways', gcc, async () => {
+  const { stdout } = await bench('--quick', '--only', 'http,http-post-1m,http-10m,pipe(),ws-tunnel x2')
+  const figures = Array.from(
+    stdout.matchAll(/^\| (pipe\(\)|ws-tunnel x2)[^|(]*\| ([\d,.]+) \|/gm),
+    ([, name, figure]) => ({
+      name,
+      figure: Number(figure?.replaceAll(',', '')),
+    }),
+  )
+  // The two processes report no garbage, and take part in the first workload alone.
+  assert.deepEqual(
+    figures.map(({ name }) => name),
+    ['ws-tunnel x2', 'pipe()', 'ws-tunnel x2', 'pipe()', 'pipe()', 'pipe()', 'pipe()'],
+    stdout,
+  )
+  assert.ok(
+    figures.every(({ figure }) => figure > 1),
+    stdout,
+  )
+})
+
 test('the benchmark refuses an unknown name and lists the known ones', async () => {
   await assert.rejects(bench('--only', 'ping'), /Expected --only to name some of tunnels-1, .*; got ping/)
 })
@@ -30,7 +51,7 @@ test('--against measures another checkout beside this one and prints their ratio
   for (const [front, only, rows] of [
     ['express', 'tunnels-1', ['JavaScript', 'offloaded']],
     ['fastify', 'tunnels-1,ws-tunnel,baseline', ['JavaScript']],
-    ['http', 'http,ws-tunnel offloaded,baseline offloaded', ['offloaded']],
+    ['http', 'http-64k,ws-tunnel offloaded,baseline offloaded', ['offloaded']],
   ] as const) {
     const { stdout } = await bench('--quick', '--only', only, '--against', ROOT, '--front', front)
     const [, comparison = ''] = stdout.split('### This tree against baseline')
