@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
@@ -47,17 +47,28 @@ const manifest = (name: string): { version: string } =>
  *
  * @param front the server of our own contestants.
  * @param against the folder of another checkout of this project, which then takes part beside this one.
+ * @param peers the root of another Debian, whose nginx and HAProxy then take part beside the installed ones.
  */
-export function contestants(front: Front, against: string | undefined): Contestant[] {
+export function contestants(front: Front, against: string | undefined, peers: string | undefined): Contestant[] {
   const http = (workload: string): boolean => workload.startsWith('http')
-  const version = (file: string, args: string[], pattern: RegExp): string | undefined =>
-    runs(file, args)
-      ? pattern.exec(execFileSync('sh', ['-c', `${file} ${args.join(' ')} 2>&1`]).toString())?.[1]
+  const version = (command: readonly string[], option: string, pattern: RegExp): string | undefined => {
+    const [file = '', ...args] = [...command, option]
+    return runs(file, args)
+      ? pattern.exec(Object.values(spawnSync(file, args, { encoding: 'utf8' })).join('\n'))?.[1]
       : undefined
-  const nginxVersion = version('nginx', ['-v'], /nginx\/([\d.]+)/)
-  const haproxyVersion = version('haproxy', ['-v'], /version ([\d.]+)/)
+  }
+  // The programs of another Debian run with the loader and the libraries of their root.
+  const roots = [{ suffix: '', run: (file: string): string[] => [file] }]
+  if (peers !== undefined) {
+    const loader = [
+      join(peers, 'lib64/ld-linux-x86-64.so.2'),
+      '--library-path',
+      join(peers, 'usr/lib/x86_64-linux-gnu'),
+    ]
+    roots.push({ suffix: ' of --peers', run: file => [...loader, join(peers, 'usr/sbin', file)] })
+  }
   const httpdVersion = existsSync('/usr/lib/apache2/modules/mod_proxy_wstunnel.so')
-    ? version('apache2', ['-v'], /Apache\/([\d.]+)/)
+    ? version(['apache2'], '-v', /Apache\/([\d.]+)/)
     : undefined
   return [
     { name: 'no proxy', peer: false, version: '', start: direct },
@@ -73,18 +84,19 @@ export function contestants(front: Front, against: string | undefined): Contesta
       name: `${name} keep-alive`,
       serves: http,
     })),
-    server('nginx', nginxVersion, ['nginx', '-c'], (port, backend, folder) => nginx(port, backend, folder, ''), 2),
-    {
-      ...server(
-        'nginx 64k buffers',
-        nginxVersion,
-        ['nginx', '-c'],
-        (port, backend, folder) => nginx(port, backend, folder, '64k'),
-        2,
-      ),
-      serves: workload => !http(workload),
-    },
-    server('HAProxy', haproxyVersion, ['haproxy', '-db', '-f'], haproxy),
+    ...roots.flatMap(({ suffix, run }) => {
+      const installed = version(run('nginx'), '-v', /nginx\/([\d.]+)/)
+      const command = [...run('nginx'), '-c']
+      const haproxyVersion = version(run('haproxy'), '-v', /version ([\d.]+)/)
+      return [
+        server(`nginx${suffix}`, installed, command, (...given) => nginx(...given, ''), 2),
+        {
+          ...server(`nginx 64k buffers${suffix}`, installed, command, (...given) => nginx(...given, '64k'), 2),
+          serves: (workload: string) => !http(workload),
+        },
+        server(`HAProxy${suffix}`, haproxyVersion, [...run('haproxy'), '-db', '-f'], haproxy),
+      ]
+    }),
     {
       ...server(
         'httpd wstunnel',

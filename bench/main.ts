@@ -36,12 +36,13 @@ const QUICK: Times = {
 /** The workloads of a comparison with another checkout. */
 const COMPARED: readonly string[] = ['tunnels-50', 'tunnels-5000', 'connect', 'http']
 
-const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--front NAME] [--against FOLDER | --write]
+const USAGE = `npm run bench -- [--quick] [--rounds 3] [--only NAME,...] [--front NAME] [--peers FOLDER] [--against FOLDER | --write]
 
   --quick    one short round, to see that it works and the order of magnitude
   --rounds   number of rounds; the figure is the least of all turns (default 3)
   --only     names of workloads and contestants; without a name of a kind, all of that kind
   --front    the server that ws-tunnel runs on: ${FRONTS.join(', ')} (default ${FRONTS[0]})
+  --peers    the root of another Debian (debootstrap) with nginx and HAProxy: they take part beside the installed ones
   --against  another checkout of this project, installed and built: measures it beside this one, as '${BASELINE}', and
              prints the ratios. Without --only it measures ${COMPARED.join(', ')}
              of these two alone
@@ -56,6 +57,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     front: { type: 'string', default: 'express' },
     against: { type: 'string' },
+    peers: { type: 'string' },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -70,7 +72,7 @@ async function main(): Promise<void> {
   const against = values.against === undefined ? undefined : checkout(values.against)
   if (values.write && (values.quick || values.only !== '' || values.front !== 'express' || against !== undefined))
     throw new Error('Expected --write alone or with --rounds, because it writes the results of a whole run')
-  const known = contestants(front, against)
+  const known = contestants(front, against, values.peers === undefined ? undefined : resolve(values.peers))
   const installed = known.filter(({ version }) => version !== undefined)
   const wanted = values.only.split(',').filter(name => name !== '')
   const unknown = wanted.find(name => ![...known, ...WORKLOADS].some(each => each.name === name))

@@ -102,9 +102,17 @@ export function summary(results: Results): string {
     })
     return [label, ...least]
   })
-  const head = ['', ...COLUMNS.map(([label]) => label)]
+  const head = ['', ...COLUMNS.map(([label]) => [label, ...versionsOf(label, results)].join(' '))]
   return tableOf(head, lines)
 }
+
+/** The versions of nginx, HAProxy or httpd that took part. The others have theirs in the tables of all results. */
+const versionsOf = (program: string, { contestants }: Results): string[] =>
+  SERVERS.includes(program)
+    ? [...new Set(contestants.flatMap(({ name, version }) => (name.startsWith(program) && version ? [version] : [])))]
+    : []
+
+const SERVERS: readonly string[] = ['nginx', 'HAProxy', 'httpd']
 
 /** A Markdown table whose columns after the first are aligned to the right. */
 export function tableOf(head: readonly string[], lines: readonly (readonly string[])[]): string {
