@@ -1,4 +1,4 @@
-// Beside socket.io on the same server: `only` selects the upgrades for the tunnel, and socket.io handles its own.
+// Beside socket.io on the same server: the upgrades below /live are for the tunnel, and socket.io handles its own.
 // node examples/beside-socket-io.ts, then: npx wscat -c ws://localhost:8080/live/
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -19,7 +19,7 @@ const tunnel = wsTunnel({ target: `ws://127.0.0.1:${backendPort}/` })
 app.use('/live', tunnel)
 
 const server = app.listen(Number(process.env.PORT ?? 8080))
-listenForUpgrades(server, app, { only: '/live' })
+listenForUpgrades(server, app)
 
 // Without `destroyUpgrade: false` socket.io would end a handshake of the tunnel that takes longer than one second.
 const io = new Server(server, { destroyUpgrade: false })

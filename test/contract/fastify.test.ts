@@ -307,11 +307,16 @@ describe('Fastify 5: the plugin', () => {
     assert.deepEqual(lines, [])
   })
 
-  for (const order of ['before', 'after'] as const) {
-    test(`shares a server with @fastify/websocket, registered ${order} it, by the option only`, async t => {
+  for (const [order, only] of [
+    ['before', undefined],
+    ['after', undefined],
+    ['before', '/live'],
+    ['after', '/live'],
+  ] as const) {
+    test(`shares a server with @fastify/websocket, registered ${order} it, by its prefix (only: ${only})`, async t => {
       const { app, backend, listen, upgrade } = await fastifyApp(t, echo({ early: 'behind' }))
       const tunnel = (): unknown =>
-        app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}`, only: '/live' })
+        app.register(wsTunnelPlugin, { prefix: '/live', target: `ws://${backend.address}`, ...(only && { only }) })
       if (order === 'after') tunnel()
       app.register(websocket)
       app.register(async scope => {

@@ -8,8 +8,8 @@ import { createTunnelProxy } from '@ws-tunnel/core'
 import { Server as SocketIo } from 'socket.io'
 import { io } from 'socket.io-client'
 import { WebSocket, WebSocketServer } from 'ws'
-import { echo, responding } from '../support/backend.ts'
-import type { Gateway, Middleware } from '../support/frameworks.ts'
+import { echo } from '../support/backend.ts'
+import type { Middleware } from '../support/frameworks.ts'
 import { within } from '../support/gate.ts'
 import { startBackend, startGatewayOn } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
@@ -196,36 +196,71 @@ export const listeningTheme: Theme = (setUp, start) => {
     assert.equal(data.toString(), 'behind still there')
   })
 
-  test('leaves upgrades to other listeners if no only is given, and warns once', async t => {
+  /** The warnings about other listeners during a test. */
+  const warningsIn = (t: { after: (fn: () => unknown) => void }): string[] => {
     const warnings: string[] = []
-    const note = (warning: Error): void => {
-      if (/only/.test(warning.message)) warnings.push(warning.message)
+    const note = (warning: Error & { code?: string }): void => {
+      if (warning.code === 'WST_WARN_OTHER_LISTENERS') warnings.push(warning.message)
     }
     process.on('warning', note)
     t.after(() => process.off('warning', note))
-    const asideOf = async (app: Gateway): Promise<WebSocketServer> => {
-      const own = wsAt(app.server, '/own-ws')
-      t.after(() => own.close())
-      for (let i = 0; i < 2; i++) assert.equal(await talk(app.port, '/own-ws', 'hello'), 'own hello')
-      return own
-    }
-    const setup = await setUp(t, echo(), {}, { mount: '/live' })
-    await setup.tunnel('/live')
-    const own = await asideOf(setup.gateway)
+    return warnings
+  }
+
+  for (const listen of ['explicit', 'auto'] as const) {
+    test(`takes the upgrades that lead to its tunnels without an option, and leaves the rest to others (${listen})`, async t => {
+      const warnings = warningsIn(t)
+      let own: WebSocketServer | undefined
+      const setup = await setUp(
+        t,
+        echo(),
+        ({ address }) => ({
+          routes: [
+            { path: '/a', target: `ws://${address}/` },
+            { path: '/b/:id', target: `ws://${address}/` },
+          ],
+        }),
+        {
+          mount: '/live',
+          listen,
+          prepare: server => {
+            own = wsAt(server, '/own-ws')
+          },
+        },
+      )
+      t.after(() => own?.close())
+      // The very first request of the server is an upgrade.
+      for (const path of ['/live/a/1', '/live/b/7?x=/own-ws']) {
+        const client = await setup.tunnel(path)
+        assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+      }
+      assert.equal(await talk(setup.gateway.port, '/own-ws', 'hello'), 'own hello')
+      for (const path of ['/live', '/live/c', '/live/bb/7', '/livea/a', '/own-ws/live/a', '/?/live/a'])
+        assert.match((await setup.refused(path)).startLine, /400/, `${path} is left to the other listener`)
+      assert.equal(setup.backend.seen.length, 2)
+      assert.deepEqual(warnings, [])
+    })
+  }
+
+  test('leaves every upgrade to others if its tunnel takes every path, and warns with the path and the cure', async t => {
+    const warnings = warningsIn(t)
+    const setup = await setUp(t, echo(), {})
+    await setup.tunnel('/own-ws')
+    const own = wsAt(setup.gateway.server, '/own-ws')
+    t.after(() => own.close())
+    for (let i = 0; i < 2; i++) assert.equal(await talk(setup.gateway.port, '/own-ws', 'hello'), 'own hello')
     assert.match((await setup.refused('/live')).startLine, /400/, 'the other listener responds')
     assert.equal(setup.backend.seen.length, 1)
-    setup.backend.play(responding())
-    assert.equal((await setup.get('/live')).body, 'from the backend')
-    await asideOf((await setUp(t, echo(), {}, { mount: '/live' })).gateway)
     await new Promise(resolve => setImmediate(resolve))
+    // A process warns once, and each framework has a process of its own.
     assert.equal(warnings.length, 1, warnings.join('\n'))
-
+    assert.match(warnings[0] as string, /the upgrade of "\/own-ws".*`only: "\/chat\/"`/)
     own.close()
     setup.backend.play(echo())
     await setup.tunnel('/live')
   })
 
-  test('leaves every upgrade to a listener of the app that takes them all', async t => {
+  test('takes the upgrades of its mount before a listener that responds to all', async t => {
     const setup = await setUp(
       t,
       echo(),
@@ -237,8 +272,35 @@ export const listeningTheme: Theme = (setUp, start) => {
           server.on('upgrade', (_req, socket: Duplex) => socket.end('HTTP/1.1 499 Mine\r\nContent-Length: 0\r\n\r\n')),
       },
     )
-    assert.equal((await setup.refused('/live')).startLine, 'HTTP/1.1 499 Mine')
+    await setup.tunnel('/live')
+    assert.equal((await setup.refused('/elsewhere')).startLine, 'HTTP/1.1 499 Mine')
     assert.equal((await setup.get('/own')).body, 'own')
+  })
+
+  test('shares a path with another listener where only selects by subprotocol', async t => {
+    const { port } = await behind(t)
+    const only = (req: { headers: Record<string, unknown> }): boolean =>
+      req.headers['sec-websocket-protocol'] === 'tunnel'
+    let own: WebSocketServer | undefined
+    const setup = await setUp(
+      t,
+      echo(),
+      { target: `ws://127.0.0.1:${port}/`, only: only as never },
+      {
+        mount: '/live',
+        only: only as never,
+        prepare: server => {
+          own = wsAt(server, '/live')
+        },
+      },
+    )
+    t.after(() => own?.close())
+    const socket = new WebSocket(`ws://127.0.0.1:${setup.gateway.port}/live`, ['tunnel'])
+    t.after(() => socket.terminate())
+    await once(socket, 'open')
+    socket.send('hello')
+    assert.equal(String((await once(socket, 'message'))[0]), 'behind hello')
+    assert.equal(await talk(setup.gateway.port, '/live', 'hello'), 'own hello')
   })
 
   test('shares its listener with a second copy of the package', async t => {

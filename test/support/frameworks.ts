@@ -13,7 +13,7 @@ import {
   type WsTunnelError,
   type WsTunnelOptions,
 } from '@ws-tunnel/core'
-import { wsTunnel } from '@ws-tunnel/express'
+import { listenForUpgrades as listenWithApp, wsTunnel } from '@ws-tunnel/express'
 import { wsTunnelPlugin } from '@ws-tunnel/fastify'
 import connect from 'connect'
 import express5 from 'express'
@@ -197,7 +197,7 @@ const startApp =
     const server = serverOf(app, more)
     const closeServer = closerOf(server)
     more.prepare?.(server)
-    if (more.listen !== 'auto') listenForUpgrades(server, app, { only: more.only })
+    if (more.listen !== 'auto') listenWithApp(server, app, { only: more.only })
     const closeProxy = async (how?: { drainTimeout?: number }): Promise<void> => {
       await Promise.all(middlewares.map(middleware => middleware.close(how)))
     }

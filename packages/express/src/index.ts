@@ -1,5 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createTunnelProxy, type TunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import {
+  createTunnelProxy,
+  type ListenOptions,
+  listenForUpgrades as listenWithoutApp,
+  type TunnelProxy,
+  type WsTunnelOptions,
+} from '@ws-tunnel/core'
+import { discoverServer } from './discover-server.ts'
+import { leadsToTunnel, markTunnel, usesMiddleware } from './find-tunnels.ts'
 
 export * from '@ws-tunnel/core'
 
@@ -24,7 +32,9 @@ export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, nex
  */
 export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
   const proxy = createTunnelProxy(options)
+  let isDiscovered = false
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {
+    if (!isDiscovered) endDiscovery()
     const mounted = mountOf(req)
     if (mounted === undefined) {
       next()
@@ -37,8 +47,41 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
       })
       .catch(error => fail(error, res, next))
   }
-  const { close, tunnels, routes, balancers } = proxy
+  const stopDiscovery = discoverServer(
+    listener => usesMiddleware(listener, middleware),
+    server => {
+      isDiscovered = true
+      proxy.listen(server, req => anyApp(server, req))
+    },
+  )
+  const endDiscovery = (): void => {
+    isDiscovered = true
+    stopDiscovery()
+  }
+  const close: TunnelProxy['close'] = how => {
+    endDiscovery()
+    return proxy.close(how)
+  }
+  markTunnel(middleware, proxy)
+  const { tunnels, routes, balancers } = proxy
   return Object.assign(middleware, { close, tunnels, routes, balancers })
+}
+
+/** Whether the path leads to a tunnel of an app that serves the server. */
+function anyApp(server: Server, req: IncomingMessage): boolean | undefined {
+  const results = server.listeners('request').map(listener => leadsToTunnel(listener, req))
+  return results.includes(true) ? true : results.includes(undefined) ? undefined : false
+}
+
+/**
+ * Sends every upgrade request of a server through the app as an ordinary `(req, res)`. If the server has other `upgrade`
+ * listeners, the app gets the upgrades whose path leads to one of its tunnels, and they get the others. `only` says it
+ * instead where the app does not tell: for a tunnel at `/` that takes every path.
+ *
+ * @returns a function that undoes the call.
+ */
+export function listenForUpgrades(server: Server, app: RequestListener, options: ListenOptions = {}): () => void {
+  return listenWithoutApp(server, app, { claims: req => leadsToTunnel(app, req), ...options })
 }
 
 /** Calls `next(error)`. If that throws, no error handler can respond, and the connection is closed. */

@@ -72,6 +72,7 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
   proxies.add(proxy)
   const stopListening = listenForUpgrades(fastify.server as never, fastify.routing as never, {
     ...(options.only === undefined ? {} : { only: options.only }),
+    claims: req => claimsBelow(proxy, prefix, req),
   })
   closeWithServer(fastify, async () => {
     await proxy.close()
@@ -181,6 +182,17 @@ function coveredLength(path: string, prefix: string): number {
 }
 
 const mountOf = (path: string, below: string): string => path.slice(0, path.length - below.length)
+
+/** Whether the path of an upgrade is below the prefix and leads to a route of the proxy. */
+function claimsBelow(proxy: TunnelProxy, prefix: string, req: IncomingMessage): boolean | undefined {
+  const path = (req.url ?? '/').replace(ORIGIN, '')
+  const mount = path.slice(0, coveredLength(path, prefix))
+  const written = prefix.replace(/\/$/, '').split('/')
+  const found = mount.split('/')
+  const isBelow =
+    found.length === written.length && written.every((text, i) => text.startsWith(':') || text === found[i])
+  return isBelow ? proxy.claims(req, { mount, url: path.slice(mount.length) }) : false
+}
 
 /** Makes Fastify leave bodies unread, whatever their type and size, because they are streamed to the backend. */
 function streamBodies(fastify: FastifyInstance): void {

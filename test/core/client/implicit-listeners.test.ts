@@ -8,9 +8,9 @@ import { requestOf } from '../../support/request.ts'
 import { startServer } from '../../support/server.ts'
 
 test('sends the upgrades of a server through its request listeners, from its first request until stop', async t => {
-  const listeners = new ImplicitListeners()
+  const listeners = new ImplicitListeners(() => false)
   const { server, port } = await startServer(t, (req, res) => {
-    listeners.listen(req, undefined, true)
+    listeners.listen(req, '', undefined, true)
     res.end(`${req.headers.upgrade}`)
   })
   for (let i = 0; i < 2; i++) await (await sendRequest(t, port, plainRequest('/'))).whole()
@@ -22,14 +22,14 @@ test('sends the upgrades of a server through its request listeners, from its fir
 
 test('ignores a request that came from no server', () => {
   const req: IncomingMessage = requestOf([])
-  assert.doesNotThrow(() => new ImplicitListeners().listen(req, undefined, true))
+  assert.doesNotThrow(() => new ImplicitListeners(() => false).listen(req, '', undefined, true))
 })
 
 for (const originForm of [true, false]) {
   test(`gives the app the ${originForm ? 'origin' : 'same'} form of a target after the first request`, async t => {
-    const listeners = new ImplicitListeners()
+    const listeners = new ImplicitListeners(() => false)
     const { port } = await startServer(t, (req, res) => {
-      listeners.listen(req, undefined, originForm)
+      listeners.listen(req, '', undefined, originForm)
       res.end(req.url)
     })
     const seen: string[] = []

@@ -1,21 +1,10 @@
-import { type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { ownOriginForm } from '../http/normal-form.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
-import { hasBody, looksLikeUpgrade } from '../http/upgrade.ts'
+import { looksLikeUpgrade } from '../http/upgrade.ts'
 import type { Only } from '../options/options.ts'
-
-/** The socket and first bytes of a request that came through an `upgrade` event. */
-export interface ArrivedUpgrade {
-  readonly socket: Socket
-  /** Bytes that arrived in the same read as the request's head. */
-  readonly head: Buffer
-  /**
-   * Removes the listeners that connect the socket with the response. `undefined` for a plain request, whose response
-   * Node's server still holds.
-   */
-  readonly unwire: (() => void) | undefined
-}
+import { linger, serveUpgrade } from './serve-upgrade.ts'
 
 /** One call of `listenForUpgrades`. */
 interface Registration {
@@ -30,40 +19,43 @@ interface Registration {
 /** Our state on a server. Every copy of this package in the process finds it, by a symbol of the global registry. */
 interface ServerState {
   readonly registrations: Registration[]
+  /** Tests for the upgrades that lead to a tunnel. They count on a server that has other `upgrade` listeners. */
+  readonly claims: Set<Claim>
   readonly stop: () => void
+}
+
+/** Whether the path of an upgrade leads to a tunnel; `undefined` if this cannot be told from the path. */
+export type Claim = (req: IncomingMessage) => boolean | undefined
+
+/** Whether one of several claims is true; `undefined` if none is, and one cannot be told. */
+export function anyClaim(claims: Iterable<Claim>, req: IncomingMessage): boolean | undefined {
+  let result: boolean | undefined = false
+  for (const claim of claims) {
+    const claimed = claim(req)
+    if (claimed) return true
+    if (claimed === undefined) result = undefined
+  }
+  return result
 }
 
 type ShouldUpgrade = (this: unknown, req: IncomingMessage) => boolean
 type ListeningServer = Server & { shouldUpgradeCallback?: ShouldUpgrade; [STATE]?: ServerState }
 
-const STATE: unique symbol = Symbol.for('ws-tunnel.listener.1') as never
-/**
- * Key of the property of a request that holds its upgrade. The symbol is in the global registry, because a second copy
- * of the package must find it, too. A `WeakMap` would retain the upgrade until the next full collection, because its
- * socket references the request.
- */
-const ARRIVED: unique symbol = Symbol.for('ws-tunnel.arrived.3') as never
-
-type ArrivedRequest = IncomingMessage & { [ARRIVED]?: ArrivedUpgrade }
-
-/** The socket and head of a request that came through an `upgrade` event. */
-export function arrivedUpgrade(req: IncomingMessage): ArrivedUpgrade | undefined {
-  return (req as ArrivedRequest)[ARRIVED]
-}
-
-/** Makes the upgrade available to the next handler of the request. */
-export function setArrivedUpgrade(req: IncomingMessage, upgrade: ArrivedUpgrade): void {
-  ;(req as ArrivedRequest)[ARRIVED] = upgrade
-}
-
+const STATE: unique symbol = Symbol.for('ws-tunnel.listener.2') as never
 /** Options of `listenForUpgrades`. */
 export interface ListenOptions {
   /**
    * Which upgrades to take if the server has other `upgrade` listeners: path prefixes, or a function.
    *
-   * @default all upgrades if the server has no other `upgrade` listener, else none
+   * @default all upgrades if the server has no other `upgrade` listener, else those whose path leads to a tunnel
    */
   only?: Only
+  /**
+   * Whether the path of an upgrade leads to a tunnel of the handler. An adapter knows it from its framework.
+   *
+   * @default learned: the mounts of the tunnels that have had a request
+   */
+  claims?: Claim
   /**
    * Writes `req.url` of every request in origin form before a handler of the server sees it: `/x` for `http://host/x` with the server's own
    * `Host`. Guards of the app that compare the text of `req.url` then work for both forms. A server without an app may set it to false.
@@ -79,24 +71,45 @@ export interface ListenOptions {
  * cannot be upgraded (a body, HTTP/1.0, `h2c`) stay plain HTTP, because `server.shouldUpgradeCallback` returns false
  * for them.
  *
- * If the server has other `upgrade` listeners, `handler` gets the upgrades that `only` matches and they get the others.
- * Without `only` they get all upgrades, and a warning is emitted once per process.
+ * If the server has other `upgrade` listeners, `handler` gets the upgrades that `only` matches, or without `only` those
+ * whose path leads to a tunnel. The others get the rest. A warning names the first path that they get although it may lead
+ * to a tunnel.
  *
  * @returns a function that undoes the call.
  */
 export function listenForUpgrades(server: Server, handler: RequestListener, options: ListenOptions = {}): () => void {
-  return register(server, { handler, only: options.only, originForm: options.originForm ?? true, implicit: false })
+  const { only, originForm = true, claims } = options
+  const stop = register(server, { handler, only, originForm, implicit: false })
+  const unclaim = only === undefined ? addClaim(server, claims ?? unknown) : noop
+  return () => {
+    unclaim()
+    stop()
+  }
+}
+
+function addClaim(server: ListeningServer, claim: Claim): () => void {
+  server[STATE]?.claims.add(claim)
+  return () => void server[STATE]?.claims.delete(claim)
 }
 
 /**
- * Does the same for the server that a request came from. Upgrades go to the server's own `request` listeners. If the app
- * has called {@link listenForUpgrades} itself, only the upgrades that `only` matches are added.
+ * Does the same for a server that a tunnel serves. Upgrades go to the server's own `request` listeners. If the app has
+ * called {@link listenForUpgrades} itself, only the upgrades that `only` or `claim` matches are added.
  */
-export function listenImplicitly(server: Server, only: Only | undefined, originForm: boolean): () => void {
+export function listenImplicitly(
+  server: Server,
+  only: Only | undefined,
+  originForm: boolean,
+  claim: Claim,
+): () => void {
   const explicit = (server as ListeningServer)[STATE]?.registrations.some(({ implicit }) => !implicit)
-  if (explicit && only === undefined) return noop
   const handler: RequestListener = (req, res) => void server.emit('request', req, res)
-  return register(server, { handler, only, originForm, implicit: true })
+  const stop = explicit && only === undefined ? noop : register(server, { handler, only, originForm, implicit: true })
+  const unclaim = only === undefined ? addClaim(server, claim) : noop
+  return () => {
+    unclaim()
+    stop()
+  }
 }
 
 function register(server: ListeningServer, registration: Registration): () => void {
@@ -115,6 +128,7 @@ function register(server: ListeningServer, registration: Registration): () => vo
 
 function startListening(server: ListeningServer): ServerState {
   const registrations: Registration[] = []
+  const claims = new Set<Claim>()
   const previousCallback = server.shouldUpgradeCallback
   const hadOwnEmit = Object.hasOwn(server, 'emit')
   const { emit } = server
@@ -125,9 +139,8 @@ function startListening(server: ListeningServer): ServerState {
     const named = registrations.find(({ only }) => only !== undefined && isOurs(only, req))
     if (named !== undefined) return named
     const all = registrations.find(({ only }) => only === undefined)
-    if (all === undefined || others() === 0) return all
-    warnOfOthers()
-    return undefined
+    const isTaken = all === undefined || others() === 0 || anyClaim(claims, req) === true
+    return isTaken ? all : undefined
   }
 
   function shouldUpgrade(this: unknown, req: IncomingMessage): boolean {
@@ -139,13 +152,15 @@ function startListening(server: ListeningServer): ServerState {
     const registration = registrationFor(req)
     if (registration !== undefined) serveUpgrade(registration.handler, req, socket, head)
     else if (others() === 0) serveUpgrade((...pair) => void server.emit('request', ...pair), req, socket, head)
+    else if (registrations.some(({ only }) => only === undefined) && anyClaim(claims, req) === undefined)
+      warnOfOthers(req)
   }
 
-  // An emitter calls all listeners. The other listeners would also respond to the upgrades that `only` matches.
+  // An emitter calls all listeners. The other listeners would also respond to the upgrades that are ours.
   function filteredEmit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
     if (REQUEST_EVENTS.has(event) && registrations.some(({ originForm }) => originForm))
       useOriginForm(args[0] as IncomingMessage)
-    if (event === 'upgrade' && registrations.some(({ only }) => only !== undefined && isOurs(only, args[0] as never))) {
+    if (event === 'upgrade' && others() > 0 && registrationFor(args[0] as IncomingMessage) !== undefined) {
       serverOnUpgrade(...(args as unknown as [IncomingMessage, Socket, Buffer]))
       return true
     }
@@ -170,6 +185,7 @@ function startListening(server: ListeningServer): ServerState {
 
   return {
     registrations,
+    claims,
     stop: () => {
       server.off('upgrade', serverOnUpgrade)
       server.off('connect', serverOnConnect as never)
@@ -183,6 +199,7 @@ function startListening(server: ListeningServer): ServerState {
 }
 
 const noop = (): void => {}
+const unknown: Claim = () => undefined
 
 const REQUEST_EVENTS: ReadonlySet<string | symbol> = new Set([
   'request',
@@ -220,90 +237,13 @@ function hasPendingResponse(req: IncomingMessage): boolean {
 
 let warned = false
 
-function warnOfOthers(): void {
+function warnOfOthers({ url = '/' }: IncomingMessage): void {
   if (warned) return
   warned = true
+  const [path = ''] = url.split('?', 1)
   process.emitWarning(
-    'This server has other `upgrade` listeners, so ws-tunnel leaves all upgrades to them. ' +
-      'Set the option `only` to the paths that belong to ws-tunnel, for instance `only: "/chat/"`.',
+    `This server has other \`upgrade\` listeners, so ws-tunnel leaves the upgrade of ${JSON.stringify(path)} to them: it cannot tell ` +
+      'whether the path leads to one of its tunnels. Set the option `only` to the paths of the tunnels, for instance `only: "/chat/"`.',
     { type: 'WsTunnelWarning', code: 'WST_WARN_OTHER_LISTENERS' },
   )
-}
-
-/**
- * Handles a request whose connection Node's server has released. Node no longer listens to the errors, `end` and `drain`
- * of that connection.
- */
-function serveUpgrade(handler: RequestListener, req: IncomingMessage, socket: Socket, head: Buffer): void {
-  socket.on('error', noop)
-  const res = new ServerResponse(req)
-  res.shouldKeepAlive = false
-  try {
-    res.assignSocket(socket)
-  } catch {
-    // An earlier response still has the socket. A response of ours cannot be written before it. It cannot be written after
-    // it either, because the parser of the connection is gone.
-    socket.destroy()
-    return
-  }
-  socket.setTimeout?.(0)
-  setArrivedUpgrade(req, { socket, head, unwire: connectResponse(req, res, socket) })
-  if (hasBody(req)) {
-    // Node has not separated the body from the bytes after it, so it cannot be read safely.
-    res.writeHead(400, { Connection: 'close' }).end()
-    return
-  }
-  handler(req, res)
-}
-
-/**
- * Does for a response what Node's server does on a connection that it owns.
- *
- * @returns a function that undoes it.
- */
-function connectResponse(req: IncomingMessage, res: ServerResponse, socket: Socket): () => void {
-  function clientOnDrain(): void {
-    if (!res.writableEnded) res.emit('drain')
-  }
-  function clientOnClose(): void {
-    req.destroy()
-  }
-  function clientOnTimeout(): void {
-    const { server } = socket as Socket & { server?: Server }
-    const isHandled = res.emit('timeout', socket)
-    if (!server?.emit('timeout', socket) && !isHandled) socket.destroy()
-  }
-  function responseOnFinish(): void {
-    socket.off('drain', clientOnDrain)
-    socket.off('timeout', clientOnTimeout)
-    socket.setTimeout?.(0)
-    res.detachSocket(socket)
-    res.destroyed = true
-    socket.end()
-    linger(socket)
-    process.nextTick(() => res.emit('close'))
-  }
-  socket.on('drain', clientOnDrain)
-  socket.on('close', clientOnClose)
-  socket.on('timeout', clientOnTimeout)
-  res.once('finish', responseOnFinish)
-  return () => {
-    socket.off('drain', clientOnDrain)
-    socket.off('close', clientOnClose)
-    socket.off('timeout', clientOnTimeout)
-  }
-}
-
-/** Longest wait for the peer's FIN after our FIN, ms (httpd: SECONDS_TO_LINGER). */
-const LINGER_TIMEOUT = 2_000
-
-/**
- * Reads on until the peer closes, so that the peer can read our last bytes. Closing a socket that has unread bytes
- * sends RST, and RST makes the peer drop what it has not read yet. httpd: ap_lingering_close.
- */
-export function linger(socket: Socket): void {
-  socket.resume()
-  const timer = setTimeout(() => socket.destroy(), LINGER_TIMEOUT)
-  socket.once('end', () => socket.destroy())
-  socket.once('close', () => clearTimeout(timer))
 }

@@ -4,7 +4,7 @@ import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
-import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './listener.ts'
+import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
 import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 

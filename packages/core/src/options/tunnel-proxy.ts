@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Balancer } from './balancer-options.ts'
 
@@ -46,6 +46,22 @@ export interface TunnelProxy {
    * @throws {WsTunnelError} for every failure before the 101. No byte has been sent to the client then.
    */
   handle(req: IncomingMessage, res: ServerResponse, context?: HandleContext): Promise<boolean>
+  /**
+   * Whether the path of a request leads to a route of the proxy. On a server with other `upgrade` listeners, the listener takes the upgrades
+   * that a proxy claims.
+   *
+   * @param context `mount` and `url`, as for `handle`
+   * @returns `undefined` if the path does not tell: the proxy has no mount, and its route has neither a path nor conditions.
+   */
+  claims(req: IncomingMessage, context?: Pick<HandleContext, 'mount' | 'url'>): boolean | undefined
+  /**
+   * Listens for upgrades on a server, as the first request that comes from it does. An upgrade then comes as `(req, res)` to the `request`
+   * listeners of the server. `close` undoes it.
+   *
+   * @param claim which upgrades lead to the proxy, if the server has other `upgrade` listeners. @default those below the mounts of the
+   *   requests that `handle` has had
+   */
+  listen(server: Server, claim?: (req: IncomingMessage) => boolean | undefined): void
   /**
    * Refuses new requests with 503. Open tunnels and requests in progress may continue for `drainTimeout` ms (by default the option), and
    * are then ended. Resolves when all have ended.

@@ -1,11 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { NativeSwitched } from '../backend/native-round-trip.ts'
 import type { Switched } from '../backend/node-round-trip.ts'
 import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { ImplicitListeners } from '../client/implicit-listeners.ts'
+import type { Claim } from '../client/listener.ts'
 import { WsTunnelError } from '../errors.ts'
 import { isHttp2 } from '../http/http2.ts'
+import { prefixLength, RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
@@ -37,7 +39,7 @@ class RoutedProxy implements TunnelProxy {
   readonly #routes: RouteTable
   readonly #exchanges = new LinkedSet<Exchange>()
   readonly #tunnels = new LinkedSet<Tunnel>()
-  readonly #listeners = new ImplicitListeners()
+  readonly #listeners = new ImplicitListeners((req, mount) => this.#claimsBelow(req, mount))
   readonly #healthChecks: HealthChecks
   readonly #discoveredMembers: readonly DiscoveredMembers[]
   readonly #onIdle: (() => void)[] = []
@@ -98,7 +100,7 @@ class RoutedProxy implements TunnelProxy {
     const { mount = '', url: target = req.url ?? '/', body, listen = true } = handled
     if (listen && !this.#isClosing) {
       const originForm = spellingOf(req, handled, this.#settings) === 'exact'
-      this.#listeners.listen(req, this.#settings.only, originForm)
+      this.#listeners.listen(req, mount, this.#settings.only, originForm)
     }
     try {
       const { url, authority } = readTarget(req, handled, this.#settings)
@@ -113,6 +115,31 @@ class RoutedProxy implements TunnelProxy {
     } catch (error) {
       throw this.#report(error, req, res)
     }
+  }
+
+  readonly claims = (
+    req: IncomingMessage,
+    { mount = '', url = req.url ?? '/' }: HandleContext = {},
+  ): boolean | undefined => {
+    try {
+      const match = this.#routes.match(req, new RequestUrl(url))
+      if (match === null || leftToApp(match) !== undefined) return false
+      return mount === '' && match.route.takesAll ? undefined : true
+    } catch {
+      // The route matches, and refuses the request.
+      return true
+    }
+  }
+
+  #claimsBelow(req: IncomingMessage, mount: string): boolean | undefined {
+    const { url = '/' } = req
+    const covered = prefixLength(new RequestUrl(url).rawPath, mount)
+    return covered === -1 ? false : this.claims(req, { mount, url: url.slice(covered) })
+  }
+
+  readonly listen = (server: Server, claim?: Claim): void => {
+    const { only, paths } = this.#settings
+    if (!this.#isClosing) this.#listeners.listenOn(server, claim, only, paths !== 'normalise')
   }
 
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {

@@ -97,6 +97,12 @@ export class Route implements RouteStatus {
     return typeof target === 'function' ? undefined : target
   }
 
+  /** Whether it takes every request that reaches the proxy, so that a match says nothing about the path. */
+  get takesAll(): boolean {
+    const { path, when } = this.settings
+    return path === '/' && when.length === 0
+  }
+
   get hits(): number {
     return this.#hits
   }
