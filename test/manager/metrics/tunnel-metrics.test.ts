@@ -38,7 +38,7 @@ test('counts tunnels, ends, bytes, handshakes, errors and requests, by route and
   await refused.send(upgradeRequest('/gone')).responseHead()
   refused.destroy()
   assert.deepEqual(await m.values('ws_tunnel_errors_total'), { '{proxy="main",code="WST_ERR_CONNECT"}': 1 })
-  assert.deepEqual(await m.values('ws_tunnel_route_requests'), {
+  assert.deepEqual(await m.values('ws_tunnel_route_requests_total'), {
     '{proxy="main",route="/gone"}': 1,
     '{proxy="main",route="/\\"chat\\""}': 2,
   })
@@ -70,8 +70,8 @@ test('measures members: usable, busy, selected, failures and failovers', async t
   const alive = `ws://${m.backend.address}`
   assert.deepEqual(await m.values('ws_tunnel_member_usable'), { [of(nowhere)]: 0, [of(alive)]: 1 })
   assert.deepEqual(await m.values('ws_tunnel_member_busy'), { [of(nowhere)]: 0, [of(alive)]: 1 })
-  assert.deepEqual(await m.values('ws_tunnel_member_selected'), { [of(nowhere)]: 1, [of(alive)]: 1 })
-  assert.deepEqual(await m.values('ws_tunnel_member_failures'), { [of(nowhere)]: 1, [of(alive)]: 0 })
+  assert.deepEqual(await m.values('ws_tunnel_member_selected_total'), { [of(nowhere)]: 1, [of(alive)]: 1 })
+  assert.deepEqual(await m.values('ws_tunnel_member_failures_total'), { [of(nowhere)]: 1, [of(alive)]: 0 })
   assert.deepEqual(await m.values('ws_tunnel_failovers_total'), { [`{proxy="main",member="${nowhere}"}`]: 1 })
   assert.deepEqual(await m.values('ws_tunnel_tunnels_open'), { [`{proxy="main",route="/",member="${alive}"}`]: 1 })
   client.destroy()
@@ -86,7 +86,7 @@ test('shares a registry with other metrics, and removes its own on close()', asy
     prefix: 'chat_',
   })
   assert.deepEqual(
-    [await m.values('of_the_app'), await m.values('chat_route_requests')],
+    [await m.values('of_the_app'), await m.values('chat_route_requests_total')],
     [{ '': 0 }, { '{proxy="main",route="/"}': 0 }],
   )
   m.metrics.close()
@@ -102,4 +102,25 @@ test('close() ends every subscription', async t => {
   assert.ok(hasSubscribers('ws-tunnel:open'))
   m.metrics.close()
   assert.ok(!hasSubscribers('ws-tunnel:open'))
+})
+
+test('what only grows is a counter whose name ends in _total, and nothing else is', async t => {
+  const m = await startMeasured(t, backend => ({
+    balancers: { chat: { members: [{ url: `ws://${backend}/` }] } },
+    target: 'balancer://chat/',
+  }))
+  ;(await openTunnel(m.port, '/')).client.destroy()
+  const text = await (await fetch(m.metricsUrl)).text()
+  const types = Array.from(text.matchAll(/^# TYPE (\S+) (\S+)$/gm), ([, name, type]) => ({
+    name: name as string,
+    type,
+  }))
+  assert.ok(types.length >= 10, text)
+  for (const { name, type } of types) assert.equal(type === 'counter', name.endsWith('_total'), `${name} is a ${type}`)
+  for (const name of ['member_selected_total', 'member_failures_total', 'route_requests_total'])
+    assert.ok(
+      types.some(each => each.name === `ws_tunnel_${name}`),
+      name,
+    )
+  assert.deepEqual(Object.values(await m.values('ws_tunnel_member_selected_total')), [1])
 })

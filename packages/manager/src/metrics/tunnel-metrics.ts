@@ -12,6 +12,8 @@ export interface TunnelMetricsOptions {
 /** Longest path of a route in a label, in characters. */
 const MAX_LABEL = 80
 
+const MEMBER_LABELS = ['proxy', 'balancer', 'member'] as const
+
 const TUNNEL_LABELS = ['proxy', 'route', 'member'] as const
 
 type TunnelLabels = Record<(typeof TUNNEL_LABELS)[number], string>
@@ -40,6 +42,7 @@ export class TunnelMetrics {
       collect: () => this.#countOpenTunnels(),
     })
     this.#addGauges()
+    this.#addKeptCounters()
     this.#stop = this.#addCounters()
   }
 
@@ -92,14 +95,25 @@ export class TunnelMetrics {
       for (const [name, proxy] of namedProxies(this.#proxies))
         for (const tunnel of proxy.tunnels) gauge.inc(this.#labelsOf(name, proxy, tunnel))
     })
-    this.#gauge('route_requests', 'Requests that a route took, upgrades and others.', ['proxy', 'route'], gauge => {
-      for (const [proxy, { routes }] of namedProxies(this.#proxies))
-        for (const { path, hits } of routes) gauge.inc({ proxy, route: path.slice(0, MAX_LABEL) }, hits)
-    })
     this.#memberGauge('member_usable', 'Whether a member takes new requests.', member => Number(member.available))
     this.#memberGauge('member_busy', 'Requests and tunnels in progress.', member => member.busy)
-    this.#memberGauge('member_selected', 'How often a member was selected.', member => member.selected)
-    this.#memberGauge('member_failures', 'How often a member failed.', member => member.failures)
+  }
+
+  /** Counts that the proxies keep. They are read at every scrape. */
+  #addKeptCounters(): void {
+    this.#counter(
+      'route_requests_total',
+      'Requests that a route took, upgrades and others.',
+      ['proxy', 'route'],
+      set => {
+        for (const [proxy, { routes }] of namedProxies(this.#proxies))
+          for (const { path, hits } of routes) set({ proxy, route: path.slice(0, MAX_LABEL) }, hits)
+      },
+    )
+    const member = (name: string, help: string, measure: (member: Member) => number): void =>
+      this.#counter(name, help, MEMBER_LABELS, set => this.#eachMember((labels, each) => set(labels, measure(each))))
+    member('member_selected_total', 'How often a member was selected.', ({ selected }) => selected)
+    member('member_failures_total', 'How often a member failed.', ({ failures }) => failures)
   }
 
   #gauge(name: string, help: string, labelNames: readonly string[], collect: (gauge: Gauge) => void): void {
@@ -112,12 +126,32 @@ export class TunnelMetrics {
     })
   }
 
-  #memberGauge(name: string, help: string, measure: (member: Member) => number): void {
-    this.#gauge(name, help, ['proxy', 'balancer', 'member'], gauge => {
-      for (const [proxy, { balancers }] of namedProxies(this.#proxies))
-        for (const { name: balancer, members } of balancers.values())
-          for (const member of members) gauge.set({ proxy, balancer, member: member.url }, measure(member))
+  /** `collect` sets the whole value of each series. A series that it does not set is gone. */
+  #counter(
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    collect: (set: (labels: Record<string, string>, value: number) => void) => void,
+  ): void {
+    const counter = new Counter({
+      ...this.#named(name, help, labelNames),
+      collect: () => {
+        counter.reset()
+        collect((labels, value) => counter.inc(labels, value))
+      },
     })
+  }
+
+  #memberGauge(name: string, help: string, measure: (member: Member) => number): void {
+    this.#gauge(name, help, MEMBER_LABELS, gauge =>
+      this.#eachMember((labels, member) => gauge.set(labels, measure(member))),
+    )
+  }
+
+  #eachMember(visit: (labels: Record<(typeof MEMBER_LABELS)[number], string>, member: Member) => void): void {
+    for (const [proxy, { balancers }] of namedProxies(this.#proxies))
+      for (const { name: balancer, members } of balancers.values())
+        for (const member of members) visit({ proxy, balancer, member: member.url }, member)
   }
 
   #countOpenTunnels(): void {
