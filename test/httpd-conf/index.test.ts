@@ -66,10 +66,19 @@ test('compiles a file to options that wsTunnel takes, and keeps their diagnostic
 
 test('warns of a configuration that proxies nothing', () => {
   const { options, diagnostics } = compileHttpdConf({ text: 'ServerName a.test', file: 'x.conf' })
-  assert.deepEqual(options?.routes, [])
+  assert.deepEqual(options?.routes, [{ path: '/', target: false }])
   assert.deepEqual(
     diagnostics.map(({ severity, line, message }) => [severity, line, message]),
     [['warning', 1, 'nothing is proxied']],
+  )
+})
+
+test('refuses an option that it does not know', () => {
+  const servername = { text: '', servername: 'a.test' } as object
+  assert.throws(() => compileHttpdConf(servername), { message: 'Unknown option `servername`, expected `serverName`' })
+  assert.throws(
+    () => fromHttpdConf({ text: '', host: 'a' } as object),
+    /^TypeError: Unknown option `host`, expected one of file, text/,
   )
 })
 

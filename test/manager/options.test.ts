@@ -7,6 +7,7 @@ const createProxy = () => createTunnelProxy({ target: false })
 
 test('managerPage throws without authorize, and for wrong options and proxies', () => {
   const wrong: [options: object, message: RegExp][] = [
+    [undefined as never, /`options` to be given: `authorize` says who may use the manager, got undefined/],
     [{}, /`authorize`.*`unsafeOpen: true`/],
     [{ authorize: true }, /`authorize`/],
     [{ unsafeOpen: 'yes' }, /`unsafeOpen`/],

@@ -22,7 +22,7 @@ const route = (_route: RouteOptions): void => {}
 
 // One target, or routes.
 accept({ target: 'ws://h/' })
-accept({ routes: [] })
+accept({ routes: [{ target: 'ws://h/' }] })
 accept({ routes: [{ target: 'ws://h/' }, { path: '/a', target: false }, { path: /^\/(.)/, target: 'ws://h/$1' }] })
 accept({ target: 'ws://h/', when: [{ test: () => true }] })
 accept({ idleTimeout: 60_000, upgrade: 'ANY', routes: [{ target: 'ws://h/', idleTimeout: 0 }] })
@@ -54,12 +54,10 @@ route({ target: () => false })
 route({ target: async req => (req.headers.host === 'a' ? 'ws://a/' : false) })
 // @ts-expect-error true is not a target
 route({ target: true })
-// @ts-expect-error a URL is a string
 route({ target: new URL('ws://h/') })
+route({ target: () => new URL('ws://h/') })
 // @ts-expect-error a function returns a URL or false
 route({ target: () => undefined })
-// @ts-expect-error a function does not return a URL object
-route({ target: () => new URL('ws://h/') })
 // @ts-expect-error a function does not return a number
 route({ target: async () => 80 })
 

@@ -124,8 +124,9 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
   if (options.routes?.length === 0 && !report.failed) warnOfNothing(reading)
   const { diagnostics } = report
   if (report.failed) return { options: undefined, diagnostics }
-  compiled.set(options, diagnostics)
-  return { options, diagnostics }
+  const usable = withRoute(options)
+  compiled.set(usable, diagnostics)
+  return { options: usable, diagnostics }
 }
 
 /**
@@ -159,7 +160,36 @@ export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
   )
   if (!report.failed && [main, ...hosts].every(({ options }) => options.routes?.length === 0)) warnOfNothing(reading)
   const { diagnostics } = report
-  return { servers: report.failed ? undefined : { main, hosts }, diagnostics, absolute }
+  const usable = (host: CompiledHost): CompiledHost => ({ ...host, options: withRoute(host.options) })
+  return {
+    servers: report.failed ? undefined : { main: usable(main), hosts: hosts.map(usable) },
+    diagnostics,
+    absolute,
+  }
+}
+
+/** Options of a server that proxies nothing hand every request back to the app. */
+const withRoute = (options: WsTunnelOptions): WsTunnelOptions =>
+  options.routes?.length === 0 ? ({ ...options, routes: [{ path: '/', target: false }] } as WsTunnelOptions) : options
+
+/** Every option of {@link HttpdConf}. */
+const KNOWN: readonly string[] = Object.keys({
+  file: 0,
+  text: 0,
+  files: 0,
+  serverRoot: 0,
+  serverName: 0,
+  define: 0,
+  modules: 0,
+  compat: 0,
+  allow: 0,
+} satisfies Record<keyof HttpdConf, 0>)
+
+function unknownOption(name: string): TypeError {
+  const near = KNOWN.find(known => known.toLowerCase() === name.toLowerCase())
+  return new TypeError(
+    `Unknown option \`${name}\`, expected ${near === undefined ? `one of ${KNOWN.join(', ')}` : `\`${near}\``}`,
+  )
 }
 
 /** A configuration that has been read and is not compiled yet. */
@@ -177,6 +207,7 @@ interface Reading {
 
 function read(source: string | HttpdConf): Reading {
   const conf = typeof source === 'string' ? { file: source } : source
+  for (const name of Object.keys(conf)) if (!KNOWN.includes(name)) throw unknownOption(name)
   const { file = 'httpd.conf', files = machineFiles, compat = '2.4.71', define = {}, modules = [] } = conf
   const profile = PROFILES[compat]
   if (profile === undefined)

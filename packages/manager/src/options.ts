@@ -101,6 +101,8 @@ const RANGES = {
 
 /** @throws {TypeError} for a wrong option. The message names the option, what was expected and what it got. */
 export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions): ManagerSettings {
+  if (typeof options !== 'object' || options === null)
+    wrongOption('options', 'given: `authorize` says who may use the manager', options)
   const known = [...Object.keys(DEFAULTS), 'authorize', 'unsafeOpen', 'secret', 'onChange', 'store', 'onProblem']
   for (const name of Object.keys(options))
     if (!known.includes(name)) throw new TypeError(`Unknown option \`${name}\`, expected one of ${known.join(', ')}`)

@@ -38,6 +38,9 @@ test('an option with the value of its default is the same as the option left out
 })
 
 test('has no default that the options beside routes refuse', () => {
-  assert.deepEqual(resolveOptions({ ...beside, routes: [] } as WsTunnelOptions).defaults.idleTimeout, 0)
+  assert.deepEqual(
+    resolveOptions({ ...beside, routes: [{ target: false }] } as WsTunnelOptions).defaults.idleTimeout,
+    0,
+  )
   assert.deepEqual([path, when], ['/', []])
 })

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../../../packages/core/src/options/options.ts'
 import type { RouteSettings } from '../../../packages/core/src/options/route-options.ts'
+import { ca } from '../../support/tls.ts'
 
 /** Reads options that are not type-checked, as in plain JavaScript. */
 const read = (options: unknown): Settings => resolveOptions(options as WsTunnelOptions)
@@ -50,7 +51,6 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
     [
       [true, 'true (boolean)'],
       [80, '80 (number)'],
-      [new URL('ws://h/'), 'an object'],
       [null, 'null'],
     ],
   ],
@@ -204,6 +204,7 @@ const shapes: [options: unknown, message: RegExp][] = [
   [{}, /`target` to be given, got undefined/],
   [{ fallback: true }, /`target` to be given/],
   [{ routes: {} }, /`routes` to be a list of routes, got an object/],
+  [{ routes: [] }, /`routes` to be a list of at least one route, got an array of 0/],
   [{ routes: null }, /`routes` to be a list of routes, got null/],
   [{ routes: ['ws://h/'] }, /`routes\[0\]` to be a route: .*got "ws:/],
   [{ routes: [{ target: 'ws://h/' }, undefined] }, /`routes\[1\]` to be a route/],
@@ -238,8 +239,6 @@ test('refuses an unknown option and suggests the nearest one', () => {
 
 test('suggests nothing if no option is near', () => {
   for (const [name, options] of [
-    ['changeOrigin', { target: 'ws://h/', changeOrigin: true }],
-    ['ws', { target: 'ws://h/', ws: true }],
     ['routes[0].onOpen', { routes: [{ target: 'ws://h/', onOpen: noop }] }],
     ['__proto__', JSON.parse('{"target":"ws://h/","__proto__":{}}')],
     ['toString', { target: 'ws://h/', toString: noop }],
@@ -317,15 +316,15 @@ test('uses the options beside routes as the defaults of each route', () => {
     idleTimeout: 5,
     fallback: false,
     upgrade: 'foo',
-    tls: { ca: 'x' },
+    tls: { ca },
     routes: [{ target: 'ws://a/' }, { target: 'ws://b/', idleTimeout: 0, upgrade: ['WebSocket', 'Bar'] }],
   })
   const seen = routes.map(({ idleTimeout, fallback, upgrade, tls }) => [idleTimeout, fallback, upgrade.tokens, tls.ca])
   assert.deepEqual(seen, [
-    [5, false, ['foo'], 'x'],
-    [0, false, ['websocket', 'bar'], 'x'],
+    [5, false, ['foo'], ca],
+    [0, false, ['websocket', 'bar'], ca],
   ])
-  assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, 'x', false])
+  assert.deepEqual([defaults.idleTimeout, defaults.fallback, defaults.tls.ca, defaults.target], [5, false, ca, false])
 })
 
 test("reads trustProxy as Express's `trust proxy`", () => {
@@ -363,7 +362,7 @@ test("does not change the caller's object, and accepts a frozen one", () => {
     trustProxy: ['loopback'],
     only: ['/a'],
     requestHeaders: { set: { a: 'b' }, unset: ['c'] },
-    tls: { ca: ['x'] },
+    tls: { ca: [ca] },
     routes: [{ path: '/a', target: 'ws://h/', when: [{ any: [{ header: 'a', matches: /x/g }] }] }],
   })
   const options = make()

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
+import { FOREIGN_NAMES } from '../../../packages/core/src/options/foreign-names.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../../../packages/core/src/options/options.ts'
 import type { RouteSettings } from '../../../packages/core/src/options/route-options.ts'
+import { ca } from '../../support/tls.ts'
 
 /** Reads options that are not type-checked, as in plain JavaScript. */
 const read = (options: unknown): Settings => resolveOptions(options as WsTunnelOptions)
@@ -23,6 +27,24 @@ const noop = (): void => {}
 
 /** Wrong parts of an option, and the text that names them. */
 const wrongInside: [options: object, message: RegExp][] = [
+  [
+    { path: '/chat/*' },
+    /`routes\[0\]\.path` to be a path without a bare `\*`: write "\/chat", because a path matches what is below it/,
+  ],
+  [{ path: '/chat/**' }, /write "\/chat", because/],
+  [{ path: '/*' }, /write "\/", because/],
+  [{ path: '/*/feed' }, /write a named `\*rest` for any text or `:name` for one segment/],
+  [{ path: '/a*b*' }, /without a bare `\*`/],
+  [
+    { tls: { rejectUnauthorised: false } },
+    /Unknown option `routes\[0\]\.tls\.rejectUnauthorised`; did you mean `rejectUnauthorized`\?/,
+  ],
+  [{ tls: { requestCert: true } }, /Unknown option `routes\[0\]\.tls\.requestCert`/],
+  [
+    { tls: { ca: '/etc/ssl/ca.pem' } },
+    /`routes\[0\]\.tls\.ca` to be a certificate in PEM or DER form, or a list of them, got "\/etc/,
+  ],
+  [{ tls: { ca: [Buffer.from('x')] } }, /`routes\[0\]\.tls\.ca` to be a certificate/],
   [{ path: 'x' }, /`routes\[0\]\.path` to be a path that begins with "\/", or a RegExp, got "x" \(string\)/],
   [{ path: '' }, /`routes\[0\]\.path`/],
   [{ path: null }, /`routes\[0\]\.path`.*got null/],
@@ -154,4 +176,35 @@ test('gives a route its own options, then those beside routes, then the defaults
   const [route] = routes
   assert.deepEqual([route?.query, route?.via, route?.join], ['replace', 'on', 'slash'])
   assert.ok(Object.isFrozen(route))
+})
+
+test('takes a URL object as target, and a certificate as ca in each form', () => {
+  assert.equal(readOne({ target: new URL('ws://h:81/a b/$1') }).target, 'ws://h:81/a%20b/$1')
+  for (const value of [ca, Buffer.from(ca), new X509Certificate(ca).raw, [ca, ca]]) readOne({ tls: { ca: value } })
+  assert.equal(read({ routes: [{ path: String.raw`/a\*b`, target: 'ws://h/' }] }).routes[0]?.path, String.raw`/a\*b`)
+})
+
+test('a hint names a near option, or what replaces an option of another package, and nothing far', () => {
+  assert.match(
+    messageOf({ target: 'ws://h/', idletimeout: 1 }),
+    /Unknown option `idletimeout`; did you mean `idleTimeout`\?$/,
+  )
+  assert.match(
+    messageOf({ target: 'ws://h/', changeOrigin: true }),
+    /`changeOrigin`; here: the Host is the target's already; see `preserveHost`$/,
+  )
+  assert.match(
+    messageOf({ target: 'ws://h/', secure: false }),
+    /`secure`; here: `tls: \{ rejectUnauthorized: false \}`$/,
+  )
+  assert.match(messageOf({ target: 'ws://h/', upstream: 'x' }), /`upstream`; here: `target`$/)
+  assert.match(messageOf({ target: 'ws://h/', nothingLikeIt: 1 }), /Unknown option `nothingLikeIt`$/)
+})
+
+test('every name that a hint knows is on the page about other packages, and is no option here', () => {
+  const page = readFileSync(new URL('../../../docs/from-http-proxy.md', import.meta.url), 'utf8')
+  for (const name of FOREIGN_NAMES.keys()) {
+    assert.match(page, new RegExp(`^\\|[^|]*\`[^|\`]*\\b${name}\\b`, 'm'), name)
+    assert.match(messageOf({ target: 'ws://h/', [name]: 1 }), new RegExp(`Unknown option \`${name}\`; here: `))
+  }
 })

@@ -24,7 +24,7 @@ for (const [path, more, request, rest] of PREFIXES) {
   test(`the prefix ${path} ${JSON.stringify(more)} leaves ${rest} of ${request}`, () => {
     const [match, scope] = compilePath(settingsOf(path, more), 'path')
     assert.equal(match(request)?.rest ?? null, rest)
-    assert.deepEqual(scope, { groups: false, params: [] })
+    assert.deepEqual(scope, { groups: false, params: [], groupCount: more.join === 'concat' ? undefined : 0 })
   })
 }
 
@@ -33,7 +33,7 @@ test('a RegExp captures groups, and its rest is the whole path or the group name
   assert.deepEqual([...(match('/rooms/7/x')?.groups ?? [])], ['/rooms/7', '7'])
   assert.equal(match('/rooms/7/x')?.rest, '/rooms/7/x')
   assert.equal(match('/rooms/x'), null)
-  assert.deepEqual([scope.groups, scope.params, scope.glued], [true, [], false])
+  assert.deepEqual([scope.groups, scope.params, scope.glued, scope.groupCount], [true, [], false, 1])
   const [named] = compilePath(settingsOf(/^\/rooms(?<rest>\/.*)$/), 'path')
   assert.equal(named('/rooms/7/x')?.rest, '/7/x')
 })
@@ -65,7 +65,7 @@ for (const [path, request, params, rest] of PATTERNS) {
     const found = match(request)
     assert.deepEqual(found && { ...found.params }, params)
     assert.equal(found?.rest, rest)
-    assert.deepEqual(scope, { groups: false, params: [path.includes('id') ? 'id' : 'path'] })
+    assert.deepEqual(scope, { groups: false, params: [path.includes('id') ? 'id' : 'path'], groupCount: 0 })
   })
 }
 

@@ -48,7 +48,6 @@ const rows: [what: string, routes: RouteOptions[], url: string, sent: string | f
     'b /2/c',
   ],
   ['no route', [{ path: '/a', target: A }], '/b', null],
-  ['no routes', [], '/', null],
   ['everything by default', [{ target: A }], '/x/y', 'a /x/y'],
   ['everything by default, joined with one slash', [{ target: 'ws://a/b' }], '/x', 'a /b/x'],
   [
@@ -321,10 +320,36 @@ const badFunctions: [what: string, target: () => unknown, message: RegExp][] = [
   ['rejects', () => Promise.reject(new Error('boom')), /boom/],
   ['rejects with nothing', () => Promise.reject(), /undefined/],
   ['returns undefined', () => undefined, /undefined/],
-  ['returns a URL object', () => new URL('ws://h/'), /object/],
   ['returns a text that is not a target', () => 'h:80', /URL that the target function returned/],
   ['returns a URL with user and password', () => 'ws://u:p@h/', /target function/],
 ]
+
+test('refuses a reference that names nothing, unless path and target are concatenated as in httpd', async () => {
+  const rows: [options: RouteOptions, message: RegExp][] = [
+    [
+      { path: '/rooms/:id', target: 'ws://a/:di' },
+      /free of :di, because the path of its route has :id \(write %3A for a colon\), got "ws/,
+    ],
+    [{ path: '/rooms', target: 'ws://a/:id/x' }, /free of :id, because the path of its route has no parameter/],
+    [
+      { path: /^\/(\d+)\/(?<rest>.*)$/, target: 'ws://a/$3' },
+      /free of \$3, because the path of its route has 2 groups/,
+    ],
+    [{ path: /^\/(\d+)/, target: 'ws://a/x?y=$9' }, /free of \$9, because the path of its route has 1 groups/],
+  ]
+  for (const [route, message] of rows) {
+    assert.throws(() => tableOf([route]), { code: 'WST_ERR_OPTION', message })
+    if (route.path instanceof RegExp) tableOf([{ ...route, join: 'concat' }])
+  }
+  assert.equal(
+    await sent([{ path: '/rooms/:id', target: 'ws://a/urn:isbn/%3Aid/:id' }], '/rooms/7'),
+    'a /urn:isbn/%3Aid/7',
+  )
+})
+
+test('a target function may return a URL object', async () => {
+  assert.equal(await sent([{ path: '/a', target: () => new URL('ws://h:81/b') }], '/a/c'), 'h:81 /b/c')
+})
 
 test('500s a target function that fails', async t => {
   for (const [what, target, message] of badFunctions) {

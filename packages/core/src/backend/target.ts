@@ -43,6 +43,11 @@ export interface TemplateScope {
   groups: boolean
   /** `:name`s. */
   params: readonly string[]
+  /**
+   * The number of groups of a RegExp, 0 for another path. A reference to a group or name that does not exist is then refused. `undefined`
+   * lets it pass as httpd does: an unknown group is empty, an unknown name is text.
+   */
+  groupCount?: number | undefined
   /** Nothing is expanded, because the text comes from a function. */
   literal?: boolean
   /** A capture may follow the host, as in httpd's `ws://host$1`. Its value must then start with a slash. */
@@ -124,7 +129,15 @@ function parseParts(text: string, scope: TemplateScope, target: string, where: s
     const [whole, group, condition, param] = reference
     if (group !== undefined && !scope.groups)
       throw refuse(where, `free of ${whole}, because its route has no RegExp path`, target)
-    if (param !== undefined && !scope.params.includes(param)) continue
+    if (group !== undefined && Number(group) > (scope.groupCount ?? 9))
+      throw refuse(where, `free of ${whole}, because the path of its route has ${scope.groupCount} groups`, target)
+    if (param !== undefined && !scope.params.includes(param)) {
+      // Within a segment a colon is text: `/urn:isbn`.
+      if (scope.groupCount === undefined || text[reference.index - 1] !== '/') continue
+      const names = scope.params.map(name => `:${name}`).join(', ')
+      const known = names === '' ? 'has no parameter' : `has ${names}`
+      throw refuse(where, `free of ${whole}, because the path of its route ${known} (write %3A for a colon)`, target)
+    }
     parts.push(encodeUrlText(text.slice(end, reference.index)))
     end = reference.index + whole.length
     if (group !== undefined) parts.push({ kind: 'group', index: Number(group) })

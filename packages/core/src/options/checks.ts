@@ -1,6 +1,7 @@
 import { distance } from 'fastest-levenshtein'
 import { WsTunnelError } from '../errors.ts'
 import { UPGRADE_TOKEN } from '../http/token.ts'
+import { FOREIGN_NAMES } from './foreign-names.ts'
 
 /** The longest delay of a Node timer, ms. A timer with a longer one would fire at once. */
 export const MAX_DELAY: number = 2 ** 31 - 1
@@ -88,8 +89,10 @@ export function nearestName(name: string, known: readonly string[]): string | un
 }
 
 export function unknownKey(where: string, key: string, known: readonly string[]): WsTunnelError {
+  const foreign = FOREIGN_NAMES.get(key)
   const nearest = nearestName(key, known)
-  const hint = nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
+  const hint =
+    foreign !== undefined ? `; here: ${foreign}` : nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
   return new WsTunnelError('WST_ERR_OPTION', {
     detail: `Unknown option \`${where === '' ? key : `${where}.${key}`}\`${hint}`,
   })

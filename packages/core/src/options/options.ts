@@ -226,6 +226,7 @@ function readRoutes(routes: unknown, beside: Record<string, unknown>): RouteSett
   if (!Array.isArray(routes)) throw wrong('routes', 'a list of routes', routes)
   for (const key of ['path', 'when', 'target', 'name'])
     if (beside[key] !== undefined) throw refuse(`\`${key}\` belongs to a route: move it into one of \`routes\``)
+  if (routes.length === 0) throw wrong('routes', 'a list of at least one route', routes)
   const { path: _path, when: _when, target: _target, name: _name, ...rest } = beside
   const defaults = checkedRoute('', rest)
   return routes.map((route, i) => {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { TOKEN } from '../http/token.ts'
@@ -65,9 +66,17 @@ const path: Check = (where, value) => {
   if (typeof value !== 'string' || !value.startsWith('/')) {
     throw wrong(where, 'a path that begins with "/", or a RegExp', value)
   }
+  // A glob of other packages would be literal text.
+  if (/(?<!\\)\*(?![a-z_$"])/i.test(value)) {
+    const prefix = value.replace(/\/\*+$/, '') || '/'
+    const instead = prefix.includes('*')
+      ? 'a named `*rest` for any text or `:name` for one segment'
+      : `${JSON.stringify(prefix)}, because a path matches what is below it`
+    throw wrong(where, `a path without a bare \`*\`: write ${instead}, or \`\\\\*\` for a literal \`*\``, value)
+  }
 }
 const target: Check = (where, value) => {
-  if (typeof value !== 'string' && value !== false && typeof value !== 'function') {
+  if (typeof value !== 'string' && value !== false && typeof value !== 'function' && !(value instanceof URL)) {
     throw wrong(where, 'a URL, false or a function', value)
   }
 }
@@ -93,15 +102,32 @@ const condition: Check = (where, value) => {
   } else throw wrong(where, `${shapes} with those keys only`, Object.keys(value))
 }
 
+/** Options of `tls.connect` and `tls.createSecureContext`, without those that are for servers. */
+const TLS_OPTIONS: readonly string[] =
+  `ALPNProtocols allowPartialTrustChain ca cert checkServerIdentity ciphers clientCertEngine crl dhparam ecdhCurve enableTrace
+  highWaterMark honorCipherOrder key maxVersion minDHSize minVersion passphrase pfx privateKeyEngine privateKeyIdentifier
+  pskCallback rejectUnauthorized requestOCSP secureContext secureOptions secureProtocol servername session sessionIdContext
+  sessionTimeout sigalgs ticketKeys timeout`.split(/\s+/)
+
 /** Options of `tls.connect` that are refused: they would have different effects on upgrades and on plain requests. */
 const CONNECT_OPTIONS = ['host', 'port', 'path', 'socket', 'lookup']
 
 const tls: Check = (where, value) => {
   record(where, value)
   const given = value as Record<string, unknown>
+  const unknown = Object.keys(given).find(key => !TLS_OPTIONS.includes(key) && !CONNECT_OPTIONS.includes(key))
+  if (unknown !== undefined) throw unknownKey(where, unknown, TLS_OPTIONS)
   const found = CONNECT_OPTIONS.find(name => given[name] !== undefined)
   if (found !== undefined)
     throw wrong(`${where}.${found}`, 'absent, because the target and `lookup` say where to connect', given[found])
+  // Node drops what is no certificate, so that every certificate of a backend would be refused later.
+  for (const authority of [given['ca'] ?? []].flat()) {
+    try {
+      new X509Certificate(authority as string)
+    } catch {
+      throw wrong(`${where}.ca`, 'a certificate in PEM or DER form, or a list of them', authority)
+    }
+  }
 }
 
 const threads: Check = (where, value) => {
@@ -198,7 +224,10 @@ export function checkedRoute(
 export function readRoute(where: string, options: object, defaults: object = {}): RouteSettings {
   const own = checkedRoute(where, options, ROUTE_CHECKS) as Partial<RouteOptions>
   if (own.target === undefined) throw wrong(where === '' ? 'target' : `${where}.target`, 'given', undefined)
-  const route = withDefaults(DEFAULTS.route, { ...defaults, ...own } as RouteOptions)
+  const target = own.target instanceof URL ? own.target.href : own.target
+  const route = withDefaults(DEFAULTS.route, { ...defaults, ...own, target } as RouteOptions & {
+    target: typeof target
+  })
   return Object.freeze({
     ...route,
     upgrade: readUpgrade(route.upgrade),

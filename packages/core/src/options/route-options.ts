@@ -31,11 +31,12 @@ export interface Captures {
  */
 export type Target =
   | string
+  | URL
   | false
   | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
 
 /** What a target function returns: a URL, `false` for the app, an exact request target, or a response without a backend. */
-export type TargetResult = string | false | ExactTarget | LocalResponse
+export type TargetResult = string | URL | false | ExactTarget | LocalResponse
 
 /** A backend, and the exact request target that it gets: nothing is encoded, and no query is appended. */
 export interface ExactTarget {
@@ -101,7 +102,7 @@ export interface OffloadOptions {
 export interface RouteDefaults extends SharedOptions {
   /** Serves requests that are not upgrades as plain HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
   fallback?: boolean
-  /** How the URL of a prefix target and the rest of the path are joined: with exactly one slash, or concatenated as httpd does. @default 'slash' */
+  /** How the URL of a prefix target and the rest of the path are joined: with exactly one slash, or concatenated as httpd does. As in httpd, `'concat'` replaces a reference to an unknown group by nothing; `'slash'` refuses it. @default 'slash' */
   join?: 'slash' | 'concat'
   /** What happens to `%2F` in a path: 404, decoded, or kept as it is (AllowEncodedSlashes). @default 'reject' */
   encodedSlashes?: 'reject' | 'decode' | 'keep'
@@ -212,7 +213,7 @@ export interface RouteSettings extends Readonly<Present>, SharedSettings {
   readonly name: string | undefined
   readonly path: string | RegExp
   readonly when: readonly Condition[]
-  readonly target: Target
+  readonly target: Exclude<Target, URL>
   readonly lookup: LookupFunction | undefined
   /** In lower case. */
   readonly allowedOrigins: ReadonlySet<string> | undefined

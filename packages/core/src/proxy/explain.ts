@@ -3,7 +3,7 @@ import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { upgradeTokens } from '../http/upgrade.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
-import type { Captures, Condition, Target } from '../options/route-options.ts'
+import type { Captures, Condition, RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Candidates } from '../routing/candidates.ts'
 import type { Miss, Route } from '../routing/route.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
@@ -183,7 +183,7 @@ function untriedText(read: ReadTarget | undefined, ended: number): string {
   return read.url.rawPath.startsWith('/') ? `route ${ended} ends the search` : 'the request target is not a path'
 }
 
-const targetText = (target: Target): string | false =>
+const targetText = (target: RouteSettings['target']): string | false =>
   typeof target === 'function' ? `function${target.name === '' ? '' : ` ${target.name}`}` : target
 
 function missText({ settings }: Route, miss: Miss): string {

@@ -17,13 +17,16 @@ const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
  * @throws {WsTunnelError} `WST_ERR_OPTION` for a pattern that path-to-regexp cannot read.
  */
 export function compilePath({ path, join, mapping }: RouteSettings, where: string): [PathTest, TemplateScope] {
+  const strict = join === 'slash'
   if (path instanceof RegExp) {
     const pattern = stateless(path)
     const test: PathTest = text => {
       const groups = pattern.exec(text)
       return groups && { groups, params: NO_PARAMS, rest: groups.groups?.['rest'] ?? text }
     }
-    return [test, { groups: true, params: [], glued: join === 'concat' }]
+    // An alternative that is empty matches anything, with all groups in the result.
+    const groupCount = strict ? (new RegExp(`${path.source}|`, path.flags).exec('')?.length ?? 1) - 1 : undefined
+    return [test, { groups: true, params: [], glued: join === 'concat', groupCount }]
   }
   const isPattern = /(?<!\\)(?:[:*][a-z_$"]|\{)/i.test(path)
   return isPattern ? compilePattern(path, where) : compilePrefix(path.replace(/\\(.)/gs, '$1'), join, mapping)
@@ -40,7 +43,7 @@ function compilePrefix(
     const length = prefix === '/' && join === 'slash' ? 0 : lengthOf(text, prefix)
     return length === -1 ? null : { groups: [], params: NO_PARAMS, rest: text.slice(length) }
   }
-  return [test, { groups: false, params: [] }]
+  return [test, { groups: false, params: [], groupCount: join === 'slash' ? 0 : undefined }]
 }
 
 function compilePattern(path: string, where: string): [PathTest, TemplateScope] {
@@ -58,5 +61,5 @@ function compilePattern(path: string, where: string): [PathTest, TemplateScope] 
     const params = Object.fromEntries(names.map((name, i) => [name, found[i + 1] ?? '']))
     return { groups: [], params, rest: text.slice(found[0].length) }
   }
-  return [test, { groups: false, params: names }]
+  return [test, { groups: false, params: names, groupCount: 0 }]
 }

@@ -281,6 +281,7 @@ export class Route implements RouteStatus {
     if (isLocalResponse(result)) return checkLocalResponse(result)
     if (isExact(result))
       return this.#workers.candidates(this.#parse(result.url), exactPath(result.path), matched.req, signal)
+    if (result instanceof URL) return this.#routing(result.href, matched, signal)
     if (typeof result !== 'string') {
       throw new WsTunnelError('WST_ERR_CALLBACK', {
         detail: `the target function returned ${typeof result}, expected a URL, false, { url, path } or { status, location }`,

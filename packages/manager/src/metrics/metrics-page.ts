@@ -3,6 +3,7 @@ import { Registry } from 'prom-client'
 import { type AccessOptions, checkAccess, visit } from '../http/access.ts'
 import { send, sendText } from '../http/responses.ts'
 import type { Proxies } from '../util/proxies.ts'
+import { wrongOption } from '../util/wrong-option.ts'
 import { TunnelMetrics } from './tunnel-metrics.ts'
 
 /** Options of the metrics. */
@@ -45,6 +46,8 @@ export interface MetricsPage {
  * @throws {TypeError} if neither `authorize` nor `unsafeOpen: true` is set.
  */
 export function metricsPage(proxies: Proxies, options: MetricsOptions): MetricsPage {
+  if (typeof options !== 'object' || options === null)
+    wrongOption('options', 'given: `authorize` says who may read the metrics', options)
   const { register = new Registry(), prefix = 'ws_tunnel_', maxMembers = 200 } = options
   const authorize = checkAccess(options)
   const metrics = new TunnelMetrics(proxies, { register, prefix, maxMembers })
