@@ -1,3 +1,4 @@
+export { createHttp2Server } from './client/http2-server.ts'
 export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export { requestField } from './http/app-fields.ts'

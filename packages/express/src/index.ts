@@ -1,6 +1,8 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { Http2SecureServer, Http2Server, SecureServerOptions, ServerOptions } from 'node:http2'
 import {
   createTunnelProxy,
+  createHttp2Server as createWithoutApp,
   type ListenOptions,
   listenForUpgrades as listenWithoutApp,
   type TunnelProxy,
@@ -82,6 +84,20 @@ function anyApp(server: Server, req: IncomingMessage): boolean | undefined {
  */
 export function listenForUpgrades(server: Server, app: RequestListener, options: ListenOptions = {}): () => void {
   return listenWithoutApp(server, app, { claims: req => leadsToTunnel(app, req), ...options })
+}
+
+/**
+ * Creates a server for HTTP/2 and HTTP/1.1 that serves an Express or Connect app as a whole: its requests, its upgrades, and with
+ * `settings: { enableConnectProtocol: true }` the WebSockets that browsers send over HTTP/2 (RFC 8441).
+ *
+ * @param options those of `http2.createSecureServer`; without `key`, `cert`, `pfx` and `SNICallback` those of `http2.createServer`
+ */
+export function createHttp2Server(
+  options: SecureServerOptions | ServerOptions,
+  app: RequestListener,
+  listening: ListenOptions = {},
+): Http2SecureServer | Http2Server {
+  return createWithoutApp(options, app, { claims: req => leadsToTunnel(app, req), ...listening })
 }
 
 /** Calls `next(error)`. If that throws, no error handler can respond, and the connection is closed. */

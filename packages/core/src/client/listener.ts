@@ -1,9 +1,11 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import { ownOriginForm } from '../http/normal-form.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import { looksLikeUpgrade } from '../http/upgrade.ts'
 import type { Only } from '../options/options.ts'
+import { serveExtendedConnect } from './serve-stream.ts'
 import { linger, serveUpgrade } from './serve-upgrade.ts'
 
 /** One call of `listenForUpgrades`. */
@@ -167,10 +169,13 @@ function startListening(server: ListeningServer): ServerState {
     return (emit as (...all: unknown[]) => boolean).call(server, event, ...args)
   }
 
-  function serverOnConnect(_req: IncomingMessage, peer: Socket | ServerResponse): void {
+  function serverOnConnect(req: IncomingMessage, peer: Socket | Http2ServerResponse): void {
     if (server.listenerCount('connect') > 1) return
-    if ('stream' in peer) (peer as unknown as ServerResponse).writeHead(501).end()
-    else {
+    if ('stream' in peer) {
+      const { handler } = registrationFor(req) ?? registrations[0] ?? {}
+      if (handler === undefined) peer.writeHead(501).end()
+      else serveExtendedConnect(handler, peer.stream, req.headers, req.rawHeaders, server)
+    } else {
       const socket = peer as Socket
       socket.on('error', noop)
       socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')

@@ -7,3 +7,14 @@ import type { Http2ServerRequest } from 'node:http2'
  */
 export const isHttp2 = (req: IncomingMessage): boolean =>
   (req as Partial<Pick<Http2ServerRequest, 'stream'>>).stream !== undefined
+
+const EXTENDED_CONNECT: unique symbol = Symbol.for('ws-tunnel.extended-connect.1') as never
+
+/** Marks a request that stands for an extended CONNECT (RFC 8441). */
+export function markExtendedConnect(req: IncomingMessage): void {
+  ;(req as { [EXTENDED_CONNECT]?: boolean })[EXTENDED_CONNECT] = true
+}
+
+/** Whether the request stands for an extended CONNECT: it is an upgrade, or it is refused. */
+export const isExtendedConnect = (req: IncomingMessage): boolean =>
+  (req as { [EXTENDED_CONNECT]?: boolean })[EXTENDED_CONNECT] === true

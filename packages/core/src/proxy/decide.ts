@@ -1,6 +1,7 @@
 import { type IncomingMessage, METHODS } from 'node:http'
 import { checkOrigin, checkRequest, checkWebSocketFields } from '../client/request-checks.ts'
 import { WsTunnelError } from '../errors.ts'
+import { isExtendedConnect } from '../http/http2.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeLines, upgradeTokens } from '../http/upgrade.ts'
 import type { LocalResponse, RouteSettings } from '../options/route-options.ts'
 import type { Candidates } from '../routing/candidates.ts'
@@ -97,6 +98,9 @@ export function requestedUpgrade(req: IncomingMessage, settings: RouteSettings):
   }
   const token = allowedToken(upgrade, requested)
   if (token === undefined) {
+    // RFC 8441 5: the stream is a tunnel for this protocol, or it is refused.
+    if (isExtendedConnect(req))
+      throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `:protocol ${requested.join(', ')}` })
     if (fallback) return { token, reason: 'token' }
     throw upgradeRequired(upgrade.tokens)
   }

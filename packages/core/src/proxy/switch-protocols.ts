@@ -4,6 +4,7 @@ import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
 import { peerAddress } from '../http/client-address.ts'
 import { headerValue } from '../http/header-list.ts'
+import { isExtendedConnect } from '../http/http2.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
@@ -23,7 +24,9 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
   try {
     signal.throwIfAborted()
     if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was requested' })
-    checkSwitch(response, token, settings.strictHandshake ? headerValue(req, 'sec-websocket-key') : undefined)
+    // A client of HTTP/2 sends no key and cannot check the backend's answer to ours.
+    const checksAccept = settings.strictHandshake || isExtendedConnect(req)
+    checkSwitch(response, token, checksAccept ? headerValue(req, 'sec-websocket-key') : undefined)
     const { host, port, socketPath } = worker.origin
     const info = {
       clientAddress: peerAddress(req),

@@ -1,0 +1,216 @@
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { ChunkedBody } from '../http/chunked-body.ts'
+import { http2Fields, readHttp1Head } from '../http/http2-fields.ts'
+
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
+
+/** The longest head that a response may have, in bytes. Node's own limit for a request is lower. */
+const MAX_HEAD = 262_144
+
+const NOTHING = Buffer.alloc(0)
+
+/** How the bytes of the response are passed on. */
+type Mode = 'head' | 'raw' | 'chunked' | 'drop'
+
+/**
+ * An HTTP/2 stream dressed as the socket of an HTTP/1.1 connection with one request, so that whatever serves such a request can
+ * serve the stream. The head that Node's `ServerResponse` writes becomes the HEADERS of the stream, and the chunked coding of its
+ * body is undone. FIN and END_STREAM, RST and RST_STREAM correspond.
+ */
+export class StreamSocket extends Duplex {
+  readonly #stream: ServerHttp2Stream
+  readonly #isConnect: boolean
+  readonly #isHead: boolean
+  readonly #readsBody: boolean
+  #mode: Mode = 'head'
+  #head: Buffer = NOTHING
+  #chunked: ChunkedBody | undefined
+  #trailers: OutgoingHttpHeaders = {}
+  bytesRead = 0
+  bytesWritten = 0
+  /** ms, as of a socket. */
+  timeout = 0
+  /** Of the connection that the stream is part of. */
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  readonly remoteFamily: string | undefined
+  readonly localAddress: string | undefined
+  readonly localPort: number | undefined
+  readonly encrypted: boolean | undefined
+  readonly authorized: boolean | undefined
+  readonly alpnProtocol = 'h2'
+  readonly server: unknown
+
+  /**
+   * @param readsBody whether the bytes of the client are those of the socket. Otherwise they are the body of the request, which
+   *   another stream delivers.
+   */
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, readsBody: boolean, server: unknown) {
+    super({ allowHalfOpen: true })
+    this.#stream = stream
+    this.#isConnect = headers[':method'] === 'CONNECT'
+    this.#isHead = headers[':method'] === 'HEAD'
+    this.#readsBody = readsBody
+    this.server = server
+    const socket = stream.session?.socket as (Socket & { encrypted?: boolean; authorized?: boolean }) | undefined
+    this.remoteAddress = socket?.remoteAddress
+    this.remotePort = socket?.remotePort
+    this.remoteFamily = socket?.remoteFamily
+    this.localAddress = socket?.localAddress
+    this.localPort = socket?.localPort
+    this.encrypted = socket?.encrypted
+    this.authorized = socket?.authorized
+    stream.on('error', ignore)
+    stream.on('close', this.#streamOnClose)
+    stream.on('timeout', () => this.emit('timeout'))
+    if (!readsBody) return
+    stream.on('data', this.#streamOnData)
+    stream.on('end', () => this.push(null))
+    stream.pause()
+  }
+
+  /** The certificate of the client, as of a TLS socket. */
+  getPeerCertificate(detailed = false): unknown {
+    const socket = this.#stream.session?.socket as { getPeerCertificate?(detailed: boolean): unknown } | undefined
+    return socket?.getPeerCertificate?.(detailed)
+  }
+
+  get connecting(): boolean {
+    return false
+  }
+
+  setTimeout(ms: number, onTimeout?: () => void): this {
+    this.timeout = ms
+    if (!this.#stream.destroyed) this.#stream.setTimeout(ms)
+    if (onTimeout !== undefined) this[ms === 0 ? 'off' : 'once']('timeout', onTimeout)
+    return this
+  }
+
+  /** The other streams of the session share its connection, so a stream does not change it. */
+  setNoDelay(): this {
+    return this
+  }
+
+  setKeepAlive(): this {
+    return this
+  }
+
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
+
+  resetAndDestroy(): this {
+    return this.destroy()
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', this.destroy)
+  }
+
+  readonly #streamOnData = (chunk: Buffer): void => {
+    this.bytesRead += chunk.length
+    if (!this.push(chunk)) this.#stream.pause()
+  }
+
+  readonly #streamOnClose = (): void => {
+    if (this.destroyed) return
+    const { rstCode } = this.#stream
+    if (rstCode === NGHTTP2_NO_ERROR || rstCode === undefined) this.destroy()
+    else this.destroy(Object.assign(new Error(`the client has reset the stream: ${rstCode}`), { code: 'ECONNRESET' }))
+  }
+
+  override _read(): void {
+    if (this.#readsBody && !this.#stream.destroyed) this.#stream.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.bytesWritten += chunk.length
+    try {
+      const body = this.#mode === 'head' ? this.#takeHead(chunk) : chunk
+      const bytes = this.#mode === 'chunked' ? this.#undo(body) : body
+      if (bytes.length === 0 || this.#mode === 'drop' || this.#mode === 'head') done()
+      else if (this.#stream.writable) this.#stream.write(bytes, done)
+      else done(Object.assign(new Error('the stream is closed'), { code: 'EPIPE' }))
+    } catch (error) {
+      done(error as Error)
+    }
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    if (this.#mode === 'head') this.#stream.close(NGHTTP2_CANCEL)
+    if (!this.#stream.writable) done()
+    else this.#stream.end(() => done())
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    const isComplete = this.writableFinished && (this.readableEnded || !this.#readsBody)
+    if (!this.#stream.closed && !isComplete) this.#stream.close(NGHTTP2_CANCEL)
+    done(error)
+  }
+
+  /** Sends the heads that are complete. @returns the bytes that follow the last of them. */
+  #takeHead(chunk: Buffer): Buffer {
+    let rest = this.#head.length === 0 ? chunk : Buffer.concat([this.#head, chunk])
+    for (let end = rest.indexOf('\r\n\r\n'); end !== -1; end = rest.indexOf('\r\n\r\n')) {
+      const isFinal = this.#sendHead(rest.toString('latin1', 0, end))
+      rest = rest.subarray(end + 4)
+      if (!isFinal) continue
+      this.#head = NOTHING
+      return rest
+    }
+    if (rest.length > MAX_HEAD) throw new Error('the head of the response is too long')
+    this.#head = rest
+    return NOTHING
+  }
+
+  /** Sends one head. @returns whether it is the final one. */
+  #sendHead(text: string): boolean {
+    const stream = this.#stream
+    const { statusCode, rawHeaders } = readHttp1Head(text)
+    if (stream.destroyed) {
+      this.#mode = 'drop'
+      return true
+    }
+    if (statusCode < 200 && statusCode !== 101) {
+      stream.additionalHeaders({ ':status': statusCode, ...http2Fields(rawHeaders).fields })
+      return false
+    }
+    const { fields, isChunked } = http2Fields(rawHeaders)
+    if (statusCode === 101) {
+      this.#mode = 'raw'
+      delete fields['sec-websocket-accept']
+      stream.respond({ ':status': 200, ...fields })
+    } else if (this.#isConnect && statusCode < 300) {
+      // A 2xx would open a tunnel that has no other end (RFC 8441 5).
+      this.#mode = 'drop'
+      stream.respond({ ':status': 502 }, { endStream: true })
+    } else this.#respond(statusCode, fields, isChunked)
+    return true
+  }
+
+  #respond(statusCode: number, fields: OutgoingHttpHeaders, isChunked: boolean): void {
+    const isBodiless = this.#isHead || statusCode === 204 || statusCode === 304
+    this.#mode = isBodiless ? 'drop' : isChunked ? 'chunked' : 'raw'
+    const waitForTrailers = this.#mode === 'chunked' && fields['trailer'] !== undefined
+    if (this.#mode === 'chunked') this.#chunked = new ChunkedBody()
+    if (waitForTrailers) this.#stream.on('wantTrailers', () => this.#stream.sendTrailers(this.#trailers))
+    this.#stream.respond({ ':status': statusCode, ...fields }, { endStream: isBodiless, waitForTrailers })
+  }
+
+  #undo(bytes: Buffer): Buffer {
+    const chunked = this.#chunked as ChunkedBody
+    const body = chunked.take(bytes)
+    if (chunked.rawTrailers !== undefined) this.#trailers = http2Fields(chunked.rawTrailers).fields
+    return body
+  }
+}
+
+const ignore = (): void => {}
