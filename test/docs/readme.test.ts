@@ -16,11 +16,11 @@ const FOLDER = join(ROOT, '.cache', `docs-${process.pid}`)
 /** Declarations for blocks that are part of a program. They are on one line, so that line numbers are those of the document. */
 const PRELUDE = [
   "import type { Server } from 'node:http'",
-  "import { listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
+  "import { createHttp2Server, listenForUpgrades, wsTunnel, WsTunnelError } from '@ws-tunnel/express'",
   "import { wsTunnelHandler } from '@ws-tunnel/fastify'",
   "import type { ErrorRequestHandler, Express } from 'express'",
   "import type { FastifyInstance, preHandlerHookHandler } from 'fastify'",
-  'declare const app: Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler',
+  'declare const app: Express, server: Server, fastify: FastifyInstance, requireUser: preHandlerHookHandler, key: string, cert: string',
 ].join('; ')
 
 const blocks = markdownFiles().flatMap(markdown => markdown.blocks.filter(({ language }) => language === 'ts'))
