@@ -21,7 +21,7 @@ import { ca, server as certificate } from '../support/tls.ts'
 /** A server for HTTP/2 with a tunnel at `/live`. */
 export interface Http2Gateway {
   readonly port: number
-  readonly server: { listenerCount(event: string): number }
+  readonly server: { on(event: string, listener: (...args: never[]) => void): unknown }
   readonly tunnels: ReadonlySet<Tunnel>
   readonly closeProxy: (options?: { drainTimeout?: number }) => Promise<void>
 }
