@@ -143,7 +143,7 @@ suite('hostile clients of HTTP/2', { timeout: 60_000 }, () => {
     const client = clientOf(t, victim.port)
     await eventually(() => assert.ok(client.received.has(FRAME.settings)))
     for (let i = 0; i < 300; i++) client.send(frame(FRAME.headers, END_HEADERS, 1 + 2 * i, CONNECT))
-    await eventually(() => assert.equal(client.received.get(FRAME.headers), 100))
+    await eventually(() => assert.equal(client.received.get(FRAME.headers), 100), 15_000)
     assert.ok((client.received.get(FRAME.resetStream) ?? 0) > 0 || !client.isOpen)
     assert.ok(victim.tunnels() <= 100)
     await victim.unharmed()
@@ -161,7 +161,7 @@ suite('hostile clients of HTTP/2', { timeout: 60_000 }, () => {
     const victim = await startVictim(t, { target: backend.url })
     const client = clientOf(t, victim.port, { 4: 0 })
     for (let i = 0; i < 100; i++) client.send(frame(FRAME.headers, END_HEADERS, 1 + 2 * i, CONNECT))
-    await eventually(() => assert.equal(victim.tunnels(), 100))
+    await eventually(() => assert.equal(victim.tunnels(), 100), 15_000)
     await victim.unharmed()
   })
 
@@ -169,7 +169,7 @@ suite('hostile clients of HTTP/2', { timeout: 60_000 }, () => {
     const victim = await startVictim(t, { target: 'ws://127.0.0.1:9/' })
     const client = clientOf(t, victim.port)
     for (let i = 0; i < 100; i++) client.send(frame(FRAME.headers, END_HEADERS, 1 + 2 * i, POST))
-    await eventually(() => assert.equal(client.received.get(FRAME.headers), 100))
+    await eventually(() => assert.equal(client.received.get(FRAME.headers), 100), 15_000)
     await victim.unharmed()
   })
 

@@ -10,9 +10,12 @@ import { StreamSocket } from './stream-socket.ts'
 
 /** Responds to a request of HTTP/2 without an app. */
 function refuse(stream: ServerHttp2Stream, status: number): void {
-  if (!stream.destroyed) stream.respond({ ':status': status, 'content-length': 0 }, { endStream: true })
-  // The client may still send. Without this, it would have to wait for its window.
-  stream.close(constants.NGHTTP2_NO_ERROR)
+  stream.on('error', () => {})
+  // The client may still send. Its bytes are dropped, so that it does not wait for its window, until the response has left.
+  stream.resume()
+  stream.on('finish', () => setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR)))
+  if (!stream.destroyed) stream.respond({ ':status': status, 'content-length': 0 })
+  stream.end()
 }
 
 /**
