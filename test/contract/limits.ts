@@ -3,8 +3,12 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { echo, record, responding, type Script, silent, switching } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
-import { assertFailure } from '../support/harness.ts'
+import { assertFailure, type WholeResponse } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
+
+function assertUnavailable(response: WholeResponse, code: string): void {
+  assert.equal(`${response.statusCode} ${response.body}`, `503 ${JSON.stringify({ code })}`)
+}
 
 /** The limits on times and numbers. */
 export const limitsTheme: Theme = setUp => {
@@ -185,6 +189,31 @@ export const limitsTheme: Theme = setUp => {
     await eventually(async () => {
       await (await setup.tunnel('/')).send('x').readExact(1)
     })
+  })
+
+  test('503s an upgrade and a plain request past maxWaiting of their balancer, and serves the others in their order', async t => {
+    const setup = await setUp(t, echo(), ({ address }) => ({
+      target: 'balancer://b/',
+      balancers: {
+        b: {
+          timeout: 60_000,
+          maxWaiting: 2,
+          members: [{ url: `ws://${address}` }],
+          lbMethod: ([first]) => (open ? first : undefined),
+        },
+      },
+    }))
+    let open = false
+    const first = await setup.upgrade('/first')
+    const second = await setup.upgrade('/second')
+    await eventually(async () => assertUnavailable(await setup.refused('/'), 'WST_ERR_WAITING_LIMIT'))
+    assertUnavailable(await setup.get('/'), 'WST_ERR_WAITING_LIMIT')
+    open = true
+    for (const client of [first, second]) assert.equal((await client.responseHead()).statusCode, 101)
+    assert.deepEqual(
+      setup.backend.seen.map(({ path }) => path),
+      ['/first', '/second'],
+    )
   })
 
   test('uses the options beside routes as the defaults of each route', async t => {

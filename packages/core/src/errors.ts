@@ -25,10 +25,14 @@ const ERRORS = {
   WST_ERR_NO_RESPONSE: [502, 'The backend closed the connection without a response'],
   WST_ERR_CONNECT: [503, 'The backend could not be reached'],
   WST_ERR_NO_MEMBER: [503, 'No member of the balancer is usable'],
+  WST_ERR_WAITING_LIMIT: [503, 'Too many requests wait for a member of the balancer'],
+  WST_ERR_PENDING_LIMIT: [503, 'Too many upgrades wait for their responses'],
+  WST_ERR_EXHAUSTED: [503, 'This process has run out of descriptors, ports or memory'],
   WST_ERR_TUNNEL_LIMIT: [503, 'The route or backend has reached its limit of open tunnels'],
   WST_ERR_CLOSING: [503, 'The proxy is shutting down'],
   WST_ERR_CONNECT_TIMEOUT: [504, 'The backend did not accept the connection in time'],
   WST_ERR_HANDSHAKE_TIMEOUT: [504, 'The backend did not respond in time'],
+  WST_ERR_LOOP: [508, 'The request has come back to this proxy too often'],
   WST_ERR_HTTP_VERSION: [505, 'The HTTP version of the request is not supported'],
 } as const satisfies Record<string, readonly [number, string]>
 
