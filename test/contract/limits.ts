@@ -239,4 +239,42 @@ export const limitsTheme: Theme = setUp => {
     own.send('still there')
     assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
   })
+
+  for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]']) {
+    test(`508s a request that comes back from ${host} again and again, with few rounds`, async t => {
+      let rounds = 0
+      const setup = await setUp(t, echo(), () => ({
+        target: req => {
+          rounds++
+          return `ws://${host}:${req.socket.localPort}/`
+        },
+      }))
+      for (const send of [
+        () => setup.refused('/'),
+        () => setup.get('/'),
+        () => setup.get('/', { headers: ['Max-Forwards: 1000000'] }),
+        () => setup.get('/', { method: 'POST', body: 'a body' }),
+      ]) {
+        const response = await send()
+        assert.equal(`${response.statusCode} ${response.body}`, '508 {"code":"WST_ERR_LOOP"}')
+        assert.ok(rounds > 1 && rounds < 15, `${rounds} rounds`)
+        rounds = 0
+      }
+      assert.deepEqual([...new Set(setup.gateway.errors.map(({ code }) => code))], ['WST_ERR_LOOP'])
+    })
+  }
+
+  test('lets a request come back that another route sends on, and counts no request that goes to its backend at once', async t => {
+    const setup = await setUp(t, responding({ body: ({ raw }) => raw }), ({ address }) => ({
+      routes: [
+        { path: '/new', target: `ws://${address}/` },
+        { path: '/old', target: req => `ws://127.0.0.1:${req.socket.localPort}/new` },
+      ],
+    }))
+    const direct = await setup.get('/new')
+    const again = await setup.get('/old')
+    assert.equal(again.statusCode, 200)
+    assert.doesNotMatch(direct.body, /max-forwards/i)
+    assert.match(again.body, /max-forwards: 9/i)
+  })
 }
