@@ -11,8 +11,11 @@ const MAX_ROUNDS = 10
 /** How long the list of this machine's addresses is used, ms. */
 const ADDRESSES_FOR = 10_000
 
-/** The servers of this process that got a request for a proxy, by their port or by the path of their unix socket. */
-const servers = new Map<number | string, Set<Server>>()
+/**
+ * The servers of this process that got a request for a proxy, with their port or the path of their unix socket. Not one of them is
+ * kept alive, and none has a listener of ours: a proxy that is closed leaves nothing behind.
+ */
+const servers = new Map<WeakRef<Server>, number | string>()
 const known = new WeakSet<Server>()
 
 /**
@@ -51,20 +54,21 @@ function noteServer({ socket }: IncomingMessage): void {
   known.add(server)
   const address = server.address()
   if (address === null) return
-  const key = typeof address === 'string' ? address : address.port
-  const others = servers.get(key)
-  if (others === undefined) servers.set(key, new Set([server]))
-  else others.add(server)
-  server.once('close', () => {
-    known.delete(server)
-    const all = servers.get(key)
-    all?.delete(server)
-    if (all?.size === 0) servers.delete(key)
-  })
+  forgetClosed()
+  servers.set(new WeakRef(server), typeof address === 'string' ? address : address.port)
+}
+
+function forgetClosed(): void {
+  for (const reference of servers.keys()) {
+    const server = reference.deref()
+    if (server?.listening) continue
+    servers.delete(reference)
+    if (server !== undefined) known.delete(server)
+  }
 }
 
 function isServed(key: number | string): boolean {
-  for (const server of servers.get(key) ?? []) if (server.listening) return true
+  for (const [reference, each] of servers) if (each === key && reference.deref()?.listening) return true
   return false
 }
 
