@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { discardRest, RequestBody } from '../backend/request-body.ts'
+import { addressOf } from '../backend/target.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { cut } from '../client/relay.ts'
-import { WsTunnelError } from '../errors.ts'
+import { locate, WsTunnelError } from '../errors.ts'
 import { connectionUpgrade } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
-import type { BodySent } from '../routing/candidates.ts'
+import type { BodySent, Candidate } from '../routing/candidates.ts'
 import type { Match } from '../routing/route-table.ts'
 import { unlessAborted } from '../util/abort.ts'
 import { type Deciding, type Decision, decide } from './decide.ts'
@@ -123,6 +124,13 @@ export class Exchange {
   get isAbandoned(): boolean {
     if (this.res.writableEnded) return true
     return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+  }
+
+  /** Says in an error which route and which backend it is about. */
+  locate(error: unknown, candidate: Candidate | undefined): void {
+    if (!(error instanceof WsTunnelError)) return
+    const target = candidate && addressOf(candidate.worker.origin)
+    locate(error, { target, member: candidate?.selection?.member.url, route: this.match.route.index })
   }
 
   /** How much of the body was sent so far; `undefined` for an upgrade, which has no body. */

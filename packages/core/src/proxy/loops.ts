@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { TargetOrigin } from '../backend/target.ts'
+import { addressOf, type TargetOrigin } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import { type HeaderList, listMembers } from '../http/header-list.ts'
 
@@ -26,11 +26,11 @@ const known = new WeakSet<Server>()
  */
 export function countRound(headers: HeaderList, req: IncomingMessage, origin: TargetOrigin): void {
   noteServer(req)
-  const { socketPath, host, port } = origin
+  const { socketPath, port } = origin
   if (!isServed(socketPath ?? port) || !mayLeadHere(origin, req)) return
   const before = headers.get('max-forwards') ?? ''
   const left = /^\d+$/.test(before) ? Math.min(Number(before), MAX_ROUNDS) : MAX_ROUNDS
-  if (left === 0) throw loop(`through ${socketPath ?? `${host}:${port}`}`)
+  if (left === 0) throw loop(`through ${addressOf(origin)}`)
   headers.set('Max-Forwards', String(left - 1))
 }
 
