@@ -1,10 +1,16 @@
 import { closeSync, openSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { createTunnelProxy, listenForUpgrades, type WsTunnelError, type WsTunnelOptions } from '@ws-tunnel/core'
+import { server as certificate } from '../support/tls.ts'
 
 /** What the test sends. */
-export type Command = { start: WsTunnelOptions; maxConnections?: number } | { fill: number } | 'free' | 'state'
+export type Command =
+  | { start: WsTunnelOptions; maxConnections?: number; tls?: boolean }
+  | { fill: number }
+  | 'free'
+  | 'state'
 
 /** What the gateway sends. */
 export type Report =
@@ -18,7 +24,7 @@ const send = (report: Report): void => void process.send?.(report)
 const codes: string[] = []
 const held: number[] = []
 
-function start(options: WsTunnelOptions, maxConnections: number | undefined): void {
+function start(options: WsTunnelOptions, maxConnections: number | undefined, tls: boolean): void {
   const proxy = createTunnelProxy({ ...options, onError: ({ error }) => void codes.push(error.code) })
   const handler = (req: IncomingMessage, res: ServerResponse): void => {
     proxy.handle(req, res).then(
@@ -31,7 +37,7 @@ function start(options: WsTunnelOptions, maxConnections: number | undefined): vo
       },
     )
   }
-  const server = createServer(handler)
+  const server = tls ? createTlsServer(certificate, handler) : createServer(handler)
   listenForUpgrades(server, handler, maxConnections === undefined ? {} : { maxConnections })
   server.listen(0, '127.0.0.1', () => send({ port: (server.address() as AddressInfo).port }))
   process.on('message', (command: Command) => {
@@ -58,7 +64,7 @@ process.on('message', (command: Command) => {
     for (const fd of held.splice(0)) closeSync(fd)
     send('freed')
   } else if (typeof command === 'object' && 'fill' in command) fill(command.fill)
-  else if (typeof command === 'object') start(command.start, command.maxConnections)
+  else if (typeof command === 'object') start(command.start, command.maxConnections, command.tls ?? false)
 })
 process.on('disconnect', () => process.exit())
 process.on('uncaughtException', error => send({ fault: String(error.stack) }))

@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { echo } from '../support/backend.ts'
-import { plainRequest, upgradeRequest } from '../support/client.ts'
+import { type ConnectOptions, plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { async } from '../support/pump.ts'
+import { ca } from '../support/tls.ts'
 import type { Command, Report } from './descriptors-child.ts'
 
 type State = Extract<Report, { state: unknown }>
@@ -23,7 +24,7 @@ class LimitedGateway {
   constructor(t: TestContext, descriptors: number) {
     const script = fileURLToPath(new URL('./descriptors-child.ts', import.meta.url))
     this.child = spawn('/bin/sh', ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, process.execPath, script], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
     })
     this.child.on('message', (report: Report) => {
       if (typeof report === 'object' && 'fault' in report) this.faults.push(report.fault)
@@ -36,8 +37,8 @@ class LimitedGateway {
     return (await once(this.child, 'message'))[0] as Report
   }
 
-  async start(start: WsTunnelOptions, maxConnections?: number): Promise<this> {
-    const report = await this.#ask({ start, ...(maxConnections === undefined ? {} : { maxConnections }) })
+  async start(start: WsTunnelOptions, more: { maxConnections?: number; tls?: boolean } = {}): Promise<this> {
+    const report = await this.#ask({ start, ...more })
     assert.ok(typeof report === 'object' && 'port' in report, JSON.stringify(report))
     this.port = report.port
     return this
@@ -96,3 +97,94 @@ for (const host of ['127.0.0.1', 'localhost']) {
     })
   }
 }
+
+/** How the clients of a gateway reach it. */
+const WIRES: Record<'TCP' | 'TLS', ConnectOptions> = { TCP: {}, TLS: { tls: { ca, servername: 'localhost' } } }
+
+/** Opens connections at the same time, and asks for a tunnel on each. @returns the open tunnels, and the statuses of the others. */
+async function dial(t: TestContext, port: number, count: number, wire: ConnectOptions = {}) {
+  const clients = await Promise.all(Array.from({ length: count }, () => connectClient(t, port, wire)))
+  for (const client of clients) client.send(upgradeRequest('/live'))
+  const statuses = await Promise.all(
+    clients.map(client =>
+      client.responseHead().then(
+        ({ statusCode }) => statusCode,
+        () => 'no status' as const,
+      ),
+    ),
+  )
+  return {
+    tunnels: clients.filter((_, i) => statuses[i] === 101),
+    refused: statuses.filter(status => status !== 101),
+  }
+}
+
+for (const [burst, wire] of [
+  [200, 'TCP'],
+  [1, 'TCP'],
+  [1, 'TLS'],
+] as const) {
+  const how = `over ${wire} ${burst === 1 ? 'one after the other' : 'at once'}`
+  test(
+    `gives each of 200 clients that dial ${how} a tunnel or a 503 with 256 descriptors, and keeps every open tunnel`,
+    limited,
+    async t => {
+      const backend = await startBackend(t, echo())
+      const gateway = await new LimitedGateway(t, 256).start(
+        {
+          routes: [{ path: '/live', target: `ws://${backend.address}`, async }],
+        },
+        { tls: wire === 'TLS' },
+      )
+      const tunnels: RawClient[] = []
+      const refused: unknown[] = []
+      for (let i = 0; i < 200; i += burst) {
+        const dialled = await dial(t, gateway.port, burst, WIRES[wire])
+        tunnels.push(...dialled.tunnels)
+        refused.push(...dialled.refused)
+      }
+      assert.ok(tunnels.length >= 50, `${tunnels.length} tunnels`)
+      assert.ok(refused.length >= 50, `${refused.length} refused`)
+      assert.deepEqual([...new Set(refused)], [503])
+      for (const [i, tunnel] of tunnels.entries())
+        assert.equal((await tunnel.send(`tunnel ${i}\n`).readThrough('\n')).toString(), `tunnel ${i}\n`)
+      for (const tunnel of tunnels) tunnel.destroy()
+      await eventually(async () => assert.equal((await gateway.state()).tunnels, 0))
+      const again = await dial(t, gateway.port, 50, WIRES[wire])
+      assert.deepEqual([again.tunnels.length, again.refused], [50, []])
+      assert.deepEqual(gateway.faults, [])
+    },
+  )
+}
+
+test(
+  '503s a connection past maxConnections, tunnels included, and says at the start if descriptors do not suffice',
+  limited,
+  async t => {
+    const backend = await startBackend(t, echo())
+    const gateway = await new LimitedGateway(t, 256).start(
+      { routes: [{ path: '/live', target: `ws://${backend.address}`, async }] },
+      { maxConnections: 3 },
+    )
+    const tunnels = [await connectTunnel(t, gateway.port, '/live'), await connectTunnel(t, gateway.port, '/live')]
+    const idle = await connectClient(t, gateway.port)
+    assert.equal((await idle.send(plainRequest('/')).whole()).statusCode, 404)
+    const refused = await (await connectClient(t, gateway.port)).whole()
+    assert.equal(`${refused.statusCode} ${refused.header('connection')}`, '503 close')
+    tunnels[0]?.end()
+    await tunnels[0]?.readAll()
+    await eventually(async () => assert.equal((await gateway.state()).tunnels, 1))
+    await eventually(async () => {
+      const client = await connectClient(t, gateway.port)
+      const { statusCode } = await client.send(upgradeRequest('/live')).responseHead()
+      assert.equal(statusCode, 101)
+    })
+    const many = await new LimitedGateway(t, 256)
+    const warning = once(many.child.stderr as NodeJS.ReadableStream, 'data')
+    await many.start({ target: `ws://${backend.address}` }, { maxConnections: 10_000 })
+    assert.match(
+      String(await warning),
+      /WST_WARN_DESCRIPTORS.*maxConnections is 10000.*only 256 descriptors.*about \d+ tunnels/,
+    )
+  },
+)

@@ -67,4 +67,5 @@ export {
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
+export { type DescriptorLimit, descriptorLimit, tunnelsLeft } from './util/descriptors.ts'
 export { plainAddress } from './util/plain-address.ts'

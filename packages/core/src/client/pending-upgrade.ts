@@ -5,6 +5,7 @@ import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
+import { settle } from './connection-limit.ts'
 import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 
@@ -131,6 +132,7 @@ export class PendingUpgrade {
 
   #detach(): void {
     if (this.#isHeld) pending--
+    settle(this.socket)
     this.#isHeld = false
     this.#paused.stop()
     this.socket.off('data', this.#clientOnData)
