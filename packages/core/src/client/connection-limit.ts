@@ -43,7 +43,7 @@ export class ConnectionLimit {
     this.#server = server
     this.#max = max
     this.#encrypted = 'setSecureContext' in server
-    const left = tunnelsLeft()
+    const left = max === 0 ? undefined : tunnelsLeft()
     if (left !== undefined && max > left) warnOfDescriptors(max, left)
   }
 
