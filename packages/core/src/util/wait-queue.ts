@@ -2,7 +2,7 @@ import { onAbort } from './abort.ts'
 import { Countdown } from './countdown.ts'
 
 /** How many waiters are looked at in one turn of the event loop: other clients are served in between. */
-const LOOKS_PER_TURN = 64
+const LOOKS_PER_TURN = 16
 
 interface Waiter<T> {
   readonly look: () => T | undefined
