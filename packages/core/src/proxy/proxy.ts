@@ -73,6 +73,7 @@ class RoutedProxy implements TunnelProxy {
   ): Promise<boolean> => {
     const exchange = this.#begin(req, res, context)
     if (exchange === undefined) return false
+    let candidate: Candidate | undefined
     try {
       const decision = await exchange.decide()
       if (decision.kind === 'app') {
@@ -81,14 +82,16 @@ class RoutedProxy implements TunnelProxy {
       }
       if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
       else {
-        const attempt = (candidate: Candidate): Promise<Reply> => roundTrip(exchange, candidate)
+        const attempt = (next: Candidate): Promise<Reply> => roundTrip(exchange, next)
         const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        candidate = reply.candidate
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
       }
       return true
     } catch (error) {
       if (exchange.isAbandoned) return true
+      exchange.locate(error, candidate)
       throw this.#report(error, req, res)
     } finally {
       this.#release(exchange)
