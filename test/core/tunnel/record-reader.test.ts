@@ -23,11 +23,12 @@ async function reading(t: TestContext, inUse = (): boolean => false): Promise<Re
   const [peer, socket] = await encryptedPair(t)
   const taken: Buffer[] = []
   const lent: Buffer[] = []
-  const reader = readDirectly(socket, (_socket, bytes) => {
+  const take = (bytes: Buffer): boolean => {
     taken.push(Buffer.from(bytes))
     lent.push(bytes)
     return inUse()
-  })
+  }
+  const reader = readDirectly(socket, { take })
   assert.ok(reader)
   socket.resume()
   return { peer, socket, reader, taken, lent }

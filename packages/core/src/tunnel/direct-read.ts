@@ -4,7 +4,7 @@ import { isEncrypted, isPlain, type Onread, readInto } from './onread.ts'
 import { PlainReader } from './plain-reader.ts'
 import { sharedBuffer } from './read-buffers.ts'
 import { RecordReader } from './record-reader.ts'
-import type { SocketReader, TakeBytes } from './socket-reader.ts'
+import type { BytesTaker, SocketReader } from './socket-reader.ts'
 
 /** Key of the reader of a socket. */
 const READER = Symbol('ws-tunnel.reader')
@@ -27,20 +27,20 @@ const ONREAD: Onread = {
  * which is a third of the cost of a tunnel, and each record of TLS in its own `ArrayBuffer` makes the garbage collector
  * run again and again. The socket no longer emits `data`; `end`, `error`, `pause()` and `resume()` work as before.
  *
- * The socket must have nothing in its readable buffer. A second call replaces the function that gets the bytes.
+ * The socket must have nothing in its readable buffer. A second call replaces the taker.
  *
  * @returns `undefined` if this is not possible with this Node or this kind of stream
  */
-export function readDirectly(socket: Duplex, take: TakeBytes): SocketReader | undefined {
+export function readDirectly(socket: Duplex, taker: BytesTaker): SocketReader | undefined {
   const encrypted = isEncrypted(socket)
   if (!(encrypted || isPlain(socket)) || socket.readableLength > 0 || hasReader(socket)) return undefined
   const read: DirectlyRead = socket
   if (read[READER] !== undefined) {
-    read[READER].take = take
+    read[READER].taker = taker
     return read[READER]
   }
   if (!readInto(socket, sharedBuffer, ONREAD)) return undefined
-  read[READER] = encrypted ? new RecordReader(socket, take) : new PlainReader(socket, take)
+  read[READER] = encrypted ? new RecordReader(socket, taker) : new PlainReader(socket, taker)
   return read[READER]
 }
 

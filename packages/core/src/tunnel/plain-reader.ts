@@ -11,10 +11,10 @@ const MAX_COPY = 16_384
 export class PlainReader extends SocketReader {
   read(length: number, buffer: Buffer): Buffer | undefined {
     if (buffer === sharedBuffer) {
-      this.take(this.socket, copyShared(length))
+      this.taker.take(copyShared(length))
       return length > MAX_COPY ? this.becomeBusy() : undefined
     }
-    this.inUse = this.take(this.socket, length === BUFFER_SIZE ? buffer : buffer.subarray(0, length))
+    this.inUse = this.taker.take(length === BUFFER_SIZE ? buffer : buffer.subarray(0, length))
     if (this.note(length <= MAX_COPY)) return this.becomeQuiet()
     return this.inUse ? this.lend() : undefined
   }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { readDirectly } from './direct-read.ts'
 import { isEncrypted, isPlain } from './onread.ts'
 import { isProbed, PausedProbe } from './paused-probe.ts'
-import type { SocketReader } from './socket-reader.ts'
+import type { BytesTaker, SocketReader } from './socket-reader.ts'
 
 /**
  * Keys under which a stream refers to the pump that reads it and the pump that writes it. All streams share the
@@ -20,8 +20,6 @@ interface Pumped {
 function sourceOnData(this: Duplex & Pumped, chunk: Buffer): void {
   this[FROM]?.take(chunk)
 }
-
-const takeDirectly = (source: Duplex & Pumped, bytes: Buffer): boolean => source[FROM]?.take(bytes) ?? false
 
 function sourceOnEnd(this: Duplex & Pumped): void {
   this[FROM]?.end()
@@ -41,7 +39,7 @@ export interface PumpOwner {
  * while the sink accepts bytes, so only the buffers of the two sockets hold bytes that wait. httpd:
  * ap_proxy_transfer_between_connections.
  */
-export class Pump {
+export class Pump implements BytesTaker {
   /** Bytes that were moved. */
   bytes = 0
   /** When the last byte was moved, on the clock of `performance`. */
@@ -70,7 +68,7 @@ export class Pump {
     this.#takeUnread()
     // Another kind of sink may still use a buffer that it reports as written. Such a buffer must not be used for another
     // read.
-    if (this.#encrypts || isPlain(sink)) this.#reader = readDirectly(source, takeDirectly)
+    if (this.#encrypts || isPlain(sink)) this.#reader = readDirectly(source, this)
     if (this.#reader === undefined) source.on('data', sourceOnData)
     if (!sink.writableNeedDrain) source.resume()
   }

@@ -30,7 +30,7 @@ export class RecordReader extends SocketReader {
     const small = length < MIN_GATHERED
     if (buffer === sharedBuffer) {
       if (small) {
-        this.take(this.socket, copyShared(length))
+        this.taker.take(copyShared(length))
         return undefined
       }
       sharedBuffer.copy(this.becomeBusy(), 0, 0, length)
@@ -55,7 +55,7 @@ export class RecordReader extends SocketReader {
     const own = this.own
     if (from === to || own === undefined) return false
     this.#from = to
-    const inUse = this.take(this.socket, own.subarray(from, to))
+    const inUse = this.taker.take(own.subarray(from, to))
     if (inUse) this.inUse = true
     return true
   }

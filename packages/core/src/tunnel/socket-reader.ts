@@ -9,16 +9,19 @@ const MAX_LENT = 4
 /** A socket keeps its buffer after this many returns during a silence: what Node keeps for each adds up to the buffer. */
 const MAX_RELEASES = BUFFER_SIZE / 48
 
-/**
- * Gets the bytes of one read of a socket, or of several.
- *
- * @returns whether the bytes are still in use. Their buffer is not used for another read then.
- */
-export type TakeBytes = (socket: Duplex, bytes: Buffer) => boolean
+/** Gets the bytes of a socket. */
+export interface BytesTaker {
+  /**
+   * Takes the bytes of one read, or of several.
+   *
+   * @returns whether the bytes are still in use. Their buffer is not used for another read then.
+   */
+  take(bytes: Buffer): boolean
+}
 
 /** Reads one socket into the shared buffer while it is quiet, and into a buffer of its own while it is busy. */
 export abstract class SocketReader implements BusyReader {
-  take: TakeBytes
+  taker: BytesTaker
   protected readonly socket: Duplex
   /** `undefined` while the socket is quiet. */
   protected own: Buffer | undefined
@@ -32,9 +35,9 @@ export abstract class SocketReader implements BusyReader {
   #readSinceCheck = false
   #releases = 0
 
-  constructor(socket: Duplex, take: TakeBytes) {
+  constructor(socket: Duplex, taker: BytesTaker) {
     this.socket = socket
-    this.take = take
+    this.taker = taker
   }
 
   /**
