@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream'
+import { OwnBuffer } from './own-buffer.ts'
 import { BUFFER_SIZE, sharedBuffer } from './read-buffers.ts'
-import { copyShared, SocketReader } from './socket-reader.ts'
+import { type BytesTaker, copyShared, NO_TAKER, type SocketReader } from './socket-reader.ts'
 
 /**
  * A read of up to this many bytes is copied out of the shared buffer. After a longer read, the socket gets a buffer of
@@ -8,18 +10,38 @@ import { copyShared, SocketReader } from './socket-reader.ts'
 const MAX_COPY = 16_384
 
 /** Reads a connection without TLS. Each read is handed on at once. */
-export class PlainReader extends SocketReader {
+export class PlainReader implements SocketReader {
+  taker: BytesTaker
+  readonly #socket: Duplex
+  #own: OwnBuffer | undefined
+
+  constructor(socket: Duplex, taker: BytesTaker) {
+    this.#socket = socket
+    this.taker = taker
+  }
+
   read(length: number, buffer: Buffer): Buffer | undefined {
     if (buffer === sharedBuffer) {
       this.taker.take(copyShared(length))
-      return length > MAX_COPY ? this.becomeBusy() : undefined
+      if (length <= MAX_COPY || this.taker === NO_TAKER) return undefined
+      this.#own ??= new OwnBuffer(this.#socket)
+      return this.#own.obtain()
     }
-    this.inUse = this.taker.take(length === BUFFER_SIZE ? buffer : buffer.subarray(0, length))
-    if (this.note(length <= MAX_COPY)) return this.becomeQuiet()
-    return this.inUse ? this.lend() : undefined
+    const own = this.#own as OwnBuffer
+    const inUse = this.taker.take(length === BUFFER_SIZE ? buffer : buffer.subarray(0, length))
+    own.inUse = inUse
+    if (own.note(length <= MAX_COPY)) return own.release()
+    return inUse ? own.lend() : undefined
   }
 
-  handOn(): boolean {
-    return false
+  handOn(): void {}
+
+  returnBuffers(): void {
+    this.#own?.returnLent()
+  }
+
+  close(): void {
+    this.taker = NO_TAKER
+    this.#own?.abandon()
   }
 }

@@ -109,6 +109,7 @@ export class Pump implements BytesTaker {
   /** Stops. Bytes that were received but not moved stay in the source. */
   stop(): void {
     this.#probe?.stop()
+    this.#reader?.close()
     this.#stopped = true
     this.#source.off('data', sourceOnData)
     this.#source.off('end', sourceOnEnd)

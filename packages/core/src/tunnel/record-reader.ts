@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream'
+import { OwnBuffer } from './own-buffer.ts'
 import { BUFFER_SIZE, sharedBuffer } from './read-buffers.ts'
-import { copyShared, SocketReader } from './socket-reader.ts'
+import { type BytesTaker, copyShared, NO_TAKER, type SocketReader } from './socket-reader.ts'
 
 /** A record of fewer bytes is handed on at once. */
 const MIN_GATHERED = 4_096
@@ -10,7 +12,32 @@ let gathering: RecordReader[] = []
 function handOnAll(): void {
   const readers = gathering
   gathering = []
-  for (const reader of readers) reader.endTurn()
+  for (const reader of readers) reader.handOn()
+}
+
+/** Records side by side in the buffer of a busy socket. */
+class RecordBuffer extends OwnBuffer {
+  /** The bytes that were received but not handed on are between these two. */
+  from = 0
+  to = 0
+
+  /** Makes room for more records. @returns whether it has */
+  moveToStart(): boolean {
+    const waiting = this.to - this.from
+    if (this.inUse || waiting > this.from) return false
+    this.bytes?.copyWithin(0, this.from, this.to)
+    this.from = 0
+    this.to = waiting
+    return true
+  }
+
+  get isFull(): boolean {
+    return BUFFER_SIZE - this.to < MIN_GATHERED
+  }
+
+  protected override get isEmpty(): boolean {
+    return this.from === this.to
+  }
 }
 
 /**
@@ -19,73 +46,62 @@ function handOnAll(): void {
  * end of the turn, when the buffer is full, or when a small record arrives. An immediate runs right after the sockets
  * were read.
  */
-export class RecordReader extends SocketReader {
-  /** The bytes that were received but not handed on are between these two. */
-  #from = 0
-  #to = 0
-  /** Whether the end of the turn is awaited. */
-  #gathering = false
+export class RecordReader implements SocketReader {
+  taker: BytesTaker
+  readonly #socket: Duplex
+  #own: RecordBuffer | undefined
+
+  constructor(socket: Duplex, taker: BytesTaker) {
+    this.#socket = socket
+    this.taker = taker
+  }
 
   read(length: number, buffer: Buffer): Buffer | undefined {
     const small = length < MIN_GATHERED
     if (buffer === sharedBuffer) {
-      if (small) {
+      if (small || this.taker === NO_TAKER) {
         this.taker.take(copyShared(length))
         return undefined
       }
-      sharedBuffer.copy(this.becomeBusy(), 0, 0, length)
-      this.#from = 0
-      this.#to = length
-      return this.#nextBuffer(false)
+      this.#own ??= new RecordBuffer(this.#socket)
+      sharedBuffer.copy(this.#own.obtain(), 0, 0, length)
+      this.#own.from = this.#own.to = 0
+      return this.#add(this.#own, length, false)
     }
-    this.#to += length
-    const quiet = this.note(small)
-    if (small || (this.#isFull && !this.#moveToStart())) this.handOn()
-    return this.#nextBuffer(quiet)
+    return this.#add(this.#own as RecordBuffer, length, small)
   }
 
-  /** Called at the end of the turn. */
-  endTurn(): void {
-    this.#gathering = false
-    this.handOn()
+  handOn(): void {
+    const own = this.#own
+    if (own?.bytes === undefined || own.from === own.to) return
+    const bytes = own.bytes.subarray(own.from, own.to)
+    own.from = own.to
+    if (this.taker.take(bytes)) own.inUse = true
   }
 
-  handOn(): boolean {
-    const [from, to] = [this.#from, this.#to]
-    const own = this.own
-    if (from === to || own === undefined) return false
-    this.#from = to
-    const inUse = this.taker.take(own.subarray(from, to))
-    if (inUse) this.inUse = true
-    return true
+  returnBuffers(): void {
+    this.#own?.returnLent()
   }
 
-  /** Makes room for more records. @returns whether it has */
-  #moveToStart(): boolean {
-    const [from, to] = [this.#from, this.#to]
-    if (this.inUse || to - from > from) return false
-    this.own?.copyWithin(0, from, to)
-    this.#from = 0
-    this.#to = to - from
-    return true
+  close(): void {
+    this.taker = NO_TAKER
+    this.#own?.abandon()
   }
 
-  #nextBuffer(quiet: boolean): Buffer {
-    const own = this.own as Buffer
-    if (this.#from < this.#to) {
-      if (!this.#gathering) {
-        this.#gathering = true
-        if (gathering.push(this) === 1) setImmediate(handOnAll)
-      }
-      return own.subarray(this.#to)
+  /** Adds a record that is behind the others. @returns the buffer for the next one */
+  #add(own: RecordBuffer, length: number, small: boolean): Buffer {
+    const first = own.from === own.to
+    own.to += length
+    const quiet = own.note(small)
+    if (small || (own.isFull && !own.moveToStart())) this.handOn()
+    const bytes = own.bytes as Buffer
+    if (own.from < own.to) {
+      if (first && gathering.push(this) === 1) setImmediate(handOnAll)
+      return bytes.subarray(own.to)
     }
-    if (quiet) return this.becomeQuiet()
-    if (this.inUse && !this.#isFull) return own.subarray(this.#to)
-    this.#from = this.#to = 0
-    return this.inUse ? this.lend() : own
-  }
-
-  get #isFull(): boolean {
-    return BUFFER_SIZE - this.#to < MIN_GATHERED
+    if (quiet) return own.release()
+    if (own.inUse && !own.isFull) return bytes.subarray(own.to)
+    own.from = own.to = 0
+    return own.inUse ? own.lend() : bytes
   }
 }
