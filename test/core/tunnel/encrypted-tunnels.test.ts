@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import fc from 'fast-check'
 import { JsEngine } from '../../../packages/core/src/tunnel/js-engine.ts'
 import { eventually } from '../../support/gate.ts'
@@ -196,6 +196,26 @@ test('keeps every byte before and after a TLS 1.2 client negotiates again', asyn
   await exchange()
   assert.equal(await new Promise(resolve => (client as TLSSocket).renegotiate({}, resolve)), null)
   await exchange()
+})
+
+test('keeps every byte when session tickets arrive after the tunnel has started', async t => {
+  const bytes = randomBytes(300_000)
+  const server = createTlsServer({ ...certificates.server, maxVersion: 'TLSv1.3' }, peer => peer.end(bytes))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const [client, clientEnd] = await connectedPair(t)
+  const backendEnd = connectTls({ port, ca: certificates.ca, servername: 'localhost', allowHalfOpen: true } as object)
+  let tickets = 0
+  // The server sends its tickets after this event. A tunnel that starts here reads them.
+  backendEnd.once('secureConnect', () => {
+    const { engine } = start(clientEnd, backendEnd)
+    t.after(() => engine.destroy())
+    backendEnd.on('session', () => tickets++)
+  })
+  assert.ok((await new Reader(client).readAll()).equals(bytes))
+  assert.ok(tickets > 0, 'no ticket arrived')
 })
 
 const openssl = peer('openssl', () => execFileSync('openssl', ['version']).length > 0)
