@@ -55,10 +55,13 @@ class SocketRoundTrip {
     this.#options = options
   }
 
-  start({ origin, socketOptions }: Worker): Promise<BackendResponse | Unread> {
+  start(worker: Worker): Promise<BackendResponse | Unread> {
+    const { origin, socketOptions } = worker
     let socket: Socket
     try {
-      socket = origin.secure ? tlsConnect(socketOptions) : tcpConnect(socketOptions)
+      socket = origin.secure
+        ? tlsConnect({ ...socketOptions, secureContext: worker.secureContext })
+        : tcpConnect(socketOptions)
     } catch (error) {
       // Node checks TLS options when it connects.
       return Promise.reject(backendError(error as Error))
