@@ -1,4 +1,5 @@
 export type { Change, ChangeResult, TunnelChange } from './api/changes.ts'
+export type { AddedMembersOptions } from './fleet/added-members.ts'
 export { type Fleet, type FleetOptions, joinFleet } from './fleet/fleet.ts'
 export type { MemberChange } from './fleet/member-changes.ts'
 export { type Entry, memoryStore, type OpenStore, type Store, type StoreEvents } from './fleet/store.ts'

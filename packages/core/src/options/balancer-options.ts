@@ -21,6 +21,11 @@ export interface MemberOptions extends WorkerOptions {
    * health checks, `I` errors are ignored. @default ''
    */
   status?: string
+  /**
+   * Called with the address of the `url`, or with each address that its host name resolves to before a connection. An address for which it
+   * returns `false` is not connected to. @default undefined
+   */
+  acceptAddress?: (address: string) => boolean
   /** Options that override the health check of the balancer; `false` disables the check. @default the check of the balancer */
   healthCheck?: Partial<HealthCheckOptions> | false
   /**
@@ -254,6 +259,7 @@ export interface MemberSettings extends WorkerSettings {
   readonly status: string
   readonly slowStart: number
   readonly healthCheck: HealthCheckSettings | undefined
+  readonly acceptAddress: ((address: string) => boolean) | undefined
   /** The URL with the host name, if `url` has an address from a DNS lookup of that name. TLS and Host use the name. */
   readonly named: string | undefined
 }

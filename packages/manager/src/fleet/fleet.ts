@@ -5,6 +5,7 @@ import type { FleetView } from '../page/types.ts'
 import { clip } from '../util/clip.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
+import { AddedMembers, type AddedMembersOptions } from './added-members.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
 import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
@@ -23,6 +24,12 @@ export interface FleetOptions {
    * @default a warning of the process
    */
   onProblem?: (problem: Error) => void
+  /**
+   * Which members operators may add.
+   *
+   * @default no `unix:` sockets, no link-local addresses, at most 100
+   */
+  addedMembers?: AddedMembersOptions
 }
 
 /** Shares the settings that operators make. */
@@ -71,6 +78,9 @@ interface Known {
   readonly setting: Setting
 }
 
+/** Whether the value of `member` is the settings of an added member. */
+const isAddition = (value: unknown): boolean => typeof value === 'object' && value !== null
+
 const memberKey = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
   JSON.stringify([proxy, balancer, url])
 
@@ -79,6 +89,7 @@ class SharedSettings implements Fleet {
   readonly #proxies: Proxies
   readonly #storeName: string
   readonly #store: OpenStore
+  readonly #addedMembers: AddedMembers
   readonly #onProblem: (problem: Error) => void
   readonly #resolveReady: () => void
   /** By key. */
@@ -99,7 +110,8 @@ class SharedSettings implements Fleet {
   #reason = ''
   #closed: Promise<void> | undefined
 
-  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem }: FleetOptions) {
+  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem, addedMembers }: FleetOptions) {
+    this.#addedMembers = new AddedMembers(addedMembers)
     this.#proxies = proxies
     this.#storeName = store.name
     this.#onProblem = onProblem
@@ -145,7 +157,9 @@ class SharedSettings implements Fleet {
     } catch (error) {
       throw new Refusal(400, (error as Error).message)
     }
-    changeMember(this.#proxies, change)
+    if (change.action === 'add-member' && this.#addedCount() >= this.#addedMembers.max)
+      throw new Refusal(409, `Expected at most ${this.#addedMembers.max} added members; remove one first`)
+    changeMember(this.#proxies, change, this.#addedMembers)
     this.#time = time
     for (const { setting, entry } of made) {
       const [key, text] = entry
@@ -153,6 +167,13 @@ class SharedSettings implements Fleet {
       this.#unsent.set(key, text)
     }
     void this.#send()
+  }
+
+  /** The number of members that operators have added and not removed. */
+  #addedCount(): number {
+    let count = 0
+    for (const settings of this.#members.values()) if (isAddition(settings.get('member')?.setting.value)) count++
+    return count
   }
 
   close(): Promise<void> {
@@ -229,7 +250,8 @@ class SharedSettings implements Fleet {
     const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
     const present = balancer.members.find(member => member.url === url)
     try {
-      if (!removed) (present ?? (added && balancer.add({ url, ...added })))?.change(changes)
+      if (!removed)
+        (present ?? (added && balancer.add({ url, ...added, ...this.#addedMembers.optionsFor(url) })))?.change(changes)
       else if (present !== undefined) balancer.remove(present)
     } catch (error) {
       this.#ignore(last.key, last.text, error as Error)
