@@ -23,8 +23,11 @@ export type ManagedRequest = IncomingMessage & { originalUrl?: string; body?: un
 /** Middleware for Express and Connect, and a request listener for node:http. */
 export interface ManagerPage {
   (req: ManagedRequest, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
-  readonly ready: Promise<void>
+  /**
+   * Resolves with true when the settings of the store are applied, or with false when the store turns out to be away: a
+   * member that an operator has disabled may then be in use here. It never rejects.
+   */
+  readonly ready: Promise<boolean>
   /**
    * Ends the live pages and stops sampling and counting. Every later request gets 503.
    *

@@ -223,7 +223,7 @@ export interface Balancer {
    *
    * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and for the URL of another member.
    */
-  add(options: MemberOptions): Member
+  add(options: MemberOptions | Member): Member
   /**
    * Removes a member. Its tunnels continue; new requests go to other members.
    *

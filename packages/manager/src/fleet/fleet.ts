@@ -6,6 +6,8 @@ import { clip } from '../util/clip.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
 import { AddedMembers, type AddedMembersOptions } from './added-members.ts'
+import { ConfiguredMembers } from './configured-members.ts'
+import { KnownSettings, memberKey } from './known-settings.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
 import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
@@ -34,8 +36,11 @@ export interface FleetOptions {
 
 /** Shares the settings that operators make. */
 export interface Fleet {
-  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
-  readonly ready: Promise<void>
+  /**
+   * Resolves with true when the settings of the store are applied, or with false when the store turns out to be away: a
+   * member that an operator has disabled may then be in use here. It never rejects.
+   */
+  readonly ready: Promise<boolean>
   /** The state of the store. */
   readonly view: FleetView
   /**
@@ -71,31 +76,16 @@ export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
 /** The default of `onProblem`. */
 export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
 
-/** An entry of the store, and the setting in it. */
-interface Known {
-  readonly key: string
-  readonly text: string
-  readonly setting: Setting
-}
-
-/** Whether the value of `member` is the settings of an added member. */
-const isAddition = (value: unknown): boolean => typeof value === 'object' && value !== null
-
-const memberKey = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
-  JSON.stringify([proxy, balancer, url])
-
 class SharedSettings implements Fleet {
-  readonly ready: Promise<void>
+  readonly ready: Promise<boolean>
   readonly #proxies: Proxies
   readonly #storeName: string
   readonly #store: OpenStore
   readonly #addedMembers: AddedMembers
   readonly #onProblem: (problem: Error) => void
-  readonly #resolveReady: () => void
-  /** By key. */
-  readonly #known = new Map<string, Known>()
-  /** The settings of each member, by their names. */
-  readonly #members = new Map<string, Map<string, Known>>()
+  readonly #resolveReady: (isApplied: boolean) => void
+  readonly #known = new KnownSettings()
+  readonly #configured = new ConfiguredMembers()
   /** The entries that the store does not have yet. */
   readonly #unsent = new Map<string, string>()
   readonly #ignored = new Map<string, { text: string; reason: string }>()
@@ -115,21 +105,21 @@ class SharedSettings implements Fleet {
     this.#proxies = proxies
     this.#storeName = store.name
     this.#onProblem = onProblem
-    const { promise, resolve } = Promise.withResolvers<void>()
+    const { promise, resolve } = Promise.withResolvers<boolean>()
     this.ready = promise
     this.#resolveReady = resolve
     this.#timer = setInterval(() => this.#applyToNewBalancers(), CHECK_INTERVAL).unref()
     this.#applyToNewBalancers()
     subscribe('ws-tunnel:member', this.#memberOnChange)
     const unlessClosed =
-      <T>(listener: (argument: T) => void) =>
-      (argument: T): void => {
-        if (this.#closed === undefined) listener(argument)
+      <Arguments extends unknown[]>(listener: (...given: Arguments) => void) =>
+      (...given: Arguments): void => {
+        if (this.#closed === undefined) listener(...given)
       }
     this.#store = store.open({
-      all: unlessClosed(entries => this.#storeOnAll(entries)),
-      some: unlessClosed(entries => this.#storeOnSome(entries)),
-      away: unlessClosed(error => this.#storeOnAway(error)),
+      all: unlessClosed((entries: readonly Entry[], wasDeleted?: boolean) => this.#storeOnAll(entries, wasDeleted)),
+      some: unlessClosed((entries: readonly Entry[]) => this.#storeOnSome(entries)),
+      away: unlessClosed((error: Error) => this.#storeOnAway(error)),
     })
   }
 
@@ -151,29 +141,31 @@ class SharedSettings implements Fleet {
   change(change: MemberChange): void {
     // Later than every known setting, even if the clock of another process is ahead of ours.
     const time = Math.max(Date.now(), this.#time + 1)
-    const made = settingsOf(change).map(setting => ({ setting, entry: writeSetting(setting, time, this.#writer) }))
+    const { proxy, balancer } = change
+    const url = change.action === 'add-member' ? change.member.url : change.member
+    const member = memberKey({ proxy, balancer, url })
+    const made = settingsOf(change, this.#known.wasAdded(member)).map(setting => ({
+      setting,
+      entry: writeSetting(setting, time, this.#writer),
+    }))
     try {
       for (const { entry } of made) checkLength(entry)
     } catch (error) {
       throw new Refusal(400, (error as Error).message)
     }
-    if (change.action === 'add-member' && this.#addedCount() >= this.#addedMembers.max)
+    if (change.action === 'add-member' && this.#known.additions >= this.#addedMembers.max)
       throw new Refusal(409, `Expected at most ${this.#addedMembers.max} added members; remove one first`)
+    const changed = this.#balancer(proxy, balancer)
+    if (changed !== undefined) this.#configured.remember(member, changed, url)
     changeMember(this.#proxies, change, this.#addedMembers)
     this.#time = time
     for (const { setting, entry } of made) {
       const [key, text] = entry
-      this.#keep({ key, text, setting })
+      this.#known.keep({ key, text, setting })
       this.#unsent.set(key, text)
     }
     void this.#send()
-  }
-
-  /** The number of members that operators have added and not removed. */
-  #addedCount(): number {
-    let count = 0
-    for (const settings of this.#members.values()) if (isAddition(settings.get('member')?.setting.value)) count++
-    return count
+    this.#clean()
   }
 
   close(): Promise<void> {
@@ -184,7 +176,7 @@ class SharedSettings implements Fleet {
   async #close(): Promise<void> {
     clearInterval(this.#timer)
     unsubscribe('ws-tunnel:member', this.#memberOnChange)
-    this.#resolveReady()
+    this.#resolveReady(false)
     if (this.#connected && this.#unsent.size > 0) {
       const timeout = Promise.withResolvers<void>()
       const timer = setTimeout(timeout.resolve, CLOSE_TIMEOUT)
@@ -194,24 +186,61 @@ class SharedSettings implements Fleet {
     await this.#store.close()
   }
 
-  #storeOnAll(entries: readonly Entry[]): void {
+  #storeOnAll(entries: readonly Entry[], wasDeleted = false): void {
     if (!this.#connected) this.#setConnected(true, '')
     this.#storeOnSome(entries)
     const stored = new Map(entries)
+    if (wasDeleted) this.#forgetAllBut(stored)
     for (const key of this.#ignored.keys()) if (!stored.has(key)) this.#ignored.delete(key)
     // A store that lost entries, or missed them while it was away, gets them again.
-    for (const [key, { text }] of this.#known) {
+    for (const { key, text } of this.#known.all) {
       const storedText = stored.get(key) ?? ''
       if (timeOf(storedText) === undefined || storedText < text) this.#unsent.set(key, text)
     }
-    this.#resolveReady()
+    this.#clean()
+    this.#resolveReady(true)
     void this.#send()
+  }
+
+  /** Forgets the settings that are not in the store, unless they were made here and wait to be sent. */
+  #forgetAllBut(stored: ReadonlyMap<string, string>): void {
+    const forgotten = new Map<string, Setting[]>()
+    for (const known of [...this.#known.all]) {
+      if (stored.has(known.key) || this.#unsent.has(known.key)) continue
+      const member = memberKey(known.setting)
+      if (!forgotten.has(member))
+        forgotten.set(
+          member,
+          this.#known.of(member).map(({ setting }) => setting),
+        )
+      this.#known.forget(known)
+    }
+    for (const [member, settings] of forgotten) {
+      const [{ proxy, balancer: name, url }] = settings as [Setting]
+      const balancer = this.#balancer(proxy, name)
+      if (balancer === undefined) continue
+      try {
+        this.#configured.putBack(member, balancer, url, settings)
+      } catch (error) {
+        this.#report(new Error(`A member is not as configured, ${clip(url)}: ${clip((error as Error).message)}`))
+      }
+      this.#apply(member)
+    }
+  }
+
+  /** Removes from the store what no longer counts. */
+  #clean(): void {
+    const outdated = this.#known.takeOutdated()
+    for (const [key] of outdated) this.#unsent.delete(key)
+    if (!this.#connected || outdated.length === 0) return
+    // What is not removed now is found again at the next `all`.
+    this.#store.remove?.(outdated).catch(() => {})
   }
 
   #storeOnSome(entries: readonly Entry[]): void {
     const changedMembers = new Set<string>()
     for (const [key, text] of entries) {
-      const known = this.#known.get(key)?.text ?? ''
+      const known = this.#known.textOf(key)
       this.#time = Math.max(this.#time, timeOf(text) ?? 0)
       if (this.#ignored.get(key)?.text === text) continue
       if (known === text) {
@@ -222,8 +251,8 @@ class SharedSettings implements Fleet {
         const setting = readSetting([key, text])
         this.#ignored.delete(key)
         if (known > text) continue
-        this.#keep({ key, text, setting })
         this.#unsent.delete(key)
+        if (!this.#known.keep({ key, text, setting })) continue
         changedMembers.add(memberKey(setting))
       } catch (error) {
         this.#ignore(key, text, error as Error)
@@ -232,21 +261,19 @@ class SharedSettings implements Fleet {
     for (const member of changedMembers) this.#apply(member)
   }
 
-  #keep(known: Known): void {
-    const member = memberKey(known.setting)
-    const settings = this.#members.get(member) ?? new Map<string, Known>()
-    this.#members.set(member, settings.set(known.setting.name, known))
-    this.#known.set(known.key, known)
+  #balancer(proxy: string, name: string): Balancer | undefined {
+    return namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
   }
 
   /** Applies the known settings of one member: adds it, changes it or removes it. */
   #apply(member: string): void {
-    const known = [...(this.#members.get(member)?.values() ?? [])].sort((a, b) => (a.text < b.text ? -1 : 1))
+    const known = this.#known.of(member)
     const last = known.at(-1)
     if (last === undefined) return
     const { proxy, balancer: name, url } = last.setting
-    const balancer = namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
+    const balancer = this.#balancer(proxy, name)
     if (balancer === undefined) return
+    this.#configured.remember(member, balancer, url)
     const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
     const present = balancer.members.find(member => member.url === url)
     try {
@@ -278,10 +305,8 @@ class SharedSettings implements Fleet {
       for (const [name, balancer] of balancers) {
         if (this.#upToDate.has(balancer)) continue
         this.#upToDate.add(balancer)
-        for (const [member, settings] of this.#members) {
-          const [{ setting } = { setting: undefined }] = settings.values()
-          if (setting?.proxy === proxy && setting.balancer === name) this.#apply(member)
-        }
+        for (const [member, setting] of this.#known.members())
+          if (setting.proxy === proxy && setting.balancer === name) this.#apply(member)
       }
     }
   }
@@ -305,7 +330,7 @@ class SharedSettings implements Fleet {
       this.#report(new Error(problem, { cause: error }))
     }
     this.#reason = reason
-    this.#resolveReady()
+    this.#resolveReady(false)
   }
 
   #setConnected(connected: boolean, reason: string): void {
