@@ -219,7 +219,7 @@ export interface Balancer {
   /** The members, discovered ones included. Of equal members, the first is selected. */
   readonly members: readonly Member[]
   /**
-   * Adds a member behind the others (balancer-manager's "Add New Worker").
+   * Adds a member behind the others (balancer-manager's "Add New Worker"), or adds a removed one again, with its state and counters.
    *
    * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and for the URL of another member.
    */

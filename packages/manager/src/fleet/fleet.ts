@@ -5,53 +5,13 @@ import type { FleetView } from '../page/types.ts'
 import { clip } from '../util/clip.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
-import { AddedMembers, type AddedMembersOptions } from './added-members.ts'
+import { AddedMembers } from './added-members.ts'
 import { ConfiguredMembers } from './configured-members.ts'
+import { emitProblem, type Fleet, type FleetOptions, reasonOf } from './fleet-options.ts'
 import { KnownSettings, memberKey } from './known-settings.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
-import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
-
-/** Options of `joinFleet`. */
-export interface FleetOptions {
-  /**
-   * Where settings are shared.
-   *
-   * @default memoryStore()
-   */
-  store?: Store
-  /**
-   * Called when the store is away, and for each setting in it that is ignored.
-   *
-   * @default a warning of the process
-   */
-  onProblem?: (problem: Error) => void
-  /**
-   * Which members operators may add.
-   *
-   * @default no `unix:` sockets, no link-local addresses, at most 100
-   */
-  addedMembers?: AddedMembersOptions
-}
-
-/** Shares the settings that operators make. */
-export interface Fleet {
-  /**
-   * Resolves with true when the settings of the store are applied, or with false when the store turns out to be away: a
-   * member that an operator has disabled may then be in use here. It never rejects.
-   */
-  readonly ready: Promise<boolean>
-  /** The state of the store. */
-  readonly view: FleetView
-  /**
-   * Makes a change here, and sends it to the other processes. If the store is away, it is sent when the store is back.
-   *
-   * @throws {Error} for a balancer or member that does not exist, and for a change that the balancer refuses.
-   */
-  change(change: MemberChange): void
-  /** Sends the changes that wait, if the store is connected, and closes the store. */
-  close(): Promise<void>
-}
+import { type Entry, memoryStore, type OpenStore } from './store.ts'
 
 /** Milliseconds between two checks for new proxies. */
 const CHECK_INTERVAL = 1_000
@@ -72,9 +32,6 @@ export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
   namedProxies(proxies)
   return new SharedSettings(proxies, options)
 }
-
-/** The default of `onProblem`. */
-export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
 
 class SharedSettings implements Fleet {
   readonly ready: Promise<boolean>
@@ -348,11 +305,4 @@ class SharedSettings implements Fleet {
   #report(problem: Error): void {
     queueMicrotask(() => this.#onProblem(problem))
   }
-}
-
-/** One word for an error. The message is left out because it may contain an address with a password. */
-function reasonOf(error: Error & { code?: unknown }): string {
-  const { code, message } = error
-  if (typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code)) return code
-  return /^[A-Z]{4,}(?= )/.exec(message)?.[0] ?? error.constructor.name
 }
