@@ -28,13 +28,14 @@ const HOUSES: readonly House[] = [
       ['util'],
       ['errors'],
     ],
-    packages: /^(?:node:.*|fastest-levenshtein|http-proxy-middleware|path-to-regexp|proxy-addr|qs)$/,
+    packages:
+      /^(?:node:.*|@eslint-community\/regexpp|fastest-levenshtein|http-proxy-middleware|path-to-regexp|proxy-addr)$/,
     typesOf: /^@ws-tunnel\/native$/,
   },
   {
     package: 'httpd-conf',
     rows: [['index'], ['compile'], ['directives'], ['rules'], ['patterns'], ['syntax'], ['diagnostics']],
-    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|recheck\/lib\/browser\.js)$/,
+    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core)$/,
   },
   {
     package: 'manager',

@@ -67,5 +67,7 @@ export {
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
+export { boundedPattern } from './util/bounded-pattern.ts'
 export { type DescriptorLimit, descriptorLimit, tunnelsLeft } from './util/descriptors.ts'
+export { patternDegree } from './util/pattern-degree.ts'
 export { plainAddress } from './util/plain-address.ts'

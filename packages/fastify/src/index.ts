@@ -141,6 +141,7 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
         url,
         paths: 'exact',
         body: request.body,
+        rawBody: (request as { rawBody?: unknown }).rawBody,
         listen,
       })
     } catch (error) {

@@ -1,5 +1,7 @@
 export type { Change, ChangeResult, TunnelChange } from './api/changes.ts'
-export { type Fleet, type FleetOptions, joinFleet } from './fleet/fleet.ts'
+export type { AddedMembersOptions } from './fleet/added-members.ts'
+export { joinFleet } from './fleet/fleet.ts'
+export type { Fleet, FleetOptions } from './fleet/fleet-options.ts'
 export type { MemberChange } from './fleet/member-changes.ts'
 export { type Entry, memoryStore, type OpenStore, type Store, type StoreEvents } from './fleet/store.ts'
 export type { Access, AccessOptions, Authorize } from './http/access.ts'

@@ -7,8 +7,9 @@ import { Meter } from './api/meter.ts'
 import { viewProxy } from './api/proxy-view.ts'
 import { RateHistory } from './api/rate-history.ts'
 import { listTunnels, readTunnelQuery, type TunnelQuery } from './api/tunnel-list.ts'
-import { type Fleet, joinFleet } from './fleet/fleet.ts'
-import { ChangeToken, isFromOtherSite, isFromOurPage, visit } from './http/access.ts'
+import { joinFleet } from './fleet/fleet.ts'
+import type { Fleet, FleetOptions } from './fleet/fleet-options.ts'
+import { ChangeToken, isForKnownHost, isFromOtherSite, isFromOurPage, visit } from './http/access.ts'
 import { type Asset, readAssets } from './http/assets.ts'
 import { readJson } from './http/json-body.ts'
 import { send, sendJson, sendText } from './http/responses.ts'
@@ -23,8 +24,11 @@ export type ManagedRequest = IncomingMessage & { originalUrl?: string; body?: un
 /** Middleware for Express and Connect, and a request listener for node:http. */
 export interface ManagerPage {
   (req: ManagedRequest, res: ServerResponse, next?: (error?: unknown) => void): void
-  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
-  readonly ready: Promise<void>
+  /**
+   * Resolves with true when the settings of the store are applied, or with false when the store turns out to be away: a
+   * member that an operator has disabled may then be in use here. It never rejects.
+   */
+  readonly ready: Promise<boolean>
   /**
    * Ends the live pages and stops sampling and counting. Every later request gets 503.
    *
@@ -66,7 +70,7 @@ class Manager {
   #closed = false
 
   constructor(settings: ManagerSettings) {
-    const { proxies, secret, history, maxClients, interval, recheck, store, onProblem } = settings
+    const { proxies, secret, history, maxClients, interval, recheck } = settings
     namedProxies(proxies)
     this.#settings = settings
     this.#token = new ChangeToken(secret)
@@ -74,7 +78,7 @@ class Manager {
     this.#members = new MemberHistory()
     this.#history = new RateHistory(history)
     this.#streams = new EventStreams(maxClients)
-    this.fleet = joinFleet(proxies, { store, onProblem })
+    this.fleet = joinFleet(proxies, fleetOptionsOf(settings))
     this.#changes = new Changes(proxies, this.fleet)
     const timers = [
       setInterval(() => this.#sample(), interval).unref(),
@@ -119,6 +123,8 @@ class Manager {
 
   async #serve(req: ManagedRequest, res: ServerResponse, url: string): Promise<void> {
     if (this.#closed) throw new Refusal(503, 'The manager is closed')
+    if (!isForKnownHost(req, this.#settings.hosts))
+      throw new Refusal(421, 'Expected Host to be localhost, an IP address or one of the option `hosts`')
     const visitor = await visit(this.#settings.authorize, req)
     if (!visitor.allowed) {
       sendText(res, visitor.statusCode, visitor.statusCode === 401 ? 'Unauthorized' : 'Forbidden', visitor.headers)
@@ -145,14 +151,14 @@ class Manager {
     else if (path === '/api/state') sendJson(res, 200, this.#state(readTunnelQuery(query)))
     else if (path === '/api/tunnels') sendJson(res, 200, this.#state(readTunnelQuery(query)).tunnels)
     else if (path === '/api/history') sendJson(res, 200, this.#history.samples)
-    else if (path === '/events') this.#openStream(req, res, readTunnelQuery(query))
+    else if (path === '/events') this.#openStream(req, res, readTunnelQuery(query), mayChange)
     else throw new Refusal(404, 'There is no such resource')
   }
 
-  #openStream(req: ManagedRequest, res: ServerResponse, query: TunnelQuery): void {
+  #openStream(req: ManagedRequest, res: ServerResponse, query: TunnelQuery, mayChange: boolean): void {
     if (req.method === 'HEAD') throw new Refusal(405, 'Expected GET', { Allow: 'GET' })
     const isAllowed = async (): Promise<boolean> => (await visit(this.#settings.authorize, req)).allowed
-    this.#streams.add(res, query, isAllowed, [
+    this.#streams.add(res, query, { mayChange, isAllowed }, [
       { name: 'history', data: JSON.stringify(this.#history.samples) },
       { name: 'state', data: JSON.stringify(this.#state(query)) },
     ])
@@ -209,6 +215,12 @@ class Manager {
     this.#streams.send(common, query => JSON.stringify(this.#state(query, views)))
   }
 }
+
+const fleetOptionsOf = ({ store, onProblem, addedMembers }: ManagerSettings): FleetOptions => ({
+  store,
+  onProblem,
+  addedMembers,
+})
 
 function splitUrl(url: string): [path: string, query: URLSearchParams] {
   const at = url.indexOf('?')

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Change } from './api/changes.ts'
-import { emitProblem, type FleetOptions } from './fleet/fleet.ts'
+import type { AddedMembersOptions } from './fleet/added-members.ts'
+import { emitProblem, type FleetOptions } from './fleet/fleet-options.ts'
 import { memoryStore } from './fleet/store.ts'
 import { type AccessOptions, checkAccess } from './http/access.ts'
 import type { Proxies } from './util/proxies.ts'
@@ -30,6 +31,13 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
    */
   origins?: readonly string[]
   /**
+   * Host names of the manager, such as `admin.example`, besides `localhost` and IP addresses. A request with another
+   * `Host` gets 421: by DNS rebinding a foreign site could otherwise make changes.
+   *
+   * @default []
+   */
+  hosts?: readonly string[]
+  /**
    * The key of the tokens that changes carry, at least 16 characters. Processes behind one address need the same key.
    *
    * @default random
@@ -48,7 +56,8 @@ export interface ManagerOptions extends AccessOptions, FleetOptions {
    */
   history?: number
   /**
-   * The largest number of live pages at a time. A further page gets 503.
+   * The largest number of live pages at a time, of visitors who may make changes and of those who may only view, each. A
+   * further page gets 503.
    *
    * @default 20
    */
@@ -82,6 +91,8 @@ const DEFAULTS = {
   title: 'ws-tunnel',
   path: '',
   origins: [] as readonly string[],
+  hosts: [] as readonly string[],
+  addedMembers: {} as AddedMembersOptions,
   interval: 1_000,
   history: 300,
   maxClients: 20,
@@ -133,6 +144,9 @@ export function resolveManagerOptions(proxies: Proxies, options: ManagerOptions)
     typeof text === 'string' && URL.canParse(text) && new URL(text).origin === text
   if (!Array.isArray(settings.origins) || !settings.origins.every(isOrigin))
     wrongOption('origins', 'a list such as ["https://admin.example"]', settings.origins)
+  const isHost = (text: unknown): boolean => typeof text === 'string' && /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(text)
+  if (!Array.isArray(settings.hosts) || !settings.hosts.every(isHost))
+    wrongOption('hosts', 'a list of names in lower case without port, such as ["admin.example"]', settings.hosts)
   for (const [name, [low, high]] of Object.entries(RANGES)) {
     const value = settings[name as keyof typeof RANGES]
     if (!Number.isInteger(value) || value < low || value > high)

@@ -111,15 +111,15 @@ test('sends the head before the first byte of the body arrives', async t => {
 
 test('frames a body that a parser has read by its length, without the encoding that was undone', async t => {
   const { backend, send } = await forwarding(t, responding({ body: (_request, bytes) => String(bytes) }), {
-    parsed: { a: 1 },
+    parsed: { a: 'b' },
   })
   const headers = ['Content-Type: application/json', 'Content-Encoding: gzip', 'Transfer-Encoding: chunked']
   const client = await send(plainRequest('/', { method: 'POST', headers, body: '3\r\nzip\r\n0\r\n\r\n' }))
-  assert.equal((await client.whole()).body, '{"a":1}')
+  assert.equal((await client.whole()).body, '{"a":"b"}')
   const { header } = await backend.request()
   assert.deepEqual(
     ['content-length', 'transfer-encoding', 'content-encoding'].map(name => header(name)),
-    ['7', undefined, undefined],
+    ['9', undefined, undefined],
   )
 })
 

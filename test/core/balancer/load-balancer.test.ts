@@ -494,6 +494,9 @@ test('adds and removes members at run time', () => {
   for (const [options, message] of wrongs)
     assert.throws(() => balancer.add(options as MemberOptions), { code: 'WST_ERR_OPTION', message })
   assert.equal(balancer.members.length, 2)
+  assert.equal(balancer.add(a), a)
+  assert.deepEqual(balancer.members, [b, c, a])
+  assert.throws(() => balancer.add(a), { code: 'WST_ERR_OPTION', message: /already/ })
 })
 
 test('changes a member, or nothing at all if one change is wrong', () => {

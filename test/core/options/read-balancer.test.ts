@@ -35,6 +35,7 @@ test('reads a balancer and its members with their defaults', () => {
       status: '',
       slowStart: 0,
       healthCheck: undefined,
+      acceptAddress: undefined,
       named: undefined,
     },
   ])

@@ -36,7 +36,8 @@ export async function startExchanges(
     const target = req.url as string
     const url = new RequestUrl(target)
     const match = routes.match(req, url) as Match
-    const exchange = new Exchange(req, res, match, settings, { mount: '', target, authority: url.authority, body })
+    const context = { mount: '', target, authority: url.authority, body, rawBody: undefined }
+    const exchange = new Exchange(req, res, match, settings, context)
     try {
       await use(exchange)
     } catch (error) {

@@ -30,7 +30,10 @@ test('stops writing to a live page that does not read, and goes on with the othe
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
+  const [[socket]] = await Promise.all([
+    accepted,
+    stalled.send(plainRequest('/admin/manager/events', { host: 'localhost' })).responseHead(),
+  ])
   stalled.socket.pause()
   const client = await managed.tunnel('/echo')
   const reading = new EventStream(await managed.request('events', { signal: AbortSignal.timeout(20_000) }))
@@ -73,7 +76,7 @@ test('does not count a client that disconnected before authorize allowed it', as
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const client = await connect(managed.port)
   const [socket] = await accepted
-  client.send(plainRequest('/admin/manager/events'))
+  client.send(plainRequest('/admin/manager/events', { host: 'localhost' }))
   await called.promise
   client.destroy()
   await once(socket, 'close')
@@ -96,7 +99,10 @@ test('disconnects a live page that is no longer allowed and does not read, and w
   const accepted = once(managed.server, 'connection') as Promise<[Socket]>
   const stalled = await connect(managed.port)
   t.after(() => stalled.destroy())
-  const [[socket]] = await Promise.all([accepted, stalled.send(plainRequest('/admin/manager/events')).responseHead()])
+  const [[socket]] = await Promise.all([
+    accepted,
+    stalled.send(plainRequest('/admin/manager/events', { host: 'localhost' })).responseHead(),
+  ])
   stalled.socket.pause()
   while (socket.writableLength === 0) {
     client.send('x')

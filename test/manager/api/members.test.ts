@@ -101,8 +101,9 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
       const managed = await startHere(t, { unsafeOpen: true }, balanced())
       const chat = { proxy: proxyName(framework), balancer: 'chat' }
       const member = `ws://${managed.backend.address}`
-      const set = (settings: unknown) => ['set-member', { ...chat, member, settings }] as const
-      const wrong: [...(readonly [action: string, body: object]), status: number, message: RegExp][] = [
+      const set = (settings: unknown): [string, object] => ['set-member', { ...chat, member, settings }]
+      type Row = [action: string, body: object, status: number, message: RegExp]
+      const wrong: Row[] = [
         ['set-member', { ...chat, proxy: 'other', member, settings: {} }, 404, /no such balancer/],
         ['set-member', { ...chat, balancer: 'other', member, settings: {} }, 404, /no such balancer/],
         ['set-member', { ...chat, member: 'ws://other', settings: {} }, 404, /no such member/],
@@ -113,6 +114,14 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
         [...set({ status: 1 }), 400, /letters/],
         [...set({ lbSet: 5, loadFactor: 0 }), 400, /1 to 100/],
         [...set({ lbSet: -1 }), 400, /0 to 99/],
+        ...['1.5junk', '1.5', '', ' 2', '1e1', true, [2], null].flatMap(value => [
+          [...set({ loadFactor: value }), 400, /1 to 100/] as Row,
+          [...set({ lbSet: value }), 400, /0 to 99/] as Row,
+          [...set({ retry: value }), 400, /number of ms/] as Row,
+        ]),
+        [...set({ lbSet: 1.5 }), 400, /0 to 99/],
+        ['close-tunnels', { proxy: chat.proxy, ids: ['1'] }, 400, /numbers of tunnels/],
+        ['close-tunnels', { proxy: chat.proxy, ids: [1.5] }, 400, /numbers of tunnels/],
         [...set({ routeId: 'a b' }), 400, /without space/],
         ['add-member', { ...chat, member: { url: 'nonsense' } }, 400, /./],
         ['add-member', { ...chat, member: { url: member } }, 400, /already/],

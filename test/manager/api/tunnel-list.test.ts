@@ -19,7 +19,7 @@ test('finds tunnels by client, path, member, protocol and number, and lists the 
   assert.deepEqual(await found('search=token'), [], 'a hidden query is not searched')
   const { total, found: many } = await managed.json<TunnelList>('api/tunnels?search=/b&limit=1')
   assert.deepEqual([total, many], [3, 2])
-  for (const limit of ['0', '-1', '1001', 'x', '1.5'])
+  for (const limit of ['', '0', '-1', '1001', 'x', '1.5', '5junk', '1e2', '0x5', ' 5', '5&limit=6'])
     assert.equal((await managed.request(`api/tunnels?limit=${limit}`)).status, 400, limit)
 })
 

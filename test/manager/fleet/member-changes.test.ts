@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import type { MemberChange } from '@ws-tunnel/manager'
+import { AddedMembers } from '../../../packages/manager/src/fleet/added-members.ts'
 import { changeMember, readMemberChange } from '../../../packages/manager/src/fleet/member-changes.ts'
 import { Refusal } from '../../../packages/manager/src/util/refusal.ts'
 
@@ -33,6 +34,8 @@ test('a wrong body is refused with what was expected', () => {
     assert.throws(() => readMemberChange(action, body), { statusCode: 400, message })
 })
 
+const ordinary = new AddedMembers()
+
 test('a change is made in the balancer that it names, or refused', () => {
   const proxy = createTunnelProxy({
     balancers: { chat: { members: [{ url: 'ws://a.test' }] } },
@@ -40,10 +43,10 @@ test('a change is made in the balancer that it names, or refused', () => {
   })
   const shown = (): string[] =>
     (proxy.balancers.get('chat')?.members ?? []).map(({ url, status }) => `${url} ${status}`)
-  changeMember(proxy, { action: 'add-member', ...chat, member: { url: 'ws://b.test', status: 'H' } })
-  changeMember(proxy, { action: 'set-member', ...chat, member: 'ws://a.test', settings: { status: '+D' } })
+  changeMember(proxy, { action: 'add-member', ...chat, member: { url: 'ws://b.test', status: 'H' } }, ordinary)
+  changeMember(proxy, { action: 'set-member', ...chat, member: 'ws://a.test', settings: { status: '+D' } }, ordinary)
   assert.deepEqual(shown(), ['ws://a.test D', 'ws://b.test H'])
-  changeMember(proxy, { action: 'remove-member', ...chat, member: 'ws://a.test' })
+  changeMember(proxy, { action: 'remove-member', ...chat, member: 'ws://a.test' }, ordinary)
   const refused: [change: MemberChange, statusCode: number][] = [
     [{ action: 'remove-member', proxy: 'other', balancer: 'chat', member: 'ws://b.test' }, 404],
     [{ action: 'remove-member', proxy: 'main', balancer: 'other', member: 'ws://b.test' }, 404],
@@ -53,7 +56,7 @@ test('a change is made in the balancer that it names, or refused', () => {
   ]
   for (const [change, statusCode] of refused)
     assert.throws(
-      () => changeMember(proxy, change),
+      () => changeMember(proxy, change, ordinary),
       (error: Refusal) => error instanceof Refusal && error.statusCode === statusCode,
       JSON.stringify(change),
     )

@@ -71,7 +71,9 @@ test('a change is one setting for each letter and each other value', () => {
       [setting('member', { lbSet: 1 })],
     ],
   ]
-  for (const [change, settings] of cases) assert.deepEqual(settingsOf(change), settings)
+  for (const [change, settings] of cases) assert.deepEqual(settingsOf(change, false), settings)
+  const removal = { action: 'remove-member', proxy: 'main', balancer: 'chat', member: key.url } as const
+  assert.deepEqual(settingsOf(removal, true), [setting('member', null)])
 })
 
 suite('the settings of a member', () => {

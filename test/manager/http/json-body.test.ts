@@ -11,11 +11,11 @@ test('serves further requests on a connection after a change that was too long',
   t.after(() => client.destroy())
   const headers = ['Content-Type: application/json', 'Sec-Fetch-Site: same-origin', `X-WS-Tunnel-Token: ${token}`]
   const path = '/admin/manager/api/close-tunnels'
-  client.send(plainRequest(path, { method: 'POST', headers, body: 'x'.repeat(1_000_000) }))
+  client.send(plainRequest(path, { method: 'POST', headers, body: 'x'.repeat(1_000_000), host: 'localhost' }))
   const refusal = await client.responseHead()
   assert.equal(refusal.statusCode, 413)
   await client.body(refusal)
-  client.send(plainRequest('/admin/manager/api/state'))
+  client.send(plainRequest('/admin/manager/api/state', { host: 'localhost' }))
   assert.equal((await within(3_000, 'the next response', client.responseHead())).statusCode, 200)
 })
 

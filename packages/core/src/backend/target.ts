@@ -20,6 +20,8 @@ export interface TargetOrigin {
   readonly port: number
   /** The IP address to connect to, if it is known. The host is then not looked up. */
   readonly address?: string
+  /** Whether the backend may be at an address that its host resolves to. */
+  readonly acceptAddress?: (address: string) => boolean
   /** The value of `Host`: IPv6 in brackets, without the default port of the scheme. */
   readonly authority: string
   /** The `unix:` socket to connect to in place of host and port. */

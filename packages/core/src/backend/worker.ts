@@ -1,3 +1,4 @@
+import { lookup as systemLookup } from 'node:dns'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
@@ -32,7 +33,7 @@ export class Worker {
       host: origin.address ?? origin.host,
       port: origin.port,
       ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
-      ...(lookup === undefined ? {} : { lookup: guarded(lookup) }),
+      ...lookupOption(origin, lookup),
       // The certificate must be for the target's host, never for the client's Host. An IP address has no SNI (RFC 6066
       // 3).
       ...(origin.secure
@@ -72,6 +73,30 @@ export class Worker {
     this.agent.maxFreeSockets = 0
     this.dropIdle()
   }
+}
+
+function lookupOption(
+  { acceptAddress }: TargetOrigin,
+  lookup: LookupFunction | undefined,
+): { lookup?: LookupFunction } {
+  if (acceptAddress !== undefined)
+    return { lookup: guarded(accepting(lookup ?? (systemLookup as LookupFunction), acceptAddress)) }
+  return lookup === undefined ? {} : { lookup: guarded(lookup) }
+}
+
+/** Leaves out the addresses that are not accepted. */
+function accepting(lookup: LookupFunction, accept: (address: string) => boolean): LookupFunction {
+  return (host, options, callback) =>
+    lookup(host, options, (error, found, family) => {
+      const none = Array.isArray(found) ? [] : ''
+      const accepted =
+        typeof found === 'string'
+          ? accept(found)
+            ? found
+            : none
+          : (found?.filter(each => accept(each.address)) ?? none)
+      callback(error, accepted as typeof found, family)
+    })
 }
 
 /**

@@ -1,7 +1,9 @@
 import { channel } from 'node:diagnostics_channel'
+import { isIP } from 'node:net'
 import { NamedWorker } from '../backend/named-worker.ts'
 import { parseTarget, type TargetTemplate } from '../backend/target.ts'
 import type { Health, Member, MemberChanges, MemberSettings, MemberState } from '../options/balancer-options.ts'
+import { wrong } from '../options/checks.ts'
 import type { HealthMessage, MemberMessage } from '../options/events.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 import { checkMemberChanges } from '../options/read-balancer.ts'
@@ -65,7 +67,10 @@ export class BalancerMember implements Member {
     const parse = (url: string): TargetTemplate => parseTarget(url, { groups: false, params: [] }, `${where}.url`)
     const { origin, ...template } = parse(settings.named ?? settings.url)
     const address = settings.named === undefined ? {} : { address: parse(settings.url).origin.host }
-    this.template = { ...template, origin: { ...origin, ...address } }
+    const { acceptAddress } = settings
+    if (acceptAddress !== undefined && isIP(origin.host) !== 0 && !acceptAddress(origin.host))
+      throw wrong(`${where}.url`, 'a URL with an address that `acceptAddress` accepts', settings.url)
+    this.template = { ...template, origin: { ...origin, ...address, ...(acceptAddress && { acceptAddress }) } }
     this.#worker = new NamedWorker(settings)
     this.slots.onFree = () => this.onChange?.()
     this.routeId = settings.routeId

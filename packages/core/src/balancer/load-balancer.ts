@@ -122,14 +122,33 @@ export class LoadBalancer implements Balancer {
     return this.#settings.failoverUnanswered
   }
 
-  add(options: MemberOptions): BalancerMember {
+  add(options: MemberOptions | Member): BalancerMember {
+    if (options instanceof BalancerMember) return this.#addAgain(options)
     const where = `balancers.${this.name}.members[${this.#members.length}]`
-    const settings = readMember(where, options, this.#settings)
-    if (options.resolve !== undefined)
-      throw wrong(`${where}.resolve`, 'absent: only members of the options can be discovered by DNS', options.resolve)
+    const given = options as MemberOptions
+    const settings = readMember(where, given, this.#settings)
+    if (given.resolve !== undefined)
+      throw wrong(`${where}.resolve`, 'absent: only members of the options can be discovered by DNS', given.resolve)
     const member = this.join(settings, true)
     if (member === undefined)
       throw new WsTunnelError('WST_ERR_OPTION', { detail: `${settings.url} is already a member of ${this.name}` })
+    return member
+  }
+
+  /** Adds a member that was removed, with the state and counters that it had. */
+  #addAgain(member: BalancerMember): BalancerMember {
+    if (this.#members.some(({ url }) => url === member.url))
+      throw new WsTunnelError('WST_ERR_OPTION', { detail: `${member.url} is already a member of ${this.name}` })
+    return this.#insert(member)
+  }
+
+  #insert(member: BalancerMember): BalancerMember {
+    this.#members.push(member)
+    member.onChange = this.#waits.memberOnChange
+    member.publish('added')
+    for (const watcher of this.#watchers) watcher.joined(member)
+    this.#waits.memberOnChange()
+    this.#waits.wakeNewcomers()
     return member
   }
 
@@ -143,13 +162,7 @@ export class LoadBalancer implements Balancer {
     const member = new BalancerMember(settings, `balancers.${this.name}.members[${this.#members.length}]`)
     if (this.#members.some(({ url }) => url === member.url)) return undefined
     if (warmUp) member.warmUp()
-    this.#members.push(member)
-    member.onChange = this.#waits.memberOnChange
-    member.publish('added')
-    for (const watcher of this.#watchers) watcher.joined(member)
-    this.#waits.memberOnChange()
-    this.#waits.wakeNewcomers()
-    return member
+    return this.#insert(member)
   }
 
   remove(member: Member): boolean {

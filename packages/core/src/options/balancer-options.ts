@@ -21,6 +21,11 @@ export interface MemberOptions extends WorkerOptions {
    * health checks, `I` errors are ignored. @default ''
    */
   status?: string
+  /**
+   * Called with the address of the `url`, or with each address that its host name resolves to before a connection. An address for which it
+   * returns `false` is not connected to. @default undefined
+   */
+  acceptAddress?: (address: string) => boolean
   /** Options that override the health check of the balancer; `false` disables the check. @default the check of the balancer */
   healthCheck?: Partial<HealthCheckOptions> | false
   /**
@@ -216,11 +221,11 @@ export interface Balancer {
   /** The members, discovered ones included. Of equal members, the first is selected. */
   readonly members: readonly Member[]
   /**
-   * Adds a member behind the others (balancer-manager's "Add New Worker").
+   * Adds a member behind the others (balancer-manager's "Add New Worker"), or adds a removed one again, with its state and counters.
    *
    * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and for the URL of another member.
    */
-  add(options: MemberOptions): Member
+  add(options: MemberOptions | Member): Member
   /**
    * Removes a member. Its tunnels continue; new requests go to other members.
    *
@@ -256,6 +261,7 @@ export interface MemberSettings extends WorkerSettings {
   readonly status: string
   readonly slowStart: number
   readonly healthCheck: HealthCheckSettings | undefined
+  readonly acceptAddress: ((address: string) => boolean) | undefined
   /** The URL with the host name, if `url` has an address from a DNS lookup of that name. TLS and Host use the name. */
   readonly named: string | undefined
 }

@@ -14,6 +14,7 @@ import type {
 import {
   boolean,
   type Check,
+  callback,
   checked,
   count,
   duration,
@@ -105,6 +106,7 @@ const MEMBER_CHECKS: Record<keyof MemberOptions, Check> = {
   lbSet,
   retry: duration,
   status: letters,
+  acceptAddress: callback,
   healthCheck: memberHealthCheck,
   resolve: resolveOption,
 }
@@ -149,13 +151,20 @@ export function readMember(
   if (stickySession?.set !== undefined && routeId === undefined && resolve === undefined)
     throw wrong(`${where}.routeId`, 'given, because stickySession.set needs it', undefined)
   const healthCheck = readHealthCheck(`${where}.healthCheck`, options.healthCheck, balancer.healthCheck)
-  return { ...worker, routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck, named: undefined }
+  const own = { routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck }
+  return { ...worker, ...own, acceptAddress: options.acceptAddress, named: undefined }
 }
 
 function readNamed(where: string, options: MemberOptions, settings: MemberSettings): NamedMembers[] {
   if (options.resolve === undefined) return []
   if (options.routeId !== undefined)
     throw wrong(`${where}.routeId`, 'absent, because each discovered member gets its own', options.routeId)
+  if (options.acceptAddress !== undefined)
+    throw wrong(
+      `${where}.acceptAddress`,
+      'absent, because `resolve.resolver` gives the addresses',
+      options.acceptAddress,
+    )
   return [{ where, settings, resolve: readResolve(where, settings.url, options.resolve) }]
 }
 

@@ -10,6 +10,8 @@ export interface HandleContext {
   url?: string
   /** The body, if middleware has parsed it. */
   body?: unknown
+  /** The bytes of that body, if middleware has kept them. They are sent in place of `body`. @default req.rawBody */
+  rawBody?: unknown
   /**
    * The value of the option `paths` if it is not set. @default 'exact' if an app has routed the request: it has an `originalUrl`, as in
    * Express and Connect, or `mount` or `url` is given; otherwise 'normalise'

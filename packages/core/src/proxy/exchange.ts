@@ -22,6 +22,8 @@ export interface ExchangeContext {
   readonly authority: string | undefined
   /** A body that a body parser has read. */
   readonly body: unknown
+  /** The bytes that it has kept of the body. */
+  readonly rawBody: unknown
 }
 
 /**
@@ -85,7 +87,7 @@ export class Exchange {
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
       this.onRelease(() => discardRest(req))
-      this.body = new RequestBody(req, this.#context.body)
+      this.body = new RequestBody(req, this.#context.body, this.#context.rawBody)
     }
     return decided
   }

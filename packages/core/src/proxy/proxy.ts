@@ -100,7 +100,7 @@ class RoutedProxy implements TunnelProxy {
 
   /** Begins an exchange if a route proxies the request. */
   #begin(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Exchange | undefined {
-    const { mount = '', url: target = req.url ?? '/', body, listen = true } = handled
+    const { mount = '', url: target = req.url ?? '/', body, rawBody, listen = true } = handled
     if (listen && !this.#isClosing) {
       const originForm = spellingOf(req, handled, this.#settings) === 'exact'
       this.#listeners.listen(req, mount, this.#settings.only, originForm)
@@ -111,7 +111,7 @@ class RoutedProxy implements TunnelProxy {
       match?.route.hit()
       if (match === null || leftToApp(match) !== undefined) return undefined
       if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
-      const context = { mount, target, authority, body }
+      const context = { mount, target, authority, body, rawBody }
       const exchange = new Exchange(req, res, match, this.#settings, context)
       this.#exchanges.add(exchange)
       return exchange

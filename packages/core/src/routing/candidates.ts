@@ -176,8 +176,8 @@ export class RouteWorkers {
   }
 
   #workerAt(origin: TargetOrigin, settings: RouteSettings): Worker {
-    const { secure, authority, socketPath = '', address = '' } = origin
-    const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive}`
+    const { secure, authority, socketPath = '', address = '', acceptAddress } = origin
+    const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive} ${idOf(acceptAddress)}`
     const known = this.#workers.get(key)
     if (known !== undefined) return known
     if (this.#workers.size >= MAX_WORKERS) {
@@ -195,6 +195,17 @@ export class RouteWorkers {
   close(): void {
     for (const worker of this.#workers.values()) worker.close()
   }
+}
+
+const ids = new WeakMap<object, number>()
+let lastId = 0
+
+/** A number for each function: workers that accept different addresses share no pool. */
+function idOf(call: object | undefined): number {
+  if (call === undefined) return 0
+  const id = ids.get(call) ?? ++lastId
+  ids.set(call, id)
+  return id
 }
 
 /** The members that a balancer selects for one request, one after the other. */

@@ -3,7 +3,7 @@ import type { TemplateScope } from '../backend/target.ts'
 import { WsTunnelError } from '../errors.ts'
 import { prefixLength, servletPrefixLength } from '../http/path.ts'
 import type { Captures, RouteSettings } from '../options/route-options.ts'
-import { stateless } from './conditions.ts'
+import { boundedPattern } from '../util/bounded-pattern.ts'
 
 /** Matches the path alone. Returns `null` if it does not match. */
 export type PathTest = (path: string) => Omit<Captures, 'conditionGroups'> | null
@@ -19,7 +19,7 @@ const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 export function compilePath({ path, join, mapping }: RouteSettings, where: string): [PathTest, TemplateScope] {
   const strict = join === 'slash'
   if (path instanceof RegExp) {
-    const pattern = stateless(path)
+    const pattern = boundedPattern(path, 'WST_ERR_PATH_TOO_LONG')
     const test: PathTest = text => {
       const groups = pattern.exec(text)
       return groups && { groups, params: NO_PARAMS, rest: groups.groups?.['rest'] ?? text }
@@ -54,9 +54,10 @@ function compilePattern(path: string, where: string): [PathTest, TemplateScope] 
   } catch (cause) {
     throw new WsTunnelError('WST_ERR_OPTION', { detail: `\`${where}\`: ${(cause as Error).message}`, cause })
   }
+  const pattern = boundedPattern(regexp, 'WST_ERR_PATH_TOO_LONG')
   const names = keys.map(key => key.name)
   const test: PathTest = text => {
-    const found = regexp.exec(text)
+    const found = pattern.exec(text)
     if (found === null) return null
     const params = Object.fromEntries(names.map((name, i) => [name, found[i + 1] ?? '']))
     return { groups: [], params, rest: text.slice(found[0].length) }

@@ -3,6 +3,7 @@ import { WsTunnelError } from '../errors.ts'
 import { fieldValue } from '../http/app-fields.ts'
 import { bytesToText } from '../http/percent-encoding.ts'
 import type { Condition, ConditionGroups } from '../options/route-options.ts'
+import { boundedPattern } from '../util/bounded-pattern.ts'
 
 /**
  * Tests conditions. Returns the groups if all conditions hold, else `null`. `onMiss` is called with the index of the
@@ -20,11 +21,6 @@ export interface UrlTexts {
   readonly path: string
   /** As the client wrote it, without `?`. */
   readonly query: string
-}
-
-/** A copy of the pattern without the flags `g` and `y`: with them, `exec` starts where the last match ended. */
-export function stateless(pattern: RegExp): RegExp {
-  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
 }
 
 /**
@@ -69,6 +65,7 @@ function compileCondition(condition: Condition): ConditionTest {
       try {
         held = test(req)
       } catch (cause) {
+        if (cause instanceof WsTunnelError) throw cause
         throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `a condition threw ${String(cause)}`, cause })
       }
       // A promise would always hold.
@@ -78,11 +75,12 @@ function compileCondition(condition: Condition): ConditionTest {
     }
   }
   const textOf = subjectOf(condition)
+  const code = 'header' in condition ? 'WST_ERR_FIELD_TOO_LONG' : 'WST_ERR_PATH_TOO_LONG'
   if ('not' in condition) {
-    const pattern = stateless(condition.not)
+    const pattern = boundedPattern(condition.not, code)
     return (req, url) => (pattern.test(textOf(req, url)) ? null : KEEP)
   }
-  const pattern = stateless(condition.matches)
+  const pattern = boundedPattern(condition.matches, code)
   return (req, url) => pattern.exec(textOf(req, url))
 }
 

@@ -1,12 +1,9 @@
-/// <reference path="./recheck.d.ts" />
 import type { AST } from '@eslint-community/regexpp'
-import recheck from 'recheck/lib/browser.js'
+import { patternDegree } from '@ws-tunnel/core'
 import { isAnchored, isLookaround, isNullable, parsePattern } from './pattern-tree.ts'
 
 /** The largest degree that is accepted: time grows with the square of the length of a path, which is at most 8 KiB. */
 const MAX_DEGREE = 2
-/** The time limit of the checker for one pattern, ms. */
-const CHECK_TIMEOUT = 2_000
 const MAX_KNOWN = 1_000
 /**
  * A repetition whose count varies by more than this is judged as unbounded, because the checker examines each number of
@@ -193,7 +190,7 @@ function degreeOf(pattern: Alternatives, flags: string, loosens: Loosens, isAtSt
   const printed = printer.print(pattern)
   const source = isAtStart ? `^(?:${printed})` : printed
   const whole = printer.isLoose ? `(?:${source})\uE000` : source
-  const own = isAtStart || isAnchored(pattern) ? measure(whole, flags) : measureAnywhere(whole, flags)
+  const own = measure(whole, flags)
   if (typeof own === 'string') return own
   let degree = own
   for (const { alternatives, behind, once } of printer.looks) {
@@ -271,22 +268,9 @@ class CheckerSource {
   }
 }
 
-/**
- * A search tries every position. If the pattern is fast at one position, the bound for all positions follows from that.
- * A proof for all positions would take long.
- */
-function measureAnywhere(source: string, flags: string): number | string {
-  const there = measure(`^(?:${source})`, flags)
-  if (typeof there === 'string') return there
-  return there < MAX_DEGREE ? there + 1 : measure(source, flags)
-}
-
-/** The degree of the time of a pattern without look-around and back references, by recheck. */
+/** The degree of the time of a pattern without look-around and back references. */
 function measure(source: string, flags: string): number | string {
-  const verdict = recheck.checkSync(source, flags, { checker: 'automaton', timeout: CHECK_TIMEOUT })
-  if (verdict.status === 'unknown') return 'it could not be shown that the pattern is fast on every path'
-  const { complexity } = verdict
-  if (complexity.type === 'exponential') return 'on some paths the pattern takes exponential time'
-  if (complexity.type === 'polynomial') return complexity.degree
-  return complexity.type === 'linear' ? 1 : 0
+  const degree = patternDegree(source, flags)
+  if (degree === undefined) return 'it could not be shown that the pattern is fast on every path'
+  return degree === Number.POSITIVE_INFINITY ? 'on some paths the pattern takes exponential time' : degree
 }

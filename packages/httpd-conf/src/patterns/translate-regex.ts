@@ -1,3 +1,4 @@
+import { boundedPattern } from '@ws-tunnel/core'
 import { Scanner } from '../syntax/scanner.ts'
 import { slowness } from './slowness.ts'
 
@@ -73,7 +74,7 @@ export function translateRegex(pattern: string, ignoreCase = false): Translated 
 /** Compiles a pattern of httpd. @returns the problem, if there is one. */
 export function compileRegex(pattern: string, ignoreCase = false): RegExp | string {
   const translated = translateRegex(pattern, ignoreCase)
-  return 'problem' in translated ? translated.problem : new RegExp(translated.source, translated.flags)
+  return 'problem' in translated ? translated.problem : boundedPattern(new RegExp(translated.source, translated.flags))
 }
 
 class Translation {

@@ -1,5 +1,5 @@
 import type { Tunnel } from '@ws-tunnel/core'
-import type { Fleet } from '../fleet/fleet.ts'
+import type { Fleet } from '../fleet/fleet-options.ts'
 import { type MemberChange, readMemberChange } from '../fleet/member-changes.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'

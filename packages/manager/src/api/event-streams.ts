@@ -21,11 +21,16 @@ export interface ServerEvent {
   data: string
 }
 
-interface Client {
-  readonly res: ServerResponse
-  readonly query: TunnelQuery
+/** Who reads a stream. */
+interface Reader {
+  readonly mayChange: boolean
   /** Whether the visitor may still see the stream. */
   readonly isAllowed: () => Promise<boolean>
+}
+
+interface Client extends Reader {
+  readonly res: ServerResponse
+  readonly query: TunnelQuery
   lastState: string
   lastWrite: number
   /** When the client stopped reading; 0 for a client that reads. */
@@ -44,13 +49,20 @@ export class EventStreams {
     this.#maxClients = maxClients
   }
 
-  /** @throws {Refusal} 503 if the limit of streams is reached. */
-  add(res: ServerResponse, query: TunnelQuery, isAllowed: () => Promise<boolean>, first: ServerEvent[]): void {
+  /**
+   * Visitors who may only view have a limit of their own, so that they cannot take the streams of operators.
+   *
+   * @throws {Refusal} 503 if the limit of streams is reached.
+   */
+  add(res: ServerResponse, query: TunnelQuery, reader: Reader, first: ServerEvent[]): void {
     // The client may have disconnected while `authorize` ran. Then `close` was emitted already, and would not remove it.
     if (res.destroyed || res.req.socket.destroyed) return
-    if (this.#clients.size >= this.#maxClients)
+    const { mayChange, isAllowed } = reader
+    let open = 0
+    for (const client of this.#clients) if (client.mayChange === mayChange) open++
+    if (open >= this.#maxClients)
       throw new Refusal(503, `The limit of ${this.#maxClients} live pages is reached`, { 'Retry-After': '30' })
-    const client: Client = { res, query, isAllowed, lastState: '', lastWrite: 0, stalledSince: 0 }
+    const client: Client = { res, query, mayChange, isAllowed, lastState: '', lastWrite: 0, stalledSince: 0 }
     this.#clients.add(client)
     res.on('close', () => this.#clients.delete(client))
     writeHead(res, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })

@@ -22,8 +22,9 @@ export interface TunnelQuery {
 
 /** @throws {Refusal} 400 for a wrong `limit`. */
 export function readTunnelQuery(query: URLSearchParams): TunnelQuery {
-  const limit = Number(query.get('limit') ?? DEFAULT_TUNNELS)
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_TUNNELS)
+  const [text = String(DEFAULT_TUNNELS), second] = query.getAll('limit')
+  const limit = /^\d{1,4}$/.test(text) && second === undefined ? Number(text) : 0
+  if (limit < 1 || limit > MAX_TUNNELS)
     throw new Refusal(400, `Expected \`limit\` to be a whole number from 1 to ${MAX_TUNNELS}`)
   return { search: (query.get('search') ?? '').slice(0, MAX_SEARCH), limit }
 }

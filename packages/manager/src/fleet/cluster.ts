@@ -14,7 +14,7 @@ export interface ClusterStoreOptions {
 /** A message between a worker and the primary. */
 interface ClusterMessage {
   readonly wsTunnelStore: string
-  readonly type: 'ready' | 'open' | 'save' | 'close' | 'all' | 'some' | 'saved'
+  readonly type: 'ready' | 'open' | 'save' | 'remove' | 'close' | 'all' | 'some' | 'saved'
   readonly entries?: readonly Entry[]
   /** The number of a `save`, which its `saved` repeats. */
   readonly id?: number
@@ -47,7 +47,8 @@ export function serveClusterStore({ key = 'ws-tunnel' }: ClusterStoreOptions = {
       const newer = entries.keep(message.entries ?? [])
       for (const user of users) if (user !== worker && newer.length > 0) send(user, { type: 'some', entries: newer })
       send(worker, { type: 'saved', ...(message.id !== undefined && { id: message.id }) })
-    } else if (message.type === 'close') users.delete(worker)
+    } else if (message.type === 'remove') entries.remove(message.entries ?? [])
+    else if (message.type === 'close') users.delete(worker)
   }
   const workerOnDisconnect = (worker: Worker): void => void users.delete(worker)
   cluster.on('message', workerOnMessage).on('disconnect', workerOnDisconnect)
@@ -88,6 +89,12 @@ class OpenClusterStore implements OpenStore {
     this.#saves.set(id, { resolve, reject })
     this.#send({ type: 'save', entries, id })
     return promise
+  }
+
+  /** The primary does not respond to it. */
+  async remove(entries: readonly Entry[]): Promise<void> {
+    if (process.connected)
+      process.send?.({ wsTunnelStore: this.#key, type: 'remove', entries }, undefined, undefined, () => {})
   }
 
   async close(): Promise<void> {

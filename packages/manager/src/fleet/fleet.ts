@@ -5,41 +5,13 @@ import type { FleetView } from '../page/types.ts'
 import { clip } from '../util/clip.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
+import { AddedMembers } from './added-members.ts'
+import { ConfiguredMembers } from './configured-members.ts'
+import { emitProblem, type Fleet, type FleetOptions, reasonOf } from './fleet-options.ts'
+import { KnownSettings, memberKey } from './known-settings.ts'
 import { changeMember, type MemberChange } from './member-changes.ts'
 import { checkLength, outcomeOf, readSetting, type Setting, settingsOf, timeOf, writeSetting } from './setting.ts'
-import { type Entry, memoryStore, type OpenStore, type Store } from './store.ts'
-
-/** Options of `joinFleet`. */
-export interface FleetOptions {
-  /**
-   * Where settings are shared.
-   *
-   * @default memoryStore()
-   */
-  store?: Store
-  /**
-   * Called when the store is away, and for each setting in it that is ignored.
-   *
-   * @default a warning of the process
-   */
-  onProblem?: (problem: Error) => void
-}
-
-/** Shares the settings that operators make. */
-export interface Fleet {
-  /** Resolves when the settings of the store are applied, or when the store turns out to be away. It never rejects. */
-  readonly ready: Promise<void>
-  /** The state of the store. */
-  readonly view: FleetView
-  /**
-   * Makes a change here, and sends it to the other processes. If the store is away, it is sent when the store is back.
-   *
-   * @throws {Error} for a balancer or member that does not exist, and for a change that the balancer refuses.
-   */
-  change(change: MemberChange): void
-  /** Sends the changes that wait, if the store is connected, and closes the store. */
-  close(): Promise<void>
-}
+import { type Entry, memoryStore, type OpenStore } from './store.ts'
 
 /** Milliseconds between two checks for new proxies. */
 const CHECK_INTERVAL = 1_000
@@ -61,30 +33,16 @@ export function joinFleet(proxies: Proxies, options: FleetOptions = {}): Fleet {
   return new SharedSettings(proxies, options)
 }
 
-/** The default of `onProblem`. */
-export const emitProblem = (problem: Error): void => process.emitWarning(problem.message, 'WsTunnelWarning')
-
-/** An entry of the store, and the setting in it. */
-interface Known {
-  readonly key: string
-  readonly text: string
-  readonly setting: Setting
-}
-
-const memberKey = ({ proxy, balancer, url }: Omit<Setting, 'name' | 'value'>): string =>
-  JSON.stringify([proxy, balancer, url])
-
 class SharedSettings implements Fleet {
-  readonly ready: Promise<void>
+  readonly ready: Promise<boolean>
   readonly #proxies: Proxies
   readonly #storeName: string
   readonly #store: OpenStore
+  readonly #addedMembers: AddedMembers
   readonly #onProblem: (problem: Error) => void
-  readonly #resolveReady: () => void
-  /** By key. */
-  readonly #known = new Map<string, Known>()
-  /** The settings of each member, by their names. */
-  readonly #members = new Map<string, Map<string, Known>>()
+  readonly #resolveReady: (isApplied: boolean) => void
+  readonly #known = new KnownSettings()
+  readonly #configured = new ConfiguredMembers()
   /** The entries that the store does not have yet. */
   readonly #unsent = new Map<string, string>()
   readonly #ignored = new Map<string, { text: string; reason: string }>()
@@ -99,25 +57,26 @@ class SharedSettings implements Fleet {
   #reason = ''
   #closed: Promise<void> | undefined
 
-  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem }: FleetOptions) {
+  constructor(proxies: Proxies, { store = memoryStore(), onProblem = emitProblem, addedMembers }: FleetOptions) {
+    this.#addedMembers = new AddedMembers(addedMembers)
     this.#proxies = proxies
     this.#storeName = store.name
     this.#onProblem = onProblem
-    const { promise, resolve } = Promise.withResolvers<void>()
+    const { promise, resolve } = Promise.withResolvers<boolean>()
     this.ready = promise
     this.#resolveReady = resolve
     this.#timer = setInterval(() => this.#applyToNewBalancers(), CHECK_INTERVAL).unref()
     this.#applyToNewBalancers()
     subscribe('ws-tunnel:member', this.#memberOnChange)
     const unlessClosed =
-      <T>(listener: (argument: T) => void) =>
-      (argument: T): void => {
-        if (this.#closed === undefined) listener(argument)
+      <Arguments extends unknown[]>(listener: (...given: Arguments) => void) =>
+      (...given: Arguments): void => {
+        if (this.#closed === undefined) listener(...given)
       }
     this.#store = store.open({
-      all: unlessClosed(entries => this.#storeOnAll(entries)),
-      some: unlessClosed(entries => this.#storeOnSome(entries)),
-      away: unlessClosed(error => this.#storeOnAway(error)),
+      all: unlessClosed((entries: readonly Entry[], wasDeleted?: boolean) => this.#storeOnAll(entries, wasDeleted)),
+      some: unlessClosed((entries: readonly Entry[]) => this.#storeOnSome(entries)),
+      away: unlessClosed((error: Error) => this.#storeOnAway(error)),
     })
   }
 
@@ -139,20 +98,31 @@ class SharedSettings implements Fleet {
   change(change: MemberChange): void {
     // Later than every known setting, even if the clock of another process is ahead of ours.
     const time = Math.max(Date.now(), this.#time + 1)
-    const made = settingsOf(change).map(setting => ({ setting, entry: writeSetting(setting, time, this.#writer) }))
+    const { proxy, balancer } = change
+    const url = change.action === 'add-member' ? change.member.url : change.member
+    const member = memberKey({ proxy, balancer, url })
+    const made = settingsOf(change, this.#known.wasAdded(member)).map(setting => ({
+      setting,
+      entry: writeSetting(setting, time, this.#writer),
+    }))
     try {
       for (const { entry } of made) checkLength(entry)
     } catch (error) {
       throw new Refusal(400, (error as Error).message)
     }
-    changeMember(this.#proxies, change)
+    if (change.action === 'add-member' && this.#known.additions >= this.#addedMembers.max)
+      throw new Refusal(409, `Expected at most ${this.#addedMembers.max} added members; remove one first`)
+    const changed = this.#balancer(proxy, balancer)
+    if (changed !== undefined) this.#configured.remember(member, changed, url)
+    changeMember(this.#proxies, change, this.#addedMembers)
     this.#time = time
     for (const { setting, entry } of made) {
       const [key, text] = entry
-      this.#keep({ key, text, setting })
+      this.#known.keep({ key, text, setting })
       this.#unsent.set(key, text)
     }
     void this.#send()
+    this.#clean()
   }
 
   close(): Promise<void> {
@@ -163,7 +133,7 @@ class SharedSettings implements Fleet {
   async #close(): Promise<void> {
     clearInterval(this.#timer)
     unsubscribe('ws-tunnel:member', this.#memberOnChange)
-    this.#resolveReady()
+    this.#resolveReady(false)
     if (this.#connected && this.#unsent.size > 0) {
       const timeout = Promise.withResolvers<void>()
       const timer = setTimeout(timeout.resolve, CLOSE_TIMEOUT)
@@ -173,24 +143,61 @@ class SharedSettings implements Fleet {
     await this.#store.close()
   }
 
-  #storeOnAll(entries: readonly Entry[]): void {
+  #storeOnAll(entries: readonly Entry[], wasDeleted = false): void {
     if (!this.#connected) this.#setConnected(true, '')
     this.#storeOnSome(entries)
     const stored = new Map(entries)
+    if (wasDeleted) this.#forgetAllBut(stored)
     for (const key of this.#ignored.keys()) if (!stored.has(key)) this.#ignored.delete(key)
     // A store that lost entries, or missed them while it was away, gets them again.
-    for (const [key, { text }] of this.#known) {
+    for (const { key, text } of this.#known.all) {
       const storedText = stored.get(key) ?? ''
       if (timeOf(storedText) === undefined || storedText < text) this.#unsent.set(key, text)
     }
-    this.#resolveReady()
+    this.#clean()
+    this.#resolveReady(true)
     void this.#send()
+  }
+
+  /** Forgets the settings that are not in the store, unless they were made here and wait to be sent. */
+  #forgetAllBut(stored: ReadonlyMap<string, string>): void {
+    const forgotten = new Map<string, Setting[]>()
+    for (const known of [...this.#known.all]) {
+      if (stored.has(known.key) || this.#unsent.has(known.key)) continue
+      const member = memberKey(known.setting)
+      if (!forgotten.has(member))
+        forgotten.set(
+          member,
+          this.#known.of(member).map(({ setting }) => setting),
+        )
+      this.#known.forget(known)
+    }
+    for (const [member, settings] of forgotten) {
+      const [{ proxy, balancer: name, url }] = settings as [Setting]
+      const balancer = this.#balancer(proxy, name)
+      if (balancer === undefined) continue
+      try {
+        this.#configured.putBack(member, balancer, url, settings)
+      } catch (error) {
+        this.#report(new Error(`A member is not as configured, ${clip(url)}: ${clip((error as Error).message)}`))
+      }
+      this.#apply(member)
+    }
+  }
+
+  /** Removes from the store what no longer counts. */
+  #clean(): void {
+    const outdated = this.#known.takeOutdated()
+    for (const [key] of outdated) this.#unsent.delete(key)
+    if (!this.#connected || outdated.length === 0) return
+    // What is not removed now is found again at the next `all`.
+    this.#store.remove?.(outdated).catch(() => {})
   }
 
   #storeOnSome(entries: readonly Entry[]): void {
     const changedMembers = new Set<string>()
     for (const [key, text] of entries) {
-      const known = this.#known.get(key)?.text ?? ''
+      const known = this.#known.textOf(key)
       this.#time = Math.max(this.#time, timeOf(text) ?? 0)
       if (this.#ignored.get(key)?.text === text) continue
       if (known === text) {
@@ -201,8 +208,8 @@ class SharedSettings implements Fleet {
         const setting = readSetting([key, text])
         this.#ignored.delete(key)
         if (known > text) continue
-        this.#keep({ key, text, setting })
         this.#unsent.delete(key)
+        if (!this.#known.keep({ key, text, setting })) continue
         changedMembers.add(memberKey(setting))
       } catch (error) {
         this.#ignore(key, text, error as Error)
@@ -211,25 +218,24 @@ class SharedSettings implements Fleet {
     for (const member of changedMembers) this.#apply(member)
   }
 
-  #keep(known: Known): void {
-    const member = memberKey(known.setting)
-    const settings = this.#members.get(member) ?? new Map<string, Known>()
-    this.#members.set(member, settings.set(known.setting.name, known))
-    this.#known.set(known.key, known)
+  #balancer(proxy: string, name: string): Balancer | undefined {
+    return namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
   }
 
   /** Applies the known settings of one member: adds it, changes it or removes it. */
   #apply(member: string): void {
-    const known = [...(this.#members.get(member)?.values() ?? [])].sort((a, b) => (a.text < b.text ? -1 : 1))
+    const known = this.#known.of(member)
     const last = known.at(-1)
     if (last === undefined) return
     const { proxy, balancer: name, url } = last.setting
-    const balancer = namedProxies(this.#proxies).get(proxy)?.balancers.get(name)
+    const balancer = this.#balancer(proxy, name)
     if (balancer === undefined) return
+    this.#configured.remember(member, balancer, url)
     const { removed, added, changes } = outcomeOf(known.map(({ setting }) => setting))
     const present = balancer.members.find(member => member.url === url)
     try {
-      if (!removed) (present ?? (added && balancer.add({ url, ...added })))?.change(changes)
+      if (!removed)
+        (present ?? (added && balancer.add({ url, ...added, ...this.#addedMembers.optionsFor(url) })))?.change(changes)
       else if (present !== undefined) balancer.remove(present)
     } catch (error) {
       this.#ignore(last.key, last.text, error as Error)
@@ -256,10 +262,8 @@ class SharedSettings implements Fleet {
       for (const [name, balancer] of balancers) {
         if (this.#upToDate.has(balancer)) continue
         this.#upToDate.add(balancer)
-        for (const [member, settings] of this.#members) {
-          const [{ setting } = { setting: undefined }] = settings.values()
-          if (setting?.proxy === proxy && setting.balancer === name) this.#apply(member)
-        }
+        for (const [member, setting] of this.#known.members())
+          if (setting.proxy === proxy && setting.balancer === name) this.#apply(member)
       }
     }
   }
@@ -283,7 +287,7 @@ class SharedSettings implements Fleet {
       this.#report(new Error(problem, { cause: error }))
     }
     this.#reason = reason
-    this.#resolveReady()
+    this.#resolveReady(false)
   }
 
   #setConnected(connected: boolean, reason: string): void {
@@ -301,11 +305,4 @@ class SharedSettings implements Fleet {
   #report(problem: Error): void {
     queueMicrotask(() => this.#onProblem(problem))
   }
-}
-
-/** One word for an error. The message is left out because it may contain an address with a password. */
-function reasonOf(error: Error & { code?: unknown }): string {
-  const { code, message } = error
-  if (typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code)) return code
-  return /^[A-Z]{4,}(?= )/.exec(message)?.[0] ?? error.constructor.name
 }

@@ -1,7 +1,8 @@
-import { type Balancer, type Member, type MemberChanges, WsTunnelError } from '@ws-tunnel/core'
+import { type Balancer, type Member, type MemberChanges, type MemberOptions, WsTunnelError } from '@ws-tunnel/core'
 import type { BalancerKey } from '../page/types.ts'
 import { namedProxies, type Proxies } from '../util/proxies.ts'
 import { Refusal } from '../util/refusal.ts'
+import type { AddedMembers } from './added-members.ts'
 
 /** A change of a balancer's members. It is JSON, so that one process can send it to others. */
 export type MemberChange =
@@ -38,15 +39,24 @@ export function readMemberChange(action: MemberChange['action'], body: Record<st
  *
  * @throws {Refusal} 404 for a balancer or member that does not exist, 400 for a change that the balancer refuses.
  */
-export function changeMember(proxies: Proxies, change: MemberChange): void {
+export function changeMember(proxies: Proxies, change: MemberChange, addedMembers: AddedMembers): void {
   const balancer = namedProxies(proxies).get(change.proxy)?.balancers.get(change.balancer)
   if (balancer === undefined) throw new Refusal(404, 'There is no such balancer')
   try {
-    if (change.action === 'add-member') balancer.add(change.member)
+    if (change.action === 'add-member')
+      balancer.add({ ...change.member, ...optionsFor(change.member.url, addedMembers) })
     else if (change.action === 'remove-member') balancer.remove(memberOf(balancer, change.member))
     else memberOf(balancer, change.member).change(change.settings)
   } catch (error) {
     throw error instanceof WsTunnelError ? new Refusal(400, error.message) : error
+  }
+}
+
+function optionsFor(url: string, addedMembers: AddedMembers): Pick<MemberOptions, 'acceptAddress'> {
+  try {
+    return addedMembers.optionsFor(url)
+  } catch (error) {
+    throw new Refusal(400, (error as Error).message)
   }
 }
 

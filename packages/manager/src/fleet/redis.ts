@@ -1,7 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createClient, type RedisClientOptions } from 'redis'
-import { latest, MAX_LENGTH } from './setting.ts'
+import { generationKey, READ, REMOVE, SAVE } from './redis-scripts.ts'
+import { latest } from './setting.ts'
 import type { Entry, OpenStore, Store, StoreEvents } from './store.ts'
+
+/** A client of the package `redis`: that of `createClient`, `createCluster` or `createSentinel`. */
+export interface RedisStoreClient {
+  duplicate(): unknown
+}
 
 /** Options of the Redis store: its own, and those of `createClient` of the package `redis`. */
 export type RedisStoreOptions = Omit<RedisClientOptions, 'RESP' | 'disableOfflineQueue'> & {
@@ -17,7 +23,25 @@ export type RedisStoreOptions = Omit<RedisClientOptions, 'RESP' | 'disableOfflin
    * @default 5000
    */
   interval?: number
+  /**
+   * The client of a Redis Cluster or of Sentinel, in place of the options of `createClient`. The store connects duplicates
+   * of it.
+   */
+  client?: RedisStoreClient
 }
+
+/** What the store uses of a client. */
+interface Client {
+  readonly isOpen: boolean
+  on(event: 'error' | 'end', listener: (error: Error) => void): this
+  connect(): Promise<unknown>
+  subscribe(channel: string, listener: () => void): Promise<unknown>
+  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>
+  destroy(): unknown
+}
+
+/** Creates a client that is not connected. */
+type CreateClient = () => Client
 
 /**
  * The wait before a new connection, in ms. It doubles after each failure, from `first` to `longest`, less a random part
@@ -28,40 +52,8 @@ const BACK_OFF = { first: 100, longest: 5_000 }
 /** Milliseconds after which a reply of Redis is too late. */
 const REPLY_TIMEOUT = 5_000
 
-/** The largest number of settings in a hash. A larger hash is an error. */
-const MAX_SETTINGS = 10_000
-
-/**
- * Reads all entries. A text that is too long is cut, so that it cannot fill the memory. A cut text is wrong, and
- * ignored.
- */
-const READ = `
-if redis.call('HLEN', KEYS[1]) > ${MAX_SETTINGS} then return redis.error_reply('TOOMANY more than ${MAX_SETTINGS} settings') end
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all do if #all[i] > ${MAX_LENGTH} then all[i] = string.sub(all[i], 1, 80) end end
-return all`
-
-/**
- * Saves entries. The newer of two texts stays. A text without a time, or with a time in the future, counts as the
- * oldest.
- */
-const SAVE = `
-local function stamp(text)
-  if not text or #text > ${MAX_LENGTH} then return -1 end
-  local time, writer = string.match(text, '^(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d) (%x%x%x%x%x%x%x%x) ')
-  if not time or tonumber(time) > tonumber(ARGV[1]) then return -1 end
-  return tonumber(time), writer
-end
-local changed = false
-for i = 3, #ARGV, 2 do
-  local time, writer = stamp(redis.call('HGET', KEYS[1], ARGV[i]))
-  local newTime, newWriter = stamp(ARGV[i + 1])
-  if newTime > time or (newTime == time and newWriter > writer) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
-    changed = true
-  end
-end
-if changed then redis.call('PUBLISH', ARGV[2], '') end`
+/** The largest number of entries in one call. */
+const PAGE = 500
 
 /**
  * Shares settings through Redis 6 or later. It has one connection, and opens a new one when the connection is lost.
@@ -70,27 +62,46 @@ if changed then redis.call('PUBLISH', ARGV[2], '') end`
  * @throws {TypeError} for wrong options.
  */
 export function redisStore(options: RedisStoreOptions = {}): Store {
-  const { key = 'ws-tunnel', interval = 5_000, ...client } = options
-  if (typeof key !== 'string' || key === '') throw new TypeError('Expected `key` to be text that is not empty')
+  const { key = 'ws-tunnel', interval = 5_000, client, ...others } = options
+  if (typeof key !== 'string' || !/^(?:[^{}]+|[^{}]*\{[^{}]+\}[^{}]*)$/.test(key))
+    throw new TypeError('Expected `key` to be text that is not empty, with at most one hash tag such as {fleet}')
   if (!Number.isInteger(interval) || interval < 100 || interval > 3_600_000)
     throw new TypeError(`Expected \`interval\` to be a whole number from 100 to 3600000, got ${interval}`)
   // The message does not show the URL, because it may contain a password.
-  if (client.url !== undefined && !/^rediss?:$/.test(URL.parse(client.url)?.protocol ?? ''))
+  if (others.url !== undefined && !/^rediss?:$/.test(URL.parse(others.url)?.protocol ?? ''))
     throw new TypeError('Expected `url` to be a URL such as redis://localhost:6379')
-  return { name: 'redis', open: events => new OpenRedisStore(client, key, interval, events) }
+  if (client !== undefined && typeof client?.duplicate !== 'function')
+    throw new TypeError('Expected `client` to be a client of createClient, createCluster or createSentinel')
+  const [other] = Object.keys(others)
+  if (client !== undefined && other !== undefined)
+    throw new TypeError(`Expected \`${other}\` to be an option of the client, because \`client\` is given`)
+  const create: CreateClient = client === undefined ? () => createOwn(others) : () => client.duplicate() as Client
+  return { name: 'redis', open: events => new OpenRedisStore(create, key, interval, events) }
+}
+
+/** A client that reports an error at once. The store opens a new one. */
+function createOwn({ socket, ...options }: RedisClientOptions): Client {
+  return createClient({
+    ...options,
+    RESP: 3,
+    disableOfflineQueue: true,
+    socket: { connectTimeout: REPLY_TIMEOUT, ...socket, reconnectStrategy: false } as RedisClientOptions['socket'],
+  }) as unknown as Client
 }
 
 class OpenRedisStore implements OpenStore {
-  readonly #options: RedisClientOptions
+  readonly #create: CreateClient
   readonly #key: string
   readonly #interval: number
   readonly #events: StoreEvents
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
   #session: Session | undefined
+  /** The generation of the settings that were read last; `undefined` before. */
+  #generation: number | undefined
 
-  constructor(options: RedisClientOptions, key: string, interval: number, events: StoreEvents) {
-    this.#options = options
+  constructor(create: CreateClient, key: string, interval: number, events: StoreEvents) {
+    this.#create = create
     this.#key = key
     this.#interval = interval
     this.#events = events
@@ -99,7 +110,18 @@ class OpenRedisStore implements OpenStore {
 
   async save(entries: readonly Entry[]): Promise<void> {
     if (this.#session === undefined) throw new Error('Redis is away')
-    await this.#session.save(entries)
+    await this.#session.save(entries, this.#generation ?? 0)
+  }
+
+  async remove(entries: readonly Entry[]): Promise<void> {
+    await this.#session?.remove(entries)
+  }
+
+  #sessionOnRead({ entries, generation, exists }: Reading): void {
+    const known = this.#generation
+    const wasDeleted = known !== undefined && generation !== undefined && (generation > known || !exists)
+    this.#generation = generation ?? known
+    this.#events.all(entries, wasDeleted)
   }
 
   async close(): Promise<void> {
@@ -113,9 +135,13 @@ class OpenRedisStore implements OpenStore {
     let failures = 0
     while (!signal.aborted) {
       const start = performance.now()
-      this.#session = new Session(this.#options, this.#key)
+      this.#session = new Session(this.#create(), this.#key)
       try {
-        await this.#session.watch(this.#interval, entries => this.#events.all(entries))
+        await this.#session.watch(
+          this.#interval,
+          () => this.#generation ?? 0,
+          reading => this.#sessionOnRead(reading),
+        )
       } catch (error) {
         if (signal.aborted) return
         this.#session = undefined
@@ -129,20 +155,25 @@ class OpenRedisStore implements OpenStore {
   }
 }
 
+/** All entries, as they were read. */
+interface Reading {
+  readonly entries: Entry[]
+  /** `undefined` if Redis has none. */
+  readonly generation: number | undefined
+  readonly exists: boolean
+}
+
 /** One connection, until its first error. */
 class Session {
-  readonly #client: ReturnType<typeof createClient>
+  readonly #client: Client
   readonly #key: string
+  readonly #keys: string[]
   readonly #lost = Promise.withResolvers<never>()
 
-  constructor({ socket, ...options }: RedisClientOptions, key: string) {
+  constructor(client: Client, key: string) {
+    this.#client = client
     this.#key = key
-    this.#client = createClient({
-      ...options,
-      RESP: 3,
-      disableOfflineQueue: true,
-      socket: { connectTimeout: REPLY_TIMEOUT, ...socket, reconnectStrategy: false } as RedisClientOptions['socket'],
-    })
+    this.#keys = [key, generationKey(key)]
     this.#client.on('error', this.end).on('end', () => this.end(new Error('The connection ended')))
     this.#lost.promise.catch(() => {})
   }
@@ -154,31 +185,63 @@ class Session {
    *
    * @throws {Error} when the connection ends.
    */
-  async watch(interval: number, onEntries: (entries: Entry[]) => void): Promise<never> {
+  async watch(interval: number, generation: () => number, onRead: (reading: Reading) => void): Promise<never> {
     try {
       await this.#reply(this.#client.connect())
       let changed = Promise.withResolvers<void>()
       await this.#reply(this.#client.subscribe(this.#key, () => changed.resolve()))
       for (;;) {
         changed = Promise.withResolvers<void>()
-        const flat = (await this.#reply(this.#client.eval(READ, { keys: [this.#key] }))) as string[]
-        onEntries(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] as string, flat[2 * i + 1] as string]))
+        onRead(await this.#read(String(generation())))
         const timer = setTimeout(changed.resolve, interval)
         await Promise.race([changed.promise, this.#lost.promise]).finally(() => clearTimeout(timer))
       }
     } finally {
-      if (this.#client.isOpen) this.#client.destroy()
+      // The client of Sentinel returns a promise.
+      if (this.#client.isOpen) void Promise.resolve(this.#client.destroy()).catch(() => {})
     }
   }
 
-  async save(entries: readonly Entry[]): Promise<void> {
-    const options = { keys: [this.#key], arguments: [String(latest()), this.#key, ...entries.flat()] }
+  async #read(known: string): Promise<Reading> {
+    const entries: Entry[] = []
+    let cursor = '0'
+    let last: [cursor: string, generation: string, exists: string, texts: string[]]
+    do {
+      last = (await this.#call(READ, [cursor, known])) as typeof last
+      const [, , , texts] = last
+      for (let i = 0; i < texts.length; i += 2) entries.push([texts[i] as string, texts[i + 1] as string])
+      ;[cursor] = last
+    } while (cursor !== '0')
+    const [, generation, exists] = last
+    const isThere = exists === '1'
+    return {
+      entries: isThere ? entries : [],
+      generation: generation === '' ? undefined : Number(generation),
+      exists: isThere,
+    }
+  }
+
+  async save(entries: readonly Entry[], generation: number): Promise<void> {
     try {
-      await this.#reply(this.#client.eval(SAVE, options))
+      for (let at = 0; at < entries.length; at += PAGE)
+        await this.#call(SAVE, [
+          String(latest()),
+          this.#key,
+          String(generation),
+          ...entries.slice(at, at + PAGE).flat(),
+        ])
     } catch (error) {
       this.end(error as Error)
       throw error
     }
+  }
+
+  async remove(entries: readonly Entry[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += PAGE) await this.#call(REMOVE, entries.slice(at, at + PAGE).flat())
+  }
+
+  #call(script: string, given: string[]): Promise<unknown> {
+    return this.#reply(this.#client.eval(script, { keys: this.#keys, arguments: given }))
   }
 
   /** Awaits a reply. Ends the connection if the reply is late. Rejects when the connection ends. */

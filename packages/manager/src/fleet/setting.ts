@@ -5,6 +5,9 @@ import type { Entry } from './store.ts'
 /** The letters that operators set. `E` and `C` are not among them, because each process finds those out for itself. */
 const LETTERS = 'IDSHRN'
 
+/** The change that clears all of them. */
+export const clearedLetters: string = [...LETTERS].map(letter => `-${letter}`).join('')
+
 const NAMES = ['loadFactor', 'lbSet', 'routeId', 'redirect', 'retry'] as const satisfies (keyof MemberChanges)[]
 
 /** The settings of a member that was added with its URL alone. */
@@ -18,6 +21,13 @@ const MAX_AHEAD = 3_600_000
  */
 const STAMP = /^(\d{15}) [0-9a-f]{8} /
 
+/** Milliseconds after which it is forgotten that a member was removed which no configuration has. */
+const EXPIRY = 7 * 24 * 3_600_000
+
+/** Whether a setting has told all processes that an added member is gone. */
+export const isExpired = ({ name, value }: Setting, text: string): boolean =>
+  name === 'member' && value === null && (timeOf(text) ?? 0) < Date.now() - EXPIRY
+
 /** Longest key and longest text, in bytes. */
 export const MAX_LENGTH = 4_096
 
@@ -27,8 +37,9 @@ export interface Setting {
   readonly balancer: string
   readonly url: string
   /**
-   * `member`, a letter, or the name of another setting. The value of `member` is `false` for a removed member, or the
-   * settings that the member was added with. The value of a letter is whether it is set.
+   * `member`, a letter, or the name of another setting. The value of `member` is `false` for a removed member of the
+   * configuration, `null` for a removed member that an operator had added, or the settings that the member was added with.
+   * The value of a letter is whether it is set.
    */
   readonly name: string
   readonly value: unknown
@@ -69,15 +80,19 @@ export function readSetting([key, text]: Entry): Setting {
   return { proxy, balancer, url, name, value }
 }
 
-/** The settings that a change makes, unchecked. */
-export function settingsOf(change: MemberChange): Setting[] {
+/**
+ * The settings that a change makes, unchecked.
+ *
+ * @param wasAdded whether an operator had added the member.
+ */
+export function settingsOf(change: MemberChange, wasAdded: boolean): Setting[] {
   const { proxy, balancer } = change
   if (change.action === 'add-member') {
     const { url, ...value } = change.member
     return [{ proxy, balancer, url, name: 'member', value }]
   }
   const at = { proxy, balancer, url: change.member }
-  if (change.action === 'remove-member') return [{ ...at, name: 'member', value: false }]
+  if (change.action === 'remove-member') return [{ ...at, name: 'member', value: wasAdded ? null : false }]
   const { status = '', ...values } = change.settings
   const others = Object.entries(values).filter(([, value]) => value !== undefined)
   return [...others, ...lettersOf(String(status))].map(([name, value]) => ({ ...at, name, value }))
@@ -99,11 +114,10 @@ export function outcomeOf(settings: readonly Setting[]): Outcome {
   let changes: MemberChanges & { status: string } = { status: '' }
   for (const { name, value } of settings) {
     if (name === 'member') {
-      removed = value === false
+      removed = value === false || value === null
       added = removed ? undefined : (value as MemberChanges)
       // The member was added or removed. Earlier settings no longer count.
-      const cleared = [...LETTERS].map(letter => `-${letter}`).join('')
-      changes = { ...DEFAULTS, ...added, status: `${cleared}+${added?.status ?? ''}` }
+      changes = { ...DEFAULTS, ...added, status: `${clearedLetters}+${added?.status ?? ''}` }
     } else if (LETTERS.includes(name)) changes.status += `${value ? '+' : '-'}${name}`
     else changes = { ...changes, [name]: value }
   }
@@ -112,9 +126,9 @@ export function outcomeOf(settings: readonly Setting[]): Outcome {
 
 function check(name: string, value: unknown): void {
   if (name === 'member') {
-    if (value === false) return
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      throw new Error('Expected `member` to be false or an object')
+    if (value === false || value === null) return
+    if (typeof value !== 'object' || Array.isArray(value))
+      throw new Error('Expected `member` to be false, null or an object')
     checkMemberChanges('member', value)
   } else if (name.length === 1 && LETTERS.includes(name)) {
     if (typeof value !== 'boolean') throw new Error(`Expected \`${name}\` to be true or false`)

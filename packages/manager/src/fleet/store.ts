@@ -3,8 +3,13 @@ export type Entry = readonly [key: string, text: string]
 
 /** What a store reports. */
 export interface StoreEvents {
-  /** The store is connected, and has these entries and no others. A store may call it again at any time. */
-  all(entries: readonly Entry[]): void
+  /**
+   * The store is connected, and has these entries and no others. A store may call it again at any time.
+   *
+   * @param wasDeleted whether all earlier entries were deleted on purpose since the last call. Otherwise entries that the
+   *   store does not have were lost, and are saved again.
+   */
+  all(entries: readonly Entry[], wasDeleted?: boolean): void
   /** These entries have changed. */
   some(entries: readonly Entry[]): void
   /** The store cannot be reached. It tries again by itself. */
@@ -19,6 +24,8 @@ export interface OpenStore {
    * @throws {Error} if the entries cannot be saved. The caller saves them again after the next `all`.
    */
   save(entries: readonly Entry[]): Promise<void>
+  /** Removes entries that no longer count, unless their text has changed. A store without it keeps them. */
+  remove?(entries: readonly Entry[]): Promise<void>
   /** Ends the connection. The store reports nothing after it. */
   close(): Promise<void>
 }
@@ -45,6 +52,10 @@ export class Entries {
     for (const [key, text] of newer) this.#texts.set(key, text)
     return newer
   }
+
+  remove(entries: readonly Entry[]): void {
+    for (const [key, text] of entries) if (this.#texts.get(key) === text) this.#texts.delete(key)
+  }
 }
 
 /** Shares settings within this process. They are lost when the process ends. */
@@ -62,6 +73,9 @@ export function memoryStore(): Store {
         async save(changed) {
           const newer = entries.keep(changed)
           for (const user of users) if (user !== events) user.some(newer)
+        },
+        async remove(outdated) {
+          entries.remove(outdated)
         },
         async close() {
           users.delete(events)

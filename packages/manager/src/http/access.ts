@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 import { wrongOption } from '../util/wrong-option.ts'
 
 /**
@@ -50,6 +51,26 @@ export async function visit(authorize: Authorize, req: IncomingMessage): Promise
     return { allowed: false, statusCode: 401, headers: { 'WWW-Authenticate': access.challenge } }
   return { allowed: false, statusCode: 403, headers: {} }
 }
+
+/**
+ * Whether the request was sent to `localhost`, to an IP address or to one of these hosts.
+ *
+ * A site can make its own name resolve to the address of the manager (DNS rebinding). Its pages then have the origin of
+ * the manager for the browser, and nothing but Host shows the difference.
+ */
+export function isForKnownHost(req: IncomingMessage, hosts: readonly string[]): boolean {
+  const named = [req.headers.host, req.headers[':authority']].filter(each => each !== undefined)
+  return named.length > 0 && named.every(each => isKnown(hostOf(String(each)), hosts))
+}
+
+const hostOf = (authority: string): string =>
+  authority
+    .toLowerCase()
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+
+const isKnown = (host: string, hosts: readonly string[]): boolean =>
+  host === 'localhost' || isIP(host) !== 0 || hosts.includes(host)
 
 /** Whether a page of another site made the request, according to the browser. */
 export function isFromOtherSite(req: IncomingMessage): boolean {
