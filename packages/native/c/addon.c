@@ -4,7 +4,7 @@
  * every call returns a status. A thread-safe function is a queue: another thread puts a call into it, and the JavaScript
  * thread makes that call. While the queue is referenced, the process does not exit, as with an open socket.
  *
- * All code of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has its own addon.
+ * All code of this file runs on the JavaScript thread, except `pump_on_told`. Each environment has its own addon.
  */
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
@@ -99,10 +99,10 @@ static void release_slot(napi_env env, struct addon *addon, struct tunnel *tunne
   if (--addon->open == 0) napi_unref_threadsafe_function(env, addon->queue);
 }
 
-/* On a pump's thread: queues a call of the listener for the tunnel. */
-static void pump_on_events(void *context, struct tunnel *tunnel) {
+/* On a pump's thread: queues a call of `call_listeners` for the pump. */
+static void pump_on_told(void *context, struct pump *pump) {
   struct addon *addon = context;
-  napi_call_threadsafe_function(addon->queue, tunnel, napi_tsfn_nonblocking);
+  napi_call_threadsafe_function(addon->queue, pump, napi_tsfn_nonblocking);
 }
 
 static napi_value number(napi_env env, double value) {
@@ -116,10 +116,7 @@ static double bytes_of(struct tunnel *tunnel, int end) {
 }
 
 /* Calls listener(slot, events, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, response). */
-static void call_listener(napi_env env, napi_value listener, void *context, void *data) {
-  struct addon *addon = context;
-  struct tunnel *tunnel = data;
-  if (env == NULL) return;
+static void call_listener(napi_env env, napi_value listener, struct addon *addon, struct tunnel *tunnel) {
   unsigned events = atomic_exchange(&tunnel->events, 0);
   napi_value receiver, response;
   napi_get_undefined(env, &receiver);
@@ -143,6 +140,18 @@ static void call_listener(napi_env env, napi_value listener, void *context, void
     napi_fatal_exception(env, error);
   }
   if (events & EVENT_CLOSED) release_slot(env, addon, tunnel);
+}
+
+/* Calls the listener for each tunnel of a pump that has events. */
+static void call_listeners(napi_env env, napi_value listener, void *context, void *data) {
+  if (env == NULL) return;
+  for (struct tunnel *tunnel = pump_fetch_told(data), *next; tunnel != NULL; tunnel = next) {
+    napi_handle_scope scope;
+    next = tunnel->next_told;
+    napi_open_handle_scope(env, &scope);
+    call_listener(env, listener, context, tunnel);
+    napi_close_handle_scope(env, scope);
+  }
 }
 
 /* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees their tunnels. */
@@ -174,7 +183,7 @@ static napi_value addon_listen(napi_env env, napi_callback_info info) {
   }
   napi_create_string_utf8(env, "ws-tunnel", NAPI_AUTO_LENGTH, &name);
   if (napi_create_threadsafe_function(
-        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listener, &addon->queue) != napi_ok) {
+        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listeners, &addon->queue) != napi_ok) {
     napi_throw_type_error(env, NULL, "expected a function");
     return NULL;
   }
@@ -211,7 +220,7 @@ static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value)
     napi_throw_range_error(env, NULL, "no listener, or no such thread");
     return NULL;
   }
-  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_events, addon);
+  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_told, addon);
   if (addon->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
   return addon->pumps[thread];
 }
@@ -225,12 +234,21 @@ static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel
   return number(env, tunnel->slot);
 }
 
-/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): starts a tunnel between copies of the descriptors. */
+/* @returns s until a keep-alive probe, as JavaScript has given it; 0 if that is no number, or a negative one. */
+static int read_keep_alive(napi_env env, napi_value value) {
+  int32_t seconds = 0;
+  return napi_get_value_int32(env, value, &seconds) == napi_ok && seconds > 0 ? seconds : 0;
+}
+
+/*
+ * adopt(clientFd, backendFd, fromClient, fromBackend, keepAlive, thread): starts a tunnel between copies of the
+ * descriptors.
+ */
 static napi_value addon_adopt(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
-  napi_value values[5];
-  if (!read_arguments(env, info, 5, values)) return NULL;
-  struct pump *pump = pump_at(env, addon, values[4]);
+  napi_value values[6];
+  if (!read_arguments(env, info, 6, values)) return NULL;
+  struct pump *pump = pump_at(env, addon, values[5]);
   if (pump == NULL) return NULL;
   int client = duplicate(env, values[0]);
   int backend = client < 0 ? -1 : duplicate(env, values[1]);
@@ -239,7 +257,7 @@ static napi_value addon_adopt(napi_env env, napi_callback_info info) {
     if (client >= 0) close(client);
     return throw_error(env, "cannot duplicate a socket", error);
   }
-  struct tunnel *tunnel = tunnel_new(client, backend);
+  struct tunnel *tunnel = tunnel_new(client, backend, read_keep_alive(env, values[4]));
   if (tunnel == NULL) {
     close(client);
     close(backend);
@@ -289,8 +307,8 @@ static napi_value addon_connect(napi_env env, napi_callback_info info) {
   struct connection *connection = connection_new(size);
   if (connection == NULL) return throw_error(env, "cannot connect", ENOMEM);
   napi_get_value_string_latin1(env, values[2], connection->request, size + 1, NULL);
-  napi_get_value_int32(env, values[3], &connection->keep_alive);
-  struct tunnel *tunnel = read_address(env, values[0], values[1], connection) ? tunnel_new(-1, -1) : NULL;
+  bool is_address = read_address(env, values[0], values[1], connection);
+  struct tunnel *tunnel = is_address ? tunnel_new(-1, -1, read_keep_alive(env, values[3])) : NULL;
   if (tunnel == NULL) {
     connection_free(connection);
     return throw_error(env, "cannot connect", EADDRNOTAVAIL);
@@ -375,6 +393,16 @@ static napi_value command(napi_env env, napi_callback_info info, unsigned what) 
   return NULL;
 }
 
+/* flush(): wakes the threads that have commands. */
+static napi_value addon_flush(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
+  (void)info;
+  for (int i = 0; i < MAX_PUMPS; i++) {
+    if (addon->pumps[i] != NULL) pump_flush(addon->pumps[i]);
+  }
+  return NULL;
+}
+
 static napi_value addon_end(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_END); }
 
 static napi_value addon_close(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CLOSE); }
@@ -419,6 +447,7 @@ NAPI_MODULE_INIT() {
     { "connected", addon_connected },
     { "attachClient", addon_attach_client },
     { "releaseBackend", addon_release_backend },
+    { "flush", addon_flush },
     { "end", addon_end },
     { "close", addon_close },
     { "look", addon_look },

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "keep_alive.h"
 #include "pump.h"
 #include "tunnel.h"
 
@@ -92,15 +93,9 @@ void connection_start(struct pump *p, struct tunnel *t) {
     fail(p, t, errno);
     return;
   }
+  e->own = true;
   setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (c->keep_alive > 0) {
-    /* The values are those of libuv: 10 probes, 1 s apart. */
-    int interval = 1, probes = 10;
-    setsockopt(e->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPIDLE, &c->keep_alive, sizeof c->keep_alive);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  }
+  keep_alive_add(p, t);
   if (connect(e->fd, (struct sockaddr *)&c->address, c->address_size) == 0) {
     atomic_store_explicit(&c->connected, true, memory_order_relaxed);
     e->writable = true;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "keep_alive.h"
 #include "pump.h"
 
 /* Bytes. A splice that moves fewer bytes costs more than it saves. */
@@ -22,9 +23,10 @@
 /* Number of reads of one flow before the other tunnels get their turn. */
 #define TURNS 16
 
-struct tunnel *tunnel_new(int client, int backend) {
+struct tunnel *tunnel_new(int client, int backend, int keep_alive) {
   struct tunnel *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
+  t->keep_alive = keep_alive;
   t->end[CLIENT].fd = client;
   t->end[BACKEND].fd = backend;
   t->end[CLIENT].tunnel = t->end[BACKEND].tunnel = t;
@@ -192,7 +194,8 @@ static bool move(struct pump *p, struct tunnel *t, int i) {
     }
     if (f->draining) {
       if (empty && !to->write_done) {
-        shutdown(to->fd, SHUT_WR);
+        /* The close that follows sends the FIN, unless another process has the socket open. */
+        if (!(to->own && from->read_done && to->read_done)) shutdown(to->fd, SHUT_WR);
         to->write_done = true;
       }
       if (from->read_done || !from->readable) return false;
@@ -291,6 +294,8 @@ static void close_all(struct tunnel *t) {
 void tunnel_close(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
   t->closed = true;
+  keep_alive_remove(p, t);
+  pump_count_closed(p);
   for (int i = 0; i < ENDS; i++) {
     if (t->end[i].fd >= 0) pump_unwatch(p, &t->end[i]);
   }

@@ -13,7 +13,7 @@ import { connectedPair } from '../../support/pair.ts'
 import { native } from '../../support/pump.ts'
 import { Reader } from '../../support/reader.ts'
 
-const LIMITS: EngineLimits = { async: true, asyncDelay: 0, threads: 1 }
+const LIMITS: EngineLimits = { async: true, asyncDelay: 0, threads: 1, keepAlive: 0 }
 const listener: EngineListener = { onFin: () => {}, onBroken: () => {}, onClosed: () => {} }
 
 interface Pairs {

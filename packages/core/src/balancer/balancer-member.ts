@@ -6,6 +6,7 @@ import type { HealthMessage, MemberMessage } from '../options/events.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 import { checkMemberChanges } from '../options/read-balancer.ts'
 import type { RouteSettings } from '../options/route-options.ts'
+import { CARRIED, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -50,7 +51,7 @@ export class BalancerMember implements Member {
   /** On the monotonic clock: a wall clock that is set back would keep the member out for longer. */
   #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
-  readonly #tunnels = new LinkedSet<Tunnel>()
+  readonly #tunnels = new LinkedSet<OpenTunnel>(CARRIED)
   readonly #idleListeners: (() => void)[] = []
   lbStatus = 0
   selected = 0
@@ -272,7 +273,7 @@ export class BalancerMember implements Member {
   }
 
   /** Counts the bytes of a tunnel, during its life and after its end. */
-  async carry(tunnel: Tunnel): Promise<void> {
+  async carry(tunnel: OpenTunnel): Promise<void> {
     this.#tunnels.add(tunnel)
     await this.#traffic.follow(tunnel)
     this.#tunnels.delete(tunnel)

@@ -14,11 +14,12 @@ import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import { RouteTable } from '../routing/route-table.ts'
+import { OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
-import { Exchange } from './exchange.ts'
+import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
@@ -37,8 +38,8 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
 class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
-  readonly #exchanges = new LinkedSet<Exchange>()
-  readonly #tunnels = new LinkedSet<Tunnel>()
+  readonly #exchanges = new LinkedSet<Exchange>(IN_PROXY)
+  readonly #tunnels = new LinkedSet<OpenTunnel>(OPEN)
   readonly #listeners = new ImplicitListeners((req, mount) => this.#claimsBelow(req, mount))
   readonly #healthChecks: HealthChecks
   readonly #discoveredMembers: readonly DiscoveredMembers[]
@@ -154,7 +155,7 @@ class RoutedProxy implements TunnelProxy {
    * Watches a tunnel until it ends. This is a separate method, because a closure in a method that has the request in scope
    * would retain the request as long as the tunnel.
    */
-  #watch(tunnel: Tunnel, release: () => void): void {
+  #watch(tunnel: OpenTunnel, release: () => void): void {
     void tunnel.ended.then(end => {
       this.#tunnels.delete(tunnel)
       release()

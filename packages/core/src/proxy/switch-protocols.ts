@@ -7,7 +7,6 @@ import { headerValue } from '../http/header-list.ts'
 import { isExtendedConnect } from '../http/http2.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
-import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Exchange } from './exchange.ts'
 import type { Reply } from './round-trip.ts'
 
@@ -16,7 +15,7 @@ import type { Reply } from './round-trip.ts'
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested. The backend's connection is then closed.
  */
-export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): Tunnel {
+export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): OpenTunnel {
   const { req, match, rewriting, url, startedAt, signal } = exchange
   const { response, candidate, token } = reply
   const { settings, worker, selection } = candidate

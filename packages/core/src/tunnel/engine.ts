@@ -28,7 +28,7 @@ export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | '
   readonly headSize: number
 }
 
-/** The settings that choose the engine. */
+/** The settings that choose the engine, and those of its sockets. */
 export interface EngineLimits {
   /** Whether a thread moves the bytes if that is possible. */
   readonly async: boolean
@@ -36,6 +36,8 @@ export interface EngineLimits {
   readonly asyncDelay: number
   /** Number of threads that share the tunnels. */
   readonly threads: number
+  /** ms without a byte until the kernel probes whether a peer is there; 0 is never. */
+  readonly keepAlive: number
 }
 
 /** Moves the bytes of a tunnel, by Node's sockets or by a thread outside of JavaScript. */

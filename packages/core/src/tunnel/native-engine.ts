@@ -6,9 +6,11 @@ import {
   keepByteCounts,
   keepConnectionCount,
 } from './detached-socket.ts'
-import type { Engine, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import type { Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
 import {
   descriptor,
+  flushSoon,
+  keepAliveSeconds,
   loadNativeAddon,
   type NativeAddon,
   nextThread,
@@ -35,10 +37,9 @@ export class NativeEngine implements Engine, SlotListener {
    * Moves a tunnel out of JavaScript. Both of its sockets are destroyed, and their connections continue.
    *
    * @param ends that `canOffload` and `isReady` accept, and whose sockets have no unread bytes
-   * @param threads number of threads that share the tunnels
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
-  static adopt(ends: TunnelEnds, threads: number, listener: EngineListener): NativeEngine | undefined {
+  static adopt(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener): NativeEngine | undefined {
     const { client, clientHead, backend, backendHead, detach } = ends
     const native = loadNativeAddon() as NativeAddon
     let slot: number
@@ -48,11 +49,13 @@ export class NativeEngine implements Engine, SlotListener {
         descriptor(backend) as number,
         Buffer.concat(clientHead),
         Buffer.concat(backendHead),
-        nextThread(threads),
+        keepAliveSeconds(limits.keepAlive),
+        nextThread(limits.threads),
       )
     } catch {
       return undefined
     }
+    flushSoon()
     const engine = new NativeEngine(native, slot, listener)
     native.listeners[slot] = engine
     engine.#detachClient(client, clientHead, detach)
@@ -111,17 +114,22 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   end(): void {
-    if (this.#open) this.#native.addon.end(this.#slot)
+    if (!this.#open) return
+    this.#native.addon.end(this.#slot)
+    flushSoon()
   }
 
   destroy(): void {
-    if (this.#open) this.#native.addon.close(this.#slot)
+    if (!this.#open) return
+    this.#native.addon.close(this.#slot)
+    flushSoon()
   }
 
   look(then: () => void): void {
     if (!this.#open) return
     this.#onLooked = then
     this.#native.addon.look(this.#slot)
+    flushSoon()
   }
 
   /** Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. */

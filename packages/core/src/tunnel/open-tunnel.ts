@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Countdown } from '../util/countdown.ts'
+import type { Link } from '../util/linked-set.ts'
 import type { Engine, EngineLimits, EngineListener, NativeEnds, Side, TunnelEnds } from './engine.ts'
 import { openEngine } from './open-engine.ts'
 import type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel.ts'
@@ -12,12 +13,16 @@ export interface TunnelLimits extends EngineLimits {
   readonly halfOpenTimeout: number
   /** From the 101 on. */
   readonly maxLifetime: number
-  /** Without a byte until the kernel probes whether the peer is there. */
-  readonly keepAlive: number
 }
 
 /** ms until a tunnel that ends is destroyed. In this time it delivers what it received and waits for the FIN of both ends. */
 const FLUSH_TIMEOUT = 500
+
+/** The property that holds the position of a tunnel among the open ones of its proxy. */
+export const OPEN: unique symbol = Symbol('ws-tunnel.open')
+
+/** The property that holds its position among those of its balancer's member. */
+export const CARRIED: unique symbol = Symbol('ws-tunnel.carried')
 
 let lastId = 0
 
@@ -49,6 +54,8 @@ export class OpenTunnel implements Tunnel, EngineListener {
   #silence: Countdown | undefined
   #lifetimeTimer: NodeJS.Timeout | undefined
   #flush: Countdown | undefined
+  #open: Link<OpenTunnel> | undefined
+  #carried: Link<OpenTunnel> | undefined
 
   constructor(ends: TunnelEnds | NativeEnds, info: TunnelInfo, limits: TunnelLimits) {
     this.info = info
@@ -59,13 +66,30 @@ export class OpenTunnel implements Tunnel, EngineListener {
     for (const socket of 'connection' in ends ? [ends.client] : [ends.client, ends.backend]) {
       socket.setTimeout?.(0)
       socket.setNoDelay?.(true)
-      if (limits.keepAlive > 0) socket.setKeepAlive?.(true, limits.keepAlive)
     }
     this.#engine = openEngine(ends, limits, this)
     const { idleTimeout, maxLifetime } = limits
     if (idleTimeout > 0) this.#watchSilence(idleTimeout, 'idle')
     if (maxLifetime > 0) this.#lifetimeTimer = setTimeout(() => this.#end('lifetime'), maxLifetime)
     this.#engine.start()
+  }
+
+  // Accessors, because `util.inspect` would show the app properties of its tunnel that it cannot use.
+
+  get [OPEN](): Link<OpenTunnel> | undefined {
+    return this.#open
+  }
+
+  set [OPEN](link: Link<OpenTunnel> | undefined) {
+    this.#open = link
+  }
+
+  get [CARRIED](): Link<OpenTunnel> | undefined {
+    return this.#carried
+  }
+
+  set [CARRIED](link: Link<OpenTunnel> | undefined) {
+    this.#carried = link
   }
 
   get bytesFromClient(): number {

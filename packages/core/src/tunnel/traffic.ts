@@ -1,4 +1,4 @@
-import { LinkedSet } from '../util/linked-set.ts'
+import { type Link, LinkedSet } from '../util/linked-set.ts'
 import type { Tunnel, TunnelEnd } from './tunnel.ts'
 
 /** With up to this number of tunnels, their bytes are added up at each read of a sum. */
@@ -9,8 +9,11 @@ const INTERVAL = 50
 
 type Counted = Pick<Tunnel, 'ended' | 'bytesFromClient' | 'bytesFromBackend'>
 
+const FOLLOWED: unique symbol = Symbol('ws-tunnel.followed')
+
 /** An open tunnel, and how many of its bytes are in the sums. */
 interface Followed {
+  [FOLLOWED]: Link<Followed> | undefined
   readonly tunnel: Counted
   sent: number
   received: number
@@ -18,7 +21,7 @@ interface Followed {
 
 /** Sums of the bytes that passed through one backend, those of open tunnels included. */
 export class Traffic {
-  readonly #open = new LinkedSet<Followed>()
+  readonly #open = new LinkedSet<Followed>(FOLLOWED)
   #sent = 0
   #received = 0
   #updatedAt = 0
@@ -43,7 +46,7 @@ export class Traffic {
 
   /** Counts the bytes of a tunnel until it ends. */
   async follow(tunnel: Counted): Promise<void> {
-    const followed: Followed = { tunnel, sent: 0, received: 0 }
+    const followed: Followed = { [FOLLOWED]: undefined, tunnel, sent: 0, received: 0 }
     this.#open.add(followed)
     this.#count(followed, await tunnel.ended)
     this.#open.delete(followed)
