@@ -6,7 +6,7 @@ import type { HealthMessage, MemberMessage } from '../options/events.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 import { checkMemberChanges } from '../options/read-balancer.ts'
 import type { RouteSettings } from '../options/route-options.ts'
-import { CARRIED, type OpenTunnel } from '../tunnel/open-tunnel.ts'
+import { CARRIED, type EndListener, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -32,7 +32,7 @@ const memberChannel = channel('ws-tunnel:member')
 const healthChannel = channel('ws-tunnel:health')
 
 /** One backend of a balancer, its state and its counters. */
-export class BalancerMember implements Member {
+export class BalancerMember implements Member, EndListener {
   readonly url: string
   readonly template: TargetTemplate
   readonly #worker: NamedWorker
@@ -273,9 +273,13 @@ export class BalancerMember implements Member {
   }
 
   /** Counts the bytes of a tunnel, during its life and after its end. */
-  async carry(tunnel: OpenTunnel): Promise<void> {
+  carry(tunnel: OpenTunnel): void {
     this.#tunnels.add(tunnel)
-    await this.#traffic.follow(tunnel)
+    this.#traffic.follow(tunnel)
+    tunnel.onEnd(this)
+  }
+
+  tunnelOnEnd(tunnel: OpenTunnel): void {
     this.#tunnels.delete(tunnel)
   }
 }

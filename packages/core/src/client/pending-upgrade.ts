@@ -85,28 +85,26 @@ export class PendingUpgrade {
    * Writes the 101 with the fields that earlier middleware set on `res`, then takes the socket from it. The caller must
    * attach its own `data` listener in the same turn of the event loop.
    *
-   * @returns the bytes that the client sent before the 101, and {@link TunnelEnds.detach}.
+   * @returns the bytes that the client sent before the 101, and {@link TunnelEnds.response}.
    */
-  switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'detach'> {
+  switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'response'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
     res.flushHeaders()
     this.#detach()
-    const detach = this.#unwire && this.#takeFromResponse(this.#unwire)
+    const response = this.#unwire && this.#takeFromResponse(this.#unwire)
     neutralize(res, this.socket)
-    return { clientHead: this.#early, detach }
+    return { clientHead: this.#early, response }
   }
 
   /**
    * Takes the socket from its response. This is not done for a request without an `upgrade` event: Node's server would
    * close its connection as idle, because the connection would have no unfinished response.
    */
-  #takeFromResponse(unwire: () => void): TunnelEnds['detach'] {
+  #takeFromResponse(unwire: () => void): TunnelEnds['response'] {
     this.#res.detachSocket(this.socket)
     unwire()
-    const { close } = new SwitchedResponse(this.#res)
-    this.socket.on('close', close)
-    return detacher(this.socket, close)
+    return new SwitchedResponse(this.#res, this.socket)
   }
 
   /** The socket, if {@link switch} can take it from its response. */
@@ -121,14 +119,6 @@ export class PendingUpgrade {
     this.socket.off('end', this.#onGone)
     this.socket.off('close', this.#onGone)
     this.#res.off('close', this.#onGone)
-  }
-}
-
-/** Module-level: a tunnel that waits to be offloaded must not retain the whole upgrade. */
-function detacher(socket: Socket, close: () => void): TunnelEnds['detach'] {
-  return () => {
-    socket.off('close', close)
-    return close
   }
 }
 

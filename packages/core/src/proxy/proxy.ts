@@ -14,8 +14,8 @@ import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import { RouteTable } from '../routing/route-table.ts'
-import { OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
-import type { Tunnel } from '../tunnel/tunnel.ts'
+import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
+import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
@@ -35,7 +35,7 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
 
-class RoutedProxy implements TunnelProxy {
+class RoutedProxy implements TunnelProxy, EndListener {
   readonly #settings: Settings
   readonly #routes: RouteTable
   readonly #exchanges = new LinkedSet<Exchange>(IN_PROXY)
@@ -145,23 +145,18 @@ class RoutedProxy implements TunnelProxy {
 
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
     const tunnel = switchProtocols(exchange, reply)
-    void reply.candidate.selection?.member.carry(tunnel)
+    reply.candidate.selection?.member.carry(tunnel)
     this.#tunnels.add(tunnel)
-    this.#watch(tunnel, exchange.handOver())
+    tunnel.onEnd(this)
+    tunnel.hold(exchange.handOver())
     notify(channels.open, this.#settings.onOpen, { tunnel, req: exchange.req, proxy: this })
   }
 
-  /**
-   * Watches a tunnel until it ends. This is a separate method, because a closure in a method that has the request in scope
-   * would retain the request as long as the tunnel.
-   */
-  #watch(tunnel: OpenTunnel, release: () => void): void {
-    void tunnel.ended.then(end => {
-      this.#tunnels.delete(tunnel)
-      release()
-      notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
-      this.#checkIdle()
-    })
+  tunnelOnEnd(tunnel: OpenTunnel, end: TunnelEnd): void {
+    this.#tunnels.delete(tunnel)
+    tunnel.release()
+    notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
+    this.#checkIdle()
   }
 
   #release(exchange: Exchange): void {

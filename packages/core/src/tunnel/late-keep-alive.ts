@@ -20,7 +20,7 @@ let timer: NodeJS.Timeout | undefined
 /** Calls `setKeepAlive` when the tunnel is old enough. */
 export function keepAliveLater(tunnel: Young): void {
   younger.add(tunnel)
-  timer ??= setTimeout(look, INTERVAL).unref()
+  if (timer === undefined) timer = setTimeout(look, INTERVAL).unref()
 }
 
 /** To be called when a tunnel ends. */

@@ -6,7 +6,7 @@ import {
   keepByteCounts,
   keepConnectionCount,
 } from './detached-socket.ts'
-import type { Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import type { DetachableResponse, Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
 import {
   descriptor,
   flushSoon,
@@ -25,8 +25,7 @@ export class NativeEngine implements Engine, SlotListener {
   #listener: EngineListener | undefined
   /** The server at which the client's connection counts. */
   #server: CountingServer | undefined
-  /** Closes request and response. */
-  #closeResponse: (() => void) | undefined
+  #response: DetachableResponse | undefined
   #clientCounts: DetachedCounts | undefined
   #onLooked: (() => void) | undefined
   #open = true
@@ -40,7 +39,7 @@ export class NativeEngine implements Engine, SlotListener {
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
   static adopt(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener): NativeEngine | undefined {
-    const { client, clientHead, backend, backendHead, detach } = ends
+    const { client, clientHead, backend, backendHead, response } = ends
     const native = loadNativeAddon() as NativeAddon
     let slot: number
     try {
@@ -58,7 +57,7 @@ export class NativeEngine implements Engine, SlotListener {
     flushSoon()
     const engine = new NativeEngine(native, slot, listener)
     native.listeners[slot] = engine
-    engine.#detachClient(client, clientHead, detach)
+    engine.#detachClient(client, clientHead, response)
     backend.destroy()
     return engine
   }
@@ -71,10 +70,10 @@ export class NativeEngine implements Engine, SlotListener {
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
   static attach(ends: NativeEnds, listener: EngineListener): NativeEngine | undefined {
-    const { client, clientHead, connection, headSize, detach } = ends
+    const { client, clientHead, connection, headSize, response } = ends
     const engine = new NativeEngine(connection.native, connection.slot, listener)
     if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, engine)) return undefined
-    engine.#detachClient(client, clientHead, detach)
+    engine.#detachClient(client, clientHead, response)
     return engine
   }
 
@@ -85,12 +84,13 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   /** Destroys the client's socket. */
-  #detachClient(client: Socket, clientHead: readonly Buffer[], detach: TunnelEnds['detach']): void {
+  #detachClient(client: Socket, clientHead: readonly Buffer[], response: TunnelEnds['response']): void {
     // Loggers read the address at the end. Node caches it at its first use, and cannot find it without the descriptor.
     void client.remoteAddress
     this.#clientCounts = keepByteCounts(client, this, clientHead)
     this.#server = keepConnectionCount(client)
-    this.#closeResponse = detach?.()
+    response?.detach(client)
+    this.#response = response
     client.destroy()
   }
 
@@ -132,7 +132,10 @@ export class NativeEngine implements Engine, SlotListener {
     flushSoon()
   }
 
-  /** Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. */
+  /**
+   * Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. FINs that come
+   * with the close are not passed on: the tunnel would start limits that have no time left to be used.
+   */
   onEvents(
     events: number,
     clientErrno: number,
@@ -147,8 +150,8 @@ export class NativeEngine implements Engine, SlotListener {
       this.#bytesFromBackend = bytesFromBackend
       listeners[this.#slot] = undefined
     }
-    if (events & bits.clientFin) this.#listener?.onFin('client')
-    if (events & bits.backendFin) this.#listener?.onFin('backend')
+    if (this.#open && events & bits.clientFin) this.#listener?.onFin('client')
+    if (this.#open && events & bits.backendFin) this.#listener?.onFin('backend')
     if (events & bits.clientBroken) this.#listener?.onBroken('client', systemError('tunnel', clientErrno))
     if (events & bits.backendBroken) this.#listener?.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) {
@@ -175,10 +178,10 @@ export class NativeEngine implements Engine, SlotListener {
    */
   #releaseClient(): void {
     if (this.#server !== undefined) endConnectionCount(this.#server)
-    this.#closeResponse?.()
+    this.#response?.close()
     if (this.#clientCounts !== undefined) {
       this.#clientCounts.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }
     }
-    this.#server = this.#closeResponse = this.#clientCounts = undefined
+    this.#server = this.#response = this.#clientCounts = undefined
   }
 }

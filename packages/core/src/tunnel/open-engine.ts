@@ -27,7 +27,7 @@ export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, 
 
 /** Attaches the client to the thread's connection. If that is not possible, the connection becomes a socket of Node. */
 function openAttached(ends: NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
-  const { client, connection, headSize, detach } = ends
+  const { client, connection, headSize, response } = ends
   let { clientHead } = ends
   if (canOffloadClient(ends)) {
     clientHead = [...clientHead, ...unread(client)]
@@ -35,5 +35,5 @@ function openAttached(ends: NativeEnds, limits: EngineLimits, listener: EngineLi
     if (engine !== undefined) return engine
   }
   const backend = connection.toSocket(headSize)
-  return openEngine({ client, clientHead, backend, backendHead: [], detach }, limits, listener)
+  return openEngine({ client, clientHead, backend, backendHead: [], response }, limits, listener)
 }
