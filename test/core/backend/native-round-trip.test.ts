@@ -470,9 +470,10 @@ test('rejects a slot that has no connection or no response, without harm', nativ
   assert.throws(() => loaded.attachClient(slot, 0, nothing, 0), /no such response/)
   assert.throws(() => loaded.releaseBackend(slot), /no such response/)
   loaded.end(slot)
+  loaded.flush()
   client.send('alive')
   assert.equal((await client.readExact(5)).toString(), 'alive')
-  assert.throws(() => loaded.connected(slot), RangeError)
+  await eventually(() => assert.throws(() => loaded.connected(slot), RangeError))
   client.destroy()
 })
 

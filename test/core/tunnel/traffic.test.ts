@@ -11,7 +11,7 @@ function moving(): OpenTunnel & { bytesFromClient: number; bytesFromBackend: num
     bytesFromBackend: 0,
     onEnd: (listener: EndListener) => listeners.push(listener),
     end: () => {
-      for (const listener of listeners) listener.tunnelOnEnd(tunnel as never, tunnel as never)
+      for (const listener of listeners.splice(0)) listener.tunnelOnEnd(tunnel as never, tunnel as never)
     },
   }
   return tunnel as never
