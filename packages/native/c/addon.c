@@ -95,7 +95,7 @@ static void release_slot(napi_env env, struct addon *addon, struct tunnel *tunne
   addon->slots[tunnel->slot].tunnel = NULL;
   addon->slots[tunnel->slot].next_free = addon->first_free;
   addon->first_free = tunnel->slot;
-  pump_command(tunnel->pump, tunnel, COMMAND_FREE);
+  pump_command(tunnel->pump, tunnel, COMMAND_FREE, false);
   if (--addon->open == 0) napi_unref_threadsafe_function(env, addon->queue);
 }
 
@@ -230,7 +230,7 @@ static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel
   tunnel->pump = pump;
   atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
   if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
-  pump_command(pump, tunnel, command);
+  pump_command(pump, tunnel, command, true);
   return number(env, tunnel->slot);
 }
 
@@ -340,34 +340,64 @@ static napi_value addon_connected(napi_env env, napi_callback_info info) {
 }
 
 /*
- * attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the
- * tunnel runs.
+ * Joins the head for the client and what follows the backend's head, which is `rest` bytes. NULL without memory, or if the
+ * head is not a string.
+ */
+static char *join_head(napi_env env, napi_value head, const char *rest, size_t rest_size, size_t *size) {
+  size_t head_size = 0;
+  if (napi_get_value_string_latin1(env, head, NULL, 0, &head_size) != napi_ok) return NULL;
+  /* The string gets a terminating zero, which the rest then replaces. */
+  char *bytes = malloc(head_size + rest_size + 1);
+  if (bytes == NULL) return NULL;
+  napi_get_value_string_latin1(env, head, bytes, head_size + 1, &head_size);
+  if (rest_size > 0) memcpy(bytes + head_size, rest, rest_size);
+  *size = head_size + rest_size;
+  return bytes;
+}
+
+/*
+ * attachClient(slot, clientFd, fromClient, headSize, head): the client gets the head, and what follows the backend's head in
+ * the response, and the tunnel runs. The thread is not woken if it has nothing to do before an end sends something.
  */
 static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
-  napi_value values[4];
-  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? connecting_at(env, values[0]) : NULL;
+  napi_value values[5];
+  struct tunnel *tunnel = read_arguments(env, info, 5, values) ? connecting_at(env, values[0]) : NULL;
   if (tunnel == NULL) return NULL;
   struct connection *connection = tunnel->connection;
-  uint32_t head = 0;
-  napi_get_value_uint32(env, values[3], &head);
-  if (!tunnel->responded || head > connection->response_size) {
+  uint32_t head_size = 0;
+  napi_get_value_uint32(env, values[3], &head_size);
+  if (!tunnel->responded || head_size > connection->response_size) {
     napi_throw_range_error(env, NULL, "no such response");
     return NULL;
   }
-  size_t rest = connection->response_size - head;
+  size_t rest = connection->response_size - head_size, size = 0;
   int client = duplicate(env, values[1]);
   if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
   struct flow *flow = &tunnel->flow[BACKEND];
-  bool held = hold_buffer(env, tunnel, CLIENT, values[2]);
-  if (held && rest > 0) held = tunnel_hold(flow, connection->response + head, rest);
-  if (!held) {
+  char *bytes = join_head(env, values[4], connection->response + head_size, rest, &size);
+  tunnel->end[CLIENT].fd = client;
+  if (bytes == NULL || !hold_buffer(env, tunnel, CLIENT, values[2]) || !pump_watch(tunnel->pump, &tunnel->end[CLIENT])) {
+    int error = bytes == NULL ? ENOMEM : errno;
+    free(bytes);
+    tunnel->end[CLIENT].fd = -1;
     close(client);
-    return throw_error(env, "cannot attach the client", ENOMEM);
+    return throw_error(env, "cannot attach the client", error);
+  }
+  ssize_t sent = size > 0 ? send(client, bytes, size, MSG_NOSIGNAL) : 0;
+  bool is_quiet = (sent < 0 ? 0 : (size_t)sent) == size && tunnel->flow[CLIENT].held == NULL;
+  if (sent == (ssize_t)size) free(bytes);
+  else {
+    /* The thread finds the error again, or waits for room. */
+    flow->held = bytes;
+    flow->held_from = sent > 0 ? (size_t)sent : 0;
+    flow->held_to = size;
   }
   atomic_store_explicit(&flow->bytes, rest, memory_order_relaxed);
-  tunnel->end[CLIENT].fd = client;
+  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
   tunnel->connecting = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH);
+  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH, !is_quiet);
+  /* After the command: a thread that is stirred later looks at its commands before it sleeps. */
+  if (is_quiet && atomic_load(&tunnel->stirred)) tunnel->pump->unflushed = true;
   return NULL;
 }
 
@@ -382,14 +412,14 @@ static napi_value addon_release_backend(napi_env env, napi_callback_info info) {
   }
   napi_create_int32(env, connection_release(tunnel), &result);
   tunnel->connecting = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE);
+  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE, true);
   return result;
 }
 
 static napi_value command(napi_env env, napi_callback_info info, unsigned what) {
   napi_value slot;
   struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
-  if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what);
+  if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what, true);
   return NULL;
 }
 

@@ -24,8 +24,6 @@
 #define MAX_EVENTS 256
 /* Maximum of empty conduits that are kept for reuse. */
 #define CONDUITS_KEPT 32
-/* With this number of closed tunnels that wait to be freed, the thread looks at the commands in each turn. */
-#define MAX_UNFREED 64
 /* ms until the thread looks at the commands if closed tunnels wait to be freed and nothing wakes it. */
 #define FREE_INTERVAL 1000
 /* Events that can wait: the other FIN, or the close, often follows soon. */
@@ -140,9 +138,18 @@ static void close_conduits(struct pump *p) {
   p->conduits_kept = 0;
 }
 
+#define WATCHED (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
+
 bool pump_watch(struct pump *p, struct end *e) {
-  struct epoll_event event = { .events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = e };
+  struct epoll_event event = { .events = WATCHED | (e->room_watched ? EPOLLOUT : 0), .data.ptr = e };
   return epoll_ctl(p->epoll, EPOLL_CTL_ADD, e->fd, &event) == 0;
+}
+
+void pump_watch_room(struct pump *p, struct end *e) {
+  struct epoll_event event = { .events = WATCHED | EPOLLOUT, .data.ptr = e };
+  if (e->room_watched) return;
+  e->room_watched = true;
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, e->fd, &event);
 }
 
 void pump_unwatch(struct pump *p, struct end *e) { epoll_ctl(p->epoll, EPOLL_CTL_DEL, e->fd, NULL); }
@@ -171,13 +178,13 @@ static void add(struct pump *p, struct tunnel *t) {
   count_open(p);
   keep_alive_add(p, t);
   atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  if (watch_or_close(p, t, CLIENT)) watch_or_close(p, t, BACKEND);
+  t->end[CLIENT].writable = t->end[BACKEND].writable = true;
+  if (watch_or_close(p, t, CLIENT) && watch_or_close(p, t, BACKEND)) tunnel_run(p, t);
 }
 
 /*
  * Starts a tunnel whose client has come. Assumes that the backend's end is readable and the client's end is writable,
- * because epoll may report neither. It does not report the backend's end if no new bytes arrive. It does not report the
- * client's end if some room is free, but less than epoll requires for writable.
+ * because epoll does not report that again.
  */
 static void attach(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
@@ -185,8 +192,7 @@ static void attach(struct pump *p, struct tunnel *t) {
   t->connection = NULL;
   t->end[BACKEND].readable = t->end[CLIENT].writable = true;
   keep_alive_add(p, t);
-  atomic_store_explicit(&t->active_at, p->now, memory_order_relaxed);
-  if (watch_or_close(p, t, CLIENT)) tunnel_run(p, t);
+  tunnel_run(p, t);
 }
 
 static struct tunnel *fetch_commands(struct pump *p, bool *stopping) {
@@ -244,10 +250,14 @@ static void *run(void *argument) {
   struct epoll_event events[MAX_EVENTS];
   for (bool stopping = false; !stopping;) {
     int awake = PUMP_AWAKE;
-    bool sleeps = atomic_compare_exchange_strong(&p->state, &awake, PUMP_ASLEEP);
+    bool sleeps = atomic_compare_exchange_strong(&p->state, &awake, PUMP_ASLEEP) && !atomic_load(&p->commanded);
     int n = epoll_wait(p->epoll, events, MAX_EVENTS, sleeps ? sleep_time(p) : 0);
-    bool commanded = atomic_exchange(&p->state, PUMP_AWAKE) == PUMP_COMMANDED;
+    atomic_store(&p->state, PUMP_AWAKE);
     p->now = clock_ms();
+    if (atomic_exchange(&p->commanded, false)) {
+      struct tunnel *t = fetch_commands(p, &stopping);
+      while (t != NULL) t = execute(p, t, true);
+    }
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == NULL) {
         uint64_t ignored;
@@ -255,10 +265,6 @@ static void *run(void *argument) {
       } else tunnel_event(p, events[i].data.ptr, events[i].events);
     }
     run_runnable(p);
-    if (commanded || p->unfreed >= MAX_UNFREED || (n == 0 && p->unfreed > 0)) {
-      struct tunnel *t = fetch_commands(p, &stopping);
-      while (t != NULL) t = execute(p, t, true);
-    }
     if (p->keep_alive_at != 0 && p->now >= p->keep_alive_at) keep_alive_run(p);
     tell(p);
     trim_run(&p->wave, p->now);
@@ -266,7 +272,7 @@ static void *run(void *argument) {
   return NULL;
 }
 
-void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
+void pump_command(struct pump *p, struct tunnel *t, unsigned command, bool wakes) {
   pthread_mutex_lock(&p->lock);
   if (t->commands == 0) {
     t->next_command = NULL;
@@ -276,13 +282,14 @@ void pump_command(struct pump *p, struct tunnel *t, unsigned command) {
   }
   t->commands |= command;
   pthread_mutex_unlock(&p->lock);
-  if (command != COMMAND_FREE) p->unflushed = true;
+  atomic_store(&p->commanded, true);
+  if (wakes) p->unflushed = true;
 }
 
 /* Makes the thread look at the commands. */
 static void wake(struct pump *p) {
   uint64_t one = 1;
-  if (atomic_exchange(&p->state, PUMP_COMMANDED) != PUMP_ASLEEP) return;
+  if (atomic_exchange(&p->state, PUMP_WOKEN) != PUMP_ASLEEP) return;
   while (write(p->wake, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
@@ -328,6 +335,7 @@ void pump_stop(struct pump *p) {
   pthread_mutex_lock(&p->lock);
   p->stopping = true;
   pthread_mutex_unlock(&p->lock);
+  atomic_store(&p->commanded, true);
   wake(p);
   pthread_join(p->thread, NULL);
   for (struct tunnel *t = p->runnable; t != NULL;) {

@@ -24,8 +24,8 @@ struct tunnel_list {
   struct tunnel *last;
 };
 
-/* What the thread does, and whether it has to look at the commands. */
-enum { PUMP_AWAKE, PUMP_ASLEEP, PUMP_COMMANDED };
+/* What the thread does, and whether it was woken. */
+enum { PUMP_AWAKE, PUMP_ASLEEP, PUMP_WOKEN };
 
 /* A thread that moves the bytes of its tunnels. */
 struct pump {
@@ -34,8 +34,9 @@ struct pump {
   struct tunnel_list commands; /* tunnels with commands; this field and the next two are guarded by the lock */
   struct tunnel_list told;     /* tunnels with events, for JavaScript */
   bool stopping;
-  _Atomic int state; /* PUMP_AWAKE, PUMP_ASLEEP or PUMP_COMMANDED */
-  bool unflushed;    /* commands were given since the last `pump_flush`; only the JavaScript thread uses it */
+  _Atomic bool commanded; /* there are commands */
+  _Atomic int state;      /* PUMP_AWAKE, PUMP_ASLEEP or PUMP_WOKEN */
+  bool unflushed;         /* commands wait for `pump_flush`; only the JavaScript thread uses it */
   int epoll;
   int wake; /* eventfd that wakes the thread to look at the commands */
   pump_listener listener;
@@ -64,10 +65,11 @@ struct pump *pump_start(pump_listener listener, void *context);
 void pump_stop(struct pump *pump);
 
 /*
- * Gives a tunnel of the pump a command. The thread executes it after the next `pump_flush`, or earlier. COMMAND_FREE needs
- * no flush. To be called on the JavaScript thread.
+ * Gives a tunnel of the pump a command. The thread executes it in its next turn, before the events of that turn: if
+ * `wakes`, after the next `pump_flush` at the latest, otherwise when it has something else to do. To be called on the
+ * JavaScript thread.
  */
-void pump_command(struct pump *pump, struct tunnel *tunnel, unsigned command);
+void pump_command(struct pump *pump, struct tunnel *tunnel, unsigned command, bool wakes);
 
 /* Wakes the thread if it sleeps and has commands. To be called on the JavaScript thread. */
 void pump_flush(struct pump *pump);
@@ -86,8 +88,14 @@ void pump_report(struct tunnel *tunnel, unsigned events);
 /* To be called when a tunnel is closed. */
 void pump_count_closed(struct pump *pump);
 
-/* Adds an end to the epoll set. @returns whether that succeeded; if not, errno has the reason. */
+/*
+ * Adds an end to the epoll set. It is not watched for room yet: an end is writable at first, and epoll would report that.
+ * May also be called on the JavaScript thread. @returns whether that succeeded; if not, errno has the reason.
+ */
 bool pump_watch(struct pump *pump, struct end *end);
+
+/* Has epoll report when there is room for writes to an end. Reports at once if there is. */
+void pump_watch_room(struct pump *pump, struct end *end);
 
 /*
  * Removes an end from the epoll set. To be called before its descriptor is closed: if another process has the same

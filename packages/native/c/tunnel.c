@@ -66,6 +66,12 @@ static void count(struct pump *p, struct tunnel *t, struct flow *f, size_t bytes
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+/* A write has found no room. */
+static void found_no_room(struct pump *p, struct end *e) {
+  e->writable = false;
+  pump_watch_room(p, e);
+}
+
 /* A read has found nothing. The mark of urgent data is behind it, too: a read at the mark skips the urgent byte. */
 static void found_nothing(struct end *e) { e->readable = e->urgent = false; }
 
@@ -96,14 +102,14 @@ static bool deliver(struct pump *p, struct flow *f, struct end *to) {
   while (f->in_conduit > 0 && to->writable) {
     ssize_t n = splice(f->conduit->fd[0], NULL, to->fd, NULL, f->in_conduit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) f->in_conduit -= (size_t)n;
-    else if (n < 0 && would_block(errno)) to->writable = false;
+    else if (n < 0 && would_block(errno)) found_no_room(p, to);
     else if (n == 0 || errno != EINTR) broken(p, to, n == 0 ? EPIPE : errno);
   }
   if (f->in_conduit > 0) return false;
   while (f->held != NULL && to->writable) {
     ssize_t n = send(to->fd, f->held + f->held_from, f->held_to - f->held_from, MSG_NOSIGNAL);
     if (n >= 0) f->held_from += (size_t)n;
-    else if (would_block(errno)) to->writable = false;
+    else if (would_block(errno)) found_no_room(p, to);
     else if (errno != EINTR) broken(p, to, errno);
     if (f->held_from == f->held_to) drop_held(f);
   }
@@ -120,7 +126,7 @@ static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end
   if (to->write_done) return n;
   ssize_t sent = to->writable ? send(to->fd, p->buffer, (size_t)n, MSG_NOSIGNAL) : 0;
   if (sent < 0) {
-    if (would_block(errno)) to->writable = false;
+    if (would_block(errno)) found_no_room(p, to);
     else if (errno != EINTR) {
       broken(p, to, errno);
       return n;
@@ -230,7 +236,8 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
   if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
   if (t->connection != NULL) {
-    connection_event(p, t, epoll_events);
+    if (t->connection->response != NULL) atomic_store(&t->stirred, true);
+    else connection_event(p, t, epoll_events);
     return;
   }
   if (epoll_events & EPOLLERR) {

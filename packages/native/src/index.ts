@@ -88,9 +88,10 @@ export interface Addon {
    *
    * @param fromClient bytes already received from the client
    * @param headSize bytes of the response that are not for the client
-   * @throws {Error} as {@link Addon.adopt}
+   * @param head what the client gets before the rest of the response, as latin1. It is sent at once.
+   * @throws {Error} as {@link Addon.adopt}. Nothing was sent then.
    */
-  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
+  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number, head: string): void
   /**
    * After the event `response`: closes the tunnel, except for the backend's descriptor, which then belongs to the caller.
    *

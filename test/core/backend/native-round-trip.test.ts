@@ -467,7 +467,7 @@ test('rejects a slot that has no connection or no response, without harm', nativ
   assert.throws(() => loaded.connect('127.0.0.1', 65_536, 'x', 0, 0), /cannot connect/)
   assert.throws(() => loaded.connect('127.0.0.1', 80, nothing as never, 0, 0), TypeError)
   const slot = loaded.connect('127.0.0.1', backend.port, 'GET / HTTP/1.1\r\n\r\n', 0, 0)
-  assert.throws(() => loaded.attachClient(slot, 0, nothing, 0), /no such response/)
+  assert.throws(() => loaded.attachClient(slot, 0, nothing, 0, ''), /no such response/)
   assert.throws(() => loaded.releaseBackend(slot), /no such response/)
   loaded.end(slot)
   loaded.flush()

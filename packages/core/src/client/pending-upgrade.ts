@@ -1,8 +1,8 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
-import type { TunnelEnds } from '../tunnel/engine.ts'
+import type { NativeEnds, TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/pump.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
 import { SwitchedResponse } from './switched-response.ts'
@@ -85,16 +85,22 @@ export class PendingUpgrade {
    * Writes the 101 with the fields that earlier middleware set on `res`, then takes the socket from it. The caller must
    * attach its own `data` listener in the same turn of the event loop.
    *
-   * @returns the bytes that the client sent before the 101, and {@link TunnelEnds.response}.
+   * @param leavesHead Whether the caller sends the 101 itself, if that is possible. It costs less without Node's streams.
+   * @returns the bytes that the client sent before the 101, {@link TunnelEnds.response} and the unsent 101.
    */
-  switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'response'> {
+  switch(
+    reason: string,
+    headers: HeaderList,
+    leavesHead = false,
+  ): Pick<NativeEnds, 'clientHead' | 'response' | 'unsentHead'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
-    res.flushHeaders()
+    const unsentHead = leavesHead && this.#unwire !== undefined ? takeHead(res, this.socket) : undefined
+    if (unsentHead === undefined) res.flushHeaders()
     this.#detach()
     const response = this.#unwire && this.#takeFromResponse(this.#unwire)
     neutralize(res, this.socket)
-    return { clientHead: this.#early, response }
+    return { clientHead: this.#early, response, unsentHead }
   }
 
   /**
@@ -120,6 +126,20 @@ export class PendingUpgrade {
     this.socket.off('close', this.#onGone)
     this.#res.off('close', this.#onGone)
   }
+}
+
+/**
+ * Takes the text of the head that `writeHead` has made, as if it had been sent. The two properties are not documented.
+ *
+ * @returns `undefined` if it is not the next thing that would be sent on the socket, or other code has a part in sending it
+ */
+function takeHead(res: ServerResponse, socket: Socket): string | undefined {
+  const internals = res as unknown as { readonly _header?: unknown; _headerSent?: unknown }
+  const { _header: head, _headerSent: sent } = internals
+  if (typeof head !== 'string' || sent !== false || res.socket !== socket || socket.writableLength > 0) return undefined
+  if (res.flushHeaders !== ServerResponse.prototype.flushHeaders) return undefined
+  internals._headerSent = true
+  return head
 }
 
 /** Takes the socket of a plain request from Node's HTTP server. A `data` listener makes the parser release it. */

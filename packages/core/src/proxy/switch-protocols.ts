@@ -37,7 +37,8 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
       handshakeTime: performance.now() - startedAt,
     }
     const client = exchange.upgrade as PendingUpgrade
-    const switched = client.switch(response.statusMessage ?? '', rewriting.switchResponse(response, candidate))
+    const headers = rewriting.switchResponse(response, candidate)
+    const switched = client.switch(response.statusMessage ?? '', headers, 'connection' in reply)
     const own =
       'connection' in reply
         ? { connection: reply.connection, headSize: reply.headSize }

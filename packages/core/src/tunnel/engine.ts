@@ -29,6 +29,8 @@ export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | '
   readonly connection: NativeConnection
   /** Length of the response's head in bytes. The bytes after it are for the client. */
   readonly headSize: number
+  /** The head that the client gets first, as latin1, if it was not sent yet. */
+  readonly unsentHead?: string | undefined
 }
 
 /** The settings that choose the engine, and those of its sockets. */

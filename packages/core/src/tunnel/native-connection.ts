@@ -108,12 +108,13 @@ export class NativeConnection implements SlotListener {
    *
    * @param clientHead bytes already received from the client
    * @param headSize bytes of the response that are not for the client
+   * @param head what the client gets first, as latin1
    * @param listener gets the events of the slot from now on
    * @returns `false` if descriptors or memory have run out. Nothing has changed then.
    */
-  attachClient(client: Socket, clientHead: Buffer, headSize: number, listener: SlotListener): boolean {
+  attachClient(client: Socket, clientHead: Buffer, headSize: number, head: string, listener: SlotListener): boolean {
     try {
-      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize)
+      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize, head)
     } catch {
       return false
     }

@@ -70,10 +70,11 @@ export class NativeEngine implements Engine, SlotListener {
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
   static attach(ends: NativeEnds, listener: EngineListener): NativeEngine | undefined {
-    const { client, clientHead, connection, headSize, response } = ends
+    const { client, clientHead, connection, headSize, unsentHead, response } = ends
     const engine = new NativeEngine(connection.native, connection.slot, listener)
-    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, engine)) return undefined
-    engine.#detachClient(client, clientHead, response)
+    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, unsentHead ?? '', engine))
+      return undefined
+    engine.#detachClient(client, clientHead, response, unsentHead?.length)
     return engine
   }
 
@@ -83,11 +84,15 @@ export class NativeEngine implements Engine, SlotListener {
     this.#listener = listener
   }
 
-  /** Destroys the client's socket. */
-  #detachClient(client: Socket, clientHead: readonly Buffer[], response: TunnelEnds['response']): void {
+  /**
+   * Destroys the client's socket.
+   *
+   * @param sent bytes that were sent to the client without the socket, before those of the tunnel
+   */
+  #detachClient(client: Socket, clientHead: readonly Buffer[], response: TunnelEnds['response'], sent = 0): void {
     // Loggers read the address at the end. Node caches it at its first use, and cannot find it without the descriptor.
     void client.remoteAddress
-    this.#clientCounts = keepByteCounts(client, this, clientHead)
+    this.#clientCounts = keepByteCounts(client, this, clientHead, sent)
     this.#server = keepConnectionCount(client)
     response?.detach(client)
     this.#response = response

@@ -27,13 +27,14 @@ export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, 
 
 /** Attaches the client to the thread's connection. If that is not possible, the connection becomes a socket of Node. */
 function openAttached(ends: NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
-  const { client, connection, headSize, response } = ends
+  const { client, connection, headSize, unsentHead, response } = ends
   let { clientHead } = ends
   if (canOffloadClient(ends)) {
     clientHead = [...clientHead, ...unread(client)]
     const engine = NativeEngine.attach({ ...ends, clientHead }, listener)
     if (engine !== undefined) return engine
   }
+  if (unsentHead !== undefined) client.write(unsentHead, 'latin1')
   const backend = connection.toSocket(headSize)
   return openEngine({ client, clientHead, backend, backendHead: [], response }, limits, listener)
 }
