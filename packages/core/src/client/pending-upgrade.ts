@@ -95,8 +95,11 @@ export class PendingUpgrade {
   ): Pick<NativeEnds, 'clientHead' | 'response' | 'unsentHead'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
-    const unsentHead = leavesHead && this.#unwire !== undefined ? takeHead(res, this.socket) : undefined
-    if (unsentHead === undefined) res.flushHeaders()
+    const head = takeHead(res, this.socket)
+    const unsentHead = leavesHead && this.#unwire !== undefined ? head : undefined
+    // Node would send a head without a body as UTF-8, and change bytes above 127.
+    if (head === undefined) res.flushHeaders()
+    else if (unsentHead === undefined) this.socket.write(head, 'latin1')
     this.#detach()
     const response = this.#unwire && this.#takeFromResponse(this.#unwire)
     neutralize(res, this.socket)
