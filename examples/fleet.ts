@@ -22,6 +22,8 @@ async function backend(name: string): Promise<string> {
 
 async function primary(): Promise<void> {
   serveClusterStore()
+  // Workers accept connections themselves. Node's default passes each one on, which doubles the cost of opening a tunnel.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   const members = JSON.stringify([await backend('one'), await backend('two')])
   const secret = crypto.randomUUID()
   const startWorker = (): void => void cluster.fork({ MEMBERS: members, SECRET: secret })

@@ -1,27 +1,10 @@
 #!/usr/bin/env node
-import { WsTunnelError } from '@ws-tunnel/core'
-import { CommanderError } from 'commander'
-import { createProgram } from './command-line.ts'
-import { printable } from './error-log.ts'
-import { FileError } from './errors.ts'
+import { limitYoungGeneration } from './young-generation.ts'
 
-/** Runs the command line and resolves to the exit code. */
-async function main(): Promise<number> {
-  let exitCode = 0
-  try {
-    await createProgram(code => {
-      exitCode = code
-    }).parseAsync()
-    return exitCode
-  } catch (error) {
-    // Commander has printed its message already. It also throws after --help and --version, with 0.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    if (!(error instanceof FileError || error instanceof WsTunnelError)) throw error
-    process.stderr.write(`ws-tunnel: ${printable(error.message)}\n`)
-    return 1
-  }
-}
+// Before other modules are loaded, because the young generation grows meanwhile.
+if (process.argv[2] === 'run') limitYoungGeneration()
 
-main().then(exitCode => {
+const { runCommandLine } = await import('./run-command-line.ts')
+runCommandLine().then(exitCode => {
   process.exitCode = exitCode
 })

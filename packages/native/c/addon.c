@@ -4,7 +4,7 @@
  * every call returns a status. A thread-safe function is a queue: another thread puts a call into it, and the JavaScript
  * thread makes that call. While the queue is referenced, the process does not exit, as with an open socket.
  *
- * All code of this file runs on the JavaScript thread, except `pump_on_events`. Each environment has its own addon.
+ * All code of this file runs on the JavaScript thread, except `pump_on_told`. Each environment has its own addon.
  */
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
@@ -95,14 +95,14 @@ static void release_slot(napi_env env, struct addon *addon, struct tunnel *tunne
   addon->slots[tunnel->slot].tunnel = NULL;
   addon->slots[tunnel->slot].next_free = addon->first_free;
   addon->first_free = tunnel->slot;
-  pump_command(tunnel->pump, tunnel, COMMAND_FREE);
+  pump_command(tunnel->pump, tunnel, COMMAND_FREE, false);
   if (--addon->open == 0) napi_unref_threadsafe_function(env, addon->queue);
 }
 
-/* On a pump's thread: queues a call of the listener for the tunnel. */
-static void pump_on_events(void *context, struct tunnel *tunnel) {
+/* On a pump's thread: queues a call of `call_listeners` for the pump. */
+static void pump_on_told(void *context, struct pump *pump) {
   struct addon *addon = context;
-  napi_call_threadsafe_function(addon->queue, tunnel, napi_tsfn_nonblocking);
+  napi_call_threadsafe_function(addon->queue, pump, napi_tsfn_nonblocking);
 }
 
 static napi_value number(napi_env env, double value) {
@@ -116,10 +116,7 @@ static double bytes_of(struct tunnel *tunnel, int end) {
 }
 
 /* Calls listener(slot, events, clientErrno, backendErrno, bytesFromClient, bytesFromBackend, response). */
-static void call_listener(napi_env env, napi_value listener, void *context, void *data) {
-  struct addon *addon = context;
-  struct tunnel *tunnel = data;
-  if (env == NULL) return;
+static void call_listener(napi_env env, napi_value listener, struct addon *addon, struct tunnel *tunnel) {
   unsigned events = atomic_exchange(&tunnel->events, 0);
   napi_value receiver, response;
   napi_get_undefined(env, &receiver);
@@ -143,6 +140,18 @@ static void call_listener(napi_env env, napi_value listener, void *context, void
     napi_fatal_exception(env, error);
   }
   if (events & EVENT_CLOSED) release_slot(env, addon, tunnel);
+}
+
+/* Calls the listener for each tunnel of a pump that has events. */
+static void call_listeners(napi_env env, napi_value listener, void *context, void *data) {
+  if (env == NULL) return;
+  for (struct tunnel *tunnel = pump_fetch_told(data), *next; tunnel != NULL; tunnel = next) {
+    napi_handle_scope scope;
+    next = tunnel->next_told;
+    napi_open_handle_scope(env, &scope);
+    call_listener(env, listener, context, tunnel);
+    napi_close_handle_scope(env, scope);
+  }
 }
 
 /* The environment ends, by process.exit() or worker.terminate(). Stops the threads first, then frees their tunnels. */
@@ -174,7 +183,7 @@ static napi_value addon_listen(napi_env env, napi_callback_info info) {
   }
   napi_create_string_utf8(env, "ws-tunnel", NAPI_AUTO_LENGTH, &name);
   if (napi_create_threadsafe_function(
-        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listener, &addon->queue) != napi_ok) {
+        env, listener, NULL, name, 0, 1, NULL, NULL, addon, call_listeners, &addon->queue) != napi_ok) {
     napi_throw_type_error(env, NULL, "expected a function");
     return NULL;
   }
@@ -211,7 +220,7 @@ static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value)
     napi_throw_range_error(env, NULL, "no listener, or no such thread");
     return NULL;
   }
-  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_events, addon);
+  if (addon->pumps[thread] == NULL) addon->pumps[thread] = pump_start(pump_on_told, addon);
   if (addon->pumps[thread] == NULL) throw_error(env, "cannot start a thread", errno);
   return addon->pumps[thread];
 }
@@ -221,16 +230,25 @@ static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel
   tunnel->pump = pump;
   atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
   if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
-  pump_command(pump, tunnel, command);
+  pump_command(pump, tunnel, command, true);
   return number(env, tunnel->slot);
 }
 
-/* adopt(clientFd, backendFd, fromClient, fromBackend, thread): starts a tunnel between copies of the descriptors. */
+/* @returns s until a keep-alive probe, as JavaScript has given it; 0 if that is no number, or a negative one. */
+static int read_keep_alive(napi_env env, napi_value value) {
+  int32_t seconds = 0;
+  return napi_get_value_int32(env, value, &seconds) == napi_ok && seconds > 0 ? seconds : 0;
+}
+
+/*
+ * adopt(clientFd, backendFd, fromClient, fromBackend, keepAlive, thread): starts a tunnel between copies of the
+ * descriptors.
+ */
 static napi_value addon_adopt(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
-  napi_value values[5];
-  if (!read_arguments(env, info, 5, values)) return NULL;
-  struct pump *pump = pump_at(env, addon, values[4]);
+  napi_value values[6];
+  if (!read_arguments(env, info, 6, values)) return NULL;
+  struct pump *pump = pump_at(env, addon, values[5]);
   if (pump == NULL) return NULL;
   int client = duplicate(env, values[0]);
   int backend = client < 0 ? -1 : duplicate(env, values[1]);
@@ -239,7 +257,7 @@ static napi_value addon_adopt(napi_env env, napi_callback_info info) {
     if (client >= 0) close(client);
     return throw_error(env, "cannot duplicate a socket", error);
   }
-  struct tunnel *tunnel = tunnel_new(client, backend);
+  struct tunnel *tunnel = tunnel_new(client, backend, read_keep_alive(env, values[4]));
   if (tunnel == NULL) {
     close(client);
     close(backend);
@@ -289,8 +307,8 @@ static napi_value addon_connect(napi_env env, napi_callback_info info) {
   struct connection *connection = connection_new(size);
   if (connection == NULL) return throw_error(env, "cannot connect", ENOMEM);
   napi_get_value_string_latin1(env, values[2], connection->request, size + 1, NULL);
-  napi_get_value_int32(env, values[3], &connection->keep_alive);
-  struct tunnel *tunnel = read_address(env, values[0], values[1], connection) ? tunnel_new(-1, -1) : NULL;
+  bool is_address = read_address(env, values[0], values[1], connection);
+  struct tunnel *tunnel = is_address ? tunnel_new(-1, -1, read_keep_alive(env, values[3])) : NULL;
   if (tunnel == NULL) {
     connection_free(connection);
     return throw_error(env, "cannot connect", EADDRNOTAVAIL);
@@ -322,34 +340,64 @@ static napi_value addon_connected(napi_env env, napi_callback_info info) {
 }
 
 /*
- * attachClient(slot, clientFd, fromClient, headSize): the client gets what follows the head in the response, and the
- * tunnel runs.
+ * Joins the head for the client and what follows the backend's head, which is `rest` bytes. NULL without memory, or if the
+ * head is not a string.
+ */
+static char *join_head(napi_env env, napi_value head, const char *rest, size_t rest_size, size_t *size) {
+  size_t head_size = 0;
+  if (napi_get_value_string_latin1(env, head, NULL, 0, &head_size) != napi_ok) return NULL;
+  /* The string gets a terminating zero, which the rest then replaces. */
+  char *bytes = malloc(head_size + rest_size + 1);
+  if (bytes == NULL) return NULL;
+  napi_get_value_string_latin1(env, head, bytes, head_size + 1, &head_size);
+  if (rest_size > 0) memcpy(bytes + head_size, rest, rest_size);
+  *size = head_size + rest_size;
+  return bytes;
+}
+
+/*
+ * attachClient(slot, clientFd, fromClient, headSize, head): the client gets the head, and what follows the backend's head in
+ * the response, and the tunnel runs. The thread is not woken if it has nothing to do before an end sends something.
  */
 static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
-  napi_value values[4];
-  struct tunnel *tunnel = read_arguments(env, info, 4, values) ? connecting_at(env, values[0]) : NULL;
+  napi_value values[5];
+  struct tunnel *tunnel = read_arguments(env, info, 5, values) ? connecting_at(env, values[0]) : NULL;
   if (tunnel == NULL) return NULL;
   struct connection *connection = tunnel->connection;
-  uint32_t head = 0;
-  napi_get_value_uint32(env, values[3], &head);
-  if (!tunnel->responded || head > connection->response_size) {
+  uint32_t head_size = 0;
+  napi_get_value_uint32(env, values[3], &head_size);
+  if (!tunnel->responded || head_size > connection->response_size) {
     napi_throw_range_error(env, NULL, "no such response");
     return NULL;
   }
-  size_t rest = connection->response_size - head;
+  size_t rest = connection->response_size - head_size, size = 0;
   int client = duplicate(env, values[1]);
   if (client < 0) return throw_error(env, "cannot duplicate a socket", errno);
   struct flow *flow = &tunnel->flow[BACKEND];
-  bool held = hold_buffer(env, tunnel, CLIENT, values[2]);
-  if (held && rest > 0) held = tunnel_hold(flow, connection->response + head, rest);
-  if (!held) {
+  char *bytes = join_head(env, values[4], connection->response + head_size, rest, &size);
+  tunnel->end[CLIENT].fd = client;
+  if (bytes == NULL || !hold_buffer(env, tunnel, CLIENT, values[2]) || !pump_watch(tunnel->pump, &tunnel->end[CLIENT])) {
+    int error = bytes == NULL ? ENOMEM : errno;
+    free(bytes);
+    tunnel->end[CLIENT].fd = -1;
     close(client);
-    return throw_error(env, "cannot attach the client", ENOMEM);
+    return throw_error(env, "cannot attach the client", error);
+  }
+  ssize_t sent = size > 0 ? send(client, bytes, size, MSG_NOSIGNAL) : 0;
+  bool is_quiet = (sent < 0 ? 0 : (size_t)sent) == size && tunnel->flow[CLIENT].held == NULL;
+  if (sent == (ssize_t)size) free(bytes);
+  else {
+    /* The thread finds the error again, or waits for room. */
+    flow->held = bytes;
+    flow->held_from = sent > 0 ? (size_t)sent : 0;
+    flow->held_to = size;
   }
   atomic_store_explicit(&flow->bytes, rest, memory_order_relaxed);
-  tunnel->end[CLIENT].fd = client;
+  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
   tunnel->connecting = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH);
+  pump_command(tunnel->pump, tunnel, COMMAND_ATTACH, !is_quiet);
+  /* After the command: a thread that is stirred later looks at its commands before it sleeps. */
+  if (is_quiet && atomic_load(&tunnel->stirred)) tunnel->pump->unflushed = true;
   return NULL;
 }
 
@@ -364,14 +412,24 @@ static napi_value addon_release_backend(napi_env env, napi_callback_info info) {
   }
   napi_create_int32(env, connection_release(tunnel), &result);
   tunnel->connecting = false;
-  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE);
+  pump_command(tunnel->pump, tunnel, COMMAND_CLOSE, true);
   return result;
 }
 
 static napi_value command(napi_env env, napi_callback_info info, unsigned what) {
   napi_value slot;
   struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
-  if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what);
+  if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what, true);
+  return NULL;
+}
+
+/* flush(): wakes the threads that have commands. */
+static napi_value addon_flush(napi_env env, napi_callback_info info) {
+  struct addon *addon = addon_of(env);
+  (void)info;
+  for (int i = 0; i < MAX_PUMPS; i++) {
+    if (addon->pumps[i] != NULL) pump_flush(addon->pumps[i]);
+  }
   return NULL;
 }
 
@@ -419,6 +477,7 @@ NAPI_MODULE_INIT() {
     { "connected", addon_connected },
     { "attachClient", addon_attach_client },
     { "releaseBackend", addon_release_backend },
+    { "flush", addon_flush },
     { "end", addon_end },
     { "close", addon_close },
     { "look", addon_look },

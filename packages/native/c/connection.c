@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "keep_alive.h"
 #include "pump.h"
 #include "tunnel.h"
 
@@ -47,11 +48,14 @@ static void fail(struct pump *p, struct tunnel *t, int error) {
   tunnel_close(p, t);
 }
 
-static void send_request(struct connection *c, struct end *e) {
+static void send_request(struct pump *p, struct connection *c, struct end *e) {
   while (e->writable && c->sent < c->request_size) {
     ssize_t n = send(e->fd, c->request + c->sent, c->request_size - c->sent, MSG_NOSIGNAL);
     if (n >= 0) c->sent += (size_t)n;
-    else if (errno == EAGAIN || errno == EWOULDBLOCK) e->writable = false;
+    else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      e->writable = false;
+      pump_watch_room(p, e);
+    }
     /* A backend that does not read the request may have sent a response. The next read returns it, or the error. */
     else if (errno != EINTR) c->sent = c->request_size;
   }
@@ -70,6 +74,8 @@ static void read_response(struct pump *p, struct tunnel *t) {
       }
       memcpy(c->response, p->buffer, (size_t)n);
       c->response_size = (size_t)n;
+      /* More may wait in the socket, which epoll does not report again. */
+      if (n == PUMP_BUFFER || e->hung_up || e->urgent) atomic_store(&t->stirred, true);
       pump_report(t, EVENT_RESPONSE);
     } else if (n == 0) {
       pump_report(t, EVENT_BACKEND_FIN);
@@ -92,23 +98,17 @@ void connection_start(struct pump *p, struct tunnel *t) {
     fail(p, t, errno);
     return;
   }
+  e->own = true;
   setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (c->keep_alive > 0) {
-    /* The values are those of libuv: 10 probes, 1 s apart. */
-    int interval = 1, probes = 10;
-    setsockopt(e->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPIDLE, &c->keep_alive, sizeof c->keep_alive);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(e->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  }
+  keep_alive_add(p, t);
   if (connect(e->fd, (struct sockaddr *)&c->address, c->address_size) == 0) {
     atomic_store_explicit(&c->connected, true, memory_order_relaxed);
     e->writable = true;
-    send_request(c, e);
+    send_request(p, c, e);
   } else if (errno != EINPROGRESS) {
     fail(p, t, errno);
     return;
-  }
+  } else e->room_watched = true; /* Epoll reports a new connection as room for writes. */
   if (!pump_watch(p, e)) fail(p, t, errno);
 }
 
@@ -126,6 +126,6 @@ void connection_event(struct pump *p, struct tunnel *t, uint32_t epoll_events) {
     }
     atomic_store_explicit(&c->connected, true, memory_order_relaxed);
   }
-  send_request(c, e);
+  send_request(p, c, e);
   read_response(p, t);
 }

@@ -14,10 +14,9 @@ struct tunnel;
 struct connection {
   struct sockaddr_storage address;
   socklen_t address_size;
-  int keep_alive; /* s without a byte until the kernel probes whether the peer is there; 0: never */
-  char *request;  /* the head of the request */
+  char *request; /* the head of the request */
   size_t request_size;
-  size_t sent;    /* bytes of the request that were written */
+  size_t sent; /* bytes of the request that were written */
   char *response; /* from the first read; the pump's thread owns it until EVENT_RESPONSE, then the JavaScript thread */
   size_t response_size;
   _Atomic bool connected;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "keep_alive.h"
 #include "pump.h"
 
 /* Bytes. A splice that moves fewer bytes costs more than it saves. */
@@ -22,9 +23,10 @@
 /* Number of reads of one flow before the other tunnels get their turn. */
 #define TURNS 16
 
-struct tunnel *tunnel_new(int client, int backend) {
+struct tunnel *tunnel_new(int client, int backend, int keep_alive) {
   struct tunnel *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
+  t->keep_alive = keep_alive;
   t->end[CLIENT].fd = client;
   t->end[BACKEND].fd = backend;
   t->end[CLIENT].tunnel = t->end[BACKEND].tunnel = t;
@@ -64,6 +66,12 @@ static void count(struct pump *p, struct tunnel *t, struct flow *f, size_t bytes
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+/* A write has found no room. */
+static void found_no_room(struct pump *p, struct end *e) {
+  e->writable = false;
+  pump_watch_room(p, e);
+}
+
 /* A read has found nothing. The mark of urgent data is behind it, too: a read at the mark skips the urgent byte. */
 static void found_nothing(struct end *e) { e->readable = e->urgent = false; }
 
@@ -94,14 +102,14 @@ static bool deliver(struct pump *p, struct flow *f, struct end *to) {
   while (f->in_conduit > 0 && to->writable) {
     ssize_t n = splice(f->conduit->fd[0], NULL, to->fd, NULL, f->in_conduit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) f->in_conduit -= (size_t)n;
-    else if (n < 0 && would_block(errno)) to->writable = false;
+    else if (n < 0 && would_block(errno)) found_no_room(p, to);
     else if (n == 0 || errno != EINTR) broken(p, to, n == 0 ? EPIPE : errno);
   }
   if (f->in_conduit > 0) return false;
   while (f->held != NULL && to->writable) {
     ssize_t n = send(to->fd, f->held + f->held_from, f->held_to - f->held_from, MSG_NOSIGNAL);
     if (n >= 0) f->held_from += (size_t)n;
-    else if (would_block(errno)) to->writable = false;
+    else if (would_block(errno)) found_no_room(p, to);
     else if (errno != EINTR) broken(p, to, errno);
     if (f->held_from == f->held_to) drop_held(f);
   }
@@ -118,7 +126,7 @@ static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end
   if (to->write_done) return n;
   ssize_t sent = to->writable ? send(to->fd, p->buffer, (size_t)n, MSG_NOSIGNAL) : 0;
   if (sent < 0) {
-    if (would_block(errno)) to->writable = false;
+    if (would_block(errno)) found_no_room(p, to);
     else if (errno != EINTR) {
       broken(p, to, errno);
       return n;
@@ -192,7 +200,8 @@ static bool move(struct pump *p, struct tunnel *t, int i) {
     }
     if (f->draining) {
       if (empty && !to->write_done) {
-        shutdown(to->fd, SHUT_WR);
+        /* The close that follows sends the FIN, unless another process has the socket open. */
+        if (!(to->own && from->read_done && to->read_done)) shutdown(to->fd, SHUT_WR);
         to->write_done = true;
       }
       if (from->read_done || !from->readable) return false;
@@ -227,7 +236,8 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
   if (epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) e->writable = true;
   if (t->connection != NULL) {
-    connection_event(p, t, epoll_events);
+    if (t->connection->response != NULL) atomic_store(&t->stirred, true);
+    else connection_event(p, t, epoll_events);
     return;
   }
   if (epoll_events & EPOLLERR) {
@@ -291,6 +301,8 @@ static void close_all(struct tunnel *t) {
 void tunnel_close(struct pump *p, struct tunnel *t) {
   if (t->closed) return;
   t->closed = true;
+  keep_alive_remove(p, t);
+  pump_count_closed(p);
   for (int i = 0; i < ENDS; i++) {
     if (t->end[i].fd >= 0) pump_unwatch(p, &t->end[i]);
   }

@@ -30,7 +30,7 @@ enum {
   COMMAND_CLOSE = 4,    /* close both ends now */
   COMMAND_FREE = 8,     /* free a closed tunnel */
   COMMAND_CONNECT = 16, /* connect to the backend */
-  COMMAND_ATTACH = 32,  /* start a tunnel whose client was attached after the response */
+  COMMAND_ATTACH = 32,  /* start a tunnel whose client was attached after the response, and is watched already */
   COMMAND_LOOK = 64,    /* read what waits in the sockets, then report EVENT_LOOKED */
 };
 
@@ -47,6 +47,8 @@ struct end {
   int error;       /* errno that broke it, or 0 */
   bool readable;   /* a read may find something: epoll sets it, a read that finds nothing clears it */
   bool writable;   /* the same for writes */
+  bool room_watched; /* epoll reports when there is room for writes; from the first write that found none */
+  bool own;        /* this thread has made the socket, so no other process has it open */
   bool hung_up;    /* FIN or RST has arrived: a short read is not yet the last one */
   bool urgent;     /* TCP urgent data has arrived: a read stops at its mark, so a short read is not the last one */
   bool read_done;  /* its FIN or its failure was read */
@@ -72,20 +74,30 @@ struct tunnel {
   struct connection *connection; /* until the client is attached */
   _Atomic uint64_t active_at;    /* ms on CLOCK_MONOTONIC */
   _Atomic unsigned events;       /* those that JavaScript has not fetched yet */
+  _Atomic bool stirred;          /* after the response, before the client is attached: an end may have more to read */
   uint32_t slot;                 /* its number in JavaScript */
   bool connecting;               /* it has a connection and no client yet; only the JavaScript thread uses it */
   bool responded;                /* JavaScript has the response; only the JavaScript thread uses it */
   unsigned commands;             /* guarded by the pump's lock */
   struct tunnel *next_command;
+  struct tunnel *next_told;
   struct tunnel *next_runnable;
+  struct tunnel *younger, *older; /* its neighbours in the pump's list of young tunnels */
+  uint64_t opened_at;             /* ms on CLOCK_MONOTONIC, when it was added to that list */
+  int keep_alive;                 /* s without a byte until the kernel probes whether a peer is there; 0: never */
+  bool is_young;                  /* it is in that list */
   bool runnable;   /* it is in the pump's list of tunnels that have more to do */
   bool free_later; /* to be freed when it is removed from that list */
   bool ending;
   bool closed;
 };
 
-/* Makes a tunnel that owns the sockets; -1 for one that does not exist yet. NULL if there is no memory. */
-struct tunnel *tunnel_new(int client, int backend);
+/*
+ * Makes a tunnel that owns the sockets; -1 for one that does not exist yet. NULL if there is no memory.
+ *
+ * `keep_alive`: s without a byte until the kernel probes whether a peer is there; 0: never.
+ */
+struct tunnel *tunnel_new(int client, int backend, int keep_alive);
 
 /* Appends bytes to those that the flow holds. Bytes that are read later go after them. @returns whether there was memory. */
 bool tunnel_hold(struct flow *flow, const char *bytes, size_t length);

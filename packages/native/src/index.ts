@@ -42,7 +42,8 @@ export type EventListener = (
 /**
  * The addon. Its threads move the bytes of tunnels between sockets. A tunnel is identified by the number of its slot.
  *
- * A function that gets a slot without a tunnel throws a `RangeError`.
+ * A function that gets a slot without a tunnel throws a `RangeError`. What a function has a thread do may wait for
+ * {@link Addon.flush}.
  */
 export interface Addon {
   /** Sets the listener for the events of all tunnels. To be called once in each JavaScript thread, before any other function. */
@@ -53,19 +54,28 @@ export interface Addon {
    *
    * @param fromClient bytes already received from the client; the backend gets them first
    * @param fromBackend bytes already received from the backend; the client gets them first
+   * @param keepAlive s without a byte until the kernel probes whether a peer is there; 0 is never. The thread sets it when
+   * the tunnel is about a second old.
    * @param thread number of the thread, 0 to 63; its first use starts it
    * @returns the slot
    * @throws {Error} if a descriptor is not a socket, or descriptors, memory or threads have run out. Nothing has changed
    * then.
    */
-  adopt(clientFd: number, backendFd: number, fromClient: Buffer, fromBackend: Buffer, thread: number): number
+  adopt(
+    clientFd: number,
+    backendFd: number,
+    fromClient: Buffer,
+    fromBackend: Buffer,
+    keepAlive: number,
+    thread: number,
+  ): number
   /**
    * Connects to a backend, sends the head of a request and reads once. Either the event `response` follows, and nothing
    * more is read. Or `backendBroken` or `backendFin` follows, before `closed` or together with it.
    *
    * @param address IPv4 or IPv6 address, not a host name
    * @param requestHead as latin1
-   * @param keepAlive s without a byte until the kernel probes whether the peer is there; 0 is never
+   * @param keepAlive as in {@link Addon.adopt}, for both ends
    * @param thread as in {@link Addon.adopt}
    * @returns the slot
    * @throws {Error} if `address` is not an IP address, or memory or threads have run out
@@ -78,15 +88,21 @@ export interface Addon {
    *
    * @param fromClient bytes already received from the client
    * @param headSize bytes of the response that are not for the client
-   * @throws {Error} as {@link Addon.adopt}
+   * @param head what the client gets before the rest of the response, as latin1. It is sent at once.
+   * @throws {Error} as {@link Addon.adopt}. Nothing was sent then.
    */
-  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number): void
+  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number, head: string): void
   /**
    * After the event `response`: closes the tunnel, except for the backend's descriptor, which then belongs to the caller.
    *
    * @returns the descriptor
    */
   releaseBackend(slot: number): number
+  /**
+   * Wakes the threads that sleep and have something to do. To be called after `adopt`, `connect`, `attachClient`,
+   * `releaseBackend`, `end`, `close` and `look`: once for all calls in one turn of the event loop.
+   */
+  flush(): void
   /** Delivers what was received, then FIN to both ends. The tunnel closes when both ends have sent their FIN. */
   end(slot: number): void
   /** Closes both sockets now. */

@@ -156,12 +156,12 @@ test('reports at once that a client is gone whose connection is closed already',
 test('can detach the socket of an upgrade from its response, and not that of a plain request', async t => {
   const upgraded = (await arrive(t, upgradeRequest('/'))).pending
   assert.equal(upgraded.upgrade.detachableSocket, upgraded.upgrade.socket)
-  const { detach } = upgraded.upgrade.switch('Switching', HEADERS)
+  const { response } = upgraded.upgrade.switch('Switching', HEADERS)
   assert.equal(upgraded.res.socket, null)
-  assert.equal(typeof detach, 'function')
+  assert.notEqual(response, undefined)
   const plain = (await arrive(t, plainRequest('/'))).pending
   assert.equal(plain.upgrade.detachableSocket, undefined)
-  assert.equal(plain.upgrade.switch('Switching', HEADERS).detach, undefined)
+  assert.equal(plain.upgrade.switch('Switching', HEADERS).response, undefined)
   assert.equal(plain.res.socket, plain.upgrade.socket)
 })
 
@@ -170,12 +170,12 @@ test('closes request and response with the socket, or once detached when the tun
     const { res, upgrade } = (await arrive(t, upgradeRequest('/'))).pending
     let closed = 0
     res.on('close', () => closed++)
-    const { detach } = upgrade.switch('Switching', HEADERS)
-    const close = detached ? detach?.() : undefined
+    const { response } = upgrade.switch('Switching', HEADERS)
+    if (detached) response?.detach(upgrade.socket)
     upgrade.socket.destroy()
     await new Promise(resolve => upgrade.socket.once('close', resolve))
     assert.equal(closed, detached ? 0 : 1)
-    close?.()
+    if (detached) response?.close()
     assert.equal(closed, 1)
   }
 })

@@ -27,6 +27,7 @@ async function running(t: TestContext, heads: { clientHead?: string; backendHead
       backend: backendSocket,
       backendHead: [Buffer.from(heads.backendHead ?? '')],
     },
+    0,
     {
       onFin: side => events.push(`FIN of the ${side}`),
       onBroken: (side, error) => events.push(`${side} broken: ${(error as NodeJS.ErrnoException)?.code}`),
@@ -85,7 +86,7 @@ test('reports sockets that were destroyed before it starts', async t => {
     onBroken: (side: string) => events.push(side),
     onClosed: () => events.push('closed'),
   }
-  const engine = new JsEngine({ client, clientHead: [], backend, backendHead: [] }, listener)
+  const engine = new JsEngine({ client, clientHead: [], backend, backendHead: [] }, 0, listener)
   for (const socket of [client, backend]) {
     socket.destroy()
     await new Promise(resolve => socket.once('close', resolve))

@@ -238,9 +238,11 @@ test('stops watching a connection that it has closed, even if another descriptor
   const one = await pair()
   const two = await pair()
   const nothing = Buffer.alloc(0)
-  const slot = loaded.adopt(one.fd, two.fd, nothing, nothing, 0)
+  const slot = loaded.adopt(one.fd, two.fd, nothing, nothing, 0, 0)
+  loaded.flush()
   await eventually(() => assert.deepEqual([watchers(one.fd), watchers(two.fd)], [1, 1]))
   loaded.close(slot)
+  loaded.flush()
   await eventually(() => assert.throws(() => loaded.idle(slot), RangeError))
   assert.deepEqual([watchers(one.fd), watchers(two.fd)], [0, 0])
   // The memory of their tunnel is free: an event for it would be an error that the sanitizer reports.
@@ -252,8 +254,8 @@ test('rejects invalid arguments without harm', native, () => {
   const loaded = addon
   assert.ok(loaded)
   const nothing = Buffer.alloc(0)
-  assert.throws(() => loaded.adopt(-1, -1, nothing, nothing, 0), /cannot duplicate a socket|no listener/)
-  assert.throws(() => loaded.adopt(0, 0, nothing, nothing, 99), /no such thread/)
+  assert.throws(() => loaded.adopt(-1, -1, nothing, nothing, 0, 0), /cannot duplicate a socket|no listener/)
+  assert.throws(() => loaded.adopt(0, 0, nothing, nothing, 0, 99), /no such thread/)
   assert.throws(() => loaded.end(4_000_000_000), RangeError)
   assert.throws(() => loaded.bytesFromClient('x' as unknown as number), RangeError)
   assert.throws(() => (loaded.end as () => void)(), TypeError)

@@ -12,7 +12,7 @@ import { native } from '../../support/pump.ts'
 async function endsOf(t: TestContext): Promise<TunnelEnds> {
   const [, client] = await connectedPair(t)
   const [, backend] = await connectedPair(t)
-  return { client, clientHead: [], backend, backendHead: [], detach: () => () => {} }
+  return { client, clientHead: [], backend, backendHead: [], response: { detach: () => {}, close: () => {} } }
 }
 
 test('a thread can take two plain connections', native, async t => {
@@ -45,7 +45,7 @@ for (const side of ['client', 'backend'] as const) {
 }
 
 test('a thread can never take a tunnel whose client cannot be detached', async t => {
-  const ends = { ...(await endsOf(t)), detach: undefined }
+  const ends = { ...(await endsOf(t)), response: undefined }
   assert.deepEqual([canOffload(ends), canOffloadClient(ends)], [false, false])
 })
 

@@ -13,7 +13,7 @@ import { connectedPair } from '../../support/pair.ts'
 import { native } from '../../support/pump.ts'
 import { Reader } from '../../support/reader.ts'
 
-const LIMITS: EngineLimits = { async: true, asyncDelay: 0, threads: 1 }
+const LIMITS: EngineLimits = { async: true, asyncDelay: 0, threads: 1, keepAlive: 0 }
 const listener: EngineListener = { onFin: () => {}, onBroken: () => {}, onClosed: () => {} }
 
 interface Pairs {
@@ -31,7 +31,7 @@ async function pairs(t: TestContext, more: Partial<TunnelEnds> = {}): Promise<Pa
     clientHead: [],
     backend: backendEnd,
     backendHead: [],
-    detach: () => () => {},
+    response: { detach: () => {}, close: () => {} },
     ...more,
   }
   return { ends, client: new Reader(client), backend: new Reader(backend) }
@@ -52,7 +52,7 @@ const CHOICES: [
 ][] = [
   ['a thread for two plain connections', {}, () => ({}), NativeEngine],
   ['JavaScript with async: false', { async: false }, () => ({}), JsEngine],
-  ['JavaScript for a client that cannot be detached', {}, () => ({ detach: undefined }), JsEngine],
+  ['JavaScript for a client that cannot be detached', {}, () => ({ response: undefined }), JsEngine],
   ['JavaScript first with asyncDelay', { asyncDelay: 60_000 }, () => ({}), HandOverEngine],
   [
     'JavaScript first while bytes wait to be written',
@@ -120,7 +120,7 @@ async function attached(t: TestContext) {
       clientHead: [Buffer.from('ahead')],
       connection,
       headSize: HEAD.length,
-      detach: ends.detach,
+      response: ends.response,
     },
   }
 }
@@ -131,7 +131,7 @@ for (const [what, detachable] of [
 ] as const) {
   test(`${what}, and loses no byte`, native, async t => {
     const { backend, client, ends } = await attached(t)
-    const engine = open(t, detachable ? ends : { ...ends, detach: undefined })
+    const engine = open(t, detachable ? ends : { ...ends, response: undefined })
     assert.equal(engine.constructor, detachable ? NativeEngine : JsEngine)
     assert.equal(String(await client.readExact(5)), 'early')
     assert.equal(String(await (await backend.connection()).readExact(5)), 'ahead')

@@ -2,19 +2,28 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { LinkedSet } from '../../../packages/core/src/util/linked-set.ts'
+import { type Link, LinkedSet } from '../../../packages/core/src/util/linked-set.ts'
 
-interface Item {
-  readonly name: number
+const ONE: unique symbol = Symbol('one')
+const TWO: unique symbol = Symbol('two')
+
+class Item {
+  readonly name: number;
+  [ONE]: Link<Item> | undefined = undefined;
+  [TWO]: Link<Item> | undefined = undefined
+
+  constructor(name: number) {
+    this.name = name
+  }
 }
 
-const items: readonly Item[] = Array.from({ length: 8 }, (_, name) => ({ name }))
+const items: readonly Item[] = Array.from({ length: 8 }, (_, name) => new Item(name))
 
 test('holds the same items as a Set, in the same order, after any additions and deletions', () => {
   const steps = fc.array(fc.tuple(fc.boolean(), fc.constantFrom(...items)), { maxLength: 60 })
   fc.assert(
     fc.property(steps, list => {
-      const ours = new LinkedSet<Item>()
+      const ours = new LinkedSet<Item>(ONE)
       const set = new Set<Item>()
       for (const [added, item] of list) {
         if (added) {
@@ -31,7 +40,7 @@ test('holds the same items as a Set, in the same order, after any additions and 
 
 test('skips an item that is deleted during iteration', () => {
   const [a, b, c] = items as [Item, Item, Item]
-  const set = new LinkedSet<Item>().add(a).add(b).add(c)
+  const set = new LinkedSet<Item>(ONE).add(a).add(b).add(c)
   const visited: Item[] = []
   for (const item of set) {
     visited.push(item)
@@ -40,17 +49,24 @@ test('skips an item that is deleted during iteration', () => {
   assert.deepEqual(visited, [a, c])
 })
 
-test('holds an object that is in several sets, and adds no visible property to it', () => {
-  const item = { name: 1 }
-  const [one, two] = [new LinkedSet<Item>().add(item), new LinkedSet<Item>().add(item)]
+test('holds an object that is in sets of several slots, and adds no property to it', () => {
+  const item = new Item(1)
+  const keys = Reflect.ownKeys(item)
+  const [one, two] = [new LinkedSet<Item>(ONE).add(item), new LinkedSet<Item>(TWO).add(item)]
+  assert.deepEqual([inspect(two, { depth: 0 }), Reflect.ownKeys(item)], ['Set(1) { [Item] }', keys])
   one.delete(item)
   assert.deepEqual([one.has(item), two.has(item)], [false, true])
-  assert.deepEqual([inspect(item), inspect(two)], ['{ name: 1 }', 'Set(1) { { name: 1 } }'])
+})
+
+test('has no item of another set of its slot, and does not delete it', () => {
+  const item = new Item(1)
+  const [one, other] = [new LinkedSet<Item>(ONE).add(item), new LinkedSet<Item>(ONE)]
+  assert.deepEqual([other.has(item), other.delete(item), one.has(item)], [false, false, true])
 })
 
 test('has the methods of a Set', () => {
   const [a, b] = items as [Item, Item]
-  const set = new LinkedSet<Item>().add(a)
+  const set = new LinkedSet<Item>(ONE).add(a)
   const calls: unknown[] = []
   set.forEach((...given) => {
     calls.push(given)

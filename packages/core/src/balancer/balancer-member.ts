@@ -8,6 +8,7 @@ import type { HealthMessage, MemberMessage } from '../options/events.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 import { checkMemberChanges } from '../options/read-balancer.ts'
 import type { RouteSettings } from '../options/route-options.ts'
+import { CARRIED, type EndListener, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -33,7 +34,7 @@ const memberChannel = channel('ws-tunnel:member')
 const healthChannel = channel('ws-tunnel:health')
 
 /** One backend of a balancer, its state and its counters. */
-export class BalancerMember implements Member {
+export class BalancerMember implements Member, EndListener {
   readonly url: string
   readonly template: TargetTemplate
   readonly #worker: NamedWorker
@@ -52,7 +53,7 @@ export class BalancerMember implements Member {
   /** On the monotonic clock: a wall clock that is set back would keep the member out for longer. */
   #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
-  readonly #tunnels = new LinkedSet<Tunnel>()
+  readonly #tunnels = new LinkedSet<OpenTunnel>(CARRIED)
   readonly #idleListeners: (() => void)[] = []
   /** Called after a change of its state or settings, and when one of its slots is free. */
   onChange: (() => void) | undefined
@@ -291,9 +292,13 @@ export class BalancerMember implements Member {
   }
 
   /** Counts the bytes of a tunnel, during its life and after its end. */
-  async carry(tunnel: Tunnel): Promise<void> {
+  carry(tunnel: OpenTunnel): void {
     this.#tunnels.add(tunnel)
-    await this.#traffic.follow(tunnel)
+    this.#traffic.follow(tunnel)
+    tunnel.onEnd(this)
+  }
+
+  tunnelOnEnd(tunnel: OpenTunnel): void {
     this.#tunnels.delete(tunnel)
   }
 }

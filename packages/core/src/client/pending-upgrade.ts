@@ -1,8 +1,8 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
-import type { TunnelEnds } from '../tunnel/engine.ts'
+import type { NativeEnds, TunnelEnds } from '../tunnel/engine.ts'
 import { PausedProbe } from '../tunnel/paused-probe.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
 import { settle } from './connection-limit.ts'
@@ -101,28 +101,35 @@ export class PendingUpgrade {
    * Writes the 101 with the fields that earlier middleware set on `res`, then takes the socket from it. The caller must
    * attach its own `data` listener in the same turn of the event loop.
    *
-   * @returns the bytes that the client sent before the 101, and {@link TunnelEnds.detach}.
+   * @param leavesHead Whether the caller sends the 101 itself, if that is possible. It costs less without Node's streams.
+   * @returns the bytes that the client sent before the 101, {@link TunnelEnds.response} and the unsent 101.
    */
-  switch(reason: string, headers: HeaderList): Pick<TunnelEnds, 'clientHead' | 'detach'> {
+  switch(
+    reason: string,
+    headers: HeaderList,
+    leavesHead = false,
+  ): Pick<NativeEnds, 'clientHead' | 'response' | 'unsentHead'> {
     const res = this.#res
     writeHead(res, 101, reason, headers)
-    res.flushHeaders()
+    const head = takeHead(res, this.socket)
+    const unsentHead = leavesHead && this.#unwire !== undefined ? head : undefined
+    // Node would send a head without a body as UTF-8, and change bytes above 127.
+    if (head === undefined) res.flushHeaders()
+    else if (unsentHead === undefined) this.socket.write(head, 'latin1')
     this.#detach()
-    const detach = this.#unwire && this.#takeFromResponse(this.#unwire)
+    const response = this.#unwire && this.#takeFromResponse(this.#unwire)
     neutralize(res, this.socket)
-    return { clientHead: this.#early, detach }
+    return { clientHead: this.#early, response, unsentHead }
   }
 
   /**
    * Takes the socket from its response. This is not done for a request without an `upgrade` event: Node's server would
    * close its connection as idle, because the connection would have no unfinished response.
    */
-  #takeFromResponse(unwire: () => void): TunnelEnds['detach'] {
+  #takeFromResponse(unwire: () => void): TunnelEnds['response'] {
     this.#res.detachSocket(this.socket)
     unwire()
-    const { close } = new SwitchedResponse(this.#res)
-    this.socket.on('close', close)
-    return detacher(this.socket, close)
+    return new SwitchedResponse(this.#res, this.socket)
   }
 
   /** The socket, if {@link switch} can take it from its response. */
@@ -142,12 +149,18 @@ export class PendingUpgrade {
   }
 }
 
-/** Module-level: a tunnel that waits to be offloaded must not retain the whole upgrade. */
-function detacher(socket: Socket, close: () => void): TunnelEnds['detach'] {
-  return () => {
-    socket.off('close', close)
-    return close
-  }
+/**
+ * Takes the text of the head that `writeHead` has made, as if it had been sent. The two properties are not documented.
+ *
+ * @returns `undefined` if it is not the next thing that would be sent on the socket, or other code has a part in sending it
+ */
+function takeHead(res: ServerResponse, socket: Socket): string | undefined {
+  const internals = res as unknown as { readonly _header?: unknown; _headerSent?: unknown }
+  const { _header: head, _headerSent: sent } = internals
+  if (typeof head !== 'string' || sent !== false || res.socket !== socket || socket.writableLength > 0) return undefined
+  if (res.flushHeaders !== ServerResponse.prototype.flushHeaders) return undefined
+  internals._headerSent = true
+  return head
 }
 
 /** Takes the socket of a plain request from Node's HTTP server. A `data` listener makes the parser release it. */

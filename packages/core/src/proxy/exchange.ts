@@ -9,8 +9,12 @@ import type { Settings } from '../options/options.ts'
 import type { BodySent, Candidate } from '../routing/candidates.ts'
 import type { Match } from '../routing/route-table.ts'
 import { unlessAborted } from '../util/abort.ts'
+import type { Link } from '../util/linked-set.ts'
 import { type Deciding, type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
+
+/** The property that holds the position of an exchange among those of its proxy. */
+export const IN_PROXY: unique symbol = Symbol('ws-tunnel.in-proxy')
 
 /** What a framework knows about a request, with the defaults filled in. */
 export interface ExchangeContext {
@@ -44,7 +48,8 @@ export class Exchange {
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
   /** A plain request is on its way to a backend, or has arrived there. */
-  isSent = false
+  isSent = false;
+  [IN_PROXY]: Link<Exchange> | undefined = undefined
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext

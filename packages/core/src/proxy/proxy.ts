@@ -14,11 +14,12 @@ import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import { RouteTable } from '../routing/route-table.ts'
-import type { Tunnel } from '../tunnel/tunnel.ts'
+import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
+import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
-import { Exchange } from './exchange.ts'
+import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
@@ -34,11 +35,11 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
 
-class RoutedProxy implements TunnelProxy {
+class RoutedProxy implements TunnelProxy, EndListener {
   readonly #settings: Settings
   readonly #routes: RouteTable
-  readonly #exchanges = new LinkedSet<Exchange>()
-  readonly #tunnels = new LinkedSet<Tunnel>()
+  readonly #exchanges = new LinkedSet<Exchange>(IN_PROXY)
+  readonly #tunnels = new LinkedSet<OpenTunnel>(OPEN)
   readonly #listeners = new ImplicitListeners((req, mount) => this.#claimsBelow(req, mount))
   readonly #healthChecks: HealthChecks
   readonly #discoveredMembers: readonly DiscoveredMembers[]
@@ -147,23 +148,18 @@ class RoutedProxy implements TunnelProxy {
 
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
     const tunnel = switchProtocols(exchange, reply)
-    void reply.candidate.selection?.member.carry(tunnel)
+    reply.candidate.selection?.member.carry(tunnel)
     this.#tunnels.add(tunnel)
-    this.#watch(tunnel, exchange.handOver())
+    tunnel.onEnd(this)
+    tunnel.hold(exchange.handOver())
     notify(channels.open, this.#settings.onOpen, { tunnel, req: exchange.req, proxy: this })
   }
 
-  /**
-   * Watches a tunnel until it ends. This is a separate method, because a closure in a method that has the request in scope
-   * would retain the request as long as the tunnel.
-   */
-  #watch(tunnel: Tunnel, release: () => void): void {
-    void tunnel.ended.then(end => {
-      this.#tunnels.delete(tunnel)
-      release()
-      notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
-      this.#checkIdle()
-    })
+  tunnelOnEnd(tunnel: OpenTunnel, end: TunnelEnd): void {
+    this.#tunnels.delete(tunnel)
+    tunnel.release()
+    notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
+    this.#checkIdle()
   }
 
   #release(exchange: Exchange): void {

@@ -8,7 +8,6 @@ import { headerValue } from '../http/header-list.ts'
 import { isExtendedConnect } from '../http/http2.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
-import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { Exchange } from './exchange.ts'
 import type { Reply } from './round-trip.ts'
 
@@ -17,7 +16,7 @@ import type { Reply } from './round-trip.ts'
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested. The backend's connection is then closed.
  */
-export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): Tunnel {
+export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): OpenTunnel {
   const { req, match, rewriting, url, startedAt, signal } = exchange
   const { response, candidate, token } = reply
   const { settings, worker, selection } = candidate
@@ -38,7 +37,8 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
       handshakeTime: performance.now() - startedAt,
     }
     const client = exchange.upgrade as PendingUpgrade
-    const switched = client.switch(response.statusMessage ?? '', rewriting.switchResponse(response, candidate))
+    const headers = rewriting.switchResponse(response, candidate)
+    const switched = client.switch(response.statusMessage ?? '', headers, 'connection' in reply)
     const own =
       'connection' in reply
         ? { connection: reply.connection, headSize: reply.headSize }

@@ -66,14 +66,16 @@ const ACCESSORS = {
  *
  * @param engine counts the bytes from now on, those in `received` included
  * @param received bytes that the socket has read and the engine sends
+ * @param sent bytes that were sent without the socket
  */
 export function keepByteCounts(
   client: Socket,
   engine: DetachedCounts['engine'],
   received: readonly Buffer[],
+  sent = 0,
 ): DetachedCounts {
   const read = client.bytesRead - received.reduce((bytes, { length }) => bytes + length, 0)
-  const counts: DetachedCounts = { engine, read, written: client.bytesWritten }
+  const counts: DetachedCounts = { engine, read, written: client.bytesWritten + sent }
   ;(client as Detached)[COUNTS] = counts
   Object.defineProperties(client, ACCESSORS)
   return counts

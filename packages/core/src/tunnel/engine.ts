@@ -12,23 +12,28 @@ export interface TunnelEnds {
   readonly backend: Socket
   /** Bytes that the backend sent after the head of its 101, in order. */
   readonly backendHead: readonly Buffer[]
-  /**
-   * Separates the client's socket from its response, so that the socket can close before the tunnel ends. `undefined` if
-   * this is not possible.
-   *
-   * @returns a function to be called when the tunnel has ended. It closes request and response.
-   */
-  readonly detach?: (() => () => void) | undefined
+  /** Request and response of the client; `undefined` if they cannot be separated from its socket. */
+  readonly response?: DetachableResponse | undefined
+}
+
+/** A request and its response whose connection has switched. */
+export interface DetachableResponse {
+  /** Separates the client's socket from them, so that the socket can close before the tunnel ends. */
+  detach(socket: Socket): void
+  /** Closes both. To be called when the tunnel has ended. */
+  close(): void
 }
 
 /** The ends of a tunnel whose backend connection belongs to a thread. The thread has read the response. */
-export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'detach'> {
+export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | 'response'> {
   readonly connection: NativeConnection
   /** Length of the response's head in bytes. The bytes after it are for the client. */
   readonly headSize: number
+  /** The head that the client gets first, as latin1, if it was not sent yet. */
+  readonly unsentHead?: string | undefined
 }
 
-/** The settings that choose the engine. */
+/** The settings that choose the engine, and those of its sockets. */
 export interface EngineLimits {
   /** Whether a thread moves the bytes if that is possible. */
   readonly async: boolean
@@ -36,6 +41,8 @@ export interface EngineLimits {
   readonly asyncDelay: number
   /** Number of threads that share the tunnels. */
   readonly threads: number
+  /** ms without a byte until the kernel probes whether a peer is there; 0 is never. */
+  readonly keepAlive: number
 }
 
 /** Moves the bytes of a tunnel, by Node's sockets or by a thread outside of JavaScript. */

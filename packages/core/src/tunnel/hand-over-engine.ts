@@ -26,7 +26,7 @@ export class HandOverEngine implements Engine, EngineListener {
   constructor(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener) {
     this.#limits = limits
     this.#listener = listener
-    this.#engine = new JsEngine(ends, this)
+    this.#engine = new JsEngine(ends, limits.keepAlive, this)
     this.#ends = { ...ends, clientHead: [], backendHead: [] }
   }
 
@@ -98,7 +98,7 @@ export class HandOverEngine implements Engine, EngineListener {
       return
     }
     this.#stay()
-    const next = NativeEngine.adopt(ends, this.#limits.threads, this.#listener)
+    const next = NativeEngine.adopt(ends, this.#limits, this.#listener)
     // Descriptors or memory have run out.
     if (next === undefined) return
     const before = this.#engine as JsEngine

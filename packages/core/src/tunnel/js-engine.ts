@@ -1,7 +1,10 @@
+import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
 import { readWaiting } from '../util/countdown.ts'
+import type { Link } from '../util/linked-set.ts'
 import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
+import { keepAliveLater, keepAliveNever, YOUNG, type Young } from './late-keep-alive.ts'
 import { Pump, type PumpOwner } from './pump.ts'
 
 /**
@@ -21,20 +24,26 @@ function socketOnClose(this: Driven): void {
 }
 
 /** Moves the bytes between two sockets of Node of any kind, with a pump in each direction. */
-export class JsEngine implements Engine, PumpOwner {
+export class JsEngine implements Engine, PumpOwner, Young {
   readonly #client: Driven
   readonly #backend: Driven
   readonly #listener: EngineListener
+  readonly #keepAlive: number;
+  [YOUNG]: Link<Young> | undefined = undefined
   /** Bytes that arrived with the heads; `undefined` after the start. */
   #heads: Pick<TunnelEnds, 'clientHead' | 'backendHead'> | undefined
   #fromClient: Pump | undefined
   #fromBackend: Pump | undefined
   #openSockets = 2
 
-  constructor(ends: TunnelEnds, listener: EngineListener) {
+  /**
+   * @param keepAlive ms without a byte until the kernel probes whether a peer is there; 0 is never
+   */
+  constructor(ends: TunnelEnds, keepAlive: number, listener: EngineListener) {
     this.#client = ends.client
     this.#backend = ends.backend
     this.#listener = listener
+    this.#keepAlive = keepAlive
     this.#heads = ends
   }
 
@@ -51,9 +60,20 @@ export class JsEngine implements Engine, PumpOwner {
     this.#heads = undefined
     this.#fromClient = new Pump(client, backend, clientHead, this)
     this.#fromBackend = new Pump(backend, client, backendHead, this)
+    if (this.#keepAlive > 0) keepAliveLater(this)
     if (client.destroyed) this.#listener.onBroken('client', client.errored ?? undefined)
     if (backend.destroyed) this.#listener.onBroken('backend', backend.errored ?? undefined)
-    if (this.#openSockets === 0) this.#listener.onClosed()
+    if (this.#openSockets === 0) this.#closed()
+  }
+
+  #closed(): void {
+    keepAliveNever(this)
+    this.#listener.onClosed()
+  }
+
+  setKeepAlive(): void {
+    for (const socket of [this.#client, this.#backend] as Partial<Socket>[])
+      socket.setKeepAlive?.(true, this.#keepAlive)
   }
 
   get bytesFromClient(): number {
@@ -93,6 +113,7 @@ export class JsEngine implements Engine, PumpOwner {
 
   /** Removes all listeners from both sockets: another engine has taken their connections over. */
   release(): void {
+    keepAliveNever(this)
     for (const socket of [this.#client, this.#backend]) {
       socket.off('close', socketOnClose)
       socket.off('error', socketOnError)
@@ -110,7 +131,7 @@ export class JsEngine implements Engine, PumpOwner {
   }
 
   onSocketClose(): void {
-    if (--this.#openSockets === 0) this.#listener.onClosed()
+    if (--this.#openSockets === 0) this.#closed()
     else this.#listener.onBroken(this.#client.destroyed ? 'client' : 'backend', undefined)
   }
 

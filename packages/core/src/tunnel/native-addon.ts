@@ -26,6 +26,7 @@ export interface NativeAddon {
 
 let loaded: NativeAddon | null | undefined
 let lastThread = 0
+let isFlushing = false
 
 /** Loads the optional package once; `null` where it is not installed, or not built for this platform. */
 export function loadNativeAddon(): NativeAddon | null {
@@ -38,12 +39,29 @@ function load(): NativeAddon | null {
     const { addon, EVENTS } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
     if (addon === undefined) return null
     const listeners: (SlotListener | undefined)[] = []
-    addon.listen((slot, ...rest) => listeners[slot]?.onEvents(...rest))
+    addon.listen((slot, events, clientErrno, backendErrno, fromClient, fromBackend, response) =>
+      listeners[slot]?.onEvents(events, clientErrno, backendErrno, fromClient, fromBackend, response),
+    )
     return { addon, events: EVENTS, listeners }
   } catch {
     return null
   }
 }
+
+/** Has the threads do what they were told to. They are woken once, at the end of this turn of the event loop. */
+export function flushSoon(): void {
+  if (isFlushing) return
+  isFlushing = true
+  setImmediate(flush)
+}
+
+function flush(): void {
+  isFlushing = false
+  loaded?.addon.flush()
+}
+
+/** The seconds of a keep-alive in ms, for the addon. Less than a second is one. */
+export const keepAliveSeconds = (ms: number): number => Math.ceil(ms / 1000)
 
 /** Number of the thread for the next tunnel: all threads in turn. */
 export function nextThread(threads: number): number {

@@ -1,6 +1,8 @@
 import { isIP, Socket } from 'node:net'
 import {
   descriptor,
+  flushSoon,
+  keepAliveSeconds,
   loadNativeAddon,
   type NativeAddon,
   nextThread,
@@ -55,7 +57,8 @@ export class NativeConnection implements SlotListener {
     const native = isIP(address) !== 0 && requestHead.length <= MAX_REQUEST_HEAD ? loadNativeAddon() : null
     if (native === null) return undefined
     try {
-      const slot = native.addon.connect(address, port, requestHead, Math.trunc(keepAlive / 1000), nextThread(threads))
+      const slot = native.addon.connect(address, port, requestHead, keepAliveSeconds(keepAlive), nextThread(threads))
+      flushSoon()
       return new NativeConnection(native, slot, { address, port }, requestHead.length, listener)
     } catch {
       return undefined
@@ -89,12 +92,15 @@ export class NativeConnection implements SlotListener {
   look(then: () => void): void {
     this.#onLooked.push(then)
     this.native.addon.look(this.slot)
+    flushSoon()
   }
 
   /** Closes the connection. The listener gets no more calls. */
   destroy(): void {
     this.#listener = undefined
-    if (this.#open) this.native.addon.close(this.slot)
+    if (!this.#open) return
+    this.native.addon.close(this.slot)
+    flushSoon()
   }
 
   /**
@@ -102,15 +108,17 @@ export class NativeConnection implements SlotListener {
    *
    * @param clientHead bytes already received from the client
    * @param headSize bytes of the response that are not for the client
+   * @param head what the client gets first, as latin1
    * @param listener gets the events of the slot from now on
    * @returns `false` if descriptors or memory have run out. Nothing has changed then.
    */
-  attachClient(client: Socket, clientHead: Buffer, headSize: number, listener: SlotListener): boolean {
+  attachClient(client: Socket, clientHead: Buffer, headSize: number, head: string, listener: SlotListener): boolean {
     try {
-      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize)
+      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize, head)
     } catch {
       return false
     }
+    flushSoon()
     this.native.listeners[this.slot] = listener
     this.#open = false
     return true
@@ -123,6 +131,7 @@ export class NativeConnection implements SlotListener {
    */
   toSocket(headSize: number): Socket {
     const fd = this.native.addon.releaseBackend(this.slot)
+    flushSoon()
     this.#listener = undefined
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
     addCounts(socket, this.#response.length, this.#requestSize)

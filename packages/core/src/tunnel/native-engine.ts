@@ -6,9 +6,11 @@ import {
   keepByteCounts,
   keepConnectionCount,
 } from './detached-socket.ts'
-import type { Engine, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import type { DetachableResponse, Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
 import {
   descriptor,
+  flushSoon,
+  keepAliveSeconds,
   loadNativeAddon,
   type NativeAddon,
   nextThread,
@@ -23,8 +25,7 @@ export class NativeEngine implements Engine, SlotListener {
   #listener: EngineListener | undefined
   /** The server at which the client's connection counts. */
   #server: CountingServer | undefined
-  /** Closes request and response. */
-  #closeResponse: (() => void) | undefined
+  #response: DetachableResponse | undefined
   #clientCounts: DetachedCounts | undefined
   #onLooked: (() => void) | undefined
   #open = true
@@ -35,11 +36,10 @@ export class NativeEngine implements Engine, SlotListener {
    * Moves a tunnel out of JavaScript. Both of its sockets are destroyed, and their connections continue.
    *
    * @param ends that `canOffload` and `isReady` accept, and whose sockets have no unread bytes
-   * @param threads number of threads that share the tunnels
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
-  static adopt(ends: TunnelEnds, threads: number, listener: EngineListener): NativeEngine | undefined {
-    const { client, clientHead, backend, backendHead, detach } = ends
+  static adopt(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener): NativeEngine | undefined {
+    const { client, clientHead, backend, backendHead, response } = ends
     const native = loadNativeAddon() as NativeAddon
     let slot: number
     try {
@@ -48,14 +48,16 @@ export class NativeEngine implements Engine, SlotListener {
         descriptor(backend) as number,
         Buffer.concat(clientHead),
         Buffer.concat(backendHead),
-        nextThread(threads),
+        keepAliveSeconds(limits.keepAlive),
+        nextThread(limits.threads),
       )
     } catch {
       return undefined
     }
+    flushSoon()
     const engine = new NativeEngine(native, slot, listener)
     native.listeners[slot] = engine
-    engine.#detachClient(client, clientHead, detach)
+    engine.#detachClient(client, clientHead, response)
     backend.destroy()
     return engine
   }
@@ -68,10 +70,11 @@ export class NativeEngine implements Engine, SlotListener {
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
   static attach(ends: NativeEnds, listener: EngineListener): NativeEngine | undefined {
-    const { client, clientHead, connection, headSize, detach } = ends
+    const { client, clientHead, connection, headSize, unsentHead, response } = ends
     const engine = new NativeEngine(connection.native, connection.slot, listener)
-    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, engine)) return undefined
-    engine.#detachClient(client, clientHead, detach)
+    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, unsentHead ?? '', engine))
+      return undefined
+    engine.#detachClient(client, clientHead, response, unsentHead?.length)
     return engine
   }
 
@@ -81,13 +84,18 @@ export class NativeEngine implements Engine, SlotListener {
     this.#listener = listener
   }
 
-  /** Destroys the client's socket. */
-  #detachClient(client: Socket, clientHead: readonly Buffer[], detach: TunnelEnds['detach']): void {
+  /**
+   * Destroys the client's socket.
+   *
+   * @param sent bytes that were sent to the client without the socket, before those of the tunnel
+   */
+  #detachClient(client: Socket, clientHead: readonly Buffer[], response: TunnelEnds['response'], sent = 0): void {
     // Loggers read the address at the end. Node caches it at its first use, and cannot find it without the descriptor.
     void client.remoteAddress
-    this.#clientCounts = keepByteCounts(client, this, clientHead)
+    this.#clientCounts = keepByteCounts(client, this, clientHead, sent)
     this.#server = keepConnectionCount(client)
-    this.#closeResponse = detach?.()
+    response?.detach(client)
+    this.#response = response
     client.destroy()
   }
 
@@ -111,20 +119,28 @@ export class NativeEngine implements Engine, SlotListener {
   }
 
   end(): void {
-    if (this.#open) this.#native.addon.end(this.#slot)
+    if (!this.#open) return
+    this.#native.addon.end(this.#slot)
+    flushSoon()
   }
 
   destroy(): void {
-    if (this.#open) this.#native.addon.close(this.#slot)
+    if (!this.#open) return
+    this.#native.addon.close(this.#slot)
+    flushSoon()
   }
 
   look(then: () => void): void {
     if (!this.#open) return
     this.#onLooked = then
     this.#native.addon.look(this.#slot)
+    flushSoon()
   }
 
-  /** Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. */
+  /**
+   * Passes the events on: FINs, then failures, then the close. They cannot have happened in another order. FINs that come
+   * with the close are not passed on: the tunnel would start limits that have no time left to be used.
+   */
   onEvents(
     events: number,
     clientErrno: number,
@@ -139,8 +155,8 @@ export class NativeEngine implements Engine, SlotListener {
       this.#bytesFromBackend = bytesFromBackend
       listeners[this.#slot] = undefined
     }
-    if (events & bits.clientFin) this.#listener?.onFin('client')
-    if (events & bits.backendFin) this.#listener?.onFin('backend')
+    if (this.#open && events & bits.clientFin) this.#listener?.onFin('client')
+    if (this.#open && events & bits.backendFin) this.#listener?.onFin('backend')
     if (events & bits.clientBroken) this.#listener?.onBroken('client', systemError('tunnel', clientErrno))
     if (events & bits.backendBroken) this.#listener?.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) {
@@ -167,10 +183,10 @@ export class NativeEngine implements Engine, SlotListener {
    */
   #releaseClient(): void {
     if (this.#server !== undefined) endConnectionCount(this.#server)
-    this.#closeResponse?.()
+    this.#response?.close()
     if (this.#clientCounts !== undefined) {
       this.#clientCounts.engine = { bytesFromClient: this.#bytesFromClient, bytesFromBackend: this.#bytesFromBackend }
     }
-    this.#server = this.#closeResponse = this.#clientCounts = undefined
+    this.#server = this.#response = this.#clientCounts = undefined
   }
 }

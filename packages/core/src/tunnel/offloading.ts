@@ -4,15 +4,15 @@ import type { TunnelEnds } from './engine.ts'
 import { descriptor, loadNativeAddon } from './native-addon.ts'
 
 /** Whether a thread can ever move the bytes of these ends. To be called before the tunnel adds listeners to them. */
-export function canOffload({ client, backend, detach }: TunnelEnds): boolean {
-  if (detach === undefined || hasReader(client) || hasReader(backend)) return false
+export function canOffload({ client, backend, response }: TunnelEnds): boolean {
+  if (response === undefined || hasReader(client) || hasReader(backend)) return false
   if (descriptor(client) === undefined || descriptor(backend) === undefined) return false
   return loadNativeAddon() !== null
 }
 
 /** Whether the client's connection can be given to a thread that has the backend's connection. */
-export function canOffloadClient({ client, detach }: Pick<TunnelEnds, 'client' | 'detach'>): boolean {
-  return detach !== undefined && !hasReader(client) && descriptor(client) !== undefined && isReadyEnd(client)
+export function canOffloadClient({ client, response }: Pick<TunnelEnds, 'client' | 'response'>): boolean {
+  return response !== undefined && !hasReader(client) && descriptor(client) !== undefined && isReadyEnd(client)
 }
 
 /**

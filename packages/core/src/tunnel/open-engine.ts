@@ -15,25 +15,26 @@ import { canOffload, canOffloadClient, isReady, unread } from './offloading.ts'
  */
 export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
   if ('connection' in ends) return openAttached(ends, limits, listener)
-  if (!limits.async || !canOffload(ends)) return new JsEngine(ends, listener)
+  if (!limits.async || !canOffload(ends)) return new JsEngine(ends, limits.keepAlive, listener)
   if (limits.asyncDelay > 0 || !isReady(ends)) return new HandOverEngine(ends, limits, listener)
   const complete = {
     ...ends,
     clientHead: [...ends.clientHead, ...unread(ends.client)],
     backendHead: [...ends.backendHead, ...unread(ends.backend)],
   }
-  return NativeEngine.adopt(complete, limits.threads, listener) ?? new JsEngine(complete, listener)
+  return NativeEngine.adopt(complete, limits, listener) ?? new JsEngine(complete, limits.keepAlive, listener)
 }
 
 /** Attaches the client to the thread's connection. If that is not possible, the connection becomes a socket of Node. */
 function openAttached(ends: NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
-  const { client, connection, headSize, detach } = ends
+  const { client, connection, headSize, unsentHead, response } = ends
   let { clientHead } = ends
   if (canOffloadClient(ends)) {
     clientHead = [...clientHead, ...unread(client)]
     const engine = NativeEngine.attach({ ...ends, clientHead }, listener)
     if (engine !== undefined) return engine
   }
+  if (unsentHead !== undefined) client.write(unsentHead, 'latin1')
   const backend = connection.toSocket(headSize)
-  return openEngine({ client, clientHead, backend, backendHead: [], detach }, limits, listener)
+  return openEngine({ client, clientHead, backend, backendHead: [], response }, limits, listener)
 }

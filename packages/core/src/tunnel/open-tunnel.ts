@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Countdown } from '../util/countdown.ts'
+import type { Link } from '../util/linked-set.ts'
 import type { Engine, EngineLimits, EngineListener, NativeEnds, Side, TunnelEnds } from './engine.ts'
 import { openEngine } from './open-engine.ts'
 import type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel.ts'
@@ -12,12 +13,24 @@ export interface TunnelLimits extends EngineLimits {
   readonly halfOpenTimeout: number
   /** From the 101 on. */
   readonly maxLifetime: number
-  /** Without a byte until the kernel probes whether the peer is there. */
-  readonly keepAlive: number
+}
+
+/** Learns of the end of a tunnel. An object, because a closure or a promise for each tunnel would cost memory. */
+export interface EndListener {
+  /** Called once, before {@link Tunnel.ended} resolves. */
+  tunnelOnEnd(tunnel: OpenTunnel, end: TunnelEnd): void
 }
 
 /** ms until a tunnel that ends is destroyed. In this time it delivers what it received and waits for the FIN of both ends. */
 const FLUSH_TIMEOUT = 500
+
+/** The property that holds the position of a tunnel among the open ones of its proxy. */
+export const OPEN: unique symbol = Symbol('ws-tunnel.open')
+
+/** The property that holds its position among those of its balancer's member. */
+export const CARRIED: unique symbol = Symbol('ws-tunnel.carried')
+
+const NO_LISTENERS: readonly EndListener[] = []
 
 let lastId = 0
 
@@ -36,9 +49,12 @@ export class OpenTunnel implements Tunnel, EngineListener {
   readonly id: number = ++lastId
   readonly info: TunnelInfo
   readonly openedAt: number = Date.now()
-  readonly ended: Promise<TunnelEnd>
   readonly #limits: TunnelLimits
-  readonly #resolveEnd: (end: TunnelEnd) => void
+  /** Made when the app asks for {@link ended}. */
+  #ended: PromiseWithResolvers<TunnelEnd> | undefined
+  #end: TunnelEnd | undefined
+  #endListeners: readonly EndListener[] = NO_LISTENERS
+  #release: (() => void) | undefined
   readonly #startedAt = performance.now()
   #engine: Engine
   /** When the current limit on silence began. Silence before that does not count. */
@@ -49,23 +65,64 @@ export class OpenTunnel implements Tunnel, EngineListener {
   #silence: Countdown | undefined
   #lifetimeTimer: NodeJS.Timeout | undefined
   #flush: Countdown | undefined
+  #open: Link<OpenTunnel> | undefined
+  #carried: Link<OpenTunnel> | undefined
 
   constructor(ends: TunnelEnds | NativeEnds, info: TunnelInfo, limits: TunnelLimits) {
     this.info = info
     this.#limits = limits
-    const { promise, resolve } = Promise.withResolvers<TunnelEnd>()
-    this.ended = promise
-    this.#resolveEnd = resolve
     for (const socket of 'connection' in ends ? [ends.client] : [ends.client, ends.backend]) {
       socket.setTimeout?.(0)
       socket.setNoDelay?.(true)
-      if (limits.keepAlive > 0) socket.setKeepAlive?.(true, limits.keepAlive)
     }
     this.#engine = openEngine(ends, limits, this)
     const { idleTimeout, maxLifetime } = limits
     if (idleTimeout > 0) this.#watchSilence(idleTimeout, 'idle')
-    if (maxLifetime > 0) this.#lifetimeTimer = setTimeout(() => this.#end('lifetime'), maxLifetime)
+    if (maxLifetime > 0) this.#lifetimeTimer = setTimeout(() => this.#beginEnd('lifetime'), maxLifetime)
     this.#engine.start()
+  }
+
+  // Accessors, because `util.inspect` would show the app properties of its tunnel that it cannot use.
+
+  get [OPEN](): Link<OpenTunnel> | undefined {
+    return this.#open
+  }
+
+  set [OPEN](link: Link<OpenTunnel> | undefined) {
+    this.#open = link
+  }
+
+  get [CARRIED](): Link<OpenTunnel> | undefined {
+    return this.#carried
+  }
+
+  set [CARRIED](link: Link<OpenTunnel> | undefined) {
+    this.#carried = link
+  }
+
+  /** Adds a listener. To be called before the end. */
+  onEnd(listener: EndListener): void {
+    this.#endListeners = [...this.#endListeners, listener]
+  }
+
+  /** Keeps a function for {@link release}. */
+  hold(release: () => void): void {
+    this.#release = release
+  }
+
+  /** Calls the function, once. To be called at the end. */
+  release(): void {
+    const release = this.#release
+    this.#release = undefined
+    release?.()
+  }
+
+  get ended(): Promise<TunnelEnd> {
+    if (this.#ended === undefined) {
+      this.#ended = Promise.withResolvers()
+      if (this.#end !== undefined) this.#ended.resolve(this.#end)
+    }
+    return this.#ended.promise
   }
 
   get bytesFromClient(): number {
@@ -85,7 +142,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
   }
 
   close(reason: EndReason = 'closed'): Promise<TunnelEnd> {
-    this.#end(reason)
+    this.#beginEnd(reason)
     return this.ended
   }
 
@@ -93,7 +150,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
     const { idleTimeout, halfOpenTimeout } = this.#limits
     if (this.#reason !== undefined) return
     if (this.#halfOpen !== undefined && this.#halfOpen !== side) {
-      this.#end('finished')
+      this.#beginEnd('finished')
       return
     }
     this.#halfOpen = side
@@ -104,20 +161,26 @@ export class OpenTunnel implements Tunnel, EngineListener {
 
   onBroken(side: Side, error: Error | undefined): void {
     this.#error ??= error
-    this.#end(`${side}-error`)
+    this.#beginEnd(`${side}-error`)
   }
 
   onClosed(): void {
     this.#clearTimers()
     this.#flush?.stop()
     this.#engine = new EndedEngine(this.#engine)
-    this.#resolveEnd({
-      reason: this.#reason ?? 'finished',
+    this.#reason ??= 'finished'
+    const end: TunnelEnd = {
+      reason: this.#reason,
       bytesFromClient: this.bytesFromClient,
       bytesFromBackend: this.bytesFromBackend,
       duration: performance.now() - this.#startedAt,
       error: this.#error,
-    })
+    }
+    this.#end = end
+    const listeners = this.#endListeners
+    this.#endListeners = NO_LISTENERS
+    for (const listener of listeners) listener.tunnelOnEnd(this, end)
+    this.#ended?.resolve(end)
   }
 
   /**
@@ -130,14 +193,14 @@ export class OpenTunnel implements Tunnel, EngineListener {
     const look = (then: () => void): void => (left() > 0 ? then() : this.#engine.look(then))
     const check = (): void => {
       const ms = left()
-      if (ms <= 0) this.#end(reason)
+      if (ms <= 0) this.#beginEnd(reason)
       else this.#silence = new Countdown(Math.ceil(ms), check, { look })
     }
     this.#silence = new Countdown(limit, check, { look })
   }
 
   /** Starts to end the tunnel. The first reason stays. */
-  #end(reason: EndReason): void {
+  #beginEnd(reason: EndReason): void {
     if (this.#reason !== undefined) return
     this.#reason = reason
     this.#clearTimers()

@@ -1,5 +1,6 @@
-import { LinkedSet } from '../util/linked-set.ts'
-import type { Tunnel, TunnelEnd } from './tunnel.ts'
+import { type Link, LinkedSet } from '../util/linked-set.ts'
+import type { EndListener, OpenTunnel } from './open-tunnel.ts'
+import type { TunnelEnd } from './tunnel.ts'
 
 /** With up to this number of tunnels, their bytes are added up at each read of a sum. */
 const FEW = 100
@@ -7,18 +8,31 @@ const FEW = 100
 /** With more tunnels, ms between two additions. A balancer may read the sums for each selection. */
 const INTERVAL = 50
 
-type Counted = Pick<Tunnel, 'ended' | 'bytesFromClient' | 'bytesFromBackend'>
+type Counted = Pick<OpenTunnel, 'onEnd' | 'bytesFromClient' | 'bytesFromBackend'>
+
+const FOLLOWED: unique symbol = Symbol('ws-tunnel.followed')
 
 /** An open tunnel, and how many of its bytes are in the sums. */
-interface Followed {
+class Followed implements EndListener {
+  [FOLLOWED]: Link<Followed> | undefined = undefined
+  sent = 0
+  received = 0
   readonly tunnel: Counted
-  sent: number
-  received: number
+  readonly #traffic: Traffic
+
+  constructor(tunnel: Counted, traffic: Traffic) {
+    this.tunnel = tunnel
+    this.#traffic = traffic
+  }
+
+  tunnelOnEnd(_tunnel: unknown, end: TunnelEnd): void {
+    this.#traffic.unfollow(this, end)
+  }
 }
 
 /** Sums of the bytes that passed through one backend, those of open tunnels included. */
 export class Traffic {
-  readonly #open = new LinkedSet<Followed>()
+  readonly #open = new LinkedSet<Followed>(FOLLOWED)
   #sent = 0
   #received = 0
   #updatedAt = 0
@@ -42,10 +56,15 @@ export class Traffic {
   }
 
   /** Counts the bytes of a tunnel until it ends. */
-  async follow(tunnel: Counted): Promise<void> {
-    const followed: Followed = { tunnel, sent: 0, received: 0 }
+  follow(tunnel: Counted): void {
+    const followed = new Followed(tunnel, this)
     this.#open.add(followed)
-    this.#count(followed, await tunnel.ended)
+    tunnel.onEnd(followed)
+  }
+
+  /** To be called when the tunnel has ended. */
+  unfollow(followed: Followed, end: TunnelEnd): void {
+    this.#count(followed, end)
     this.#open.delete(followed)
   }
 

@@ -1,23 +1,34 @@
 import { inspect } from 'node:util'
 
-/** The position of an item in the list. */
-interface Link<T> {
+/** The position of an item in the list of a set. */
+export interface Link<T extends object> {
+  /** The set that has the item. */
+  readonly set: LinkedSet<T>
   readonly item: T
   before: Link<T> | undefined
   after: Link<T> | undefined
 }
 
+type Linked<T extends object> = Record<symbol, Link<T> | undefined>
+
 /**
  * A set of objects in insertion order, for objects that are added and deleted by the thousand. It is a doubly linked
  * list, because V8's `Set` retained part of the deleted objects until the next full collection: 1 KB of each tunnel
  * (test/core/tunnel/tunnel-resources.test.ts).
+ *
+ * The class of the items declares the property that holds their link. A property that was added later would give each item
+ * another shape.
  */
 export class LinkedSet<T extends object> implements ReadonlySet<T> {
-  /** The property of an item that holds its link. */
-  readonly #key = Symbol('ws-tunnel.link')
+  readonly #slot: symbol
   #first: Link<T> | undefined
   #last: Link<T> | undefined
   #size = 0
+
+  /** @param slot the property of the items that holds their link. An item is in at most one of the sets that share it. */
+  constructor(slot: keyof T & symbol) {
+    this.#slot = slot
+  }
 
   get size(): number {
     return this.#size
@@ -25,8 +36,8 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
 
   add(item: T): this {
     if (this.has(item)) return this
-    const link: Link<T> = { item, before: this.#last, after: undefined }
-    Object.defineProperty(item, this.#key, { value: link, writable: true, configurable: true })
+    const link: Link<T> = { set: this, item, before: this.#last, after: undefined }
+    ;(item as Linked<T>)[this.#slot] = link
     if (this.#last === undefined) this.#first = link
     else this.#last.after = link
     this.#last = link
@@ -45,7 +56,7 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
     // Cleared because V8 collects its old generation late: a deleted link there would keep the younger links that it
     // references.
     link.before = link.after = undefined
-    ;(item as Record<symbol, Link<T> | undefined>)[this.#key] = undefined
+    ;(item as Linked<T>)[this.#slot] = undefined
     this.#size--
     return true
   }
@@ -55,7 +66,8 @@ export class LinkedSet<T extends object> implements ReadonlySet<T> {
   }
 
   #linkOf(item: T): Link<T> | undefined {
-    return (item as Record<symbol, Link<T> | undefined>)[this.#key]
+    const link = (item as Linked<T>)[this.#slot]
+    return link?.set === this ? link : undefined
   }
 
   /** Iterates over the items that are in the set at the start. An item that is deleted meanwhile is skipped. */
