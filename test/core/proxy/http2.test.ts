@@ -127,7 +127,7 @@ test('502s and 503s over HTTP/2 as over HTTP/1.1', async t => {
   assert.equal(errors.length, 1)
 })
 
-for (const protocol of ['websocket', 'connect-udp']) {
+for (const protocol of ['connect-udp', 'connect-ip']) {
   test(`501s extended CONNECT for ${protocol}`, async t => {
     const backend = await startBackend(t, echo())
     const { requestHttp2 } = await http2Gateway(t, { target: `ws://${backend.address}/` })

@@ -75,6 +75,7 @@ const store = redisStore({ url: `redis://127.0.0.1:${await closedPort()}` })
 const manager = managerPage(proxy, {
   unsafeOpen: true,
   path: '/manager',
+  hosts: ['front.example'],
   interval: 100,
   secret: 'of no use to anybody',
   store,

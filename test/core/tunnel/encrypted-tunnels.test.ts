@@ -33,6 +33,7 @@ function start(client: Socket, backend: Socket): Started {
   const events: string[] = []
   const engine: JsEngine = new JsEngine(
     { client, clientHead: [], backend, backendHead: [] },
+    0,
     {
       onFin: side => events.push(`FIN of the ${side}`),
       onBroken: (side, error) => {
