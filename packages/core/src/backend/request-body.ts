@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
 import { isDeepStrictEqual } from 'node:util'
 import qs from 'qs'
 import { WsTunnelError } from '../errors.ts'
@@ -29,10 +28,9 @@ export class RequestBody {
     return this.#parsed
   }
 
-  /** The bytes to send; `undefined` if the request has no body. */
-  source(): Readable | undefined {
-    if (this.#parsed !== undefined) return Readable.from([this.#parsed.bytes])
-    return announcesBody(this.#req) ? this.#req : undefined
+  /** Whether the client's bytes are sent as they arrive. */
+  get isStreamed(): boolean {
+    return this.#parsed === undefined && announcesBody(this.#req)
   }
 
   /** Records that the parsed body is sent to a backend. */
@@ -62,7 +60,7 @@ export function discardRest(req: IncomingMessage): void {
 }
 
 /** A body that a body parser has read. */
-interface ParsedBody {
+export interface ParsedBody {
   readonly bytes: Buffer
   /** Whether the bytes differ from those of the client, whose Content-Encoding then no longer applies. */
   readonly rewritten: boolean

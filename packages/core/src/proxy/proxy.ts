@@ -34,6 +34,9 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
 
+/** Statuses after which the rest of the connection cannot be read safely. */
+const ENDS_CONNECTION: ReadonlySet<number> = new Set([400, 408, 505])
+
 class RoutedProxy implements TunnelProxy {
   readonly #settings: Settings
   readonly #routes: RouteTable
@@ -177,7 +180,7 @@ class RoutedProxy implements TunnelProxy {
     if (!(error instanceof WsTunnelError)) return error
     if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
-      if (error.statusCode === 400 || error.statusCode === 505) res.shouldKeepAlive = false
+      if (ENDS_CONNECTION.has(error.statusCode)) res.shouldKeepAlive = false
     }
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })
     return error

@@ -1,17 +1,37 @@
 import type { IncomingMessage } from 'node:http'
-import { forward } from '../backend/forward.ts'
-import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
-import { type NotSwitched, nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
+import { IncomingResponse } from '../backend/incoming-response.ts'
+import {
+  canConnectNatively,
+  type NativeLimits,
+  type NativeSwitched,
+  nativeRoundTrip,
+} from '../backend/native-round-trip.ts'
+import {
+  type BackendResponse,
+  nodeRoundTrip,
+  type RoundTripOptions,
+  type Switched,
+} from '../backend/node-round-trip.ts'
+import { plainRoundTrip } from '../backend/plain-round-trip.ts'
 import { socketRoundTrip } from '../backend/socket-round-trip.ts'
 import { relayInterim } from '../client/relay.ts'
+import type { PlainResponse } from '../http/plain-response.ts'
+import type { RequestHead } from '../http/request-head.ts'
+import type { InterimResponse } from '../http/response-head.ts'
 import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import type { Release } from '../util/slots.ts'
 import { requestedUpgrade } from './decide.ts'
 import type { Exchange } from './exchange.ts'
 
+/** An ordinary response. */
+export interface Answered {
+  readonly switched: false
+  readonly response: PlainResponse
+}
+
 /** The response of one candidate. */
-export type Reply = (Switched | NativeSwitched | NotSwitched) & {
+export type Reply = (Switched | NativeSwitched | Answered) & {
   readonly candidate: Candidate
   /** The upgrade that was requested, if one was. */
   readonly token: string | undefined
@@ -45,23 +65,36 @@ export async function roundTrip(exchange: Exchange, candidate: Candidate): Promi
 const tokenFor = ({ settings }: Candidate, req: IncomingMessage, token: string): string | undefined =>
   allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings).token
 
-function send(
+async function send(
   exchange: Exchange,
   candidate: Candidate,
   token: string | undefined,
-): Promise<Switched | NativeSwitched | NotSwitched> {
-  const { req, res, rewriting, signal, upgrade, body } = exchange
+): Promise<Switched | NativeSwitched | Answered> {
+  const { req, res, rewriting, signal, body } = exchange
   const { worker, path, settings } = candidate
-  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
-  const options = {
-    limits: settings,
-    signal,
-    onInterim: (interim: { statusCode: number; statusMessage: string; rawHeaders: string[] }) =>
-      relayInterim(res, interim, rewriting.interimResponse(interim.rawHeaders)),
+  const method = req.method ?? 'GET'
+  const onInterim = (interim: InterimResponse): void =>
+    relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
+  if (body !== undefined) {
+    const headers = rewriting.plainRequest(candidate, body.parsed)
+    exchange.isSent = true
+    const trip = { worker, method, path, headers, body, limits: settings, signal, onInterim, req, res }
+    return { switched: false, response: await plainRoundTrip(trip) }
   }
-  exchange.isSent = body !== undefined
-  if (body !== undefined) return forward(worker, { path, headers, body }, options, req, res)
-  const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
+  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
+  const options = { limits: settings, signal, onInterim }
+  const request = { method, path, headers: headers.toRaw() }
+  const response = await sendUpgrade(exchange, candidate, request, options, token)
+  return response.switched ? response : { switched: false, response: new IncomingResponse(response.response) }
+}
+
+function sendUpgrade(
+  { upgrade }: Exchange,
+  { worker, settings }: Candidate,
+  request: RequestHead,
+  options: RoundTripOptions<NativeLimits>,
+  token: string | undefined,
+): Promise<BackendResponse | NativeSwitched> {
   if (token === undefined) return nodeRoundTrip(worker, request, options)
   const native = canConnectNatively(worker, upgrade?.detachableSocket, settings)
   return native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options)

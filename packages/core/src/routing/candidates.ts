@@ -271,14 +271,10 @@ class BalancerCandidates implements Candidates {
 /** The bytes of each connection that are counted already. A kept-alive connection carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
 
-/** Passes the status of a member's response to the balancer, and counts the bytes of the exchange. httpd: proxy_balancer_post_request. */
-export function noteResponse({ balancer, member }: Selection, response: IncomingMessage): void {
-  balancer.judge(member, response.statusCode as number)
-  const { socket } = response
-  response.once('close', () => {
-    const before = counted.get(socket) ?? { sent: 0, received: 0 }
-    const now = { sent: socket.bytesWritten, received: socket.bytesRead }
-    counted.set(socket, now)
-    member.count(now.sent - before.sent, now.received - before.received)
-  })
+/** Counts the bytes that an exchange with a member sent and received. httpd: proxy_balancer_post_request. */
+export function countBytes(member: BalancerMember, socket: Socket): void {
+  const before = counted.get(socket) ?? { sent: 0, received: 0 }
+  const now = { sent: socket.bytesWritten, received: socket.bytesRead }
+  counted.set(socket, now)
+  member.count(now.sent - before.sent, now.received - before.received)
 }
