@@ -142,6 +142,8 @@ export class BackendConnection {
   #finalBytes(chunk: Buffer): Buffer | undefined {
     let bytes = this.#interim === undefined ? chunk : Buffer.concat([this.#interim, chunk])
     this.#interim = undefined
+    // Line ends before a response have no meaning (RFC 9112 2.2).
+    while (bytes[0] === 0x0d || bytes[0] === 0x0a) bytes = bytes.subarray(1)
     while (bytes.length > 0 && isInterimStart(bytes)) {
       const text = bytes.toString('latin1', 0, maxHeaderSize)
       const read = readInterim(text)

@@ -197,13 +197,18 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
       return
     }
     const connection = this.#connection as BackendConnection
+    const text = connection.takeStatusLine()
+    const line = text === undefined ? { httpVersion: '1.1', statusMessage } : readStatusLine(text)
+    if (line === undefined) {
+      this.#fail(new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: 'a malformed status line' }))
+      return
+    }
     this.#phase = 'responding'
     this.#settled()
     this.statusCode = statusCode
+    this.httpVersion = line.httpVersion
+    this.statusMessage = line.statusMessage
     this.rawHeaders = rawHeaders
-    const line = readStatusLine(connection.takeStatusLine() ?? '')
-    this.httpVersion = line?.httpVersion ?? '1.1'
-    this.statusMessage = line?.statusMessage ?? statusMessage
     if (statusCode === 401 && challengesConnection(this)) connection.owner = this.#client
     this.#resolve(this)
   }
