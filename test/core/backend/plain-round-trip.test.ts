@@ -37,7 +37,12 @@ interface Forwarding {
 
 /** A server that forwards every request with the same path and header fields. */
 async function forwarding(t: TestContext, to: Script | number, settings: Settings = {}): Promise<Forwarding> {
-  const { parsed, handshakeTimeout = 0, stallTimeout = 0, headers = ['Host', 'b.test', 'X-A', '1', 'X-A', '2'] } = settings
+  const {
+    parsed,
+    handshakeTimeout = 0,
+    stallTimeout = 0,
+    headers = ['Host', 'b.test', 'X-A', '1', 'X-A', '2'],
+  } = settings
   const backend = await startBackend(t, typeof to === 'number' ? silent() : to)
   const worker = workerOf(t, `http://127.0.0.1:${typeof to === 'number' ? to : backend.port}/`)
   const results: Forwarding['results'] = []

@@ -3,9 +3,9 @@ import { maxHeaderSize } from 'node:http'
 import type { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Dispatcher, Client as UndiciClient } from 'undici'
-import { Client } from './undici-client.ts'
 import { WsTunnelError } from '../errors.ts'
 import { type InterimResponse, maybeInterim, readInterim } from '../http/response-head.ts'
+import { Client } from './undici-client.ts'
 
 /** Interim responses that are accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
 const MAX_INTERIM_RESPONSES = 10

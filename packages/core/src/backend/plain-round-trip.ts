@@ -7,7 +7,6 @@ import { WsTunnelError } from '../errors.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import { keptRequestHead } from '../http/request-head.ts'
 import { type InterimResponse, readStatusLine } from '../http/response-head.ts'
-import { onAbort } from '../util/abort.ts'
 import { Countdown } from '../util/countdown.ts'
 import type { BackendConnection, ConnectionUser } from './backend-connection.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
@@ -44,7 +43,6 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   #phase: Phase = 'connecting'
   #resolve: (response: PlainResponse) => void = noop
   #reject: (error: Error) => void = noop
-  #stop = noop
   #connectLimit: Countdown | undefined
   #responseLimit: Countdown | undefined
   #socket: Socket | undefined
@@ -70,14 +68,19 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
-      this.#stop = onAbort(signal, this.#fail)
-      if (signal.aborted) return
+      if (signal.aborted) {
+        this.#fail(signal.reason)
+        return
+      }
+      signal.addEventListener('abort', this.#signalOnAbort)
       this.#responseLimit = this.#startLimit(limits.handshakeTimeout)
       const kept = worker.pool.take(this.#client)
       if (kept === undefined) this.#connect()
       else this.#use(kept)
     })
   }
+
+  readonly #signalOnAbort = (): void => this.#fail(this.#trip.signal.reason)
 
   get socket(): Socket {
     return this.#socket as Socket
@@ -141,7 +144,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   }
 
   #settled(): void {
-    this.#stop()
+    this.#trip.signal.removeEventListener('abort', this.#signalOnAbort)
     this.#connectLimit?.stop()
     this.#responseLimit?.stop()
   }

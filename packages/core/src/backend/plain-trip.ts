@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HeaderList } from '../http/header-list.ts'
 import type { PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse } from '../http/response-head.ts'
+import type { CancelSignal } from '../util/abort.ts'
 import type { RequestBody } from './request-body.ts'
 import type { Limits } from './request-limits.ts'
 import type { Worker } from './worker.ts'
@@ -23,7 +24,7 @@ export interface PlainTrip {
   readonly body: RequestBody
   readonly limits: PlainLimits
   /** Ends the round trip; it rejects with the signal's reason. */
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   /** Called with each interim response (1xx). */
   readonly onInterim: (response: InterimResponse) => void
   /** The client's request. */

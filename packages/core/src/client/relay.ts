@@ -25,7 +25,7 @@ export interface RelayOptions {
  * Copies a backend's response to the client, whole. Resolves when it is sent or the client has left. A response that
  * breaks off closes the client's connection, so that it is not taken for a complete one.
  */
-export async function relay(response: PlainResponse, res: ServerResponse, options: RelayOptions): Promise<void> {
+export function relay(response: PlainResponse, res: ServerResponse, options: RelayOptions): Promise<void> {
   const { statusCode, statusMessage } = response
   try {
     if (statusCode < 200)
@@ -36,7 +36,7 @@ export async function relay(response: PlainResponse, res: ServerResponse, option
     throw error
   }
   const whole = response.takeWhole()
-  await new Promise<void>(resolve => {
+  return new Promise(resolve => {
     if (whole === undefined) new Relay(response, res, options, resolve)
     else {
       res.on('close', resolve)

@@ -39,9 +39,11 @@ export function requestHead({ method, path, headers }: RequestHead): string | un
  */
 export function keptRequestHead(method: string, path: string, headers: HeaderList, options: string): string {
   let head = `${method} ${path} HTTP/1.1\r\n`
-  for (const [name, value] of headers) {
-    if (!VALUE.test(value)) throw new TypeError(`Invalid character in the value of ${JSON.stringify(name)}`)
-    head += `${name}: ${value}\r\n`
+  const raw = headers.toRaw()
+  for (let i = 0; i < raw.length; i += 2) {
+    const value = raw[i + 1] as string
+    if (!VALUE.test(value)) throw new TypeError(`Invalid character in the value of ${JSON.stringify(raw[i])}`)
+    head += `${raw[i]}: ${value}\r\n`
   }
   return `${head}Connection: ${options}keep-alive\r\n\r\n`
 }

@@ -12,7 +12,6 @@ import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
-import type { Candidate } from '../routing/candidates.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -22,7 +21,7 @@ import { Exchange } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
-import { type Reply, roundTrip } from './round-trip.ts'
+import type { Reply } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
 
 /**
@@ -78,15 +77,15 @@ class RoutedProxy implements TunnelProxy {
     if (exchange === undefined) return false
     let candidate: Candidate | undefined
     try {
-      const decision = await exchange.decide()
+      const decided = exchange.decide()
+      const decision = decided instanceof Promise ? await decided : decided
       if (decision.kind === 'app') {
         exchange.handBack()
         return false
       }
       if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
       else {
-        const attempt = (next: Candidate): Promise<Reply> => roundTrip(exchange, next)
-        const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        const reply = await withFailover(this, exchange, decision.candidates)
         candidate = reply.candidate
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)

@@ -12,21 +12,18 @@ import type { Answered, Reply } from './round-trip.ts'
  *
  * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` if `errorOverride` applies to its status. The app then responds instead.
  */
-export async function relayResponse(exchange: Exchange, { response, candidate }: Reply & Answered): Promise<void> {
+export function relayResponse(exchange: Exchange, { response, candidate }: Reply & Answered): Promise<void> {
   exchange.beginResponse()
   const { selection, settings } = candidate
-  const { rewriting } = exchange
+  const { rewriting, res } = exchange
   selection?.balancer.judge(selection.member, response.statusCode)
-  try {
-    checkStatus(response, settings.errorOverride)
-    await relay(response, exchange.res, {
-      headers: () => rewriting.plainResponse(response, candidate),
-      trailers: raw => rewriting.trailers(response, raw),
-      stallTimeout: settings.stallTimeout,
-    })
-  } finally {
-    if (selection !== undefined) countBytes(selection.member, response.socket)
-  }
+  checkStatus(response, settings.errorOverride)
+  const relayed = relay(response, res, {
+    headers: () => rewriting.plainResponse(response, candidate),
+    trailers: raw => rewriting.trailers(response, raw),
+    stallTimeout: settings.stallTimeout,
+  })
+  return selection === undefined ? relayed : relayed.finally(() => countBytes(selection.member, response.socket))
 }
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */

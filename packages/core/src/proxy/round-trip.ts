@@ -1,22 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import { IncomingResponse } from '../backend/incoming-response.ts'
-import {
-  canConnectNatively,
-  type NativeLimits,
-  type NativeSwitched,
-  nativeRoundTrip,
-} from '../backend/native-round-trip.ts'
-import {
-  type BackendResponse,
-  nodeRoundTrip,
-  type RoundTripOptions,
-  type Switched,
-} from '../backend/node-round-trip.ts'
+import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
+import { nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
 import { plainRoundTrip } from '../backend/plain-round-trip.ts'
+import type { RequestBody } from '../backend/request-body.ts'
 import { socketRoundTrip } from '../backend/socket-round-trip.ts'
 import { relayInterim } from '../client/relay.ts'
 import type { PlainResponse } from '../http/plain-response.ts'
-import type { RequestHead } from '../http/request-head.ts'
 import type { InterimResponse } from '../http/response-head.ts'
 import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
@@ -51,9 +41,12 @@ export async function roundTrip(exchange: Exchange, candidate: Candidate): Promi
   const acquired = token === undefined ? candidate.enter() : candidate.acquire(signal)
   const release: Release = acquired instanceof Promise ? await acquired : acquired
   try {
-    const response = await send(exchange, candidate, sent)
+    const reply =
+      exchange.body === undefined
+        ? await sendUpgrade(exchange, candidate, sent)
+        : { switched: false as const, response: await send(exchange, candidate, exchange.body), candidate, token: sent }
     exchange.onRelease(release)
-    return { ...response, candidate, token: sent }
+    return reply
   } catch (error) {
     release()
     // A client that leaves while the next candidate is selected did not leave during a round trip.
@@ -65,37 +58,43 @@ export async function roundTrip(exchange: Exchange, candidate: Candidate): Promi
 const tokenFor = ({ settings }: Candidate, req: IncomingMessage, token: string): string | undefined =>
   allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings).token
 
-async function send(
-  exchange: Exchange,
-  candidate: Candidate,
-  token: string | undefined,
-): Promise<Switched | NativeSwitched | Answered> {
-  const { req, res, rewriting, signal, body } = exchange
-  const { worker, path, settings } = candidate
-  const method = req.method ?? 'GET'
-  const onInterim = (interim: InterimResponse): void =>
-    relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
-  if (body !== undefined) {
-    const headers = rewriting.plainRequest(candidate, body.parsed)
-    exchange.isSent = true
-    const trip = { worker, method, path, headers, body, limits: settings, signal, onInterim, req, res }
-    return { switched: false, response: await plainRoundTrip(trip) }
-  }
-  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
-  const options = { limits: settings, signal, onInterim }
-  const request = { method, path, headers: headers.toRaw() }
-  const response = await sendUpgrade(exchange, candidate, request, options, token)
-  return response.switched ? response : { switched: false, response: new IncomingResponse(response.response) }
+/** Sends a plain request. This is the seam of the engine for plain HTTP. */
+function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Promise<PlainResponse> {
+  const { req, res, rewriting, signal } = exchange
+  const { worker, path, settings: limits } = candidate
+  const headers = rewriting.plainRequest(candidate, body.parsed)
+  const onInterim = interimRelay(exchange, candidate)
+  exchange.isSent = true
+  return plainRoundTrip({
+    worker,
+    method: req.method ?? 'GET',
+    path,
+    headers,
+    body,
+    limits,
+    signal,
+    onInterim,
+    req,
+    res,
+  })
 }
 
-function sendUpgrade(
-  { upgrade }: Exchange,
-  { worker, settings }: Candidate,
-  request: RequestHead,
-  options: RoundTripOptions<NativeLimits>,
-  token: string | undefined,
-): Promise<BackendResponse | NativeSwitched> {
-  if (token === undefined) return nodeRoundTrip(worker, request, options)
-  const native = canConnectNatively(worker, upgrade?.detachableSocket, settings)
-  return native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options)
+const interimRelay =
+  ({ res, rewriting }: Exchange, candidate: Candidate) =>
+  (interim: InterimResponse): void =>
+    relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
+
+async function sendUpgrade(exchange: Exchange, candidate: Candidate, token: string | undefined): Promise<Reply> {
+  const { req, rewriting, signal, upgrade } = exchange
+  const { worker, path, settings } = candidate
+  const options = { limits: settings, signal, onInterim: interimRelay(exchange, candidate) }
+  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
+  const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
+  const native = token !== undefined && canConnectNatively(worker, upgrade?.detachableSocket, settings)
+  const made =
+    token === undefined
+      ? await nodeRoundTrip(worker, request, options)
+      : await (native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options))
+  if (made.switched) return { ...made, candidate, token }
+  return { switched: false, response: new IncomingResponse(made.response), candidate, token }
 }

@@ -8,6 +8,7 @@ import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { BalancerChoice } from '../options/balancer-options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
+import { type CancelSignal, nativeSignal } from '../util/abort.ts'
 import type { Release } from '../util/slots.ts'
 
 /** A member that a balancer selected for one request. */
@@ -37,7 +38,7 @@ export interface Candidate {
    * @returns the function that releases it; a promise only if the upgrade waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly acquire: (signal: AbortSignal) => Release | Promise<Release>
+  readonly acquire: (signal: CancelSignal) => Release | Promise<Release>
 }
 
 /** The backends for one request, in the order in which they are tried. */
@@ -116,7 +117,7 @@ export class RouteWorkers {
     template: TargetTemplate,
     path: string,
     req: IncomingMessage,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Candidates | Promise<Candidates> {
     const { scheme, host } = template.origin
     const balancer = scheme === 'balancer' ? this.#backends.balancers.get(host) : undefined
@@ -202,7 +203,7 @@ class BalancerCandidates implements Candidates {
   readonly #balancer: LoadBalancer
   readonly #req: IncomingMessage
   readonly #path: string
-  readonly #signal: AbortSignal
+  readonly #signal: CancelSignal
   readonly #candidateOf: (member: BalancerMember) => Candidate
   /** Members already tried, and why. A full member may be tried again, a silent one may not. */
   readonly #excluded = new Map<BalancerMember, 'full' | 'silent'>()
@@ -214,7 +215,7 @@ class BalancerCandidates implements Candidates {
     balancer: LoadBalancer,
     req: IncomingMessage,
     path: string,
-    signal: AbortSignal,
+    signal: CancelSignal,
     candidateOf: (member: BalancerMember) => Candidate,
   ) {
     this.#balancer = balancer
@@ -226,6 +227,15 @@ class BalancerCandidates implements Candidates {
 
   get first(): Candidate {
     return this.#first as Candidate
+  }
+
+  get excluded(): ReadonlyMap<BalancerMember, 'full' | 'silent'> {
+    return this.#excluded
+  }
+
+  /** Ends the wait for a member. Most selections do not wait. */
+  get signal(): AbortSignal {
+    return nativeSignal(this.#signal)
   }
 
   start(): this | Promise<this> {
@@ -242,7 +252,7 @@ class BalancerCandidates implements Candidates {
 
   #select(): Candidate | Promise<Candidate> {
     this.#attempts++
-    const selected = this.#balancer.select(this.#req, this.#path, { excluded: this.#excluded, signal: this.#signal })
+    const selected = this.#balancer.select(this.#req, this.#path, this)
     return selected instanceof Promise ? selected.then(this.#begin) : this.#begin(selected)
   }
 
