@@ -28,7 +28,7 @@ const HOUSES: readonly House[] = [
       ['util'],
       ['errors'],
     ],
-    packages: /^(?:node:.*|fastest-levenshtein|http-proxy-middleware|path-to-regexp|proxy-addr|qs)$/,
+    packages: /^(?:node:.*|fastest-levenshtein|path-to-regexp|proxy-addr|qs|undici)$/,
     typesOf: /^@ws-tunnel\/native$/,
   },
   {
