@@ -41,13 +41,19 @@ export const bytesTheme: Theme = setUp => {
       'a response whose length comes before Content-Disposition',
       responding({ reason: HIGH, headers: [`X-High: ${HIGH}`, 'Content-Length: 16', DISPOSITION] }),
     ],
-    ['a response without a body', responding({ statusCode: 204, reason: HIGH, headers: [`X-High: ${HIGH}`], body: '' })],
+    [
+      'a response without a body',
+      responding({ statusCode: 204, reason: HIGH, headers: [`X-High: ${HIGH}`], body: '' }),
+    ],
     ['a response to HEAD', responding({ reason: HIGH, headers: [`X-High: ${HIGH}`, DISPOSITION] }), 'HEAD'],
     [
       'a head whose body never comes',
       raw(`HTTP/1.1 200 ${HIGH}\r\nX-High: ${HIGH}\r\nContent-Length: 9\r\n${DISPOSITION}\r\n\r\n`, 'keep'),
     ],
-    ['a response in chunks', raw(`HTTP/1.1 200 ${HIGH}\r\nX-High: ${HIGH}\r\nTransfer-Encoding: chunked\r\n\r\n`, 'keep')],
+    [
+      'a response in chunks',
+      raw(`HTTP/1.1 200 ${HIGH}\r\nX-High: ${HIGH}\r\nTransfer-Encoding: chunked\r\n\r\n`, 'keep'),
+    ],
     ['a response until FIN', raw(`HTTP/1.1 200 ${HIGH}\r\nX-High: ${HIGH}\r\n\r\nbody`)],
   ]
   for (const [what, script, method = 'GET'] of FINAL) {
