@@ -84,10 +84,14 @@ export class BackendConnection {
   /** Sends a request on the connection. undici calls the user when it can be written. */
   use(user: ConnectionUser, method: string, path: string): void {
     this.#user = user
+    this.#client.dispatch({ method: method as Dispatcher.HttpMethod, path, reset: false }, user)
+  }
+
+  /** The request is written now. What has arrived before is no response to it, and undici closes the connection for it. */
+  begin(): void {
     this.#head = this.#interim = undefined
     this.#interimCount = 0
     this.#awaitsHead = true
-    this.#client.dispatch({ method: method as Dispatcher.HttpMethod, path, reset: false }, user)
   }
 
   write(data: string | Buffer): boolean {

@@ -14,6 +14,7 @@ import { BodySender, type BodySenderOwner } from './body-sender.ts'
 import { authenticatesConnection, challengesConnection } from './connection-auth.ts'
 import { isIdempotent } from './idempotent.ts'
 import type { PlainTrip } from './plain-trip.ts'
+import { notRequested, undiciError } from './undici-error.ts'
 
 /** Bytes of a body that are held until {@link PlainResponse.read}. */
 const MAX_HELD = 65_536
@@ -40,6 +41,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   rawHeaders: readonly string[] = []
   readonly #trip: PlainTrip
   readonly #client: EventEmitter
+  readonly #head: string
   #phase: Phase = 'connecting'
   #resolve: (response: PlainResponse) => void = noop
   #reject: (error: Error) => void = noop
@@ -61,6 +63,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   constructor(trip: PlainTrip) {
     this.#trip = trip
     this.#client = clientOf(trip.req)
+    const { method, path, headers } = trip
+    this.#head = keptRequestHead(method, path, headers, headers.has('te') ? 'TE, ' : '')
   }
 
   start(): Promise<PlainResponse> {
@@ -153,10 +157,11 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.#phase !== 'waiting') return
-    const { method, path, headers, body, limits, req } = this.#trip
+    const { headers, body, limits, req } = this.#trip
     const connection = this.#connection as BackendConnection
-    const head = keptRequestHead(method, path, headers, headers.has('te') ? 'TE, ' : '')
+    const head = this.#head
     this.#isWritten = true
+    connection.begin()
     if (body.parsed !== undefined) {
       body.markParsedSent()
       connection.socket.cork()
@@ -250,15 +255,15 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     if (this.#phase === 'responding') this.#cut()
     else if (this.#phase === 'waiting') {
       if (this.#mayRepeat()) this.#repeat()
-      else this.#fail(ourError(error, this.#trip.worker.origin.secure))
+      else this.#fail(undiciError(error, this.#trip.worker.origin.secure))
     }
   }
 
   /** Whether the backend has closed a kept connection as it was used again (RFC 9110 9.2.2, RFC 9112 9.3.1). */
   #mayRepeat(): boolean {
     const { method, body } = this.#trip
-    if (!this.#connection?.isReused || body.begun || this.#connection.hasResponse) return false
-    return !this.#isWritten || isIdempotent(method)
+    if (!this.#connection?.isReused || body.begun) return false
+    return !this.#isWritten || (!this.#connection.hasResponse && isIdempotent(method))
   }
 
   /** The other idle connections may be closed, too. */
@@ -321,16 +326,3 @@ function textOf(fields: readonly Buffer[]): string[] {
 /** What the connection of the client is known by. All requests of an HTTP/2 session have one. */
 const clientOf = (req: IncomingMessage): EventEmitter =>
   (req as unknown as Http2ServerRequest).stream?.session ?? req.socket
-
-const notRequested = (): WsTunnelError =>
-  new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was requested' })
-
-/** Converts an error of undici. */
-function ourError(error: Error & { code?: string }, secure: boolean): WsTunnelError {
-  const { code, name, message } = error
-  if (code === 'UND_ERR_SOCKET' && message === 'bad upgrade') return notRequested()
-  const isBad = name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW' || message === 'bad response'
-  if (isBad) return new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: message, cause: error })
-  if (code === 'UND_ERR_SOCKET') return new WsTunnelError('WST_ERR_NO_RESPONSE', { detail: message, cause: error })
-  return roundTripError(error, true, secure)
-}

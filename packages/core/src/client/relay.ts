@@ -33,7 +33,7 @@ export function relay(response: PlainResponse, res: ServerResponse, options: Rel
     writeHead(res, statusCode, statusMessage, options.headers())
   } catch (error) {
     response.destroy()
-    throw error
+    return Promise.reject(error)
   }
   const whole = response.takeWhole()
   return new Promise(resolve => {
@@ -41,7 +41,10 @@ export function relay(response: PlainResponse, res: ServerResponse, options: Rel
     else {
       res.on('close', resolve)
       if (res.destroyed) resolve()
-      else endWhole(res, whole)
+      else {
+        endWhole(res, whole)
+        limitEnd(res, options.stallTimeout)
+      }
     }
   })
 }
@@ -82,6 +85,7 @@ class Relay implements BodyReader {
     this.#begun = true
     if (trailers.length > 0) addTrailers(this.#res, this.#options.trailers(trailers))
     this.#res.end()
+    limitEnd(this.#res, this.#options.stallTimeout)
   }
 
   onCut(): void {
@@ -106,6 +110,13 @@ class Relay implements BodyReader {
     this.#response.destroy()
     this.#resolve()
   }
+}
+
+/** Limits how long the last bytes of a response may wait for a client that does not read them. */
+function limitEnd(res: ServerResponse, stallTimeout: number): void {
+  if (stallTimeout === 0 || isHttp2(res.req) || !res.socket?.writableLength) return
+  const limit = new Countdown(stallTimeout, () => cut(res))
+  res.once('close', () => limit.stop())
 }
 
 /** Aborts a response, so that a truncated body is not taken for a complete one. */
