@@ -2,6 +2,7 @@ import { describe } from 'node:test'
 import type { Start } from '../support/frameworks.ts'
 import { setUpOn } from '../support/harness.ts'
 import { appsTheme } from './apps.ts'
+import { bytesTheme } from './bytes.ts'
 import { fallbackTheme } from './fallback.ts'
 import { headersTheme } from './headers.ts'
 import { limitsTheme } from './limits.ts'
@@ -19,6 +20,7 @@ const themes: Record<string, Theme> = {
   'paths and targets': pathsTheme,
   'spellings of paths': spellingsTheme,
   headers: headersTheme,
+  'the bytes of heads': bytesTheme,
   tunnels: tunnelsTheme,
   limits: limitsTheme,
   'HTTP fallback': fallbackTheme,

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { echo, record, responding, type Script, silent, switching } from '../support/backend.ts'
+import { plainRequest } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
-import { assertFailure, type WholeResponse } from '../support/harness.ts'
+import { assertFailure, gatewayLeft, type WholeResponse } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
 
 function assertUnavailable(response: WholeResponse, code: string): void {
@@ -277,4 +278,56 @@ export const limitsTheme: Theme = setUp => {
     assert.doesNotMatch(direct.body, /max-forwards/i)
     assert.match(again.body, /max-forwards: 9/i)
   })
+
+  const part = (byte: string): string => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n${byte}`
+
+  test('408s a client that stops sending its body for stallTimeout, and frees the connection to the backend', async t => {
+    const setup = await setUp(t, silent(), { stallTimeout: 300 })
+    const client = (await setup.connect()).send(part('x'))
+    const got = await client.whole()
+    assertFailure(setup.gateway, got, 408, 'WST_ERR_STALLED')
+    assert.equal(got.header('connection'), 'close')
+    await gatewayLeft(await setup.backend.connection())
+  })
+
+  test('serves a client that sends its body slowly', async t => {
+    const setup = await setUp(t, responding({ body: (_request, body) => String(body) }), { stallTimeout: 500 })
+    const client = (await setup.connect()).send(part('x'))
+    for (let i = 0; i < 8; i++) {
+      await sleep(100)
+      client.send('x')
+    }
+    assert.equal((await client.whole()).body, 'x'.repeat(9))
+  })
+
+  test('cuts a client that stops reading its response for stallTimeout, and frees the connection to the backend', async t => {
+    const setup = await setUp(t, endless, { stallTimeout: 300 })
+    const client = await setup.connect()
+    client.socket.pause()
+    client.send(plainRequest('/'))
+    await gatewayLeft(await setup.backend.connection())
+    client.socket.resume()
+    await eventually(() => assert.ok(client.ended || client.socket.destroyed))
+  })
+
+  test('serves a client that reads its response slowly', async t => {
+    const body = 'x'.repeat(20_000_000)
+    const setup = await setUp(t, responding({ body }), { stallTimeout: 500 })
+    const client = (await setup.connect()).send(plainRequest('/'))
+    for (let i = 0; i < 8; i++) {
+      client.socket.pause()
+      await sleep(100)
+      client.socket.resume()
+      await sleep(10)
+    }
+    assert.equal((await client.whole()).body.length, body.length)
+  })
+}
+
+/** Responds with a body that never ends. */
+const endless: Script = async connection => {
+  await connection.request()
+  await connection.write('HTTP/1.1 200 Fine\r\nConnection: close\r\n\r\n')
+  const chunk = Buffer.alloc(1_000_000)
+  while (!connection.socket.destroyed && !connection.ended) await connection.write(chunk)
 }

@@ -28,8 +28,7 @@ const HOUSES: readonly House[] = [
       ['util'],
       ['errors'],
     ],
-    packages:
-      /^(?:node:.*|@eslint-community\/regexpp|fastest-levenshtein|http-proxy-middleware|path-to-regexp|proxy-addr)$/,
+    packages: /^(?:node:.*|@eslint-community\/regexpp|fastest-levenshtein|path-to-regexp|proxy-addr|undici)$/,
     typesOf: /^@ws-tunnel\/native$/,
   },
   {

@@ -12,6 +12,7 @@ const ERRORS = {
   WST_ERR_FORBIDDEN_TARGET: [403, 'The path cannot be sent to the backend'],
   WST_ERR_ORIGIN: [403, 'The Origin is not allowed to open a tunnel here'],
   WST_ERR_ENCODED_SLASH: [404, 'The path contains an encoded slash or NUL'],
+  WST_ERR_STALLED: [408, 'The client stopped sending the body of its request'],
   WST_ERR_PATH_TOO_LONG: [414, 'The path is too long to be matched'],
   WST_ERR_FIELD_TOO_LONG: [431, 'A header field is too long to be matched'],
   WST_ERR_UPGRADE_REQUIRED: [426, 'This path is served only over an upgraded connection'],

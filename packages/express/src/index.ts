@@ -42,12 +42,12 @@ export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
       next()
       return
     }
-    proxy
-      .handle(req, res, { ...mounted, paths: 'exact', body: req.body })
-      .then(handled => {
-        if (!handled) next()
-      })
-      .catch(error => fail(error, res, next))
+    proxy.handle(req, res, { ...mounted, paths: 'exact', body: req.body }).then(
+      handled => {
+        if (!handled) passOn(res, next)
+      },
+      error => fail(error, res, next),
+    )
   }
   const stopDiscovery = discoverServer(
     listener => usesMiddleware(listener, middleware),
@@ -100,6 +100,14 @@ export function createHttp2Server(
   return createWithoutApp(options, app, { claims: req => leadsToTunnel(app, req), ...listening })
 }
 
+function passOn(res: ServerResponse, next: Next): void {
+  try {
+    next()
+  } catch (error) {
+    fail(error, res, next)
+  }
+}
+
 /** Calls `next(error)`. If that throws, no error handler can respond, and the connection is closed. */
 function fail(error: unknown, res: ServerResponse, next: Next): void {
   try {
@@ -118,6 +126,7 @@ function fail(error: unknown, res: ServerResponse, next: Next): void {
  *   RegExp.
  */
 function mountOf({ baseUrl, originalUrl, url = '/' }: MountedRequest): { mount: string; url: string } | undefined {
+  if (originalUrl === url && url.startsWith('/')) return { mount: '', url }
   const [origin = ''] = ORIGIN.exec(originalUrl ?? url) ?? []
   const whole = (originalUrl ?? url).slice(origin.length)
   const rest = url.startsWith(origin) ? url.slice(origin.length) : url.replace(ORIGIN, '')

@@ -129,11 +129,15 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
     settleHeaders(request)
-    const path = (req.url ?? '/').replace(ORIGIN, '')
+    const target = req.url ?? '/'
+    const path = target.startsWith('/') ? target : target.replace(ORIGIN, '')
     const url = urlBelow(path)
     // Fastify does not store the fields that hooks set in the raw response.
-    for (const [name, value] of Object.entries(reply.getHeaders()))
+    const headers = reply.getHeaders()
+    for (const name in headers) {
+      const value = headers[name as keyof typeof headers]
       if (value !== undefined) reply.raw.setHeader(name, value)
+    }
     let handled: boolean
     try {
       handled = await proxy.handle(req, reply.raw, {
@@ -168,7 +172,8 @@ function shortened(error: WsTunnelError): WsTunnelError {
 /** Scheme and host of an absolute-form request target. */
 const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i
 
-const withoutPrefix = (path: string, prefix: string): string => path.slice(coveredLength(path, prefix))
+const withoutPrefix = (path: string, prefix: string): string =>
+  prefix === '' ? path : path.slice(coveredLength(path, prefix))
 
 /**
  * How many characters of the path the prefix covers. Each parameter of a prefix (`/rooms/:id`) covers one segment.

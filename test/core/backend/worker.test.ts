@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
 import { connect, type LookupFunction } from 'node:net'
 import { test } from 'node:test'
 import { createSecureContext } from 'node:tls'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { Worker } from '../../../packages/core/src/backend/worker.ts'
 import { responding } from '../../support/backend.ts'
-import { eventually } from '../../support/gate.ts'
 import { startBackend } from '../../support/harness.ts'
 
 type Settings = ConstructorParameters<typeof Worker>[1]
@@ -87,40 +85,4 @@ test('ignores a second result of lookup', async t => {
   const socket = connect(workerOf(`ws://b.test:${backend.port}/`, { lookup }).socketOptions)
   await once(socket, 'connect')
   socket.destroy()
-})
-
-/** Sends a request by the pool of the worker and reads the whole response. */
-async function get({ agent }: Worker, port: number): Promise<void> {
-  const [response] = (await once(request({ agent, port, host: '127.0.0.1' }).end(), 'response')) as [IncomingMessage]
-  await once(response.resume(), 'end')
-}
-
-test('keeps connections of plain HTTP for the next request until dropIdle', async t => {
-  const backend = await startBackend(t, responding())
-  const worker = workerOf(`http://${backend.address}/`)
-  t.after(() => worker.close())
-  for (let i = 0; i < 2; i++) await get(worker, backend.port)
-  assert.equal(backend.connections.length, 1)
-  worker.dropIdle()
-  await backend.connections[0]?.readAll()
-  await get(worker, backend.port)
-  assert.equal(backend.connections.length, 2)
-})
-
-test('closes the connections in use when their requests end, once it is closed', async t => {
-  const held = Promise.withResolvers<void>()
-  const backend = await startBackend(t, async connection => {
-    await connection.request()
-    await held.promise
-    await connection.write('HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n')
-  })
-  const worker = workerOf(`http://${backend.address}/`)
-  const response = get(worker, backend.port)
-  const connection = await backend.connection()
-  await backend.request()
-  worker.close()
-  assert.equal(connection.ended, false)
-  held.resolve()
-  await response
-  await eventually(() => connection.ended)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
+import { IncomingResponse } from '../../../packages/core/src/backend/incoming-response.ts'
 import { relay, relayInterim, respond } from '../../../packages/core/src/client/relay.ts'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
 import { type BackendConnection, raw, responding, type Script } from '../../support/backend.ts'
@@ -25,7 +26,11 @@ async function relaying(t: TestContext, script: Script, headers?: () => HeaderLi
     const backendRequest = request({ port: backend.port, host: '127.0.0.1', agent: false })
     backendRequest.on('error', () => {})
     backendRequest.on('response', (response: IncomingMessage) => {
-      relay(response, res, headers ?? (() => HeaderList.from(response.rawHeaders))).then(
+      const options = { trailers: () => [], stallTimeout: 0 }
+      relay(new IncomingResponse(response), res, {
+        headers: headers ?? (() => HeaderList.from(response.rawHeaders)),
+        ...options,
+      }).then(
         () => results.push('resolved'),
         error => {
           results.push(error)

@@ -4,7 +4,13 @@ import { type IncomingMessage, request } from 'node:http'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { maySwitch, readSwitch } from '../../../packages/core/src/http/response-head.ts'
+import {
+  maybeInterim,
+  maySwitch,
+  readInterim,
+  readStatusLine,
+  readSwitch,
+} from '../../../packages/core/src/http/response-head.ts'
 
 const UPGRADE = 'Upgrade: websocket\r\nConnection: Upgrade\r\n'
 
@@ -145,4 +151,49 @@ test('waits for the rest of a head only as long as it may become a 101', () => {
   const long = `HTTP/1.1 101 X\r\n${'a: b\r\n'.repeat(2_500)}`
   assert.ok(maySwitch(long))
   assert.ok(!maySwitch(`${long}\0\r\n`))
+})
+
+test('reads an interim response and where it ends, and nothing that Node would read in another way', () => {
+  const head = 'HTTP/1.1 103 Early \xc3\xa9\r\nLink: </a>\r\nX:\r\n\r\n'
+  assert.deepEqual(readInterim(`${head}HTTP/1.1 200 OK`), {
+    head: { statusCode: 103, statusMessage: 'Early \xc3\xa9', rawHeaders: ['Link', '</a>', 'X', ''] },
+    size: head.length,
+  })
+  assert.deepEqual(readInterim('HTTP/1.0 100\r\n\r\n'), {
+    head: { statusCode: 100, statusMessage: '', rawHeaders: [] },
+    size: 16,
+  })
+  for (const odd of [
+    head.slice(0, -1),
+    'HTTP/1.1 103 a\0b\r\n\r\n',
+    'HTTP/1.1 103 a\r\nX : y\r\n\r\n',
+    'HTTP/1.1 103 a\r\nX: y\r\n z\r\n\r\n',
+    'HTTP/1.1 103 a\nX: y\r\n\r\n',
+    'HTTP/1.1 200 a\r\n\r\n',
+    'HTTP/1.1 1030 a\r\n\r\n',
+  ])
+    assert.equal(readInterim(odd), undefined, JSON.stringify(odd))
+})
+
+test('holds back bytes that may begin an interim response, and no others', () => {
+  for (const text of ['', 'H', 'HTTP/1.1 ', 'HTTP/1.1 1', 'HTTP/1.0 10', 'HTTP/1.1 103', 'HTTP/1.1 103 Early'])
+    assert.ok(maybeInterim(text), text)
+  for (const text of [
+    'h',
+    'HTTP/2',
+    'HTTP/1.1 2',
+    'HTTP/1.1 101',
+    'HTTP/1.1 101 S',
+    'HTTP/1.1 1030',
+    'SSH-2.0-OpenSSH',
+  ])
+    assert.ok(!maybeInterim(text), text)
+})
+
+test('reads version and reason of a status line', () => {
+  assert.deepEqual(readStatusLine('HTTP/1.0 200 \xc3\xa9 \t!'), { httpVersion: '1.0', statusMessage: '\xc3\xa9 \t!' })
+  for (const line of ['HTTP/1.1 200', 'HTTP/1.1 200 '])
+    assert.deepEqual(readStatusLine(line), { httpVersion: '1.1', statusMessage: '' })
+  for (const line of ['', 'HTTP/1.1 20', 'HTTP/1.1 2000', 'HTTP/1.1 200 a\0b', 'x HTTP/1.1 200 a'])
+    assert.equal(readStatusLine(line), undefined, line)
 })

@@ -273,6 +273,7 @@ test('has safe defaults', () => {
     idleTimeout: 0,
     halfOpenTimeout: 30_000,
     maxLifetime: 0,
+    stallTimeout: 60_000,
     maxTunnels: 0,
     keepAlive: 30_000,
     async: true,

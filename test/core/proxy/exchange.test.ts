@@ -25,12 +25,15 @@ interface Begun extends Exchanges {
   finish: () => void
 }
 
+/** The decision, which the exchange gives at once unless it has to wait. */
+const decided = async (exchange: Exchange): Promise<Decision> => exchange.decide()
+
 /** Sends a request and begins its exchange. */
 async function begin(t: TestContext, text: string, options: WsTunnelOptions = { target: TARGET }): Promise<Begun> {
   const begun = Promise.withResolvers<Pick<Begun, 'exchange' | 'decision'>>()
   const end = Promise.withResolvers<void>()
   const exchanges = await startExchanges(t, options, exchange => {
-    const decision = exchange.decide()
+    const decision = decided(exchange)
     decision.catch(() => {})
     begun.resolve({ exchange, decision })
     return end.promise
@@ -163,7 +166,7 @@ test('holds a slot of its route from the decision until it is released', async t
 test('refuses an upgrade for which its route has no slot', async t => {
   const decisions: Promise<Decision>[] = []
   const { port } = await startExchanges(t, { target: TARGET, maxTunnels: 1 }, exchange => {
-    decisions.push(exchange.decide())
+    decisions.push(decided(exchange))
     return decisions.length === 1 ? new Promise(() => {}) : decisions[1]
   })
   for (let i = 0; i < 2; i++) {
@@ -208,14 +211,14 @@ test('closes the connection after the response to an upgrade that is served as p
 })
 
 test('aborts at once for a client that left before the decision', async t => {
-  const [arrived, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<WsTunnelError>()]
+  const [arrived, outcome] = [Promise.withResolvers<void>(), Promise.withResolvers<WsTunnelError>()]
   const { port } = await startExchanges(t, { target: TARGET }, async exchange => {
     arrived.resolve()
     await new Promise(resolve => exchange.res.once('close', resolve))
-    await exchange.decide().then(() => decided.reject(new Error('decided')), decided.resolve)
+    await decided(exchange).then(() => outcome.reject(new Error('decided')), outcome.resolve)
   })
   const client = (await connectClient(t, port)).send(PLAIN)
   await arrived.promise
   client.destroy()
-  assert.equal((await decided.promise).code, 'WST_ERR_CLIENT_GONE')
+  assert.equal((await outcome.promise).code, 'WST_ERR_CLIENT_GONE')
 })

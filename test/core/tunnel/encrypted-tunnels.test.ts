@@ -31,18 +31,14 @@ interface Started {
 
 function start(client: Socket, backend: Socket): Started {
   const events: string[] = []
-  const engine: JsEngine = new JsEngine(
-    { client, clientHead: [], backend, backendHead: [] },
-    0,
-    {
-      onFin: side => events.push(`FIN of the ${side}`),
-      onBroken: (side, error) => {
-        events.push(`${side} broken: ${(error as NodeJS.ErrnoException)?.code}`)
-        engine.end()
-      },
-      onClosed: () => events.push('closed'),
+  const engine: JsEngine = new JsEngine({ client, clientHead: [], backend, backendHead: [] }, 0, {
+    onFin: side => events.push(`FIN of the ${side}`),
+    onBroken: (side, error) => {
+      events.push(`${side} broken: ${(error as NodeJS.ErrnoException)?.code}`)
+      engine.end()
     },
-  )
+    onClosed: () => events.push('closed'),
+  })
   engine.start()
   return { engine, events }
 }

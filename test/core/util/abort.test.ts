@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
-import { onAbort, unlessAborted } from '../../../packages/core/src/util/abort.ts'
+import { Cancellation, nativeSignal, onAbort, unlessAborted } from '../../../packages/core/src/util/abort.ts'
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
 
@@ -52,4 +52,31 @@ test('rejects with the reason if the signal is aborted before the promise settle
   reject(new Error('a late rejection must not reach the process'))
   await assert.rejects(unlessAborted(controller.signal, 1), reason)
   await assert.rejects(unlessAborted(controller.signal, Promise.reject(new Error('nor this one'))), reason)
+})
+
+test('a Cancellation calls its listeners once, and those that were removed never', () => {
+  const cancellation = new Cancellation()
+  const calls: string[] = []
+  const removed = (): number => calls.push('removed')
+  cancellation.addEventListener('abort', () => calls.push('first'))
+  cancellation.addEventListener('abort', removed)
+  cancellation.removeEventListener('abort', removed)
+  onAbort(cancellation, reason => calls.push(reason.message))
+  cancellation.throwIfAborted()
+  cancellation.abort(new Error('over'))
+  cancellation.abort(new Error('again'))
+  assert.deepEqual(calls, ['first', 'over'])
+  assert.throws(() => cancellation.throwIfAborted(), /over/)
+  assert.equal(cancellation.reason.message, 'over')
+})
+
+test('gives a native signal that follows a Cancellation', () => {
+  const { signal } = new AbortController()
+  assert.equal(nativeSignal(signal), signal)
+  const cancellation = new Cancellation()
+  const native = nativeSignal(cancellation)
+  assert.equal(native.aborted, false)
+  const reason = new Error('over')
+  cancellation.abort(reason)
+  assert.deepEqual([native.aborted, native.reason], [true, reason])
 })

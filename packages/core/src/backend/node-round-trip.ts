@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { RequestHead } from '../http/request-head.ts'
 import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
-import { onAbort } from '../util/abort.ts'
+import { type CancelSignal, onAbort } from '../util/abort.ts'
 import { backendError } from './backend-error.ts'
 import { type Limits, watchRequest } from './request-limits.ts'
 import type { ConnectOptions, Worker } from './worker.ts'
@@ -29,7 +29,7 @@ export type BackendResponse = Switched | NotSwitched
 export interface RoundTripOptions<L extends Limits = Limits> {
   readonly limits: L
   /** Ends the round trip; it rejects with the signal's reason. */
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   /** Called with each interim response (1xx). */
   readonly onInterim: (response: InterimResponse) => void
 }

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
 import { announcesBody } from '../http/upgrade.ts'
 import { type ParsedBody, parsedBody } from './parsed-body.ts'
 
@@ -26,10 +25,9 @@ export class RequestBody {
     return this.#parsed
   }
 
-  /** The bytes to send; `undefined` if the request has no body. */
-  source(): Readable | undefined {
-    if (this.#parsed !== undefined) return Readable.from([this.#parsed.bytes])
-    return announcesBody(this.#req) ? this.#req : undefined
+  /** Whether the client's bytes are sent as they arrive. */
+  get isStreamed(): boolean {
+    return this.#parsed === undefined && announcesBody(this.#req)
   }
 
   /** Records that the parsed body is sent to a backend. */

@@ -1,15 +1,14 @@
 import { lookup as systemLookup } from 'node:dns'
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls'
+import { ConnectionPool } from './connection-pool.ts'
 import type { TargetOrigin } from './target.ts'
 
 /** How to connect to a worker. */
 export interface ConnectSettings {
   readonly tls: ConnectionOptions
   readonly lookup: LookupFunction | undefined
-  /** Idle time before TCP keep-alive probes, ms. With 0, connections of the pool keep Node's default of 1000. */
+  /** Idle time before TCP keep-alive probes, ms. With 0, connections of the pool have 1000. */
   readonly keepAlive: number
 }
 
@@ -23,8 +22,8 @@ export class Worker {
   readonly connectOptions: ConnectOptions
   /** The same for `net.connect` and `tls.connect`. */
   readonly socketOptions: ConnectionOptions & TcpNetConnectOpts
-  /** Keep-alive pool for plain HTTP. */
-  readonly agent: HttpAgent
+  /** The kept connections for plain HTTP. */
+  readonly pool: ConnectionPool
   #secureContext: SecureContext | undefined
 
   constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: ConnectSettings) {
@@ -47,8 +46,9 @@ export class Worker {
       allowHalfOpen: true,
       noDelay: true,
     }
-    const options = { keepAlive: true, keepAliveMsecs: keepAlive || 1_000, ...this.connectOptions }
-    this.agent = origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
+    const kept = { keepAlive: true, keepAliveInitialDelay: keepAlive || 1_000, allowHalfOpen: false }
+    const secureContext = origin.secure ? (): SecureContext => this.secureContext : undefined
+    this.pool = new ConnectionPool({ ...this.socketOptions, ...kept }, secureContext)
   }
 
   /**
@@ -63,15 +63,9 @@ export class Worker {
     return this.#secureContext
   }
 
-  /** Closes the idle connections of the pool. */
-  dropIdle(): void {
-    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
-  }
-
   /** Closes the idle connections now, and those in use when their requests end. */
   close(): void {
-    this.agent.maxFreeSockets = 0
-    this.dropIdle()
+    this.pool.close()
   }
 }
 

@@ -11,6 +11,7 @@ import type { RouteSettings } from '../options/route-options.ts'
 import { CARRIED, type EndListener, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import { Traffic } from '../tunnel/traffic.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
+import type { CancelSignal } from '../util/abort.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import type { Release, Slots } from '../util/slots.ts'
 
@@ -258,7 +259,7 @@ export class BalancerMember implements Member, EndListener {
    * @returns a promise only if it waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  enterTunnel(signal: AbortSignal): Release | Promise<Release> {
+  enterTunnel(signal: CancelSignal): Release | Promise<Release> {
     const slot = this.slots.acquire(signal)
     const release = this.enter()
     const both = (releaseSlot: Release): Release => {

@@ -1,42 +1,122 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
+import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse } from '../http/response-head.ts'
 import type { LocalResponse } from '../options/route-options.ts'
-import { writeHead } from './write-head.ts'
+import { Countdown } from '../util/countdown.ts'
+import { addTrailers, endWhole, flushHead, writeHead } from './write-head.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/** What is relayed of a response. */
+export interface RelayOptions {
+  /** Makes the header fields for the client; it may throw. */
+  readonly headers: () => HeaderList
+  /** The fields of the trailer section that the client gets: name, value, name, value. */
+  readonly trailers: (raw: readonly string[]) => readonly string[]
+  /** How long the client may accept no byte, ms; 0 is no limit. */
+  readonly stallTimeout: number
+}
 
 /**
  * Copies a backend's response to the client, whole. Resolves when it is sent or the client has left. A response that
  * breaks off closes the client's connection, so that it is not taken for a complete one.
- *
- * @param headers makes the header fields for the client; it may throw.
  */
-export async function relay(response: IncomingMessage, res: ServerResponse, headers: () => HeaderList): Promise<void> {
-  const { statusCode = 502, statusMessage } = response
+export function relay(response: PlainResponse, res: ServerResponse, options: RelayOptions): Promise<void> {
+  const { statusCode, statusMessage } = response
   try {
     if (statusCode < 200)
       throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: `status ${statusCode} that was not requested` })
-    writeHead(res, statusCode, statusMessage, headers())
+    writeHead(res, statusCode, statusMessage, options.headers())
   } catch (error) {
     response.destroy()
-    throw error
+    return Promise.reject(error)
   }
-  await new Promise<void>(resolve => {
-    // These listeners run before all others, which may destroy `res`: over HTTP/2, the client would take a response that
-    // is only destroyed for a complete one.
-    response.prependListener('error', () => cut(res))
-    response.prependListener('close', () => {
-      if (!response.complete) cut(res)
-    })
-    res.on('close', () => {
-      response.destroy()
-      resolve()
-    })
-    if (res.destroyed) response.destroy()
-    response.pipe(res)
+  const whole = response.takeWhole()
+  return new Promise(resolve => {
+    if (whole === undefined) new Relay(response, res, options, resolve)
+    else {
+      res.on('close', resolve)
+      if (res.destroyed) resolve()
+      else {
+        endWhole(res, whole)
+        limitEnd(res, options.stallTimeout)
+      }
+    }
   })
+}
+
+/** Copies a body that is not there as a whole yet. */
+class Relay implements BodyReader {
+  readonly #response: PlainResponse
+  readonly #res: ServerResponse
+  readonly #options: RelayOptions
+  readonly #resolve: () => void
+  #begun = false
+  #stall: Countdown | undefined
+
+  constructor(response: PlainResponse, res: ServerResponse, options: RelayOptions, resolve: () => void) {
+    this.#response = response
+    this.#res = res
+    this.#options = options
+    this.#resolve = resolve
+    res.on('close', this.#resOnClose)
+    res.on('drain', this.#resOnDrain)
+    if (res.destroyed) this.#resOnClose()
+    else {
+      response.read(this)
+      // The head must not wait for the body, which may come late or never.
+      if (!this.#begun) flushHead(res)
+    }
+  }
+
+  onData(chunk: Buffer): void {
+    this.#begun = true
+    if (this.#res.write(chunk)) return
+    this.#response.pause()
+    const { stallTimeout } = this.#options
+    if (stallTimeout > 0) this.#stall ??= new Countdown(stallTimeout, this.#clientOnStalled)
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#begun = true
+    if (trailers.length > 0) addTrailers(this.#res, this.#options.trailers(trailers))
+    this.#res.end()
+    limitEnd(this.#res, this.#options.stallTimeout)
+  }
+
+  onCut(): void {
+    const res = this.#res
+    // The client learns the status, even if nothing else of the response came.
+    if (!this.#begun) flushHead(res)
+    const { socket } = res
+    if (isHttp2(res.req) || socket === null || socket.writableLength === 0) cut(res)
+    else socket.write(NOTHING, () => cut(res))
+  }
+
+  readonly #resOnDrain = (): void => {
+    this.#stall?.stop()
+    this.#stall = undefined
+    this.#response.resume()
+  }
+
+  readonly #clientOnStalled = (): void => cut(this.#res)
+
+  readonly #resOnClose = (): void => {
+    this.#stall?.stop()
+    this.#response.destroy()
+    this.#resolve()
+  }
+}
+
+/** Limits how long the last bytes of a response may wait for a client that does not read them. */
+function limitEnd(res: ServerResponse, stallTimeout: number): void {
+  if (stallTimeout === 0 || isHttp2(res.req) || !res.socket?.writableLength) return
+  const limit = new Countdown(stallTimeout, () => cut(res))
+  res.once('close', () => limit.stop())
 }
 
 /** Aborts a response, so that a truncated body is not taken for a complete one. */

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { ServerResponse } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
@@ -25,6 +25,7 @@ export function writeHead(
   try {
     const own = [...shared, ...framing(res, statusCode, headers)]
     if (own.length > 0) list = HeaderList.from([...own, ...headers.toRaw()])
+    if (list.has('content-disposition')) moveLengthToEnd(list)
     res.sendDate = statusCode >= 200 && !headers.has('date')
     if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
@@ -85,4 +86,54 @@ function fieldsOfHttp2(headers: HeaderList): Map<string, string | string[]> {
     fields.set(lower, lower === 'set-cookie' ? values : values.join(', '))
   }
   return fields
+}
+
+/**
+ * Node reads the value of a `Content-Disposition` that follows `Content-Length` as UTF-8. It writes all other fields as
+ * latin1, which keeps every byte. The order of fields with different names has no meaning (RFC 9110 5.3).
+ */
+function moveLengthToEnd(list: HeaderList): void {
+  const length = list.get('content-length')
+  if (length !== undefined) list.unset('content-length').append('Content-Length', length)
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/**
+ * Sends the head that {@link writeHead} has made, without waiting for the body. `res.flushHeaders` writes a text without an
+ * encoding, so that it would be sent as UTF-8 if the socket had no other default.
+ */
+export function flushHead(res: ServerResponse): void {
+  const { socket } = res
+  if (isHttp2(res.req)) res.flushHeaders()
+  // A response that waits for an earlier one of the connection has no socket yet.
+  else if (socket === null) res.write(NOTHING)
+  else {
+    socket.setDefaultEncoding('latin1')
+    try {
+      res.flushHeaders()
+    } finally {
+      socket.setDefaultEncoding('utf8')
+    }
+  }
+}
+
+/** The longest body that is joined to its head as text: one write of one text costs less than one of two buffers. */
+const MAX_TEXT = 16_384
+
+const { end } = ServerResponse.prototype
+
+/** Sends head and body in one write, and ends the response. */
+export function endWhole(res: ServerResponse, body: Buffer): void {
+  if (body.length === 0) res.end()
+  // Middleware that wraps `end` may read the body as UTF-8.
+  else if (res.end === end && body.length <= MAX_TEXT) res.end(body.toString('latin1'), 'latin1')
+  else res.end(body)
+}
+
+/** Adds the trailer section. It is sent with the end of a chunked body, and not at all with another body. */
+export function addTrailers(res: ServerResponse, raw: readonly string[]): void {
+  const fields: [string, string][] = []
+  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([raw[i] as string, raw[i + 1] as string])
+  if (fields.length > 0) res.addTrailers(isHttp2(res.req) ? Object.fromEntries(fields) : fields)
 }

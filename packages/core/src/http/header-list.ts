@@ -1,97 +1,117 @@
 import { trimBlanks } from './trim-blanks.ts'
 
-/** Whether a name equals the lower-case one. Most names differ in length already, which saves the conversion. */
-const isNamed = (name: string, lower: string): boolean => name.length === lower.length && name.toLowerCase() === lower
+/** Whether a name equals the lower-case one. Most names differ in length or first letter, which saves the conversion. */
+const isNamed = (name: string, lower: string): boolean =>
+  name.length === lower.length &&
+  (name.charCodeAt(0) | 0x20) === (lower.charCodeAt(0) | 0x20) &&
+  (name === lower || name.toLowerCase() === lower)
 
 /**
  * Header fields with their order, case and duplicates as they arrived (RFC 9110 5.3). Names are compared without case.
  */
 export class HeaderList {
-  #fields: [name: string, value: string][] = []
+  /** Name, value, name, value. */
+  #raw: string[] = []
 
   /**
    * Reads Node's `rawHeaders` (name, value, name, value), or those fields of it whose lower-case name passes `keep`.
    */
   static from(raw: readonly string[], keep?: (lowerName: string) => boolean): HeaderList {
     const list = new HeaderList()
-    list.#add(raw, keep)
+    if (keep === undefined) list.#raw = raw.length % 2 === 0 ? raw.slice() : raw.slice(0, -1)
+    else list.appendRaw(raw, keep)
     return list
-  }
-
-  #add(raw: readonly string[], keep: ((lowerName: string) => boolean) | undefined): void {
-    for (let i = 0; i + 1 < raw.length; i += 2) {
-      const name = raw[i] as string
-      if (keep === undefined || keep(name.toLowerCase())) this.#fields.push([name, raw[i + 1] as string])
-    }
   }
 
   /** The value of every line of the field. */
   getAll(name: string): string[] {
     const lower = name.toLowerCase()
     const values: string[] = []
-    for (const field of this.#fields) if (isNamed(field[0], lower)) values.push(field[1])
+    const raw = this.#raw
+    for (let i = 0; i < raw.length; i += 2) if (isNamed(raw[i] as string, lower)) values.push(raw[i + 1] as string)
     return values
   }
 
   /** The values of all lines joined by `, `, or `undefined` if the field is absent. */
   get(name: string): string | undefined {
-    const values = this.getAll(name)
-    return values.length === 0 ? undefined : values.join(', ')
+    const lower = name.toLowerCase()
+    const at = this.#indexOf(lower)
+    if (at === -1) return undefined
+    return this.#indexOf(lower, at + 2) === -1 ? this.#raw[at + 1] : this.getAll(lower).join(', ')
   }
 
   has(name: string): boolean {
-    const lower = name.toLowerCase()
-    return this.#fields.some(field => isNamed(field[0], lower))
+    return this.#indexOf(name.toLowerCase()) !== -1
+  }
+
+  #indexOf(lower: string, from = 0): number {
+    const raw = this.#raw
+    for (let i = from; i < raw.length; i += 2) if (isNamed(raw[i] as string, lower)) return i
+    return -1
   }
 
   /** Replaces the first line of the field and removes its other lines. Appends the field if it is absent. */
   set(name: string, value: string): this {
     const lower = name.toLowerCase()
-    const at = this.#fields.findIndex(field => isNamed(field[0], lower))
+    const at = this.#indexOf(lower)
     if (at === -1) return this.append(name, value)
-    this.#fields = this.#fields.filter((field, i) => i === at || !isNamed(field[0], lower))
-    this.#fields[at] = [name, value]
+    if (this.#indexOf(lower, at + 2) !== -1) this.#keep((field, i) => i === at || !isNamed(field, lower))
+    this.#raw[at] = name
+    this.#raw[at + 1] = value
     return this
   }
 
   append(name: string, value: string): this {
-    this.#fields.push([name, value])
+    this.#raw.push(name, value)
     return this
   }
 
   /** Appends those fields of Node's `rawHeaders` whose lower-case name passes `keep`. */
   appendRaw(raw: readonly string[], keep: (lowerName: string) => boolean): this {
-    this.#add(raw, keep)
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = raw[i] as string
+      if (keep(name.toLowerCase())) this.#raw.push(name, raw[i + 1] as string)
+    }
     return this
   }
 
   unset(name: string): this {
     const lower = name.toLowerCase()
-    if (this.has(lower)) this.#fields = this.#fields.filter(field => !isNamed(field[0], lower))
+    if (this.#indexOf(lower) !== -1) this.#keep(field => !isNamed(field, lower))
     return this
   }
 
   /** Removes the fields that do not pass `keep`. */
   filter(keep: (lowerName: string, value: string) => boolean): this {
-    this.#fields = this.#fields.filter(([name, value]) => keep(name.toLowerCase(), value))
+    this.#keep((name, _i, value) => keep(name.toLowerCase(), value))
     return this
+  }
+
+  #keep(keep: (name: string, index: number, value: string) => boolean): void {
+    const raw = this.#raw
+    this.#raw = []
+    for (let i = 0; i < raw.length; i += 2) {
+      const name = raw[i] as string
+      const value = raw[i + 1] as string
+      if (keep(name, i, value)) this.#raw.push(name, value)
+    }
   }
 
   /** Replaces each value by what `change` returns for it. */
   map(change: (lowerName: string, value: string) => string): this {
-    for (const field of this.#fields) field[1] = change(field[0].toLowerCase(), field[1])
+    const raw = this.#raw
+    for (let i = 0; i < raw.length; i += 2) raw[i + 1] = change((raw[i] as string).toLowerCase(), raw[i + 1] as string)
     return this
   }
 
-  [Symbol.iterator](): Iterator<[name: string, value: string]> {
-    return this.#fields[Symbol.iterator]()
+  *[Symbol.iterator](): Iterator<[name: string, value: string]> {
+    const raw = this.#raw
+    for (let i = 0; i < raw.length; i += 2) yield [raw[i] as string, raw[i + 1] as string]
   }
 
   /** Name, value, name, value: the form in which `writeHead` and `http.request` keep order and duplicates. */
   toRaw(): string[] {
-    const raw: string[] = []
-    for (const field of this.#fields) raw.push(field[0], field[1])
-    return raw
+    return this.#raw.slice()
   }
 }
 
@@ -106,17 +126,23 @@ export function headerValue(message: MessageHead, name: string): string {
 }
 
 /** The value of every line of a field. */
-export function headerLines({ rawHeaders }: MessageHead, name: string): string[] {
+export function headerLines({ rawHeaders }: MessageHead, name: string): readonly string[] {
   const lower = name.toLowerCase()
-  const lines: string[] = []
+  let lines: string[] | undefined
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    if (isNamed(rawHeaders[i] as string, lower)) lines.push(rawHeaders[i + 1] as string)
+    if (!isNamed(rawHeaders[i] as string, lower)) continue
+    if (lines === undefined) lines = [rawHeaders[i + 1] as string]
+    else lines.push(rawHeaders[i + 1] as string)
   }
-  return lines
+  return lines ?? NONE
 }
 
+/** Most fields that are looked for are absent. */
+const NONE: readonly string[] = []
+
 /** The members of a comma-separated list, without the empty ones (RFC 9110 5.6.1). */
-export function listMembers(values: readonly string[]): string[] {
+export function listMembers(values: readonly string[]): readonly string[] {
+  if (values.length === 0) return NONE
   const members: string[] = []
   for (const value of values) {
     const parts = value.includes(',') ? value.split(',') : [value]
@@ -144,6 +170,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 /** Whether a field concerns one connection only, by its lower-case name. */
 export const isHopByHop = (lowerName: string): boolean => HOP_BY_HOP.has(lowerName)
 
+const isNotHopByHop = (lowerName: string): boolean => !HOP_BY_HOP.has(lowerName)
+
 /**
  * Fields that a client cannot remove by naming them in `Connection`: those on which a backend bases its decisions, and
  * those that the proxy adds (CVE-2022-31813 and later ones like it).
@@ -157,6 +185,7 @@ function isProtected(name: string): boolean {
 
 /** A test for end-to-end fields: those that are neither hop-by-hop nor named by these lines of `Connection`. */
 export function endToEndFilter(connection: readonly string[]): (lowerName: string) => boolean {
+  if (connection.every(line => /^(?:keep-alive|close|upgrade)$/i.test(line))) return isNotHopByHop
   const named = listMembers(connection).map(name => name.toLowerCase())
   return name => !isHopByHop(name) && !(named.includes(name) && !isProtected(name))
 }

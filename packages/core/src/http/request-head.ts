@@ -1,3 +1,4 @@
+import type { HeaderList } from './header-list.ts'
 import { TOKEN } from './token.ts'
 
 /** The head of a request without body, for a backend. */
@@ -28,4 +29,21 @@ export function requestHead({ method, path, headers }: RequestHead): string | un
     head += `${name}: ${value}\r\n`
   }
   return connection ? `${head}\r\n` : undefined
+}
+
+/**
+ * The head of a request for a kept connection, as latin1.
+ *
+ * @param options of `Connection`, beside `keep-alive`
+ * @throws {TypeError} for a value that would end its line.
+ */
+export function keptRequestHead(method: string, path: string, headers: HeaderList, options: string): string {
+  let head = `${method} ${path} HTTP/1.1\r\n`
+  const raw = headers.toRaw()
+  for (let i = 0; i < raw.length; i += 2) {
+    const value = raw[i + 1] as string
+    if (!VALUE.test(value)) throw new TypeError(`Invalid character in the value of ${JSON.stringify(raw[i])}`)
+    head += `${raw[i]}: ${value}\r\n`
+  }
+  return `${head}Connection: ${options}keep-alive\r\n\r\n`
 }

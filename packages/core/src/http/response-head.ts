@@ -58,3 +58,43 @@ export function maySwitch(text: string): boolean {
     (text.length < SWITCH_START.length ? SWITCH_START.startsWith(text) : INCOMPLETE.test(text))
   )
 }
+
+/** The beginning of an interim response that is not a 101. */
+const INTERIM_START = /^HTTP\/1\.[01] 1(?!01)\d\d[ \r]/
+const INTERIM = /^HTTP\/1\.[01] (1\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n/
+
+/** Whether latin1 text begins with an interim response, or with a part of it: `HTTP/1.1 1` and two digits. */
+export function maybeInterim(text: string): boolean {
+  if (text.length > INTERIM_LENGTH) return INTERIM_START.test(text)
+  return INTERIM_START.test(text + 'HTTP/1.1 100 '.slice(text.length))
+}
+
+const INTERIM_LENGTH = 'HTTP/1.1 100 '.length
+
+/**
+ * Reads the head of an interim response, given as latin1, which may be followed by other bytes.
+ *
+ * @returns the head and its length in bytes; `undefined` for a head that is incomplete, or that Node's parser would read
+ *   in another way.
+ */
+export function readInterim(text: string): { head: InterimResponse; size: number } | undefined {
+  const end = text.indexOf('\r\n\r\n')
+  const start = INTERIM.exec(text)
+  if (end === -1 || start === null || start[0].length > end + 2) return undefined
+  const rawHeaders: string[] = []
+  const lines = start[0].length > end ? [] : text.slice(start[0].length, end).split('\r\n')
+  for (const line of lines) {
+    const field = FIELD.exec(line)
+    if (field === null) return undefined
+    rawHeaders.push(field[1] as string, trimBlanks(field[2] as string))
+  }
+  return { head: { statusCode: Number(start[1]), statusMessage: start[2] ?? '', rawHeaders }, size: end + 4 }
+}
+
+const STATUS_LINE = /^HTTP\/(\d\.\d) \d{3}(?: ([\t\x20-\x7e\x80-\xff]*))?$/
+
+/** Version and reason phrase of a status line, given as latin1 without its line end; `undefined` if it is malformed. */
+export function readStatusLine(line: string): { httpVersion: string; statusMessage: string } | undefined {
+  const read = STATUS_LINE.exec(line)
+  return read === null ? undefined : { httpVersion: read[1] as string, statusMessage: read[2] ?? '' }
+}

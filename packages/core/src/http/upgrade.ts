@@ -27,7 +27,7 @@ export function readUpgrade(value: string | readonly string[] | false): UpgradeS
 }
 
 /** The lines of the client's `Upgrade`. An app that deletes `req.headers.upgrade` makes the request a plain one. */
-export function upgradeLines(req: IncomingMessage): string[] {
+export function upgradeLines(req: IncomingMessage): readonly string[] {
   return req.headers.upgrade === undefined ? [] : headerLines(req, 'upgrade')
 }
 

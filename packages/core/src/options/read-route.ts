@@ -158,6 +158,7 @@ export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   query: oneOf('append', 'replace', 'drop'),
   nocanon: boolean,
   maxLifetime: duration,
+  stallTimeout: duration,
   maxTunnels: count,
   offload,
   async: boolean,

@@ -123,6 +123,11 @@ export interface RouteDefaults extends SharedOptions {
   nocanon?: boolean
   /** A tunnel ends after this time, ms; 0 is no limit. @default 0 */
   maxLifetime?: number
+  /**
+   * A plain request ends after this time in which the client sends no byte of the body that it has announced, or accepts no byte of its
+   * response, ms; 0 is never (Timeout). Before the response has begun: 408. @default 60000
+   */
+  stallTimeout?: number
   /** Maximum of open tunnels of the route, those in their handshake included; 0 is no limit (max=). Past it: 503. @default 0 */
   maxTunnels?: number
   /**

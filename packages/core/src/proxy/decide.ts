@@ -7,6 +7,7 @@ import type { LocalResponse, RouteSettings } from '../options/route-options.ts'
 import type { Candidates } from '../routing/candidates.ts'
 import type { Routing } from '../routing/route.ts'
 import type { Match } from '../routing/route-table.ts'
+import type { CancelSignal } from '../util/abort.ts'
 
 /** Why a request is handed back to the app. */
 export type AppReason = 'no route' | 'target false' | 'function false'
@@ -49,7 +50,7 @@ export function leftToApp(match: Match | null): LeftToApp | undefined {
  * @param signal ends the wait for a member
  * @throws {WsTunnelError} for a request that is refused: 400, 403, 426, 501.
  */
-export function decide(match: Match, authority: string | undefined, signal: AbortSignal): Deciding {
+export function decide(match: Match, authority: string | undefined, signal: CancelSignal): Deciding {
   const { req, route } = match
   checkRequest(req, authority)
   const routing = handled(route.resolve(match, signal))

@@ -8,7 +8,7 @@ import { connectionUpgrade } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
 import type { BodySent, Candidate } from '../routing/candidates.ts'
 import type { Match } from '../routing/route-table.ts'
-import { unlessAborted } from '../util/abort.ts'
+import { Cancellation, type CancelSignal, unlessAborted } from '../util/abort.ts'
 import type { Link } from '../util/linked-set.ts'
 import { type Deciding, type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
@@ -54,7 +54,7 @@ export class Exchange {
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext
   readonly #maxPending: number
-  readonly #cancellation = new AbortController()
+  readonly #cancellation = new Cancellation()
   #releases: (() => void)[] = []
 
   constructor(req: IncomingMessage, res: ServerResponse, match: Match, settings: Settings, context: ExchangeContext) {
@@ -68,8 +68,8 @@ export class Exchange {
   }
 
   /** Aborted when the client leaves, or when the proxy closes and `drainTimeout` has passed. Its reason is the error. */
-  get signal(): AbortSignal {
-    return this.#cancellation.signal
+  get signal(): CancelSignal {
+    return this.#cancellation
   }
 
   /** The client's connection, if the request is an upgrade. */
@@ -80,20 +80,26 @@ export class Exchange {
   /**
    * Decides what happens to the request and prepares for it. The socket of an upgrade is taken in the same turn of the
    * event loop as the call, even if the decision takes longer.
+   *
+   * @returns a promise only if the decision takes longer.
    */
-  async decide(): Promise<Decision> {
-    const { req, res } = this
-    const { token, decision } = this.#beginDecision()
-    const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
+  decide(): Decision | Promise<Decision> {
+    const { decision } = this.#beginDecision()
+    return decision instanceof Promise ? this.#whenDecided(decision) : this.#prepare(decision)
+  }
+
+  async #whenDecided(decision: Promise<Decision>): Promise<Decision> {
+    return this.#prepare(await unlessAborted(this.signal, decision))
+  }
+
+  #prepare(decided: Decision): Decision {
     this.signal.throwIfAborted()
-    if (decided.kind === 'app' || token !== undefined) return decided
+    if (decided.kind === 'app' || this.token !== undefined) return decided
+    const { req } = this
     // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
     // for its response if the connection stayed open.
-    if (connectionUpgrade(req)) res.shouldKeepAlive = false
-    if (decided.kind === 'http') {
-      this.onRelease(() => discardRest(req))
-      this.body = new RequestBody(req, this.#context.body, this.#context.rawBody)
-    }
+    if (connectionUpgrade(req)) this.res.shouldKeepAlive = false
+    if (decided.kind === 'http') this.body = new RequestBody(req, this.#context.body, this.#context.rawBody)
     return decided
   }
 
@@ -110,7 +116,7 @@ export class Exchange {
       return deciding
     } catch (error) {
       // The decision may wait for a member of a balancer.
-      this.#cancellation.abort(error)
+      this.#cancellation.abort(error as Error)
       throw error
     }
   }
@@ -187,6 +193,7 @@ export class Exchange {
   release(): void {
     this.beginResponse()
     this.#upgrade = undefined
+    if (this.body !== undefined) discardRest(this.req)
     callAll(this.#releases.splice(0))
   }
 }

@@ -6,21 +6,17 @@ import type { Candidate, Candidates } from '../routing/candidates.ts'
 import { unlessAborted } from '../util/abort.ts'
 import { channels } from './diagnostics.ts'
 import type { Exchange } from './exchange.ts'
+import { type Reply, roundTrip } from './round-trip.ts'
 
 /**
  * Sends the request to one candidate after the other, until one responds or a failure is final. httpd: proxy_handler.
  *
  * @throws the last failure.
  */
-export async function withFailover<T>(
-  proxy: TunnelProxy,
-  exchange: Exchange,
-  candidates: Candidates,
-  attempt: (candidate: Candidate) => Promise<T>,
-): Promise<T> {
+export async function withFailover(proxy: TunnelProxy, exchange: Exchange, candidates: Candidates): Promise<Reply> {
   for (let candidate = candidates.first; ; ) {
     try {
-      return await attempt(candidate)
+      return await roundTrip(exchange, candidate)
     } catch (error) {
       exchange.locate(error, candidate)
       const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))

@@ -23,7 +23,7 @@ import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
-import { type Reply, roundTrip } from './round-trip.ts'
+import type { Reply } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
 
 /**
@@ -34,6 +34,9 @@ import { switchProtocols } from './switch-protocols.ts'
 export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
+
+/** Statuses after which the rest of the connection cannot be read safely. */
+const ENDS_CONNECTION: ReadonlySet<number> = new Set([400, 408, 505])
 
 class RoutedProxy implements TunnelProxy, EndListener {
   readonly #settings: Settings
@@ -76,15 +79,15 @@ class RoutedProxy implements TunnelProxy, EndListener {
     if (exchange === undefined) return false
     let candidate: Candidate | undefined
     try {
-      const decision = await exchange.decide()
+      const decided = exchange.decide()
+      const decision = decided instanceof Promise ? await decided : decided
       if (decision.kind === 'app') {
         exchange.handBack()
         return false
       }
       if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
       else {
-        const attempt = (next: Candidate): Promise<Reply> => roundTrip(exchange, next)
-        const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        const reply = await withFailover(this, exchange, decision.candidates)
         candidate = reply.candidate
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
@@ -173,7 +176,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
     if (!(error instanceof WsTunnelError)) return error
     if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
-      if (error.statusCode === 400 || error.statusCode === 505) res.shouldKeepAlive = false
+      if (ENDS_CONNECTION.has(error.statusCode)) res.shouldKeepAlive = false
     }
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })
     return error

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { ParsedBody } from '../backend/parsed-body.ts'
 import { appLines } from '../http/app-fields.ts'
 import { peerAddress, trustsPeer } from '../http/client-address.ts'
 import { addVia, type Forwarding, requestHeaders } from '../http/forwarded.ts'
@@ -12,7 +13,9 @@ import {
 } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
-import type { ResponseHead } from '../http/response-head.ts'
+import type { PlainResponse } from '../http/plain-response.ts'
+import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
+import { acceptsTrailers, allowedTrailers, announcedTrailers, requestsTrailers } from '../http/trailers.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
@@ -50,12 +53,23 @@ export class Rewriting {
   /**
    * For plain HTTP: end-to-end fields and the framing of the body. No edit can remove the framing, because the backend
    * would read a body without framing as the next request.
+   *
+   * @param parsed the body, if a body parser has read it.
    */
-  plainRequest(candidate: Candidate): HeaderList {
+  plainRequest(candidate: Candidate, parsed?: ParsedBody): HeaderList {
     const headers = this.#request(candidate).unset('content-length')
-    const [length] = headerLines(this.#req, 'content-length')
+    const req = this.#req
+    if (requestsTrailers(req)) headers.append('TE', 'trailers')
+    if (parsed !== undefined) {
+      if (parsed.rewritten) headers.unset('content-encoding')
+      return headers.append('Content-Length', String(parsed.bytes.length))
+    }
+    const [length] = headerLines(req, 'content-length')
     if (length !== undefined) return headers.append('Content-Length', length)
-    return announcesBody(this.#req) ? headers.append('Transfer-Encoding', 'chunked') : headers
+    if (!announcesBody(req)) return headers
+    const trailers = announcedTrailers(headerLines(req, 'trailer'))
+    if (trailers.length > 0) headers.append('Trailer', trailers.join(', '))
+    return headers.append('Transfer-Encoding', 'chunked')
   }
 
   #request(candidate: Candidate): HeaderList {
@@ -93,8 +107,12 @@ export class Rewriting {
   }
 
   /** For an ordinary response. A 426 keeps its `Upgrade` if the route allows one of its tokens (RFC 9110 15.5.22). */
-  plainResponse(response: IncomingMessage, candidate: Candidate): HeaderList {
+  plainResponse(response: PlainResponse, candidate: Candidate): HeaderList {
     const headers = this.#response(response, candidate)
+    if (this.#passesTrailers(response)) {
+      const names = announcedTrailers(headerLines(response, 'trailer'))
+      if (names.length > 0) headers.append('Trailer', names.join(', '))
+    }
     if (response.statusCode !== 426 || isHttp2(this.#req)) return headers
     const token = allowedToken(candidate.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
@@ -107,18 +125,33 @@ export class Rewriting {
     addVia(headers, { via: this.#route.via, httpVersion: response.httpVersion, serverName: this.#settings.serverName })
     const cookie = this.#sessionCookie(candidate.selection)
     if (cookie !== undefined) headers.append('Set-Cookie', cookie)
+    return this.#edited(headers, candidate)
+  }
+
+  /** Applies `responseHeaders`. */
+  #edited(headers: HeaderList, { selection }: Candidate): HeaderList {
     const { responseHeaders: editing } = this.#route
-    return editing === undefined
-      ? headers
-      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
+    if (editing === undefined) return headers
+    return removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: selection?.choice }))
   }
 
   #sessionCookie(selection: Selection | undefined): string | undefined {
     return selection?.balancer.cookie(selection.choice, this.#publicScheme() === 'https')
   }
 
-  interimResponse(rawHeaders: readonly string[]): HeaderList {
-    return endToEndHeaders({ rawHeaders })
+  /** For an interim response: it has no body, so it has no framing. */
+  interimResponse({ rawHeaders }: InterimResponse, candidate: Candidate): HeaderList {
+    return this.#edited(endToEndHeaders({ rawHeaders }), candidate).unset('content-length')
+  }
+
+  /** The trailer section for the client: only a chunked body has one, and only a client that asks for it gets it. */
+  trailers(response: PlainResponse, raw: readonly string[]): readonly string[] {
+    return this.#passesTrailers(response) ? allowedTrailers(raw, headerLines(response, 'connection')) : []
+  }
+
+  #passesTrailers(response: PlainResponse): boolean {
+    const isChunked = headerValue(response, 'transfer-encoding') !== ''
+    return isChunked && this.#req.method !== 'HEAD' && this.#req.httpVersion !== '1.0' && acceptsTrailers(this.#req)
   }
 
   #reverseMapping({ worker, template, selection }: Candidate): ReverseMapping {

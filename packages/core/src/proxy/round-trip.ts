@@ -1,17 +1,27 @@
 import type { IncomingMessage } from 'node:http'
-import { forward } from '../backend/forward.ts'
+import { IncomingResponse } from '../backend/incoming-response.ts'
 import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
-import { type NotSwitched, nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
+import { nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
+import { plainRoundTrip } from '../backend/plain-round-trip.ts'
+import type { RequestBody } from '../backend/request-body.ts'
 import { socketRoundTrip } from '../backend/socket-round-trip.ts'
 import { relayInterim } from '../client/relay.ts'
+import type { PlainResponse } from '../http/plain-response.ts'
+import type { InterimResponse } from '../http/response-head.ts'
 import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import type { Release } from '../util/slots.ts'
 import { requestedUpgrade } from './decide.ts'
 import type { Exchange } from './exchange.ts'
 
+/** An ordinary response. */
+export interface Answered {
+  readonly switched: false
+  readonly response: PlainResponse
+}
+
 /** The response of one candidate. */
-export type Reply = (Switched | NativeSwitched | NotSwitched) & {
+export type Reply = (Switched | NativeSwitched | Answered) & {
   readonly candidate: Candidate
   /** The upgrade that was requested, if one was. */
   readonly token: string | undefined
@@ -31,9 +41,12 @@ export async function roundTrip(exchange: Exchange, candidate: Candidate): Promi
   const acquired = token === undefined ? candidate.enter() : candidate.acquire(signal)
   const release: Release = acquired instanceof Promise ? await acquired : acquired
   try {
-    const response = await send(exchange, candidate, sent)
+    const reply =
+      exchange.body === undefined
+        ? await sendUpgrade(exchange, candidate, sent)
+        : { switched: false as const, response: await send(exchange, candidate, exchange.body), candidate, token: sent }
     exchange.onRelease(release)
-    return { ...response, candidate, token: sent }
+    return reply
   } catch (error) {
     release()
     // A client that leaves while the next candidate is selected did not leave during a round trip.
@@ -45,24 +58,43 @@ export async function roundTrip(exchange: Exchange, candidate: Candidate): Promi
 const tokenFor = ({ settings }: Candidate, req: IncomingMessage, token: string): string | undefined =>
   allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings).token
 
-function send(
-  exchange: Exchange,
-  candidate: Candidate,
-  token: string | undefined,
-): Promise<Switched | NativeSwitched | NotSwitched> {
-  const { req, res, rewriting, signal, upgrade, body } = exchange
-  const { worker, path, settings } = candidate
-  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
-  const options = {
-    limits: settings,
+/** Sends a plain request. This is the seam of the engine for plain HTTP. */
+function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Promise<PlainResponse> {
+  const { req, res, rewriting, signal } = exchange
+  const { worker, path, settings: limits } = candidate
+  const headers = rewriting.plainRequest(candidate, body.parsed)
+  const onInterim = interimRelay(exchange, candidate)
+  exchange.isSent = true
+  return plainRoundTrip({
+    worker,
+    method: req.method ?? 'GET',
+    path,
+    headers,
+    body,
+    limits,
     signal,
-    onInterim: (interim: { statusCode: number; statusMessage: string; rawHeaders: string[] }) =>
-      relayInterim(res, interim, rewriting.interimResponse(interim.rawHeaders)),
-  }
-  exchange.isSent = body !== undefined
-  if (body !== undefined) return forward(worker, { path, headers, body }, options, req, res)
+    onInterim,
+    req,
+    res,
+  })
+}
+
+const interimRelay =
+  ({ res, rewriting }: Exchange, candidate: Candidate) =>
+  (interim: InterimResponse): void =>
+    relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
+
+async function sendUpgrade(exchange: Exchange, candidate: Candidate, token: string | undefined): Promise<Reply> {
+  const { req, rewriting, signal, upgrade } = exchange
+  const { worker, path, settings } = candidate
+  const options = { limits: settings, signal, onInterim: interimRelay(exchange, candidate) }
+  const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
   const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
-  if (token === undefined) return nodeRoundTrip(worker, request, options)
-  const native = canConnectNatively(worker, upgrade?.detachableSocket, settings)
-  return native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options)
+  const native = token !== undefined && canConnectNatively(worker, upgrade?.detachableSocket, settings)
+  const made =
+    token === undefined
+      ? await nodeRoundTrip(worker, request, options)
+      : await (native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options))
+  if (made.switched) return { ...made, candidate, token }
+  return { switched: false, response: new IncomingResponse(made.response), candidate, token }
 }

@@ -8,6 +8,7 @@ import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { BalancerChoice } from '../options/balancer-options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
+import { type CancelSignal, nativeSignal } from '../util/abort.ts'
 import type { Release } from '../util/slots.ts'
 
 /** A member that a balancer selected for one request. */
@@ -37,7 +38,7 @@ export interface Candidate {
    * @returns the function that releases it; a promise only if the upgrade waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly acquire: (signal: AbortSignal) => Release | Promise<Release>
+  readonly acquire: (signal: CancelSignal) => Release | Promise<Release>
 }
 
 /** The backends for one request, in the order in which they are tried. */
@@ -116,7 +117,7 @@ export class RouteWorkers {
     template: TargetTemplate,
     path: string,
     req: IncomingMessage,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Candidates | Promise<Candidates> {
     const { scheme, host } = template.origin
     const balancer = scheme === 'balancer' ? this.#backends.balancers.get(host) : undefined
@@ -213,7 +214,7 @@ class BalancerCandidates implements Candidates {
   readonly #balancer: LoadBalancer
   readonly #req: IncomingMessage
   readonly #path: string
-  readonly #signal: AbortSignal
+  readonly #signal: CancelSignal
   readonly #candidateOf: (member: BalancerMember) => Candidate
   /** Members already tried, and why. A full member may be tried again, a silent one may not. */
   readonly #excluded = new Map<BalancerMember, 'full' | 'silent'>()
@@ -225,7 +226,7 @@ class BalancerCandidates implements Candidates {
     balancer: LoadBalancer,
     req: IncomingMessage,
     path: string,
-    signal: AbortSignal,
+    signal: CancelSignal,
     candidateOf: (member: BalancerMember) => Candidate,
   ) {
     this.#balancer = balancer
@@ -237,6 +238,15 @@ class BalancerCandidates implements Candidates {
 
   get first(): Candidate {
     return this.#first as Candidate
+  }
+
+  get excluded(): ReadonlyMap<BalancerMember, 'full' | 'silent'> {
+    return this.#excluded
+  }
+
+  /** Ends the wait for a member. Most selections do not wait. */
+  get signal(): AbortSignal {
+    return nativeSignal(this.#signal)
   }
 
   start(): this | Promise<this> {
@@ -253,7 +263,7 @@ class BalancerCandidates implements Candidates {
 
   #select(): Candidate | Promise<Candidate> {
     this.#attempts++
-    const selected = this.#balancer.select(this.#req, this.#path, { excluded: this.#excluded, signal: this.#signal })
+    const selected = this.#balancer.select(this.#req, this.#path, this)
     return selected instanceof Promise ? selected.then(this.#begin) : this.#begin(selected)
   }
 
@@ -282,14 +292,10 @@ class BalancerCandidates implements Candidates {
 /** The bytes of each connection that are counted already. A kept-alive connection carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
 
-/** Passes the status of a member's response to the balancer, and counts the bytes of the exchange. httpd: proxy_balancer_post_request. */
-export function noteResponse({ balancer, member }: Selection, response: IncomingMessage): void {
-  balancer.judge(member, response.statusCode as number)
-  const { socket } = response
-  response.once('close', () => {
-    const before = counted.get(socket) ?? { sent: 0, received: 0 }
-    const now = { sent: socket.bytesWritten, received: socket.bytesRead }
-    counted.set(socket, now)
-    member.count(now.sent - before.sent, now.received - before.received)
-  })
+/** Counts the bytes that an exchange with a member sent and received. httpd: proxy_balancer_post_request. */
+export function countBytes(member: BalancerMember, socket: Socket): void {
+  const before = counted.get(socket) ?? { sent: 0, received: 0 }
+  const now = { sent: socket.bytesWritten, received: socket.bytesRead }
+  counted.set(socket, now)
+  member.count(now.sent - before.sent, now.received - before.received)
 }

@@ -12,7 +12,7 @@ import type {
   TargetResult,
 } from '../options/route-options.ts'
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
-import { unlessAborted } from '../util/abort.ts'
+import { type CancelSignal, unlessAborted } from '../util/abort.ts'
 import { Countdown } from '../util/countdown.ts'
 import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
@@ -165,7 +165,7 @@ export class Route implements RouteStatus {
    * @param signal ends the wait for a member
    * @returns a promise only if a target function returns one, or if a balancer waits for a usable member.
    */
-  resolve(matched: MatchedRequest, signal: AbortSignal): Routing | Promise<Routing> {
+  resolve(matched: MatchedRequest, signal: CancelSignal): Routing | Promise<Routing> {
     const { target } = this.settings
     if (target === false) return false
     if (typeof target === 'function') return this.#callTarget(target, matched, signal)
@@ -189,7 +189,7 @@ export class Route implements RouteStatus {
   #candidates(
     template: TargetTemplate,
     { req, url, captures }: MatchedRequest,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Candidates | Promise<Candidates> {
     const { join, encodedSlashes, query } = this.settings
     const raw = this.settings.mapping === 'decoded' ? this.#rawCaptures(url) : captures
@@ -240,7 +240,7 @@ export class Route implements RouteStatus {
   #callTarget(
     target: Exclude<RouteSettings['target'], string | false>,
     matched: MatchedRequest,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Routing | Promise<Routing> {
     const failed = (cause: unknown): WsTunnelError =>
       cause instanceof WsTunnelError
@@ -264,7 +264,7 @@ export class Route implements RouteStatus {
     )
   }
 
-  async #inTime<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
+  async #inTime<T>(result: Promise<T>, signal: CancelSignal): Promise<T> {
     const { handshakeTimeout } = this.settings
     if (handshakeTimeout === 0) return result
     const late = Promise.withResolvers<never>()
@@ -276,7 +276,7 @@ export class Route implements RouteStatus {
     }
   }
 
-  #routing(result: TargetResult, matched: MatchedRequest, signal: AbortSignal): Routing | Promise<Routing> {
+  #routing(result: TargetResult, matched: MatchedRequest, signal: CancelSignal): Routing | Promise<Routing> {
     if (result === false) return false
     if (isLocalResponse(result)) return checkLocalResponse(result)
     if (isExact(result))

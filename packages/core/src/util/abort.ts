@@ -1,9 +1,57 @@
+/** What ends a piece of work early: an `AbortSignal`, or a {@link Cancellation}, which costs less. */
+export interface CancelSignal {
+  readonly aborted: boolean
+  readonly reason: NodeJS.ErrnoException
+  throwIfAborted(): void
+  addEventListener(type: 'abort', listener: () => void, options?: { once: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+const NOT_ABORTED = new Error('not aborted')
+
+/** An `AbortController` and its signal in one, without the events. Each request has one. */
+export class Cancellation implements CancelSignal {
+  aborted = false
+  reason: NodeJS.ErrnoException = NOT_ABORTED
+  #listeners: (() => void)[] = []
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason
+  }
+
+  /** Each listener is called once. */
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const at = this.#listeners.indexOf(listener)
+    if (at !== -1) this.#listeners.splice(at, 1)
+  }
+
+  /** The first call counts. */
+  abort(reason: Error): void {
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
+    for (const listener of this.#listeners.splice(0)) listener()
+  }
+}
+
+/** The same signal for a function of Node. */
+export function nativeSignal(signal: CancelSignal): AbortSignal {
+  if (signal instanceof AbortSignal) return signal
+  const controller = new AbortController()
+  onAbort(signal, reason => controller.abort(reason))
+  return controller.signal
+}
+
 /**
  * Calls `listener` with the reason when the signal is aborted, at once if it is aborted already.
  *
  * @returns the function that removes the listener.
  */
-export function onAbort(signal: AbortSignal, listener: (reason: Error) => void): () => void {
+export function onAbort(signal: CancelSignal, listener: (reason: Error) => void): () => void {
   if (signal.aborted) {
     listener(signal.reason)
     return () => {}
@@ -14,7 +62,7 @@ export function onAbort(signal: AbortSignal, listener: (reason: Error) => void):
 }
 
 /** Settles as `value` does. Rejects with the signal's reason if the signal is aborted first. */
-export async function unlessAborted<T>(signal: AbortSignal, value: T | Promise<T>): Promise<T> {
+export async function unlessAborted<T>(signal: CancelSignal, value: T | Promise<T>): Promise<T> {
   if (signal.aborted) {
     // A later rejection of the value has no other handler.
     if (value instanceof Promise) value.catch(() => {})

@@ -1,5 +1,5 @@
 import { WsTunnelError } from '../errors.ts'
-import { onAbort } from './abort.ts'
+import { type CancelSignal, onAbort } from './abort.ts'
 import { Countdown } from './countdown.ts'
 
 /** Frees a slot. A second call does nothing. */
@@ -47,7 +47,7 @@ export class Slots {
    * @returns a promise only if it waits.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT` if no slot becomes free in time.
    */
-  acquire(signal: AbortSignal): Release | Promise<Release> {
+  acquire(signal: CancelSignal): Release | Promise<Release> {
     if (!this.full || this.#timeout === 0) return this.acquireNow()
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {

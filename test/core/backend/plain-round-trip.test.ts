@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
-import type { IncomingMessage } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
-import { forward } from '../../../packages/core/src/backend/forward.ts'
+import { plainRoundTrip } from '../../../packages/core/src/backend/plain-round-trip.ts'
 import { RequestBody } from '../../../packages/core/src/backend/request-body.ts'
 import type { Worker } from '../../../packages/core/src/backend/worker.ts'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import { HeaderList } from '../../../packages/core/src/http/header-list.ts'
+import type { PlainResponse } from '../../../packages/core/src/http/plain-response.ts'
 import { type Backend, raw, responding, type Script, silent } from '../../support/backend.ts'
 import { plainRequest, type RawClient } from '../../support/client.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
@@ -18,6 +19,7 @@ interface Settings {
   /** What a body parser of the app has made of the body, which it has read. */
   parsed?: unknown
   handshakeTimeout?: number
+  stallTimeout?: number
   headers?: string[]
 }
 
@@ -26,8 +28,8 @@ interface Forwarding {
   worker: Worker
   /** Sends a request on a connection of its own. */
   send: (text: string) => Promise<RawClient>
-  /** What `forward` resolved or rejected with, in order. */
-  results: (IncomingMessage | WsTunnelError)[]
+  /** What the round trips resolved or rejected with, in order. */
+  results: (PlainResponse | WsTunnelError)[]
   controller: AbortController
   /** Of each request that failed: whether a byte of its body was read, and the listeners that are left. */
   left: { read: boolean; listeners: number }[]
@@ -35,7 +37,12 @@ interface Forwarding {
 
 /** A server that forwards every request with the same path and header fields. */
 async function forwarding(t: TestContext, to: Script | number, settings: Settings = {}): Promise<Forwarding> {
-  const { parsed, handshakeTimeout = 0, headers = ['Host', 'b.test', 'X-A', '1', 'X-A', '2'] } = settings
+  const {
+    parsed,
+    handshakeTimeout = 0,
+    stallTimeout = 0,
+    headers = ['Host', 'b.test', 'X-A', '1', 'X-A', '2'],
+  } = settings
   const backend = await startBackend(t, typeof to === 'number' ? silent() : to)
   const worker = workerOf(t, `http://127.0.0.1:${typeof to === 'number' ? to : backend.port}/`)
   const results: Forwarding['results'] = []
@@ -47,22 +54,29 @@ async function forwarding(t: TestContext, to: Script | number, settings: Setting
     const list = HeaderList.from(headers)
     for (const name of ['content-length', 'transfer-encoding', 'content-encoding'])
       if (req.headers[name] !== undefined) list.append(name, String(req.headers[name]))
-    const request = { path: '/sent?q', headers: list, body: new RequestBody(req, parsed) }
+    const { method = '' } = req
+    const body = new RequestBody(req, parsed)
     try {
-      const { response } = await forward(worker, request, options, req, res)
+      const trip = { ...options, worker, method, path: '/sent?q', headers: list, body, req, res }
+      const response = await plainRoundTrip({ ...trip, limits: { ...options.limits, stallTimeout } })
       results.push(response)
-      res.statusCode = response.statusCode as number
-      response.pipe(res)
+      copy(response, res)
     } catch (error) {
       results.push(error as WsTunnelError)
-      const emitters = [req.listenerCount('data'), req.listenerCount('aborted'), res.listenerCount('error')]
-      left.push({ read: req.readableDidRead, listeners: emitters.reduce((sum, count) => sum + count) })
+      left.push({ read: req.readableDidRead, listeners: req.listenerCount('data') + req.listenerCount('end') })
       res.statusCode = 502
       res.end()
     }
   })
   const send = async (text: string): Promise<RawClient> => (await connectClient(t, port)).send(text)
   return { backend, worker, send, results, controller, left }
+}
+
+function copy(response: PlainResponse, res: ServerResponse): void {
+  res.statusCode = response.statusCode
+  res.on('close', () => response.destroy())
+  response.read({ onData: chunk => res.write(chunk), onEnd: () => res.end(), onCut: () => res.destroy() })
+  if (!res.headersSent) res.flushHeaders()
 }
 
 const codesOf = ({ results }: Forwarding): unknown[] =>

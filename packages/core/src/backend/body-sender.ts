@@ -1,0 +1,98 @@
+import type { IncomingMessage } from 'node:http'
+import { headerLines } from '../http/header-list.ts'
+import { allowedTrailers } from '../http/trailers.ts'
+import { Countdown } from '../util/countdown.ts'
+import type { BackendConnection } from './backend-connection.ts'
+
+/** Gets the news of a body that is sent. */
+export interface BodySenderOwner {
+  /** A part of the body was sent. */
+  onBodyProgress(): void
+  /** The client has sent no byte of its body for `stallTimeout`. */
+  onBodyStalled(ms: number): void
+}
+
+/** Sends the body of a client's request to a backend, no faster than the backend reads it. */
+export class BodySender {
+  /** Whether the whole body was sent. */
+  isFinished = false
+  readonly #req: IncomingMessage
+  readonly #connection: BackendConnection
+  readonly #owner: BodySenderOwner
+  readonly #isChunked: boolean
+  #stall: Countdown | undefined
+
+  constructor(
+    req: IncomingMessage,
+    connection: BackendConnection,
+    isChunked: boolean,
+    stallTimeout: number,
+    owner: BodySenderOwner,
+  ) {
+    this.#req = req
+    this.#connection = connection
+    this.#isChunked = isChunked
+    this.#owner = owner
+    if (stallTimeout > 0) this.#stall = new Countdown(stallTimeout, () => owner.onBodyStalled(stallTimeout))
+  }
+
+  /** Sends the head together with what has arrived of the body. */
+  start(head: string): void {
+    const { socket } = this.#connection
+    const req = this.#req
+    socket.cork()
+    this.#connection.write(head)
+    req.on('data', this.#clientOnData)
+    req.on('end', this.#clientOnEnd)
+    socket.on('drain', this.#backendOnDrain)
+    // Emits `data` for the bytes that wait already.
+    req.read()
+    socket.uncork()
+    if (!socket.writableNeedDrain) req.resume()
+  }
+
+  /** Stops. Bytes that were not read stay in the request. */
+  stop(): void {
+    this.#stall?.stop()
+    const req = this.#req
+    req.off('data', this.#clientOnData)
+    req.off('end', this.#clientOnEnd)
+    this.#connection.socket.off('drain', this.#backendOnDrain)
+    if (!this.isFinished) req.pause()
+  }
+
+  readonly #clientOnData = (chunk: Buffer): void => {
+    this.#stall?.refresh()
+    this.#owner.onBodyProgress()
+    const connection = this.#connection
+    let accepts: boolean
+    if (this.#isChunked) {
+      connection.socket.cork()
+      connection.write(`${chunk.length.toString(16)}\r\n`)
+      connection.write(chunk)
+      accepts = connection.write('\r\n')
+      connection.socket.uncork()
+    } else accepts = connection.write(chunk)
+    if (!accepts) this.#req.pause()
+  }
+
+  readonly #clientOnEnd = (): void => {
+    this.isFinished = true
+    if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
+    this.stop()
+  }
+
+  readonly #backendOnDrain = (): void => {
+    this.#stall?.refresh()
+    this.#req.resume()
+  }
+}
+
+/** The trailer section of a request. Node's parser has checked its bytes. */
+function trailerText(req: IncomingMessage): string {
+  if (req.rawTrailers.length === 0) return ''
+  const raw = allowedTrailers(req.rawTrailers, headerLines(req, 'connection'))
+  let text = ''
+  for (let i = 0; i + 1 < raw.length; i += 2) text += `${raw[i]}: ${raw[i + 1]}\r\n`
+  return text
+}

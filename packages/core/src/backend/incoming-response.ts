@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
+
+/** A response that Node's HTTP client has read. */
+export class IncomingResponse implements PlainResponse {
+  readonly #message: IncomingMessage
+
+  constructor(message: IncomingMessage) {
+    this.#message = message
+    // Without a listener, the error of a response that breaks off before it is read would end the process.
+    message.on('error', ignore)
+  }
+
+  get statusCode(): number {
+    return this.#message.statusCode as number
+  }
+
+  get statusMessage(): string {
+    return this.#message.statusMessage ?? ''
+  }
+
+  get httpVersion(): string {
+    return this.#message.httpVersion
+  }
+
+  get rawHeaders(): readonly string[] {
+    return this.#message.rawHeaders
+  }
+
+  get socket(): Socket {
+    return this.#message.socket
+  }
+
+  takeWhole(): undefined {
+    return undefined
+  }
+
+  read(reader: BodyReader): void {
+    const message = this.#message
+    message.on('data', chunk => reader.onData(chunk))
+    message.on('end', () => reader.onEnd(message.rawTrailers))
+    message.on('close', () => {
+      if (!message.readableEnded) reader.onCut()
+    })
+    if (message.destroyed) reader.onCut()
+  }
+
+  pause(): void {
+    this.#message.pause()
+  }
+
+  resume(): void {
+    this.#message.resume()
+  }
+
+  destroy(): void {
+    this.#message.destroy()
+  }
+}
+
+const ignore = (): void => {}

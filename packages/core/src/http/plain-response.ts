@@ -1,0 +1,28 @@
+import type { Socket } from 'node:net'
+import type { ResponseHead } from './response-head.ts'
+
+/** The response of a backend: its head, and the body that follows. */
+export interface PlainResponse extends ResponseHead {
+  readonly statusCode: number
+  /** One character is one byte. */
+  readonly statusMessage: string
+  /** The connection that it came over. */
+  readonly socket: Socket
+  /** The whole body, if it has arrived already and has no trailers. To be called once, before {@link read}. */
+  takeWhole(): Buffer | undefined
+  /** Delivers the body: what has arrived before this returns, the rest as it arrives. */
+  read(reader: BodyReader): void
+  pause(): void
+  resume(): void
+  /** Ends the round trip; the rest of the body is dropped. It does nothing after the end of the body. */
+  destroy(): void
+}
+
+/** Takes the body of a response. */
+export interface BodyReader {
+  onData(chunk: Buffer): void
+  /** @param trailers name, value, name, value */
+  onEnd(trailers: readonly string[]): void
+  /** The body broke off. */
+  onCut(): void
+}
