@@ -6,11 +6,7 @@ import { createTunnelProxy, listenForUpgrades, type WsTunnelError, type WsTunnel
 import { server as certificate } from '../support/tls.ts'
 
 /** What the test sends. */
-export type Command =
-  | { start: WsTunnelOptions; maxConnections?: number; tls?: boolean }
-  | { fill: number }
-  | 'free'
-  | 'state'
+export type Command = { start: WsTunnelOptions; maxConnections?: number; tls?: boolean } | 'fill' | 'free' | 'state'
 
 /** What the gateway sends. */
 export type Report =
@@ -49,21 +45,20 @@ function start(options: WsTunnelOptions, maxConnections: number | undefined, tls
   })
 }
 
-/** Takes all descriptors but some. */
-function fill(free: number): void {
+/** Takes all descriptors. */
+function fill(): void {
   try {
     for (;;) held.push(openSync('/dev/null', 'r'))
   } catch {
-    for (const fd of held.splice(held.length - free)) closeSync(fd)
+    send({ filled: held.length })
   }
-  send({ filled: held.length })
 }
 
 process.on('message', (command: Command) => {
   if (command === 'free') {
     for (const fd of held.splice(0)) closeSync(fd)
     send('freed')
-  } else if (typeof command === 'object' && 'fill' in command) fill(command.fill)
+  } else if (command === 'fill') fill()
   else if (typeof command === 'object') start(command.start, command.maxConnections, command.tls ?? false)
 })
 process.on('disconnect', () => process.exit())

@@ -12,6 +12,11 @@ export function noteNoDescriptors(): void {
   lastFailure = performance.now()
 }
 
+function isExhaustion(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'EMFILE' || code === 'ENFILE'
+}
+
 /**
  * Whether the process has no free descriptor, or had none a moment ago. A DNS lookup does not say so: without a descriptor
  * it cannot read its files, and reports that the name does not exist.
@@ -22,8 +27,7 @@ export function lacksDescriptors(): boolean {
     closeSync(openSync(devNull, 'r'))
     return false
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'EMFILE' && code !== 'ENFILE') return false
+    if (!isExhaustion(error)) return false
     noteNoDescriptors()
     return true
   }
@@ -64,12 +68,23 @@ function readLimit(): DescriptorLimit | null {
 /** The list of the process's descriptors. Since Linux 6.2 its size is their number. */
 const LIST = '/proc/self/fd'
 
-/** How many descriptors the process has; all of them if they cannot be counted for want of one. */
+const hasSize = sizeOfList() > 0
+
+/** 0 if the system does not say it. */
+function sizeOfList(): number {
+  try {
+    return statSync(LIST).size
+  } catch {
+    return 0
+  }
+}
+
+/** How many descriptors the process has. Infinite if they cannot be counted for want of one; 0 if the list may not be read. */
 function countDescriptors(): number {
   try {
-    return statSync(LIST).size || readdirSync(LIST).length
-  } catch {
-    return Number.POSITIVE_INFINITY
+    return hasSize ? sizeOfList() : readdirSync(LIST).length
+  } catch (error) {
+    return isExhaustion(error) ? Number.POSITIVE_INFINITY : 0
   }
 }
 
@@ -85,7 +100,7 @@ const PER_CONNECTION = 3
 /** How long a count is used, ms. */
 const MAX_AGE = 1_000
 
-/** The least time between two counts is this many times the duration of a count. */
+/** Before Linux 6.2 the whole list is read. The least time between two such counts is this many times the duration of one. */
 const PAUSES = 20
 
 /** Tells whether descriptors are left for a new connection, without counting them each time. */
@@ -106,7 +121,7 @@ export class DescriptorBudget {
     if (age > MAX_AGE || (this.#connections < 1 && age > this.#pause)) {
       const left = this.#limit - countDescriptors() - expected
       this.#countedAt = performance.now()
-      this.#pause = (this.#countedAt - now) * PAUSES
+      this.#pause = hasSize ? 0 : (this.#countedAt - now) * PAUSES
       // The last ones are given out one by one.
       this.#connections = left < PER_CONNECTION ? Math.max(0, Math.sign(left)) : Math.floor(left / PER_CONNECTION)
     }
