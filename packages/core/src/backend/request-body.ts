@@ -11,16 +11,24 @@ export class RequestBody {
   readonly #req: IncomingMessage
   readonly #parsed: ParsedBody | undefined
   readonly #wasUnread: boolean
+  /** The error that was deferred. */
+  readonly fault: WsTunnelError | undefined
   #parsedIsSent = false
 
   /**
    * @param parsed what a body parser has read (`req.body`)
+   * @param defer keeps the error as {@link fault}: the engine of another package may have listeners that write the body.
    * @throws {WsTunnelError} `WST_ERR_BODY_CONSUMED` if the body was read and cannot be written again.
    */
-  constructor(req: IncomingMessage, parsed: unknown) {
+  constructor(req: IncomingMessage, parsed: unknown, defer: boolean = false) {
     this.#req = req
     this.#wasUnread = !req.readableDidRead
-    this.#parsed = parsedBody(req, parsed)
+    try {
+      this.#parsed = parsedBody(req, parsed)
+    } catch (error) {
+      if (!defer || !(error instanceof WsTunnelError)) throw error
+      this.fault = error
+    }
   }
 
   /** The parsed body. It needs new framing. */
@@ -30,7 +38,7 @@ export class RequestBody {
 
   /** Whether the client's bytes are sent as they arrive. */
   get isStreamed(): boolean {
-    return this.#parsed === undefined && announcesBody(this.#req)
+    return this.#parsed === undefined && this.fault === undefined && announcesBody(this.#req)
   }
 
   /** Records that the parsed body is sent to a backend. */

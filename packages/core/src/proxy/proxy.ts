@@ -15,8 +15,10 @@ import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-
 import { RouteTable } from '../routing/route-table.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
+import { callFallback } from './call-fallback.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
+import { respondsByEngine } from './engine-failure.ts'
 import { Exchange } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
@@ -83,6 +85,7 @@ class RoutedProxy implements TunnelProxy {
         exchange.handBack()
         return false
       }
+      if (decision.kind === 'fallback') return await callFallback(exchange, decision.call)
       if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
       else {
         const reply = await withFailover(this, exchange, decision.candidates)
@@ -94,7 +97,9 @@ class RoutedProxy implements TunnelProxy {
     } catch (error) {
       if (exchange.isAbandoned) return true
       exchange.locate(error, candidate)
-      throw this.#report(error, req, res)
+      const reported = this.#report(error, req, res)
+      if (await respondsByEngine(exchange, error)) return true
+      throw reported
     } finally {
       this.#release(exchange)
     }
