@@ -81,6 +81,10 @@ export function contestants(front: Front, against: string | undefined, peers: st
       start: direct,
     },
     ...checkouts(front, against),
+    {
+      ...nodeProxy('ws-tunnel hpm()', false, versionOf(ROOT, 'javascript'), 'ws-tunnel', ['hpm', front, ROOT]),
+      serves: http,
+    },
     nodeProxy('http-proxy-middleware', true, manifest('http-proxy-middleware').version),
     nodeProxy('httpxy', true, manifest('httpxy').version),
     nodeProxy('http-proxy-3', true, manifest('http-proxy-3').version),

@@ -9,10 +9,19 @@ import { announce, BACKEND, createServer, LISTEN, SECURE, serve } from './serve.
 // Loads ws-tunnel from a checkout, so that this checkout and another one run in exactly the same way. The option is
 // `async`, because an older checkout does not have `offload`.
 const [engine, front, folder = ''] = process.argv.slice(3) as [string, Front, string]
-const options = { target: `${SECURE ? 'wss' : 'ws'}://${BACKEND}`, async: engine === 'offloaded' }
-
 const load = (name: string): Promise<unknown> =>
   import(pathToFileURL(join(folder, `packages/${name}/dist/index.js`)).href)
+
+// `hpm` sends plain requests with http-proxy-middleware.
+const fallback = async (): Promise<object> => {
+  const { hpm } = (await load('http-proxy-middleware')) as typeof import('@ws-tunnel/http-proxy-middleware')
+  return { fallback: hpm() }
+}
+const options = {
+  target: `${SECURE ? 'wss' : 'ws'}://${BACKEND}`,
+  async: engine === 'offloaded',
+  ...(engine === 'hpm' ? await fallback() : {}),
+}
 
 if (front === 'express') {
   const { wsTunnel } = (await load('express')) as typeof import('@ws-tunnel/express')

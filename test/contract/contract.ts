@@ -1,9 +1,11 @@
 import { describe } from 'node:test'
+import { engine } from '../support/engine.ts'
 import type { Start } from '../support/frameworks.ts'
 import { setUpOn } from '../support/harness.ts'
 import { appsTheme } from './apps.ts'
 import { bytesTheme } from './bytes.ts'
 import { fallbackTheme } from './fallback.ts'
+import { fallbackFunctionsTheme } from './fallback-functions.ts'
 import { headersTheme } from './headers.ts'
 import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
@@ -24,13 +26,18 @@ const themes: Record<string, Theme> = {
   tunnels: tunnelsTheme,
   limits: limitsTheme,
   'HTTP fallback': fallbackTheme,
+  'functions in fallback': fallbackFunctionsTheme,
   'the app': appsTheme,
   listening: listeningTheme,
 }
 
+/** The themes without plain requests. A run for another engine leaves them out, because no engine has a part in them. */
+const ENGINELESS: readonly Theme[] = [upgradeTheme, tunnelsTheme, listeningTheme, fallbackFunctionsTheme]
+
 /** All behaviour that is visible from outside and the same on every framework, tested over raw sockets on both sides. */
 export function contract(name: string, start: Start): void {
   for (const [title, theme] of Object.entries(themes)) {
+    if (engine !== 'core' && ENGINELESS.includes(theme)) continue
     // Tests of time limits spend their time waiting, so they run at the same time.
     const concurrency = theme === limitsTheme
     describe(`${name}: ${title}`, { timeout: 60_000, concurrency }, () => theme(setUpOn(start), start))

@@ -16,11 +16,21 @@ test('docs/flow.md names only modules that exist', () => {
   )
 })
 
+/** What a package imports of the project's packages. */
+function importedOf(name: string): string[] {
+  const packages = globSync(`packages/${name}/src/**/*.ts`, { cwd: ROOT }).flatMap(file =>
+    Array.from(source(file).matchAll(/^(?:import|export)\b[^'";]*\sfrom\s+'(@ws-tunnel[^']*)'/gm), match => match[1]),
+  )
+  return [...new Set(packages as string[])]
+}
+
 test('the adapters and the manager import nothing of the core but its public names', () => {
   for (const name of ['express', 'fastify', 'manager']) {
-    const packages = globSync(`packages/${name}/src/**/*.ts`, { cwd: ROOT }).flatMap(file =>
-      Array.from(source(file).matchAll(/^(?:import|export)\b[^'";]*\sfrom\s+'(@ws-tunnel[^']*)'/gm), match => match[1]),
-    )
-    assert.deepEqual([...new Set(packages)], ['@ws-tunnel/core'], name)
+    assert.deepEqual(importedOf(name), ['@ws-tunnel/core'], name)
   }
+})
+
+test('the engine for plain HTTP imports nothing of the core but its public names and what engines need', () => {
+  const names = ['@ws-tunnel/core', '@ws-tunnel/core/engine']
+  assert.deepEqual(importedOf('http-proxy-middleware').sort(), names)
 })

@@ -18,7 +18,7 @@ const HOUSES: readonly House[] = [
   {
     package: 'core',
     rows: [
-      ['index'],
+      ['index', 'engine'],
       ['proxy'],
       ['routing'],
       ['balancer'],

@@ -62,6 +62,7 @@ export async function outcomeOf(text: string, url: string, headers: Record<strin
 export function outcomeText(outcome: ExplainedOutcome): string {
   if (outcome.kind === 'app') return 'app'
   if (outcome.kind === 'refused') return String(outcome.statusCode)
+  if (outcome.kind === 'fallback') return 'function'
   if (outcome.kind === 'respond') return `${outcome.status} ${outcome.location ?? ''}`.trim()
   return `${outcome.backend.host} ${outcome.backend.requestLine.split(' ')[1]}`
 }

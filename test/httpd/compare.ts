@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createTunnelProxy, listenForUpgrades, WsTunnelError, type WsTunnelOptions } from '@ws-tunnel/core'
+import { withEngine } from '../support/engine.ts'
 
 /** One request, and the configuration that serves it. */
 export interface Row {
@@ -200,7 +201,7 @@ function roundTrip(socket: Socket, request: string): Promise<string> {
 
 /** Starts a gateway of ours with a compiled configuration. A request that no route takes gets 404, as in httpd where there is no file. */
 export async function startOurs(options: WsTunnelOptions): Promise<{ port: number; close: () => Promise<void> }> {
-  const proxy = createTunnelProxy(options)
+  const proxy = createTunnelProxy(withEngine(options))
   const server: Server = createHttpServer((req, res) => {
     proxy.handle(req, res).then(
       taken => {

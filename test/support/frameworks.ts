@@ -20,6 +20,7 @@ import express5 from 'express'
 import express4 from 'express4'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { ConnectOptions } from './client.ts'
+import { withEngine } from './engine.ts'
 import { eventually } from './gate.ts'
 import { async } from './pump.ts'
 import { appOf, closerOf, listen, own404, portOf, trackSockets } from './server.ts'
@@ -110,7 +111,7 @@ function watched(options: WsTunnelOptions, { opened, tunnels, ends }: Watched): 
   return {
     drainTimeout: 0,
     async,
-    ...options,
+    ...withEngine(options),
     onOpen: message => {
       opened.push(message.tunnel)
       tunnels.add(message.tunnel)

@@ -14,7 +14,8 @@ import {
 } from '@ws-tunnel/core'
 import { wsTunnel } from '@ws-tunnel/express'
 import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
-import express from 'express'
+import { fixRequestBody, hpm, responseInterceptor } from '@ws-tunnel/http-proxy-middleware'
+import express, { type Request, type Response } from 'express'
 import fastify from 'fastify'
 
 const accept = (_options: WsTunnelOptions): void => {}
@@ -253,3 +254,20 @@ server.tunnelProxies.clear()
 server.register(wsTunnelPlugin, { prefix: '/a', target: 'ws://h/', idleTimeout: '60s' })
 // @ts-expect-error `target` or `routes` is required
 server.register(wsTunnelPlugin, { prefix: '/a' })
+
+// Functions and engines in `fallback`.
+accept({ target: 'ws://h/', fallback: (req, res, next) => (req.url === '/' ? res.end() : next()) })
+accept({ target: 'ws://h/', fallback: (_req: Request, res: Response) => res.json({}) })
+accept({ target: 'ws://h/', fallback: express.static('public') })
+accept({ target: 'ws://h/', fallback: hpm() })
+accept({
+  target: 'ws://h/',
+  fallback: hpm<Request, Response>({ on: { proxyRes: (_proxyRes, req, res) => void res.cookie('a', req.ip) } }),
+})
+hpm({ on: { proxyReq: fixRequestBody, proxyRes: responseInterceptor(async body => body) }, selfHandleResponse: true })
+// @ts-expect-error the route says where a request goes
+hpm({ target: 'http://h/' })
+// @ts-expect-error upgrades are tunnels
+hpm({ on: { proxyReqWs: () => {} } })
+// @ts-expect-error neither a function nor an engine
+accept({ target: 'ws://h/', fallback: 'hpm' })

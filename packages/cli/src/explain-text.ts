@@ -36,6 +36,10 @@ function outcomeLines(outcome: Explanation['outcome'], nameOf: (index: number | 
     const where = outcome.location === undefined ? '' : `, Location: ${outcome.location}`
     return [`Response of ${nameOf(outcome.route)}: ${outcome.status}${where}.`]
   }
+  if (outcome.kind === 'fallback') {
+    const why = outcome.reason === undefined ? '' : ` (${outcome.reason})`
+    return [`Plain HTTP${why}, served by the function in the \`fallback\` of ${nameOf(outcome.route)}.`]
+  }
   if (outcome.kind === 'refused') {
     const fields = Object.entries(outcome.headers).map(([name, value]) => `  ${name}: ${value}`)
     return [`Refused with ${outcome.statusCode}: ${outcome.message}`, ...fields]

@@ -45,6 +45,8 @@ export type {
   Condition,
   ConditionGroups,
   ExactTarget,
+  FallbackEngine,
+  FallbackFunction,
   HeaderContext,
   HeaderEditing,
   HeaderEdits,

@@ -69,7 +69,16 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
       [null, 'null'],
     ],
   ],
-  fallback: ['true or false', wrongBooleans],
+  fallback: [
+    'true, false, a function (req, res, next) or an engine such as hpm()',
+    [
+      [1, '1 (number)'],
+      ['no', '"no" (string)'],
+      [null, 'null'],
+      [{}, 'an object'],
+      [[], 'an array of 0'],
+    ],
+  ],
   join: ["'slash' or 'concat'", [['both', '"both" (string)']]],
   encodedSlashes: [
     "'reject' or 'decode' or 'keep'",

@@ -4,6 +4,7 @@ import {
   type ExplainedOutcome,
   type ExplainRequest,
   explain,
+  type FallbackFunction,
   type RouteOptions,
   WsTunnelError,
   type WsTunnelOptions,
@@ -11,6 +12,8 @@ import {
 import { type Backend, responding, switching } from '../../support/backend.ts'
 import type { RawClient } from '../../support/client.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
+
+const byFunction: FallbackFunction = (_req, res) => res.writeHead(418).end()
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const HANDSHAKE: [string, string][] = [
@@ -160,6 +163,16 @@ const ROWS: Record<string, Row> = {
     request: { url: '/ws', headers: HANDSHAKE },
     kind: 'respond',
   },
+  'a plain request on a route with a function in fallback': {
+    options: routes(backend => ({ path: '/', target: `ws://${backend}/`, fallback: byFunction })),
+    request: { url: '/x', headers: [['Host', 'front.example']] },
+    kind: 'fallback',
+  },
+  'a WebSocket on a route with a function in fallback': {
+    options: routes(backend => ({ path: '/', target: `ws://${backend}/`, fallback: byFunction })),
+    request: { url: '/x', headers: HANDSHAKE },
+    kind: 'upgrade',
+  },
   'no route at all': {
     options: routes(backend => ({ path: '/ws/', target: `ws://${backend}/` })),
     request: { url: '/elsewhere', headers: HANDSHAKE },
@@ -262,6 +275,9 @@ suite('the explanation is what happens', { concurrency: true }, () => {
       } else if (outcome.kind === 'respond') {
         assert.equal(got.statusCode, outcome.status)
         assert.equal(backend.seen.length, 0)
+      } else if (outcome.kind === 'fallback') {
+        assert.equal(got.statusCode, 418)
+        assert.equal(backend.seen.length, 0)
       } else {
         assert.equal(got.statusCode, kind === 'upgrade' ? 101 : 200)
         const seen = await backend.request()
@@ -352,6 +368,21 @@ test('explains why a request that names an upgrade is served as plain HTTP', asy
     const { outcome } = await explain(options, request)
     assert.equal(outcome.kind, 'http')
     assert.equal(outcome.kind === 'http' && outcome.reason, reason)
+  }
+})
+
+test('explains which plain requests a function in fallback serves', async () => {
+  const options: WsTunnelOptions = {
+    target: 'balancer://none/',
+    balancers: { none: { members: [] } },
+    fallback: byFunction,
+  }
+  const upgrade = { host: 'x', upgrade: 'h2c', connection: 'upgrade' }
+  for (const [headers, reason] of [
+    [{ host: 'x' }, undefined],
+    [upgrade, 'the route does not allow h2c'],
+  ] as const) {
+    assert.deepEqual((await explain(options, { url: '/', headers })).outcome, { kind: 'fallback', route: 0, reason })
   }
 })
 

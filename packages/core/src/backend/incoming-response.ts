@@ -32,8 +32,11 @@ export class IncomingResponse implements PlainResponse {
     return this.#message.socket
   }
 
-  takeWhole(): undefined {
-    return undefined
+  takeWhole(): Buffer | undefined {
+    const message = this.#message
+    if (!message.complete || message.destroyed || message.readableFlowing || message.rawTrailers.length > 0)
+      return undefined
+    return message.read() ?? NOTHING
   }
 
   read(reader: BodyReader): void {
@@ -44,6 +47,11 @@ export class IncomingResponse implements PlainResponse {
       if (!message.readableEnded) reader.onCut()
     })
     if (message.destroyed) reader.onCut()
+    else {
+      // Emits `data` for the bytes that wait already.
+      message.read()
+      message.resume()
+    }
   }
 
   pause(): void {
@@ -58,5 +66,7 @@ export class IncomingResponse implements PlainResponse {
     this.#message.destroy()
   }
 }
+
+const NOTHING = Buffer.alloc(0)
 
 const ignore = (): void => {}

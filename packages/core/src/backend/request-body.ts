@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { WsTunnelError } from '../errors.ts'
 import { announcesBody } from '../http/upgrade.ts'
 import { type ParsedBody, parsedBody } from './parsed-body.ts'
 
@@ -7,17 +8,25 @@ export class RequestBody {
   readonly #req: IncomingMessage
   readonly #parsed: ParsedBody | undefined
   readonly #wasUnread: boolean
+  /** The error that was deferred. */
+  readonly fault: WsTunnelError | undefined
   #parsedIsSent = false
 
   /**
    * @param parsed what a body parser has made (`req.body`)
    * @param raw the bytes that it has kept, if not in `req.rawBody`
+   * @param defer keeps the error as {@link fault}: the engine of another package may have listeners that write the body.
    * @throws {WsTunnelError} `WST_ERR_BODY_CONSUMED` if the body was read and cannot be sent as it was.
    */
-  constructor(req: IncomingMessage, parsed: unknown, raw?: unknown) {
+  constructor(req: IncomingMessage, parsed: unknown, raw?: unknown, defer: boolean = false) {
     this.#req = req
     this.#wasUnread = !req.readableDidRead
-    this.#parsed = parsedBody(req, parsed, raw)
+    try {
+      this.#parsed = parsedBody(req, parsed, raw)
+    } catch (error) {
+      if (!defer || !(error instanceof WsTunnelError)) throw error
+      this.fault = error
+    }
   }
 
   /** The parsed body. It needs new framing. */
@@ -27,7 +36,7 @@ export class RequestBody {
 
   /** Whether the client's bytes are sent as they arrive. */
   get isStreamed(): boolean {
-    return this.#parsed === undefined && announcesBody(this.#req)
+    return this.#parsed === undefined && this.fault === undefined && announcesBody(this.#req)
   }
 
   /** Records that the parsed body is sent to a backend. */

@@ -6,7 +6,7 @@ import { Countdown } from '../util/countdown.ts'
 import { roundTripError, timeoutError } from './backend-error.ts'
 
 /** Interim responses that are accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
-const MAX_INTERIM_RESPONSES = 10
+export const MAX_INTERIM_RESPONSES = 10
 
 /** How long a backend may take, ms; 0 is no limit. */
 export interface Limits {

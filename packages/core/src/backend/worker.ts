@@ -25,9 +25,13 @@ export class Worker {
   /** The kept connections for plain HTTP. */
   readonly pool: ConnectionPool
   #secureContext: SecureContext | undefined
+  /** Idle time before TCP keep-alive probes, ms. */
+  readonly keepAlive: number
+  readonly #closers: (() => void)[] = []
 
   constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: ConnectSettings) {
     this.origin = origin
+    this.keepAlive = keepAlive
     this.connectOptions = {
       host: origin.address ?? origin.host,
       port: origin.port,
@@ -66,6 +70,12 @@ export class Worker {
   /** Closes the idle connections now, and those in use when their requests end. */
   close(): void {
     this.pool.close()
+    for (const close of this.#closers) close()
+  }
+
+  /** Calls `close` when the worker closes: an engine of another package has a pool of its own. */
+  onClose(close: () => void): void {
+    this.#closers.push(close)
   }
 }
 

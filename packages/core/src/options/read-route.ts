@@ -148,9 +148,15 @@ const offload: Check = (where, value) => {
   checked(where, value, { delay: duration, threads })
 }
 
+const fallback: Check = (where, value) => {
+  const isEngine = isRecord(value) && typeof value['send'] === 'function'
+  if (typeof value !== 'boolean' && typeof value !== 'function' && !isEngine)
+    throw wrong(where, 'true, false, a function (req, res, next) or an engine such as hpm()', value)
+}
+
 export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   ...SHARED_CHECKS,
-  fallback: boolean,
+  fallback,
   join: oneOf('slash', 'concat'),
   encodedSlashes: oneOf('reject', 'decode', 'keep'),
   mapping: oneOf('decoded', 'encoded', 'servlet'),

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LookupFunction } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import type { HeaderList } from '../http/header-list.ts'
@@ -98,10 +98,39 @@ export interface OffloadOptions {
   threads?: number
 }
 
+/**
+ * A function of the app that serves the plain requests of a route. It is called as Express and Connect call a middleware.
+ *
+ * The parameters are those of `node:http`. The type also accepts a function with narrower ones, such as a handler of Express.
+ */
+export type FallbackFunction = {
+  call(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): unknown
+}['call']
+
+/**
+ * An engine for plain HTTP of another package, such as `@ws-tunnel/http-proxy-middleware`. It sends the plain requests of a route.
+ * Which backend gets a request, failover, limits and header fields are the proxy's.
+ */
+export interface FallbackEngine {
+  /** One round trip to one backend: a `PlainEngine` of `@ws-tunnel/core/engine`. */
+  readonly send: (trip: never) => Promise<unknown>
+  /**
+   * Called when no backend has responded, before the app's error handler.
+   *
+   * @returns whether the engine responds; the app's error handler is not called then.
+   */
+  readonly failed?: (error: Error, req: IncomingMessage, res: ServerResponse) => Promise<boolean>
+}
+
 /** Options of a route. Written beside `routes`, they are the defaults of all routes. */
 export interface RouteDefaults extends SharedOptions {
-  /** Serves requests that are not upgrades as plain HTTP (ProxyWebsocketFallbackToProxyHttp). @default true */
-  fallback?: boolean
+  /**
+   * Serves requests that are not upgrades as plain HTTP (ProxyWebsocketFallbackToProxyHttp). A function `(req, res, next)` gets them instead
+   * of a backend: `next()` hands the request back to the app, and `next(error)` passes the error to the app's error handler. What is an
+   * upgrade is then decided by the option `upgrade` of the route, and no target is selected for a plain request. `hpm()` of
+   * `@ws-tunnel/http-proxy-middleware` sends them to the target with the options of http-proxy-middleware. @default true
+   */
+  fallback?: boolean | FallbackFunction | FallbackEngine
   /** How the URL of a prefix target and the rest of the path are joined: with exactly one slash, or concatenated as httpd does. As in httpd, `'concat'` replaces a reference to an unknown group by nothing; `'slash'` refuses it. @default 'slash' */
   join?: 'slash' | 'concat'
   /** What happens to `%2F` in a path: 404, decoded, or kept as it is (AllowEncodedSlashes). @default 'reject' */

@@ -3,7 +3,7 @@ import { checkOrigin, checkRequest, checkWebSocketFields } from '../client/reque
 import { WsTunnelError } from '../errors.ts'
 import { isExtendedConnect } from '../http/http2.ts'
 import { allowedToken, canSwitch, connectionUpgrade, methodFits, upgradeLines, upgradeTokens } from '../http/upgrade.ts'
-import type { LocalResponse, RouteSettings } from '../options/route-options.ts'
+import type { FallbackFunction, LocalResponse, RouteSettings } from '../options/route-options.ts'
 import type { Candidates } from '../routing/candidates.ts'
 import type { Routing } from '../routing/route.ts'
 import type { Match } from '../routing/route-table.ts'
@@ -19,6 +19,7 @@ export type PlainReason = 'token' | 'request' | 'method' | 'connection'
 export type Decision =
   | { readonly kind: 'app'; readonly reason: AppReason }
   | { readonly kind: 'respond'; readonly response: LocalResponse }
+  | { readonly kind: 'fallback'; readonly call: FallbackFunction; readonly reason: PlainReason | undefined }
   | { readonly kind: 'http'; readonly candidates: Candidates; readonly reason: PlainReason | undefined }
   | { readonly kind: 'upgrade'; readonly candidates: Candidates; readonly token: string }
 
@@ -53,6 +54,12 @@ export function leftToApp(match: Match | null): LeftToApp | undefined {
 export function decide(match: Match, authority: string | undefined, signal: CancelSignal): Deciding {
   const { req, route } = match
   checkRequest(req, authority)
+  const { fallback } = route.settings
+  if (typeof fallback === 'function') {
+    // No target is selected for a request that gets to no backend.
+    const { token, reason } = requestedUpgrade(req, route.settings)
+    if (token === undefined) return { token, decision: { kind: 'fallback', call: fallback, reason } }
+  }
   const routing = handled(route.resolve(match, signal))
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
@@ -61,6 +68,7 @@ export function decide(match: Match, authority: string | undefined, signal: Canc
     if (found === false) return FUNCTION_FALSE
     if ('status' in found) return { kind: 'respond', response: found }
     if (token !== undefined) return { kind: 'upgrade', candidates: found, token }
+    if (typeof fallback === 'function') return { kind: 'fallback', call: fallback, reason: upgrade.reason }
     if (!METHODS.includes(req.method ?? ''))
       throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
     return { kind: 'http', candidates: found, reason: upgrade.reason }

@@ -48,7 +48,9 @@ export class Exchange {
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
   /** A plain request is on its way to a backend, or has arrived there. */
-  isSent = false;
+  isSent = false
+  /** A function of the app writes the response. */
+  isServedByApp = false;
   [IN_PROXY]: Link<Exchange> | undefined = undefined
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
@@ -99,7 +101,11 @@ export class Exchange {
     // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
     // for its response if the connection stayed open.
     if (connectionUpgrade(req)) this.res.shouldKeepAlive = false
-    if (decided.kind === 'http') this.body = new RequestBody(req, this.#context.body, this.#context.rawBody)
+    if (decided.kind === 'http') {
+      const { body, rawBody } = this.#context
+      const defer = typeof this.match.route.settings.fallback === 'object'
+      this.body = new RequestBody(req, body, rawBody, defer)
+    }
     return decided
   }
 
@@ -132,9 +138,11 @@ export class Exchange {
 
   /**
    * Whether the app has sent a response by itself meanwhile, or the client has left a plain request that goes to a
-   * backend. The request needs no response then, and nothing failed.
+   * backend. The request needs no response then, and nothing failed. What fails in a function that writes the response is an
+   * error, whatever it has sent.
    */
   get isAbandoned(): boolean {
+    if (this.isServedByApp) return false
     if (this.res.writableEnded) return true
     return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
   }

@@ -62,6 +62,8 @@ export type ExplainedOutcome =
     }
   /** The target function responds, without a backend. */
   | { kind: 'respond'; route: number; status: number; location: string | undefined }
+  /** The function in `fallback` serves it. `reason` says why, if the request names an upgrade. */
+  | { kind: 'fallback'; route: number; reason: string | undefined }
   /** It is forwarded as plain HTTP. `reason` says why, if the request names an upgrade. */
   | { kind: 'http'; route: number; reason: string | undefined; backend: ExplainedBackend }
   /** It is sent as an upgrade to this protocol. A tunnel opens if the backend switches. */
@@ -153,6 +155,9 @@ async function outcomeOf(decision: Decision, match: Match | null, settings: Sett
   if (decision.kind === 'respond') {
     const { status, location } = decision.response
     return { kind: 'respond', route: index, status, location }
+  }
+  if (decision.kind === 'fallback') {
+    return { kind: 'fallback', route: index, reason: decision.reason && plainText(decision.reason, req) }
   }
   const { candidates } = decision
   const fields = new Rewriting(req, route.settings, settings, '')

@@ -17,8 +17,10 @@ import { RouteTable } from '../routing/route-table.ts'
 import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
+import { callFallback } from './call-fallback.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
+import { respondsByEngine } from './engine-failure.ts'
 import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { readTarget, spellingOf } from './read-target.ts'
@@ -85,6 +87,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
         exchange.handBack()
         return false
       }
+      if (decision.kind === 'fallback') return await callFallback(exchange, decision.call)
       if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
       else {
         const reply = await withFailover(this, exchange, decision.candidates)
@@ -96,7 +99,9 @@ class RoutedProxy implements TunnelProxy, EndListener {
     } catch (error) {
       if (exchange.isAbandoned) return true
       exchange.locate(error, candidate)
-      throw this.#report(error, req, res)
+      const reported = this.#report(error, req, res)
+      if (await respondsByEngine(exchange, error)) return true
+      throw reported
     } finally {
       this.#release(exchange)
     }

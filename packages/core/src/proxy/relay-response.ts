@@ -2,8 +2,9 @@ import { relay, respond } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
 import type { PlainResponse } from '../http/plain-response.ts'
+import type { ServedResponse } from '../http/served-response.ts'
 import type { LocalResponse } from '../options/route-options.ts'
-import { countBytes } from '../routing/candidates.ts'
+import { type Candidate, countBytes } from '../routing/candidates.ts'
 import type { Exchange } from './exchange.ts'
 import type { Answered, Reply } from './round-trip.ts'
 
@@ -18,12 +19,22 @@ export function relayResponse(exchange: Exchange, { response, candidate }: Reply
   const { rewriting, res } = exchange
   selection?.balancer.judge(selection.member, response.statusCode)
   checkStatus(response, settings.errorOverride)
-  const relayed = relay(response, res, {
-    headers: () => rewriting.plainResponse(response, candidate),
-    trailers: raw => rewriting.trailers(response, raw),
-    stallTimeout: settings.stallTimeout,
-  })
+  const relayed = isServed(response)
+    ? serve(exchange, response, candidate)
+    : relay(response, res, {
+        headers: () => rewriting.plainResponse(response, candidate),
+        trailers: raw => rewriting.trailers(response, raw),
+        stallTimeout: settings.stallTimeout,
+      })
   return selection === undefined ? relayed : relayed.finally(() => countBytes(selection.member, response.socket))
+}
+
+const isServed = (response: PlainResponse): response is ServedResponse => 'serve' in response
+
+/** Lets a function of the app write the response. */
+function serve(exchange: Exchange, response: ServedResponse, candidate: Candidate): Promise<void> {
+  exchange.isServedByApp = true
+  return response.serve(head => exchange.rewriting.plainResponse(head, candidate))
 }
 
 /** Sends a response without a backend. Resolves when it is sent or the client has left. */

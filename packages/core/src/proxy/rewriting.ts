@@ -15,6 +15,7 @@ import { isHttp2 } from '../http/http2.ts'
 import { hasReversible, passReverse, type ReverseMapping } from '../http/pass-reverse.ts'
 import type { PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
+import type { FinalHead } from '../http/served-response.ts'
 import { acceptsTrailers, allowedTrailers, announcedTrailers, requestsTrailers } from '../http/trailers.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
 import { allowedToken, announcesBody } from '../http/upgrade.ts'
@@ -107,7 +108,7 @@ export class Rewriting {
   }
 
   /** For an ordinary response. A 426 keeps its `Upgrade` if the route allows one of its tokens (RFC 9110 15.5.22). */
-  plainResponse(response: PlainResponse, candidate: Candidate): HeaderList {
+  plainResponse(response: FinalHead, candidate: Candidate): HeaderList {
     const headers = this.#response(response, candidate)
     if (this.#passesTrailers(response)) {
       const names = announcedTrailers(headerLines(response, 'trailer'))
@@ -149,7 +150,7 @@ export class Rewriting {
     return this.#passesTrailers(response) ? allowedTrailers(raw, headerLines(response, 'connection')) : []
   }
 
-  #passesTrailers(response: PlainResponse): boolean {
+  #passesTrailers(response: FinalHead): boolean {
     const isChunked = headerValue(response, 'transfer-encoding') !== ''
     return isChunked && this.#req.method !== 'HEAD' && this.#req.httpVersion !== '1.0' && acceptsTrailers(this.#req)
   }

@@ -3,6 +3,7 @@ import { IncomingResponse } from '../backend/incoming-response.ts'
 import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
 import { nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
 import { plainRoundTrip } from '../backend/plain-round-trip.ts'
+import type { PlainEngine } from '../backend/plain-trip.ts'
 import type { RequestBody } from '../backend/request-body.ts'
 import { socketRoundTrip } from '../backend/socket-round-trip.ts'
 import { relayInterim } from '../client/relay.ts'
@@ -65,7 +66,7 @@ function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Prom
   const headers = rewriting.plainRequest(candidate, body.parsed)
   const onInterim = interimRelay(exchange, candidate)
   exchange.isSent = true
-  return plainRoundTrip({
+  return engineOf(exchange)({
     worker,
     method: req.method ?? 'GET',
     path,
@@ -77,6 +78,12 @@ function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Prom
     req,
     res,
   })
+}
+
+/** The engine of the route, if it has one of another package. */
+function engineOf({ match }: Exchange): PlainEngine {
+  const { fallback } = match.route.settings
+  return typeof fallback === 'object' ? (fallback.send as PlainEngine) : plainRoundTrip
 }
 
 const interimRelay =
