@@ -161,7 +161,10 @@ for (const [framework, start] of FRAMEWORKS)
         if (coded && framework.startsWith('Fastify')) return
         const { backend, errors, response } = await post(t, start, sent)
         assert.equal(response.statusCode, 500, response.body)
-        const [{ code, message } = { code: '', message: '' }] = errors as (Error & { code: string })[]
+        const [error] = errors as (Error & { code: string })[]
+        const { code } = error ?? {}
+        // Fastify gives the operator's message as the cause.
+        const { message = '' } = (error?.cause as Error | undefined) ?? error ?? {}
         assert.equal(code, 'WST_ERR_BODY_CONSUMED')
         assert.match(
           message,

@@ -2,7 +2,7 @@ import type { AST } from '@eslint-community/regexpp'
 import { patternDegree } from '@ws-tunnel/core'
 import { isAnchored, isLookaround, isNullable, parsePattern } from './pattern-tree.ts'
 
-/** The largest degree that is accepted: time grows with the square of the length of a path, which is at most 8 KiB. */
+/** The largest degree that is accepted. A pattern whose time grows with the square of the length gets short texts alone. */
 const MAX_DEGREE = 2
 const MAX_KNOWN = 1_000
 /**
@@ -22,7 +22,7 @@ const MAX_EMPTY = 3
 
 const known = new Map<string, string | undefined>()
 
-/** Why a pattern may be too slow for a path of 8 KiB; `undefined` if the pattern is proved to be fast enough. */
+/** Why a pattern may be too slow; `undefined` if the pattern is proved to be fast enough. */
 export function slowness(source: string, flags: string): string | undefined {
   const key = `${flags} ${source}`
   if (!known.has(key)) {
