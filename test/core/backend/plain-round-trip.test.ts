@@ -123,27 +123,6 @@ test('sends the head before the first byte of the body arrives', async t => {
   assert.equal((await client.whole()).body, 'hello')
 })
 
-test('frames a body that a parser has read by its length, without the encoding that was undone', async t => {
-  const { backend, send } = await forwarding(t, responding({ body: (_request, bytes) => String(bytes) }), {
-    parsed: { a: 'b' },
-  })
-  const headers = ['Content-Type: application/json', 'Content-Encoding: gzip', 'Transfer-Encoding: chunked']
-  const client = await send(plainRequest('/', { method: 'POST', headers, body: '3\r\nzip\r\n0\r\n\r\n' }))
-  assert.equal((await client.whole()).body, '{"a":"b"}')
-  const { header } = await backend.request()
-  assert.deepEqual(
-    ['content-length', 'transfer-encoding', 'content-encoding'].map(name => header(name)),
-    ['9', undefined, undefined],
-  )
-})
-
-test('keeps the encoding of bytes that a parser has kept as they are', async t => {
-  const { backend, send } = await forwarding(t, responding(), { parsed: Buffer.from('zip') })
-  const client = await send(plainRequest('/', { method: 'POST', headers: ['Content-Encoding: gzip'], body: 'zip' }))
-  await client.whole()
-  assert.equal((await backend.request()).header('content-encoding'), 'gzip')
-})
-
 /** Responds to the first request of a connection, and closes it when a second one comes. */
 const closesAtSecond: Script = async connection => {
   await connection.request()
