@@ -20,20 +20,24 @@ export class BodySender {
   readonly #connection: BackendConnection
   readonly #owner: BodySenderOwner
   readonly #isChunked: boolean
+  readonly #stallTimeout: number
+  /** Bytes of a body with a length that have not been sent. */
+  #left: number
   #stall: Countdown | undefined
 
   constructor(
     req: IncomingMessage,
     connection: BackendConnection,
-    isChunked: boolean,
+    length: number | undefined,
     stallTimeout: number,
     owner: BodySenderOwner,
   ) {
     this.#req = req
     this.#connection = connection
-    this.#isChunked = isChunked
+    this.#isChunked = length === undefined
+    this.#left = length ?? Number.POSITIVE_INFINITY
     this.#owner = owner
-    if (stallTimeout > 0) this.#stall = new Countdown(stallTimeout, () => owner.onBodyStalled(stallTimeout))
+    this.#stallTimeout = stallTimeout
   }
 
   /** Sends the head together with what has arrived of the body. */
@@ -48,6 +52,10 @@ export class BodySender {
     // Emits `data` for the bytes that wait already.
     req.read()
     socket.uncork()
+    if (this.#left === 0) this.#finish()
+    if (this.isFinished) return
+    const ms = this.#stallTimeout
+    if (ms > 0) this.#stall = new Countdown(ms, () => this.#owner.onBodyStalled(ms))
     if (!socket.writableNeedDrain) req.resume()
   }
 
@@ -73,12 +81,18 @@ export class BodySender {
       accepts = connection.write('\r\n')
       connection.socket.uncork()
     } else accepts = connection.write(chunk)
-    if (!accepts) this.#req.pause()
+    this.#left -= chunk.length
+    if (this.#left === 0) this.#finish()
+    else if (!accepts) this.#req.pause()
   }
 
   readonly #clientOnEnd = (): void => {
-    this.isFinished = true
     if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.isFinished = true
     this.stop()
   }
 

@@ -4,6 +4,7 @@ import type { Http2ServerRequest } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import { WsTunnelError } from '../errors.ts'
+import { type HeaderList, headerLines } from '../http/header-list.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import { keptRequestHead } from '../http/request-head.ts'
 import { type InterimResponse, readStatusLine } from '../http/response-head.ts'
@@ -13,6 +14,7 @@ import { backendError, roundTripError, timeoutError } from './backend-error.ts'
 import { BodySender, type BodySenderOwner } from './body-sender.ts'
 import { authenticatesConnection, challengesConnection } from './connection-auth.ts'
 import { isIdempotent } from './idempotent.ts'
+import { LONG_BODY, LongBody } from './long-body.ts'
 import type { PlainTrip } from './plain-trip.ts'
 import { notRequested, undiciError } from './undici-error.ts'
 
@@ -59,6 +61,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   /** How the body ended, if it did. */
   #end: 'complete' | 'cut' | undefined
   #trailers: readonly string[] = []
+  #longLength = 0
+  #long: LongBody | undefined
 
   constructor(trip: PlainTrip) {
     this.#trip = trip
@@ -169,7 +173,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
       connection.write(body.parsed.bytes)
       connection.socket.uncork()
     } else if (body.isStreamed) {
-      this.#sender = new BodySender(req, connection, headers.has('transfer-encoding'), limits.stallTimeout, this)
+      this.#sender = new BodySender(req, connection, lengthOf(headers), limits.stallTimeout, this)
       this.#sender.start(head)
     } else connection.write(head)
   }
@@ -218,6 +222,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.statusMessage = line.statusMessage
     this.rawHeaders = rawHeaders
     if (statusCode === 401 && challengesConnection(this)) connection.owner = this.#client
+    this.#longLength = this.#lengthOfLong(connection)
+    if (this.#longLength > 0) controller.pause()
     this.#resolve(this)
   }
 
@@ -283,8 +289,30 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     return others.length === 0 ? first : Buffer.concat(this.#held)
   }
 
+  /** The length of a body that is read by {@link LongBody}; 0 for any other. */
+  #lengthOfLong({ owner }: BackendConnection): number {
+    const { method, worker } = this.#trip
+    if (owner !== undefined || worker.origin.secure || method === 'HEAD' || this.statusCode === 204) return 0
+    const length = Number(headerLines(this, 'content-length')[0] ?? 0)
+    if (length < LONG_BODY || this.statusCode === 304 || headerLines(this, 'transfer-encoding').length > 0) return 0
+    return length
+  }
+
+  /** The body of {@link LongBody} has ended. */
+  readonly #longBodyOnEnd = (): void => {
+    this.#phase = 'ended'
+    this.#sender?.stop()
+    this.#reader?.onEnd(this.#trailers)
+  }
+
   read(reader: BodyReader): void {
     this.#reader = reader
+    if (this.#longLength > 0 && this.#phase === 'responding') {
+      const connection = this.#connection as BackendConnection
+      this.#long = new LongBody(connection, this.#longLength, reader, this.#longBodyOnEnd, this.#longBodyOnCut)
+      this.#long.start()
+      return
+    }
     for (const chunk of this.#held.splice(0)) reader.onData(chunk)
     if (this.#end === 'complete') reader.onEnd(this.#trailers)
     else if (this.#end === 'cut') reader.onCut()
@@ -292,11 +320,14 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   }
 
   pause(): void {
-    this.#controller?.pause()
+    if (this.#long !== undefined) this.#long.pause()
+    else this.#controller?.pause()
   }
 
   resume(): void {
-    if (this.#phase === 'responding') this.#controller?.resume()
+    if (this.#phase !== 'responding') return
+    if (this.#long !== undefined) this.#long.resume()
+    else this.#controller?.resume()
   }
 
   destroy(): void {
@@ -305,6 +336,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#sender?.stop()
     this.#release()
   }
+
+  readonly #longBodyOnCut = (): void => this.#cut()
 
   #cut(): void {
     if (this.#phase !== 'responding') return
@@ -315,6 +348,12 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/** The length of the body by the framing of a request; `undefined` for a body in chunks. */
+function lengthOf(headers: HeaderList): number | undefined {
+  const length = headers.get('content-length')
+  return length === undefined ? undefined : Number(length)
+}
 
 /** Header fields as text. One character is one byte. */
 function textOf(fields: readonly Buffer[]): string[] {
