@@ -48,6 +48,8 @@ export class Exchange {
   readonly #context: ExchangeContext
   readonly #maxPending: number
   readonly #cancellation = new Cancellation()
+  /** Whether the rest of the body is read and dropped at the end. */
+  #takesBody = false
   #releases: (() => void)[] = []
 
   constructor(req: IncomingMessage, res: ServerResponse, match: Match, settings: Settings, context: ExchangeContext) {
@@ -92,7 +94,10 @@ export class Exchange {
     // Node drops the bytes that follow such a request in the same packet. They may be a request, and the client would wait
     // for its response if the connection stayed open.
     if (connectionUpgrade(req)) this.res.shouldKeepAlive = false
-    if (decided.kind === 'http') this.body = new RequestBody(req, this.#context.body)
+    if (decided.kind === 'http') {
+      this.#takesBody = true
+      this.body = new RequestBody(req, this.#context.body)
+    }
     return decided
   }
 
@@ -186,7 +191,7 @@ export class Exchange {
   release(): void {
     this.beginResponse()
     this.#upgrade = undefined
-    if (this.body !== undefined) discardRest(this.req)
+    if (this.#takesBody) discardRest(this.req)
     callAll(this.#releases.splice(0))
   }
 }
