@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { headerLines } from '../http/header-list.ts'
+import { type HeaderList, headerLines } from '../http/header-list.ts'
 import { allowedTrailers } from '../http/trailers.ts'
 import { Countdown } from '../util/countdown.ts'
 import type { BackendConnection } from './backend-connection.ts'
@@ -25,17 +25,19 @@ export class BodySender {
   #left: number
   #stall: Countdown | undefined
 
+  /** @param headers frame the body by a length or in chunks. */
   constructor(
     req: IncomingMessage,
     connection: BackendConnection,
-    length: number | undefined,
+    headers: HeaderList,
     stallTimeout: number,
     owner: BodySenderOwner,
   ) {
     this.#req = req
     this.#connection = connection
+    const length = headers.get('content-length')
     this.#isChunked = length === undefined
-    this.#left = length ?? Number.POSITIVE_INFINITY
+    this.#left = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
     this.#owner = owner
     this.#stallTimeout = stallTimeout
   }
