@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { raw, responding, type Script, switching } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
@@ -188,4 +189,56 @@ export const bytesTheme: Theme = setUp => {
     await eventually(() => seen.length === 2)
     assert.deepEqual(seen, ['X-Sum', { body: Buffer.from('body'), trailers: `X-Sum: ${HIGH}\r\n` }])
   })
+
+  for (const [what, options] of [
+    ['TCP', {}],
+    ['TLS to the client', { clientWire: 'TLS' }],
+    ['TLS to the backend', { backendWire: 'TLS' }],
+  ] as const) {
+    test(`relays a long body byte for byte to a client that pauses (${what})`, async t => {
+      const body = randomBytes(3_000_000)
+      const setup = await setUp(
+        t,
+        async connection => {
+          for (;;) {
+            const { path } = await connection.request()
+            const bytes = path === '/short' ? body.subarray(0, 100) : body
+            await connection.write(`HTTP/1.1 200 Fine\r\nContent-Length: ${bytes.length}\r\n\r\n`)
+            // Pieces of many sizes, and bytes behind the body, which are no part of it.
+            for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 3 + 7) % 200_000)
+              await connection.write(bytes.subarray(at, at + size))
+            if (path === '/more') await connection.write('more than was announced')
+          }
+        },
+        {},
+        options,
+      )
+      for (const path of ['/long', '/more', '/short']) {
+        const client = (await setup.connect()).send(plainRequest(path))
+        const head = await client.responseHead()
+        const pausing = setInterval(() => {
+          client.socket.pause()
+          setTimeout(() => client.socket.resume(), 20)
+        }, 60)
+        const got = await client.body(head).finally(() => clearInterval(pausing))
+        client.socket.resume()
+        assert.ok(got.equals(path === '/short' ? body.subarray(0, 100) : body), path)
+        assert.equal(client.pending.length, 0)
+      }
+    })
+  }
+
+  for (const then of ['end', 'reset'] as const) {
+    test(`never completes a long body that the backend cuts short (${then})`, async t => {
+      const setup = await setUp(t, async connection => {
+        await connection.request()
+        await connection.write('HTTP/1.1 200 Fine\r\nContent-Length: 3000000\r\n\r\n')
+        await connection.write(Buffer.alloc(2_000_000))
+        connection[then]()
+      })
+      const client = (await setup.connect()).send(plainRequest('/'))
+      const head = await client.responseHead()
+      await assert.rejects(client.body(head), /no 3000000 bytes/)
+    })
+  }
 }

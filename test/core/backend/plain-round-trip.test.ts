@@ -75,7 +75,13 @@ async function forwarding(t: TestContext, to: Script | number, settings: Setting
 function copy(response: PlainResponse, res: ServerResponse): void {
   res.statusCode = response.statusCode
   res.on('close', () => response.destroy())
-  response.read({ onData: chunk => res.write(chunk), onEnd: () => res.end(), onCut: () => res.destroy() })
+  response.read({
+    lends: false,
+    isDrained: false,
+    onData: chunk => res.write(chunk),
+    onEnd: () => res.end(),
+    onCut: () => res.destroy(),
+  })
   if (!res.headersSent) res.flushHeaders()
 }
 

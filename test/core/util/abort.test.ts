@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
-import { Cancellation, nativeSignal, onAbort, unlessAborted } from '../../../packages/core/src/util/abort.ts'
+import { Cancellation, onAbort, unlessAborted } from '../../../packages/core/src/util/abort.ts'
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
 
@@ -68,15 +68,4 @@ test('a Cancellation calls its listeners once, and those that were removed never
   assert.deepEqual(calls, ['first', 'over'])
   assert.throws(() => cancellation.throwIfAborted(), /over/)
   assert.equal(cancellation.reason.message, 'over')
-})
-
-test('gives a native signal that follows a Cancellation', () => {
-  const { signal } = new AbortController()
-  assert.equal(nativeSignal(signal), signal)
-  const cancellation = new Cancellation()
-  const native = nativeSignal(cancellation)
-  assert.equal(native.aborted, false)
-  const reason = new Error('over')
-  cancellation.abort(reason)
-  assert.deepEqual([native.aborted, native.reason], [true, reason])
 })

@@ -121,6 +121,13 @@ export class BackendConnection {
     return false
   }
 
+  /** undici reads no more: its parser is paused in the middle of a response. The connection cannot be used again. */
+  takeFromParser(): void {
+    this.socket.read = this.#read
+    this.socket.removeAllListeners('readable')
+    this.#user = undefined
+  }
+
   /** The request is finished, and its connection may be used again. */
   release(): void {
     this.#user = undefined

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { headerLines } from '../http/header-list.ts'
+import { type HeaderList, headerLines } from '../http/header-list.ts'
 import { allowedTrailers } from '../http/trailers.ts'
 import { Countdown } from '../util/countdown.ts'
 import type { BackendConnection } from './backend-connection.ts'
@@ -20,20 +20,26 @@ export class BodySender {
   readonly #connection: BackendConnection
   readonly #owner: BodySenderOwner
   readonly #isChunked: boolean
+  readonly #stallTimeout: number
+  /** Bytes of a body with a length that have not been sent. */
+  #left: number
   #stall: Countdown | undefined
 
+  /** @param headers frame the body by a length or in chunks. */
   constructor(
     req: IncomingMessage,
     connection: BackendConnection,
-    isChunked: boolean,
+    headers: HeaderList,
     stallTimeout: number,
     owner: BodySenderOwner,
   ) {
     this.#req = req
     this.#connection = connection
-    this.#isChunked = isChunked
+    const length = headers.get('content-length')
+    this.#isChunked = length === undefined
+    this.#left = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
     this.#owner = owner
-    if (stallTimeout > 0) this.#stall = new Countdown(stallTimeout, () => owner.onBodyStalled(stallTimeout))
+    this.#stallTimeout = stallTimeout
   }
 
   /** Sends the head together with what has arrived of the body. */
@@ -48,6 +54,10 @@ export class BodySender {
     // Emits `data` for the bytes that wait already.
     req.read()
     socket.uncork()
+    if (this.#left === 0) this.#finish()
+    if (this.isFinished) return
+    const ms = this.#stallTimeout
+    if (ms > 0) this.#stall = new Countdown(ms, () => this.#owner.onBodyStalled(ms))
     if (!socket.writableNeedDrain) req.resume()
   }
 
@@ -73,12 +83,18 @@ export class BodySender {
       accepts = connection.write('\r\n')
       connection.socket.uncork()
     } else accepts = connection.write(chunk)
-    if (!accepts) this.#req.pause()
+    this.#left -= chunk.length
+    if (this.#left === 0) this.#finish()
+    else if (!accepts) this.#req.pause()
   }
 
   readonly #clientOnEnd = (): void => {
-    this.isFinished = true
     if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.isFinished = true
     this.stop()
   }
 

@@ -1,3 +1,6 @@
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import { type HeaderList, headerLines, type MessageHead } from '../http/header-list.ts'
 
 /** Schemes that authenticate a connection, not a request: each later request on it counts as the same user's. */
@@ -16,3 +19,7 @@ export function authenticatesConnection(headers: HeaderList): boolean {
 export function challengesConnection(response: MessageHead): boolean {
   return headerLines(response, 'www-authenticate').some(line => CHALLENGE.test(line))
 }
+
+/** What the connection of a client is known by. All requests of an HTTP/2 session have one. */
+export const clientOf = (req: IncomingMessage): EventEmitter =>
+  (req as unknown as Http2ServerRequest).stream?.session ?? req.socket

@@ -1,9 +1,8 @@
 import type { EventEmitter } from 'node:events'
-import type { IncomingMessage } from 'node:http'
-import type { Http2ServerRequest } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import { WsTunnelError } from '../errors.ts'
+import { headerLines } from '../http/header-list.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import { keptRequestHead } from '../http/request-head.ts'
 import { type InterimResponse, readStatusLine } from '../http/response-head.ts'
@@ -11,13 +10,12 @@ import { Countdown } from '../util/countdown.ts'
 import type { BackendConnection, ConnectionUser } from './backend-connection.ts'
 import { backendError, roundTripError, timeoutError } from './backend-error.ts'
 import { BodySender, type BodySenderOwner } from './body-sender.ts'
-import { authenticatesConnection, challengesConnection } from './connection-auth.ts'
+import { authenticatesConnection, challengesConnection, clientOf } from './connection-auth.ts'
 import { isIdempotent } from './idempotent.ts'
+import { LONG_BODY, LongBody } from './long-body.ts'
 import type { PlainTrip } from './plain-trip.ts'
+import { ReceivedBody } from './received-body.ts'
 import { notRequested, undiciError } from './undici-error.ts'
-
-/** Bytes of a body that are held until {@link PlainResponse.read}. */
-const MAX_HELD = 65_536
 
 /**
  * Sends a plain request over a kept connection of the worker, or over a new one (ProxyWebsocketFallbackToProxyHttp On).
@@ -53,12 +51,9 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   #sender: BodySender | undefined
   /** Whether the head was written. Before that, the backend knows nothing of the request. */
   #isWritten = false
-  #held: Buffer[] = []
-  #heldBytes = 0
-  #reader: BodyReader | undefined
-  /** How the body ended, if it did. */
-  #end: 'complete' | 'cut' | undefined
-  #trailers: readonly string[] = []
+  readonly #body = new ReceivedBody()
+  #longLength = 0
+  #long: LongBody | undefined
 
   constructor(trip: PlainTrip) {
     this.#trip = trip
@@ -169,7 +164,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
       connection.write(body.parsed.bytes)
       connection.socket.uncork()
     } else if (body.isStreamed) {
-      this.#sender = new BodySender(req, connection, headers.has('transfer-encoding'), limits.stallTimeout, this)
+      this.#sender = new BodySender(req, connection, headers, limits.stallTimeout, this)
       this.#sender.start(head)
     } else connection.write(head)
   }
@@ -218,18 +213,13 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.statusMessage = line.statusMessage
     this.rawHeaders = rawHeaders
     if (statusCode === 401 && challengesConnection(this)) connection.owner = this.#client
+    this.#longLength = this.#lengthOfLong(connection)
+    if (this.#longLength > 0) controller.pause()
     this.#resolve(this)
   }
 
   onResponseData(_controller: unknown, chunk: Buffer): void {
-    if (this.#phase !== 'responding') return
-    if (this.#reader !== undefined) {
-      this.#reader.onData(chunk)
-      return
-    }
-    this.#held.push(chunk)
-    this.#heldBytes += chunk.length
-    if (this.#heldBytes >= MAX_HELD) this.pause()
+    if (this.#phase === 'responding' && this.#body.push(chunk)) this.pause()
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -240,15 +230,13 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
       return
     }
     this.#phase = 'ended'
-    this.#end = 'complete'
-    this.#trailers = textOf(controller.rawTrailers as Buffer[])
     // The connection of a request whose body is not sent cannot be used again.
     if (this.#sender === undefined || this.#sender.isFinished) this.#trip.worker.pool.put(connection)
     else {
       this.#sender.stop()
       connection.destroy()
     }
-    this.#reader?.onEnd(this.#trailers)
+    this.#body.complete(textOf(controller.rawTrailers as Buffer[]))
   }
 
   onResponseError(_controller: unknown, error: Error): void {
@@ -278,25 +266,44 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   }
 
   takeWhole(): Buffer | undefined {
-    if (this.#end !== 'complete' || this.#trailers.length > 0) return undefined
-    const [first = NOTHING, ...others] = this.#held
-    return others.length === 0 ? first : Buffer.concat(this.#held)
+    return this.#body.takeWhole()
+  }
+
+  /** The length of a body that is read by {@link LongBody}; 0 for any other. */
+  #lengthOfLong({ owner }: BackendConnection): number {
+    const { method, worker } = this.#trip
+    if (owner !== undefined || worker.origin.secure || method === 'HEAD' || this.statusCode === 204) return 0
+    const length = Number(headerLines(this, 'content-length')[0] ?? 0)
+    if (length < LONG_BODY || this.statusCode === 304 || headerLines(this, 'transfer-encoding').length > 0) return 0
+    return length
+  }
+
+  /** The body of {@link LongBody} has ended. */
+  readonly #longBodyOnEnd = (): void => {
+    this.#phase = 'ended'
+    this.#sender?.stop()
+    this.#body.complete([])
   }
 
   read(reader: BodyReader): void {
-    this.#reader = reader
-    for (const chunk of this.#held.splice(0)) reader.onData(chunk)
-    if (this.#end === 'complete') reader.onEnd(this.#trailers)
-    else if (this.#end === 'cut') reader.onCut()
-    else if (this.#heldBytes >= MAX_HELD) this.resume()
+    const isFull = this.#body.isFull
+    this.#body.read(reader)
+    if (this.#longLength > 0 && this.#phase === 'responding') {
+      const connection = this.#connection as BackendConnection
+      this.#long = new LongBody(connection, this.#longLength, reader, this.#longBodyOnEnd, this.#longBodyOnCut)
+      this.#long.start()
+    } else if (isFull) this.resume()
   }
 
   pause(): void {
-    this.#controller?.pause()
+    if (this.#long !== undefined) this.#long.pause()
+    else this.#controller?.pause()
   }
 
   resume(): void {
-    if (this.#phase === 'responding') this.#controller?.resume()
+    if (this.#phase !== 'responding') return
+    if (this.#long !== undefined) this.#long.resume()
+    else this.#controller?.resume()
   }
 
   destroy(): void {
@@ -306,15 +313,14 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#release()
   }
 
+  readonly #longBodyOnCut = (): void => this.#cut()
+
   #cut(): void {
     if (this.#phase !== 'responding') return
     this.destroy()
-    this.#end = 'cut'
-    this.#reader?.onCut()
+    this.#body.cut()
   }
 }
-
-const NOTHING = Buffer.alloc(0)
 
 /** Header fields as text. One character is one byte. */
 function textOf(fields: readonly Buffer[]): string[] {
@@ -322,7 +328,3 @@ function textOf(fields: readonly Buffer[]): string[] {
   for (const field of fields) text.push(field.toString('latin1'))
   return text
 }
-
-/** What the connection of the client is known by. All requests of an HTTP/2 session have one. */
-const clientOf = (req: IncomingMessage): EventEmitter =>
-  (req as unknown as Http2ServerRequest).stream?.session ?? req.socket

@@ -16,6 +16,7 @@ import type {
 } from '../options/balancer-options.ts'
 import { wrong } from '../options/checks.ts'
 import { readMember } from '../options/read-balancer.ts'
+import type { CancelSignal } from '../util/abort.ts'
 import { BalancerMember } from './balancer-member.ts'
 import { hashing, hashKey } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
@@ -30,7 +31,7 @@ export interface SelectContext {
   /** Members that this request has tried. */
   readonly excluded: Excluded
   /** Ends the wait for a usable member; the promise then rejects with its reason. */
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
 }
 
 /** Is called for each member of a balancer, and for each member that is added or removed later. */

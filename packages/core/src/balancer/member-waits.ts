@@ -1,6 +1,7 @@
 import { WsTunnelError } from '../errors.ts'
 import type { BalancerSettings } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
+import type { CancelSignal } from '../util/abort.ts'
 import { WaitQueue } from '../util/wait-queue.ts'
 import type { BalancerMember } from './balancer-member.ts'
 
@@ -66,7 +67,7 @@ export class MemberWaits {
    *
    * @throws {WsTunnelError} `WST_ERR_NO_MEMBER` if the balancer does not wait.
    */
-  wait(look: () => BalancerMember | undefined, signal: AbortSignal): Promise<BalancerMember> {
+  wait(look: () => BalancerMember | undefined, signal: CancelSignal): Promise<BalancerMember> {
     const late = (): Error => new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.#name}` })
     if (this.#timeout === 0) throw late()
     const give = (): BalancerMember | undefined => {
@@ -80,7 +81,7 @@ export class MemberWaits {
   }
 
   /** Waits until {@link wakeNewcomers} is called and `isThere` returns true. */
-  async waitForFirst(isThere: () => boolean, signal: AbortSignal): Promise<void> {
+  async waitForFirst(isThere: () => boolean, signal: CancelSignal): Promise<void> {
     await this.#newcomers.wait(() => isThere() || undefined, signal)
   }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
@@ -6,10 +6,13 @@ import { isHttp2 } from '../http/http2.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse } from '../http/response-head.ts'
 import type { LocalResponse } from '../options/route-options.ts'
+import { isPlain } from '../tunnel/onread.ts'
 import { Countdown } from '../util/countdown.ts'
 import { addTrailers, endWhole, flushHead, writeHead } from './write-head.ts'
 
 const NOTHING = Buffer.alloc(0)
+
+const { write } = ServerResponse.prototype
 
 /** What is relayed of a response. */
 export interface RelayOptions {
@@ -55,6 +58,7 @@ class Relay implements BodyReader {
   readonly #res: ServerResponse
   readonly #options: RelayOptions
   readonly #resolve: () => void
+  readonly lends: boolean
   #begun = false
   #stall: Countdown | undefined
 
@@ -63,6 +67,8 @@ class Relay implements BodyReader {
     this.#res = res
     this.#options = options
     this.#resolve = resolve
+    // Middleware that wraps `write`, HTTP/2 and TLS may use the bytes later than their socket says.
+    this.lends = res.write === write && res.socket !== null && isPlain(res.socket) && !isHttp2(res.req)
     res.on('close', this.#resOnClose)
     res.on('drain', this.#resOnDrain)
     if (res.destroyed) this.#resOnClose()
@@ -71,6 +77,10 @@ class Relay implements BodyReader {
       // The head must not wait for the body, which may come late or never.
       if (!this.#begun) flushHead(res)
     }
+  }
+
+  get isDrained(): boolean {
+    return this.#res.socket?.writableLength === 0
   }
 
   onData(chunk: Buffer): void {

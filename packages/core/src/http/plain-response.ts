@@ -20,6 +20,10 @@ export interface PlainResponse extends ResponseHead {
 
 /** Takes the body of a response. */
 export interface BodyReader {
+  /** Whether {@link isDrained} says when bytes that {@link onData} took are in use no longer. Their buffer may then be reused. */
+  readonly lends: boolean
+  /** Whether no byte that it took is in use. */
+  readonly isDrained: boolean
   onData(chunk: Buffer): void
   /** @param trailers name, value, name, value */
   onEnd(trailers: readonly string[]): void

@@ -57,6 +57,8 @@ export class Exchange {
   readonly #context: ExchangeContext
   readonly #maxPending: number
   readonly #cancellation = new Cancellation()
+  /** Whether the rest of the body is read and dropped at the end. */
+  #takesBody = false
   #releases: (() => void)[] = []
 
   constructor(req: IncomingMessage, res: ServerResponse, match: Match, settings: Settings, context: ExchangeContext) {
@@ -102,6 +104,7 @@ export class Exchange {
     // for its response if the connection stayed open.
     if (connectionUpgrade(req)) this.res.shouldKeepAlive = false
     if (decided.kind === 'http') {
+      this.#takesBody = true
       const { body, rawBody } = this.#context
       const defer = typeof this.match.route.settings.fallback === 'object'
       this.body = new RequestBody(req, body, rawBody, defer)
@@ -201,7 +204,7 @@ export class Exchange {
   release(): void {
     this.beginResponse()
     this.#upgrade = undefined
-    if (this.body !== undefined) discardRest(this.req)
+    if (this.#takesBody) discardRest(this.req)
     callAll(this.#releases.splice(0))
   }
 }

@@ -8,7 +8,7 @@ import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { BalancerChoice } from '../options/balancer-options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
-import { type CancelSignal, nativeSignal } from '../util/abort.ts'
+import type { CancelSignal } from '../util/abort.ts'
 import type { Release } from '../util/slots.ts'
 
 /** A member that a balancer selected for one request. */
@@ -245,8 +245,8 @@ class BalancerCandidates implements Candidates {
   }
 
   /** Ends the wait for a member. Most selections do not wait. */
-  get signal(): AbortSignal {
-    return nativeSignal(this.#signal)
+  get signal(): CancelSignal {
+    return this.#signal
   }
 
   start(): this | Promise<this> {

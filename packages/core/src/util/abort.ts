@@ -38,14 +38,6 @@ export class Cancellation implements CancelSignal {
   }
 }
 
-/** The same signal for a function of Node. */
-export function nativeSignal(signal: CancelSignal): AbortSignal {
-  if (signal instanceof AbortSignal) return signal
-  const controller = new AbortController()
-  onAbort(signal, reason => controller.abort(reason))
-  return controller.signal
-}
-
 /**
  * Calls `listener` with the reason when the signal is aborted, at once if it is aborted already.
  *

@@ -1,4 +1,4 @@
-import { onAbort } from './abort.ts'
+import { type CancelSignal, onAbort } from './abort.ts'
 import { Countdown } from './countdown.ts'
 
 /** How many waiters are looked at in one turn of the event loop: other clients are served in between. */
@@ -63,7 +63,7 @@ export class WaitQueue<T> {
    *
    * @param signal Ends the wait; the promise then rejects with its reason.
    */
-  wait(look: () => T | undefined, signal: AbortSignal, limit?: WaitLimit): Promise<T> {
+  wait(look: () => T | undefined, signal: CancelSignal, limit?: WaitLimit): Promise<T> {
     const { max, full } = this.#options
     if (this.#closed !== undefined) return Promise.reject(this.#closed())
     if (max > 0 && this.#waiters.size >= max) return Promise.reject(full())
