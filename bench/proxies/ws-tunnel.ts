@@ -7,7 +7,8 @@ import type { Front } from '../contestants.ts'
 import { announce, BACKEND, createServer, LISTEN, SECURE, serve } from './serve.ts'
 
 // Loads ws-tunnel from a checkout, so that this checkout and another one run in exactly the same way. The option is
-// `async`, because an older checkout does not have `offload`.
+// `async`, because an older checkout does not have `offload`. The backend stands still while others have their turn, so that
+// a TLS handshake with it can take longer than the default of `connectTimeout`.
 const [engine, front, folder = ''] = process.argv.slice(3) as [string, Front, string]
 const load = (name: string): Promise<unknown> =>
   import(pathToFileURL(join(folder, `packages/${name}/dist/index.js`)).href)
@@ -20,6 +21,7 @@ const fallback = async (): Promise<object> => {
 const options = {
   target: `${SECURE ? 'wss' : 'ws'}://${BACKEND}`,
   async: engine === 'offloaded',
+  ...(SECURE && { connectTimeout: 0 }),
   ...(engine === 'hpm' ? await fallback() : {}),
 }
 

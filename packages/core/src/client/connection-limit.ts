@@ -16,11 +16,14 @@ const RESPONSE = [
   BODY,
 ].join('\r\n')
 
-/** Connections of this process that have no backend yet. Each of them may need one more descriptor. */
-const fresh = new WeakSet<Socket>()
+/**
+ * Flags of a socket: it has no backend yet, so that it may need one more descriptor; it gets the response when its TLS handshake is done.
+ * A `WeakSet` would retain the memory around young sockets until the next full collection: 6 KB for an idle tunnel.
+ */
+const FRESH = Symbol('ws-tunnel.fresh')
+const LATE = Symbol('ws-tunnel.late')
+type Flagged = Socket & { [FRESH]?: boolean; [LATE]?: boolean }
 let freshCount = 0
-/** Connections that get the response when their TLS handshake is done. */
-const late = new WeakSet<Socket>()
 /** Refused connections of this process that are not closed yet. */
 let refusedCount = 0
 
@@ -63,7 +66,7 @@ export class ConnectionLimit {
       socket.once('close', refusedOnClose)
     }
     if (this.#encrypted && hasPlace) {
-      late.add(socket)
+      ;(socket as Flagged)[LATE] = true
       return true
     }
     this.#refuse(socket, hasPlace)
@@ -74,7 +77,7 @@ export class ConnectionLimit {
   admitsSecure(socket: Socket): boolean {
     const { _parentWrap: raw } = (socket as unknown as { _handle?: { _parentWrap?: Socket } })._handle ?? {}
     if (raw === undefined) return true
-    if (late.has(raw)) {
+    if ((raw as Flagged)[LATE]) {
       this.#refuse(socket, true)
       return false
     }
@@ -106,7 +109,7 @@ export class ConnectionLimit {
 }
 
 function keep(socket: Socket): void {
-  fresh.add(socket)
+  ;(socket as Flagged)[FRESH] = true
   freshCount++
   socket.once('close', socketOnClose)
 }
@@ -124,8 +127,9 @@ function refusedOnClose(): void {
  *
  * @returns whether it was counted until now.
  */
-export function settle(socket: Socket): boolean {
-  if (!fresh.delete(socket)) return false
+export function settle(socket: Flagged): boolean {
+  if (!socket[FRESH]) return false
+  socket[FRESH] = false
   freshCount--
   socket.off('close', socketOnClose)
   return true
@@ -133,7 +137,7 @@ export function settle(socket: Socket): boolean {
 
 /** To be called with each plain request: its connection is settled when the response has ended. */
 export function settleWith({ socket }: IncomingMessage, res: ServerResponse): void {
-  if (fresh.has(socket)) res.once('close', responseOnClose)
+  if ((socket as Flagged)[FRESH]) res.once('close', responseOnClose)
 }
 
 function socketOnClose(this: Socket): void {
