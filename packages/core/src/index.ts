@@ -40,6 +40,7 @@ export type {
   Condition,
   ConditionGroups,
   ExactTarget,
+  Guard,
   HeaderContext,
   HeaderEditing,
   HeaderEdits,

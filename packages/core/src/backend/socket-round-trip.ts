@@ -55,7 +55,8 @@ class SocketRoundTrip {
     this.#options = options
   }
 
-  start({ origin, socketOptions }: Worker): Promise<BackendResponse | Unread> {
+  start(worker: Worker): Promise<BackendResponse | Unread> {
+    const { origin, socketOptions } = worker
     let socket: Socket
     try {
       socket = origin.secure ? tlsConnect(socketOptions) : tcpConnect(socketOptions)
@@ -64,6 +65,7 @@ class SocketRoundTrip {
       return Promise.reject(backendError(error as Error))
     }
     this.#socket = socket
+    worker.watchPeer(socket)
     const { connectTimeout, handshakeTimeout } = this.#options.limits
     this.#connectLimit = this.#startLimit(connectTimeout)
     this.#responseLimit = this.#startLimit(handshakeTimeout)

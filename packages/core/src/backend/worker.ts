@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
-import type { ConnectionOptions } from 'node:tls'
+import { isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from 'node:net'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import type { TargetOrigin } from './target.ts'
 
 /** How to connect to a worker. */
@@ -47,6 +47,35 @@ export class Worker {
     }
     const options = { keepAlive: true, keepAliveMsecs: keepAlive || 1_000, ...this.connectOptions }
     this.agent = origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
+    if (!this.#checksUnverified) return
+    const { agent } = this
+    const connect = agent.createConnection.bind(agent)
+    agent.createConnection = (...given) => {
+      const socket = connect(...given)
+      this.watchPeer(socket as Socket)
+      return socket
+    }
+  }
+
+  /** Whether `checkServerIdentity` is given for certificates whose chain is not verified. */
+  get #checksUnverified(): boolean {
+    const { rejectUnauthorized, checkServerIdentity } = this.connectOptions
+    return this.origin.secure && rejectUnauthorized === false && checkServerIdentity !== undefined
+  }
+
+  /**
+   * Checks the certificate of a new connection before anything is sent, if its chain is not verified: Node calls
+   * `checkServerIdentity` only after a verified chain.
+   */
+  watchPeer(socket: Socket): void {
+    if (!this.#checksUnverified || !('encrypted' in socket)) return
+    const { servername, checkServerIdentity } = this.connectOptions
+    const tls = socket as TLSSocket
+    tls.prependOnceListener('secureConnect', () => {
+      if (tls.authorized) return
+      const error = checkServerIdentity?.(servername || this.origin.host, tls.getPeerCertificate())
+      if (error !== undefined) tls.destroy(error)
+    })
   }
 
   /** Closes the idle connections of the pool. */

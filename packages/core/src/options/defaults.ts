@@ -26,6 +26,7 @@ export const DEFAULTS = {
     halfOpenTimeout: 30_000,
     maxLifetime: 0,
     maxTunnels: 0,
+    maxRequestBody: 0,
     keepAlive: 30_000,
     async: true,
     asyncDelay: 0,

@@ -170,6 +170,9 @@ export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   addHeaders: boolean,
   requestHeaders: headerEditing,
   responseHeaders: headerEditing,
+  localHeaders: headerEditing,
+  guard: callback,
+  maxRequestBody: count,
   errorOverride,
   passReverse,
   passReverseCookiePath: textMap,
@@ -236,5 +239,7 @@ export function readRoute(where: string, options: object, defaults: object = {})
     lookup: route.lookup,
     requestHeaders: route.requestHeaders,
     responseHeaders: route.responseHeaders,
+    localHeaders: route.localHeaders,
+    guard: route.guard,
   })
 }

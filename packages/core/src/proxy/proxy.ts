@@ -11,15 +11,17 @@ import { prefixLength, RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
+import type { Guard, RouteSettings } from '../options/route-options.ts'
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
-import { RouteTable } from '../routing/route-table.ts'
+import { type Match, RouteTable } from '../routing/route-table.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { leftToApp } from './decide.ts'
 import { channels, notify } from './diagnostics.ts'
 import { Exchange } from './exchange.ts'
 import { withFailover } from './failover.ts'
+import { setLocalHeaders } from './local-headers.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
 import { type Reply, roundTrip } from './round-trip.ts'
@@ -32,6 +34,16 @@ import { switchProtocols } from './switch-protocols.ts'
  */
 export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
+}
+
+/** Statuses of requests whose rest is not worth reading, or cannot be read. */
+const CLOSING: ReadonlySet<number> = new Set([400, 413, 505])
+
+/** What the route table found for a request. */
+interface Found {
+  readonly match: Match | null
+  /** Host and port of an absolute-form request target. */
+  readonly authority: string | undefined
 }
 
 class RoutedProxy implements TunnelProxy {
@@ -71,16 +83,26 @@ class RoutedProxy implements TunnelProxy {
     res: ServerResponse,
     context: HandleContext = {},
   ): Promise<boolean> => {
-    const exchange = this.#begin(req, res, context)
-    if (exchange === undefined) return false
+    const found = this.#match(req, res, context)
+    const settings = found.match?.route.settings ?? this.#settings.defaults
+    // Nothing waits without a guard: the socket of an upgrade is taken in the same turn of the event loop.
+    if (settings.guard !== undefined) await this.#guard(settings.guard, req, res, settings)
+    const exchange = this.#begin(found, req, res, context)
+    if (exchange === undefined) {
+      setLocalHeaders(req, res, settings.localHeaders)
+      return false
+    }
     try {
       const decision = await exchange.decide()
       if (decision.kind === 'app') {
+        setLocalHeaders(req, res, settings.localHeaders)
         exchange.handBack()
         return false
       }
-      if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
-      else {
+      if (decision.kind === 'respond') {
+        setLocalHeaders(req, res, settings.localHeaders)
+        await respondLocally(exchange, decision.response)
+      } else {
         const attempt = (candidate: Candidate): Promise<Reply> => roundTrip(exchange, candidate)
         const reply = await withFailover(this, exchange, decision.candidates, attempt)
         if (reply.switched) this.#open(exchange, reply)
@@ -89,15 +111,14 @@ class RoutedProxy implements TunnelProxy {
       return true
     } catch (error) {
       if (exchange.isAbandoned) return true
-      throw this.#report(error, req, res)
+      throw this.#report(error, req, res, settings)
     } finally {
       this.#release(exchange)
     }
   }
 
-  /** Begins an exchange if a route proxies the request. */
-  #begin(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Exchange | undefined {
-    const { mount = '', url: target = req.url ?? '/', body, listen = true } = handled
+  #match(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Found {
+    const { listen = true } = handled
     if (listen && !this.#isClosing) {
       const originForm = spellingOf(req, handled, this.#settings) === 'exact'
       this.#listeners.listen(req, mount, this.#settings.only, originForm)
@@ -106,14 +127,38 @@ class RoutedProxy implements TunnelProxy {
       const { url, authority } = readTarget(req, handled, this.#settings)
       const match = this.#routes.match(req, url)
       match?.route.hit()
-      if (match === null || leftToApp(match) !== undefined) return undefined
+      return { match, authority }
+    } catch (error) {
+      throw this.#report(error, req, res, this.#settings.defaults)
+    }
+  }
+
+  async #guard(guard: Guard, req: IncomingMessage, res: ServerResponse, settings: RouteSettings): Promise<void> {
+    try {
+      await guard(req)
+    } catch (cause) {
+      const isKnown = cause instanceof WsTunnelError
+      const error = isKnown ? cause : new WsTunnelError('WST_ERR_CALLBACK', { detail: 'the guard failed', cause })
+      throw this.#report(error, req, res, settings)
+    }
+  }
+
+  /** Begins an exchange if a route proxies the request. */
+  #begin(
+    { match, authority }: Found,
+    req: IncomingMessage,
+    res: ServerResponse,
+    handled: HandleContext,
+  ): Exchange | undefined {
+    const { mount = '', url: target = req.url ?? '/', body } = handled
+    if (match === null || leftToApp(match) !== undefined) return undefined
+    try {
       if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
-      const context = { mount, target, authority, body }
-      const exchange = new Exchange(req, res, match, this.#settings, context)
+      const exchange = new Exchange(req, res, match, this.#settings, { mount, target, authority, body })
       this.#exchanges.add(exchange)
       return exchange
     } catch (error) {
-      throw this.#report(error, req, res)
+      throw this.#report(error, req, res, match.route.settings)
     }
   }
 
@@ -170,12 +215,13 @@ class RoutedProxy implements TunnelProxy {
   }
 
   /** The error for the app's error handler. The header fields that its response must carry are set on `res`. */
-  #report(error: unknown, req: IncomingMessage, res: ServerResponse): unknown {
+  #report(error: unknown, req: IncomingMessage, res: ServerResponse, { localHeaders }: RouteSettings): unknown {
     if (!(error instanceof WsTunnelError)) return error
     if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
-      if (error.statusCode === 400 || error.statusCode === 505) res.shouldKeepAlive = false
+      if (CLOSING.has(error.statusCode)) res.shouldKeepAlive = false
     }
+    setLocalHeaders(req, res, localHeaders)
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })
     return error
   }
