@@ -2,7 +2,7 @@ export { createHttp2Server } from './client/http2-server.ts'
 export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
 export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
 export { requestField } from './http/app-fields.ts'
-export type { HeaderList } from './http/header-list.ts'
+export { type HeaderList, requestHeaders } from './http/header-list.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
 export type {
   Balancer,

@@ -226,8 +226,8 @@ function read(source: string | HttpdConf): Reading {
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
   const tree = new Parser(surroundings).parse(text, file)
-  const servers = readServers(tree, report, compat)
   const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(surroundings.serverRoot), name))
+  const servers = readServers(tree, { report, compat, files, absolute })
   return { conf, file, text, files, profile, report, tree, servers, absolute }
 }
 

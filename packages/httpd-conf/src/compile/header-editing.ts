@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import type { BalancerChoice, HeaderContext, HeaderList } from '@ws-tunnel/core'
+import { type BalancerChoice, type HeaderContext, type HeaderList, type RouteDefaults, requestHeaders } from '@ws-tunnel/core'
 import type { Report } from '../diagnostics.ts'
 import type { Scope, Server } from '../directives/model.ts'
 import { type Environment, type EnvRule, environmentOf } from '../rules/environment.ts'
 import { addForwardedFields, countForwards, removeForwardedFields } from '../rules/forwarding-fields.ts'
 import { applyHeaderEdits, type HeaderEdit } from '../rules/header-edits.ts'
 import { fieldOf } from '../rules/request.ts'
+import { cookiesOf } from '../rules/rule-cookies.ts'
 import { isWebsocket } from '../syntax/backend-url.ts'
 import type { RouteContext } from './context.ts'
 
@@ -16,7 +17,8 @@ export function requestEditing(
 ): (headers: HeaderList, context: HeaderContext) => void {
   const serverRules = server.scope.envRules
   const rules = [...serverRules, ...scope.envRules.filter(rule => !serverRules.includes(rule))]
-  const { addHeaders = true, preserveHost = false, requestEdits } = scope
+  const { addHeaders = true, preserveHost = false } = scope
+  const requestEdits = scope.requestEdits.filter(({ early }) => !early)
   return (headers, { req }) => {
     countForwards(headers, server.maxForwards ?? -1, req)
     if (requestEdits.length === 0) return
@@ -41,12 +43,36 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
     const env = environmentIn(scope, scope.envRules, req)
     if (choice !== undefined) setChoice(choice, env)
     applyHeaderEdits(usual, headers, req, env)
+    for (const cookie of cookiesOf(req)) headers.append('Set-Cookie', cookie)
     if (always.length === 0) return
     const others = Array.from(headers)
     headers.filter(() => false)
     applyHeaderEdits(always, headers, req, env)
     for (const [name, value] of others) headers.append(name, value)
   }
+}
+
+/** `Header always` and the cookies of rules, for a response without a backend. httpd: ap_headers_error_filter. */
+export function localEditing(scopeOf: (req: IncomingMessage) => Scope): NonNullable<RouteDefaults['localHeaders']> {
+  return (headers, { req }) => {
+    const scope = scopeOf(req)
+    for (const cookie of cookiesOf(req)) headers.append('Set-Cookie', cookie)
+    const always = scope.responseEdits.filter(edit => edit.always)
+    if (always.length > 0) applyHeaderEdits(always, headers, req, environmentIn(scope, scope.envRules, req))
+  }
+}
+
+/**
+ * Applies the RequestHeader lines with `early` to the request itself: the rules, the sections and the backend see the
+ * result.
+ */
+export function applyEarlyEdits(edits: readonly HeaderEdit[], req: IncomingMessage, env: Environment): void {
+  const headers = requestHeaders(req)
+  const before = new Set([...headers].map(([name]) => name.toLowerCase()))
+  applyHeaderEdits(edits, headers, req, env)
+  for (const [name] of headers) before.delete(name.toLowerCase())
+  for (const name of before) delete req.headers[name]
+  for (const [name] of headers) req.headers[name.toLowerCase()] = headers.get(name) as string
 }
 
 /** The environment of a request in a section: SetEnv sets the variables that no rule has set. */

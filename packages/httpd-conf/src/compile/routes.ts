@@ -1,12 +1,15 @@
+import type { IncomingMessage } from 'node:http'
 import { type Condition, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import type { Alias } from '../directives/model.ts'
 import { ignoringCase } from '../patterns/edit-pattern.ts'
 import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
+import { redirectOf } from '../rules/redirects.ts'
+import { stateOf } from '../rules/request-state.ts'
 import { balancerName } from '../syntax/backend-url.ts'
 import { isFallback, type RouteContext } from './context.ts'
 import { optionsComplaint } from './options-complaint.ts'
-import { routeSettings } from './route-settings.ts'
+import { routeSettings, withoutTlsEngine } from './route-settings.ts'
 import { compileTarget } from './target.ts'
 import { locationTest, neverMatches, prefixTest, type Variant, variantsOf } from './variants.ts'
 
@@ -53,7 +56,7 @@ function pathOf({ fake, regex }: Alias, lookaheads: string): string | RegExp {
   return new RegExp(`(?<=${start}${lookaheads}[^]*)(?:${source})`, flags)
 }
 
-function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: RouteContext): RouteOptions[] {
+function compileRoute(alias: Alias, { scope, lookaheads, when: inSections }: Variant, context: RouteContext): RouteOptions[] {
   const { server, report } = context
   if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
   const target = alias.real === '!' ? false : compileTarget(alias, report)
@@ -68,8 +71,13 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
   const { envRules } = server.scope
   const mayBeExcluded =
     envRules.some(({ sets }) => sets.some(([variable]) => variable === 'no-proxy')) ||
-    server.rules.some(({ environment }) => environment.length > 0)
-  const when: Condition[] = mayBeExcluded ? [{ test: req => !environmentOf(req, envRules).has('no-proxy') }] : []
+    [...server.rules, ...server.locations.flatMap(each => each.scope.rewriting?.rules ?? [])].some(
+      ({ environment }) => environment.length > 0,
+    )
+  const when: Condition[] = [
+    ...(mayBeExcluded ? [{ test: (req: IncomingMessage) => !environmentOf(req, envRules).has('no-proxy') }] : []),
+    ...inSections,
+  ]
   const common = {
     name: routeName(alias),
     path,
@@ -78,10 +86,20 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
     mergeSlashes: server.mergeSlashes ?? true,
     mapping: alias.mapping,
   }
+  const failing = target === false ? undefined : withoutTlsEngine(alias, target, context)
+  if (failing !== undefined) return [{ ...common, target: failing, upgrade: false, fallback: true }]
   const route: RouteOptions =
-    target === false ? { ...common, target } : { ...common, target, ...routeSettings(alias, target, scope, context) }
+    target === false ? { ...common, ...excluded(context) } : { ...common, target, ...routeSettings(alias, target, scope, context) }
   if (!isAccepted(route, alias, context)) return []
   return typeof target === 'string' && balancerName(target) !== undefined ? orUpgradeRequired(route) : [route]
+}
+
+/** The target of a line with `!`: a Redirect of the server still applies to its requests. */
+function excluded({ server }: RouteContext): Pick<RouteOptions, 'target' | 'upgrade'> {
+  const { redirects } = server.scope
+  if (redirects.length === 0) return { target: false }
+  const target = (req: IncomingMessage) => redirectOf(redirects, stateOf(req, environmentOf(req, []))) ?? false
+  return { target, upgrade: false }
 }
 
 /**

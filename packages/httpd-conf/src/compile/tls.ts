@@ -1,4 +1,4 @@
-import type { ConnectionOptions, SecureVersion } from 'node:tls'
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate, type SecureVersion } from 'node:tls'
 import type { Report } from '../diagnostics.ts'
 import type { Server, TlsLine } from '../directives/model.ts'
 import type { Files } from '../syntax/files.ts'
@@ -88,20 +88,22 @@ function compileVerification(tls: Server['tls'], engine: TlsLine, options: Conne
   if (verify === 'require') options.rejectUnauthorized = true
   else if (verify === 'none') {
     options.rejectUnauthorized = false
-    if (checksName || checksExpiry) {
-      report.refuse(
-        line,
-        'without a verified chain Node checks neither the name nor the dates of a certificate; httpd checks both',
-        {
-          expected:
-            'SSLProxyVerify require with SSLProxyCACertificateFile, or SSLProxyCheckPeerName off and SSLProxyCheckPeerExpire off',
-        },
-      )
-    }
+    // The core calls this also without a verified chain.
+    options.checkServerIdentity = (host, certificate) =>
+      (checksName ? checkServerIdentity(host, certificate) : undefined) ??
+      (checksExpiry ? checkDates(certificate) : undefined)
+    return
   } else if (verify === 'optional' || verify === 'optional_no_ca') {
     report.refuse(line, `${verify} is not supported`, { expected: 'require or none' })
   } else report.fail(line, `SSLProxyVerify: Invalid argument '${verify}'`)
   if (!checksName) options.checkServerIdentity = () => undefined
+}
+
+/** SSLProxyCheckPeerExpire. */
+function checkDates({ valid_from, valid_to }: PeerCertificate): Error | undefined {
+  const now = Date.now()
+  const isValid = Date.parse(valid_from) <= now && now <= Date.parse(valid_to)
+  return isValid ? undefined : new Error(`the certificate is valid from ${valid_from} to ${valid_to}`)
 }
 
 /** SSLProxyProtocol. Node takes a range of versions, so the versions must be consecutive. */

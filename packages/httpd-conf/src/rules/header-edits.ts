@@ -4,7 +4,7 @@ import type { Place } from '../diagnostics.ts'
 import { type Environment, substitute } from './environment.ts'
 import { fieldLinesOf } from './request.ts'
 import type { RequestExpression } from './request-expression.ts'
-import type { RewriteState } from './rewrite-variables.ts'
+import { stateOf } from './request-state.ts'
 
 /** What a Header or a RequestHeader line does. */
 export type HeaderAction =
@@ -33,21 +33,14 @@ export interface HeaderEdit {
   readonly condition: { readonly variable: string; readonly negated: boolean } | undefined
   /** `expr=` */
   readonly expression: RequestExpression | undefined
+  /** `early`: before the request is mapped. */
+  readonly early: boolean
   /** `Header always`: httpd keeps these fields in a list that it sends before the others. */
   readonly always: boolean
 }
 
 /** Expands the `%` items of a value for one request. */
 export type HeaderValue = (req: IncomingMessage, env: Environment) => string
-
-/** The state for `expr=`. A header edit does not see the decoded path. */
-const stateOf = (req: IncomingMessage, env: Environment): RewriteState => ({
-  req,
-  uri: '',
-  filename: '',
-  args: /\?(.*)$/s.exec(req.url ?? '')?.[1],
-  env,
-})
 
 /** Applies the lines in their order. httpd: do_headers_fixup. */
 export function applyHeaderEdits(
@@ -90,10 +83,19 @@ const ACTIONS: Readonly<Record<HeaderAction, Apply>> = {
 
 export const isHeaderAction = (text: string): text is HeaderAction => Object.hasOwn(ACTIONS, text)
 
-/** Adds an element to the list in a field (RFC 9110 5.6.1). */
+/**
+ * Adds an element to the list in a field (RFC 9110 5.6.1). Of several lines the first one gets it, as in httpd. apr:
+ * apr_table_mergen.
+ */
 function appendElement(headers: HeaderList, field: string, value: string): void {
-  const before = headers.get(field)
-  headers.set(field, before === undefined ? value : `${before}, ${value}`)
+  const lower = field.toLowerCase()
+  let isDone = false
+  headers.map((name, text) => {
+    if (name !== lower || isDone) return text
+    isDone = true
+    return `${text}, ${value}`
+  })
+  if (!isDone) headers.append(field, value)
 }
 
 function hasElement(list: string | undefined, value: string): boolean {

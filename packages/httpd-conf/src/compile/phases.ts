@@ -1,0 +1,204 @@
+import type { IncomingMessage } from 'node:http'
+import { type Guard, type HeaderEditing, type Rewrite, WsTunnelError } from '@ws-tunnel/core'
+import type { Scope } from '../directives/model.ts'
+import { checkAccess } from '../rules/access.ts'
+import { applyRules, type Note, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
+import { environmentOf, keepEnvironment } from '../rules/environment.ts'
+import { type RedirectResponse, redirectOf } from '../rules/redirects.ts'
+import { useCanonicalName } from '../rules/request.ts'
+import { keepPath } from '../rules/request-path.ts'
+import type { RewriteState } from '../rules/rewrite-variables.ts'
+import type { RouteContext } from './context.ts'
+import { applyEarlyEdits, localEditing } from './header-editing.ts'
+import { compileProxiedUrl, proxiedFilename } from './proxied-url.ts'
+import { routeName } from './routes.ts'
+import { compileWalk } from './sections-walk.ts'
+
+/** What the rules and the sections of a server make of a request, before routes are matched. */
+export interface Decision {
+  /** The result of the rules: those of the server, or those of a section. */
+  readonly outcome: RewriteOutcome
+  /** The response of a Redirect in a section. */
+  readonly redirect: RedirectResponse | undefined
+  /** The response of a Redirect in the server, for a request that no ProxyPass line matches. */
+  readonly late: RedirectResponse | undefined
+  /** The settings of the sections that the request is in; several after an internal redirect. */
+  readonly checks: readonly Checked[]
+}
+
+interface Checked {
+  readonly scope: Scope
+  readonly state: RewriteState
+}
+
+/** The phases of httpd before its handlers. */
+export interface Phases {
+  readonly rewrite: Rewrite
+  readonly guard: Guard | undefined
+  readonly decisionOf: (req: IncomingMessage) => Decision | undefined
+  readonly scopeOf: (req: IncomingMessage) => Scope
+}
+
+/** The most internal redirects of one request. httpd: LimitInternalRecursion. */
+const MAX_REDIRECTS = 10
+
+/** The document root of Debian's httpd, for a configuration without one. */
+const DOCUMENT_ROOT = '/var/www/html'
+
+const KEYS = ['access', 'rewriting', 'followsLinks'] as const
+
+/** Whether a request has to pass the phases before it is matched. */
+export function needsPhases({ server }: RouteContext): boolean {
+  const scopes = [...server.locations, ...server.ifs, ...server.proxySections].map(({ scope }) => scope)
+  return (
+    (server.rewrites === true && server.rules.length > 0) ||
+    server.needsPath === true ||
+    server.canonicalName === true ||
+    server.ifs.length > 0 ||
+    server.scope.redirects.length > 0 ||
+    scopes.some(
+      scope =>
+        scope.redirects.length > 0 ||
+        scope.responseEdits.some(({ always }) => always) ||
+        KEYS.some(key => scope[key] !== undefined),
+    )
+  )
+}
+
+/**
+ * Compiles the phases of a request in httpd's order: rules of the server, sections, access control, rules of sections,
+ * redirects of sections. httpd: ap_process_request_internal.
+ */
+export function compilePhases(context: RouteContext): Phases {
+  const { server } = context
+  const decisions = new WeakMap<IncomingMessage, Decision>()
+  const walk = compileWalk(server)
+  const proxiedUrl = compileProxiedUrl(context)
+  const rules = server.rewrites ? server.rules : []
+  const { envRules } = server.scope
+  const early = server.scope.requestEdits.filter(edit => edit.early)
+  const keeps = server.encodedSlashes === 'keep'
+  const canonical = { name: context.serverName.toLowerCase(), port: server.serverPort }
+
+  /** One round of the phases: the request, or one that an internal redirect of a section makes of it. */
+  const round = (req: IncomingMessage, path: string, query: string, isEnded: boolean, note: Note): Round => {
+    const env = environmentOf(req, envRules)
+    const own: RewriteOutcome =
+      rules.length === 0 || isEnded ? { kind: 'unchanged', env } : applyRules(rules, { req, path, query, env }, keeps, note)
+    keepEnvironment(req, envRules, own.env)
+    const seen = own.kind === 'passed' ? own : { path, query }
+    const args = seen.query === '' ? undefined : seen.query.slice(1)
+    keepPath(req, { path: seen.path, args })
+    const state: RewriteState = { req, uri: seen.path, filename: seen.path, args, env: own.env }
+    if (own.kind === 'responded') return { state, scope: server.scope, own, section: undefined, redirect: undefined }
+    const backend = own.kind === 'proxied' ? ownUrl(own) : own.kind === 'file' ? undefined : proxiedUrl(state)
+    const scope = walk(state, backend)
+    const section = own.end === true || isEnded ? undefined : applySection(scope, state, own, backend, note)
+    const isFinal = section?.kind === 'responded'
+    return { state, scope, own, section, redirect: isFinal ? undefined : redirectOf(scope.redirects, state) }
+  }
+
+  /** Rules of a section. httpd: hook_fixup. */
+  const applySection = (
+    { rewriting, followsLinks }: Scope,
+    state: RewriteState,
+    own: RewriteOutcome,
+    backend: string | undefined,
+    note: Note,
+  ): RewriteOutcome | undefined => {
+    if (rewriting === undefined || !(rewriting.engine ?? server.rewrites) || rewriting.rules.length === 0) return undefined
+    if (followsLinks === false)
+      throw new WsTunnelError('WST_ERR_ACCESS', { detail: 'Options has no FollowSymLinks, so rules are forbidden' })
+    const file = own.kind === 'file' ? own.path : state.uri
+    const { req, uri: path, args, env } = state
+    const filename = backend === undefined ? rootOf(context) + file : proxiedFilename(backend, state)
+    const { directory } = rewriting
+    // A rule of the folder itself waits for the final slash.
+    if (filename === directory.slice(0, -1)) return undefined
+    const query = args === undefined ? '' : `?${args}`
+    const section = { directory, filename, proxied: backend !== undefined }
+    const outcome = applyRules(rewriting.rules, { req, path, query, env }, keeps, note, section)
+    return outcome.kind === 'file' && outcome.path === filename ? { kind: 'unchanged', env } : outcome
+  }
+
+  const decide = (req: IncomingMessage, path: string, query: string, note: Note): Decision => {
+    const checks: Checked[] = []
+    let [url, search, isEnded] = [path, query, false]
+    for (let redirects = 0; ; redirects++) {
+      const { state, scope, own, section, redirect } = round(req, url, search, isEnded, note)
+      if (own.kind === 'responded') return { outcome: own, redirect: undefined, late: undefined, checks }
+      checks.push({ scope, state })
+      const late = own.kind === 'file' ? undefined : redirectOf(server.scope.redirects, state)
+      if (redirect !== undefined || section === undefined || section.kind === 'unchanged')
+        return { outcome: redirects === 0 || own.kind !== 'unchanged' ? own : passed(state), redirect, late, checks }
+      if (section.kind !== 'file' && section.kind !== 'passed') return { outcome: section, redirect, late, checks }
+      if (redirects >= MAX_REDIRECTS)
+        throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `more than ${MAX_REDIRECTS} internal redirects` })
+      url = urlOf(section.path, scope, rootOf(context))
+      search = section.query
+      isEnded = section.end === true
+    }
+  }
+
+  const decisionOf = (req: IncomingMessage): Decision | undefined => decisions.get(req)
+  return {
+    decisionOf,
+    scopeOf: req => decisionOf(req)?.checks.at(-1)?.scope ?? server.scope,
+    guard: hasAccess(context) ? req => check(decisionOf(req)) : undefined,
+    rewrite: (req, { path, query }, note) => {
+      if (server.canonicalName) useCanonicalName(req, canonical)
+      if (early.length > 0) applyEarlyEdits(early, req, environmentOf(req, envRules))
+      const explain: Note = note === undefined ? () => {} : (rule, text) => note(`${routeName(rule)}: ${text}`)
+      const decision = decide(req, path, query, explain)
+      decisions.set(req, decision)
+      return decision.outcome.kind === 'passed' ? decision.outcome : undefined
+    },
+  }
+}
+
+interface Round extends Checked {
+  readonly own: RewriteOutcome
+  readonly section: RewriteOutcome | undefined
+  readonly redirect: RedirectResponse | undefined
+}
+
+const rootOf = ({ server }: RouteContext): string => server.documentRoot ?? DOCUMENT_ROOT
+
+const ownUrl = ({ rule, path }: RewriteOutcome & { kind: 'proxied' }): string => (rule.origin as string) + path
+
+/** After an internal redirect, the routes see the new path. */
+const passed = ({ uri, args, env }: RewriteState): RewriteOutcome => ({
+  kind: 'passed',
+  env,
+  path: uri,
+  query: args === undefined ? '' : `?${args}`,
+})
+
+/** The path of an internal redirect to a file. httpd: hook_fixup. */
+function urlOf(file: string, { rewriting }: Scope, root: string): string {
+  const { base, directory = '' } = rewriting ?? {}
+  if (base !== undefined && file.startsWith(directory)) return base + file.slice(directory.length)
+  return file.startsWith(`${root}/`) ? file.slice(root.length) : file
+}
+
+/** Whether a section has access control. */
+export const hasAccess = ({ server }: Pick<RouteContext, 'server'>): boolean =>
+  [...server.locations, ...server.ifs, ...server.proxySections].some(({ scope }) => scope.access !== undefined)
+
+/** @throws {WsTunnelError} as {@link checkAccess} does. */
+async function check(decision: Decision | undefined): Promise<void> {
+  for (const { scope, state } of decision?.checks ?? []) {
+    const env = environmentOf(state.req, scope.envRules)
+    if (scope.access !== undefined) await checkAccess(scope.access, { ...state, env })
+  }
+}
+
+/** `Header always` for responses without a backend, if there is such a line. */
+export function localHeadersOf(context: RouteContext, phases: Phases | undefined): HeaderEditing | undefined {
+  const { server } = context
+  const scopes = [server.scope, ...[...server.locations, ...server.ifs].map(({ scope }) => scope)]
+  const has = scopes.some(({ responseEdits }) => responseEdits.some(({ always }) => always))
+  const rules: RewriteRule[] = [...server.rules, ...scopes.flatMap(({ rewriting }) => rewriting?.rules ?? [])]
+  if (!has && !rules.some(({ cookies }) => cookies.length > 0)) return undefined
+  return localEditing(phases?.scopeOf ?? (() => server.scope))
+}
