@@ -11,7 +11,6 @@ const ERRORS = {
   WST_ERR_ORIGIN: [403, 'The Origin is not allowed to open a tunnel here'],
   WST_ERR_ACCESS: [403, 'The request is not allowed here'],
   WST_ERR_ENCODED_SLASH: [404, 'The path contains an encoded slash or NUL'],
-  WST_ERR_BODY_TOO_LARGE: [413, 'The request body is too large'],
   WST_ERR_PATH_TOO_LONG: [414, 'The path is too long to be matched'],
   WST_ERR_UPGRADE_REQUIRED: [426, 'This path is served only over an upgraded connection'],
   WST_ERR_CLIENT_GONE: [499, 'The client closed the connection before the response'],

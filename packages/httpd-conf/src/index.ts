@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from 'node:path'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { PROFILES, type Profile } from './compile/context.ts'
 import { compileServer } from './compile/server.ts'
+import { compileServerSettings, type ServerSettings } from './compile/server-settings.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { chooseServer } from './directives/choose-server.ts'
 import { mergeServers, type Server } from './directives/model.ts'
@@ -12,6 +13,7 @@ import { type Directive, folderOf, Parser } from './syntax/parser.ts'
 import type { Compat } from './syntax/version.ts'
 import { splitWords } from './syntax/words.ts'
 
+export type { ErrorDocument, ReadLimit, ServerSettings } from './compile/server-settings.ts'
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './syntax/files.ts'
 export { hostNameTest } from './syntax/host-name.ts'
@@ -73,6 +75,8 @@ export interface CompiledHost {
   readonly names: readonly string[]
   readonly place: Place | undefined
   readonly options: WsTunnelOptions
+  /** What a server honours which is not an app. */
+  readonly settings: ServerSettings
   /** The directives outside of sections, in their order, without those of the main server. */
   readonly directives: readonly PlainDirective[]
 }
@@ -146,6 +150,7 @@ export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
       names: own.names,
       place: section?.place,
       options: compileServer({ server, ...reading }, conf.serverName, reading),
+      settings: compileServerSettings(server, reading, report),
       directives: (section?.children ?? tree)
         .filter(({ children }) => children === undefined)
         .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),

@@ -241,19 +241,12 @@ function send(sent: ClientRequest, { request, options, source, onRequest, onFail
     const stale = sent.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_RESPONSE'
     onFailure(stale ? new StaleConnection() : error)
   })
-  const countParts = (part: Buffer): void => {
-    watch.progress()
-    const error = body.count(part)
-    if (error === undefined) return
-    onFailure(error)
-    sent.destroy()
-  }
   // The head is sent at once, because the body may take long to arrive.
   if (hasBody) {
     sent.flushHeaders()
     whenConnected(sent, () => {
       body.markParsedSent()
-      source?.on('data', body.isCounted ? countParts : watch.progress)
+      source?.on('data', watch.progress)
     })
   }
 }

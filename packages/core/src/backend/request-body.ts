@@ -12,20 +12,14 @@ export class RequestBody {
   readonly #req: IncomingMessage
   readonly #parsed: ParsedBody | undefined
   readonly #wasUnread: boolean
-  readonly #limit: number
   #parsedIsSent = false
-  #received = 0
 
   /**
    * @param parsed what a body parser has read (`req.body`)
-   * @param limit the maximum of bytes; 0 is no limit
-   * @throws {WsTunnelError} `WST_ERR_BODY_CONSUMED` if the body was read and cannot be written again,
-   *   `WST_ERR_BODY_TOO_LARGE` if its announced length is past the limit.
+   * @throws {WsTunnelError} `WST_ERR_BODY_CONSUMED` if the body was read and cannot be written again.
    */
-  constructor(req: IncomingMessage, parsed: unknown, limit: number) {
+  constructor(req: IncomingMessage, parsed: unknown) {
     this.#req = req
-    this.#limit = limit
-    if (limit > 0 && Number(headerLines(req, 'content-length')[0]) > limit) throw tooLarge(limit)
     this.#wasUnread = !req.readableDidRead
     this.#parsed = parsedBody(req, parsed)
   }
@@ -39,17 +33,6 @@ export class RequestBody {
   source(): Readable | undefined {
     if (this.#parsed !== undefined) return Readable.from([this.#parsed.bytes])
     return announcesBody(this.#req) ? this.#req : undefined
-  }
-
-  /** Whether the length of the body is limited, and not known before its end. */
-  get isCounted(): boolean {
-    return this.#limit > 0
-  }
-
-  /** Counts a part of the body. @returns the error, once the limit is passed. */
-  count(part: Buffer): WsTunnelError | undefined {
-    this.#received += part.length
-    return this.#received > this.#limit ? tooLarge(this.#limit) : undefined
   }
 
   /** Records that the parsed body is sent to a backend. */
@@ -67,9 +50,6 @@ export class RequestBody {
     return !announcesBody(this.#req) || this.#req.complete
   }
 }
-
-const tooLarge = (limit: number): WsTunnelError =>
-  new WsTunnelError('WST_ERR_BODY_TOO_LARGE', { detail: `more than ${limit} bytes` })
 
 /**
  * Reads the rest of a request's body and drops it. Node reads the next request of the connection only after the whole

@@ -26,7 +26,6 @@ export const DEFAULTS = {
     halfOpenTimeout: 30_000,
     maxLifetime: 0,
     maxTunnels: 0,
-    maxRequestBody: 0,
     keepAlive: 30_000,
     async: true,
     asyncDelay: 0,

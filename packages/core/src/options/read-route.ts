@@ -172,7 +172,6 @@ export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   responseHeaders: headerEditing,
   localHeaders: headerEditing,
   guard: callback,
-  maxRequestBody: count,
   errorOverride,
   passReverse,
   passReverseCookiePath: textMap,

@@ -175,8 +175,6 @@ export interface RouteDefaults extends SharedOptions {
    * `WST_ERR_ACCESS`. Any other error: 500. @default undefined
    */
   guard?: Guard
-  /** Maximum of bytes in the body of a plain request; 0 is no limit (LimitRequestBody). Past it: 413. @default 0 */
-  maxRequestBody?: number
   /**
    * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors for the app's error handler
    * (ProxyErrorOverride). The error keeps the status, and with 401 the field WWW-Authenticate. @default false

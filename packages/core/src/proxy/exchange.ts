@@ -88,7 +88,7 @@ export class Exchange {
     if (connectionUpgrade(req)) res.shouldKeepAlive = false
     if (decided.kind === 'http') {
       this.onRelease(() => discardRest(req))
-      this.body = new RequestBody(req, this.#context.body, match.route.settings.maxRequestBody)
+      this.body = new RequestBody(req, this.#context.body)
     }
     return decided
   }

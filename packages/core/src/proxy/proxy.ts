@@ -36,9 +36,6 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
   return new RoutedProxy(resolveOptions(options), options.routes === undefined)
 }
 
-/** Statuses of requests whose rest is not worth reading, or cannot be read. */
-const CLOSING: ReadonlySet<number> = new Set([400, 413, 505])
-
 /** What the route table found for a request. */
 interface Found {
   readonly match: Match | null
@@ -219,7 +216,7 @@ class RoutedProxy implements TunnelProxy {
     if (!(error instanceof WsTunnelError)) return error
     if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
-      if (CLOSING.has(error.statusCode)) res.shouldKeepAlive = false
+      if (error.statusCode === 400 || error.statusCode === 505) res.shouldKeepAlive = false
     }
     setLocalHeaders(req, res, localHeaders)
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })

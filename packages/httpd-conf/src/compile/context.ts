@@ -12,18 +12,13 @@ export interface Profile {
   readonly canFallback: boolean
   /** Which timeout ends an idle tunnel: the larger or the smaller one of the client's and the backend's. */
   readonly idle: 'larger' | 'smaller'
-  /** The default of LimitRequestBody. */
-  readonly maxBody: number
 }
 
-/** The default of LimitRequestBody since httpd 2.4.53: 1 GiB. */
-const MAX_BODY = 2 ** 30
-
 export const PROFILES: Readonly<Record<Compat, Profile>> = {
-  '2.4.71': { fallback: true, canFallback: true, idle: 'larger', maxBody: MAX_BODY },
-  '2.4.47': { fallback: true, canFallback: true, idle: 'smaller', maxBody: 0 },
-  '2.4.46': { fallback: false, canFallback: false, idle: 'larger', maxBody: 0 },
-  '2.5': { fallback: true, canFallback: true, idle: 'larger', maxBody: MAX_BODY },
+  '2.4.71': { fallback: true, canFallback: true, idle: 'larger' },
+  '2.4.47': { fallback: true, canFallback: true, idle: 'smaller' },
+  '2.4.46': { fallback: false, canFallback: false, idle: 'larger' },
+  '2.5': { fallback: true, canFallback: true, idle: 'larger' },
 }
 
 /** A server to compile, and where to report its wrong lines. */

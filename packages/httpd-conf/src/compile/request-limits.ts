@@ -24,7 +24,8 @@ export function compileLimits({ server }: RouteContext): RouteOptions | undefine
   if (line !== undefined)
     checks.push(({ method = '', url = '', httpVersion }) => {
       const length = `${method} ${url} HTTP/${httpVersion}`.length
-      return length > line
+      // httpd lets one more byte pass.
+      return length > line + 1
         ? new WsTunnelError('WST_ERR_PATH_TOO_LONG', { detail: `a request line of more than ${line} bytes` })
         : undefined
     })
@@ -36,8 +37,14 @@ export function compileLimits({ server }: RouteContext): RouteOptions | undefine
   const size = server.limits.get('limitrequestfieldsize')
   if (size !== undefined)
     checks.push(req => {
-      for (const [name, value] of fieldLinesOf(req))
-        if (name.length + 2 + value.length > size) return badRequest(`the field ${name} has more than ${size} bytes`)
+      // httpd joins the lines of a field, and lets one more byte pass.
+      const lengths = new Map<string, number>()
+      for (const [name, value] of fieldLinesOf(req)) {
+        const lower = name.toLowerCase()
+        const length = (lengths.get(lower) ?? name.length) + 2 + value.length
+        if (length > size + 1) return badRequest(`the field ${name} has more than ${size} bytes`)
+        lengths.set(lower, length)
+      }
       return undefined
     })
   if (server.registeredMethods)

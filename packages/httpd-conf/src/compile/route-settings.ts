@@ -34,7 +34,6 @@ export function routeSettings(
     ...times(NO_PARAMETERS, context, { websocketIdle: scope.websocketIdle, fallback }),
     maxLifetime: 0,
     maxTunnels: 0,
-    maxRequestBody: scope.maxBody ?? context.profile.maxBody,
     keepAlive: 0,
     async: scope.async ?? true,
     asyncDelay: Math.min(scope.asyncDelay ?? 0, MAX_DELAY),

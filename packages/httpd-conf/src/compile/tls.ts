@@ -106,8 +106,17 @@ function checkDates({ valid_from, valid_to }: PeerCertificate): Error | undefine
   return isValid ? undefined : new Error(`the certificate is valid from ${valid_from} to ${valid_to}`)
 }
 
-/** SSLProxyProtocol. Node takes a range of versions, so the versions must be consecutive. */
-function compileVersions(line: TlsLine, options: ConnectionOptions, report: Report): undefined {
+/** SSLProxyProtocol. */
+function compileVersions(line: TlsLine, options: ConnectionOptions, report: Report): void {
+  const range = readVersions(line, report)
+  if (range !== undefined) Object.assign(options, range)
+}
+
+/** Reads versions of TLS. Node takes a range of them, so they must be consecutive. @returns `undefined` after an error. */
+export function readVersions(
+  line: TlsLine,
+  report: Report,
+): { minVersion: SecureVersion; maxVersion: SecureVersion } | undefined {
   const all = VERSIONS.map(([name]) => name)
   let chosen = new Set<string>()
   for (const word of line.words) {
@@ -128,6 +137,5 @@ function compileVersions(line: TlsLine, options: ConnectionOptions, report: Repo
   const [oldest, newest] = [VERSIONS[first], VERSIONS[last]]
   if (oldest === undefined || newest === undefined || last - first + 1 !== chosen.size)
     return report.refuse(line, 'the versions must be consecutive')
-  options.minVersion = oldest[1]
-  options.maxVersion = newest[1]
+  return { minVersion: oldest[1], maxVersion: newest[1] }
 }

@@ -1,4 +1,4 @@
-import type { AccessRules, HostRule, Requirement, Verdict } from '../rules/access.ts'
+import type { AccessRules, HostRule, HostRules, Requirement, Verdict } from '../rules/access.ts'
 import { addressOf } from '../rules/access.ts'
 import { readGroups, readUsers } from '../rules/basic-auth.ts'
 import { hasAddress, isInDomain, readNetwork } from '../rules/networks.ts'
@@ -77,6 +77,15 @@ export const ACCESS_DIRECTIVES: Handlers = {
       if (!/^off$/i.test(value)) report.refuse(directive, 'only Off is supported: the last section counts', { at: value })
     }),
   ),
+  allowmethods: inSection((directive, context) => {
+    const names = splitWords(directive.args)
+    const methods = names.some(name => /^reset$/i.test(name)) ? undefined : new Set(names.includes('GET') ? [...names, 'HEAD'] : names)
+    setAccess(context, { methods })
+  }),
+  sslverifydepth: take1('SSL Client verify depth', (value, directive, context) => {
+    if (!/^\d+$/.test(value)) context.report.fail(directive, 'SSLVerifyDepth: Invalid argument', { at: value })
+    else setAccess(context, { depth: atoi(value) })
+  }),
   sslrequiressl: inSection((_, context) => setAccess(context, { needsTls: true })),
   sslverifyclient: take1('SSL Client verify type', (value, directive, context) => {
     const mode = value.toLowerCase()
@@ -110,7 +119,8 @@ function addRequirement(requirement: Requirement | undefined, context: Context):
   }
   const before = context.scope.access?.require
   const children = [...(before?.children ?? []), requirement]
-  setAccess(context, { require: { negated: false, concerns: always, test: undefined, logic: 'any', children } })
+  const concerns = (method: string): boolean => children.some(child => child.concerns(method))
+  setAccess(context, { require: { negated: false, concerns, test: undefined, logic: 'any', children } })
 }
 
 function addSection(directive: Directive, context: Context, logic: Requirement['logic'], negated: boolean): void {
@@ -231,7 +241,7 @@ async function some(names: readonly string[], test: (name: string) => Promise<bo
   return 'denied'
 }
 
-const NO_HOSTS = { order: 'deny,allow', allow: [], deny: [] } as const
+const NO_HOSTS: HostRules = { orders: [], allow: [], deny: [] }
 
 function order(directive: Directive, context: Context): void {
   const value = directive.args.trim().toLowerCase().replace(/["\s]/g, '')
@@ -239,9 +249,9 @@ function order(directive: Directive, context: Context): void {
     context.report.fail(directive, 'unknown order')
     return
   }
-  if (context.concerns !== undefined)
-    context.report.refuse(directive, 'an Order for some methods is not supported', { expected: 'Require in <Limit>' })
-  setAccess(context, { hosts: { ...(context.scope.access?.hosts ?? NO_HOSTS), order: value } })
+  const { concerns = always } = context
+  const hosts = context.scope.access?.hosts ?? NO_HOSTS
+  setAccess(context, { hosts: { ...hosts, orders: [...hosts.orders, { concerns, order: value }] } })
 }
 
 /** httpd: allow_cmd. */
@@ -264,8 +274,11 @@ function hostTest(value: string, directive: Directive, { report }: Context): Hos
   return state => isInDomain(addressOf(state), value)
 }
 
-/** LimitRequestBody. httpd: set_limit_req_body. */
-export const LIMIT_REQUEST_BODY = take1('Limit (in bytes) on maximum size of request message body', (value, directive, context) => {
-  if (!/^\d+$/.test(value)) context.report.fail(directive, 'LimitRequestBody argument is not parsable.', { at: value })
-  else context.scope.maxBody = Math.min(atoi(value), Number.MAX_SAFE_INTEGER)
-})
+/** LimitRequestBody. httpd: set_limit_req_body; ap_http_filter does not apply it to proxied requests. */
+export const LIMIT_REQUEST_BODY = take1(
+  'Limit (in bytes) on maximum size of request message body',
+  (value, directive, { report }) => {
+    if (/^\d+$/.test(value)) report.ignore(directive, 'it does not apply to proxied requests, in httpd too')
+    else report.fail(directive, 'LimitRequestBody argument is not parsable.', { at: value })
+  },
+)

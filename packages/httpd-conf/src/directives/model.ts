@@ -64,8 +64,6 @@ export interface Scope {
   readonly responseEdits: HeaderEdit[]
   /** Access control. Its keys are merged one by one. */
   access?: AccessRules
-  /** LimitRequestBody, bytes; 0 is no limit. */
-  maxBody?: number
   /** Whether Options allows symbolic links, without which httpd refuses requests with rules of a section. */
   followsLinks?: boolean
   /** The RewriteRule lines of a section. */
@@ -281,8 +279,12 @@ export function mergeScopes(base: Scope, over: Scope): Scope {
   }
 }
 
-const mergedAccess = (base: AccessRules | undefined, over: AccessRules | undefined): Pick<Scope, 'access'> =>
-  base === undefined || over === undefined ? {} : { access: { ...base, ...over } }
+/** Order, Allow, Deny and Satisfy of the more specific section replace all of the others: mod_access_compat merges nothing. */
+function mergedAccess(base: AccessRules | undefined, over: AccessRules | undefined): Pick<Scope, 'access'> {
+  if (base === undefined || over === undefined) return {}
+  const { hosts: _, satisfy: __, ...others } = base
+  return { access: { ...(over.hosts === undefined && over.satisfy === undefined ? base : others), ...over } }
+}
 
 /** The rules of the more specific section replace the others. The engine is inherited. httpd: config_perdir_merge. */
 const mergedRewriting = (base: SectionRules | undefined, over: SectionRules | undefined): Pick<Scope, 'rewriting'> =>

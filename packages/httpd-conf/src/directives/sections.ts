@@ -122,7 +122,7 @@ function readProxySection(directive: Directive, context: Context, url: string, c
   const { name, children = [] } = directive
   const scope = emptyScope()
   context.read(children, { ...context, scope, section: name, location: undefined, proxy: url })
-  if (scope.access !== undefined || scope.maxBody !== undefined) context.server.proxySections.push({ covers, scope })
+  if (scope.access !== undefined) context.server.proxySections.push({ covers, scope })
 }
 
 function proxyMatchSection(directive: Directive, context: Context): undefined {

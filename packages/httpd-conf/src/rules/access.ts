@@ -1,4 +1,4 @@
-import type { TLSSocket } from 'node:tls'
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import { plainAddress, WsTunnelError } from '@ws-tunnel/core'
 import { authenticate, type BasicAuth, unauthorized } from './basic-auth.ts'
 import { isTls } from './request.ts'
@@ -31,9 +31,13 @@ export interface HostRule {
   readonly test: (state: RewriteState) => boolean | Promise<boolean>
 }
 
+/** The value of Order. */
+export type HostOrder = 'deny,allow' | 'allow,deny' | 'mutual-failure'
+
 /** Order, Allow and Deny. */
 export interface HostRules {
-  readonly order: 'deny,allow' | 'allow,deny' | 'mutual-failure'
+  /** The lines; of those that concern a method, the last one counts. */
+  readonly orders: readonly { readonly concerns: (method: string) => boolean; readonly order: HostOrder }[]
   readonly allow: readonly HostRule[]
   readonly deny: readonly HostRule[]
 }
@@ -50,6 +54,10 @@ export interface AccessRules {
   readonly groups?: (user: string) => ReadonlySet<string> | undefined
   /** SSLRequireSSL */
   readonly needsTls?: boolean
+  /** AllowMethods; `undefined` for every method. */
+  readonly methods?: ReadonlySet<string> | undefined
+  /** SSLVerifyDepth: how many certificates of authorities a chain may have. */
+  readonly depth?: number
   /** SSLVerifyClient require */
   readonly needsCertificate?: boolean
 }
@@ -66,20 +74,34 @@ export async function checkAccess(rules: AccessRules, state: RewriteState): Prom
   if (rules.needsTls && !isTls(req)) throw forbidden('SSLRequireSSL')
   if (rules.needsCertificate && !(isTls(req) && (req.socket as TLSSocket).authorized))
     throw forbidden('SSLVerifyClient require')
+  if (rules.needsCertificate && depthOf(req.socket as TLSSocket) > (rules.depth ?? 1)) throw forbidden('SSLVerifyDepth')
+  if (rules.methods?.has(req.method ?? '') === false)
+    throw new WsTunnelError('WST_ERR_ACCESS', { statusCode: 405, detail: 'AllowMethods' })
   const comes = rules.hosts === undefined || (await passesHosts(rules.hosts, state))
   if (rules.satisfy === 'any' && comes) return
   if (!comes && rules.satisfy !== 'any') throw forbidden('Allow and Deny')
-  const verdict = rules.require === undefined ? 'granted' : await judge(rules.require, { state, user: undefined })
+  // A method that no line concerns is not judged.
+  const { require } = rules
+  const isJudged = require?.concerns(req.method ?? '') === true
+  const verdict = isJudged ? await judge(require, { state, user: undefined }) : 'granted'
   if (verdict === 'granted') {
-    if (!comes && rules.require === undefined) throw forbidden('Allow and Deny')
+    if (!comes && !isJudged) throw forbidden('Allow and Deny')
     return
   }
   if (verdict !== 'no user') throw forbidden('Require')
   const auth = authOf(rules)
   const user = await authenticate(auth, req)
   keepUser(req, user)
-  const again = await judge(rules.require as Requirement, { state, user })
+  const again = await judge(require as Requirement, { state, user })
   if (again !== 'granted') throw unauthorized(auth)
+}
+
+/** How many certificates of authorities the chain of a client has. */
+function depthOf(socket: TLSSocket): number {
+  let depth = 0
+  for (let one = socket.getPeerCertificate(true); one.issuerCertificate && one.issuerCertificate !== one; depth++)
+    one = one.issuerCertificate as DetailedPeerCertificate
+  return depth
 }
 
 /** @throws {WsTunnelError} 500 without AuthType, AuthName or AuthUserFile. */
@@ -91,7 +113,8 @@ function authOf({ authType, authName, users }: AccessRules): BasicAuth {
 }
 
 /** httpd: check_dir_access. */
-async function passesHosts({ order, allow, deny }: HostRules, state: RewriteState): Promise<boolean> {
+async function passesHosts({ orders, allow, deny }: HostRules, state: RewriteState): Promise<boolean> {
+  const order = orders.findLast(({ concerns }) => concerns(state.req.method ?? ''))?.order ?? 'deny,allow'
   const finds = async (rules: readonly HostRule[]): Promise<boolean> => {
     for (const { concerns, test } of rules) if (concerns(state.req.method ?? '') && (await test(state))) return true
     return false
