@@ -17,6 +17,8 @@ export const hasApache = (): boolean =>
 /** A running httpd. */
 export interface Apache {
   readonly port: number
+  /** The empty DocumentRoot. */
+  readonly root: string
   close(): Promise<void>
 }
 
@@ -82,7 +84,7 @@ export async function startApache(hosts: ReadonlyMap<string, string>, main = '')
     await close()
     throw new Error(`httpd did not start: ${stderr}`)
   }
-  return { port, close }
+  return { port, root: join(folder, 'www'), close }
 }
 
 /** Waits until the port accepts a connection. Resolves to `false` if the process has ended. httpd has no signal that it is ready. */

@@ -25,6 +25,24 @@ const anySpelling = (outcome: Outcome): string =>
 
 export const DEVIATIONS: readonly Deviation[] = [
   {
+    name: 'a line break in a value',
+    reason: 'a line break that a value has from the request becomes a space; httpd sends it to the backend, and responds with 500 to one in a response',
+    applies: ({ request, conf }, httpd, ours) =>
+      /%0a/i.test(request) &&
+      ((/^Header .*expr=/m.test(conf) && httpd.status === '500' && ours.status === '200') ||
+        (/^RequestHeader .*expr=/m.test(conf) && JSON.stringify(httpd).replaceAll('\\n', ' ') === JSON.stringify(ours))),
+  },
+  {
+    name: 'a request that is not proxied goes to the app',
+    reason: 'httpd serves files with GET and HEAD alone, and responds with 405 to other methods; here the app responds',
+    applies: ({ request }, httpd, ours) =>
+      !/^(?:GET|HEAD) /.test(request) &&
+      httpd.status === '405' &&
+      ours.status === '404' &&
+      httpd.seen === undefined &&
+      ours.seen === undefined,
+  },
+  {
     name: 'no Connection: upgrade',
     reason:
       'RFC 9110 7.8 requires it, and a request without it may have passed a proxy that does not know upgrades; httpd does not check it',

@@ -6,7 +6,7 @@ import { compileServer } from './compile/server.ts'
 import { compileServerSettings, type ServerSettings } from './compile/server-settings.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { chooseServer } from './directives/choose-server.ts'
-import { mergeServers, type Server } from './directives/model.ts'
+import { mergeServers, type Server, type VirtualHost } from './directives/model.ts'
 import { readServers, type Servers } from './directives/reader.ts'
 import { type Files, machineFiles } from './syntax/files.ts'
 import { type Directive, folderOf, Parser } from './syntax/parser.ts'
@@ -142,8 +142,17 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
 export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
   const reading = read(source)
   const { servers, conf, tree, report, absolute } = reading
+  const addressOf = (section: Directive | undefined): string | undefined => section && splitWords(section.args)[0]
+  /** The limits of the first host of an address hold for all its hosts, because httpd reads the Host field later. */
+  const limitsOf = (section: Directive | undefined): Server['limits'] | undefined => {
+    const isFirst = ({ place }: VirtualHost): boolean =>
+      addressOf(tree.find(each => each.place === place)) === addressOf(section)
+    const first = section && servers.hosts.find(isFirst)
+    return first && mergeServers(servers.main, first.server).limits
+  }
   const compileHost = (own: Server, section: Directive | undefined): CompiledHost => {
-    const server = section === undefined ? own : mergeServers(servers.main, own)
+    const merged = section === undefined ? own : mergeServers(servers.main, own)
+    const server = { ...merged, limits: limitsOf(section) ?? merged.limits }
     return {
       addresses: section === undefined ? [] : splitWords(section.args),
       serverName: own.serverName,

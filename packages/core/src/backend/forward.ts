@@ -12,6 +12,8 @@ import type { RequestBody } from './request-body.ts'
 import { watchRequest } from './request-limits.ts'
 import type { Worker } from './worker.ts'
 
+const NOTHING = Buffer.alloc(0)
+
 /** One plain request for a backend. */
 export interface PlainRequest {
   /** The exact bytes of the request target. */
@@ -241,9 +243,10 @@ function send(sent: ClientRequest, { request, options, source, onRequest, onFail
     const stale = sent.reusedSocket && idempotent && !hasBody && error.code === 'WST_ERR_NO_RESPONSE'
     onFailure(stale ? new StaleConnection() : error)
   })
-  // The head is sent at once, because the body may take long to arrive.
+  // The head is sent at once, because the body may take long to arrive. Node's `flushHeaders` would write the bytes above 127
+  // as UTF-8.
   if (hasBody) {
-    sent.flushHeaders()
+    sent.write(NOTHING)
     whenConnected(sent, () => {
       body.markParsedSent()
       source?.on('data', watch.progress)

@@ -18,16 +18,17 @@ import { compileWalk } from './sections-walk.ts'
 export interface Decision {
   /** The result of the rules: those of the server, or those of a section. */
   readonly outcome: RewriteOutcome
-  /** The response of a Redirect in a section. */
+  /** The response of a Redirect. */
   readonly redirect: RedirectResponse | undefined
-  /** The response of a Redirect in the server, for a request that no ProxyPass line matches. */
-  readonly late: RedirectResponse | undefined
   /** The settings of the sections that the request is in; several after an internal redirect. */
+  readonly sections: readonly Checked[]
+  /** Those whose access control applies: a response of the server itself comes before it. */
   readonly checks: readonly Checked[]
 }
 
 interface Checked {
   readonly scope: Scope
+  /** The request as the access control sees it, before the rules of sections. */
   readonly state: RewriteState
 }
 
@@ -76,7 +77,7 @@ export function compilePhases(context: RouteContext): Phases {
   const proxiedUrl = compileProxiedUrl(context)
   const rules = server.rewrites ? server.rules : []
   const { envRules } = server.scope
-  const early = server.scope.requestEdits.filter(edit => edit.early)
+  const earlyEdits = server.scope.requestEdits.filter(edit => edit.early)
   const keeps = server.encodedSlashes === 'keep'
   const canonical = { name: context.serverName.toLowerCase(), port: server.serverPort }
 
@@ -86,21 +87,29 @@ export function compilePhases(context: RouteContext): Phases {
     const own: RewriteOutcome =
       rules.length === 0 || isEnded ? { kind: 'unchanged', env } : applyRules(rules, { req, path, query, env }, keeps, note)
     keepEnvironment(req, envRules, own.env)
-    const seen = own.kind === 'passed' ? own : { path, query }
-    const args = seen.query === '' ? undefined : seen.query.slice(1)
-    keepPath(req, { path: seen.path, args })
-    const state: RewriteState = { req, uri: seen.path, filename: seen.path, args, env: own.env }
-    if (own.kind === 'responded') return { state, scope: server.scope, own, section: undefined, redirect: undefined }
-    const backend = own.kind === 'proxied' ? ownUrl(own) : own.kind === 'file' ? undefined : proxiedUrl(state)
+    const uri = own.kind === 'passed' ? own.path : path
+    const search = own.kind === 'passed' || own.kind === 'proxied' || own.kind === 'file' ? own.query : query
+    const args = search === '' ? undefined : search.slice(1)
+    keepPath(req, { path: uri, args })
+    const state: RewriteState = { req, uri, filename: uri, args, env: own.env }
+    const backend =
+      own.kind === 'proxied' ? ownUrl(own) : own.kind === 'file' || own.kind === 'responded' ? undefined : proxiedUrl(state)
     const scope = walk(state, backend)
+    const isFree = backend === undefined && own.kind !== 'file' && own.kind !== 'responded'
+    // httpd: translate_alias_redir comes after proxy_trans, and before access control.
+    const early = isFree ? redirectOf(server.scope.redirects, state) : undefined
+    if (own.kind === 'responded' || early !== undefined)
+      return { state, scope, own, section: undefined, redirect: early, isChecked: false }
+    const checked = scope.access === undefined ? state : { ...state, env: environmentOf(req, scope.envRules) }
     const section = own.end === true || isEnded ? undefined : applySection(scope, state, own, backend, note)
     const isFinal = section?.kind === 'responded'
-    return { state, scope, own, section, redirect: isFinal ? undefined : redirectOf(scope.redirects, state) }
+    const redirect = isFinal ? undefined : redirectOf(scope.redirects, state)
+    return { state: checked, scope, own, section, redirect, isChecked: true }
   }
 
   /** Rules of a section. httpd: hook_fixup. */
   const applySection = (
-    { rewriting, followsLinks }: Scope,
+    { rewriting, followsLinks, envRules: inSection }: Scope,
     state: RewriteState,
     own: RewriteOutcome,
     backend: string | undefined,
@@ -110,7 +119,9 @@ export function compilePhases(context: RouteContext): Phases {
     if (followsLinks === false)
       throw new WsTunnelError('WST_ERR_ACCESS', { detail: 'Options has no FollowSymLinks, so rules are forbidden' })
     const file = own.kind === 'file' ? own.path : state.uri
-    const { req, uri: path, args, env } = state
+    const { req, uri: path, args } = state
+    const env = environmentOf(req, inSection)
+    keepEnvironment(req, inSection, env)
     const filename = backend === undefined ? rootOf(context) + file : proxiedFilename(backend, state)
     const { directory } = rewriting
     // A rule of the folder itself waits for the final slash.
@@ -122,16 +133,18 @@ export function compilePhases(context: RouteContext): Phases {
   }
 
   const decide = (req: IncomingMessage, path: string, query: string, note: Note): Decision => {
+    const sections: Checked[] = []
     const checks: Checked[] = []
     let [url, search, isEnded] = [path, query, false]
     for (let redirects = 0; ; redirects++) {
-      const { state, scope, own, section, redirect } = round(req, url, search, isEnded, note)
-      if (own.kind === 'responded') return { outcome: own, redirect: undefined, late: undefined, checks }
-      checks.push({ scope, state })
-      const late = own.kind === 'file' ? undefined : redirectOf(server.scope.redirects, state)
-      if (redirect !== undefined || section === undefined || section.kind === 'unchanged')
-        return { outcome: redirects === 0 || own.kind !== 'unchanged' ? own : passed(state), redirect, late, checks }
-      if (section.kind !== 'file' && section.kind !== 'passed') return { outcome: section, redirect, late, checks }
+      const { state, scope, own, section, redirect, isChecked } = round(req, url, search, isEnded, note)
+      sections.push({ scope, state })
+      if (isChecked) checks.push({ scope, state })
+      if (redirect !== undefined || section === undefined || section.kind === 'unchanged') {
+        const isSame = redirects === 0 || own.kind !== 'unchanged'
+        return { outcome: isSame ? own : passed(state), redirect, sections, checks }
+      }
+      if (section.kind !== 'file' && section.kind !== 'passed') return { outcome: section, redirect, sections, checks }
       if (redirects >= MAX_REDIRECTS)
         throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `more than ${MAX_REDIRECTS} internal redirects` })
       url = urlOf(section.path, scope, rootOf(context))
@@ -140,16 +153,29 @@ export function compilePhases(context: RouteContext): Phases {
     }
   }
 
+  /** If the rules fail, the response still has the fields of the sections that the request is in. */
+  const kept = (req: IncomingMessage, path: string, query: string, note: Note): Decision => {
+    try {
+      return decide(req, path, query, note)
+    } catch (error) {
+      const env = environmentOf(req, envRules)
+      const state: RewriteState = { req, uri: path, filename: path, args: undefined, env }
+      const sections = [{ scope: walk(state, undefined), state }]
+      decisions.set(req, { outcome: { kind: 'unchanged', env }, redirect: undefined, sections, checks: sections })
+      throw error
+    }
+  }
+
   const decisionOf = (req: IncomingMessage): Decision | undefined => decisions.get(req)
   return {
     decisionOf,
-    scopeOf: req => decisionOf(req)?.checks.at(-1)?.scope ?? server.scope,
+    scopeOf: req => decisionOf(req)?.sections.at(-1)?.scope ?? server.scope,
     guard: hasAccess(context) ? req => check(decisionOf(req)) : undefined,
     rewrite: (req, { path, query }, note) => {
       if (server.canonicalName) useCanonicalName(req, canonical)
-      if (early.length > 0) applyEarlyEdits(early, req, environmentOf(req, envRules))
+      if (earlyEdits.length > 0) applyEarlyEdits(earlyEdits, req, environmentOf(req, envRules))
       const explain: Note = note === undefined ? () => {} : (rule, text) => note(`${routeName(rule)}: ${text}`)
-      const decision = decide(req, path, query, explain)
+      const decision = kept(req, path, query, explain)
       decisions.set(req, decision)
       return decision.outcome.kind === 'passed' ? decision.outcome : undefined
     },
@@ -160,11 +186,15 @@ interface Round extends Checked {
   readonly own: RewriteOutcome
   readonly section: RewriteOutcome | undefined
   readonly redirect: RedirectResponse | undefined
+  /** Whether the access control of the sections applies. */
+  readonly isChecked: boolean
 }
 
 const rootOf = ({ server }: RouteContext): string => server.documentRoot ?? DOCUMENT_ROOT
 
-const ownUrl = ({ rule, path }: RewriteOutcome & { kind: 'proxied' }): string => (rule.origin as string) + path
+/** The URL of the backend of a rule, without its query. */
+const ownUrl = ({ rule, path }: RewriteOutcome & { kind: 'proxied' }): string =>
+  (rule.origin as string) + path.replace(/\?.*$/s, '')
 
 /** After an internal redirect, the routes see the new path. */
 const passed = ({ uri, args, env }: RewriteState): RewriteOutcome => ({
@@ -188,8 +218,7 @@ export const hasAccess = ({ server }: Pick<RouteContext, 'server'>): boolean =>
 /** @throws {WsTunnelError} as {@link checkAccess} does. */
 async function check(decision: Decision | undefined): Promise<void> {
   for (const { scope, state } of decision?.checks ?? []) {
-    const env = environmentOf(state.req, scope.envRules)
-    if (scope.access !== undefined) await checkAccess(scope.access, { ...state, env })
+    if (scope.access !== undefined) await checkAccess(scope.access, state)
   }
 }
 

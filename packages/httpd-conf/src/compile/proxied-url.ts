@@ -69,5 +69,6 @@ export function proxiedFilename(url: string, { args }: RewriteState): string {
   const authority = host.endsWith(usual) ? host.slice(0, -usual.length) : host
   const path = canonicalPath(plain.slice(origin.length), false)
   const query = args === undefined ? '' : `?${args}`
-  return `proxy:${scheme.toLowerCase()}://${authority.toLowerCase()}${path || '/'}${query}`
+  const isBare = path === '' && !/^wss?$/i.test(scheme)
+  return `proxy:${scheme.toLowerCase()}://${authority.toLowerCase()}${isBare ? '/' : path}${query}`
 }

@@ -8,19 +8,13 @@ import { routeSettings, withoutTlsEngine } from './route-settings.ts'
 import { isAccepted, orUpgradeRequired, routeName } from './routes.ts'
 import { type Variant, variantsOf } from './variants.ts'
 
-/** The routes that carry out the decisions of the phases: those before all other routes, and those after them. */
-export interface PhaseRoutes {
-  readonly first: readonly RouteOptions[]
-  readonly last: readonly RouteOptions[]
-}
-
 type Chosen = Pick<RouteOptions, 'path' | 'when'>
 
 /**
- * Compiles the decisions of the phases to routes. Each route matches one kind of decision. httpd: hook_uri2file, which runs
+ * Compiles the decisions of the phases to routes, which come before all others. Each route matches one kind of decision. httpd: hook_uri2file, which runs
  * before mod_proxy's proxy_trans; fixup_redir.
  */
-export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases): PhaseRoutes {
+export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases): RouteOptions[] {
   const { server } = context
   const decoding = { encodedSlashes: server.encodedSlashes ?? 'reject', mergeSlashes: server.mergeSlashes ?? true }
   const when = (test: (decision: Decision | undefined) => boolean): Chosen & typeof decoding => ({
@@ -35,7 +29,7 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
   const isProxied = (rule: RewriteRule, decision: Decision | undefined): boolean =>
     decision?.redirect === undefined && decision?.outcome.kind === 'proxied' && decision.outcome.rule === rule
   const hasRules = rules.length > 0
-  const first: RouteOptions[] = [
+  return [
     { name: 'a malformed path', ...when(decision => decision === undefined), target: () => false },
     {
       name: 'a response of a rule or a section',
@@ -52,13 +46,6 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
       ? [{ name: 'RewriteRule without [PT]', ...when(decision => decision?.outcome.kind === 'file'), target: false as const }]
       : []),
   ]
-  const late: RouteOptions = {
-    name: 'Redirect',
-    ...when(decision => decision?.late !== undefined),
-    target: req => decisionOf(req)?.late as LocalResponse,
-    ...local,
-  }
-  return { first, last: server.scope.redirects.length > 0 ? [late] : [] }
 }
 
 /** Stands for every path. */

@@ -4,8 +4,6 @@ import type { Alias } from '../directives/model.ts'
 import { ignoringCase } from '../patterns/edit-pattern.ts'
 import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
-import { redirectOf } from '../rules/redirects.ts'
-import { stateOf } from '../rules/request-state.ts'
 import { balancerName } from '../syntax/backend-url.ts'
 import { isFallback, type RouteContext } from './context.ts'
 import { optionsComplaint } from './options-complaint.ts'
@@ -89,17 +87,9 @@ function compileRoute(alias: Alias, { scope, lookaheads, when: inSections }: Var
   const failing = target === false ? undefined : withoutTlsEngine(alias, target, context)
   if (failing !== undefined) return [{ ...common, target: failing, upgrade: false, fallback: true }]
   const route: RouteOptions =
-    target === false ? { ...common, ...excluded(context) } : { ...common, target, ...routeSettings(alias, target, scope, context) }
+    target === false ? { ...common, target } : { ...common, target, ...routeSettings(alias, target, scope, context) }
   if (!isAccepted(route, alias, context)) return []
   return typeof target === 'string' && balancerName(target) !== undefined ? orUpgradeRequired(route) : [route]
-}
-
-/** The target of a line with `!`: a Redirect of the server still applies to its requests. */
-function excluded({ server }: RouteContext): Pick<RouteOptions, 'target' | 'upgrade'> {
-  const { redirects } = server.scope
-  if (redirects.length === 0) return { target: false }
-  const target = (req: IncomingMessage) => redirectOf(redirects, stateOf(req, environmentOf(req, []))) ?? false
-  return { target, upgrade: false }
 }
 
 /**

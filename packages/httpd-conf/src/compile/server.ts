@@ -77,7 +77,7 @@ export function compileServer(
     ...(phases.guard !== undefined && { guard: phases.guard }),
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
-    routes: [...before, ...phaseRoutes.first, ...late, ...phaseRoutes.last],
+    routes: [...before, ...phaseRoutes, ...late],
   }
 }
 

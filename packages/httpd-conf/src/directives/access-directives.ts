@@ -127,7 +127,7 @@ function addSection(directive: Directive, context: Context, logic: Requirement['
   const { name, children = [] } = directive
   const requirements: Requirement[] = []
   context.read(children, { ...context, requirements })
-  const { concerns = always } = context
+  const concerns = (method: string): boolean => requirements.some(each => each.concerns(method))
   if (requirements.length === 0) {
     context.report.warn(directive, `${name}> is empty and has no effect`)
     return
@@ -144,11 +144,10 @@ function addSection(directive: Directive, context: Context, logic: Requirement['
 function limited(directive: Directive, context: Context, only: boolean): undefined {
   const { report } = context
   if (isInServer(context)) return report.fail(directive, `${directive.name}> not allowed here`)
+  if (context.concerns !== undefined) return report.refuse(directive, 'a section of methods in another one is not supported')
   const methods = new Set(splitWords(directive.args).map(method => method.replace(/>$/, '')))
   if (methods.has('TRACE')) return report.fail(directive, 'TRACE cannot be controlled by <Limit>, see TraceEnable')
-  const { concerns: around = always } = context
-  const concerns = (method: string): boolean =>
-    around(method) && methods.has(method === 'HEAD' ? 'GET' : method) === only
+  const concerns = (method: string): boolean => methods.has(method === 'HEAD' ? 'GET' : method) === only
   context.read(directive.children ?? [], { ...context, concerns })
 }
 

@@ -75,17 +75,15 @@ export async function checkAccess(rules: AccessRules, state: RewriteState): Prom
   if (rules.needsCertificate && !(isTls(req) && (req.socket as TLSSocket).authorized))
     throw forbidden('SSLVerifyClient require')
   if (rules.needsCertificate && depthOf(req.socket as TLSSocket) > (rules.depth ?? 1)) throw forbidden('SSLVerifyDepth')
-  if (rules.methods?.has(req.method ?? '') === false)
-    throw new WsTunnelError('WST_ERR_ACCESS', { statusCode: 405, detail: 'AllowMethods' })
-  const comes = rules.hosts === undefined || (await passesHosts(rules.hosts, state))
-  if (rules.satisfy === 'any' && comes) return
-  if (!comes && rules.satisfy !== 'any') throw forbidden('Allow and Deny')
+  const refused = await refusal(rules, state)
+  if (rules.satisfy === 'any' && refused === undefined) return
+  if (refused !== undefined && rules.satisfy !== 'any') throw refused
   // A method that no line concerns is not judged.
   const { require } = rules
   const isJudged = require?.concerns(req.method ?? '') === true
   const verdict = isJudged ? await judge(require, { state, user: undefined }) : 'granted'
   if (verdict === 'granted') {
-    if (!comes && !isJudged) throw forbidden('Allow and Deny')
+    if (refused !== undefined && require === undefined) throw refused
     return
   }
   if (verdict !== 'no user') throw forbidden('Require')
@@ -112,7 +110,14 @@ function authOf({ authType, authName, users }: AccessRules): BasicAuth {
   return { realm: authName, users }
 }
 
-/** httpd: check_dir_access. */
+/** The error of the checks that need no user: AllowMethods, Allow and Deny. httpd: am_check_access, check_dir_access. */
+async function refusal({ methods, hosts }: AccessRules, state: RewriteState): Promise<WsTunnelError | undefined> {
+  if (methods?.has(state.req.method ?? '') === false)
+    return new WsTunnelError('WST_ERR_ACCESS', { statusCode: 405, detail: 'AllowMethods' })
+  return hosts === undefined || (await passesHosts(hosts, state)) ? undefined : forbidden('Allow and Deny')
+}
+
+/** httpd: find_allowdeny. */
 async function passesHosts({ orders, allow, deny }: HostRules, state: RewriteState): Promise<boolean> {
   const order = orders.findLast(({ concerns }) => concerns(state.req.method ?? ''))?.order ?? 'deny,allow'
   const finds = async (rules: readonly HostRule[]): Promise<boolean> => {

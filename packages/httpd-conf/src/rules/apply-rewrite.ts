@@ -79,7 +79,7 @@ export type RewriteOutcome = { readonly env: Environment } & (
   /** `[PT]`: the ProxyPass lines see the rewritten path. */
   | { readonly kind: 'passed'; readonly path: string; readonly query: string }
   /** `[P]` */
-  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string }
+  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string; readonly query: string }
   /** `[R]`, `[F]`, `[G]` */
   | { readonly kind: 'responded'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
   /** A file, which httpd would serve. The app handles the request. */
@@ -187,7 +187,7 @@ export function applyRules(
     return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
     const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes, section !== undefined)
-    return { kind: 'proxied', env, end, rule: proxied, path: target }
+    return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state) }
   }
   if (away) {
     const code = status !== undefined && status.code >= 300 && status.code < 400 ? status.code : 302
