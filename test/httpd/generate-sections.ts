@@ -40,10 +40,18 @@ const requirements: fc.Arbitrary<string> = fc.letrec<{ list: string; one: string
     {
       weight: 1,
       arbitrary: fc
-        .tuple(requirement, requirement.filter(line => !line.includes('user')))
+        .tuple(
+          requirement,
+          requirement.filter(line => !line.includes('user')),
+        )
         .map(([line, no]) => container('All', [line, container('None', [no])])),
     },
-    { weight: 1, arbitrary: fc.tuple(pick('GET', 'POST', 'GET PUT'), requirement).map(([methods, line]) => `<Limit ${methods}>\n${line}\n</Limit>`) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(pick('GET', 'POST', 'GET PUT'), requirement)
+        .map(([methods, line]) => `<Limit ${methods}>\n${line}\n</Limit>`),
+    },
     { weight: 1, arbitrary: requirement.map(line => `<LimitExcept GET>\n${line}\n</LimitExcept>`) },
   ),
   list: fc.array(tie('one'), { minLength: 1, maxLength: 2 }).map(list => list.join('\n')),
@@ -76,7 +84,13 @@ const hosts = fc
 
 /** The access control of a section. */
 export const access: fc.Arbitrary<string> = fc
-  .tuple(pick('', AUTH, AUTH), requirements, fc.option(hosts, { freq: 3 }), pick('', '', '', 'AllowMethods GET POST'), pick('', '', 'SetEnvIf Request_URI b$ OWN'))
+  .tuple(
+    pick('', AUTH, AUTH),
+    requirements,
+    fc.option(hosts, { freq: 3 }),
+    pick('', '', '', 'AllowMethods GET POST'),
+    pick('', '', 'SetEnvIf Request_URI b$ OWN'),
+  )
   .map(parts => parts.filter(part => part !== null && part !== '').join('\n'))
 
 /** Redirects that may occur in a server and in a section. */
@@ -116,7 +130,14 @@ export const ifSection = fc
       "%{QUERY_STRING} == 'q=1' && %{REQUEST_METHOD} == 'GET'",
       '!(%{REQUEST_URI} =~ /b$/)',
     ),
-    fc.array(fc.oneof(headerLine.filter(line => !line.includes('early')), redirect, pick('Require all denied', 'Require all granted')), { minLength: 1, maxLength: 2 }),
+    fc.array(
+      fc.oneof(
+        headerLine.filter(line => !line.includes('early')),
+        redirect,
+        pick('Require all denied', 'Require all granted'),
+      ),
+      { minLength: 1, maxLength: 2 },
+    ),
     fc.option(pick('RequestHeader set X-Else yes', 'Require all denied'), { freq: 3 }),
   )
   .map(([test, lines, otherwise]) =>
@@ -126,7 +147,12 @@ export const ifSection = fc
 /** Rules in a section. */
 export const sectionRules = fc
   .tuple(
-    pick('', 'RewriteCond %{HTTP:X-B} ^a [NC]\n', 'RewriteCond %{REQUEST_URI} b\n', 'RewriteCond %{HTTP:Upgrade} websocket [NC]\n'),
+    pick(
+      '',
+      'RewriteCond %{HTTP:X-B} ^a [NC]\n',
+      'RewriteCond %{REQUEST_URI} b\n',
+      'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+    ),
     pick('/a/(.*)', '.*', 'b', '(.*)/(.*)', '^/var/www/html/(.*)'),
     pick(
       ['http://127.0.0.1:21061/in/$1', '[P]'],

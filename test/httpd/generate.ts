@@ -189,7 +189,9 @@ const configuration = fc
     fc.array(section, { maxLength: 2 }),
     fc.option(rewrite, { freq: 2 }),
     fc.option(ifSection, { freq: 4 }),
-    fc.option(fc.tuple(pick('<Proxy *>', `<Proxy ${U}/a*>`), pick('Require all denied', 'Require env ROBOT')), { freq: 9 }),
+    fc.option(fc.tuple(pick('<Proxy *>', `<Proxy ${U}/a*>`), pick('Require all denied', 'Require env ROBOT')), {
+      freq: 9,
+    }),
     fc.boolean(),
   )
   .map(([settings, passes, sections, rules, condition, proxy, first]) =>

@@ -1,5 +1,11 @@
 import type { IncomingMessage } from 'node:http'
-import { type BalancerChoice, type HeaderContext, type HeaderList, type RouteDefaults, requestHeaders } from '@ws-tunnel/core'
+import {
+  type BalancerChoice,
+  type HeaderContext,
+  type HeaderList,
+  type RouteDefaults,
+  requestHeaders,
+} from '@ws-tunnel/core'
 import type { Report } from '../diagnostics.ts'
 import type { Scope, Server } from '../directives/model.ts'
 import { type Environment, type EnvRule, environmentOf } from '../rules/environment.ts'

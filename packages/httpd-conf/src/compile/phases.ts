@@ -10,7 +10,7 @@ import { keepPath } from '../rules/request-path.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
 import type { RouteContext } from './context.ts'
 import { applyEarlyEdits, localEditing } from './header-editing.ts'
-import { compileProxiedUrl, proxiedFilename } from './proxied-url.ts'
+import { compileProxiedUrl } from './proxied-url.ts'
 import { routeName } from './routes.ts'
 import { compileWalk } from './sections-walk.ts'
 
@@ -85,15 +85,21 @@ export function compilePhases(context: RouteContext): Phases {
   const round = (req: IncomingMessage, path: string, query: string, isEnded: boolean, note: Note): Round => {
     const env = environmentOf(req, envRules)
     const own: RewriteOutcome =
-      rules.length === 0 || isEnded ? { kind: 'unchanged', env } : applyRules(rules, { req, path, query, env }, keeps, note)
+      rules.length === 0 || isEnded
+        ? { kind: 'unchanged', env }
+        : applyRules(rules, { req, path, query, env }, keeps, note)
     keepEnvironment(req, envRules, own.env)
     const uri = own.kind === 'passed' ? own.path : path
     const search = own.kind === 'passed' || own.kind === 'proxied' || own.kind === 'file' ? own.query : query
     const args = search === '' ? undefined : search.slice(1)
-    keepPath(req, { path: uri, args })
+    keepPath(req, { path: uri, args, before: path })
     const state: RewriteState = { req, uri, filename: uri, args, env: own.env }
     const backend =
-      own.kind === 'proxied' ? ownUrl(own) : own.kind === 'file' || own.kind === 'responded' ? undefined : proxiedUrl(state)
+      own.kind === 'proxied'
+        ? ownUrl(own)
+        : own.kind === 'file' || own.kind === 'responded'
+          ? undefined
+          : proxiedUrl(state)
     const scope = walk(state, backend)
     const isFree = backend === undefined && own.kind !== 'file' && own.kind !== 'responded'
     // httpd: translate_alias_redir comes after proxy_trans, and before access control.
@@ -115,14 +121,16 @@ export function compilePhases(context: RouteContext): Phases {
     backend: string | undefined,
     note: Note,
   ): RewriteOutcome | undefined => {
-    if (rewriting === undefined || !(rewriting.engine ?? server.rewrites) || rewriting.rules.length === 0) return undefined
+    if (rewriting === undefined || !(rewriting.engine ?? server.rewrites) || rewriting.rules.length === 0)
+      return undefined
+    // httpd forbids rules where Options has no FollowSymLinks.
     if (followsLinks === false)
-      throw new WsTunnelError('WST_ERR_ACCESS', { detail: 'Options has no FollowSymLinks, so rules are forbidden' })
+      return { kind: 'responded', env: own.env, rule: rewriting.rules[0] as RewriteRule, status: 403 }
     const file = own.kind === 'file' ? own.path : state.uri
     const { req, uri: path, args } = state
     const env = environmentOf(req, inSection)
     keepEnvironment(req, inSection, env)
-    const filename = backend === undefined ? rootOf(context) + file : proxiedFilename(backend, state)
+    const filename = backend === undefined ? rootOf(context) + file : `proxy:${backend}`
     const { directory } = rewriting
     // A rule of the folder itself waits for the final slash.
     if (filename === directory.slice(0, -1)) return undefined
@@ -159,7 +167,7 @@ export function compilePhases(context: RouteContext): Phases {
       return decide(req, path, query, note)
     } catch (error) {
       const env = environmentOf(req, envRules)
-      const state: RewriteState = { req, uri: path, filename: path, args: undefined, env }
+      const state: RewriteState = { req, uri: path, filename: path, args: query.slice(1) || undefined, env }
       const sections = [{ scope: walk(state, undefined), state }]
       decisions.set(req, { outcome: { kind: 'unchanged', env }, redirect: undefined, sections, checks: sections })
       throw error

@@ -1,8 +1,8 @@
 import type { Alias, Location } from '../directives/model.ts'
 import { substitute } from '../rules/environment.ts'
-import { canonicalPath } from '../rules/escapes.ts'
 import { prefixLength } from '../rules/redirects.ts'
 import { fieldOf } from '../rules/request.ts'
+import { pathOf } from '../rules/request-path.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
 import { isWebsocket } from '../syntax/backend-url.ts'
 import { isFallback, type ServerContext } from './context.ts'
@@ -38,7 +38,7 @@ export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
   return state => {
     if (state.env.has('no-proxy')) return undefined
     for (const { alias, pattern, section, needsUpgrade } of lines) {
-      if (section !== undefined && !section.test(state.uri)) continue
+      if (section !== undefined && !section.test(pathOf(state.req).before)) continue
       if (needsUpgrade && !fieldOf(state.req, 'upgrade')) continue
       const url = urlOf(alias, pattern, state.uri)
       if (url === undefined) continue
@@ -59,16 +59,4 @@ function urlOf({ real, fake }: Alias, pattern: RegExp | undefined, path: string)
   if (real === '!') return real
   const made = substitute(real, groups)
   return made === real ? real + path : made
-}
-
-/** The file name of a request for a backend, as rules of a section see it. httpd: proxy_http_canon. */
-export function proxiedFilename(url: string, { args }: RewriteState): string {
-  const plain = url.replace(/^unix:[^|]*\|/i, '')
-  const [origin = '', scheme = '', host = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(plain) ?? []
-  const usual = /^(?:https|wss)$/i.test(scheme) ? ':443' : ':80'
-  const authority = host.endsWith(usual) ? host.slice(0, -usual.length) : host
-  const path = canonicalPath(plain.slice(origin.length), false)
-  const query = args === undefined ? '' : `?${args}`
-  const isBare = path === '' && !/^wss?$/i.test(scheme)
-  return `proxy:${scheme.toLowerCase()}://${authority.toLowerCase()}${isBare ? '/' : path}${query}`
 }

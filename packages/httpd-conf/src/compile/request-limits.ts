@@ -10,7 +10,9 @@ type Check = (req: IncomingMessage) => WsTunnelError | undefined
 
 /** The methods that httpd knows. httpd: ap_method_registry_init. */
 const REGISTERED = `GET HEAD PUT POST DELETE CONNECT OPTIONS TRACE PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK
-  VERSION-CONTROL CHECKOUT UNCHECKOUT CHECKIN UPDATE LABEL REPORT MKWORKSPACE MKACTIVITY BASELINE-CONTROL MERGE`.split(/\s+/)
+  VERSION-CONTROL CHECKOUT UNCHECKOUT CHECKIN UPDATE LABEL REPORT MKWORKSPACE MKACTIVITY BASELINE-CONTROL MERGE`.split(
+  /\s+/,
+)
 
 const badRequest = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
 
@@ -95,4 +97,5 @@ export function compileLimits({ server }: RouteContext): RouteOptions | undefine
 const hostOf = (req: IncomingMessage): string =>
   (fieldOf(req, 'host') ?? '').toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
 
-const sniOf = ({ socket }: IncomingMessage): string => String((socket as TLSSocket & { servername?: string }).servername || '')
+const sniOf = ({ socket }: IncomingMessage): string =>
+  String((socket as TLSSocket & { servername?: string }).servername || '')

@@ -39,11 +39,23 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
     },
     ...proxying.flatMap(rule =>
       variantsOf(EVERYTHING, context).flatMap(variant =>
-        proxyingRoute(rule, variant, when(decision => isProxied(rule, decision)), decisionOf, context),
+        proxyingRoute(
+          rule,
+          variant,
+          when(decision => isProxied(rule, decision)),
+          decisionOf,
+          context,
+        ),
       ),
     ),
     ...(hasRules
-      ? [{ name: 'RewriteRule without [PT]', ...when(decision => decision?.outcome.kind === 'file'), target: false as const }]
+      ? [
+          {
+            name: 'RewriteRule without [PT]',
+            ...when(decision => decision?.outcome.kind === 'file'),
+            target: false as const,
+          },
+        ]
       : []),
   ]
 }

@@ -132,7 +132,8 @@ function compileClientTls(
     const range = readVersions(located(protocol), report)
     if (range !== undefined) Object.assign(options, range)
   }
-  if ([...standalone.keys()].some(key => key.startsWith('sslciphersuite '))) options.ciphers = cipherList([...standalone])
+  if ([...standalone.keys()].some(key => key.startsWith('sslciphersuite ')))
+    options.ciphers = cipherList([...standalone])
   const honor = standalone.get('sslhonorcipherorder')
   if (honor !== undefined) options.honorCipherOrder = /^on$/i.test(honor.args.trim())
   const tickets = standalone.get('sslsessiontickets')
@@ -147,7 +148,8 @@ function compileClientTls(
     const [name = ''] = splitWords(line?.args ?? '')
     if (line === undefined) return undefined
     const text = files.read(absolute(name))
-    if (text === undefined) report.fail(line, `${line.name}: file '${absolute(name)}' does not exist or is empty`, { at: name })
+    if (text === undefined)
+      report.fail(line, `${line.name}: file '${absolute(name)}' does not exist or is empty`, { at: name })
     return text
   }
   const ca = read('sslcacertificatefile')
@@ -185,8 +187,7 @@ function applyCommand(line: Directive, options: ServerSettings['tls'], report: R
     case 'dhparameters':
       return
     case 'options':
-      if (!/^-?SessionTicket$/i.test(value))
-        report.warn(line, `${value} has no counterpart in Node`, { at: value })
+      if (!/^-?SessionTicket$/i.test(value)) report.warn(line, `${value} has no counterpart in Node`, { at: value })
       else if (value.startsWith('-')) options.secureOptions = constants.SSL_OP_NO_TICKET
       return
     default:

@@ -52,7 +52,8 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
       walk(i + 1, {
         scope,
         lookaheads: test === '' ? lookaheads : `${lookaheads}(?!${test})`,
-        paths: overlap === 'some' && location.regex === undefined ? [...paths, { path: location.path, isIn: false }] : paths,
+        paths:
+          overlap === 'some' && location.regex === undefined ? [...paths, { path: location.path, isIn: false }] : paths,
         when,
       })
   }

@@ -73,13 +73,19 @@ export const ACCESS_DIRECTIVES: Handlers = {
     }),
   ),
   authmerging: inSection(
-    take1('controls how a <Directory>, <Location>, or similar directive group is merged', (value, directive, { report }) => {
-      if (!/^off$/i.test(value)) report.refuse(directive, 'only Off is supported: the last section counts', { at: value })
-    }),
+    take1(
+      'controls how a <Directory>, <Location>, or similar directive group is merged',
+      (value, directive, { report }) => {
+        if (!/^off$/i.test(value))
+          report.refuse(directive, 'only Off is supported: the last section counts', { at: value })
+      },
+    ),
   ),
   allowmethods: inSection((directive, context) => {
     const names = splitWords(directive.args)
-    const methods = names.some(name => /^reset$/i.test(name)) ? undefined : new Set(names.includes('GET') ? [...names, 'HEAD'] : names)
+    const methods = names.some(name => /^reset$/i.test(name))
+      ? undefined
+      : new Set(names.includes('GET') ? [...names, 'HEAD'] : names)
     setAccess(context, { methods })
   }),
   sslverifydepth: take1('SSL Client verify depth', (value, directive, context) => {
@@ -144,7 +150,8 @@ function addSection(directive: Directive, context: Context, logic: Requirement['
 function limited(directive: Directive, context: Context, only: boolean): undefined {
   const { report } = context
   if (isInServer(context)) return report.fail(directive, `${directive.name}> not allowed here`)
-  if (context.concerns !== undefined) return report.refuse(directive, 'a section of methods in another one is not supported')
+  if (context.concerns !== undefined)
+    return report.refuse(directive, 'a section of methods in another one is not supported')
   const methods = new Set(splitWords(directive.args).map(method => method.replace(/>$/, '')))
   if (methods.has('TRACE')) return report.fail(directive, 'TRACE cannot be controlled by <Limit>, see TraceEnable')
   const concerns = (method: string): boolean => methods.has(method === 'HEAD' ? 'GET' : method) === only
@@ -206,8 +213,7 @@ function providerTest(
     case 'env':
       return ({ state }) => verdict(values.some(name => state.env.has(name)))
     case 'method':
-      return ({ state: { req } }) =>
-        verdict(values.includes(req.method === 'HEAD' ? 'GET' : (req.method ?? '')))
+      return ({ state: { req } }) => verdict(values.includes(req.method === 'HEAD' ? 'GET' : (req.method ?? '')))
     case 'expr': {
       const expression = readRequestExpression(values.length === 1 ? (values[0] as string) : rest)
       if ('problem' in expression) return report.refuse(directive, expression.problem)

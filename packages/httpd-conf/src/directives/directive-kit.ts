@@ -1,7 +1,7 @@
 import type { Report } from '../diagnostics.ts'
-import type { Directive } from '../syntax/parser.ts'
 import type { Requirement } from '../rules/access.ts'
 import type { Files } from '../syntax/files.ts'
+import type { Directive } from '../syntax/parser.ts'
 import type { Compat } from '../syntax/version.ts'
 import { splitWords, Words } from '../syntax/words.ts'
 import type { Location, Scope, Server, VirtualHost } from './model.ts'

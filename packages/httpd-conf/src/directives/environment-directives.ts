@@ -19,7 +19,8 @@ export const ENVIRONMENT_DIRECTIVES: Handlers = {
     for (const variable of splitWords(directive.args)) {
       checkVariable(variable, directive, context)
       const value = process.env[variable]
-      if (value === undefined) context.report.warn(directive, `PassEnv variable ${variable} was undefined`, { at: variable })
+      if (value === undefined)
+        context.report.warn(directive, `PassEnv variable ${variable} was undefined`, { at: variable })
       else context.scope.setEnv.set(variable, value)
     }
   },

@@ -1,6 +1,6 @@
 import { compileRegex } from '../patterns/translate-regex.ts'
-import { type HeaderEdit, type HeaderValue, isHeaderAction } from '../rules/header-edits.ts'
 import { bytesOf } from '../rules/escapes.ts'
+import { type HeaderEdit, type HeaderValue, isHeaderAction } from '../rules/header-edits.ts'
 import { readRequestExpression, readRequestText } from '../rules/request-expression.ts'
 import { stateOf } from '../rules/request-state.ts'
 import { readerOf } from '../rules/rewrite-variables.ts'
@@ -55,7 +55,7 @@ function readHeaderEdit(directive: Directive, context: Context): HeaderEdit | un
   const fieldName = field.replace(/:.*$/s, '')
   if (action !== 'echo' && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(fieldName))
     return report.error(directive, `${JSON.stringify(fieldName)} is not a field name`)
-  return { name, action, field: fieldName, value: format, pattern, ...when, always, place }
+  return { name, action, field: fieldName, value: format, pattern, ...when, isRequest, always, place }
 }
 
 /** The last argument: `early`, `env=` or `expr=`; `undefined` after an error. */
@@ -113,10 +113,10 @@ function readValue(text: string, directive: Directive, { report, server }: Conte
     else if (/[Dlib]/.test(letter)) return report.refuse(directive, `%${letter} is not supported`)
     else if (letter === 's') {
       const reader = readerOf(argument ?? '')
-      if (reader === undefined) return report.refuse(directive, `%{${argument}}s is not supported`, { at: `%{${argument}}s` })
+      if (reader === undefined)
+        return report.refuse(directive, `%{${argument}}s is not supported`, { at: `%{${argument}}s` })
       items.push((req, env) => reader(stateOf(req, env)) || '(null)')
-    }
-    else return report.fail(directive, `Unrecognized header format %${letter}`)
+    } else return report.fail(directive, `Unrecognized header format %${letter}`)
   }
   return (req, env) => oneLine(items.map(item => item(req, env)).join(''))
 }

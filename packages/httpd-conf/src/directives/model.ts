@@ -1,15 +1,15 @@
 import type { HealthResponse } from '@ws-tunnel/core'
 import type { Place } from '../diagnostics.ts'
-import type { Directive } from '../syntax/parser.ts'
-import type { RewriteMap } from '../rules/rewrite-maps.ts'
+import type { AccessRules } from '../rules/access.ts'
 import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
 import type { EnvRule } from '../rules/environment.ts'
 import type { Expression } from '../rules/expression.ts'
 import type { HeaderEdit } from '../rules/header-edits.ts'
-import type { AccessRules } from '../rules/access.ts'
 import type { Redirect } from '../rules/redirects.ts'
-import type { SectionRules } from '../rules/section-rewriting.ts'
+import type { RewriteMap } from '../rules/rewrite-maps.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
+import type { SectionRules } from '../rules/section-rewriting.ts'
+import type { Directive } from '../syntax/parser.ts'
 
 /** A pattern in JavaScript. */
 export interface Pattern {

@@ -123,8 +123,5 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     ProxyHTMLCharsetOut ProxyHTMLBufSize InputSed OutputSed ExtFilterDefine ExtFilterOptions SetInputFilter CacheEnable
     CacheDisable CacheRoot CacheQuickHandler`,
   ),
-  ...refused(
-    'its condition depends on the request, which is not supported',
-    '<IfDirective <IfSection',
-  ),
+  ...refused('its condition depends on the request, which is not supported', '<IfDirective <IfSection'),
 ])

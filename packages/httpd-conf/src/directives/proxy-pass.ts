@@ -92,7 +92,13 @@ function pass(directive: Directive, context: Context, match: boolean): undefined
   const regex =
     words.isRegex || (location !== undefined && /[*?[]/.test(fake)) ? readPattern(fake, directive, context) : undefined
   if (regex === null) return
-  if (location?.regex !== undefined && !match && !words.isRegex && regex === undefined && /[\\^$.|()[\]*+?{}]/.test(fake))
+  if (
+    location?.regex !== undefined &&
+    !match &&
+    !words.isRegex &&
+    regex === undefined &&
+    /[\\^$.|()[\]*+?{}]/.test(fake)
+  )
     report.warn(directive, 'httpd compares the pattern of the section as a literal path, which hardly ever matches', {
       expected: 'ProxyPassMatch',
     })

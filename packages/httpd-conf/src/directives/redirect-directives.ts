@@ -42,7 +42,8 @@ function readRedirect(
   const rest = fixed === undefined && named !== undefined ? words.slice(1) : words
   const status = named ?? 302
   const isRedirect = status >= 300 && status < 400
-  if (status < 300 || status > 599) return report.refuse(directive, `the status ${status} is not supported`, { at: first })
+  if (status < 300 || status > 599)
+    return report.refuse(directive, `the status ${status} is not supported`, { at: first })
   server.needsPath = true
   const isWhole = context.location !== undefined || context.isIf === true
   if (!match && isWhole && rest.length === (isRedirect ? 1 : 0)) {

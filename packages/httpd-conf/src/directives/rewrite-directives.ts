@@ -20,7 +20,8 @@ export const REWRITE_DIRECTIVES: Handlers = {
     const { scope, report } = context
     const base = new Words(directive.args).next()
     if (!base.startsWith('/')) report.fail(directive, 'RewriteBase: argument is not a valid URL', { at: base })
-    else if (scope.rewriting === undefined) report.fail(directive, 'RewriteBase: only valid in per-directory config files')
+    else if (scope.rewriting === undefined)
+      report.fail(directive, 'RewriteBase: only valid in per-directory config files')
     else scope.rewriting = { ...scope.rewriting, base: base.endsWith('/') ? base : `${base}/` }
   },
   rewritemap: serverOnly(map),
@@ -72,7 +73,9 @@ function whereEngineIsOn(handler: Handler): Handler {
 }
 
 const refuse = (directive: Directive, { section, report }: Context): undefined =>
-  report.refuse(directive, `rules in ${section}> are not supported`, { expected: 'rules in a Location or in the server' })
+  report.refuse(directive, `rules in ${section}> are not supported`, {
+    expected: 'rules in a Location or in the server',
+  })
 
 const OPTIONS = `inherit inheritbefore inheritdown inheritdownbefore ignoreinherit ignorecontextinfo legacyprefixdocroot
   allownoslash allowanyuri mergebase longurloptimization`.split(/\s+/)
@@ -84,7 +87,8 @@ function options(directive: Directive, context: Context): void {
     const option = word.toLowerCase()
     if (!OPTIONS.includes(option)) report.fail(directive, `RewriteOptions: unknown option '${word}'`, { at: word })
     else if (isInServer(context)) {
-      if (option === 'allowanyuri') report.refuse(directive, 'a request target that is not a path has no rules', { at: word })
+      if (option === 'allowanyuri')
+        report.refuse(directive, 'a request target that is not a path has no rules', { at: word })
       server.rewriteOptions.add(option)
     } else if (/^(?:inherit|mergebase)/.test(option))
       report.refuse(directive, 'a section with rules always replaces those of other sections', { at: word })
@@ -99,12 +103,16 @@ function map(directive: Directive, { report, server, files, absolute }: Context)
   const lower = kind.toLowerCase()
   if (lower === 'int') {
     const internal = Object.hasOwn(INTERNAL_MAPS, rest) ? INTERNAL_MAPS[rest] : undefined
-    if (internal === undefined) return report.fail(directive, `RewriteMap: internal map not found:${rest}`, { at: rest })
+    if (internal === undefined)
+      return report.fail(directive, `RewriteMap: internal map not found:${rest}`, { at: rest })
     server.maps.set(name, internal)
     return
   }
   if (lower !== 'txt' && lower !== 'rnd')
-    return report.refuse(directive, `maps of the kind ${kind} are not supported`, { at: source, expected: 'txt:, rnd: or int:' })
+    return report.refuse(directive, `maps of the kind ${kind} are not supported`, {
+      at: source,
+      expected: 'txt:, rnd: or int:',
+    })
   const path = absolute(rest)
   const file = new WatchedFile(files, path, readMapFile)
   if (file.read() === undefined)

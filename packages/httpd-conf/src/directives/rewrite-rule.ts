@@ -120,7 +120,9 @@ function ownTest(server: Server): RewriteRule['isOwn'] {
 
 /** `[CO=name:value:domain...]` */
 const cookiesOf = (flags: readonly Flag[], directive: Directive, context: Context): Expansion[] =>
-  flags.flatMap(([key, value]) => (FLAGS.get(key) === 'co' ? (readExpansion(value ?? '', directive, context) ?? []) : []))
+  flags.flatMap(([key, value]) =>
+    FLAGS.get(key) === 'co' ? (readExpansion(value ?? '', directive, context) ?? []) : [],
+  )
 
 function roundsOf(flags: Flags, directive: Directive, report: Context['report']): number | undefined {
   if (!flags.has('n')) return undefined

@@ -62,7 +62,11 @@ function locationSection(directive: Directive, context: Context, match: boolean)
     )
   const scope = emptyScope()
   if (hasRewriting(children)) {
-    const rewriting = { engine: isEngineOn(children), directory: path.endsWith('/') ? path : `${path}/`, base: undefined }
+    const rewriting = {
+      engine: isEngineOn(children),
+      directory: path.endsWith('/') ? path : `${path}/`,
+      base: undefined,
+    }
     scope.rewriting = { ...rewriting, rules: [] }
   }
   const rewrites = isEngineOn(children) ?? context.rewrites
@@ -109,7 +113,10 @@ export function shellPattern(pattern: string): string {
 const IN_PROXY_MATCH = [...Object.keys(ACCESS_DIRECTIVES), 'limitrequestbody']
 
 /** Directives that are supported in a `<Proxy>` section, or that are refused for another reason. */
-const IN_PROXY = new Set([...IN_PROXY_MATCH, ...'proxyset balancermember proxyhctemplate proxyhcexpr options'.split(' ')])
+const IN_PROXY = new Set([
+  ...IN_PROXY_MATCH,
+  ...'proxyset balancermember proxyhctemplate proxyhcexpr options'.split(' '),
+])
 
 /** A test of URLs: a shell pattern in which `*` matches slashes too, or a prefix. httpd: proxy_walk. */
 function coverage(url: string): (backend: string) => boolean {

@@ -28,16 +28,20 @@ export const SERVER_LIMITS: Handlers = {
     }),
   ),
   traceenable: serverOnly(
-    take1("'on' (default), 'off' or 'extended' to trace request body content", (value, directive, { server, report }) => {
-      if (!/^(?:on|off|extended)$/i.test(value))
-        report.fail(directive, "TraceEnable must be one of: off | on | extended", { at: value })
-      else server.trace = !/^off$/i.test(value)
-    }),
+    take1(
+      "'on' (default), 'off' or 'extended' to trace request body content",
+      (value, directive, { server, report }) => {
+        if (!/^(?:on|off|extended)$/i.test(value))
+          report.fail(directive, 'TraceEnable must be one of: off | on | extended', { at: value })
+        else server.trace = !/^off$/i.test(value)
+      },
+    ),
   ),
   httpprotocoloptions: serverOnly(protocolOptions),
   sslfips: serverOnly(
     flag((on, { report }, directive) => {
-      if (on) report.refuse(directive, 'FIPS mode is a matter of how Node is started', { expected: 'node --force-fips' })
+      if (on)
+        report.refuse(directive, 'FIPS mode is a matter of how Node is started', { expected: 'node --force-fips' })
     }),
   ),
   sslengine: (directive, { server, report }) => {
@@ -56,7 +60,8 @@ export const SERVER_LIMITS: Handlers = {
       const isLink = /^(?:followsymlinks|symlinksifownermatch|all)$/.test(name)
       if (sign === '-' && isLink) scope.followsLinks = false
       else if (sign !== '-' && isLink) scope.followsLinks = true
-      else if (sign === '') scope.followsLinks = words.some(each => /^\+?(?:followsymlinks|symlinksifownermatch|all)$/.test(each))
+      else if (sign === '')
+        scope.followsLinks = words.some(each => /^\+?(?:followsymlinks|symlinksifownermatch|all)$/.test(each))
     }
     report.ignore(directive, 'it concerns files and requests that are not proxied, which your app handles')
   },
@@ -70,7 +75,9 @@ function standalone(directive: Directive, { server, report }: Context): undefine
   if (directive.args.trim() === '') return report.error(directive, `${directive.name} takes one argument`)
   const { key } = directive
   // Of this directive each line sets a part.
-  const name = /^(?:sslopensslconfcmd|sslciphersuite)$/.test(key) ? `${key} ${splitWords(directive.args)[0]?.toLowerCase()}` : key
+  const name = /^(?:sslopensslconfcmd|sslciphersuite)$/.test(key)
+    ? `${key} ${splitWords(directive.args)[0]?.toLowerCase()}`
+    : key
   server.standalone.set(name, directive)
   report.ignore(directive, STANDALONE)
 }
@@ -103,7 +110,7 @@ function protocolOptions(directive: Directive, { server, report }: Context): voi
     else if (!/^(?:strict|allow0\.9|require1\.0)$/.test(option))
       report.fail(
         directive,
-        'HttpProtocolOptions accepts \'Unsafe\' or \'Strict\' (default), \'RegisteredMethods\' or \'LenientMethods\' (default), and \'Require1.0\' or \'Allow0.9\' (default)',
+        "HttpProtocolOptions accepts 'Unsafe' or 'Strict' (default), 'RegisteredMethods' or 'LenientMethods' (default), and 'Require1.0' or 'Allow0.9' (default)",
         { at: word },
       )
   }

@@ -1,8 +1,8 @@
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import { plainAddress, WsTunnelError } from '@ws-tunnel/core'
 import { authenticate, type BasicAuth, unauthorized } from './basic-auth.ts'
-import { isTls } from './request.ts'
 import { keepUser } from './remote-user.ts'
+import { isTls } from './request.ts'
 import type { RewriteState } from './rewrite-variables.ts'
 
 /** A request, and the user that it was authenticated for. */
@@ -81,7 +81,7 @@ export async function checkAccess(rules: AccessRules, state: RewriteState): Prom
   // A method that no line concerns is not judged.
   const { require } = rules
   const isJudged = require?.concerns(req.method ?? '') === true
-  const verdict = isJudged ? await judge(require, { state, user: undefined }) : 'granted'
+  const verdict = isJudged ? await judge(require, { state, user: undefined }, 'all') : 'granted'
   if (verdict === 'granted') {
     if (refused !== undefined && require === undefined) throw refused
     return
@@ -90,7 +90,7 @@ export async function checkAccess(rules: AccessRules, state: RewriteState): Prom
   const auth = authOf(rules)
   const user = await authenticate(auth, req)
   keepUser(req, user)
-  const again = await judge(require as Requirement, { state, user })
+  const again = await judge(require as Requirement, { state, user }, 'all')
   if (again !== 'granted') throw unauthorized(auth)
 }
 
@@ -132,13 +132,14 @@ async function passesHosts({ orders, allow, deny }: HostRules, state: RewriteSta
 async function judge(
   { negated, concerns, test, logic, children }: Requirement,
   subject: AccessSubject,
+  around: Requirement['logic'],
 ): Promise<Verdict> {
-  if (!concerns(subject.state.req.method ?? '')) return 'neutral'
+  if (!concerns(subject.state.req.method ?? '')) return around === 'all' ? 'granted' : 'denied'
   let verdict: Verdict = 'neutral'
   if (test !== undefined) verdict = await test(subject)
   else {
     for (const child of children) {
-      const found = await judge(child, subject)
+      const found = await judge(child, subject, logic)
       if (found === 'neutral') continue
       if (found === (logic === 'all' ? 'denied' : 'granted')) {
         verdict = found

@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '@ws-tunnel/core'
 import type { Place } from '../diagnostics.ts'
 import type { Environment } from './environment.ts'
-import { addCookie } from './rule-cookies.ts'
 import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
 import type { Backrefs, Expansion } from './expansion.ts'
 import { isTls, ownOrigin } from './request.ts'
 import type { RewriteState } from './rewrite-variables.ts'
+import { addCookie } from './rule-cookies.ts'
 
 /** One RewriteCond. */
 export interface RewriteCondition {
@@ -183,8 +183,7 @@ export function applyRules(
   const verbatim = changed === 'verbatim'
   const away = !passed && proxied === undefined && isAbsolute(state.filename)
   if (!away || verbatim) checkQuery(state)
-  if (passed)
-    return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
+  if (passed) return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
     const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes, section !== undefined)
     return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state) }
@@ -245,9 +244,7 @@ function apply(
 ): number | undefined {
   const { substitution, escaping, query } = rule
   const made = substitution?.expand(state, backrefs, escaping, query.last)
-  // The URL of a backend has its query in it. httpd refuses a mark only if the client escaped one.
-  const mayHaveMark = section?.proxied === true && !/%3f/i.test(state.req.url ?? '')
-  if (made !== undefined && !made.markIsWritten && !rule.allowsMark && !mayHaveMark)
+  if (made !== undefined && !made.markIsWritten && !rule.allowsMark)
     throw forbidden(`a "?" in a back reference of the RewriteRule in line ${rule.place.line}`)
   for (const setting of rule.environment) setVariable(state.env, setting.expand(state, backrefs).text)
   for (const cookie of rule.cookies) addCookie(state.req, cookie.expand(state, backrefs).text)
@@ -335,4 +332,3 @@ function locationOf({ filename, args }: RewriteState, given: string | undefined,
     throw forbidden('a rewritten Location contains a space or a control character')
   return place + query
 }
-

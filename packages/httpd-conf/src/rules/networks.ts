@@ -33,7 +33,13 @@ export function readNetwork(text: string): AddressTest | undefined {
   if (family === 0) return undefined
   const most = family === 4 ? 32 : 128
   const bits =
-    mask === undefined ? most : /^\d+$/.test(mask) ? Number(mask) : isIPv4(mask) && family === 4 ? bitsOf(mask) : undefined
+    mask === undefined
+      ? most
+      : /^\d+$/.test(mask)
+        ? Number(mask)
+        : isIPv4(mask) && family === 4
+          ? bitsOf(mask)
+          : undefined
   if (bits === undefined || bits > most || (mask !== undefined && bits < 1)) return undefined
   const list = new BlockList()
   const kind = family === 4 ? 'ipv4' : 'ipv6'

@@ -12,12 +12,14 @@ const key = randomBytes(32)
 const remembered = new Map<string, Buffer>()
 
 /** The kinds of hashes of htpasswd that are supported. */
-const KINDS: readonly (readonly [kind: RegExp, check: (password: string, hash: string) => boolean | Promise<boolean>])[] =
-  [
-    [/^\$2[aby]\$\d\d\$/, (password, hash) => compare(password, hash)],
-    [/^\$apr1\$/, (password, hash) => isSame(apacheMd5(password, hash), hash)],
-    [/^\{SHA\}/, (password, hash) => isSame(createHash('sha1').update(password).digest('base64'), hash.slice(5))],
-  ]
+const KINDS: readonly (readonly [
+  kind: RegExp,
+  check: (password: string, hash: string) => boolean | Promise<boolean>,
+])[] = [
+  [/^\$2[aby]\$\d\d\$/, (password, hash) => compare(password, hash)],
+  [/^\$apr1\$/, (password, hash) => isSame(apacheMd5(password, hash), hash)],
+  [/^\{SHA\}/, (password, hash) => isSame(createHash('sha1').update(password).digest('base64'), hash.slice(5))],
+]
 
 function isSame(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)]

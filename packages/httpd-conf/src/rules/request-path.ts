@@ -4,6 +4,8 @@ import type { IncomingMessage } from 'node:http'
 export interface RequestPath {
   /** Decoded. */
   readonly path: string
+  /** The path before the rules of the server. */
+  readonly before: string
   /** Without `?`; `undefined` for none. */
   readonly args: string | undefined
 }
@@ -20,5 +22,7 @@ export const rawPath = (req: IncomingMessage): string =>
   (req.url ?? '/').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/\?.*$/s, '') || '/'
 
 /** Path and query: as {@link keepPath} got them, else as the client wrote them. */
-export const pathOf = (req: IncomingMessage): RequestPath =>
-  known.get(req) ?? { path: rawPath(req), args: /\?(.*)$/s.exec(req.url ?? '')?.[1] }
+export function pathOf(req: IncomingMessage): RequestPath {
+  const path = rawPath(req)
+  return known.get(req) ?? { path, before: path, args: /\?(.*)$/s.exec(req.url ?? '')?.[1] }
+}

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import { plainAddress } from '@ws-tunnel/core'
 import type { Environment } from './environment.ts'
-import { userOf } from './remote-user.ts'
-import { tlsVariable } from './tls-variables.ts'
 import { textOf } from './escapes.ts'
+import { userOf } from './remote-user.ts'
 import { fieldOf, isTls, ownName } from './request.ts'
+import { tlsVariable } from './tls-variables.ts'
 
 /** A request, and the result of the rules so far. */
 export interface RewriteState {

@@ -23,7 +23,10 @@ export function addCookie(req: IncomingMessage, text: string): void {
   const minutes = Number.parseInt(lifetime, 10) || 0
   const parts = [`${name}=${value}`, `path=${path || '/'}`]
   if (domain !== '') parts.push(`domain=${domain}`)
-  if (minutes !== 0) parts.push(`expires=${minutes < 0 ? 'Thu, 01-Jan-1970 00:00:00 GMT' : dateOf(new Date(Date.now() + minutes * 60_000))}`)
+  if (minutes !== 0)
+    parts.push(
+      `expires=${minutes < 0 ? 'Thu, 01-Jan-1970 00:00:00 GMT' : dateOf(new Date(Date.now() + minutes * 60_000))}`,
+    )
   if (/^(?:true|1|secure)$/i.test(secure ?? '')) parts.push('secure')
   if (/^(?:true|1|HttpOnly)$/i.test(httpOnly ?? '')) parts.push('HttpOnly')
   if (sameSite) parts.push(`SameSite=${sameSite}`)
