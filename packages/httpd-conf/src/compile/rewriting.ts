@@ -100,13 +100,16 @@ function proxyingRoute(
   if (failing !== undefined) return [{ ...common, target: failing, upgrade: false, fallback: true }]
   const route: RouteOptions = {
     ...common,
-    target: req => ({ url, path: (decisionOf(req)?.outcome as RewriteOutcome & { kind: 'proxied' }).path }),
+    target: req => ({ url, path: proxiedPath(decisionOf(req)) }),
     ...routeSettings(alias, url, scope, context),
   }
   // The core checks the URL that a function returns only at a request. So the URL is checked here as a fixed target.
   if (!isAccepted({ target: url }, alias, context)) return []
   return isAccepted(route, alias, context) ? orUpgradeRequired(route) : []
 }
+
+const proxiedPath = (decision: Decision | undefined): string =>
+  (decision?.outcome as (RewriteOutcome & { kind: 'proxied' }) | undefined)?.path ?? '/'
 
 /** @throws {WsTunnelError} 403 for `[F]`. */
 function respond({ redirect, outcome }: Decision): LocalResponse {

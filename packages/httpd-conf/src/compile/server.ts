@@ -55,6 +55,7 @@ export function compileServer(
   const localHeaders = localHeadersOf(context, phases)
   if (phases?.guard !== undefined) refuseEarlyMatches(context)
   checkRequestEdits(server, report)
+  warnOfMissingMaps(context)
   const common = {
     ...healthCheckDefaults(context),
     // httpd appends to the X-Forwarded-* fields of every client.
@@ -78,6 +79,20 @@ export function compileServer(
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
     routes: [...before, ...phaseRoutes, ...late],
+  }
+}
+
+/** Warns of maps that are not defined. httpd takes their values for empty. */
+function warnOfMissingMaps({ server, report }: RouteContext): void {
+  for (const { map, directive } of server.usedMaps) {
+    if (server.maps.has(map)) continue
+    const isVariable = /^(?:HTTP|ENV|SSL|LA-U|LA-F)$/i.test(map)
+    const at = `\${${map}:`
+    const rest = directive.args.slice(directive.args.indexOf(at) + at.length).split('}', 1)[0]
+    report.warn(directive, `no RewriteMap is named ${map}, so that its values are empty, in httpd too`, {
+      at,
+      ...(isVariable && { expected: `perhaps %{${map}:${rest}}` }),
+    })
   }
 }
 

@@ -126,6 +126,8 @@ export interface Server {
   hasRewriting?: boolean
   /** RewriteOptions. */
   readonly rewriteOptions: Set<string>
+  /** The maps that rules name. */
+  readonly usedMaps: { readonly map: string; readonly directive: Directive }[]
   /** RewriteMap by name. */
   readonly maps: Map<string, RewriteMap>
   /** StrictHostCheck. */
@@ -242,6 +244,7 @@ export const emptyServer = (): Server => ({
   ports: [],
   rewriteOptions: new Set(),
   maps: new Map(),
+  usedMaps: [],
   limits: new Map(),
   ifs: [],
   proxySections: [],
@@ -315,6 +318,7 @@ export function mergeServers(base: Server, over: Server): Server {
     serverPort: over.serverName === undefined ? base.serverPort : over.serverPort,
     limits: new Map([...base.limits, ...over.limits]),
     ifs: [...base.ifs, ...over.ifs],
+    usedMaps: over.usedMaps,
     proxySections: [...base.proxySections, ...over.proxySections],
     standalone: new Map([...base.standalone, ...over.standalone]),
     aliases: [...base.aliases, ...over.aliases],

@@ -54,7 +54,6 @@ export type ReadContext = Pick<Context, 'report' | 'compat' | 'files' | 'absolut
  * supported.
  */
 export function readServers(tree: readonly Directive[], around: ReadContext): Servers {
-  const { report, compat } = around
   const main = emptyServer()
   const hosts: VirtualHost[] = []
   const engine = isEngineOn(tree)
@@ -82,7 +81,10 @@ function readDirective(directive: Directive, context: Context): void {
   const { report, compat } = context
   const handler = Object.hasOwn(HANDLERS, key) && !MISSING[compat]?.includes(key) ? HANDLERS[key] : undefined
   const notOurs = NOT_OURS.get(key)
-  if (handler !== undefined) handler(directive, context)
+  // Access control can be left out by name, because a middleware does it.
+  if (Object.hasOwn(ACCESS_DIRECTIVES, key) && report.isAllowed(directive))
+    report.ignore(directive, 'it is left out (allowed)')
+  else if (handler !== undefined) handler(directive, context)
   else if (notOurs === undefined) reportUnknown(directive, report)
   else if (notOurs.kind === 'ignored') report.ignore(directive, notOurs.why)
   else report.refuse(directive, notOurs.why)

@@ -67,7 +67,7 @@ export const SERVER_LIMITS: Handlers = {
   },
   allowconnect: (directive, { report }) => report.ignore(directive, 'there is no forward proxy'),
   ...Object.fromEntries(
-    STANDALONE_DIRECTIVES.split(/\s+/).map((name): [string, Handler] => [name.toLowerCase(), standalone]),
+    STANDALONE_DIRECTIVES.split(/\s+/).map((name): [string, Handler] => [name.toLowerCase(), serverOnly(standalone)]),
   ),
 }
 

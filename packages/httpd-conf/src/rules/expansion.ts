@@ -101,6 +101,15 @@ export class Expansion {
     return this.#pieces.slice(0, dynamic === -1 ? this.#pieces.length : dynamic).join('')
   }
 
+  /** The maps that the text names. */
+  get mapNames(): string[] {
+    return this.#pieces.flatMap(piece =>
+      typeof piece === 'object' && 'map' in piece
+        ? [piece.map, ...piece.key.mapNames, ...piece.otherwise.mapNames]
+        : [],
+    )
+  }
+
   /** @param lastMark whether the last `?` begins the query, instead of the first one. */
   expand(state: RewriteState, backrefs: Backrefs, escaping?: BackrefEscaping, lastMark = false): Expanded {
     let text = ''
