@@ -3,6 +3,7 @@ import type { Start } from '../support/frameworks.ts'
 import { setUpOn } from '../support/harness.ts'
 import { appsTheme } from './apps.ts'
 import { fallbackTheme } from './fallback.ts'
+import { guardsTheme } from './guards.ts'
 import { headersTheme } from './headers.ts'
 import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
@@ -21,6 +22,7 @@ const themes: Record<string, Theme> = {
   headers: headersTheme,
   tunnels: tunnelsTheme,
   limits: limitsTheme,
+  'guards and own fields': guardsTheme,
   'HTTP fallback': fallbackTheme,
   'the app': appsTheme,
   listening: listeningTheme,

@@ -34,7 +34,7 @@ const HOUSES: readonly House[] = [
   {
     package: 'httpd-conf',
     rows: [['index'], ['compile'], ['directives'], ['rules'], ['patterns'], ['syntax'], ['diagnostics']],
-    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|recheck\/lib\/browser\.js)$/,
+    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|apache-md5|bcryptjs|recheck\/lib\/browser\.js)$/,
   },
   {
     package: 'manager',

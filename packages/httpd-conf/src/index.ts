@@ -34,8 +34,10 @@ export interface HttpdConf {
    * `['Require']` if a middleware does the access control. @default []
    */
   allow?: readonly string[]
-  /** Variables and their values, as Define, `httpd -D` and the environment of httpd give them. @default {} */
+  /** Variables and their values, as Define and `httpd -D` give them. @default {} */
   define?: Readonly<Record<string, string>>
+  /** Variables that `${NAME}` stands for if no Define has the name. @default process.env */
+  environment?: Readonly<Record<string, string | undefined>>
   /**
    * The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file`
    */
@@ -232,6 +234,7 @@ function read(source: string | HttpdConf): Reading {
     files,
     report,
     variables: new Map<string, string | undefined>(Object.entries(define)),
+    environment: conf.environment ?? process.env,
     modules: new Set([
       ...modules,
       ...MODULES.split(' ').flatMap(name => [`mod_${name}.c`, `${name}.c`, `${name}_module`]),
