@@ -51,7 +51,8 @@ export const guardsTheme: Theme = setUp => {
         { path: '/backend', target: `http://${address}/` },
       ],
     }))
-    for (const path of ['/app/secret', '/none/secret', '/backend/secret']) assert.equal((await get(path)).statusCode, 401)
+    for (const path of ['/app/secret', '/none/secret', '/backend/secret'])
+      assert.equal((await get(path)).statusCode, 401)
     assert.equal((await get('/backend')).statusCode, 200)
     assert.equal((await get('/app')).statusCode, 404)
     assert.equal(urls.length, 5)

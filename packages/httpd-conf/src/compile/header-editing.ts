@@ -58,6 +58,12 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
   }
 }
 
+/** Whether a rule sets a cookie. */
+export const setsCookies = ({ rules, locations, ifs }: Server): boolean =>
+  [...rules, ...[...locations, ...ifs].flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
+    ({ cookies }) => cookies.length > 0,
+  )
+
 /** `Header always` and the cookies of rules, for a response without a backend. httpd: ap_headers_error_filter. */
 export function localEditing(scopeOf: (req: IncomingMessage) => Scope): NonNullable<RouteDefaults['localHeaders']> {
   return (headers, { req }) => {

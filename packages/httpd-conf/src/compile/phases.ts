@@ -9,7 +9,7 @@ import { useCanonicalName } from '../rules/request.ts'
 import { keepPath } from '../rules/request-path.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
 import type { RouteContext } from './context.ts'
-import { applyEarlyEdits, localEditing } from './header-editing.ts'
+import { applyEarlyEdits, localEditing, setsCookies } from './header-editing.ts'
 import { compileProxiedUrl } from './proxied-url.ts'
 import { routeName } from './routes.ts'
 import { compileWalk } from './sections-walk.ts'
@@ -235,7 +235,6 @@ export function localHeadersOf(context: RouteContext, phases: Phases | undefined
   const { server } = context
   const scopes = [server.scope, ...[...server.locations, ...server.ifs].map(({ scope }) => scope)]
   const has = scopes.some(({ responseEdits }) => responseEdits.some(({ always }) => always))
-  const rules: RewriteRule[] = [...server.rules, ...scopes.flatMap(({ rewriting }) => rewriting?.rules ?? [])]
-  if (!has && !rules.some(({ cookies }) => cookies.length > 0)) return undefined
+  if (!has && !setsCookies(server)) return undefined
   return localEditing(phases?.scopeOf ?? (() => server.scope))
 }

@@ -2,7 +2,7 @@ import { MAX_DELAY, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import type { Alias, Mapping, Scope, Server } from '../directives/model.ts'
 import { balancerName, isSecure, isWebsocket } from '../syntax/backend-url.ts'
 import { isFallback, type RouteContext } from './context.ts'
-import { requestEditing, responseEditing } from './header-editing.ts'
+import { requestEditing, responseEditing, setsCookies } from './header-editing.ts'
 import { times } from './times.ts'
 
 /**
@@ -47,7 +47,7 @@ export function routeSettings(
     passReverseCookieDomain: firstOfEach(scope.cookieDomains),
     tls: tls ?? {},
     requestHeaders: requestEditing(scope, context),
-    ...(scope.responseEdits.length > 0 && { responseHeaders: responseEditing(scope) }),
+    ...((scope.responseEdits.length > 0 || setsCookies(server)) && { responseHeaders: responseEditing(scope) }),
   }
 }
 

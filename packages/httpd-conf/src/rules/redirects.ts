@@ -38,7 +38,7 @@ export function redirectOf(redirects: readonly Redirect[], state: RewriteState):
 }
 
 function targetOf({ from, to }: Redirect, state: RewriteState): string | undefined {
-  if (from === undefined) return typeof to === 'function' ? escaped(to(state)) : to
+  if (from === undefined) return typeof to === 'function' ? escaped(to(state)) : (to ?? '')
   if (typeof from !== 'string') {
     const groups = from.exec(state.uri)
     if (groups === null) return undefined

@@ -34,7 +34,8 @@ export interface Surroundings {
 }
 
 /** Lines whose variables are about files of httpd alone, such as APACHE_LOG_DIR. */
-const NAMES_OF_FILES = /^(?:ErrorLog|CustomLog|TransferLog|ForensicLog|PidFile|Mutex|DefaultRuntimeDir|SSLSessionCache|SSLStaplingCache|User|Group)\s/i
+const NAMES_OF_FILES =
+  /^(?:ErrorLog|CustomLog|TransferLog|ForensicLog|PidFile|Mutex|DefaultRuntimeDir|SSLSessionCache|SSLStaplingCache|User|Group)\s/i
 
 /** httpd: AP_MAX_INCLUDE_DEPTH. */
 const MAX_INCLUDE_DEPTH = 20
