@@ -39,24 +39,24 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
   })
 
   test('defines names, skips allowed directives and follows the version of --compat', async t => {
-    const at = await folder(t, { 'good.conf': `${GOOD}Require valid-user\n` })
+    const at = await folder(t, { 'good.conf': `${GOOD}ProxyRequests On\n` })
     const refused = await ended(t, 'check', at('good.conf'))
-    assert.match(refused.stdout, /good\.conf:13:1: error: Require: access control/)
+    assert.match(refused.stdout, /good\.conf:13:1: error: ProxyRequests: a forward proxy/)
     assert.equal(refused.code, 1)
     const allowed = await ended(
       t,
       'check',
       at('good.conf'),
       '--allow',
-      'Require',
+      'ProxyRequests',
       '-D',
       'STAGE',
       '-D',
       'BACKEND=127.0.0.1',
     )
     assert.equal(allowed.code, 0, allowed.stdout)
-    assert.match(allowed.stdout, /ignored: Require: .* \(allowed\)/)
-    const old = await ended(t, 'check', at('good.conf'), '--allow=Require', '-DSTAGE', '--compat', '2.4.46')
+    assert.match(allowed.stdout, /ignored: ProxyRequests: .* \(allowed\)/)
+    const old = await ended(t, 'check', at('good.conf'), '--allow=ProxyRequests', '-DSTAGE', '--compat', '2.4.46')
     assert.match(old.stdout, /good\.conf:9:/, 'the variable is not defined')
   })
 
