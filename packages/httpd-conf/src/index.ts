@@ -196,6 +196,7 @@ const KNOWN: readonly string[] = Object.keys({
   serverRoot: 0,
   serverName: 0,
   define: 0,
+  environment: 0,
   modules: 0,
   compat: 0,
   allow: 0,

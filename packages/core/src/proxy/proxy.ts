@@ -115,7 +115,7 @@ class RoutedProxy implements TunnelProxy {
   }
 
   #match(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Found {
-    const { listen = true } = handled
+    const { mount = '', listen = true } = handled
     if (listen && !this.#isClosing) {
       const originForm = spellingOf(req, handled, this.#settings) === 'exact'
       this.#listeners.listen(req, mount, this.#settings.only, originForm)

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type Guard, type HeaderEditing, type Rewrite, WsTunnelError } from '@ws-tunnel/core'
+import { type Guard, type HeaderEditing, type Rewrite, type RewrittenUrl, WsTunnelError } from '@ws-tunnel/core'
 import type { Scope } from '../directives/model.ts'
 import { checkAccess } from '../rules/access.ts'
 import { applyRules, type Note, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
@@ -16,6 +16,9 @@ import { compileWalk } from './sections-walk.ts'
 
 /** What the rules and the sections of a server make of a request, before routes are matched. */
 export interface Decision {
+  /** The path and the query before the phases. */
+  readonly path: string
+  readonly query: string
   /** The result of the rules: those of the server, or those of a section. */
   readonly outcome: RewriteOutcome
   /** The response of a Redirect. */
@@ -150,9 +153,10 @@ export function compilePhases(context: RouteContext): Phases {
       if (isChecked) checks.push({ scope, state })
       if (redirect !== undefined || section === undefined || section.kind === 'unchanged') {
         const isSame = redirects === 0 || own.kind !== 'unchanged'
-        return { outcome: isSame ? own : passed(state), redirect, sections, checks }
+        return { path, query, outcome: isSame ? own : passed(state), redirect, sections, checks }
       }
-      if (section.kind !== 'file' && section.kind !== 'passed') return { outcome: section, redirect, sections, checks }
+      if (section.kind !== 'file' && section.kind !== 'passed')
+        return { path, query, outcome: section, redirect, sections, checks }
       if (redirects >= MAX_REDIRECTS)
         throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `more than ${MAX_REDIRECTS} internal redirects` })
       url = urlOf(section.path, scope, rootOf(context))
@@ -169,7 +173,8 @@ export function compilePhases(context: RouteContext): Phases {
       const env = environmentOf(req, envRules)
       const state: RewriteState = { req, uri: path, filename: path, args: query.slice(1) || undefined, env }
       const sections = [{ scope: walk(state, undefined), state }]
-      decisions.set(req, { outcome: { kind: 'unchanged', env }, redirect: undefined, sections, checks: sections })
+      const outcome = { kind: 'unchanged' as const, env }
+      decisions.set(req, { path: '', query, outcome, redirect: undefined, sections, checks: sections })
       throw error
     }
   }
@@ -180,15 +185,20 @@ export function compilePhases(context: RouteContext): Phases {
     scopeOf: req => decisionOf(req)?.sections.at(-1)?.scope ?? server.scope,
     guard: hasAccess(context) ? req => check(decisionOf(req)) : undefined,
     rewrite: (req, { path, query }, note) => {
+      // A second match of the same request must not apply the lines again.
+      const before = decisions.get(req)
+      if (before?.path === path && before.query === query) return rewritten(before)
       if (server.canonicalName) useCanonicalName(req, canonical)
       if (earlyEdits.length > 0) applyEarlyEdits(earlyEdits, req, environmentOf(req, envRules))
       const explain: Note = note === undefined ? () => {} : (rule, text) => note(`${routeName(rule)}: ${text}`)
       const decision = kept(req, path, query, explain)
       decisions.set(req, decision)
-      return decision.outcome.kind === 'passed' ? decision.outcome : undefined
+      return rewritten(decision)
     },
   }
 }
+
+const rewritten = ({ outcome }: Decision): RewrittenUrl | undefined => (outcome.kind === 'passed' ? outcome : undefined)
 
 interface Round extends Checked {
   readonly own: RewriteOutcome
