@@ -71,7 +71,7 @@ const rows: [lines: string, status: number, request?: Parameters<typeof statusOf
   [`${AUTH}\nRequire valid-user`, 200, { user: 'bob' }],
   [`${AUTH}\nRequire valid-user`, 200, { user: 'sha' }],
   [`${AUTH}\nRequire valid-user`, 401, { user: 'old' }],
-  [`${AUTH}\nRequire valid-user`, 401, { user: 'nobody' }],
+  [`${AUTH}\nRequire valid-user`, 401, { user: 'none' }],
   [`${AUTH}\nRequire user bob`, 401, { user: 'al' }],
   [`${AUTH}\nAuthGroupFile /etc/groups\nRequire group staff`, 200, { user: 'bob' }],
   [`${AUTH}\nAuthGroupFile /etc/groups\nRequire group staff`, 401, { user: 'sha' }],

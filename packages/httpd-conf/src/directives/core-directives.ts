@@ -6,7 +6,7 @@ import { type Context, flag, type Handlers, serverOnly, take1 } from './directiv
 import type { Server } from './model.ts'
 import { readSeconds } from './proxy-settings.ts'
 
-const NOT_PROXIED = 'it concerns requests that are not proxied, which your app handles'
+const NOT_PROXIED = 'it concerns files and requests that are not proxied, which your app handles'
 
 const MODES: Record<string, NonNullable<Server['encodedSlashes']>> = { on: 'decode', off: 'reject', nodecode: 'keep' }
 
