@@ -59,8 +59,8 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
 }
 
 /** Whether a rule sets a cookie. */
-export const setsCookies = ({ rules, locations, ifs }: Server): boolean =>
-  [...rules, ...[...locations, ...ifs].flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
+export const setsCookies = ({ rules, locations, directories }: Server): boolean =>
+  [...rules, ...[...locations, ...directories].flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
     ({ cookies }) => cookies.length > 0,
   )
 

@@ -3,7 +3,7 @@ import { type Guard, type HeaderEditing, type Rewrite, type RewrittenUrl, WsTunn
 import type { Scope } from '../directives/model.ts'
 import { checkAccess } from '../rules/access.ts'
 import { applyRules, type Note, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
-import { environmentOf, keepEnvironment } from '../rules/environment.ts'
+import { type Environment, environmentOf, keepEnvironment } from '../rules/environment.ts'
 import { type RedirectResponse, redirectOf } from '../rules/redirects.ts'
 import { useCanonicalName } from '../rules/request.ts'
 import { keepPath } from '../rules/request-path.ts'
@@ -53,7 +53,9 @@ const KEYS = ['access', 'rewriting', 'followsLinks'] as const
 
 /** Whether a request has to pass the phases before it is matched. */
 export function needsPhases({ server }: RouteContext): boolean {
-  const scopes = [...server.locations, ...server.ifs, ...server.proxySections].map(({ scope }) => scope)
+  const scopes = [...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].map(
+    ({ scope }) => scope,
+  )
   return (
     (server.rewrites === true && server.rules.length > 0) ||
     server.needsPath === true ||
@@ -103,14 +105,18 @@ export function compilePhases(context: RouteContext): Phases {
         : own.kind === 'file' || own.kind === 'responded'
           ? undefined
           : proxiedUrl(state)
-    const scope = walk(state, backend)
+    const file = rootOf(context) + (own.kind === 'file' ? own.path : uri)
+    const scope = walk(state, backend, file)
     const isFree = backend === undefined && own.kind !== 'file' && own.kind !== 'responded'
     // httpd: translate_alias_redir comes after proxy_trans, and before access control.
     const early = isFree ? redirectOf(server.scope.redirects, state) : undefined
     if (own.kind === 'responded' || early !== undefined)
       return { state, scope, own, section: undefined, redirect: early, isChecked: false }
     const checked = scope.access === undefined ? state : { ...state, env: environmentOf(req, scope.envRules) }
-    const section = own.end === true || isEnded ? undefined : applySection(scope, state, own, backend, note)
+    const section =
+      own.end === true || isEnded
+        ? undefined
+        : applySection(scope, state, own.env, backend === undefined ? file : `proxy:${backend}`, note)
     const isFinal = section?.kind === 'responded'
     const redirect = isFinal ? undefined : redirectOf(scope.redirects, state)
     return { state: checked, scope, own, section, redirect, isChecked: true }
@@ -120,25 +126,23 @@ export function compilePhases(context: RouteContext): Phases {
   const applySection = (
     { rewriting, followsLinks, envRules: inSection }: Scope,
     state: RewriteState,
-    own: RewriteOutcome,
-    backend: string | undefined,
+    before: Environment,
+    filename: string,
     note: Note,
   ): RewriteOutcome | undefined => {
     if (rewriting === undefined || !(rewriting.engine ?? server.rewrites) || rewriting.rules.length === 0)
       return undefined
     // httpd forbids rules where Options has no FollowSymLinks.
     if (followsLinks === false)
-      return { kind: 'responded', env: own.env, rule: rewriting.rules[0] as RewriteRule, status: 403 }
-    const file = own.kind === 'file' ? own.path : state.uri
+      return { kind: 'responded', env: before, rule: rewriting.rules[0] as RewriteRule, status: 403 }
     const { req, uri: path, args } = state
     const env = environmentOf(req, inSection)
     keepEnvironment(req, inSection, env)
-    const filename = backend === undefined ? rootOf(context) + file : `proxy:${backend}`
     const { directory } = rewriting
     // A rule of the folder itself waits for the final slash.
     if (filename === directory.slice(0, -1)) return undefined
     const query = args === undefined ? '' : `?${args}`
-    const section = { directory, filename, proxied: backend !== undefined }
+    const section = { directory, filename, proxied: filename.startsWith('proxy:') }
     const outcome = applyRules(rewriting.rules, { req, path, query, env }, keeps, note, section)
     return outcome.kind === 'file' && outcome.path === filename ? { kind: 'unchanged', env } : outcome
   }
@@ -172,7 +176,7 @@ export function compilePhases(context: RouteContext): Phases {
     } catch (error) {
       const env = environmentOf(req, envRules)
       const state: RewriteState = { req, uri: path, filename: path, args: query.slice(1) || undefined, env }
-      const sections = [{ scope: walk(state, undefined), state }]
+      const sections = [{ scope: walk(state, undefined, rootOf(context) + path), state }]
       const outcome = { kind: 'unchanged' as const, env }
       decisions.set(req, { path: '', query, outcome, redirect: undefined, sections, checks: sections })
       throw error
@@ -231,7 +235,9 @@ function urlOf(file: string, { rewriting }: Scope, root: string): string {
 
 /** Whether a section has access control. */
 export const hasAccess = ({ server }: Pick<RouteContext, 'server'>): boolean =>
-  [...server.locations, ...server.ifs, ...server.proxySections].some(({ scope }) => scope.access !== undefined)
+  [...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].some(
+    ({ scope }) => scope.access !== undefined,
+  )
 
 /** @throws {WsTunnelError} as {@link checkAccess} does. */
 async function check(decision: Decision | undefined): Promise<void> {

@@ -23,7 +23,7 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
     ...decoding,
   })
   const local = { upgrade: false as const, fallback: true }
-  const sections = [...server.locations, ...server.ifs].flatMap(({ scope }) => scope.rewriting?.rules ?? [])
+  const sections = [...server.locations, ...server.directories].flatMap(({ scope }) => scope.rewriting?.rules ?? [])
   const rules = [...(server.rewrites ? server.rules : []), ...sections]
   const proxying = rules.filter(({ origin }) => origin !== undefined)
   const isProxied = (rule: RewriteRule, decision: Decision | undefined): boolean =>

@@ -23,6 +23,8 @@ export interface Context {
   readonly rewrites: boolean
   /** Whether the directive is in an `<If>`. */
   readonly isIf?: boolean
+  /** Whether `<Directory>` counts: a rule of a section can lead a request for a file to a backend. */
+  readonly readsDirectories: boolean
   /** Where Require lines go, in a section of them. */
   readonly requirements?: Requirement[]
   /** Whether a request with this method is concerned (`<Limit>`). */

@@ -153,6 +153,8 @@ export interface Server {
   /** Whether rules need the decoded path of a request outside of mod_rewrite. */
   needsPath?: boolean
   readonly ifs: IfSection[]
+  /** `<Directory>` and `<DirectoryMatch>`, if rules of sections see file names. */
+  readonly directories: Pick<Location, 'path' | 'regex' | 'scope'>[]
   readonly proxySections: ProxySection[]
   /** Settings for a server that is not an app. */
   readonly standalone: StandaloneLines
@@ -247,6 +249,7 @@ export const emptyServer = (): Server => ({
   usedMaps: [],
   limits: new Map(),
   ifs: [],
+  directories: [],
   proxySections: [],
   standalone: new Map(),
   rules: [],
@@ -318,6 +321,7 @@ export function mergeServers(base: Server, over: Server): Server {
     serverPort: over.serverName === undefined ? base.serverPort : over.serverPort,
     limits: new Map([...base.limits, ...over.limits]),
     ifs: [...base.ifs, ...over.ifs],
+    directories: [...base.directories, ...over.directories],
     usedMaps: over.usedMaps,
     proxySections: [...base.proxySections, ...over.proxySections],
     standalone: new Map([...base.standalone, ...over.standalone]),

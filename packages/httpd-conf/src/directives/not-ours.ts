@@ -64,7 +64,7 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     XBitHack SSIEndTag SSIStartTag SSIErrorMsg SSITimeFormat SSIUndefinedEcho SSIETag SSILastModified  
     VirtualDocumentRoot VirtualScriptAlias VirtualDocumentRootIP VirtualScriptAliasIP MaxRanges MaxRangeOverlaps
     MaxRangeReversals QualifyRedirectURL DAVLockDB ProxyFCGIBackendType ProxyFCGISetEnvIf ProxyFtpDirCharset
-    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile <Directory <DirectoryMatch
+    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile 
     <Files <FilesMatch`,
   ),
   ...ignored(

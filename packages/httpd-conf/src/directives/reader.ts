@@ -16,7 +16,7 @@ import { PROXY_PASS } from './proxy-pass.ts'
 import { PROXY_SET } from './proxy-set.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { REDIRECT_DIRECTIVES } from './redirect-directives.ts'
-import { hasRewriting, isEngineOn, REWRITE_DIRECTIVES } from './rewrite-directives.ts'
+import { hasRewriting, hasSectionRules, isEngineOn, REWRITE_DIRECTIVES } from './rewrite-directives.ts'
 import { SECTIONS } from './sections.ts'
 import { SERVER_LIMITS } from './server-limits.ts'
 
@@ -66,6 +66,7 @@ export function readServers(tree: readonly Directive[], around: ReadContext): Se
     ...around,
     server: main,
     rewrites: main.rewrites ?? false,
+    readsDirectories: hasSectionRules(tree),
     scope: main.scope,
     section: '',
     location: undefined,

@@ -55,6 +55,14 @@ const NAME = /^rewrite/
 export const hasRewriting = (list: readonly Directive[]): boolean =>
   list.some(({ key, children }) => NAME.test(key) || (key !== '<virtualhost' && hasRewriting(children ?? [])))
 
+/** Whether a Location or a Directory has rules. */
+export const hasSectionRules = (list: readonly Directive[]): boolean =>
+  list.some(
+    ({ key, children = [] }) =>
+      (/^<(?:location|directory)(?:match)?$/.test(key) && hasRewriting(children)) ||
+      (key === '<virtualhost' && hasSectionRules(children)),
+  )
+
 /**
  * Whether the rules among these lines run: the last RewriteEngine counts, also for the rules before it. `undefined` without
  * such a line.

@@ -15,6 +15,8 @@ export const SECTIONS: Handlers = {
   '<location': (directive, context) => locationSection(directive, context, false),
   '<locationmatch': (directive, context) => locationSection(directive, context, true),
   '<proxy': proxySection,
+  '<directory': (directive, context) => directorySection(directive, context, false),
+  '<directorymatch': (directive, context) => directorySection(directive, context, true),
   '<proxymatch': proxyMatchSection,
 }
 
@@ -130,6 +132,38 @@ function readProxySection(directive: Directive, context: Context, url: string, c
   const scope = emptyScope()
   context.read(children, { ...context, scope, section: name, location: undefined, proxy: url })
   if (scope.access !== undefined) context.server.proxySections.push({ covers, scope })
+}
+
+/** Directives of a `<Directory>` that concern a request which a rule of a section leads to a backend. */
+const IN_DIRECTORY = new Set([
+  ...IN_PROXY_MATCH,
+  ...'rewriteengine rewriterule rewritecond rewritebase rewriteoptions options'.split(' '),
+])
+
+/** A section of files. It counts only if a rule of a section can lead a request for a file to a backend. */
+function directorySection(directive: Directive, context: Context, match: boolean): undefined {
+  const { report, server, readsDirectories } = context
+  const { name, args, children = [] } = directive
+  if (!readsDirectories) {
+    report.ignore(directive, 'it concerns files and requests that are not proxied, which your app handles')
+    return
+  }
+  const words = new Words(args)
+  let path = words.next()
+  const isPattern = match || path === '~'
+  if (path === '~' && !match) path = words.next()
+  if (path === '') return report.fail(directive, `${name}> directive requires additional arguments`)
+  const regex = isPattern || /[*?[]/.test(path) ? readPattern(path, isPattern, directive, context) : undefined
+  if (regex === null) return
+  const scope = emptyScope()
+  const rewrites = isEngineOn(children) ?? context.rewrites
+  if (hasRewriting(children)) {
+    const directory = path.endsWith('/') ? path : `${path}/`
+    scope.rewriting = { engine: isEngineOn(children), directory, base: undefined, rules: [] }
+  }
+  const counted = children.filter(({ key }) => IN_DIRECTORY.has(key))
+  context.read(counted, { ...context, rewrites, scope, section: name, location: undefined, proxy: undefined })
+  server.directories.push({ path, regex, scope })
 }
 
 function proxyMatchSection(directive: Directive, context: Context): undefined {
