@@ -27,6 +27,18 @@ const rows: [what: string, lines: string, url: string, outcome: string, headers?
     ws,
   ],
   [
+    'a rule of a Directory',
+    'DocumentRoot /srv\n<Directory /srv>\nRewriteEngine On\nRewriteRule ^a/(.*) http://r.test/$1 [P]\n</Directory>',
+    '/a/x',
+    'r.test /x',
+  ],
+  [
+    'the access control of a Directory, before a rule leads to a backend',
+    'DocumentRoot /srv\n<Directory />\nRequire all denied\n</Directory>\n<Location /a>\nRewriteEngine On\nRewriteRule a/(.*) http://r.test/$1 [P]\n</Location>',
+    '/a/x',
+    '403',
+  ],
+  [
     'a rule of a section that does not match changes nothing',
     '<Location /p>\nRewriteEngine On\nRewriteRule zzz - [F]\n</Location>',
     '/p/x',

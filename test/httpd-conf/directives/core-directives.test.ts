@@ -49,7 +49,7 @@ const other: [lines: string, severity: 'ignored' | 'error' | 'warning', message:
   ['ErrorDocument 99 /x', 'error', /Unsupported HTTP response code 99/],
   ['DocumentRoot /srv', 'ignored', /requests that are not proxied/],
   ['LimitRequestBody 9', 'ignored', /does not apply to proxied requests/],
-  ['LimitRequestBody x', 'error', /not parsable/],
+  ['LimitRequestBody x', 'error', /requires a non-negative integer/],
   ['ServerName h.test/path', 'warning', /only the name and the port count: h\.test/],
   ['UseCanonicalName DNS', 'error', /a DNS lookup for each request/],
   ['UseCanonicalName maybe', 'error', /parameter must be/],

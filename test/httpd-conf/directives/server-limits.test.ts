@@ -36,7 +36,7 @@ test('refuses a request past the limits of the configuration', async () => {
 
 const wrong: [line: string, message: RegExp][] = [
   ['LimitRequestLine -1', /must be a non-negative integer/],
-  ['TraceEnable maybe', /must be one of: off \| on \| extended/],
+  ['TraceEnable maybe', /must be one of 'on', 'off', or 'extended'/],
   ['HttpProtocolOptions Nope', /HttpProtocolOptions accepts/],
   ['SSLVHostSNIPolicy nope', /Invalid argument 'nope'/],
   ['User', /takes one argument/],

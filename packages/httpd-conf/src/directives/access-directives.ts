@@ -64,7 +64,9 @@ export const ACCESS_DIRECTIVES: Handlers = {
   ),
   authbasicprovider: inSection((directive, { report }) => {
     const other = splitWords(directive.args).find(name => name.toLowerCase() !== 'file')
-    if (other !== undefined)
+    if (other !== undefined && !/^(?:anon|dbd|dbm|ldap|socache|file)$/i.test(other))
+      report.fail(directive, `Unknown Authn provider: ${other}`, { at: other })
+    else if (other !== undefined)
       report.refuse(directive, `the provider ${other} is not supported`, { at: other, expected: 'file' })
   }),
   authbasicauthoritative: inSection(
@@ -83,6 +85,7 @@ export const ACCESS_DIRECTIVES: Handlers = {
   ),
   allowmethods: inSection((directive, context) => {
     const names = splitWords(directive.args)
+    if (names.length === 0) return context.report.fail(directive, "AllowMethods: No method or 'reset' keyword given")
     const methods = names.some(name => /^reset$/i.test(name))
       ? undefined
       : new Set(names.includes('GET') ? [...names, 'HEAD'] : names)
@@ -106,7 +109,10 @@ export const ACCESS_DIRECTIVES: Handlers = {
 function inSection(handler: Handler): Handler {
   return (directive, context) => {
     if (!isInServer(context)) handler(directive, context)
-    else context.report.fail(directive, `${directive.name}${directive.children ? '>' : ''} not allowed here`)
+    else {
+      const isOld = /^(?:order|allow|deny)$/.test(directive.key)
+      context.report.fail(directive, `${isOld ? directive.key : directive.name} not allowed here`)
+    }
   }
 }
 
@@ -134,22 +140,23 @@ function addSection(directive: Directive, context: Context, logic: Requirement['
   const requirements: Requirement[] = []
   context.read(children, { ...context, requirements })
   const concerns = (method: string): boolean => requirements.some(each => each.concerns(method))
+  const { report } = context
   if (requirements.length === 0) {
-    context.report.warn(directive, `${name}> is empty and has no effect`)
+    report.fail(directive, `${name}> directive contains no authorization directives`)
     return
   }
   const negative = requirements.find(each => each.negated)
   if (negative !== undefined && logic === 'any')
-    context.report.error(directive, `negative Require directive has no effect in ${name}> directive`)
+    report.fail(directive, `negative Require directive has no effect in ${name}> directive`)
   else if (requirements.every(each => each.negated))
-    context.report.error(directive, `${name}> directive contains only negative authorization directives`)
+    report.fail(directive, `${name}> directive contains only negative authorization directives`)
   else addRequirement({ negated, concerns, test: undefined, logic, children: requirements }, context)
 }
 
 /** `<Limit>` and `<LimitExcept>`. HEAD counts as GET. */
 function limited(directive: Directive, context: Context, only: boolean): undefined {
   const { report } = context
-  if (isInServer(context)) return report.fail(directive, `${directive.name}> not allowed here`)
+  if (isInServer(context)) return report.fail(directive, `${directive.name} not allowed here`)
   if (context.concerns !== undefined)
     return report.refuse(directive, 'a section of methods in another one is not supported')
   const methods = new Set(splitWords(directive.args).map(method => method.replace(/>$/, '')))
@@ -167,10 +174,16 @@ function readRequire(directive: Directive, context: Context): Requirement | unde
   if (negated) provider = words.next().toLowerCase()
   const { rest } = words
   if (negated && context.requirements === undefined)
-    return report.error(directive, 'negative Require directive has no effect in <RequireAny> directive')
+    return report.fail(directive, 'negative Require directive has no effect in <RequireAny> directive')
   const test = providerTest(provider, rest, directive, context)
   return test && { negated, concerns, test, logic: 'any', children: [] }
 }
+
+/** Providers of other modules. */
+const OTHER_PROVIDERS = new Set(
+  `dbd-group dbd-login dbd-logout dbm-file-group dbm-group file-group file-owner ldap-attribute ldap-dn ldap-filter ldap-group
+  ldap-search ldap-user`.split(/\s+/),
+)
 
 const verdict = (holds: boolean): Verdict => (holds ? 'granted' : 'denied')
 
@@ -198,7 +211,7 @@ function providerTest(
       if (values.length === 0) return report.fail(directive, "'require ip' requires an argument")
       const wrong = values[networks.indexOf(undefined)]
       if (wrong !== undefined)
-        return report.error(directive, `ip address '${wrong}' appears to be invalid`, { at: wrong })
+        return report.fail(directive, `ip address '${wrong}' appears to be invalid`, { at: wrong })
       return ({ state }) => verdict(networks.some(isIn => isIn?.(addressOf(state))))
     }
     case 'local':
@@ -234,7 +247,8 @@ function providerTest(
     case 'ssl-verify-client':
       return ({ state: { req } }) => verdict('authorized' in req.socket && req.socket.authorized === true)
     default:
-      return report.refuse(directive, `${provider || 'an empty Require'} is not supported`, {
+      if (!OTHER_PROVIDERS.has(provider)) return report.fail(directive, `Unknown Authz provider: ${provider}`)
+      return report.refuse(directive, `${provider} is not supported`, {
         at: provider,
         expected: 'all, ip, local, host, forward-dns, env, method, expr, user, group, valid-user or ssl',
       })
@@ -263,6 +277,11 @@ function order(directive: Directive, context: Context): void {
 function addHostRules(directive: Directive, context: Context, kind: 'allow' | 'deny'): undefined {
   const { report, concerns = always } = context
   const [from = '', ...values] = splitWords(directive.args)
+  if (values.length === 0)
+    return report.fail(
+      directive,
+      `${kind} requires at least two arguments, 'from' followed by hostnames or IP-address wildcards`,
+    )
   if (from.toLowerCase() !== 'from') return report.fail(directive, "allow and deny must be followed by 'from'")
   const added = values.map((value): HostRule => ({ concerns, test: hostTest(value, directive, context) }))
   const hosts = context.scope.access?.hosts ?? NO_HOSTS
@@ -284,6 +303,6 @@ export const LIMIT_REQUEST_BODY = take1(
   'Limit (in bytes) on maximum size of request message body',
   (value, directive, { report }) => {
     if (/^\d+$/.test(value)) report.ignore(directive, 'it does not apply to proxied requests, in httpd too')
-    else report.fail(directive, 'LimitRequestBody argument is not parsable.', { at: value })
+    else report.fail(directive, 'LimitRequestBody requires a non-negative integer.', { at: value })
   },
 )

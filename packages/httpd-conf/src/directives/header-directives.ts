@@ -67,8 +67,12 @@ function readClause(
   const { report, server } = context
   if (clause === undefined) return { condition: undefined, expression: undefined, early: false }
   if (/^early$/i.test(clause)) {
-    if (!isInServer(context))
-      return report.fail(directive, 'error: "early" is only allowed in server or virtual host context', { at: clause })
+    if (!isInServer(context)) {
+      report.warn(directive, 'early has no effect in a section, in httpd too: the section is not known by then', {
+        at: clause,
+      })
+      return undefined
+    }
     if (directive.key === 'header')
       return report.refuse(directive, 'early is supported for RequestHeader alone', { at: clause })
     server.needsPath = true

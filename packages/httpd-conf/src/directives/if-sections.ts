@@ -24,7 +24,7 @@ function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif'
   if (section === '<Proxy') return report.refuse(directive, `it is not supported in ${section}>`)
   const before = chains.get(scope) ?? []
   if (kind !== 'if' && before.length === 0)
-    return report.fail(directive, '<ElseIf> or <Else> section without previous <If> or <ElseIf> section in same scope')
+    return report.fail(directive, '<Else> or <ElseIf> section without previous <If> or <ElseIf> section in same scope')
   const test = kind === 'else' ? () => true : readTest(args, directive, context)
   if (test === undefined) return
   const earlier = kind === 'if' ? [] : before

@@ -14,6 +14,11 @@ export const REDIRECT_DIRECTIVES: Handlers = {
   redirecttemp: redirect(302, false),
 }
 
+const COUNTS = {
+  any: 'one, two or three arguments, an optional status, then document to be redirected and destination URL',
+  fixed: 'two arguments, a document to be redirected, then the destination URL',
+} as const
+
 const NAMED: Readonly<Record<string, number>> = { permanent: 301, temp: 302, seeother: 303, gone: 410 }
 
 function redirect(fixed: number | undefined, match: boolean): Handler {
@@ -34,7 +39,8 @@ function readRedirect(
   const words = splitWords(directive.args)
   const fail = (httpd: string, at?: string): undefined => report.fail(directive, httpd, { at })
   if (words.length === 0 || words.length > (fixed === undefined ? 3 : 2))
-    return report.error(directive, `${name} takes ${fixed === undefined ? 'one, two or three' : 'two'} arguments`)
+    return fail(`${name} takes ${COUNTS[fixed === undefined ? 'any' : 'fixed']}`)
+  if (fixed !== undefined && words.length === 1) return fail(`${name} takes ${COUNTS.fixed}`)
   const [first = ''] = words
   const named = fixed ?? NAMED[first.toLowerCase()] ?? (/^\d/.test(first) ? atoi(first) : undefined)
   if (fixed === undefined && words.length === 3 && named === undefined)
@@ -42,6 +48,7 @@ function readRedirect(
   const rest = fixed === undefined && named !== undefined ? words.slice(1) : words
   const status = named ?? 302
   const isRedirect = status >= 300 && status < 400
+  if (!isRedirect && rest.length > 1) return fail('Redirect URL not valid for this status', rest[1])
   if (status < 300 || status > 599)
     return report.refuse(directive, `the status ${status} is not supported`, { at: first })
   server.needsPath = true
@@ -58,7 +65,6 @@ function readRedirect(
   if (typeof regex === 'string')
     return report.error(directive, regex, { at: from, httpd: 'Regular expression could not be compiled.' })
   if (isRedirect && to === undefined) return fail('URL to redirect to is missing')
-  if (!isRedirect && to !== undefined) return fail('Redirect URL not valid for this status', to)
   if (isRedirect && !match && !/^[a-z][a-z0-9+.-]*:\/\//i.test(to as string) && !to?.startsWith('/'))
     return fail('Redirect to non-URL', to)
   return { name, place, status, from: regex ?? from, to }

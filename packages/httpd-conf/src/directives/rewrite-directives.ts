@@ -107,7 +107,8 @@ function options(directive: Directive, context: Context): void {
 function map(directive: Directive, { report, server, files, absolute }: Context): undefined {
   const [name = '', source = ''] = splitWords(directive.args)
   const [, kind = 'txt', rest = ''] = /^(?:(txt|rnd|int|prg|dbm|dbd|fastdbd)(?:=[a-z]+)?:)?(.*)$/is.exec(source) ?? []
-  if (rest === '') return report.error(directive, 'RewriteMap takes a name and a source')
+  if (rest === '')
+    return report.fail(directive, 'RewriteMap takes two or three arguments, a mapname and a filename and options')
   const lower = kind.toLowerCase()
   if (lower === 'int') {
     const internal = Object.hasOwn(INTERNAL_MAPS, rest) ? INTERNAL_MAPS[rest] : undefined

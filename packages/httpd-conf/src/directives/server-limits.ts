@@ -32,7 +32,7 @@ export const SERVER_LIMITS: Handlers = {
       "'on' (default), 'off' or 'extended' to trace request body content",
       (value, directive, { server, report }) => {
         if (!/^(?:on|off|extended)$/i.test(value))
-          report.fail(directive, 'TraceEnable must be one of: off | on | extended', { at: value })
+          report.fail(directive, "TraceEnable must be one of 'on', 'off', or 'extended'", { at: value })
         else server.trace = !/^off$/i.test(value)
       },
     ),
@@ -88,7 +88,10 @@ function limit(name: string): Handler {
   return serverOnly(
     take1('Limit on requests', (value, directive, { server, report }) => {
       const number = Number.parseInt(value, 10) || 0
-      if (number < 0) report.fail(directive, `${name} "${value}" must be a non-negative integer`, { at: value })
+      if (number < 0)
+        report.fail(directive, `${name.replace('FieldSize', 'Fieldsize')} "${value}" must be a non-negative integer`, {
+          at: value,
+        })
       else server.limits.set(key, number)
     }),
   )
