@@ -132,7 +132,10 @@ suite('the command line', { concurrency: 3 }, () => {
     [['check', 'a', '--compat'], /option '--compat <version>' argument missing/],
     [['explain', 'a', 'GET'], /missing required argument 'url'/],
     [['explain', 'a', 'GET', '/', '-H', 'nothing'], /argument 'nothing' is invalid\. Expected 'NAME: VALUE'\./],
-    [['run', 'a', '--listen', 'here'], /argument 'here' is invalid\. Expected \[HOST:\]PORT\[=FILEPORT\]\./],
+    [
+      ['run', 'a', '--listen', 'here'],
+      /argument 'here' is invalid\. Expected \[HOST:\]PORT\[=FILEPORT\] or unix:PATH\[=FILEPORT\]\./,
+    ],
     [['run', 'a', '--listen', '65536'], /'65536' is invalid\. Expected/],
     [['run', 'a', '--drain', 'long'], /argument 'long' is invalid\. Expected a number of seconds\./],
     [['run', 'a', '--drain', ''], /argument '' is invalid\. Expected a number of seconds\./],

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { WsTunnelError } from '@ws-tunnel/core'
 import { CommanderError } from 'commander'
-import { createProgram } from './command-line.ts'
-import { printable } from './error-log.ts'
+import { createProgram } from './commands/command-line.ts'
 import { FileError } from './errors.ts'
+import { printable } from './logs/error-format.ts'
 
 /** Runs the command line and resolves to the exit code. */
 async function main(): Promise<number> {

@@ -30,6 +30,7 @@ export type {
   MemberMessage,
   OpenMessage,
   ResolveMessage,
+  ResponseMessage,
 } from './options/events.ts'
 export type { HealthCheckOptions, HealthMethod, HealthResponse } from './options/health-options.ts'
 export type { CommonOptions, Only, Rewrite, RewrittenUrl, TrustProxy, WsTunnelOptions } from './options/options.ts'

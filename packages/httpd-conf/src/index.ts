@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { isAbsolute, join, resolve } from 'node:path'
-import type { WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerChoice, WsTunnelOptions } from '@ws-tunnel/core'
 import { PROFILES, type Profile } from './compile/context.ts'
+import { logVariables } from './compile/log-variables.ts'
 import { compileServer } from './compile/server.ts'
 import { compileServerSettings, type ServerSettings } from './compile/server-settings.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
@@ -79,6 +81,8 @@ export interface CompiledHost {
   readonly options: WsTunnelOptions
   /** What a server honours which is not an app. */
   readonly settings: ServerSettings
+  /** The environment variables of a request when it is logged. `choice` is the member that a balancer selected. */
+  readonly variables: (req: IncomingMessage, choice?: BalancerChoice) => ReadonlyMap<string, string>
   /** The directives outside of sections, in their order, without those of the main server. */
   readonly directives: readonly PlainDirective[]
 }
@@ -162,6 +166,7 @@ export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
       place: section?.place,
       options: compileServer({ server, ...reading }, conf.serverName, reading),
       settings: compileServerSettings(server, reading, report),
+      variables: logVariables(server),
       directives: (section?.children ?? tree)
         .filter(({ children }) => children === undefined)
         .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),

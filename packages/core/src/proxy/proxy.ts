@@ -102,6 +102,7 @@ class RoutedProxy implements TunnelProxy {
       } else {
         const attempt = (candidate: Candidate): Promise<Reply> => roundTrip(exchange, candidate)
         const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        if (channels.response.hasSubscribers) this.#publishResponse(req, reply)
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
       }
@@ -182,6 +183,14 @@ class RoutedProxy implements TunnelProxy {
   readonly listen = (server: Server, claim?: Claim): void => {
     const { only, paths } = this.#settings
     if (!this.#isClosing) this.#listeners.listenOn(server, claim, only, paths !== 'normalise')
+  }
+
+  #publishResponse(req: IncomingMessage, reply: Reply): void {
+    const statusCode = reply.switched ? 101 : reply.response.statusCode
+    const { worker, selection } = reply.candidate
+    const { host, port, socketPath } = worker.origin
+    const target = socketPath ?? `${host}:${port}`
+    channels.response.publish({ req, statusCode, target, choice: selection?.choice, proxy: this })
   }
 
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {

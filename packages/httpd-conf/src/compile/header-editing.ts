@@ -88,7 +88,7 @@ export function applyEarlyEdits(edits: readonly HeaderEdit[], req: IncomingMessa
 }
 
 /** The environment of a request in a section: SetEnv sets the variables that no rule has set. */
-function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMessage): Environment {
+export function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMessage): Environment {
   const env = environmentOf(req, rules)
   for (const [name, value] of scope.setEnv) if (!env.has(name)) env.set(name, value)
   return env
@@ -98,7 +98,7 @@ function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMes
  * Sets the variables of the balancer. httpd sets them when it selects the member, so Header sees them and RequestHeader
  * does not. httpd: proxy_balancer_pre_request.
  */
-function setChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
+export function setChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
   env.set('BALANCER_NAME', `balancer://${balancer}`)
   env.set('BALANCER_WORKER_NAME', member.url)
   env.set('BALANCER_WORKER_ROUTE', member.routeId ?? '')

@@ -1,7 +1,7 @@
 import { compileHttpdConf, type Diagnostic, type HttpdConf } from '@ws-tunnel/httpd-conf'
-import { load } from './configuration.ts'
+import { load } from '../configuration/configuration.ts'
+import { readingFrom } from '../errors.ts'
 import { diagnosticsText, isError } from './diagnostics-text.ts'
-import { readingFrom } from './errors.ts'
 
 /**
  * `ws-tunnel check`: prints every diagnostic of a configuration.

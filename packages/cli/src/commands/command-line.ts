@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import type { HttpdConf } from '@ws-tunnel/httpd-conf'
 import { Command, Option } from 'commander'
-import { collect, readDefinition, readField, readListen, readSeconds } from './arguments.ts'
+import { load } from '../configuration/configuration.ts'
+import type { Listen } from '../configuration/virtual-hosts.ts'
+import { readingFrom, UsageError } from '../errors.ts'
+import { printable } from '../logs/error-format.ts'
+import { collect, readCount, readDefinition, readField, readListen, readSeconds } from './arguments.ts'
 import { check } from './check.ts'
-import { load } from './configuration.ts'
-import { printable } from './error-log.ts'
-import { readingFrom, UsageError } from './errors.ts'
 import { explainRequest } from './explain.ts'
 import { run } from './run.ts'
-import type { Listen } from './virtual-hosts.ts'
 
 type Compat = NonNullable<HttpdConf['compat']>
 
@@ -36,6 +36,8 @@ interface RunOptions extends CommonOptions {
   readonly listen?: readonly Listen[]
   /** Seconds. */
   readonly drain: number
+  readonly workers?: number
+  readonly logFormat: 'text' | 'json'
 }
 
 /**
@@ -87,6 +89,12 @@ export function createProgram(setExitCode: (code: number) => void): Command {
       ).argParser(collect(readListen)),
     )
     .option('--drain <seconds>', 'time that open tunnels have to end after SIGTERM or SIGINT', readSeconds, 10)
+    .option('--workers <number>', 'serve with this number of processes', readCount)
+    .addOption(
+      new Option('--log-format <format>', 'write the logs in the formats of the file, or as JSON lines')
+        .choices(['text', 'json'])
+        .default('text'),
+    )
     .action(async (file: string, options: RunOptions) => {
       const conf = httpdConf(file, options)
       setExitCode(
@@ -95,6 +103,8 @@ export function createProgram(setExitCode: (code: number) => void): Command {
           serverName: options.serverName,
           listens: options.listen ?? [],
           drainTimeout: options.drain * 1_000,
+          workers: options.workers,
+          isJson: options.logFormat === 'json',
         }),
       )
     })
@@ -112,7 +122,7 @@ function httpdConf(file: string, { serverName, compat, define = [], allow = [] }
 }
 
 function version(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
 }
 
 /** Adds a command with the options that every command takes. */

@@ -1,7 +1,8 @@
-import type { SecureContext } from 'node:tls'
+import type { SecureContext, SecureContextOptions } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
 import { type CompiledHost, hostNameTest } from '@ws-tunnel/httpd-conf'
-import type { LogFormat } from './access-log.ts'
+import type { AccessLogSettings, ErrorLogSettings } from './log-directives.ts'
+import type { ServerSettings } from './server-settings.ts'
 
 /** An address where a server listens. */
 export interface Listen {
@@ -13,16 +14,34 @@ export interface Listen {
   readonly port: number
   /** The port of the virtual hosts that this listener serves. `undefined` serves virtual hosts of every port. */
   readonly filePort: number | undefined
+  /** The path of a unix socket, instead of an address. */
+  readonly path?: string
+  /** The descriptor of a socket that listens already, instead of an address. */
+  readonly fd?: number
+}
+
+/** TLS towards the clients of a host. */
+export interface HostTls {
+  /** Certificate, key, protocol and ciphers. */
+  readonly options: SecureContextOptions
+  readonly context: SecureContext
+  /** Whether clients are asked for a certificate. */
+  readonly requestCert: boolean
+  /** The same for two hosts that a client may use over one connection. */
+  readonly identity: string
 }
 
 /** A virtual host, or the main server, ready to serve. */
 export interface Host {
   readonly serverName: string
   readonly options: WsTunnelOptions
-  /** Certificate and key. `undefined` without TLS. */
-  readonly tls: { readonly cert: string; readonly key: string; readonly context: SecureContext } | undefined
-  readonly log: LogFormat
-  readonly logLevel: string
+  readonly settings: ServerSettings
+  /** `undefined` without TLS. */
+  readonly tls: HostTls | undefined
+  readonly accessLogs: readonly AccessLogSettings[]
+  readonly errorLog: ErrorLogSettings
+  /** The environment variables of a request, for its log lines. */
+  readonly variables: CompiledHost['variables']
   readonly addresses: readonly Address[]
   /** Whether the host has this name, by ServerName or ServerAlias. */
   readonly isNamed: (name: string) => boolean

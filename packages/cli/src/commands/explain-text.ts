@@ -1,5 +1,5 @@
 import type { Explanation } from '@ws-tunnel/core'
-import { printable } from './error-log.ts'
+import { printable } from '../logs/error-format.ts'
 
 /** Formats an explanation for a terminal. */
 export function explanationText({ request, rewriting, rewritten, routes, outcome }: Explanation): string {

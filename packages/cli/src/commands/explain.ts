@@ -1,9 +1,9 @@
 import { explain } from '@ws-tunnel/core'
 import { type Compiled, compileHttpdConf, compileVirtualHosts, type HttpdConf } from '@ws-tunnel/httpd-conf'
+import { hostName, nameTest } from '../configuration/virtual-hosts.ts'
+import { readingFrom, UsageError } from '../errors.ts'
 import { diagnosticsText, isError } from './diagnostics-text.ts'
-import { readingFrom, UsageError } from './errors.ts'
 import { explanationText } from './explain-text.ts'
-import { hostName, nameTest } from './virtual-hosts.ts'
 
 /** The request that `ws-tunnel explain` explains. */
 export interface ExplainedRequest {

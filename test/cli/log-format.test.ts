@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict'
 import { ServerResponse } from 'node:http'
 import { suite, test } from 'node:test'
-import { compileFormat, escapeLogItem, type LogEntry, NICKNAMES } from '../../packages/cli/src/access-log.ts'
+import type { LogEntry } from '../../packages/cli/src/logs/log-entry.ts'
+import { compileFormat, escapeLogItem, NICKNAMES } from '../../packages/cli/src/logs/log-format.ts'
 import { requestOf } from '../support/request.ts'
 
 const req = requestOf(['Host: x', 'X-A: 1', 'x-a: 2'], { method: 'POST', url: '/a%20b/%0Ac?q=%20' })
 const entry: LogEntry = {
   req,
   res: new ServerResponse(req).setHeader('X-B', ['3', '4']),
+  requestLine: 'POST /a%20b/%0Ac?q=%20 HTTP/1.1',
+  tls: new Map([['SSL_PROTOCOL', 'TLSv1.3']]),
+  timeToFirstByte: 1_000,
+  keptAlive: 2,
+  errorId: undefined,
+  variables: () => new Map([['seen', 'a "b"']]),
   clientAddress: '192.0.2.1',
   clientPort: 5,
   localAddress: '192.0.2.2',
@@ -38,14 +45,20 @@ suite('a LogFormat', () => {
     ['%Z', 'Unrecognized LogFormat directive %Z'],
     ['a %', 'Unrecognized LogFormat directive %'],
     ['%{x', 'Unrecognized LogFormat directive %'],
-    ['%{SSL_PROTOCOL}x %k %{min}T', '- - -'],
+    ['%{SSL_PROTOCOL}x %{SSL_CIPHER}x %k %{min}T %^FB', 'TLSv1.3 - 2 - 1000'],
+    ['%{seen}e %{other}e %{n}n %L %S %R %{c}a %{pid}P', `a \\"b\\" - - - 30 proxy-server 192.0.2.1 ${process.pid}`],
+    [
+      '%{%Y-%m-%dT%H:%M:%S}t %{sec}t %{msec_frac}t %{end:%S}t',
+      `2026-01-02T03:04:05 ${entry.startedAt.getTime() / 1_000} 000 06`,
+    ],
+    ['%{bad}t %{%%}t %f %{x}c', 'bad % - -'],
   ]
   for (const [text, expected] of rows) test(text, () => assert.equal(line(text), expected))
 
   test('lists the directives that it writes as a hyphen', () => {
-    const format = compileFormat('%h %{SSL_PROTOCOL}x %{%Y}t %{a b}i')
+    const format = compileFormat('%h %f %{X}^to %{a b}i')
     assert.ok(typeof format !== 'string')
-    assert.deepEqual(format.unsupported, ['%{SSL_PROTOCOL}x', '%{%Y}t', '%{a b}i'])
+    assert.deepEqual(format.unsupported, ['%f', '%{X}^to', '%{a b}i'])
   })
 
   test('writes the time as the common log format does', () => {

@@ -1,5 +1,5 @@
 import { type Diagnostic, formatDiagnostic } from '@ws-tunnel/httpd-conf'
-import { printable } from './error-log.ts'
+import { printable } from '../logs/error-format.ts'
 
 /** Formats diagnostics for a terminal, in the order of file and line. */
 export const diagnosticsText = (diagnostics: readonly Diagnostic[]): string =>

@@ -1,5 +1,6 @@
+import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
-import type { Listen } from './virtual-hosts.ts'
+import type { Listen } from '../configuration/virtual-hosts.ts'
 
 /** Makes an option repeatable: each value is parsed and appended. */
 export const collect =
@@ -19,18 +20,40 @@ export function readField(text: string): [name: string, value: string] {
   return [text.slice(0, colon), text.slice(colon + 1).trim()]
 }
 
-/** `[HOST:]PORT[=FILEPORT]`, the argument of `--listen`. */
+/** `[HOST:]PORT[=FILEPORT]` or `unix:PATH[=FILEPORT]`, the argument of `--listen`. */
 export function readListen(text: string): Listen {
+  const unix = /^unix:(.+?)(?:=(\d{1,5}))?$/.exec(text)
+  if (unix !== null) {
+    const [, path = '', filePort] = unix
+    return {
+      id: text,
+      host: undefined,
+      port: 0,
+      filePort: filePort === undefined ? undefined : Number(filePort),
+      path: resolve(path),
+    }
+  }
   const match = /^(?:(\[[0-9a-f:.]+\]|[\w.-]+|\*):)?(\d{1,5})(?:=(\d{1,5}))?$/i.exec(text)
   const [, host, port = '', filePort] = match ?? []
   if (match === null || Number(port) > 65_535 || Number(filePort ?? 0) > 65_535)
-    throw new InvalidArgumentError('Expected [HOST:]PORT[=FILEPORT].')
+    throw new InvalidArgumentError('Expected [HOST:]PORT[=FILEPORT] or unix:PATH[=FILEPORT].')
   return {
     id: text,
     host: host === '*' ? undefined : host?.replace(/^\[|\]$/g, ''),
     port: Number(port),
     filePort: filePort === undefined ? undefined : Number(filePort),
   }
+}
+
+/** The largest number of workers. More than the machine has cores is of no use. */
+const MAX_WORKERS = 256
+
+/** A number of processes. */
+export function readCount(text: string): number {
+  const count = Number(text)
+  if (!/^\d+$/.test(text) || count < 1 || count > MAX_WORKERS)
+    throw new InvalidArgumentError(`Expected a whole number from 1 to ${MAX_WORKERS}.`)
+  return count
 }
 
 /** A number of seconds, 0 or more. */
