@@ -26,10 +26,10 @@ function fieldOf(lines: readonly string[] | undefined, name: string): string | u
   return values === undefined || values.length === 0 ? undefined : values.join(', ')
 }
 
-/** The last cookie with the name. httpd: log_cookie. */
+/** The first cookie with the name. httpd: log_cookie. */
 function cookie({ req }: LogEntry, name: string): string | undefined {
   const pairs = (req?.headers.cookie ?? '').split(';').map(pair => pair.trim())
-  return pairs.findLast(pair => pair.startsWith(`${name}=`))?.slice(name.length + 1)
+  return pairs.find(pair => pair.startsWith(`${name}=`))?.slice(name.length + 1)
 }
 
 const UNITS: Record<string, number> = { '': 1_000_000, s: 1_000_000, ms: 1_000, us: 1 }
@@ -109,7 +109,8 @@ export const ITEMS: Readonly<Record<string, LogItem>> = {
   // Notes are messages between the modules of httpd. This program has no such modules.
   n: { write: () => undefined, accepts: /./ },
   L: { write: ({ errorId }) => errorId },
-  k: { write: ({ keptAlive }) => String(keptAlive) },
+  // httpd does not count the request that closes the connection.
+  k: { write: ({ keptAlive, res }) => String(Math.max(0, keptAlive - (res?.shouldKeepAlive ? 0 : 1))) },
   X: { write: connectionStatus },
   v: { write: ({ serverName }) => serverName },
   V: { write: ({ serverName }) => serverName },
