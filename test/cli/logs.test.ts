@@ -137,7 +137,11 @@ suite('the logs of ws-tunnel run', { concurrency: 2 }, () => {
   test('writes JSON lines with --log-format json, and the same id in both logs', async t => {
     const at = await folder(t, { 'a.conf': 'ProxyPass / ws://127.0.0.1:1/\n' })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0', '--log-format', 'json'])
-    const listening = (): { msg: string }[] => program.stderr.split('\n').filter(Boolean).map(line => JSON.parse(line))
+    const listening = (): { msg: string }[] =>
+      program.stderr
+        .split('\n')
+        .filter(Boolean)
+        .map(line => JSON.parse(line))
     const port = await eventually(() => {
       const url = listening().find(({ msg }) => msg.startsWith('listening on'))?.msg
       assert.ok(url)
@@ -177,11 +181,16 @@ suite('the logs of ws-tunnel run', { concurrency: 2 }, () => {
       assert.ok(found)
       return [Number(found[1])]
     }, TIMEOUT)
-    assert.match(program.stderr, /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\] \[ws-tunnel:notice\] \[pid \d+\] listening on \S+ \S+ -$/m)
+    assert.match(
+      program.stderr,
+      /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\] \[ws-tunnel:notice\] \[pid \d+\] listening on \S+ \S+ -$/m,
+    )
     await get(t, port, '/', ['Referer: r'])
     const [id] = await program.lines(1)
     assert.match(String(id), /^[\w+/]{11}$/)
-    await program.prints(/\[ws-tunnel:error\] \[pid \d+\] \[client 127\.0\.0\.1:\d+\] WST_ERR_CONNECT: .*, referer r \S{11} \S+ -$/m)
+    await program.prints(
+      /\[ws-tunnel:error\] \[pid \d+\] \[client 127\.0\.0\.1:\d+\] WST_ERR_CONNECT: .*, referer r \S{11} \S+ -$/m,
+    )
     assert.ok(program.stderr.includes(`referer r ${id} `))
   })
 

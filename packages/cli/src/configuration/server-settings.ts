@@ -42,4 +42,25 @@ export interface ServerSettings {
   >
 }
 
-export const settingsOf = (host: CompiledHost): ServerSettings => (host as { settings?: ServerSettings }).settings ?? {}
+export const settingsOf = (host: CompiledHost): ServerSettings =>
+  (host as { settings?: ServerSettings }).settings ?? temporarySettings(host)
+
+/** Until the compiler gives settings. */
+export function temporarySettings(main: CompiledHost): ServerSettings {
+  const word = (key: string): string | undefined => main.directives.findLast(d => d.key === key)?.words[0]
+  const seconds = (key: string): number | undefined => (word(key) === undefined ? undefined : Number(word(key)) * 1_000)
+  return {
+    user: word('user'),
+    group: word('group'),
+    pidFile: word('pidfile'),
+    gracefulShutdownTimeout: seconds('gracefulshutdowntimeout'),
+    timeout: seconds('timeout'),
+    keepAlive: word('keepalive') === undefined ? undefined : word('keepalive')?.toLowerCase() === 'on',
+    keepAliveTimeout: seconds('keepalivetimeout'),
+    maxKeepAliveRequests: word('maxkeepaliverequests') === undefined ? undefined : Number(word('maxkeepaliverequests')),
+    tls: {
+      ...(word('sslprotocol') === 'TLSv1.3' && { minVersion: 'TLSv1.3' as const }),
+      ...(word('sslverifyclient') === 'require' && { requestCert: true }),
+    },
+  }
+}
