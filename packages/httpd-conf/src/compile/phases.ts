@@ -60,6 +60,7 @@ export function needsPhases({ server }: RouteContext): boolean {
     (server.rewrites === true && server.rules.length > 0) ||
     server.needsPath === true ||
     server.canonicalName === true ||
+    server.scope.access !== undefined ||
     server.ifs.length > 0 ||
     server.scope.redirects.length > 0 ||
     scopes.some(
@@ -233,9 +234,9 @@ function urlOf(file: string, { rewriting }: Scope, root: string): string {
   return file.startsWith(`${root}/`) ? file.slice(root.length) : file
 }
 
-/** Whether a section has access control. */
+/** Whether a section has access control, or the server has SSLVerifyClient. */
 export const hasAccess = ({ server }: Pick<RouteContext, 'server'>): boolean =>
-  [...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].some(
+  [server, ...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].some(
     ({ scope }) => scope.access !== undefined,
   )
 
