@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { CompiledHost, PlainDirective } from '@ws-tunnel/httpd-conf'
 import type { HostReader } from './host-reader.ts'
-import { settingsOf } from './server-settings.ts'
 import type { Host } from './virtual-hosts.ts'
 
 /** TLS towards the clients of a host: SSLEngine, certificate and key, and the settings of protocol and client certificates. */
@@ -25,7 +24,7 @@ export function readTls(reader: HostReader, host: CompiledHost): Host['tls'] {
   const key = readPem(reader, keyFile)
   const chain = chainFile === undefined ? '' : readPem(reader, chainFile)
   if (cert === undefined || key === undefined || chain === undefined) return undefined
-  const { requestCert = false, rejectUnauthorized: _, ...protocol } = settingsOf(host).tls ?? {}
+  const { requestCert = false, rejectUnauthorized: _, ...protocol } = host.settings.tls
   const options: SecureContextOptions = { ...protocol, cert: `${cert}\n${chain}`, key }
   try {
     return {

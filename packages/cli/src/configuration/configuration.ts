@@ -3,7 +3,6 @@ import { readTls } from './certificates.ts'
 import { HostReader, type Subject } from './host-reader.ts'
 import { readHostAddress, readListens } from './listens.ts'
 import { readAccessLogs, readErrorLog } from './log-directives.ts'
-import { settingsOf } from './server-settings.ts'
 import { type Configuration, type Host, nameTest } from './virtual-hosts.ts'
 
 /** The outcome of {@link load}. */
@@ -55,7 +54,7 @@ function readHost(reader: HostReader, compiled: CompiledHost): Host {
   return {
     serverName: serverName ?? String(options.serverName),
     options,
-    settings: settingsOf(compiled),
+    settings: compiled.settings,
     tls: readTls(reader, compiled),
     accessLogs: readAccessLogs(reader, compiled),
     errorLog: readErrorLog(reader, compiled),

@@ -1,8 +1,8 @@
 import type { SecureContext, SecureContextOptions } from 'node:tls'
 import type { WsTunnelOptions } from '@ws-tunnel/core'
+import type { ServerSettings } from '@ws-tunnel/httpd-conf'
 import { type CompiledHost, hostNameTest } from '@ws-tunnel/httpd-conf'
 import type { AccessLogSettings, ErrorLogSettings } from './log-directives.ts'
-import type { ServerSettings } from './server-settings.ts'
 
 /** An address where a server listens. */
 export interface Listen {

@@ -1,6 +1,6 @@
 import type { Server, ServerOptions } from 'node:http'
 import type { TlsOptions } from 'node:tls'
-import type { ServerSettings } from '../configuration/server-settings.ts'
+import type { ServerSettings } from '@ws-tunnel/httpd-conf'
 import type { Host } from '../configuration/virtual-hosts.ts'
 
 /** Limits of httpd for what a configuration does not set. */
@@ -9,7 +9,7 @@ const HTTPD = { timeout: 60_000, limitRequestLine: 8_190, limitRequestFields: 10
 /** Node's default for the size of a request head, in bytes. */
 const USUAL_HEAD = 16_384
 
-/** Time between two checks for requests that take too long to arrive, ms. */
+/** The longest time between two checks for requests that take too long to arrive, ms. */
 const CHECK_INTERVAL = 5_000
 
 /** The largest head that the limits of a configuration let through. The core refuses what is over one of them. */
@@ -30,7 +30,7 @@ export function serverOptions(settings: ServerSettings): ServerOptions {
     headersTimeout,
     // The body is read at the pace of the backend, so its time has no fixed limit.
     requestTimeout: 0,
-    connectionsCheckingInterval: CHECK_INTERVAL,
+    connectionsCheckingInterval: Math.min(CHECK_INTERVAL, Math.ceil(headersTimeout / 4) || CHECK_INTERVAL),
     // Node takes 0 for no limit.
     ...(keepAliveTimeout !== undefined && { keepAliveTimeout: Math.max(1, keepAliveTimeout) }),
   }

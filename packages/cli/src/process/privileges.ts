@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import type { ServerSettings } from '../configuration/server-settings.ts'
+import type { ServerSettings } from '@ws-tunnel/httpd-conf'
 
 /** The user and the group that the process changes to. */
 export interface Identity {

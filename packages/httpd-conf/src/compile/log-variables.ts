@@ -1,39 +1,37 @@
 import type { IncomingMessage } from 'node:http'
 import type { BalancerChoice } from '@ws-tunnel/core'
-import type { Location, Server } from '../directives/model.ts'
+import type { Server } from '../directives/model.ts'
 import { environmentOf } from '../rules/environment.ts'
+import { userOf } from '../rules/remote-user.ts'
+import { pathOf } from '../rules/request-path.ts'
 import { setChoice } from './header-editing.ts'
+import { neverMatches, sectionPattern } from './variants.ts'
 
 /**
  * Returns the function that gives the environment variables of a request as httpd has them when it logs the request:
- * those of SetEnvIf, of RewriteRule [E], of SetEnv, and of the balancer that selected a member.
+ * those of SetEnvIf, of RewriteRule [E], of SetEnv, of the balancer that selected a member, and REMOTE_USER.
  */
 export function logVariables({
   scope,
   locations,
 }: Server): (req: IncomingMessage, choice?: BalancerChoice) => ReadonlyMap<string, string> {
-  const withVariables = locations.filter(({ scope }) => scope.envRules.length > 0 || scope.setEnv.size > 0)
+  const sections = locations
+    .filter(({ scope }) => scope.envRules.length > 0 || scope.setEnv.size > 0)
+    .filter(location => !neverMatches(location))
+    .map(location => ({ pattern: sectionPattern(location), scope: location.scope }))
   return (req, choice) => {
-    const path = withVariables.length === 0 ? '' : pathOf(req)
-    const scopes = [scope, ...withVariables.filter(location => isIn(location, path)).map(({ scope }) => scope)]
+    const path = sections.length === 0 ? '' : decoded(pathOf(req).path)
+    const scopes = [scope, ...sections.filter(({ pattern }) => pattern.test(path)).map(({ scope }) => scope)]
     const env = environmentOf(req, [...new Set(scopes.flatMap(({ envRules }) => envRules))])
     for (const { setEnv } of scopes.toReversed())
       for (const [name, value] of setEnv) if (!env.has(name)) env.set(name, value)
     if (choice !== undefined) setChoice(choice, env)
+    const user = userOf(req)
+    if (user !== undefined) env.set('REMOTE_USER', user)
     return env
   }
 }
 
-/** The decoded path. A malformed escape stays as it is, because the request is logged anyway. */
-const pathOf = ({ url = '/' }: IncomingMessage): string =>
-  url
-    .replace(/^[a-z][\w+.-]*:\/\/[^/?#]*/i, '')
-    .replace(/\?.*$/s, '')
-    .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-    .replace(/\/{2,}/g, '/')
-
-function isIn({ path, regex }: Location, requested: string): boolean {
-  if (regex !== undefined) return new RegExp(regex.source, regex.flags).test(requested)
-  const prefix = path.replace(/\/$/, '')
-  return requested === prefix || requested.startsWith(`${prefix}/`)
-}
+/** A malformed escape stays as it is, because the request is logged anyway. */
+const decoded = (path: string): string =>
+  path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
