@@ -55,8 +55,11 @@ suite('settings of a server in ws-tunnel run', { concurrency: 2 }, () => {
     const pass = `ProxyPass / http://${address}/`
     const { port } = await serve(
       t,
-      tlsHost('localhost', 'server', `SSLProtocol -all +TLSv1.2\nSSLCipherSuite ECDHE-ECDSA-AES256-GCM-SHA384\n${pass}`) +
-        tlsHost('elsewhere.example', 'wrong-name', `SSLProtocol TLSv1.3\n${pass}`),
+      tlsHost(
+        'localhost',
+        'server',
+        `SSLProtocol -all +TLSv1.2\nSSLCipherSuite ECDHE-ECDSA-AES256-GCM-SHA384\n${pass}`,
+      ) + tlsHost('elsewhere.example', 'wrong-name', `SSLProtocol TLSv1.3\n${pass}`),
       '127.0.0.1:0=443',
     )
     assert.equal(await ask(port, {}), 'TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 200')

@@ -4,6 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path'
 import type { BalancerChoice, WsTunnelOptions } from '@ws-tunnel/core'
 import { PROFILES, type Profile } from './compile/context.ts'
 import { logVariables } from './compile/log-variables.ts'
+import { compilePages, type PageLocations } from './compile/page-locations.ts'
 import { compileServer } from './compile/server.ts'
 import { compileServerSettings, type ServerSettings } from './compile/server-settings.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
@@ -15,6 +16,7 @@ import { type Directive, folderOf, Parser } from './syntax/parser.ts'
 import type { Compat } from './syntax/version.ts'
 import { splitWords } from './syntax/words.ts'
 
+export type { HandlerLocation, PageLocations } from './compile/page-locations.ts'
 export type { ErrorDocument, ReadLimit, ServerSettings } from './compile/server-settings.ts'
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './syntax/files.ts'
@@ -81,6 +83,8 @@ export interface CompiledHost {
   readonly options: WsTunnelOptions
   /** What a server honours which is not an app. */
   readonly settings: ServerSettings
+  /** The sections with `SetHandler balancer-manager` or `server-status`, for a server that serves the manager. */
+  readonly pages: PageLocations
   /** The environment variables of a request when it is logged. `choice` is the member that a balancer selected. */
   readonly variables: (req: IncomingMessage, choice?: BalancerChoice) => ReadonlyMap<string, string>
   /** The directives outside of sections, in their order, without those of the main server. */
@@ -166,6 +170,7 @@ export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
       place: section?.place,
       options: compileServer({ server, ...reading }, conf.serverName, reading),
       settings: compileServerSettings(server, reading, report),
+      pages: compilePages(section?.children === undefined ? [tree] : [tree, section.children], report, conf.allow),
       variables: logVariables(server),
       directives: (section?.children ?? tree)
         .filter(({ children }) => children === undefined)

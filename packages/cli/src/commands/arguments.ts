@@ -56,6 +56,12 @@ export function readCount(text: string): number {
   return count
 }
 
+/** The path of a page. */
+export function readPath(text: string): string {
+  if (!/^(?:\/[\w.~-]+)+$/.test(text)) throw new InvalidArgumentError("Expected a path such as '/manager'.")
+  return text
+}
+
 /** A number of seconds, 0 or more. */
 export function readSeconds(text: string): number {
   const seconds = Number(text)

@@ -5,7 +5,7 @@ import { load } from '../configuration/configuration.ts'
 import type { Listen } from '../configuration/virtual-hosts.ts'
 import { readingFrom, UsageError } from '../errors.ts'
 import { printable } from '../logs/error-format.ts'
-import { collect, readCount, readDefinition, readField, readListen, readSeconds } from './arguments.ts'
+import { collect, readCount, readDefinition, readField, readListen, readPath, readSeconds } from './arguments.ts'
 import { check } from './check.ts'
 import { explainRequest } from './explain.ts'
 import { run } from './run.ts'
@@ -37,6 +37,9 @@ interface RunOptions extends CommonOptions {
   /** Seconds. */
   readonly drain: number
   readonly workers?: number
+  readonly manager?: string
+  readonly metrics?: string
+  readonly health?: string
   readonly logFormat: 'text' | 'json'
 }
 
@@ -89,6 +92,13 @@ export function createProgram(setExitCode: (code: number) => void): Command {
       ).argParser(collect(readListen)),
     )
     .option('--drain <seconds>', 'time that open tunnels have to end after SIGTERM or SIGINT', readSeconds, 10)
+    .option(
+      '--manager <path>',
+      'serve the manager here, to clients of this machine or of a guarded <Location>',
+      readPath,
+    )
+    .option('--metrics <path>', 'serve metrics for Prometheus here, to the same clients', readPath)
+    .option('--health <path>', 'respond here with 200 while the gateway serves', readPath)
     .option('--workers <number>', 'serve with this number of processes', readCount)
     .addOption(
       new Option('--log-format <format>', 'write the logs in the formats of the file, or as JSON lines')
@@ -105,6 +115,7 @@ export function createProgram(setExitCode: (code: number) => void): Command {
           drainTimeout: options.drain * 1_000,
           workers: options.workers,
           isJson: options.logFormat === 'json',
+          pages: { manager: options.manager, metrics: options.metrics, health: options.health },
         }),
       )
     })

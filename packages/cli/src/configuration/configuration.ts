@@ -19,7 +19,7 @@ export interface Loaded {
  * Directives that this server honours. The compiler reports them as ignored, because a middleware does not use them.
  */
 const HONOURED = new Set(
-  `listen user group pidfile gracefulshutdowntimeout timeout requestreadtimeout keepalive keepalivetimeout
+  `listen sethandler user group pidfile gracefulshutdowntimeout timeout requestreadtimeout keepalive keepalivetimeout
   maxkeepaliverequests limitrequestline limitrequestfields limitrequestfieldsize
   sslengine sslcertificatefile sslcertificatekeyfile sslcertificatechainfile sslprotocol sslciphersuite
   sslhonorcipherorder sslopensslconfcmd sslsessiontickets sslverifyclient sslcacertificatefile sslcarevocationfile
@@ -50,7 +50,7 @@ export function load(conf: HttpdConf): Loaded {
 }
 
 function readHost(reader: HostReader, compiled: CompiledHost): Host {
-  const { options, serverName, place, addresses, variables } = compiled
+  const { options, serverName, place, addresses, variables, pages } = compiled
   return {
     serverName: serverName ?? String(options.serverName),
     options,
@@ -59,6 +59,7 @@ function readHost(reader: HostReader, compiled: CompiledHost): Host {
     accessLogs: readAccessLogs(reader, compiled),
     errorLog: readErrorLog(reader, compiled),
     variables,
+    pages,
     addresses: addresses.map(text => readHostAddress(reader, text, place as Subject['place'])),
     isNamed: nameTest(compiled),
   }

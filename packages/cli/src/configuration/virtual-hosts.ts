@@ -42,6 +42,8 @@ export interface Host {
   readonly errorLog: ErrorLogSettings
   /** The environment variables of a request, for its log lines. */
   readonly variables: CompiledHost['variables']
+  /** Sections that have a page of httpd, and sections with access control. */
+  readonly pages: CompiledHost['pages']
   readonly addresses: readonly Address[]
   /** Whether the host has this name, by ServerName or ServerAlias. */
   readonly isNamed: (name: string) => boolean

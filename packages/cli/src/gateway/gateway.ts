@@ -22,6 +22,7 @@ import type { ErrorLog } from '../logs/error-log.ts'
 import type { Logs } from '../logs/logs.ts'
 import { type LoggedHost, RequestLog, type RequestRecord } from '../logs/request-log.ts'
 import { Listeners } from './listeners.ts'
+import type { Page, Pages } from './pages.ts'
 import { type ParserError, refusedRequest, respond, respondRaw } from './respond.ts'
 
 /** The status that is logged if a client disconnects before it gets a response. nginx logs the same. */
@@ -60,6 +61,7 @@ export class Gateway {
   readonly #logs: Logs
   readonly #requestLog: RequestLog
   readonly #listeners: Listeners
+  readonly #pages: Pages
   #newest: Generation
   #closing = false
 
@@ -67,8 +69,9 @@ export class Gateway {
    * @throws {WsTunnelError} for options that the proxy refuses.
    * @throws the file system's error for a log that cannot be opened.
    */
-  constructor(configuration: Configuration, logs: Logs) {
+  constructor(configuration: Configuration, logs: Logs, pages: Pages) {
     this.#logs = logs
+    this.#pages = pages
     this.#requestLog = new RequestLog(logs.isJson)
     this.#newest = this.#generationOf(configuration)
     this.#listeners = new Listeners(configuration, {
@@ -93,7 +96,8 @@ export class Gateway {
    * @returns their URLs.
    * @throws for an address where it cannot listen.
    */
-  listen(wanted: readonly Listen[]): Promise<string[]> {
+  async listen(wanted: readonly Listen[]): Promise<string[]> {
+    await this.#pages.replace(proxiesOf(this.#newest))
     return this.#listeners.replace(this.#newest.configuration, wanted)
   }
 
@@ -112,6 +116,7 @@ export class Gateway {
       this.#generations.delete(next)
       throw error
     }
+    await this.#pages.replace(proxiesOf(next))
     const old = this.#newest
     this.#newest = next
     void this.#retire(old)
@@ -125,6 +130,7 @@ export class Gateway {
   async close(drainTimeout: number): Promise<void> {
     this.#closing = true
     const stopped = this.#listeners.close()
+    void this.#pages.close()
     for (const { res } of this.#exchanges) if (!res.headersSent) res.shouldKeepAlive = false
     const proxies = Array.from(this.#generations, ({ hosts }) =>
       Array.from(hosts.values(), ({ proxy }) => proxy),
@@ -197,13 +203,27 @@ export class Gateway {
       respond(res, 421)
       return
     }
+    const named = this.#pages.named(req)
+    if (named !== undefined) {
+      this.#servePage(named, exchange).catch((error: unknown) => this.#refuse(error, exchange))
+      return
+    }
     serving.proxy.handle(req, res, { listen: false }).then(
-      handled => {
-        if (!handled) respond(res, 404)
+      async handled => {
+        const page = handled ? undefined : this.#pages.ofLocation(req, host)
+        if (page !== undefined) await this.#servePage(page, exchange)
+        else if (!handled) respond(res, 404)
         else void exchange.tunnel?.ended.then(end => this.#finish(exchange, 101, end.bytesFromBackend))
       },
       (error: unknown) => this.#refuse(error, exchange),
     )
+  }
+
+  /** Serves a page, if the client may see it. */
+  async #servePage(page: Page, { req, res, serving }: Exchange): Promise<void> {
+    const admitted = await this.#pages.admits(page, req, res, serving.host)
+    if (admitted) await this.#pages.serve(page, req, res, this.#closing)
+    else if (!res.headersSent) respond(res, 403)
   }
 
   #finish(exchange: Exchange, status: number, tunnelBytes?: number): void {
@@ -247,3 +267,6 @@ export class Gateway {
     if (!isOpen) this.#requestLog.refused(socket, refused.requestLine, refused.status, body, serving)
   }
 }
+
+const proxiesOf = ({ hosts }: Generation): Map<Host, TunnelProxy> =>
+  new Map(Array.from(hosts, ([host, { proxy }]) => [host, proxy]))

@@ -1,20 +1,27 @@
 import cluster, { type Worker } from 'node:cluster'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { MAX_DELAY } from '@ws-tunnel/core'
+import { serveClusterStore } from '@ws-tunnel/manager/cluster'
+import { AggregatorRegistry } from 'prom-client'
 import type { ErrorLog } from '../logs/error-log.ts'
 import { Logs } from '../logs/logs.ts'
 import { type Signals, writePidFile } from './control.ts'
 import { copyLines } from './copy-lines.ts'
-import { isOurMessage, type PrimaryMessage } from './messages.ts'
+import { isOurMessage, type PrimaryMessage, type WorkerMessage } from './messages.ts'
 import { type Ready, type RunSettings, readConfiguration } from './read-configuration.ts'
 import { INHERITED, inheritedSockets, type ServiceManager } from './service-manager.ts'
+import { SECRET } from './worker.ts'
 
 /** Time between the end of a worker and the start of the next one, ms. */
 const RESTART_DELAY = 1_000
 
 /** Time that a worker has to end after the drain, before it is killed, ms. */
 const KILL_DELAY = 5_000
+
+/** The longest wait for the answer of a worker, ms. */
+const ANSWER_TIMEOUT = 1_000
 
 /** The workers that read the configuration at the same time. */
 type Crew = Set<Worker>
@@ -47,7 +54,9 @@ class Primary {
   readonly #all = new Set<Worker>()
   #isStopping = false
   #reloading: Promise<unknown> = Promise.resolve()
-  #pings = 0
+  /** The number of the last question to the workers. */
+  #lastId = 0
+  readonly #secret = randomBytes(32).toString('base64url')
 
   constructor(first: Ready, settings: RunSettings, services: ServiceManager) {
     this.#settings = settings
@@ -60,6 +69,7 @@ class Primary {
     cluster.schedulingPolicy = cluster.SCHED_NONE
     // Lines of several processes must not mix, and a pipe takes only 4 KiB at once, so this process writes all lines.
     cluster.setupPrimary({ silent: true })
+    serveClusterStore()
   }
 
   async run(signals: Signals): Promise<number> {
@@ -104,7 +114,10 @@ class Primary {
 
   /** Starts a worker. Resolves to whether it serves. */
   #startWorker(crew: Crew): Promise<boolean> {
-    const worker = cluster.fork(this.#inherited.length === 0 ? {} : { [INHERITED]: JSON.stringify(this.#inherited) })
+    const worker = cluster.fork({
+      [SECRET]: this.#secret,
+      ...(this.#inherited.length > 0 && { [INHERITED]: JSON.stringify(this.#inherited) }),
+    })
     crew.add(worker)
     this.#all.add(worker)
     copyLines(worker.process.stdout as Readable, this.#logs.output)
@@ -112,7 +125,9 @@ class Primary {
     return new Promise(resolve => {
       let serves = false
       worker.on('message', (message: unknown) => {
-        if (!isOurMessage(message) || message.wsTunnel !== 'ready') return
+        if (!isOurMessage(message)) return
+        if (message.wsTunnel === 'get-all-metrics') void this.#sendMetrics(worker, message.id)
+        if (message.wsTunnel !== 'ready') return
         serves = true
         resolve(true)
       })
@@ -213,25 +228,41 @@ class Primary {
 
   /** Whether every worker responds before the next sign of life is due. */
   async #isAlive(): Promise<boolean> {
-    const id = ++this.#pings
-    const responded = Array.from(
-      this.#crew,
-      worker =>
-        new Promise<boolean>(resolve => {
-          const done = (alive: boolean): void => {
-            worker.off('message', workerOnMessage)
-            clearTimeout(timer)
-            resolve(alive)
-          }
-          const workerOnMessage = (message: unknown): void => {
-            if (isOurMessage(message) && message.wsTunnel === 'alive' && message.id === id) done(true)
-          }
-          const timer = setTimeout(done, this.#services.watchdogInterval, false)
-          worker.on('message', workerOnMessage)
-          send(worker, { wsTunnel: 'ping', id })
-        }),
+    const timeout = this.#services.watchdogInterval ?? ANSWER_TIMEOUT
+    const answers = Array.from(this.#crew, worker => this.#ask(worker, 'ping', 'alive', timeout))
+    return (await Promise.all(answers)).every(answer => answer !== undefined)
+  }
+
+  /** Sends a worker the sum of the metrics of all workers. */
+  async #sendMetrics(to: Worker, id: number): Promise<void> {
+    const answers = await Promise.all(
+      Array.from(this.#crew, worker => this.#ask(worker, 'get-metrics', 'metrics', ANSWER_TIMEOUT)),
     )
-    return (await Promise.all(responded)).every(Boolean)
+    const all = answers.flatMap(answer => (answer?.wsTunnel === 'metrics' ? [answer.metrics] : []))
+    send(to, { wsTunnel: 'all-metrics', id, text: await AggregatorRegistry.aggregate(all).metrics() })
+  }
+
+  /** Asks a worker, and resolves to its answer; `undefined` if it does not answer in time. */
+  #ask(
+    worker: Worker,
+    question: 'ping' | 'get-metrics',
+    answer: 'alive' | 'metrics',
+    timeout: number,
+  ): Promise<WorkerMessage | undefined> {
+    const id = ++this.#lastId
+    return new Promise(resolve => {
+      const done = (message: WorkerMessage | undefined): void => {
+        worker.off('message', workerOnMessage)
+        clearTimeout(timer)
+        resolve(message)
+      }
+      const workerOnMessage = (message: unknown): void => {
+        if (isOurMessage(message) && message.wsTunnel === answer && message.id === id) done(message)
+      }
+      const timer = setTimeout(done, timeout, undefined)
+      worker.on('message', workerOnMessage)
+      send(worker, { wsTunnel: question, id })
+    })
   }
 }
 

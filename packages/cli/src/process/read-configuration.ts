@@ -8,6 +8,7 @@ import {
   listenFor,
   listensOf,
 } from '../configuration/virtual-hosts.ts'
+import type { PagePaths } from '../gateway/pages.ts'
 import { type InheritedSocket, inheritedSockets } from './service-manager.ts'
 
 /** Settings of `ws-tunnel run`. */
@@ -23,6 +24,7 @@ export interface RunSettings {
   /** Number of processes that serve; `undefined` is one, without a process above it if none is needed. */
   readonly workers: number | undefined
   readonly isJson: boolean
+  readonly pages: PagePaths
 }
 
 /** A configuration that can be served. */

@@ -1,13 +1,18 @@
 import { Gateway } from '../gateway/gateway.ts'
+import { type PageSurroundings, Pages } from '../gateway/pages.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
 import { Logs } from '../logs/logs.ts'
 import { type Ready, type RunSettings, readConfiguration } from './read-configuration.ts'
+
+/** A process alone shares nothing. */
+const ALONE = { store: undefined, secret: undefined, allMetrics: undefined }
 
 /** A gateway with its logs, which can read its configuration again. */
 export class Serving {
   readonly #settings: RunSettings
   readonly #logs: Logs
   readonly #gateway: Gateway
+  readonly pages: Pages
   /** One reload at a time: a reload waits until its new listeners are open. */
   #reloading: Promise<unknown> = Promise.resolve()
 
@@ -15,10 +20,16 @@ export class Serving {
    * @throws {WsTunnelError} for options that the proxy refuses.
    * @throws the file system's error for a log that cannot be opened.
    */
-  constructor({ configuration }: Ready, settings: RunSettings) {
+  constructor(
+    { configuration }: Ready,
+    settings: RunSettings,
+    surroundings: Omit<PageSurroundings, 'onProblem'> = ALONE,
+  ) {
     this.#settings = settings
     this.#logs = new Logs(settings.isJson)
-    this.#gateway = new Gateway(configuration, this.#logs)
+    const onProblem = (message: string): void => this.errorLog.write('warn', message)
+    this.pages = new Pages(settings.pages, { ...surroundings, onProblem })
+    this.#gateway = new Gateway(configuration, this.#logs, this.pages)
   }
 
   get errorLog(): ErrorLog {

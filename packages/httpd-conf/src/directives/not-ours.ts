@@ -113,7 +113,7 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused(
     'it changes where requests go, which is not supported',
-    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
+    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action ProxyExpressEnable ProxyExpressDBMFile
     ProxyExpressDBMType Use <Macro UndefMacro `,
   ),
   ...refused(

@@ -7,6 +7,7 @@ import { BALANCER_MEMBER } from './balancer-member.ts'
 import { CORE_DIRECTIVES } from './core-directives.ts'
 import type { Context, Handlers } from './directive-kit.ts'
 import { ENVIRONMENT_DIRECTIVES } from './environment-directives.ts'
+import { HANDLER_DIRECTIVES } from './handler-directives.ts'
 import { HEADER_DIRECTIVES } from './header-directives.ts'
 import { HEALTH_DIRECTIVES } from './health-directives.ts'
 import { IF_SECTIONS } from './if-sections.ts'
@@ -39,6 +40,7 @@ const HANDLERS: Handlers = {
   ...SERVER_LIMITS,
   ...IF_SECTIONS,
   ...ENVIRONMENT_DIRECTIVES,
+  ...HANDLER_DIRECTIVES,
   ...HEADER_DIRECTIVES,
   ...REWRITE_DIRECTIVES,
 }
