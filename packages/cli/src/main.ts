@@ -2,6 +2,7 @@
 import { WsTunnelError } from '@ws-tunnel/core'
 import { CommanderError } from 'commander'
 import { createProgram } from './commands/command-line.ts'
+import { translateFlags } from './commands/httpd-flags.ts'
 import { FileError } from './errors.ts'
 import { printable } from './logs/error-format.ts'
 
@@ -11,7 +12,7 @@ async function main(): Promise<number> {
   try {
     await createProgram(code => {
       exitCode = code
-    }).parseAsync()
+    }).parseAsync(translateFlags(process.argv.slice(2)), { from: 'user' })
     return exitCode
   } catch (error) {
     // Commander has printed its message already. It also throws after --help and --version, with 0.

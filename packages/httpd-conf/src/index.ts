@@ -48,6 +48,10 @@ export interface HttpdConf {
   serverRoot?: string
   /** Modules for which `<IfModule>` holds, in addition to those whose directives are compiled. @default [] */
   modules?: readonly string[]
+  /** Lines before those of the file (`httpd -C`). @default [] */
+  before?: readonly string[]
+  /** Lines after those of the file (`httpd -c`). @default [] */
+  after?: readonly string[]
   /** Reads the files of Include and certificates. @default the file system */
   files?: Files
 }
@@ -253,7 +257,13 @@ function read(source: string | HttpdConf): Reading {
     version: compat === '2.5' ? '2.5.1' : compat,
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
-  const tree = new Parser(surroundings).parse(text, file)
+  const parser = new Parser(surroundings)
+  const { before = [], after = [] } = conf
+  const tree = [
+    ...parser.parse(before.join('\n'), '-C'),
+    ...parser.parse(text, file),
+    ...parser.parse(after.join('\n'), '-c'),
+  ]
   const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(surroundings.serverRoot), name))
   const servers = readServers(tree, { report, compat, files, absolute })
   return { conf, file, text, files, profile, report, tree, servers, absolute }

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs'
 import type { HttpdConf } from '@ws-tunnel/httpd-conf'
-import { Command, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import { load } from '../configuration/configuration.ts'
 import type { Listen } from '../configuration/virtual-hosts.ts'
 import { readingFrom, UsageError } from '../errors.ts'
 import { printable } from '../logs/error-format.ts'
 import { collect, readCount, readDefinition, readField, readListen, readPath, readSeconds } from './arguments.ts'
-import { check } from './check.ts'
+import { type CheckOutput, check } from './check.ts'
+import { completionScript } from './completion.ts'
 import { explainRequest } from './explain.ts'
+import { printHosts } from './hosts.ts'
+import { FLAGS_HELP } from './httpd-flags.ts'
 import { run } from './run.ts'
 
 type Compat = NonNullable<HttpdConf['compat']>
@@ -23,6 +26,8 @@ interface CommonOptions {
   readonly compat: Compat
   readonly define?: readonly [name: string, value: string][]
   readonly allow?: readonly string[]
+  readonly before?: readonly string[]
+  readonly after?: readonly string[]
 }
 
 interface ExplainOptions extends CommonOptions {
@@ -57,11 +62,20 @@ export function createProgram(setExitCode: (code: number) => void): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(printable(text.replace(/^error: /, 'ws-tunnel: '))) })
     .showHelpAfterError("Try 'ws-tunnel --help'.")
-    .addHelpText('after', EXIT_CODES)
+    .addHelpText('after', FLAGS_HELP + EXIT_CODES)
 
   addCommand(program, 'check', 'print the errors and warnings of a configuration')
+    .argument('<file>', 'the configuration; - is standard input')
+    .option('-q, --quiet', 'print errors alone')
+    .option('--ignored', 'print each ignored line')
+    .option('--json', 'print JSON')
+    .action((file: string, options: CommonOptions & CheckOutput) =>
+      setExitCode(check(file, httpdConf(file, options), options)),
+    )
+
+  addCommand(program, 'hosts', 'print where a configuration listens, and its virtual hosts')
     .argument('<file>', 'the configuration')
-    .action((file: string, options: CommonOptions) => setExitCode(check(file, httpdConf(file, options))))
+    .action((file: string, options: CommonOptions) => setExitCode(printHosts(file, httpdConf(file, options))))
 
   addCommand(program, 'explain', 'show which route a request takes and what the backend receives')
     .argument('<file>', 'the configuration')
@@ -105,7 +119,8 @@ export function createProgram(setExitCode: (code: number) => void): Command {
         .choices(['text', 'json'])
         .default('text'),
     )
-    .action(async (file: string, options: RunOptions) => {
+    .action(async (file: string, options: RunOptions, command: Command) => {
+      if (file === '-') command.error('error: run reads its file again at a reload, so it cannot be standard input')
       const conf = httpdConf(file, options)
       setExitCode(
         await run({
@@ -119,13 +134,23 @@ export function createProgram(setExitCode: (code: number) => void): Command {
         }),
       )
     })
+  program
+    .command('completion')
+    .description('print the script that completes this command line in a shell')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action((shell: 'bash' | 'zsh' | 'fish') => void process.stdout.write(completionScript(program, shell)))
   return program
 }
 
-function httpdConf(file: string, { serverName, compat, define = [], allow = [] }: CommonOptions): HttpdConf {
+function httpdConf(
+  file: string,
+  { serverName, compat, define = [], allow = [], before = [], after = [] }: CommonOptions,
+): HttpdConf {
   return {
-    file,
+    ...(file === '-' ? { file: 'standard input', text: readFileSync(0, 'utf8'), serverRoot: process.cwd() } : { file }),
     allow,
+    before,
+    after,
     compat,
     define: Object.fromEntries(define),
     ...(serverName === undefined ? {} : { serverName }),
@@ -147,4 +172,6 @@ function addCommand(program: Command, name: string, summary: string): Command {
     .addOption(new Option('--compat <version>', 'behave as this version of httpd').choices(VERSIONS).default('2.4.71'))
     .option('-D, --define <name>', 'define NAME or NAME=VALUE, as httpd -D does; repeatable', collect(readDefinition))
     .option('--allow <directive>', 'skip a directive instead of refusing it; repeatable', collect(String))
+    .option('-C, --before <line>', 'a directive before those of the file; repeatable', collect(String))
+    .option('-c, --after <line>', 'a directive after those of the file; repeatable', collect(String))
 }

@@ -60,6 +60,8 @@ function readHost(reader: HostReader, compiled: CompiledHost): Host {
     errorLog: readErrorLog(reader, compiled),
     variables,
     pages,
+    place,
+    aliases: compiled.names,
     addresses: addresses.map(text => readHostAddress(reader, text, place as Subject['place'])),
     isNamed: nameTest(compiled),
   }

@@ -42,6 +42,10 @@ export interface Host {
   readonly errorLog: ErrorLogSettings
   /** The environment variables of a request, for its log lines. */
   readonly variables: CompiledHost['variables']
+  /** The names of ServerAlias. */
+  readonly aliases: readonly string[]
+  /** Of `<VirtualHost>`; `undefined` for the main server. */
+  readonly place: CompiledHost['place']
   /** Sections that have a page of httpd, and sections with access control. */
   readonly pages: CompiledHost['pages']
   readonly addresses: readonly Address[]

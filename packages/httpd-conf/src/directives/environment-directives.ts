@@ -44,7 +44,9 @@ export const ENVIRONMENT_DIRECTIVES: Handlers = {
 }
 
 const CHANGES_PROTOCOL =
-  /^(?:force-proxy-request-1\.0|proxy-nohalfclose|proxy-interim-response|proxy-chain-auth|downgrade-1\.0|force-response-1\.0|no-gzip-override)$/
+  /^(?:force-proxy-request-1\.0|proxy-nohalfclose|proxy-interim-response|proxy-chain-auth|no-gzip-override)$/
+/** Debian's httpd sets them for browsers of the nineties. They change the version of responses alone. */
+const CHANGES_VERSION = /^(?:downgrade-1\.0|force-response-1\.0)$/
 const TUNES_CONNECTIONS =
   /^proxy-(?:nokeepalive|initial-not-pooled|sendcl|sendchunked|sendchunks|sendunchangedcl|flushall)$/
 
@@ -52,6 +54,8 @@ const TUNES_CONNECTIONS =
 function checkVariable(variable: string, directive: Directive, { report }: Context): void {
   if (CHANGES_PROTOCOL.test(variable))
     report.refuse(directive, `the variable ${variable} is not supported`, { at: variable })
+  else if (CHANGES_VERSION.test(variable))
+    report.ignore(directive, `${variable} changes the version of responses, which is always 1.1`)
   else if (TUNES_CONNECTIONS.test(variable)) report.ignore(directive, `${variable} tunes connections that Node manages`)
 }
 
