@@ -110,6 +110,17 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
     assert.match(program.stdout, /^-c:1:1: error: ProxyPas: no such directive\n/)
   })
 
+  test('reads ${NAME} from the environment, as httpd does, and Define before it', async t => {
+    const at = await folder(t, {
+      'a.conf': 'Define SECOND 127.0.0.1\nProxyPass / ws://${FIRST}:${SECOND}/\n<IfDefine FIRST>\nProxyPas\n</IfDefine>\n',
+    })
+    const env = { ...process.env, FIRST: '127.0.0.1', SECOND: 'from the environment' }
+    const program = new Program(t, ['check', at('a.conf')], 'pipe', { env })
+    assert.equal(await program.exit(), 1)
+    assert.match(program.stdout, /ws:\/\/127\.0\.0\.1:127\.0\.0\.1\//)
+    assert.doesNotMatch(program.stdout, /ProxyPas:/)
+  })
+
   test('understands the flags of httpd: -f, -t, -S, -v, -D, -C', async t => {
     const at = await folder(t, {
       'a.conf':

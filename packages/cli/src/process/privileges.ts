@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { ServerSettings } from '@ws-tunnel/httpd-conf'
+import { FileError } from '../errors.ts'
 
 /** The user and the group that the process changes to. */
 export interface Identity {
@@ -31,24 +32,24 @@ const number = (text: string): number | undefined => (/^#\d+$/.test(text) ? Numb
  * The identity of User and Group. Returns `undefined` if the process stays what it is: it is not root, or there is no
  * User line.
  *
- * @throws {Error} for a user or a group that does not exist, and for root.
+ * @throws {FileError} for a user or a group that does not exist, and for root.
  */
 export function identityOf({ user, group }: ServerSettings): Identity | undefined {
   if (!isRoot() || (user === undefined && group === undefined)) return undefined
-  if (user === undefined) throw new Error('Group needs a User line, because the process would stay root')
+  if (user === undefined) throw new FileError('Group needs a User line, because the process would stay root')
   const uidWritten = number(user)
   const passwd = entry('passwd', uidWritten === undefined ? user : String(uidWritten))
   const uid = uidWritten ?? Number(passwd?.[2] ?? Number.NaN)
-  if (Number.isNaN(uid)) throw new Error(`User: bad user name ${user}`)
+  if (Number.isNaN(uid)) throw new FileError(`User: bad user name ${user}`)
   const gidWritten = group === undefined ? undefined : number(group)
   const gid =
     group === undefined
       ? Number(passwd?.[3] ?? Number.NaN)
       : (gidWritten ?? Number(entry('group', group)?.[2] ?? Number.NaN))
   if (Number.isNaN(gid))
-    throw new Error(group === undefined ? `User ${user} has no group` : `Group: bad group name ${group}`)
+    throw new FileError(group === undefined ? `User ${user} has no group` : `Group: bad group name ${group}`)
   if (uid === 0)
-    throw new Error('User must not be root: its purpose is that the process serves without the rights of root')
+    throw new FileError('User must not be root: its purpose is that the process serves without the rights of root')
   return { user: passwd?.[0] ?? user, uid, gid, isNamed: passwd !== undefined }
 }
 
