@@ -16,7 +16,7 @@ const ROOT = { skip: process.getuid?.() === 0 ? false : 'needs root, to change t
 const LINUX = { skip: existsSync('/proc/self/status') ? false : 'there is no /proc' }
 
 /** Any user that is not root. */
-const NOBODY = 65_534
+const OTHER_USER = 65_534
 
 async function get(t: TestContext, port: number, path: string): Promise<string> {
   const client = await connectClient(t, port)
@@ -168,7 +168,7 @@ suite('ws-tunnel run --workers', { concurrency: 2 }, () => {
   test('serves as User and Group, and reloads with the keys and logs of root', { ...ROOT }, async t => {
     const { address } = await startBackend(t, responding({ body: 'page' }))
     const at = await folder(t, { 'access.log': '' })
-    const conf = `User nobody\nGroup nogroup\nPidFile ${at('run.pid')}\nCustomLog access.log "%U"\nProxyPass / http://${address}/\n`
+    const conf = `User #65534\nGroup #65534\nPidFile ${at('run.pid')}\nCustomLog access.log "%U"\nProxyPass / http://${address}/\n`
     await writeFile(at('a.conf'), conf)
     await chmod(dirname(at('a.conf')), 0o700)
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
@@ -177,7 +177,9 @@ suite('ws-tunnel run --workers', { concurrency: 2 }, () => {
       const [worker = 0] = await childrenOf(program.pid)
       assert.match(
         await uidsOf(worker),
-        new RegExp(`^${[NOBODY, NOBODY, NOBODY, NOBODY].join('\\s')}\\|${NOBODY}.*\\|${NOBODY} $`),
+        new RegExp(
+          `^${[OTHER_USER, OTHER_USER, OTHER_USER, OTHER_USER].join('\\s')}\\|${OTHER_USER}.*\\|${OTHER_USER} $`,
+        ),
       )
     }
     await eventually(served, TIMEOUT)
@@ -212,7 +214,7 @@ suite('ws-tunnel run --workers', { concurrency: 2 }, () => {
     const { address } = await startBackend(t, responding({ body: 'page' }))
     const at = await folder(t, { 'a.conf': `User www-data\nGroup www-data\nProxyPass / http://${address}/\n` })
     await chmod(dirname(at('a.conf')), 0o755)
-    const user = { uid: NOBODY, gid: NOBODY }
+    const user = { uid: OTHER_USER, gid: OTHER_USER }
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0', '--workers', '4'], 'pipe', user)
     const [port = 0] = await program.ports(4)
     assert.equal(await get(t, port, '/'), '200 page')

@@ -52,7 +52,7 @@ export function compilePages(
   allowed: readonly string[] = [],
 ): PageLocations {
   const sections = trees.flat().filter(isLocation)
-  // A line that the option `allow` leaves out refuses nobody.
+  // A line that the option `allow` leaves out protects nothing.
   const isOpen = allowed.some(name => /^(?:<?require|allow$|deny$|order$|auth)/i.test(name))
   const handlers = new Map<string, HandlerLocation>()
   for (const section of sections) {
