@@ -112,8 +112,7 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
 
   test('reads variables from the environment, as httpd does, and Define before it', async t => {
     const at = await folder(t, {
-      'a.conf':
-        `Define SECOND 127.0.0.1\nProxyPass / ws://\${FIRST}:\${SECOND}/\n<IfDefine FIRST>\nProxyPas\n</IfDefine>\n`,
+      'a.conf': `Define SECOND 127.0.0.1\nProxyPass / ws://\${FIRST}:\${SECOND}/\n<IfDefine FIRST>\nProxyPas\n</IfDefine>\n`,
     })
     const env = { ...process.env, FIRST: '127.0.0.1', SECOND: 'from the environment' }
     const program = new Program(t, ['check', at('a.conf')], 'pipe', { env })

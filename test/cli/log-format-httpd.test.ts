@@ -43,7 +43,7 @@ const lines = (file: string): Promise<string[]> =>
     assert.equal(found.length, CONNECTIONS.flat().length)
     // The bodies of the error pages differ.
     return found.map(line => line.replace(/\|404\|404\|\d+\|\d+\|/, '|404|404|')).toSorted()
-  }, 15_000)
+  }, 60_000)
 
 test('writes the lines that a running httpd writes', peer('apache2', hasApache), async t => {
   const { address } = await startBackend(t, responding({ body: 'four', headers: ['X-Answer: "yes"'] }))

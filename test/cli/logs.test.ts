@@ -7,7 +7,7 @@ import { eventually } from '../support/gate.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { ended, folder, Program } from './program.ts'
 
-const TIMEOUT = 15_000
+const TIMEOUT = 60_000
 
 /** Sends one request and returns the whole response. */
 async function get(t: TestContext, port: number, path: string, headers: string[] = []): Promise<string> {

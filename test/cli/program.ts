@@ -10,7 +10,7 @@ import { eventually, within } from '../support/gate.ts'
 const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 
 /** Longest wait for a program to start, to print or to end, ms. It is long because the machine may be busy. */
-const TIMEOUT = 15_000
+const TIMEOUT = 60_000
 
 /** `ws-tunnel` as a child process. */
 export class Program {

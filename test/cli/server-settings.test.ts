@@ -98,6 +98,34 @@ suite('settings of a server in ws-tunnel run', { concurrency: 2 }, () => {
     assert.match(line, / 408$/)
   })
 
+  test('RequestReadTimeout and Timeout end a body that arrives too slowly with 408, not one that is only large', async t => {
+    const { address } = await startBackend(t, responding({ body: 'page' }))
+    const pass = `CustomLog /dev/stdout "%r %>s"\nProxyPass / http://${address}/\n`
+    for (const line of ['RequestReadTimeout body=1,MinRate=1000', 'Timeout 1']) {
+      const { port, program } = await serve(t, `${line}\n${pass}`, '127.0.0.1:0')
+      const slow = await connectClient(t, port)
+      const response = slow.send('POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc').whole()
+      const fast = await connectClient(t, port)
+      const body = 'x'.repeat(100_000)
+      fast.send(`POST /fast HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+      assert.equal((await fast.whole()).statusCode, 200)
+      assert.equal((await response).statusCode, 408)
+      assert.match((await program.lines(2)).join(), /POST \/slow HTTP\/1\.1 408/)
+    }
+  })
+
+  test('ErrorDocument replaces the responses of the gateway by a text or a redirect', async t => {
+    const lines = 'ErrorDocument 404 "not here"\nErrorDocument 503 https://status.example/\n'
+    const { port } = await serve(t, `${lines}ProxyPass /down ws://127.0.0.1:1/\n`, '127.0.0.1:0')
+    const missing = await connectClient(t, port)
+    const found = await missing.send(plainRequest('/missing')).whole()
+    assert.deepEqual([found.statusCode, found.body], [404, 'not here'])
+    const down = await connectClient(t, port)
+    const { statusCode, rawHeaders } = await down.send(plainRequest('/down')).whole()
+    assert.equal(statusCode, 302)
+    assert.deepEqual(rawHeaders.find(([name]) => name === 'Location')?.[1], 'https://status.example/')
+  })
+
   test('LimitRequestFieldSize lets larger fields through than Node does by default, and 400s those over it', async t => {
     const { address } = await startBackend(t, responding({ body: 'page' }))
     const { port } = await serve(t, `LimitRequestFieldSize 40000\nProxyPass / http://${address}/\n`, '127.0.0.1:0')

@@ -14,7 +14,7 @@ import { peer } from '../support/peers.ts'
 import { folder, Program } from './program.ts'
 
 const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
-const TIMEOUT = 15_000
+const TIMEOUT = 60_000
 const PYTHON = peer('Python', () => execFileSync('python3', ['--version']).length > 0)
 const LINUX = { skip: existsSync('/proc/self/net/tcp') ? false : 'there is no /proc' }
 

@@ -9,7 +9,7 @@ import { eventually } from '../support/gate.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { folder, Program } from './program.ts'
 
-const TIMEOUT = 20_000
+const TIMEOUT = 60_000
 const WORKERS = 4
 
 const ROOT = { skip: process.getuid?.() === 0 ? false : 'needs root, to change to another user' }
@@ -43,7 +43,7 @@ const uidsOf = async (pid: number): Promise<string> =>
 
 const lineCount = async (file: string): Promise<number> => (await readFile(file, 'utf8')).split('\n').length - 1
 
-suite('ws-tunnel run --workers', { concurrency: 2 }, () => {
+suite('ws-tunnel run --workers', { concurrency: 1 }, () => {
   test('serves with several processes, and each request and tunnel has one line, on standard output and in files', async t => {
     const page = await startBackend(t, responding({ body: 'page' }))
     const { address } = await startBackend(t, echo())

@@ -37,6 +37,12 @@ const HOUSES: readonly House[] = [
     packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|apache-md5|bcryptjs|recheck\/lib\/browser\.js)$/,
   },
   {
+    package: 'cli',
+    rows: [['main'], ['commands'], ['process'], ['gateway'], ['configuration'], ['logs'], ['errors']],
+    packages:
+      /^(?:node:.*|@ws-tunnel\/(?:core|httpd-conf|native|manager(?:\/(?:cluster|metrics))?)|commander|pino|prom-client)$/,
+  },
+  {
     package: 'manager',
     rows: [['index', 'fastify'], ['manager'], ['options'], ['api', 'metrics'], ['fleet', 'http'], ['util'], ['page']],
     // The page imports lit-html and uPlot by relative paths, because the browser gets them from the manager.

@@ -1,7 +1,7 @@
 import { compileHttpdConf, type Diagnostic, type HttpdConf } from '@ws-tunnel/httpd-conf'
 import { load } from '../configuration/configuration.ts'
+import { diagnosticsText, isError } from '../configuration/diagnostics-text.ts'
 import { readingFrom } from '../errors.ts'
-import { diagnosticsText, isError } from './diagnostics-text.ts'
 
 /** How {@link check} prints what it finds. */
 export interface CheckOutput {

@@ -1,8 +1,8 @@
 import { explain } from '@ws-tunnel/core'
 import { type Compiled, compileHttpdConf, compileVirtualHosts, type HttpdConf } from '@ws-tunnel/httpd-conf'
+import { diagnosticsText, isError } from '../configuration/diagnostics-text.ts'
 import { hostName, nameTest } from '../configuration/virtual-hosts.ts'
 import { readingFrom, UsageError } from '../errors.ts'
-import { diagnosticsText, isError } from './diagnostics-text.ts'
 import { explanationText } from './explain-text.ts'
 
 /** The request that `ws-tunnel explain` explains. */

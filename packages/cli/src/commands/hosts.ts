@@ -1,9 +1,9 @@
 import type { HttpdConf } from '@ws-tunnel/httpd-conf'
 import { load } from '../configuration/configuration.ts'
+import { diagnosticsText, isError } from '../configuration/diagnostics-text.ts'
 import { type Host, listensOf } from '../configuration/virtual-hosts.ts'
 import { readingFrom } from '../errors.ts'
 import { printable } from '../logs/error-format.ts'
-import { diagnosticsText, isError } from './diagnostics-text.ts'
 
 /**
  * `ws-tunnel -S`: prints where the configuration listens and its virtual hosts, as `httpd -S` does.

@@ -19,7 +19,7 @@ export interface Loaded {
  * Directives that this server honours. The compiler reports them as ignored, because a middleware does not use them.
  */
 const HONOURED = new Set(
-  `listen sethandler user group pidfile gracefulshutdowntimeout timeout requestreadtimeout keepalive keepalivetimeout
+  `listen sethandler errordocument user group pidfile gracefulshutdowntimeout timeout requestreadtimeout keepalive keepalivetimeout
   maxkeepaliverequests limitrequestline limitrequestfields limitrequestfieldsize
   sslengine sslcertificatefile sslcertificatekeyfile sslcertificatechainfile sslprotocol sslciphersuite
   sslhonorcipherorder sslopensslconfcmd sslsessiontickets sslverifyclient sslcacertificatefile sslcarevocationfile
@@ -49,7 +49,17 @@ export function load(conf: HttpdConf): Loaded {
   return { configuration: failed ? undefined : configuration, diagnostics, serverDiagnostics }
 }
 
+/** Warns of ErrorDocument lines that lead to a local path, which only httpd can serve. */
+function checkErrorDocuments(reader: HostReader, host: CompiledHost): void {
+  for (const line of reader.all(host, 'errordocument')) {
+    const [status, document = ''] = line.words
+    if (document.startsWith('/'))
+      reader.report('warning', line, `a local path is not served: the response with status ${status} is a short text`)
+  }
+}
+
 function readHost(reader: HostReader, compiled: CompiledHost): Host {
+  checkErrorDocuments(reader, compiled)
   const { options, serverName, place, addresses, variables, pages } = compiled
   return {
     serverName: serverName ?? String(options.serverName),

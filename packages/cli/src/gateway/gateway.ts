@@ -20,9 +20,10 @@ import {
 } from '../configuration/virtual-hosts.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
 import type { Logs } from '../logs/logs.ts'
-import { type LoggedHost, RequestLog, type RequestRecord } from '../logs/request-log.ts'
+import { BodyLimits } from './body-limits.ts'
 import { Listeners } from './listeners.ts'
 import type { Page, Pages } from './pages.ts'
+import { type LoggedHost, RequestLog, type RequestRecord } from './request-log.ts'
 import { type ParserError, refusedRequest, respond, respondRaw } from './respond.ts'
 
 /** The status that is logged if a client disconnects before it gets a response. nginx logs the same. */
@@ -60,6 +61,7 @@ export class Gateway {
   readonly #exchanges = new Set<Exchange>()
   readonly #logs: Logs
   readonly #requestLog: RequestLog
+  readonly #bodyLimits = new BodyLimits()
   readonly #listeners: Listeners
   readonly #pages: Pages
   #newest: Generation
@@ -192,6 +194,7 @@ export class Gateway {
     const exchange: Exchange = { req, res, serving, record: this.#requestLog.start(req, res, serving) }
     this.#exchanges.add(exchange)
     this.#exchangeOf.set(req, exchange)
+    this.#bodyLimits.watch(req, host.settings, () => this.#refuseSlow(exchange))
     this.#lastExchange.set(socket, exchange)
     if (this.#closing) res.shouldKeepAlive = false
     res.once('close', () => {
@@ -212,7 +215,7 @@ export class Gateway {
       async handled => {
         const page = handled ? undefined : this.#pages.ofLocation(req, host)
         if (page !== undefined) await this.#servePage(page, exchange)
-        else if (!handled) respond(res, 404)
+        else if (!handled) respond(res, 404, host.settings.errorDocuments)
         else void exchange.tunnel?.ended.then(end => this.#finish(exchange, 101, end.bytesFromBackend))
       },
       (error: unknown) => this.#refuse(error, exchange),
@@ -223,7 +226,7 @@ export class Gateway {
   async #servePage(page: Page, { req, res, serving }: Exchange): Promise<void> {
     const admitted = await this.#pages.admits(page, req, res, serving.host)
     if (admitted) await this.#pages.serve(page, req, res, this.#closing)
-    else if (!res.headersSent) respond(res, 403)
+    else if (!res.headersSent) respond(res, 403, serving.host.settings.errorDocuments)
   }
 
   #finish(exchange: Exchange, status: number, tunnelBytes?: number): void {
@@ -240,7 +243,19 @@ export class Gateway {
       serving.errorLog.write(level, `${message}: ${req.method} ${req.url}`, { req, client, id, variables, keptAlive })
     }
     if (res.headersSent) res.destroy()
-    else respond(res, status)
+    else respond(res, status, serving.host.settings.errorDocuments)
+  }
+
+  /** Ends a request whose body arrives too slowly. */
+  #refuseSlow({ req, res, serving, record }: Exchange): void {
+    const { client, errorId: id } = record
+    serving.errorLog.write('info', `the body arrives too slowly: ${req.method} ${req.url}`, { req, client, id })
+    if (res.headersSent) req.socket.destroy()
+    else {
+      res.shouldKeepAlive = false
+      respond(res, 408, serving.host.settings.errorDocuments)
+      res.once('finish', () => req.socket.destroySoon())
+    }
   }
 
   /** Responds to what Node's parser refused, and logs it. */

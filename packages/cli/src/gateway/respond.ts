@@ -1,11 +1,23 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { ServerSettings } from '@ws-tunnel/httpd-conf'
 
-/** Sends a response of the gateway itself, unless the client has disconnected. */
-export function respond(res: ServerResponse, status: number): void {
+/**
+ * Sends a response of the gateway itself, unless the client has disconnected.
+ *
+ * @param documents of ErrorDocument. A local path is not served.
+ */
+export function respond(res: ServerResponse, status: number, documents?: ServerSettings['errorDocuments']): void {
   if (res.destroyed) return
-  const body = bodyOf(status)
-  res.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': Buffer.byteLength(body) })
+  const document = documents?.get(status)
+  if (document !== undefined && 'url' in document) {
+    res.writeHead(302, { Location: document.url, 'Content-Length': 0 }).end()
+    return
+  }
+  const isText = document !== undefined && 'text' in document
+  const body = isText ? document.text : bodyOf(status)
+  const type = isText ? 'text/html; charset=utf-8' : 'text/plain; charset=utf-8'
+  res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) })
   res.end(body)
 }
 

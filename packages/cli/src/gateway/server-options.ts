@@ -28,7 +28,7 @@ export function serverOptions(settings: ServerSettings): ServerOptions {
   return {
     maxHeaderSize: maxHeaderSize(settings),
     headersTimeout,
-    // The body is read at the pace of the backend, so its time has no fixed limit.
+    // A body is read at the pace of the backend, so its time has no fixed limit. BodyLimits limits the client's part.
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(CHECK_INTERVAL, Math.ceil(headersTimeout / 4) || CHECK_INTERVAL),
     // Node takes 0 for no limit.

@@ -1,5 +1,5 @@
-import { diagnosticsText, isError } from '../commands/diagnostics-text.ts'
 import type { Loaded } from '../configuration/configuration.ts'
+import { diagnosticsText, isError } from '../configuration/diagnostics-text.ts'
 import {
   type Configuration,
   hostName,

@@ -4,11 +4,11 @@ import type { Socket } from 'node:net'
 import { type BalancerChoice, plainAddress, type ResponseMessage } from '@ws-tunnel/core'
 import type { AccessLogSettings } from '../configuration/log-directives.ts'
 import type { Host } from '../configuration/virtual-hosts.ts'
-import { newId } from './error-format.ts'
-import { jsonLogger } from './error-log.ts'
-import type { LogEntry, RequestVariables } from './log-entry.ts'
-import { tlsVariable } from './log-items.ts'
-import type { LogSink } from './log-sink.ts'
+import { newId } from '../logs/error-format.ts'
+import { jsonLogger } from '../logs/error-log.ts'
+import type { LogEntry, RequestVariables } from '../logs/log-entry.ts'
+import { tlsVariable } from '../logs/log-items.ts'
+import type { LogSink } from '../logs/log-sink.ts'
 
 /** A host, and the open files of its access logs. */
 export interface LoggedHost {
