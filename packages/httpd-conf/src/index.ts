@@ -211,6 +211,8 @@ const KNOWN: readonly string[] = Object.keys({
   serverName: 0,
   define: 0,
   environment: 0,
+  before: 0,
+  after: 0,
   modules: 0,
   compat: 0,
   allow: 0,
