@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
-import { ended, folder } from './program.ts'
+import { ended, folder, Program } from './program.ts'
 
 const GOOD = `Listen 8080
 <VirtualHost *:80>
@@ -39,24 +39,24 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
   })
 
   test('defines names, skips allowed directives and follows the version of --compat', async t => {
-    const at = await folder(t, { 'good.conf': `${GOOD}Require valid-user\n` })
+    const at = await folder(t, { 'good.conf': `${GOOD}ProxyRemote * http://a:1\n` })
     const refused = await ended(t, 'check', at('good.conf'))
-    assert.match(refused.stdout, /good\.conf:13:1: error: Require: access control/)
+    assert.match(refused.stdout, /good\.conf:13:1: error: ProxyRemote: /)
     assert.equal(refused.code, 1)
     const allowed = await ended(
       t,
       'check',
       at('good.conf'),
       '--allow',
-      'Require',
+      'ProxyRemote',
       '-D',
       'STAGE',
       '-D',
       'BACKEND=127.0.0.1',
     )
     assert.equal(allowed.code, 0, allowed.stdout)
-    assert.match(allowed.stdout, /ignored: Require: .* \(allowed\)/)
-    const old = await ended(t, 'check', at('good.conf'), '--allow=Require', '-DSTAGE', '--compat', '2.4.46')
+    assert.match(allowed.stdout, /^ignored, because .* \(allowed\): ProxyRemote$/m)
+    const old = await ended(t, 'check', at('good.conf'), '--allow=ProxyRemote', '-DSTAGE', '--compat', '2.4.46')
     assert.match(old.stdout, /good\.conf:9:/, 'the variable is not defined')
   })
 
@@ -78,6 +78,73 @@ suite('ws-tunnel check', { concurrency: 3 }, () => {
     const { code, stdout } = await ended(t, 'check', at('tls.conf'))
     assert.equal(code, 0)
     assert.match(stdout, /tls\.conf:2:1: warning: SSLCertificateFile: .*cert\.pem' does not exist or is empty/)
+  })
+
+  test('prints errors first, then warnings, then ignored lines by reason, and a summary', async t => {
+    const at = await folder(t, {
+      'a.conf':
+        'ServerAdmin a\nServerTokens Prod\nServerTokens Prod\n<Location //x>\n</Location>\nProxyPas\nProxyPass / ws://a/\n',
+    })
+    const all = await ended(t, 'check', at('a.conf'))
+    assert.equal(all.code, 1)
+    assert.match(
+      all.stdout,
+      /^\S+:6:1: error: [\s\S]*\n\S+:4:\d+: warning: [\s\S]*\nignored, because [^:]+: [^:]+: ServerAdmin, ServerTokens \(2\)\n/,
+    )
+    assert.match(all.stdout, /\n1 error, 1 warning, 3 ignored lines\n$/)
+    const quiet = await ended(t, 'check', at('a.conf'), '--quiet')
+    assert.match(quiet.stdout, /^\S+:6:1: error: .*\n.*\n.*\n(?: .*\n)*$/)
+    assert.doesNotMatch(quiet.stdout, /warning|ignored/)
+    assert.match((await ended(t, 'check', at('a.conf'), '--ignored')).stdout, /a\.conf:3:1: ignored: ServerTokens/)
+    const { ok, counts, diagnostics } = JSON.parse((await ended(t, 'check', at('a.conf'), '--json')).stdout)
+    assert.deepEqual([ok, counts], [false, { errors: 1, warnings: 1, ignored: 3 }])
+    assert.equal(diagnostics.length, 5)
+  })
+
+  test('reads standard input for -, and adds lines before and after with -C and -c', async t => {
+    const program = new Program(t, ['check', '-', '-C', 'Define PORT 9000', '-c', 'ProxyPas /'], 'pipe', {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    program.input(`ProxyPass /ws/ ws://127.0.0.1:\${PORT}/\n`)
+    assert.equal(await program.exit(), 1)
+    assert.match(program.stdout, /^-c:1:1: error: ProxyPas: no such directive\n/)
+  })
+
+  test('reads variables from the environment, as httpd does, and Define before it', async t => {
+    const at = await folder(t, {
+      'a.conf': `Define SECOND 127.0.0.1\nProxyPass / ws://\${FIRST}:\${SECOND}/\n<IfDefine FIRST>\nProxyPas\n</IfDefine>\n`,
+    })
+    const env = { ...process.env, FIRST: '127.0.0.1', SECOND: 'from the environment' }
+    const program = new Program(t, ['check', at('a.conf')], 'pipe', { env })
+    assert.equal(await program.exit(), 1)
+    assert.match(program.stdout, /ws:\/\/127\.0\.0\.1:127\.0\.0\.1\//)
+    assert.doesNotMatch(program.stdout, /ProxyPas:/)
+  })
+
+  test('understands the flags of httpd: -f, -t, -S, -v, -D, -C', async t => {
+    const at = await folder(t, {
+      'a.conf':
+        'Listen 8080\n<IfDefine STAGE>\n<VirtualHost *:80>\nServerName a.example\nServerAlias b.example\n</VirtualHost>\n</IfDefine>\n<VirtualHost *:80>\nServerName c.example\nProxyPass / ws://127.0.0.1:1/\n</VirtualHost>\n',
+    })
+    const checked = await ended(t, '-t', '-f', at('a.conf'))
+    assert.deepEqual([checked.code, checked.stderr], [0, 'Syntax OK\n'])
+    const hosts = await ended(t, '-S', '-D', 'STAGE', '-f', at('a.conf'), '-C', 'ServerName main.example')
+    assert.equal(hosts.code, 0, hosts.stderr)
+    assert.match(
+      hosts.stdout,
+      /\*:80 +is a NameVirtualHost\n +default server a\.example \(\S+a\.conf:3\) alias b\.example\n +port server +c\.example [\s\S]*Main server: main\.example\nListens at: 8080\n$/,
+    )
+    assert.match((await ended(t, '-v')).stdout, /^ws-tunnel \d+\./)
+    assert.equal((await ended(t, '-f', '/nowhere')).code, 1)
+  })
+
+  test('prints completions that know the commands and their options', async t => {
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      const { code, stdout } = await ended(t, 'completion', shell)
+      assert.equal(code, 0)
+      for (const word of ['check', 'explain', 'run', 'workers', 'server-name', 'drain'])
+        assert.ok(stdout.includes(word), `${shell}: ${word}`)
+    }
   })
 
   test('exits with 1 for a file that cannot be read', async t => {
@@ -127,12 +194,18 @@ suite('the command line', { concurrency: 3 }, () => {
     [['\x1b[2J'], /unknown command '\\x1b\[2J'/],
     [['check'], /missing required argument 'file'/],
     [['check', 'a', 'b'], /too many arguments for 'check'/],
-    [['check', 'a', '--json'], /unknown option '--json'/],
+    [['check', 'a', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
+    [['run', '-'], /run reads its file again at a reload, so it cannot be standard input/],
+    [['-f', 'a', '-k', 'start'], /unknown option '-k'/],
+    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/],
     [['check', 'a', '--compat', '2.2'], /'2\.2' is invalid\. Allowed choices are 2\.4\.71, 2\.4\.47, 2\.4\.46, 2\.5\./],
     [['check', 'a', '--compat'], /option '--compat <version>' argument missing/],
     [['explain', 'a', 'GET'], /missing required argument 'url'/],
     [['explain', 'a', 'GET', '/', '-H', 'nothing'], /argument 'nothing' is invalid\. Expected 'NAME: VALUE'\./],
-    [['run', 'a', '--listen', 'here'], /argument 'here' is invalid\. Expected \[HOST:\]PORT\[=FILEPORT\]\./],
+    [
+      ['run', 'a', '--listen', 'here'],
+      /argument 'here' is invalid\. Expected \[HOST:\]PORT\[=FILEPORT\] or unix:PATH\[=FILEPORT\]\./,
+    ],
     [['run', 'a', '--listen', '65536'], /'65536' is invalid\. Expected/],
     [['run', 'a', '--drain', 'long'], /argument 'long' is invalid\. Expected a number of seconds\./],
     [['run', 'a', '--drain', ''], /argument '' is invalid\. Expected a number of seconds\./],

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { eventually, within } from '../support/gate.ts'
 const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 
 /** Longest wait for a program to start, to print or to end, ms. It is long because the machine may be busy. */
-const TIMEOUT = 15_000
+const TIMEOUT = 60_000
 
 /** `ws-tunnel` as a child process. */
 export class Program {
@@ -19,9 +19,12 @@ export class Program {
   readonly #child: ChildProcess
   readonly #exit: Promise<[code: number | null, signal: string | null]>
 
-  /** @param output where it writes: a descriptor for standard output and standard error, or pipes that this object reads */
-  constructor(t: TestContext, args: string[], output: number | 'pipe' = 'pipe') {
-    this.#child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', output, output] })
+  /**
+   * @param output where it writes: a descriptor for standard output and standard error, or pipes that this object reads
+   * @param options of the child process, such as its user
+   */
+  constructor(t: TestContext, args: string[], output: number | 'pipe' = 'pipe', options: SpawnOptions = {}) {
+    this.#child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', output, output], ...options })
     this.#exit = once(this.#child, 'close') as Promise<[number | null, string | null]>
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text
@@ -60,8 +63,26 @@ export class Program {
     }, TIMEOUT)
   }
 
-  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP'): void {
+  signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
+  }
+
+  get pid(): number {
+    return this.#child.pid as number
+  }
+
+  /** Stops reading its standard output, as a pager does. */
+  pauseOutput(): void {
+    this.#child.stdout?.pause()
+  }
+
+  resumeOutput(): void {
+    this.#child.stdout?.resume()
+  }
+
+  /** Ends its standard input, with this text. */
+  input(text: string): void {
+    this.#child.stdin?.end(text)
   }
 
   /** Waits until the program ends by itself, and returns its exit code. */

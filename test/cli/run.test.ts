@@ -135,7 +135,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     const at = await folder(t, {
       'a.conf': `LogFormat "${format}" all\n${host(
         '*',
-        `ServerName log.example\nCustomLog /dev/null all\nProxyPass /ws/ ws://${address}/\nProxyPass / http://${page.address}/`,
+        `ServerName log.example\nCustomLog /dev/stdout all\nProxyPass /ws/ ws://${address}/\nProxyPass / http://${page.address}/`,
       )}`,
     })
     const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
@@ -364,7 +364,7 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     const backend = await startBackend(t, echo())
     const [port = 0] = await freePorts()
     // The LogFormat line is the cause of a warning.
-    const conf = `LogFormat "%f" f\nCustomLog a f\nLogLevel debug\nProxyPass / ws://${backend.address}/\n`
+    const conf = `LogFormat "%f" f\nCustomLog /dev/stdout f\nLogLevel debug\nProxyPass / ws://${backend.address}/\n`
     const at = await folder(t, { 'a.conf': conf })
     const full = await open('/dev/full', 'w')
     t.after(() => full.close())

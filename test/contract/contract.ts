@@ -6,6 +6,7 @@ import { appsTheme } from './apps.ts'
 import { bytesTheme } from './bytes.ts'
 import { fallbackTheme } from './fallback.ts'
 import { fallbackFunctionsTheme } from './fallback-functions.ts'
+import { guardsTheme } from './guards.ts'
 import { headersTheme } from './headers.ts'
 import { limitsTheme } from './limits.ts'
 import { listeningTheme } from './listening.ts'
@@ -25,6 +26,7 @@ const themes: Record<string, Theme> = {
   'the bytes of heads': bytesTheme,
   tunnels: tunnelsTheme,
   limits: limitsTheme,
+  'guards and own fields': guardsTheme,
   'HTTP fallback': fallbackTheme,
   'functions in fallback': fallbackFunctionsTheme,
   'the app': appsTheme,

@@ -34,7 +34,13 @@ const HOUSES: readonly House[] = [
   {
     package: 'httpd-conf',
     rows: [['index'], ['compile'], ['directives'], ['rules'], ['patterns'], ['syntax'], ['diagnostics']],
-    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core)$/,
+    packages: /^(?:node:.*|@eslint-community\/regexpp|@ws-tunnel\/core|apache-md5|bcryptjs)$/,
+  },
+  {
+    package: 'cli',
+    rows: [['main'], ['commands'], ['process'], ['gateway'], ['configuration'], ['logs'], ['errors']],
+    packages:
+      /^(?:node:.*|@ws-tunnel\/(?:core|httpd-conf|native|manager(?:\/(?:cluster|metrics))?)|commander|pino|prom-client)$/,
   },
   {
     package: 'manager',

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 const MODULES = '/usr/lib/apache2/modules'
 
 const NEEDED =
-  'mpm_event authz_core proxy proxy_http proxy_wstunnel headers setenvif env rewrite alias proxy_balancer lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm ssl socache_shmcb'
+  'mpm_event authz_core authz_host authn_core authn_file authz_user authz_groupfile auth_basic access_compat allowmethods proxy proxy_http proxy_wstunnel headers setenvif env rewrite alias proxy_balancer lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm ssl socache_shmcb'
 
 /** Whether Debian's apache2 is installed. */
 export const hasApache = (): boolean =>
@@ -17,6 +17,8 @@ export const hasApache = (): boolean =>
 /** A running httpd. */
 export interface Apache {
   readonly port: number
+  /** The empty DocumentRoot. */
+  readonly root: string
   close(): Promise<void>
 }
 
@@ -82,7 +84,7 @@ export async function startApache(hosts: ReadonlyMap<string, string>, main = '')
     await close()
     throw new Error(`httpd did not start: ${stderr}`)
   }
-  return { port, close }
+  return { port, root: join(folder, 'www'), close }
 }
 
 /** Waits until the port accepts a connection. Resolves to `false` if the process has ended. httpd has no signal that it is ready. */

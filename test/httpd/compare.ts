@@ -31,6 +31,10 @@ export interface Outcome {
 const OWN_REQUEST = /^(?:connection|keep-alive|date|content-length|transfer-encoding):/i
 const OWN_RESPONSE = /^(?:connection|keep-alive|date|server|transfer-encoding|content-length):/i
 
+/** Fields of a response without a backend that are compared. */
+const OWN_FIELDS = /^(?:location|www-authenticate|set-cookie|x-[\w-]+):/i
+const NONE = /(?!)/
+
 /** Sorts the fields, with names in lower case, and joins the lines of one name: their order and number have no meaning. */
 function normalise(lines: readonly string[], drop: RegExp): string[] {
   const fields = new Map<string, string[]>()
@@ -147,7 +151,7 @@ export async function send(backends: Backends, port: number, row: Row, host: str
     // The page of a proxy's own response is not compared. Its status is.
     fields:
       request === undefined
-        ? lines.filter(line => /^location:/i.test(line)).map(line => line.replace(/^location/i, 'location'))
+        ? normalise(lines.filter(line => OWN_FIELDS.test(line)).map(names), NONE)
         : Number(status) >= 500
           ? []
           : normalise(lines.map(names), OWN_RESPONSE),
@@ -184,8 +188,9 @@ function roundTrip(socket: Socket, request: string): Promise<string> {
         return
       }
       const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
-      const whole =
-        length === undefined
+      const whole = request.startsWith('HEAD ')
+        ? true
+        : length === undefined
           ? /\r\ntransfer-encoding: *chunked/i.test(head) && body.endsWith('0\r\n\r\n')
           : body.length >= Number(length)
       if (whole) {

@@ -25,6 +25,43 @@ const anySpelling = (outcome: Outcome): string =>
 
 export const DEVIATIONS: readonly Deviation[] = [
   {
+    name: 'nocanon beside the access control of a <Proxy>',
+    reason:
+      'httpd compares such a section with the raw path, which another spelling of the path gets past; the decoded path counts',
+    applies: ({ request, conf }, httpd, ours) =>
+      /^<Proxy http/m.test(conf) &&
+      /nocanon/.test(conf) &&
+      /^\S+ [^ ?]*%/.test(request) &&
+      ours.status === '403' &&
+      httpd.seen !== undefined,
+  },
+  {
+    name: 'two Authorization fields',
+    reason: 'it is ambiguous which one counts: 401; httpd joins them and reads the beginning',
+    applies: ({ request }, _, ours) =>
+      (request.match(/\r\nauthorization:/gi)?.length ?? 0) > 1 && ours.status === '401',
+  },
+  {
+    name: 'a line break in a value',
+    reason:
+      'a line break that a value has from the request becomes a space; httpd sends it to the backend, and responds with 500 to one in a response',
+    applies: ({ request, conf }, httpd, ours) =>
+      /%0a/i.test(request) &&
+      ((/^Header .*expr=/m.test(conf) && httpd.status === '500' && ours.status === '200') ||
+        (/^RequestHeader .*expr=/m.test(conf) &&
+          JSON.stringify(httpd).replaceAll('\\n', ' ') === JSON.stringify(ours))),
+  },
+  {
+    name: 'a request that is not proxied goes to the app',
+    reason: 'httpd serves files with GET and HEAD alone, and responds with 405 to other methods; here the app responds',
+    applies: ({ request }, httpd, ours) =>
+      !/^(?:GET|HEAD) /.test(request) &&
+      httpd.status === '405' &&
+      ours.status === '404' &&
+      httpd.seen === undefined &&
+      ours.seen === undefined,
+  },
+  {
     name: 'no Connection: upgrade',
     reason:
       'RFC 9110 7.8 requires it, and a request without it may have passed a proxy that does not know upgrades; httpd does not check it',
@@ -90,10 +127,11 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     name: 'nocanon and dot segments',
     reason: 'a raw path that leads upwards would leave the path of the line; it is sent in its canonical form',
-    applies: ({ conf }, httpd, ours) => {
+    applies: ({ conf, request }, httpd, ours) => {
       const climbs = ({ seen }: Outcome): boolean =>
         /\/\.\.(?:\/|$)/.test(seen?.line.replace(/ HTTP.*|\?.*/s, '') ?? '')
-      return conf.includes('nocanon') && climbs(httpd) && !climbs(ours)
+      const fails = httpd.status === '500' && httpd.seen === undefined && /^\S+ [^? ]*\/\.\.[/? ]/.test(request)
+      return conf.includes('nocanon') && (climbs(httpd) || fails) && !climbs(ours)
     },
   },
   {

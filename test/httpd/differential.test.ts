@@ -12,7 +12,6 @@ const needsApache = peer('apache2', hasApache)
 const NOT_COMPILED = {
   'RewriteRule: [P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed': 1,
   'ProxyPass: interpolate is not supported': 1,
-  'UseCanonicalName: rewritten Location fields always have the name from the Host field of the request': 1,
   'SetEnv: the variable force-proxy-request-1.0 is not supported': 1,
 }
 

@@ -39,7 +39,7 @@ export async function compareAll(rows: readonly Row[]): Promise<Figures> {
   try {
     apache = await startApache(new Map(byConf.map(({ host, conf }) => [host, conf])))
     for (const { conf, group, host } of byConf) {
-      const text = `<VirtualHost *:80>\nServerName ${host}\n${conf}\n</VirtualHost>`
+      const text = `DocumentRoot "${apache.root}"\n<VirtualHost *:80>\nServerName ${host}\n${conf}\n</VirtualHost>`
       const { options, diagnostics } = compileHttpdConf({ text })
       if (options === undefined) {
         const why = diagnostics.find(({ severity }) => severity === 'error')

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { Row } from './compare.ts'
+import { access, headerLine, ifSection, limitLine, redirect, sectionRules } from './generate-sections.ts'
 import { behaving, get } from './rows.ts'
 
 const U = 'http://127.0.0.1:21060'
@@ -84,6 +85,9 @@ const settingLine = pick(
 
 const serverLine = fc.oneof(
   settingLine,
+  headerLine,
+  limitLine,
+  redirect,
   pick(
     'MergeSlashes Off',
     'AllowEncodedSlashes On',
@@ -97,8 +101,23 @@ const serverLine = fc.oneof(
 )
 
 const section = fc
-  .tuple(anyPath, pick('none', 'pass', 'match', 'not'), target, fc.array(settingLine, { maxLength: 3 }))
-  .map(([where, kind, to, lines]) => {
+  .tuple(
+    anyPath,
+    pick('none', 'pass', 'match', 'not'),
+    target,
+    fc.array(
+      fc.oneof(
+        { weight: 4, arbitrary: settingLine },
+        { weight: 2, arbitrary: headerLine.filter(line => !line.includes('early')) },
+        { weight: 1, arbitrary: redirect },
+        { weight: 1, arbitrary: sectionRules },
+      ),
+      { maxLength: 3 },
+    ),
+    fc.option(access, { freq: 2 }),
+  )
+  .map(([where, kind, to, settings, guarded]) => {
+    const lines = guarded === null ? settings : [guarded, ...settings]
     const inside = kind === 'pass' ? [`ProxyPass ${quoted(to)}`] : kind === 'not' ? ['ProxyPass !'] : []
     const [open, close] =
       kind === 'match'
@@ -169,13 +188,19 @@ const configuration = fc
     }),
     fc.array(section, { maxLength: 2 }),
     fc.option(rewrite, { freq: 2 }),
+    fc.option(ifSection, { freq: 4 }),
+    fc.option(fc.tuple(pick('<Proxy *>', `<Proxy ${U}/a*>`), pick('Require all denied', 'Require env ROBOT')), {
+      freq: 9,
+    }),
     fc.boolean(),
   )
-  .map(([settings, passes, sections, rules, first]) =>
+  .map(([settings, passes, sections, rules, condition, proxy, first]) =>
     [
       ...settings,
       ...(first ? [...sections, ...passes] : [...passes, ...sections]),
-      ...(rules === null || sections.length > 0 ? [] : [rules]),
+      ...(rules === null ? [] : [rules]),
+      ...(condition === null ? [] : [condition]),
+      ...(proxy === null ? [] : [`${proxy[0]}\n${proxy[1]}\n</Proxy>`]),
     ].join('\n'),
   )
 
@@ -200,12 +225,17 @@ const request = fc
   .tuple(
     requestPath,
     pick('', '', '', '?q=1', '?', '?a=%20&b=/../x'),
+    pick('GET', 'GET', 'GET', 'GET', 'HEAD', 'POST', 'PUT'),
     fc.array(
       pick(
         'X-A: own',
         'X-B: abc',
         'X-B: Axe',
         'X-Forwarded-For: 9.9.9.9',
+        'Authorization: Basic YWw6cHc=',
+        'Authorization: Basic Ym9iOnB3',
+        'Authorization: Basic YWw6bm8=',
+        'User-Agent: Bot/1 evil',
         'Via: 1.0 x',
         `Upgrade: websocket\r\n${WS}`,
         `Upgrade: chat\r\n${WS}`,
@@ -213,12 +243,13 @@ const request = fc
       { maxLength: 2 },
     ),
   )
-  .map(([target, query, fields]) =>
-    get(
-      target + query,
-      fields.filter((field, i) => i === 0 || !field.startsWith('Upgrade') || !fields[0]?.startsWith('Upgrade')),
-    ),
-  )
+  .map(([target, query, method, fields]) => {
+    const isUpgrade = (field = ''): boolean => field.startsWith('Upgrade')
+    const sent = fields.filter((field, i) => i === 0 || !isUpgrade(field) || !isUpgrade(fields[0]))
+    const plain = fields.some(isUpgrade) ? 'GET' : method
+    if (plain === 'POST' || plain === 'PUT') sent.push('Content-Length: 0')
+    return get(target + query, sent).replace(/^GET/, plain)
+  })
 
 /** Configurations, each with requests to it. The same seed gives the same rows. */
 export function generate(seed: number, configurations: number, requests: number): Row[] {

@@ -135,7 +135,10 @@ statement([5, 25], 'connects to ws: without TLS and to wss: with TLS, which need
   await tunnel(t, gateway, '/ws2/a')
   await tunnel(t, gateway, '/wss2/b')
   assert.deepEqual([plain.seen[0]?.path, secret.seen[0]?.path], ['/a', '/b'])
-  assert.match(messagesOf(text, 'error').join(), /^2 ProxyPass: a backend over TLS needs SSLProxyEngine On/)
+  assert.match(messagesOf(text, 'warning').join(), /^2 ProxyPass: a backend over TLS needs SSLProxyEngine On/)
+  const without = await gatewayOf(t, text)
+  await tunnel(t, without, '/ws2/a')
+  assert.match(await send(t, without, upgradeRequest('/wss2/b')), /^500 /)
 })
 
 statement(6, 'tunnels a known URL by a ProxyPassMatch before the line for HTTP', async t => {

@@ -1,8 +1,9 @@
 import { WsTunnelError } from '@ws-tunnel/core'
 import { CommanderError } from 'commander'
-import { createProgram } from './command-line.ts'
-import { printable } from './error-log.ts'
+import { createProgram } from './commands/command-line.ts'
+import { translateFlags } from './commands/httpd-flags.ts'
 import { FileError } from './errors.ts'
+import { printable } from './logs/error-format.ts'
 
 /** Runs the command line and resolves to the exit code. */
 export async function runCommandLine(): Promise<number> {
@@ -10,7 +11,7 @@ export async function runCommandLine(): Promise<number> {
   try {
     await createProgram(code => {
       exitCode = code
-    }).parseAsync()
+    }).parseAsync(translateFlags(process.argv.slice(2)), { from: 'user' })
     return exitCode
   } catch (error) {
     // Commander has printed its message already. It also throws after --help and --version, with 0.

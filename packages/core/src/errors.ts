@@ -11,6 +11,7 @@ const ERRORS = {
   WST_ERR_BAD_HANDSHAKE: [400, 'The request is not a valid upgrade'],
   WST_ERR_FORBIDDEN_TARGET: [403, 'The path cannot be sent to the backend'],
   WST_ERR_ORIGIN: [403, 'The Origin is not allowed to open a tunnel here'],
+  WST_ERR_ACCESS: [403, 'The request is not allowed here'],
   WST_ERR_ENCODED_SLASH: [404, 'The path contains an encoded slash or NUL'],
   WST_ERR_STALLED: [408, 'The client stopped sending the body of its request'],
   WST_ERR_PATH_TOO_LONG: [414, 'The path is too long to be matched'],

@@ -7,7 +7,7 @@ export {
   type WsTunnelErrorSubject,
 } from './errors.ts'
 export { requestField } from './http/app-fields.ts'
-export type { HeaderList } from './http/header-list.ts'
+export { type HeaderList, requestHeaders } from './http/header-list.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
 export type {
   Balancer,
@@ -35,6 +35,7 @@ export type {
   MemberMessage,
   OpenMessage,
   ResolveMessage,
+  ResponseMessage,
 } from './options/events.ts'
 export type { HealthCheckOptions, HealthMethod, HealthResponse } from './options/health-options.ts'
 export type { CommonOptions, Only, Rewrite, RewrittenUrl, TrustProxy, WsTunnelOptions } from './options/options.ts'
@@ -47,6 +48,7 @@ export type {
   ExactTarget,
   FallbackEngine,
   FallbackFunction,
+  Guard,
   HeaderContext,
   HeaderEditing,
   HeaderEdits,

@@ -104,9 +104,13 @@ export class Report {
 
   /** Reports a line that httpd accepts but that is not supported here: an error, unless `allow` names the directive. */
   refuse(directive: Located, message: string, remark: Remark = {}): undefined {
-    const isAllowed = this.#allowed.has(directive.name.replace(/^</, '').toLowerCase())
-    if (isAllowed) this.#add('ignored', directive, `${message} (allowed)`, remark)
+    if (this.isAllowed(directive)) this.#add('ignored', directive, `${message} (allowed)`, remark)
     else this.#add('error', directive, message, remark)
+  }
+
+  /** Whether `allow` names the directive. */
+  isAllowed({ name }: Located): boolean {
+    return this.#allowed.has(name.replace(/^</, '').toLowerCase())
   }
 
   warn(directive: Located, message: string, remark: Remark = {}): void {

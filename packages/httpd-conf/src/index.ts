@@ -1,17 +1,23 @@
 import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { isAbsolute, join, resolve } from 'node:path'
-import type { WsTunnelOptions } from '@ws-tunnel/core'
+import type { BalancerChoice, WsTunnelOptions } from '@ws-tunnel/core'
 import { PROFILES, type Profile } from './compile/context.ts'
+import { logVariables } from './compile/log-variables.ts'
+import { compilePages, type PageLocations } from './compile/page-locations.ts'
 import { compileServer } from './compile/server.ts'
+import { compileServerSettings, type ServerSettings } from './compile/server-settings.ts'
 import { type Diagnostic, HttpdConfError, type Place, Report } from './diagnostics.ts'
 import { chooseServer } from './directives/choose-server.ts'
-import { mergeServers, type Server } from './directives/model.ts'
+import { mergeServers, type Server, type VirtualHost } from './directives/model.ts'
 import { readServers, type Servers } from './directives/reader.ts'
 import { type Files, machineFiles } from './syntax/files.ts'
 import { type Directive, folderOf, Parser } from './syntax/parser.ts'
 import type { Compat } from './syntax/version.ts'
 import { splitWords } from './syntax/words.ts'
 
+export type { HandlerLocation, PageLocations } from './compile/page-locations.ts'
+export type { ErrorDocument, ReadLimit, ServerSettings } from './compile/server-settings.ts'
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './syntax/files.ts'
 export { hostNameTest } from './syntax/host-name.ts'
@@ -32,14 +38,20 @@ export interface HttpdConf {
    * `['Require']` if a middleware does the access control. @default []
    */
   allow?: readonly string[]
-  /** Variables and their values, as Define, `httpd -D` and the environment of httpd give them. @default {} */
+  /** Variables and their values, as Define and `httpd -D` give them. @default {} */
   define?: Readonly<Record<string, string>>
+  /** Variables that `${NAME}` stands for if no Define has the name. @default process.env */
+  environment?: Readonly<Record<string, string | undefined>>
   /**
    * The folder that relative file names start from, until ServerRoot names another one. @default the folder of `file`
    */
   serverRoot?: string
   /** Modules for which `<IfModule>` holds, in addition to those whose directives are compiled. @default [] */
   modules?: readonly string[]
+  /** Lines before those of the file (`httpd -C`). @default [] */
+  before?: readonly string[]
+  /** Lines after those of the file (`httpd -c`). @default [] */
+  after?: readonly string[]
   /** Reads the files of Include and certificates. @default the file system */
   files?: Files
 }
@@ -73,6 +85,12 @@ export interface CompiledHost {
   readonly names: readonly string[]
   readonly place: Place | undefined
   readonly options: WsTunnelOptions
+  /** What a server honours which is not an app. */
+  readonly settings: ServerSettings
+  /** The sections with `SetHandler balancer-manager` or `server-status`, for a server that serves the manager. */
+  readonly pages: PageLocations
+  /** The environment variables of a request when it is logged. `choice` is the member that a balancer selected. */
+  readonly variables: (req: IncomingMessage, choice?: BalancerChoice) => ReadonlyMap<string, string>
   /** The directives outside of sections, in their order, without those of the main server. */
   readonly directives: readonly PlainDirective[]
 }
@@ -138,14 +156,26 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
 export function compileVirtualHosts(source: string | HttpdConf): CompiledHosts {
   const reading = read(source)
   const { servers, conf, tree, report, absolute } = reading
+  const addressOf = (section: Directive | undefined): string | undefined => section && splitWords(section.args)[0]
+  /** The limits of the first host of an address hold for all its hosts, because httpd reads the Host field later. */
+  const limitsOf = (section: Directive | undefined): Server['limits'] | undefined => {
+    const isFirst = ({ place }: VirtualHost): boolean =>
+      addressOf(tree.find(each => each.place === place)) === addressOf(section)
+    const first = section && servers.hosts.find(isFirst)
+    return first && mergeServers(servers.main, first.server).limits
+  }
   const compileHost = (own: Server, section: Directive | undefined): CompiledHost => {
-    const server = section === undefined ? own : mergeServers(servers.main, own)
+    const merged = section === undefined ? own : mergeServers(servers.main, own)
+    const server = { ...merged, limits: limitsOf(section) ?? merged.limits }
     return {
       addresses: section === undefined ? [] : splitWords(section.args),
       serverName: own.serverName,
       names: own.names,
       place: section?.place,
       options: compileServer({ server, ...reading }, conf.serverName, reading),
+      settings: compileServerSettings(server, reading, report),
+      pages: compilePages(section?.children === undefined ? [tree] : [tree, section.children], report, conf.allow),
+      variables: logVariables(server),
       directives: (section?.children ?? tree)
         .filter(({ children }) => children === undefined)
         .map(({ key, name, args, place }) => ({ key, name, words: splitWords(args), place })),
@@ -180,6 +210,9 @@ const KNOWN: readonly string[] = Object.keys({
   serverRoot: 0,
   serverName: 0,
   define: 0,
+  environment: 0,
+  before: 0,
+  after: 0,
   modules: 0,
   compat: 0,
   allow: 0,
@@ -218,6 +251,7 @@ function read(source: string | HttpdConf): Reading {
     files,
     report,
     variables: new Map<string, string | undefined>(Object.entries(define)),
+    environment: conf.environment ?? process.env,
     modules: new Set([
       ...modules,
       ...MODULES.split(' ').flatMap(name => [`mod_${name}.c`, `${name}.c`, `${name}_module`]),
@@ -225,9 +259,15 @@ function read(source: string | HttpdConf): Reading {
     version: compat === '2.5' ? '2.5.1' : compat,
     serverRoot: conf.serverRoot ?? folderOf(file),
   }
-  const tree = new Parser(surroundings).parse(text, file)
-  const servers = readServers(tree, report, compat)
+  const parser = new Parser(surroundings)
+  const { before = [], after = [] } = conf
+  const tree = [
+    ...parser.parse(before.join('\n'), '-C'),
+    ...parser.parse(text, file),
+    ...parser.parse(after.join('\n'), '-c'),
+  ]
   const absolute = (name: string): string => (isAbsolute(name) ? name : join(resolve(surroundings.serverRoot), name))
+  const servers = readServers(tree, { report, compat, files, absolute })
   return { conf, file, text, files, profile, report, tree, servers, absolute }
 }
 

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <node_api.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -462,6 +464,33 @@ static napi_value addon_idle(napi_env env, napi_callback_info info) {
   return number(env, now > active_at ? (double)(now - active_at) : 0);
 }
 
+/*
+ * notify(path, message): sends a datagram to a unix socket, as sd_notify does. A path that begins with @ is in the
+ * abstract namespace. It does not wait: a service manager that does not read loses the message.
+ */
+static napi_value addon_notify(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  if (!read_arguments(env, info, 2, values)) return NULL;
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  char message[512];
+  size_t path_size = 0, message_size = 0;
+  if (napi_get_value_string_utf8(env, values[0], NULL, 0, &path_size) != napi_ok ||
+      napi_get_value_string_utf8(env, values[1], message, sizeof message, &message_size) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected a path and a message");
+    return NULL;
+  }
+  if (path_size == 0 || path_size >= sizeof address.sun_path) return throw_error(env, "notify", ENAMETOOLONG);
+  napi_get_value_string_utf8(env, values[0], address.sun_path, sizeof address.sun_path, &path_size);
+  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd == -1) return throw_error(env, "notify", errno);
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_size);
+  ssize_t sent = sendto(fd, message, message_size, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+  int error = sent == -1 ? errno : 0;
+  close(fd);
+  return error == 0 ? NULL : throw_error(env, "notify", error);
+}
+
 NAPI_MODULE_INIT() {
   struct addon *addon = calloc(1, sizeof *addon);
   if (addon == NULL) return throw_error(env, "cannot load", ENOMEM);
@@ -484,6 +513,7 @@ NAPI_MODULE_INIT() {
     { "bytesFromClient", addon_bytes_from_client },
     { "bytesFromBackend", addon_bytes_from_backend },
     { "idle", addon_idle },
+    { "notify", addon_notify },
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     napi_value function;

@@ -118,6 +118,14 @@ export interface Addon {
   bytesFromBackend(slot: number): number
   /** ms without a byte in either direction. */
   idle(slot: number): number
+  /**
+   * Sends a datagram to a unix socket, as `sd_notify` does. Node has no such sockets.
+   *
+   * @param path of the socket; one that begins with `@` is in the abstract namespace
+   * @param message fewer than 512 bytes
+   * @throws {Error} if the datagram cannot be sent
+   */
+  notify(path: string, message: string): void
 }
 
 function load(): { addon: Addon } | { error: Error } {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { explain, type WsTunnelOptions } from '@ws-tunnel/core'
-import { compileHttpdConf, type HttpdConf } from '@ws-tunnel/httpd-conf'
+import type { HttpdConf } from '@ws-tunnel/httpd-conf'
 import { messagesOf, optionsOf, outcomeOf, outcomeText } from '../support.ts'
 
 const PASS = 'ProxyPass / http://b.test/'
@@ -41,24 +41,31 @@ test('reads the last RewriteEngine, and no rule of an engine that is off', async
   assert.equal(await outcomeOf(`RewriteEngine On\n${rule}\n${host}`, '/x'), 'b.test /x')
 })
 
-test('warns of a URL with a name of the server itself, which httpd would remove', () => {
-  const warned = (rule: string): number[] => {
+const own: [rule: string, outcome: string][] = [
+  ['RewriteRule ^/a http://own.TEST/b [PT]', 'b.test /b'],
+  ['RewriteRule ^/a http://other.test:80/b [PT]', 'b.test /b'],
+  ['RewriteRule ^/a http://own.test/b [R]', '302 http://own.test/b'],
+  ['RewriteRule ^/a https://own.test/b [L]', '302 https://own.test/b'],
+  ['RewriteRule ^/a http://own.test:81/b [L]', '302 http://own.test:81/b'],
+  ['RewriteRule ^/a http://own.test.org/b [L]', '302 http://own.test.org/b'],
+]
+
+test('removes the name of the server itself from a URL, if the scheme is that of the request', async () => {
+  for (const [rule, outcome] of own) {
     const names = 'ServerName Own.test\nServerAlias other.test'
     const text = `<VirtualHost *:80>\n${names}\nRewriteEngine On\n${rule}\n${PASS}\n</VirtualHost>`
-    return compileHttpdConf({ text })
-      .diagnostics.filter(({ severity, message }) => severity === 'warning' && /removes its own name/.test(message))
-      .map(({ line }) => line)
+    assert.equal(await outcomeOf(text, '/a'), outcome, rule)
   }
-  assert.deepEqual(warned('RewriteRule ^/a https://own.TEST/b [L]'), [5])
-  assert.deepEqual(warned('RewriteRule ^/a http://other.test:80/$1'), [5])
-  for (const rule of ['https://own.test/b [R]', 'http://own.test/b [P]', 'http://own.test.org/b', '/own.test/b'])
-    assert.deepEqual(warned(`RewriteRule ^/a ${rule}`), [])
 })
 
-test('refuses [P] together with sections that have other directives than ProxyPass', () => {
-  const section = (line: string): string => `<Location /a>\n${line}\n</Location>\nRewriteRule ^/b ws://r.test/ [P]`
-  assert.match(messagesOf(textOf(section('ProxyPreserveHost On')), 'error').join(), /\[P\] is not supported together/)
-  assert.deepEqual(messagesOf(textOf(section('ProxyPass ws://b.test/')), 'error'), [])
+test('applies the sections around the requested path to the request of a rule with [P]', async () => {
+  const rule = 'RewriteEngine On\nRewriteRule ^/(.*) http://r.test/$1 [P]'
+  const text = `${rule}\n<Location /a>\nProxyPreserveHost On\nRequestHeader set X-In a\n</Location>`
+  const hostOf = async (url: string): Promise<string | undefined> => {
+    const { outcome } = await explain(optionsOf(text), { url, headers: { host: 'h.test' } })
+    return outcome.kind === 'http' ? outcome.backend.headers.find(([name]) => name === 'Host')?.[1] : undefined
+  }
+  assert.deepEqual([await hostOf('/a/x'), await hostOf('/b')], ['h.test', 'r.test'])
 })
 
 test('checks the URL of a rule with [P] as it checks that of ProxyPass', () => {

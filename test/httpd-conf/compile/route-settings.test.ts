@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { messagesOf, optionsOf, routeOf } from '../support.ts'
+import { messagesOf, optionsOf, outcomeOf, routeOf } from '../support.ts'
 
 const WS = 'ProxyPass /a ws://b.test/'
 
@@ -59,10 +59,14 @@ test('takes the first of several reverse mappings of one text', () => {
   assert.deepEqual(route.passReverseCookieDomain, { 'b.test': 'own.test' })
 })
 
-test('refuses a backend over TLS without SSLProxyEngine, also one that is a member of a balancer', () => {
+test('responds with 500 for a backend over TLS without SSLProxyEngine, and serves the other lines', async () => {
   const members = '<Proxy balancer://c>\nBalancerMember ws://a.test\nBalancerMember wss://b.test\n</Proxy>'
-  for (const text of ['ProxyPass / wss://b.test/', `${members}\nProxyPass / balancer://c/`])
-    assert.match(messagesOf(text, 'error').join(), /^ProxyPass: a backend over TLS needs SSLProxyEngine On/, text)
+  const rule = 'RewriteEngine On\nRewriteRule ^/s wss://b.test/ [P]'
+  for (const lines of ['ProxyPass /s wss://b.test/', `${members}\nProxyPass /s balancer://c/`, rule]) {
+    const text = `ProxyPass /p http://p.test/\n${lines}`
+    assert.match(messagesOf(text, 'warning').join(), /a backend over TLS needs SSLProxyEngine On/, text)
+    assert.deepEqual([await outcomeOf(text, '/s'), await outcomeOf(text, '/p')], ['500', 'p.test /'], text)
+  }
 })
 
 test('warns that ProxyPreserveHost does not choose the certificate', () => {

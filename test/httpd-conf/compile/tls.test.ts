@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { checkServerIdentity, PeerCertificate } from 'node:tls'
 import { ca } from '../../support/tls.ts'
 import { filesOf, messagesOf, routeOf } from '../support.ts'
 
@@ -50,11 +51,27 @@ test('compiles SSLProxyProtocol to a range of versions', () => {
   }
 })
 
-test('verifies no chain, name or date only if all three checks are switched off', () => {
-  assert.match(errorsOf('SSLProxyEngine On').join(), /checks neither the name nor the dates/)
-  assert.deepEqual(errorsOf(UNVERIFIED), [])
-  const { rejectUnauthorized } = tlsOf(UNVERIFIED) as { rejectUnauthorized: boolean }
-  assert.equal(rejectUnauthorized, false)
+type Check = { rejectUnauthorized: boolean; checkServerIdentity: typeof checkServerIdentity }
+
+const certificate = (names: string, until: string): PeerCertificate =>
+  ({ subject: {}, subjectaltname: names, valid_from: 'Jan 1 2020', valid_to: until }) as unknown as PeerCertificate
+
+test('checks name and dates without a verified chain, unless they are switched off', () => {
+  const rows: [lines: string, names: string, until: string, error: RegExp | undefined][] = [
+    ['SSLProxyEngine On', 'DNS:b.test', 'Jan 1 2999', undefined],
+    ['SSLProxyEngine On', 'DNS:other.test', 'Jan 1 2999', /altnames/],
+    ['SSLProxyEngine On', 'DNS:b.test', 'Jan 1 2021', /is valid from/],
+    ['SSLProxyEngine On\nSSLProxyCheckPeerName Off', 'DNS:other.test', 'Jan 1 2999', undefined],
+    ['SSLProxyEngine On\nSSLProxyCheckPeerExpire Off', 'DNS:b.test', 'Jan 1 2021', undefined],
+    [UNVERIFIED, 'DNS:other.test', 'Jan 1 2021', undefined],
+  ]
+  for (const [lines, names, until, error] of rows) {
+    const { rejectUnauthorized, checkServerIdentity: check } = tlsOf(lines) as Check
+    assert.equal(rejectUnauthorized, false)
+    const found = check('b.test', certificate(names, until))
+    if (error === undefined) assert.equal(found, undefined, lines)
+    else assert.match(found?.message ?? '', error, lines)
+  }
 })
 
 test('checks the name of a certificate unless SSLProxyCheckPeerName is off', () => {

@@ -75,9 +75,19 @@ test('splits the paths of a ProxyPass by the sections that apply to them', () =>
   }
 })
 
+test('needs one combination for each section that no other one overlaps', () => {
+  const server = emptyServer()
+  server.locations.push(...Array.from({ length: 100 }, (_, i) => section(`/a/${i}`, i)))
+  const report = new Report([])
+  const { length } = variantsOf(aliasOf('/a'), { server, profile: PROFILES['2.4.71'], report })
+  assert.deepEqual([length, report.failed], [64, true])
+  server.locations.splice(60)
+  assert.equal(variantsOf(aliasOf('/a'), { server, profile: PROFILES['2.4.71'], report }).length, 61)
+})
+
 test('reports more than 64 combinations of sections', () => {
   const server = emptyServer()
-  server.locations.push(...Array.from({ length: 7 }, (_, i) => section(`/a/${i}`, i)))
+  server.locations.push(...Array.from({ length: 7 }, (_, i) => section(`${i}`, i, new RegExp(`${i}`))))
   const report = new Report([])
   assert.equal(variantsOf(aliasOf('/a'), { server, profile: PROFILES['2.4.71'], report }).length, 64)
   assert.match(report.diagnostics[0]?.message ?? '', /more than 64 combinations/)

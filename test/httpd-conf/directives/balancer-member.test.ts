@@ -20,7 +20,6 @@ test('reports the line of a wrong member, and what is wrong', () => {
     [`${PASS} nofailover=1`, /failover must be On\|Off/],
     [`${PASS} max=1`, /unknown Balancer parameter/],
     ['ProxySet balancer://c lbmethod=byrequests', /ProxySet can not find 'balancer:\/\/c' Balancer/],
-    [section('BalancerMember wss://a.test'), /SSLProxyEngine On/],
   ] as const) {
     assert.match(errorLines(text).join('\n'), message, text)
   }

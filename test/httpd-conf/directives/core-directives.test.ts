@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { diagnosticsOf, messagesOf, optionsOf, routeOf } from '../support.ts'
+import { diagnosticsOf, messagesOf, optionsOf, outcomeOf, routeOf, routesOf } from '../support.ts'
 
 const PASS = 'ProxyPass / ws://b.test/'
 
@@ -44,39 +44,28 @@ test('reads how paths are decoded', () => {
   }
 })
 
-const access: [lines: string, severity: 'ignored' | 'error'][] = [
-  ['Require all granted', 'ignored'],
-  ['Require all denied', 'error'],
-  ['Require ip 10.0.0.0/8', 'error'],
-  ['Order allow,deny', 'ignored'],
-  ['Allow from all', 'ignored'],
-  ['Allow from 10.0.0.1', 'error'],
-  ['Deny from none', 'ignored'],
-  ['Deny from all', 'error'],
-  ['Satisfy all', 'ignored'],
-  ['Satisfy any', 'error'],
-  ['<RequireAny>\nRequire all granted\n</RequireAny>', 'ignored'],
-  ['<RequireAll>\nRequire all granted\nRequire ip 10.0.0.1\n</RequireAll>', 'error'],
-  ['<RequireNone>\nRequire ip 10.0.0.1\n</RequireNone>', 'error'],
+const other: [lines: string, severity: 'ignored' | 'error' | 'warning', message: RegExp][] = [
+  ['ErrorDocument 503 /x', 'ignored', /responses with status 503/],
+  ['ErrorDocument 99 /x', 'error', /Unsupported HTTP response code 99/],
+  ['DocumentRoot /srv', 'ignored', /requests that are not proxied/],
+  ['LimitRequestBody 9', 'ignored', /does not apply to proxied requests/],
+  ['LimitRequestBody x', 'error', /requires a non-negative integer/],
+  ['ServerName h.test/path', 'warning', /only the name and the port count: h\.test/],
+  ['UseCanonicalName DNS', 'error', /a DNS lookup for each request/],
+  ['UseCanonicalName maybe', 'error', /parameter must be/],
 ]
 
-test('ignores access control that allows every client, and refuses all other', () => {
-  for (const [lines, severity] of access) {
-    assert.equal(messagesOf(`${lines}\n${PASS}`, severity).length, 1, lines)
-    assert.equal(messagesOf(`${lines}\n${PASS}`, severity === 'error' ? 'ignored' : 'error').length, 0, lines)
-  }
-})
-
-const other: [lines: string, severity: 'ignored' | 'error', message: RegExp][] = [
-  ['Redirect /x /y', 'ignored', /requests that are not proxied/],
-  ['<Location /a>\nRedirect /x\n</Location>', 'error', /redirect requests that are proxied/],
-  ['ErrorDocument 404 /x', 'ignored', /your app makes such responses/],
-  ['ErrorDocument 503 /x', 'error', /responses with status 503/],
-  ['UseCanonicalName On', 'error', /name from the Host field/],
-]
-
-test('refuses what would change a proxied response', () => {
+test('reports a line that has no effect, or that is not supported', () => {
   for (const [lines, severity, message] of other)
     assert.match(messagesOf(`${lines}\n${PASS}`, severity).join(), message, lines)
   assert.deepEqual(messagesOf(`UseCanonicalName Off\n${PASS}`, 'error'), [])
+})
+
+test('redirects to the name of the server with UseCanonicalName On', async () => {
+  const text = `ServerName own.test:81\nUseCanonicalName On\nRedirect /a /b\nProxyPass / !`
+  assert.equal(await outcomeOf(text, '/a'), '302 http://own.test:81/b')
+  assert.equal(await outcomeOf(text.replace('On', 'Off'), '/a'), '302 http://h.test/b')
+  const reverse = `ServerName own.test\nUseCanonicalName On\nSSLEngine On\nProxyPassReverse / http://b.test/\n${PASS}`
+  const passReverse = routesOf(reverse).at(-1)?.passReverse
+  assert.deepEqual(passReverse, { 'http://b.test/': 'https://own.test/' })
 })

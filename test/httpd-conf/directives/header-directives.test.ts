@@ -39,11 +39,10 @@ test('refuses a wrong line with the text of httpd', () => {
 })
 
 const unsupported: [line: string, message: RegExp][] = [
-  ['RequestHeader set X 1 early', /before routes are matched/],
-  ['RequestHeader set X expr=%{HTTP_HOST}', /a value from expr= is not supported/],
-  ['RequestHeader set X %{A}s', /SSL variables/],
+  ['Header set X 1 early', /early is supported for RequestHeader alone/],
+  ['RequestHeader set X expr=%{NOPE}', /%\{NOPE\} is not supported/],
+  ['RequestHeader set X %{NOPE}s', /%\{NOPE\}s is not supported/],
   ['Header set X %D', /%D is not supported/],
-  ['RequestHeader set X 1 "expr=%{REQUEST_URI} == \'/\'"', /%\{REQUEST_URI\} is not supported in a header edit/],
   ['RequestHeader set X 1 "expr=nope(1) == 1"', /nope\(\) is not supported/],
 ]
 
@@ -55,6 +54,10 @@ const values: [value: string, sent: string | RegExp][] = [
   ['a%%b', 'a%b'],
   ['%{V}e', 'one'],
   ['%{U}e', '(null)'],
+  ['expr=%{REQUEST_SCHEME}://%{HTTP_HOST}%{REQUEST_URI}', 'http://h.test/'],
+  ['expr=https', 'https'],
+  ['%{REMOTE_ADDR}s-%{HTTPS}s', '127.0.0.1-off'],
+  ['%{SSL_PROTOCOL}s', '(null)'],
   ['100%', '100%'],
   ['%t', /^t=\d{16}$/],
 ]
@@ -73,6 +76,8 @@ const conditions: [clause: string, applies: boolean][] = [
   ['env=!U', true],
   ['"expr=%{HTTP_HOST} == \'h.test\'"', true],
   ['"expr=%{HTTP_HOST} == \'other\'"', false],
+  ['"expr=%{REQUEST_URI} == \'/\'"', true],
+  ['early', true],
 ]
 
 test('applies a line if its condition holds', async () => {

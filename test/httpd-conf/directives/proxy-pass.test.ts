@@ -47,8 +47,6 @@ const unsupported: [text: string, message: RegExp][] = [
   ['ProxyPassReverse /a http://b.test/ interpolate', /interpolate is not supported/],
   ['ProxyPass /a !\nProxyPass /b ! mapping=encoded', /does not exclude the path from lines without mapping=/],
   ['ProxyPass /a "ws://b.test/a b" nocanon', /not in canonical form/],
-  ['ProxyPassMatch ^/(a) ws://b.test/$1 nocanon', /nocanon is supported with a path/],
-  ['<LocationMatch ^/a>\nProxyPass ws://b.test/\n</LocationMatch>', /which never matches/],
 ]
 
 test('refuses a line that it does not support', () => {
@@ -57,6 +55,8 @@ test('refuses a line that it does not support', () => {
 
 const odd: [text: string, message: RegExp][] = [
   ['ProxyPass a ws://b.test/', /does not begin with a slash never matches/],
+  ['<LocationMatch ^/a>\nProxyPass ws://b.test/\n</LocationMatch>', /literal path, which hardly ever matches/],
+  ['ProxyPassReverse /a http://b.test/ more', /"more" has no effect/],
   ['ProxyPassReverse /a ws://b.test/', /backends send http: URLs, never ws:/],
   [section('ProxyPass ws://b.test/\nProxyPass ws://c.test/'), /this line replaces line 2, in httpd too/],
 ]
@@ -73,6 +73,15 @@ test('accepts interpolate where ProxyPassInterpolateEnv is off, and noquery', ()
   const text = 'ProxyPassInterpolateEnv Off\nProxyPass /a ws://b.test/ interpolate noquery nocanon'
   assert.equal(routeOf(text).nocanon, true)
   assert.match(messagesOf(text, 'ignored').join(), /noquery has no effect/)
+})
+
+test('sends the raw path that a pattern with nocanon matches', async () => {
+  assert.equal(await outcomeOf('ProxyPassMatch ^/a/(.*)$ http://b.test/$1 nocanon', '/a/%41?q'), 'b.test /%41?q')
+})
+
+test('compares the pattern of a section with the path, as ProxyPass does in httpd', async () => {
+  const text = '<LocationMatch /a/>\nProxyPass http://b.test/\n</LocationMatch>'
+  assert.deepEqual([await outcomeOf(text, '/a/x'), await outcomeOf(text, '/b/a/x')], ['b.test /x', 'app'])
 })
 
 test('takes the path of ProxyPassReverse from its Location', () => {

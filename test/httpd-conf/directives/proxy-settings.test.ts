@@ -83,5 +83,5 @@ test('adds Max-Forwards as ProxyMaxForwards says', async () => {
 test('keeps the last line of an SSLProxy directive', () => {
   const text = `SSLProxyEngine On\nSSLProxyEngine Off\nProxyPass / ws://b.test/`
   assert.equal(optionsOf(text).routes?.length, 1)
-  assert.match(messagesOf(text.replace('ws:', 'wss:'), 'error').join(), /needs SSLProxyEngine On/)
+  assert.match(messagesOf(text.replace('ws:', 'wss:'), 'warning').join(), /needs SSLProxyEngine On/)
 })

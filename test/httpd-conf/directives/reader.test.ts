@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { diagnosticsOf, messagesOf } from '../support.ts'
+import { diagnosticsOf, messagesOf, optionsOf } from '../support.ts'
 
 const WS = 'ProxyPass /a ws://b.test/'
 const PASS = WS
@@ -9,19 +9,18 @@ const errorsOf = (text: string): ReturnType<typeof diagnosticsOf> => diagnostics
 
 test('refuses a directive that would change security or routing, unless allow names it', () => {
   for (const line of [
-    'Require ip 10.0.0.0/8',
-    'AuthType Basic',
+    '<Location /a>\nRequire ldap-user x\n</Location>',
+    '<Location /a>\nAuthType Digest\n</Location>',
     'RemoteIPHeader X-Real-IP',
-    'LimitRequestBody 10',
-    '<Limit POST>\n</Limit>',
+    'SSLFIPS On',
+    'SSLOptions +FakeBasicAuth',
+    'MDRequireHttps permanent',
     'SetHandler x',
-    'ErrorDocument 503 /x',
     '<Proxy balancer://c>\nBalancerMember ajp://b.test\n</Proxy>',
     `${WS} mapping=servlet interpolate`,
-    'ProxyPassMatch ^/(a) ws://b.test/$1 nocanon',
     'RequestHeader set Upgrade websocket',
   ]) {
-    const directive = (/\n(BalancerMember)/.exec(line)?.[1] ?? /^<?(\w+)/.exec(line)?.[1]) as string
+    const directive = (/\n(BalancerMember|Require|AuthType)/.exec(line)?.[1] ?? /^<?(\w+)/.exec(line)?.[1]) as string
     assert.equal(messagesOf(`${line}\n${WS}`, 'error').length, 1, line)
     assert.equal(messagesOf(`${line}\n${WS}`, 'error', { allow: [directive] }).length, 0, line)
     assert.match(
@@ -34,12 +33,12 @@ test('refuses a directive that would change security or routing, unless allow na
 
 test('reports once why a directive that is not about proxying is left out', () => {
   const ignored = messagesOf(
-    `Listen 80\nDocumentRoot /x\nSSLEngine On\nRequire all granted\n<Directory /x>\nRequire ip 1\n</Directory>\n${WS}`,
+    `Listen 80\nDocumentRoot /x\nSSLEngine On\nOptions None\n<Directory /x>\nRequire ip 1\n</Directory>\n${WS}`,
     'ignored',
   )
   assert.deepEqual(
     ignored.map(text => text.split(':')[0]),
-    ['Listen', 'DocumentRoot', 'SSLEngine', 'Require', '<Directory'],
+    ['Listen', 'DocumentRoot', 'SSLEngine', 'Options', '<Directory'],
   )
 })
 
@@ -52,8 +51,15 @@ test('knows the directives of the version, and warns of those of the next one', 
   assert.equal(messagesOf(idle, 'warning', { compat: '2.5' }).length, 0)
 })
 
-test('refuses <If> with a reason, and suggests a directive with nearly the same name', () => {
-  const [section] = errorsOf(`<If "%{HTTP_HOST} == 'x'">\n${PASS}\n</If>`)
+test('leaves access control out that allow names, because a middleware does it', () => {
+  const text = `<Location /a>\nRequire valid-user\n</Location>\n${WS}`
+  const more = { allow: ['Require'] }
+  assert.deepEqual(messagesOf(text, 'ignored', more), ['Require: it is left out (allowed)'])
+  assert.deepEqual([optionsOf(text, more).guard, typeof optionsOf(text).guard], [undefined, 'function'])
+})
+
+test('refuses <IfDirective> with a reason, and suggests a directive with nearly the same name', () => {
+  const [section] = errorsOf(`<IfDirective A>\n${PASS}\n</IfDirective>`)
   assert.match(section?.message ?? '', /its condition depends on the request/)
   assert.equal(errorsOf('ProxyPas /a ws://b.test/')[0]?.expected, 'perhaps proxypass')
 })

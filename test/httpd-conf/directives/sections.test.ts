@@ -29,7 +29,8 @@ const wrong: [text: string, httpd: string | undefined][] = [
   ['<Location /a>\n<Location /b>\n</Location>\n</Location>', '<Location not allowed in <Location> context'],
   ['<LocationMatch "(">\n</LocationMatch>', 'Regex could not be compiled'],
   ['<LocationMatch "(a)\\1">\n</LocationMatch>', undefined],
-  ['<ProxyMatch a>\n</ProxyMatch>', undefined],
+  ['<ProxyMatch "(">\n</ProxyMatch>', 'Regex could not be compiled'],
+  ['<ProxyMatch a>\nProxySet max=1\n</ProxyMatch>', undefined],
   ['<VirtualHost>\n</VirtualHost>', '<VirtualHost> directive requires additional arguments'],
   ['<Location /a>\n<VirtualHost *>\n</VirtualHost>\n</Location>', '<VirtualHost not allowed in <Location> context'],
   [
@@ -50,7 +51,7 @@ test('refuses a directive in <Proxy> that it does not support there', () => {
   const section = (line: string): string => `<Proxy http://b.test/>\n${line}\n</Proxy>\n${PASS}`
   assert.match(messagesOf(section('ProxyPreserveHost On'), 'error').join(), /not supported in a <Proxy> section/)
   assert.match(messagesOf(section('SSLProxyEngine On'), 'error').join(), /not supported in a <Proxy> section/)
-  for (const line of ['Require all granted', 'ProxySet max=1', 'KeepAlive On'])
+  for (const line of ['Require all granted', 'ProxySet max=1', 'ServerSignature On', 'Options None'])
     assert.deepEqual(messagesOf(section(line), 'error'), [], line)
 })
 

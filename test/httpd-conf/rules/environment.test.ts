@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   type EnvRule,
+  type EnvSubject,
   environmentOf,
   keepEnvironment,
+  patternMatch,
   subjectOf,
   substitute,
 } from '../../../packages/httpd-conf/src/rules/environment.ts'
@@ -28,16 +30,15 @@ const subjects: [attribute: string, url: string, value: string][] = [
 
 test('reads what the first argument of SetEnvIf stands for', () => {
   for (const [attribute, url, value] of subjects) {
-    const subject = subjectOf(attribute, false)
+    const subject = subjectOf(attribute, false, false)
     assert.ok(typeof subject === 'function', attribute)
     assert.equal(subject(requestOf(url, HEADERS, 'PUT'), new Map([['V', 'variable']])), value, `${attribute} of ${url}`)
   }
-  assert.equal(subjectOf('(', false), 'Regular expression could not be compiled.')
+  assert.equal(subjectOf('(', false, false), 'Regular expression could not be compiled.')
 })
 
 const rule = (attribute: string, pattern: RegExp, ...sets: [string, string | undefined][]): EnvRule => ({
-  subject: subjectOf(attribute, false) as EnvRule['subject'],
-  pattern,
+  match: patternMatch(subjectOf(attribute, false, false) as EnvSubject, pattern),
   substitutes: true,
   sets,
 })

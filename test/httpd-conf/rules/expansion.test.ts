@@ -28,9 +28,10 @@ test('expands back references and variables', () => {
   }
 })
 
-test('names a variable or a map that is not supported', () => {
+test('names a variable that is not supported, also in a map', () => {
   assert.deepEqual(Expansion.read('%{LA-U:X}'), { unknown: '%{LA-U:X}' })
-  assert.deepEqual(Expansion.read(`\${map:$1}`), { unknown: `\${map:$1}` })
+  assert.deepEqual(Expansion.read(`\${map:%{LA-U:X}}`), { unknown: '%{LA-U:X}' })
+  assert.deepEqual(read(`\${a:\${b:$1}|\${c:x}}`).mapNames, ['a', 'b', 'c'])
 })
 
 const marks: [text: string, last: boolean, isWritten: boolean][] = [

@@ -32,6 +32,6 @@ test('knows the variables and the functions of a request', () => {
 })
 
 test('refuses variables and functions that it does not support', () => {
-  assert.deepEqual(readRequestExpression("%{REMOTE_USER} == 'b'"), { problem: '%{REMOTE_USER} is not supported' })
+  assert.deepEqual(readRequestExpression("%{REMOTE_IDENT} == 'b'"), { problem: '%{REMOTE_IDENT} is not supported' })
   assert.deepEqual(readRequestExpression("resp('a') == 'b'"), { problem: 'resp() is not supported' })
 })

@@ -46,5 +46,5 @@ test('writes each part of the time with a fixed number of digits', () => {
 })
 
 test('knows no other variable', () => {
-  for (const name of ['REMOTE_USER', 'LA-U:X', 'SSL:X', '']) assert.equal(readerOf(name), undefined, name)
+  for (const name of ['REMOTE_IDENT', 'LA-U:X', 'SSL:X', '']) assert.equal(readerOf(name), undefined, name)
 })

@@ -6,21 +6,28 @@ import { BackendConnection } from './backend-connection.ts'
 /** Idle connections that are kept. */
 const MAX_IDLE = 256
 
+/** What a pool needs of a backend with TLS. */
+export interface PoolTls {
+  /** The certificates. */
+  readonly secureContext: SecureContext
+  /** Checks the certificate of a new connection before anything is sent. */
+  watchPeer(socket: Socket): void
+}
+
 /** The connections to one backend that no request uses. */
 export class ConnectionPool {
   readonly #options: ConnectionOptions & TcpNetConnectOpts
-  /** Gives the certificates of TLS. */
-  readonly #secureContext: (() => SecureContext) | undefined
+  readonly #tls: PoolTls | undefined
   /** The one that was used last is used first, so that surplus ones become old and close. */
   #idle: BackendConnection[] = []
   /** Idle connections that belong to one client. */
   readonly #owned = new Map<EventEmitter, BackendConnection[]>()
   #isClosed = false
 
-  /** @param secureContext gives the certificates of a backend with TLS. */
-  constructor(options: ConnectionOptions & TcpNetConnectOpts, secureContext: (() => SecureContext) | undefined) {
+  /** @param tls is given for a backend with TLS. */
+  constructor(options: ConnectionOptions & TcpNetConnectOpts, tls: PoolTls | undefined) {
     this.#options = options
-    this.#secureContext = secureContext
+    this.#tls = tls
   }
 
   /** An idle connection for a client. The one that the backend has authenticated for it comes first. */
@@ -58,8 +65,9 @@ export class ConnectionPool {
    * @throws what `tls.connect` throws for TLS options.
    */
   open(onConnected: (connection: BackendConnection) => void, onFailed: (error: Error) => void): Socket {
-    const secureContext = this.#secureContext?.()
+    const secureContext = this.#tls?.secureContext
     const socket = secureContext ? tlsConnect({ ...this.#options, secureContext }) : tcpConnect(this.#options)
+    this.#tls?.watchPeer(socket)
     const socketOnClose = (): void => onFailed(Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
     socket.on('error', onFailed)
     socket.on('close', socketOnClose)

@@ -86,6 +86,7 @@ export function nodeRoundTrip(
       stop()
       reject(error)
     })
+    request.on('socket', socket => worker.watchPeer(socket))
     onRequest(request)
     request.end()
   })

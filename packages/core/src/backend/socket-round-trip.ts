@@ -67,6 +67,7 @@ class SocketRoundTrip {
       return Promise.reject(backendError(error as Error))
     }
     this.#socket = socket
+    worker.watchPeer(socket)
     const { connectTimeout, handshakeTimeout } = this.#options.limits
     this.#connectLimit = this.#startLimit(connectTimeout)
     this.#responseLimit = this.#startLimit(handshakeTimeout)

@@ -1,6 +1,6 @@
 import { lookup as systemLookup } from 'node:dns'
-import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
-import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls'
+import { isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { type ConnectionOptions, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { ConnectionPool } from './connection-pool.ts'
 import type { TargetOrigin } from './target.ts'
 
@@ -51,8 +51,28 @@ export class Worker {
       noDelay: true,
     }
     const kept = { keepAlive: true, keepAliveInitialDelay: keepAlive || 1_000, allowHalfOpen: false }
-    const secureContext = origin.secure ? (): SecureContext => this.secureContext : undefined
-    this.pool = new ConnectionPool({ ...this.socketOptions, ...kept }, secureContext)
+    this.pool = new ConnectionPool({ ...this.socketOptions, ...kept }, origin.secure ? this : undefined)
+  }
+
+  /** Whether `checkServerIdentity` is given for certificates whose chain is not verified. */
+  get #checksUnverified(): boolean {
+    const { rejectUnauthorized, checkServerIdentity } = this.connectOptions
+    return this.origin.secure && rejectUnauthorized === false && checkServerIdentity !== undefined
+  }
+
+  /**
+   * Checks the certificate of a new connection before anything is sent, if its chain is not verified: Node calls
+   * `checkServerIdentity` only after a verified chain.
+   */
+  watchPeer(socket: Socket): void {
+    if (!this.#checksUnverified || !('encrypted' in socket)) return
+    const { servername, checkServerIdentity } = this.connectOptions
+    const tls = socket as TLSSocket
+    tls.prependOnceListener('secureConnect', () => {
+      if (tls.authorized) return
+      const error = checkServerIdentity?.(servername || this.origin.host, tls.getPeerCertificate())
+      if (error !== undefined) tls.destroy(error)
+    })
   }
 
   /**

@@ -120,6 +120,9 @@ export interface MessageHead {
   readonly rawHeaders: readonly string[]
 }
 
+/** The header lines of a request, as the client sent them. */
+export const requestHeaders = ({ rawHeaders }: MessageHead): HeaderList => HeaderList.from(rawHeaders)
+
 /** The value of a field, its lines joined by `, ` as httpd joins them; `''` if the field is absent. */
 export function headerValue(message: MessageHead, name: string): string {
   return headerLines(message, name).join(', ')

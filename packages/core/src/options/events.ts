@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { WsTunnelError } from '../errors.ts'
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
-import type { Balancer, Health, Member } from './balancer-options.ts'
+import type { Balancer, BalancerChoice, Health, Member } from './balancer-options.ts'
 import type { TunnelProxy } from './tunnel-proxy.ts'
 
 /** A tunnel opened for this request. */
@@ -22,6 +22,17 @@ export interface CloseMessage {
 export interface ErrorMessage {
   readonly error: WsTunnelError
   readonly req: IncomingMessage
+  readonly proxy: TunnelProxy
+}
+
+/** A backend has responded, with a 101 or another status. Nothing of the response has been sent to the client yet. */
+export interface ResponseMessage {
+  readonly req: IncomingMessage
+  readonly statusCode: number
+  /** `host:port` of the backend, or its socket path. */
+  readonly target: string
+  /** The member that was selected; `undefined` for a route without a balancer. */
+  readonly choice: BalancerChoice | undefined
   readonly proxy: TunnelProxy
 }
 
@@ -69,6 +80,7 @@ export interface DiagnosticsMessages {
   'ws-tunnel:open': OpenMessage
   'ws-tunnel:close': CloseMessage
   'ws-tunnel:error': ErrorMessage
+  'ws-tunnel:response': ResponseMessage
   'ws-tunnel:failover': FailoverMessage
   'ws-tunnel:member': MemberMessage
   'ws-tunnel:health': HealthMessage

@@ -177,6 +177,8 @@ export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   addHeaders: boolean,
   requestHeaders: headerEditing,
   responseHeaders: headerEditing,
+  localHeaders: headerEditing,
+  guard: callback,
   errorOverride,
   passReverse,
   passReverseCookiePath: textMap,
@@ -243,5 +245,7 @@ export function readRoute(where: string, options: object, defaults: object = {})
     lookup: route.lookup,
     requestHeaders: route.requestHeaders,
     responseHeaders: route.responseHeaders,
+    localHeaders: route.localHeaders,
+    guard: route.guard,
   })
 }

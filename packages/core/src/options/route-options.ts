@@ -90,6 +90,9 @@ export interface HeaderContext {
 /** Edits of a header list, or a function that edits it in place. If the function throws, or sets a malformed field: 500. */
 export type HeaderEditing = HeaderEdits | ((headers: HeaderList, context: HeaderContext) => void)
 
+/** Throws, or rejects, to refuse a request. */
+export type Guard = (req: IncomingMessage) => void | Promise<void>
+
 /** How open tunnels are moved out of JavaScript. */
 export interface OffloadOptions {
   /** How long a new tunnel stays in JavaScript first, ms (ProxyWebsocketAsyncDelay). @default 0 */
@@ -196,6 +199,17 @@ export interface RouteDefaults extends SharedOptions {
   /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
   responseHeaders?: HeaderEditing
   /**
+   * Edits of a response head without a backend: of an error, of a redirect, and of what the app responds to a request that it gets back
+   * (Header always). The list has the fields that are set on `res` so far. @default undefined
+   */
+  localHeaders?: HeaderEditing
+  /**
+   * Decides whether a request may pass (Require, Allow, Deny). It runs after the match and before anything else, also for a `target: false`;
+   * beside `routes` it also runs for a request that no route matches. It refuses by an error, for instance one with the code
+   * `WST_ERR_ACCESS`. Any other error: 500. @default undefined
+   */
+  guard?: Guard
+  /**
    * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors for the app's error handler
    * (ProxyErrorOverride). The error keeps the status, and with 401 the field WWW-Authenticate. @default false
    */
@@ -212,7 +226,8 @@ export interface RouteDefaults extends SharedOptions {
   /**
    * Options of `tls.connect` for `wss:` and `https:` targets (SSLProxy*), except those that say where to connect. `servername` is the host
    * of the target unless given. Certificates, keys and CAs are parsed at the first connect to a backend. Each connect makes a full
-   * handshake, in which the certificate is checked. @default {}
+   * handshake, in which the certificate is checked. With `rejectUnauthorized: false`, a `checkServerIdentity` that is given
+   * is called too, although the chain is not verified. @default {}
    */
   tls?: ConnectionOptions
   /** DNS lookup of `net.connect`, for instance to refuse ranges of addresses. @default dns.lookup */
@@ -239,7 +254,14 @@ export interface RouteOptions extends RouteDefaults {
 type Present = Required<
   Omit<
     RouteDefaults,
-    keyof SharedOptions | 'offload' | 'lookup' | 'allowedOrigins' | 'requestHeaders' | 'responseHeaders'
+    | keyof SharedOptions
+    | 'offload'
+    | 'lookup'
+    | 'allowedOrigins'
+    | 'requestHeaders'
+    | 'responseHeaders'
+    | 'localHeaders'
+    | 'guard'
   >
 >
 
@@ -254,4 +276,6 @@ export interface RouteSettings extends Readonly<Present>, SharedSettings {
   readonly allowedOrigins: ReadonlySet<string> | undefined
   readonly requestHeaders: HeaderEditing | undefined
   readonly responseHeaders: HeaderEditing | undefined
+  readonly localHeaders: HeaderEditing | undefined
+  readonly guard: Guard | undefined
 }

@@ -5,6 +5,7 @@ export const channels = {
   open: channel('ws-tunnel:open'),
   close: channel('ws-tunnel:close'),
   error: channel('ws-tunnel:error'),
+  response: channel('ws-tunnel:response'),
   failover: channel('ws-tunnel:failover'),
 }
 

@@ -105,6 +105,8 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
       (route, miss) => missed.push(missText(route, miss)),
       line => rewriting.push(line),
     )
+    const { guard } = match?.route.settings ?? settings.defaults
+    await guard?.(req)
     const waits = new AbortController()
     const decision = leftToApp(match) ?? (await decide(match as Match, read.authority, waits.signal).decision)
     outcome = await outcomeOf(decision, match, settings)

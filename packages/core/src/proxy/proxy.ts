@@ -11,9 +11,10 @@ import { prefixLength, RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
 import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
+import type { Guard, RouteSettings } from '../options/route-options.ts'
 import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
-import { RouteTable } from '../routing/route-table.ts'
+import { type Match, RouteTable } from '../routing/route-table.ts'
 import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
@@ -23,6 +24,7 @@ import { channels, notify } from './diagnostics.ts'
 import { respondsByEngine } from './engine-failure.ts'
 import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
+import { setLocalHeaders } from './local-headers.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
 import type { Reply } from './round-trip.ts'
@@ -39,6 +41,13 @@ export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
 
 /** Statuses after which the rest of the connection cannot be read safely. */
 const ENDS_CONNECTION: ReadonlySet<number> = new Set([400, 408, 505])
+
+/** What the route table found for a request. */
+interface Found {
+  readonly match: Match | null
+  /** Host and port of an absolute-form request target. */
+  readonly authority: string | undefined
+}
 
 class RoutedProxy implements TunnelProxy, EndListener {
   readonly #settings: Settings
@@ -77,21 +86,32 @@ class RoutedProxy implements TunnelProxy, EndListener {
     res: ServerResponse,
     context: HandleContext = {},
   ): Promise<boolean> => {
-    const exchange = this.#begin(req, res, context)
-    if (exchange === undefined) return false
+    const found = this.#match(req, res, context)
+    const settings = found.match?.route.settings ?? this.#settings.defaults
+    // Nothing waits without a guard: the socket of an upgrade is taken in the same turn of the event loop.
+    if (settings.guard !== undefined) await this.#guard(settings.guard, req, res, settings)
+    const exchange = this.#begin(found, req, res, context)
+    if (exchange === undefined) {
+      setLocalHeaders(req, res, settings.localHeaders)
+      return false
+    }
     let candidate: Candidate | undefined
     try {
       const decided = exchange.decide()
       const decision = decided instanceof Promise ? await decided : decided
       if (decision.kind === 'app') {
+        setLocalHeaders(req, res, settings.localHeaders)
         exchange.handBack()
         return false
       }
       if (decision.kind === 'fallback') return await callFallback(exchange, decision.call)
-      if (decision.kind === 'respond') await respondLocally(exchange, decision.response)
-      else {
+      if (decision.kind === 'respond') {
+        setLocalHeaders(req, res, settings.localHeaders)
+        await respondLocally(exchange, decision.response)
+      } else {
         const reply = await withFailover(this, exchange, decision.candidates)
         candidate = reply.candidate
+        if (channels.response.hasSubscribers) this.#publishResponse(req, reply)
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
       }
@@ -99,7 +119,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
     } catch (error) {
       if (exchange.isAbandoned) return true
       exchange.locate(error, candidate)
-      const reported = this.#report(error, req, res)
+      const reported = this.#report(error, req, res, settings)
       if (await respondsByEngine(exchange, error)) return true
       throw reported
     } finally {
@@ -107,9 +127,8 @@ class RoutedProxy implements TunnelProxy, EndListener {
     }
   }
 
-  /** Begins an exchange if a route proxies the request. */
-  #begin(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Exchange | undefined {
-    const { mount = '', url: target = req.url ?? '/', body, rawBody, listen = true } = handled
+  #match(req: IncomingMessage, res: ServerResponse, handled: HandleContext): Found {
+    const { mount = '', listen = true } = handled
     if (listen && !this.#isClosing) {
       const originForm = spellingOf(req, handled, this.#settings) === 'exact'
       this.#listeners.listen(req, mount, this.#settings.only, originForm)
@@ -118,14 +137,39 @@ class RoutedProxy implements TunnelProxy, EndListener {
       const { url, authority } = readTarget(req, handled, this.#settings)
       const match = this.#routes.match(req, url)
       match?.route.hit()
-      if (match === null || leftToApp(match) !== undefined) return undefined
+      return { match, authority }
+    } catch (error) {
+      throw this.#report(error, req, res, this.#settings.defaults)
+    }
+  }
+
+  async #guard(guard: Guard, req: IncomingMessage, res: ServerResponse, settings: RouteSettings): Promise<void> {
+    try {
+      await guard(req)
+    } catch (cause) {
+      const isKnown = cause instanceof WsTunnelError
+      const error = isKnown ? cause : new WsTunnelError('WST_ERR_CALLBACK', { detail: 'the guard failed', cause })
+      throw this.#report(error, req, res, settings)
+    }
+  }
+
+  /** Begins an exchange if a route proxies the request. */
+  #begin(
+    { match, authority }: Found,
+    req: IncomingMessage,
+    res: ServerResponse,
+    handled: HandleContext,
+  ): Exchange | undefined {
+    const { mount = '', url: target = req.url ?? '/', body, rawBody } = handled
+    if (match === null || leftToApp(match) !== undefined) return undefined
+    try {
       if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
       const context = { mount, target, authority, body, rawBody }
       const exchange = new Exchange(req, res, match, this.#settings, context)
       this.#exchanges.add(exchange)
       return exchange
     } catch (error) {
-      throw this.#report(error, req, res)
+      throw this.#report(error, req, res, match.route.settings)
     }
   }
 
@@ -154,6 +198,14 @@ class RoutedProxy implements TunnelProxy, EndListener {
     if (!this.#isClosing) this.#listeners.listenOn(server, claim, only, paths !== 'normalise')
   }
 
+  #publishResponse(req: IncomingMessage, reply: Reply): void {
+    const statusCode = reply.switched ? 101 : reply.response.statusCode
+    const { worker, selection } = reply.candidate
+    const { host, port, socketPath } = worker.origin
+    const target = socketPath ?? `${host}:${port}`
+    channels.response.publish({ req, statusCode, target, choice: selection?.choice, proxy: this })
+  }
+
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
     const tunnel = switchProtocols(exchange, reply)
     reply.candidate.selection?.member.carry(tunnel)
@@ -177,12 +229,13 @@ class RoutedProxy implements TunnelProxy, EndListener {
   }
 
   /** The error for the app's error handler. The header fields that its response must carry are set on `res`. */
-  #report(error: unknown, req: IncomingMessage, res: ServerResponse): unknown {
+  #report(error: unknown, req: IncomingMessage, res: ServerResponse, { localHeaders }: RouteSettings): unknown {
     if (!(error instanceof WsTunnelError)) return error
     if (!res.headersSent && !isHttp2(req)) {
       for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
       if (ENDS_CONNECTION.has(error.statusCode)) res.shouldKeepAlive = false
     }
+    setLocalHeaders(req, res, localHeaders)
     notify(channels.error, this.#settings.onError, { error, req, proxy: this })
     return error
   }

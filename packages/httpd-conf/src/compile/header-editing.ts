@@ -1,11 +1,18 @@
 import type { IncomingMessage } from 'node:http'
-import type { BalancerChoice, HeaderContext, HeaderList } from '@ws-tunnel/core'
+import {
+  type BalancerChoice,
+  type HeaderContext,
+  type HeaderList,
+  type RouteDefaults,
+  requestHeaders,
+} from '@ws-tunnel/core'
 import type { Report } from '../diagnostics.ts'
 import type { Scope, Server } from '../directives/model.ts'
 import { type Environment, type EnvRule, environmentOf } from '../rules/environment.ts'
 import { addForwardedFields, countForwards, removeForwardedFields } from '../rules/forwarding-fields.ts'
 import { applyHeaderEdits, type HeaderEdit } from '../rules/header-edits.ts'
 import { fieldOf } from '../rules/request.ts'
+import { cookiesOf } from '../rules/rule-cookies.ts'
 import { isWebsocket } from '../syntax/backend-url.ts'
 import type { RouteContext } from './context.ts'
 
@@ -16,7 +23,8 @@ export function requestEditing(
 ): (headers: HeaderList, context: HeaderContext) => void {
   const serverRules = server.scope.envRules
   const rules = [...serverRules, ...scope.envRules.filter(rule => !serverRules.includes(rule))]
-  const { addHeaders = true, preserveHost = false, requestEdits } = scope
+  const { addHeaders = true, preserveHost = false } = scope
+  const requestEdits = scope.requestEdits.filter(({ early }) => !early)
   return (headers, { req }) => {
     countForwards(headers, server.maxForwards ?? -1, req)
     if (requestEdits.length === 0) return
@@ -41,6 +49,7 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
     const env = environmentIn(scope, scope.envRules, req)
     if (choice !== undefined) setChoice(choice, env)
     applyHeaderEdits(usual, headers, req, env)
+    for (const cookie of cookiesOf(req)) headers.append('Set-Cookie', cookie)
     if (always.length === 0) return
     const others = Array.from(headers)
     headers.filter(() => false)
@@ -49,8 +58,37 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
   }
 }
 
+/** Whether a rule sets a cookie. */
+export const setsCookies = ({ rules, locations, directories }: Server): boolean =>
+  [...rules, ...[...locations, ...directories].flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
+    ({ cookies }) => cookies.length > 0,
+  )
+
+/** `Header always` and the cookies of rules, for a response without a backend. httpd: ap_headers_error_filter. */
+export function localEditing(scopeOf: (req: IncomingMessage) => Scope): NonNullable<RouteDefaults['localHeaders']> {
+  return (headers, { req }) => {
+    const scope = scopeOf(req)
+    for (const cookie of cookiesOf(req)) headers.append('Set-Cookie', cookie)
+    const always = scope.responseEdits.filter(edit => edit.always)
+    if (always.length > 0) applyHeaderEdits(always, headers, req, environmentIn(scope, scope.envRules, req))
+  }
+}
+
+/**
+ * Applies the RequestHeader lines with `early` to the request itself: the rules, the sections and the backend see the
+ * result.
+ */
+export function applyEarlyEdits(edits: readonly HeaderEdit[], req: IncomingMessage, env: Environment): void {
+  const headers = requestHeaders(req)
+  const before = new Set([...headers].map(([name]) => name.toLowerCase()))
+  applyHeaderEdits(edits, headers, req, env)
+  for (const [name] of headers) before.delete(name.toLowerCase())
+  for (const name of before) delete req.headers[name]
+  for (const [name] of headers) req.headers[name.toLowerCase()] = headers.get(name) as string
+}
+
 /** The environment of a request in a section: SetEnv sets the variables that no rule has set. */
-function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMessage): Environment {
+export function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMessage): Environment {
   const env = environmentOf(req, rules)
   for (const [name, value] of scope.setEnv) if (!env.has(name)) env.set(name, value)
   return env
@@ -60,7 +98,7 @@ function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMes
  * Sets the variables of the balancer. httpd sets them when it selects the member, so Header sees them and RequestHeader
  * does not. httpd: proxy_balancer_pre_request.
  */
-function setChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
+export function setChoice({ balancer, member, session }: BalancerChoice, env: Environment): void {
   env.set('BALANCER_NAME', `balancer://${balancer}`)
   env.set('BALANCER_WORKER_NAME', member.url)
   env.set('BALANCER_WORKER_ROUTE', member.routeId ?? '')

@@ -1,8 +1,8 @@
-import { MAX_DELAY, type RouteOptions } from '@ws-tunnel/core'
+import { MAX_DELAY, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
 import type { Alias, Mapping, Scope, Server } from '../directives/model.ts'
 import { balancerName, isSecure, isWebsocket } from '../syntax/backend-url.ts'
 import { isFallback, type RouteContext } from './context.ts'
-import { requestEditing, responseEditing } from './header-editing.ts'
+import { requestEditing, responseEditing, setsCookies } from './header-editing.ts'
 import { times } from './times.ts'
 
 /**
@@ -20,12 +20,6 @@ export function routeSettings(
   const secure = urls.some(isSecure)
   const fallback = !urls.some(isWebsocket) || isFallback(scope.fallback, context)
   const tls = secure ? context.tls() : {}
-  if (tls === undefined)
-    report.error(
-      alias,
-      'a backend over TLS needs SSLProxyEngine On; without it httpd responds to every request with 500',
-      { expected: 'SSLProxyEngine On in the same server', at: alias.real },
-    )
   if (secure && scope.preserveHost)
     report.warn(
       alias,
@@ -48,12 +42,12 @@ export function routeSettings(
     via: server.via ?? 'off',
     addHeaders: scope.addHeaders ?? true,
     errorOverride: scope.errorOverride ?? false,
-    passReverse: firstOfEach(scope.reverses),
+    passReverse: firstOfEach(scope.reverses.map(({ from, to }) => ({ from, to: canonicalUrl(to, context) }))),
     passReverseCookiePath: firstOfEach(scope.cookiePaths),
     passReverseCookieDomain: firstOfEach(scope.cookieDomains),
     tls: tls ?? {},
     requestHeaders: requestEditing(scope, context),
-    ...(scope.responseEdits.length > 0 && { responseHeaders: responseEditing(scope) }),
+    ...((scope.responseEdits.length > 0 || setsCookies(server)) && { responseHeaders: responseEditing(scope) }),
   }
 }
 
@@ -66,6 +60,30 @@ const NO_PARAMETERS: ReadonlyMap<string, string> = new Map()
 function memberUrls(target: string, { balancers }: Server): string[] {
   const name = balancerName(target)
   return name === undefined ? [target] : (balancers.get(name)?.members.map(({ url }) => url) ?? [])
+}
+
+/**
+ * The target of a line whose backend needs TLS, if SSLProxyEngine is off: httpd responds to each of its requests with 500,
+ * and other lines work. `undefined` for other lines.
+ */
+export function withoutTlsEngine(alias: Alias, target: string, context: RouteContext): (() => never) | undefined {
+  const { server, report, tls } = context
+  if (!memberUrls(target, server).some(isSecure) || tls() !== undefined) return undefined
+  report.warn(alias, 'a backend over TLS needs SSLProxyEngine On; without it every request gets 500, in httpd too', {
+    expected: 'SSLProxyEngine On in the same server',
+    at: alias.real,
+  })
+  return () => {
+    throw new WsTunnelError('WST_ERR_TLS', { statusCode: 500, detail: `SSLProxyEngine is off for ${target}` })
+  }
+}
+
+/** With UseCanonicalName On, a rewritten Location has the name of the server. httpd: ap_construct_url. */
+function canonicalUrl(to: string, { server, serverName }: RouteContext): string {
+  if (!server.canonicalName || !to.startsWith('/')) return to
+  const [scheme, usual] = server.hasTls ? ['https', 443] : ['http', 80]
+  const { serverPort = usual } = server
+  return `${scheme}://${serverName}${serverPort === usual ? '' : `:${serverPort}`}${to}`
 }
 
 /** Of several mappings of one text, the first counts. */

@@ -1,14 +1,16 @@
+import type { IncomingMessage } from 'node:http'
 import { type Condition, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import type { Alias } from '../directives/model.ts'
+import type { Alias, Location } from '../directives/model.ts'
 import { ignoringCase } from '../patterns/edit-pattern.ts'
 import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
+import { pathOf as requestPath } from '../rules/request-path.ts'
 import { balancerName } from '../syntax/backend-url.ts'
 import { isFallback, type RouteContext } from './context.ts'
 import { optionsComplaint } from './options-complaint.ts'
-import { routeSettings } from './route-settings.ts'
+import { routeSettings, withoutTlsEngine } from './route-settings.ts'
 import { compileTarget } from './target.ts'
-import { locationTest, neverMatches, prefixTest, type Variant, variantsOf } from './variants.ts'
+import { locationTest, neverMatches, prefixTest, sectionPattern, type Variant, variantsOf } from './variants.ts'
 
 /**
  * The routes of a server: those of its sections, the last section first, then the ProxyPass lines in their order.
@@ -22,8 +24,11 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
     const alias = section.scope.alias as Alias
     const later = sections.slice(0, i).filter(({ scope }) => !isFallback(scope.fallback, context))
     const hidden = later.map(each => `(?!${locationTest(each)})`).join('')
-    for (const variant of variantsOf(alias, context, section))
-      routes.push(...compileRoute(alias, { ...variant, lookaheads: hidden + variant.lookaheads }, context))
+    const asked = sectionOfRequest(section, context)
+    for (const { when, lookaheads, scope } of variantsOf(alias, context, section))
+      routes.push(
+        ...compileRoute(alias, { scope, lookaheads: hidden + lookaheads, when: [...asked, ...when] }, context),
+      )
   })
   for (const alias of server.aliases) {
     for (const variant of variantsOf(alias, context)) routes.push(...compileRoute(alias, variant, context))
@@ -33,6 +38,17 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
   if (unreachable !== undefined && isFallback(server.scope.fallback, context))
     report.warn(unreachable, `never reached, in httpd too: line ${server.aliases[all]?.place.line} matches every path`)
   return routes
+}
+
+/**
+ * The condition of a ProxyPass in a section, if a rule may change the path: the requested path counts, because httpd looks for
+ * the section before it applies the rules.
+ */
+function sectionOfRequest(section: Location, { server }: RouteContext): Condition[] {
+  const rules = server.rewrites ? server.rules : []
+  if (!rules.some(({ passThrough }) => passThrough)) return []
+  const pattern = sectionPattern(section)
+  return [{ test: req => pattern.test(requestPath(req).before) }]
 }
 
 /** The path of a route. A literal prefix stays a string unless a section splits it. */
@@ -53,12 +69,18 @@ function pathOf({ fake, regex }: Alias, lookaheads: string): string | RegExp {
   return new RegExp(`(?<=${start}${lookaheads}[^]*)(?:${source})`, flags)
 }
 
-function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: RouteContext): RouteOptions[] {
+function compileRoute(
+  alias: Alias,
+  { scope, lookaheads, when: inSections }: Variant,
+  context: RouteContext,
+): RouteOptions[] {
   const { server, report } = context
   if (alias.regex === undefined && !alias.fake.startsWith('/')) return []
   const target = alias.real === '!' ? false : compileTarget(alias, report)
   if (target === undefined) return []
-  const path = pathOf(alias, lookaheads)
+  // With nocanon the raw path is matched too, which may spell the path of a section in another way.
+  const isRaw = alias.nocanon && lookaheads !== ''
+  const path = pathOf(alias, isRaw ? '' : lookaheads)
   if (alias.mapping === 'servlet' && typeof path !== 'string') {
     report.refuse(alias, 'mapping=servlet is supported only for a literal path that no section splits', {
       at: 'mapping',
@@ -68,8 +90,14 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
   const { envRules } = server.scope
   const mayBeExcluded =
     envRules.some(({ sets }) => sets.some(([variable]) => variable === 'no-proxy')) ||
-    server.rules.some(({ environment }) => environment.length > 0)
-  const when: Condition[] = mayBeExcluded ? [{ test: req => !environmentOf(req, envRules).has('no-proxy') }] : []
+    [...server.rules, ...server.locations.flatMap(each => each.scope.rewriting?.rules ?? [])].some(
+      ({ environment }) => environment.length > 0,
+    )
+  const when: Condition[] = [
+    ...(mayBeExcluded ? [{ test: (req: IncomingMessage) => !environmentOf(req, envRules).has('no-proxy') }] : []),
+    ...(isRaw ? [{ url: 'path' as const, matches: new RegExp(`^${lookaheads}`, 's') }] : []),
+    ...inSections,
+  ]
   const common = {
     name: routeName(alias),
     path,
@@ -78,6 +106,8 @@ function compileRoute(alias: Alias, { scope, lookaheads }: Variant, context: Rou
     mergeSlashes: server.mergeSlashes ?? true,
     mapping: alias.mapping,
   }
+  const failing = target === false ? undefined : withoutTlsEngine(alias, target, context)
+  if (failing !== undefined) return [{ ...common, target: failing, upgrade: false, fallback: true }]
   const route: RouteOptions =
     target === false ? { ...common, target } : { ...common, target, ...routeSettings(alias, target, scope, context) }
   if (!isAccepted(route, alias, context)) return []

@@ -6,7 +6,9 @@ import type { Files } from '../syntax/files.ts'
 import { compileBalancers } from './balancers.ts'
 import type { RouteContext, ServerContext } from './context.ts'
 import { checkRequestEdits } from './header-editing.ts'
-import { compileRewriting } from './rewriting.ts'
+import { compilePhases, localHeadersOf, needsPhases } from './phases.ts'
+import { compileLimits } from './request-limits.ts'
+import { compilePhaseRoutes } from './rewriting.ts'
 import { compileRoutes } from './routes.ts'
 import { compileTls } from './tls.ts'
 import { compileWorkers } from './workers.ts'
@@ -47,8 +49,13 @@ export function compileServer(
   }
   const workers = compileWorkers(context)
   const routes = compileRoutes(context)
-  const rewriting = compileRewriting(context)
+  const phases = needsPhases(context) ? compilePhases(context) : undefined
+  const phaseRoutes = phases && compilePhaseRoutes(context, phases)
+  const limits = compileLimits(context)
+  const localHeaders = localHeadersOf(context, phases)
+  if (phases?.guard !== undefined) refuseEarlyMatches(context)
   checkRequestEdits(server, report)
+  warnOfMissingMaps(context)
   const common = {
     ...healthCheckDefaults(context),
     // httpd appends to the X-Forwarded-* fields of every client.
@@ -62,14 +69,39 @@ export function compileServer(
   const isEarly = ({ mapping = 'decoded' }: (typeof routes)[number]): boolean => mapping !== 'decoded'
   const early = routes.filter(isEarly)
   const late = routes.filter(route => !isEarly(route))
-  if (rewriting === undefined) return { ...common, routes: [...early, ...late] }
+  const before = limits === undefined ? early : [limits, ...early]
+  const all = { ...common, ...(localHeaders !== undefined && { localHeaders }) }
+  if (phases === undefined || phaseRoutes === undefined) return { ...all, routes: [...before, ...late] }
   return {
-    ...common,
-    rewrite: rewriting.rewrite,
+    ...all,
+    rewrite: phases.rewrite,
+    ...(phases.guard !== undefined && { guard: phases.guard }),
     encodedSlashes: server.encodedSlashes ?? 'reject',
     mergeSlashes: server.mergeSlashes ?? true,
-    routes: [...early, ...rewriting.routes, ...late],
+    routes: [...before, ...phaseRoutes, ...late],
   }
+}
+
+/** Warns of maps that are not defined. httpd takes their values for empty. */
+function warnOfMissingMaps({ server, report }: RouteContext): void {
+  for (const { map, directive } of server.usedMaps) {
+    if (server.maps.has(map)) continue
+    const isVariable = /^(?:HTTP|ENV|SSL|LA-U|LA-F)$/i.test(map)
+    const at = `\${${map}:`
+    const rest = directive.args.slice(directive.args.indexOf(at) + at.length).split('}', 1)[0]
+    report.warn(directive, `no RewriteMap is named ${map}, so that its values are empty, in httpd too`, {
+      at,
+      ...(isVariable && { expected: `perhaps %{${map}:${rest}}` }),
+    })
+  }
+}
+
+/** Lines with mapping= match before the path is decoded, so that the access control of sections could not be applied. */
+function refuseEarlyMatches({ server, report }: RouteContext): void {
+  const aliases = [...server.aliases, ...server.locations.flatMap(({ scope }) => scope.alias ?? [])]
+  for (const alias of aliases)
+    if (alias.mapping !== 'decoded')
+      report.refuse(alias, 'mapping= beside access control is not supported', { at: 'mapping' })
 }
 
 /** Defaults for the health checks of balancers that no route names, because a RewriteRule leads to them. */

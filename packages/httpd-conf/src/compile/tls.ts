@@ -1,4 +1,4 @@
-import type { ConnectionOptions, SecureVersion } from 'node:tls'
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate, type SecureVersion } from 'node:tls'
 import type { Report } from '../diagnostics.ts'
 import type { Server, TlsLine } from '../directives/model.ts'
 import type { Files } from '../syntax/files.ts'
@@ -88,24 +88,35 @@ function compileVerification(tls: Server['tls'], engine: TlsLine, options: Conne
   if (verify === 'require') options.rejectUnauthorized = true
   else if (verify === 'none') {
     options.rejectUnauthorized = false
-    if (checksName || checksExpiry) {
-      report.refuse(
-        line,
-        'without a verified chain Node checks neither the name nor the dates of a certificate; httpd checks both',
-        {
-          expected:
-            'SSLProxyVerify require with SSLProxyCACertificateFile, or SSLProxyCheckPeerName off and SSLProxyCheckPeerExpire off',
-        },
-      )
-    }
+    // The core calls this also without a verified chain.
+    options.checkServerIdentity = (host, certificate) =>
+      (checksName ? checkServerIdentity(host, certificate) : undefined) ??
+      (checksExpiry ? checkDates(certificate) : undefined)
+    return
   } else if (verify === 'optional' || verify === 'optional_no_ca') {
     report.refuse(line, `${verify} is not supported`, { expected: 'require or none' })
   } else report.fail(line, `SSLProxyVerify: Invalid argument '${verify}'`)
   if (!checksName) options.checkServerIdentity = () => undefined
 }
 
-/** SSLProxyProtocol. Node takes a range of versions, so the versions must be consecutive. */
-function compileVersions(line: TlsLine, options: ConnectionOptions, report: Report): undefined {
+/** SSLProxyCheckPeerExpire. */
+function checkDates({ valid_from, valid_to }: PeerCertificate): Error | undefined {
+  const now = Date.now()
+  const isValid = Date.parse(valid_from) <= now && now <= Date.parse(valid_to)
+  return isValid ? undefined : new Error(`the certificate is valid from ${valid_from} to ${valid_to}`)
+}
+
+/** SSLProxyProtocol. */
+function compileVersions(line: TlsLine, options: ConnectionOptions, report: Report): void {
+  const range = readVersions(line, report)
+  if (range !== undefined) Object.assign(options, range)
+}
+
+/** Reads versions of TLS. Node takes a range of them, so they must be consecutive. @returns `undefined` after an error. */
+export function readVersions(
+  line: TlsLine,
+  report: Report,
+): { minVersion: SecureVersion; maxVersion: SecureVersion } | undefined {
   const all = VERSIONS.map(([name]) => name)
   let chosen = new Set<string>()
   for (const word of line.words) {
@@ -126,6 +137,5 @@ function compileVersions(line: TlsLine, options: ConnectionOptions, report: Repo
   const [oldest, newest] = [VERSIONS[first], VERSIONS[last]]
   if (oldest === undefined || newest === undefined || last - first + 1 !== chosen.size)
     return report.refuse(line, 'the versions must be consecutive')
-  options.minVersion = oldest[1]
-  options.maxVersion = newest[1]
+  return { minVersion: oldest[1], maxVersion: newest[1] }
 }

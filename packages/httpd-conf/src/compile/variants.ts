@@ -1,5 +1,9 @@
-import { type Alias, type Location, mergeScopes, type Scope } from '../directives/model.ts'
+import type { IncomingMessage } from 'node:http'
+import type { Condition } from '@ws-tunnel/core'
+import { type Alias, type IfSection, type Location, mergeScopes, type Scope } from '../directives/model.ts'
 import { ignoringCase, literal, withoutGroups } from '../patterns/edit-pattern.ts'
+import { environmentOf } from '../rules/environment.ts'
+import { stateOf } from '../rules/request-state.ts'
 import type { ServerContext } from './context.ts'
 
 /** The largest number of combinations of sections that apply to the paths of one ProxyPass. */
@@ -11,6 +15,8 @@ export interface Variant {
   readonly scope: Scope
   /** Look-aheads that match the paths of this combination and no other path. */
   readonly lookaheads: string
+  /** Conditions that hold for the requests in the `<If>` sections of this combination, and for no other. */
+  readonly when: readonly Condition[]
 }
 
 /**
@@ -19,45 +25,91 @@ export interface Variant {
 export function variantsOf(alias: Alias, { server, report }: ServerContext, own?: Location): Variant[] {
   const found: Variant[] = []
   let isCut = false
-  const walk = (i: number, scope: Scope, lookaheads: string): void => {
+  const { locations } = server
+  const ifs = server.ifs.filter(hasSettings)
+  const walk = (i: number, made: Made): void => {
     if (found.length >= MAX_VARIANTS) {
       isCut = true
       return
     }
-    const location = server.locations[i]
+    const location = locations[i]
     if (location === undefined) {
-      found.push({ scope, lookaheads })
+      walkIfs(0, made)
       return
     }
-    const enter = (test: string): void => walk(i + 1, mergeScopes(scope, location.scope), lookaheads + test)
-    const pass = (test: string): void => walk(i + 1, scope, lookaheads + test)
-    const overlap = location === own ? 'all' : overlapOf(alias, location)
-    if (overlap !== 'some') {
-      const go = overlap === 'all' ? enter : pass
-      go('')
-      return
-    }
-    const test = locationTest(location)
-    enter(`(?=${test})`)
-    pass(`(?!${test})`)
+    const { scope, lookaheads, paths, when } = made
+    const merged = mergeScopes(scope, location.scope)
+    const overlap = location === own ? 'all' : overlapOf(alias, location, paths)
+    const test = overlap === 'some' ? locationTest(location) : ''
+    if (overlap !== 'none')
+      walk(i + 1, {
+        scope: merged,
+        lookaheads: test === '' ? lookaheads : `${lookaheads}(?=${test})`,
+        paths: location.regex === undefined ? [...paths, { path: location.path, isIn: true }] : paths,
+        when,
+      })
+    if (overlap !== 'all')
+      walk(i + 1, {
+        scope,
+        lookaheads: test === '' ? lookaheads : `${lookaheads}(?!${test})`,
+        paths:
+          overlap === 'some' && location.regex === undefined ? [...paths, { path: location.path, isIn: false }] : paths,
+        when,
+      })
   }
-  walk(0, server.scope, '')
+  const walkIfs = (i: number, made: Made): void => {
+    const section = ifs[i]
+    if (section === undefined || found.length >= MAX_VARIANTS) {
+      if (section !== undefined) isCut = true
+      else found.push(made)
+      return
+    }
+    const test = ifTest(section)
+    walkIfs(i + 1, { ...made, scope: mergeScopes(made.scope, section.scope), when: [...made.when, { test }] })
+    walkIfs(i + 1, { ...made, when: [...made.when, { test: req => !test(req) }] })
+  }
+  walk(0, { scope: server.scope, lookaheads: '', paths: [], when: [] })
   if (isCut) report.error(alias, `more than ${MAX_VARIANTS} combinations of sections apply to its paths`)
   return found
 }
 
-/** Which of the paths of a ProxyPass are in a section. */
-function overlapOf(alias: Alias, location: Location): 'all' | 'none' | 'some' {
+/** A combination that is not complete yet. */
+interface Made extends Variant {
+  /** The literal sections that were decided so far. */
+  readonly paths: readonly { readonly path: string; readonly isIn: boolean }[]
+}
+
+/** The condition of an `<If>`. */
+function ifTest({ location, holds }: IfSection): (req: IncomingMessage) => boolean {
+  const pattern = location && sectionPattern(location)
+  return req => {
+    const state = stateOf(req, environmentOf(req, []))
+    return (pattern === undefined || pattern.test(state.uri)) && holds(state)
+  }
+}
+
+/** A test of paths. */
+export const sectionPattern = (location: Pick<Location, 'path' | 'regex'>): RegExp =>
+  new RegExp(`^${locationTest(location)}`, 's')
+
+/** Which of the paths of a ProxyPass are in a section, given which other sections they are in. */
+function overlapOf(alias: Alias, location: Location, paths: Made['paths']): 'all' | 'none' | 'some' {
   if (!hasSettings(location) || neverMatches(location)) return 'none'
   if (location.regex !== undefined) return 'some'
+  for (const { path, isIn } of paths) {
+    if (isIn && covers(location.path, path)) return 'all'
+    if (isIn && !covers(path, location.path)) return 'none'
+    if (!isIn && covers(path, location.path)) return 'none'
+  }
   if (alias.regex !== undefined) return location.path === '/' ? 'all' : 'some'
   if (covers(location.path, alias.fake)) return 'all'
   return covers(alias.fake, location.path) ? 'some' : 'none'
 }
 
 /** Whether a section has a setting that applies to requests of another ProxyPass than its own. */
-export function hasSettings({ scope }: Location): boolean {
-  const { alias: _, ...rest } = scope
+export function hasSettings({ scope }: Pick<Location, 'scope'>): boolean {
+  // These are not settings of a route: they are applied before routes are matched.
+  const { alias: _, access: __, redirects: ___, rewriting: ____, followsLinks: _____, ...rest } = scope
   return Object.values(rest).some(value =>
     value instanceof Map ? value.size > 0 : Array.isArray(value) ? value.length > 0 : value !== undefined,
   )
@@ -73,7 +125,7 @@ function covers(outer: string, inner: string): boolean {
 }
 
 /** The source of a pattern that matches at the start of a path that is in the section. httpd: ap_location_walk. */
-export function locationTest({ path, regex }: Location): string {
+export function locationTest({ path, regex }: Pick<Location, 'path' | 'regex'>): string {
   if (regex === undefined) return prefixTest(path)
   const source = withoutGroups(regex.source) ?? regex.source
   return `[^]*?(?:${regex.flags.includes('i') ? ignoringCase(source) : source})`

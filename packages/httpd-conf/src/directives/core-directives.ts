@@ -1,19 +1,16 @@
 import type { Directive } from '../syntax/parser.ts'
 import { atoi } from '../syntax/values.ts'
 import { splitWords, Words } from '../syntax/words.ts'
-import { type Context, flag, type Handler, type Handlers, isInServer, serverOnly, take1 } from './directive-kit.ts'
+import { LIMIT_REQUEST_BODY } from './access-directives.ts'
+import { type Context, flag, type Handlers, serverOnly, take1 } from './directive-kit.ts'
 import type { Server } from './model.ts'
-import { ACCESS_CONTROL } from './not-ours.ts'
 import { readSeconds } from './proxy-settings.ts'
 
-const NOT_PROXIED = 'it concerns requests that are not proxied, which your app handles'
-
-/** Statuses of responses that the proxy makes itself. */
-const PROXY_STATUS = /^(?:400|403|414|426|500|502|503|504)$/
+const NOT_PROXIED = 'it concerns files and requests that are not proxied, which your app handles'
 
 const MODES: Record<string, NonNullable<Server['encodedSlashes']>> = { on: 'decode', off: 'reject', nodecode: 'keep' }
 
-/** Directives of httpd's core, access control and redirects. */
+/** Directives of httpd's core. */
 export const CORE_DIRECTIVES: Handlers = {
   servername: serverOnly(take1('The hostname and port of the server', serverName)),
   serveralias: serverOnly((directive, { server, section, report }) => {
@@ -38,32 +35,29 @@ export const CORE_DIRECTIVES: Handlers = {
       else server.encodedSlashes = mode
     }),
   ),
-  usecanonicalname: take1('Figure out the canonical name of the server', (value, directive, { report }) => {
-    if (!/^off$/i.test(value))
-      report.refuse(directive, 'rewritten Location fields always have the name from the Host field of the request', {
-        at: value,
-      })
+  usecanonicalname: take1('Figure out the canonical name of the server', (value, directive, { report, server }) => {
+    if (/^on$/i.test(value)) server.canonicalName = true
+    else if (/^off$/i.test(value)) server.canonicalName = false
+    else if (/^dns$/i.test(value))
+      report.refuse(directive, 'DNS is not supported, because it needs a DNS lookup for each request', { at: value })
+    else report.fail(directive, "parameter must be 'on', 'off', or 'dns'", { at: value })
   }),
-  errordocument: (directive, { report }) => {
+  errordocument: (directive, { report, server }) => {
     const status = new Words(directive.args).next()
-    if (PROXY_STATUS.test(status))
-      report.refuse(directive, `the error handler of your app makes the responses with status ${status}`, {
-        at: status,
-      })
-    else report.ignore(directive, 'your app makes such responses')
+    if (!/^[45]\d\d$/.test(status)) {
+      report.fail(directive, `Unsupported HTTP response code ${status}`, { at: status })
+      return
+    }
+    server.standalone.set(`errordocument ${status}`, directive)
+    report.ignore(directive, `the error handler of your app makes the responses with status ${status}`)
   },
-  '<requireall': requireSection,
-  '<requireany': requireSection,
-  '<requirenone': requireSection,
-  require: access(/^all\s+granted$/i),
-  allow: access(/^from\s+all$/i),
-  order: access(/^(?:allow\s*,\s*deny|deny\s*,\s*allow|mutual-failure)$/i),
-  deny: access(/^from\s+none$/i),
-  satisfy: access(/^all$/i),
-  redirect,
-  redirectmatch: redirect,
-  redirectpermanent: redirect,
-  redirecttemp: redirect,
+  documentroot: serverOnly(
+    take1('Root directory of the document tree', (value, directive, { server, report, absolute }) => {
+      server.documentRoot = absolute(value).replace(/\/+$/, '')
+      report.ignore(directive, NOT_PROXIED)
+    }),
+  ),
+  limitrequestbody: LIMIT_REQUEST_BODY,
 }
 
 /** httpd: set_server_hostname. */
@@ -72,7 +66,8 @@ function serverName(value: string, directive: Directive, { server, report }: Con
     return report.fail(directive, `Invalid ServerName "${value}" use ServerAlias to set multiple server names.`, {
       at: value,
     })
-  const rest = value.replace(/^[^:]*:\/\//, '')
+  const rest = value.replace(/^[^:]*:\/\//, '').replace(/\/.*$/s, '')
+  if (rest !== value) report.warn(directive, `only the name and the port count: ${rest}`, { at: value, expected: rest })
   const colon = rest.indexOf(':')
   const port = colon === -1 ? 1 : atoi(rest.slice(colon + 1))
   if (port <= 0 || port >= 65_536)
@@ -80,24 +75,5 @@ function serverName(value: string, directive: Directive, { server, report }: Con
       at: value,
     })
   server.serverName = colon === -1 ? rest : rest.slice(0, colon)
-}
-
-/** An access control directive. It is ignored where it allows every client, else refused. */
-function access(harmless: RegExp): Handler {
-  return (directive, { report }) => {
-    if (harmless.test(directive.args.trim())) report.ignore(directive, 'it allows every client')
-    else report.refuse(directive, ACCESS_CONTROL)
-  }
-}
-
-function requireSection(directive: Directive, { report }: Context): void {
-  const { children = [] } = directive
-  if (children.every(({ key, args }) => key === 'require' && /^all\s+granted$/i.test(args.trim())))
-    report.ignore(directive, 'it allows every client')
-  else report.refuse(directive, ACCESS_CONTROL)
-}
-
-function redirect(directive: Directive, context: Context): void {
-  if (isInServer(context)) context.report.ignore(directive, NOT_PROXIED)
-  else context.report.refuse(directive, 'it would redirect requests that are proxied here')
+  if (colon !== -1) server.serverPort = port
 }

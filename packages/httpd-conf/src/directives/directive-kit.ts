@@ -1,4 +1,6 @@
 import type { Report } from '../diagnostics.ts'
+import type { Requirement } from '../rules/access.ts'
+import type { Files } from '../syntax/files.ts'
 import type { Directive } from '../syntax/parser.ts'
 import type { Compat } from '../syntax/version.ts'
 import { splitWords, Words } from '../syntax/words.ts'
@@ -17,6 +19,19 @@ export interface Context {
   readonly section: string
   /** The path of the Location around the directive. */
   readonly location: Pick<Location, 'path' | 'regex'> | undefined
+  /** Whether RewriteEngine is on for rules at this place. */
+  readonly rewrites: boolean
+  /** Whether the directive is in an `<If>`. */
+  readonly isIf?: boolean
+  /** Whether `<Directory>` counts: a rule of a section can lead a request for a file to a backend. */
+  readonly readsDirectories: boolean
+  /** Where Require lines go, in a section of them. */
+  readonly requirements?: Requirement[]
+  /** Whether a request with this method is concerned (`<Limit>`). */
+  readonly concerns?: (method: string) => boolean
+  readonly files: Files
+  /** A file name as httpd resolves it, from ServerRoot. */
+  readonly absolute: (name: string) => string
   /** The URL of the `<Proxy>` section around the directive. */
   readonly proxy: string | undefined
   /** Reads the directives of a section. */

@@ -1,6 +1,8 @@
 import { literal } from '../patterns/edit-pattern.ts'
 import { compileRegex } from '../patterns/translate-regex.ts'
-import { type EnvRule, subjectOf } from '../rules/environment.ts'
+import { type EnvRule, patternMatch, subjectOf } from '../rules/environment.ts'
+import { readRequestExpression } from '../rules/request-expression.ts'
+import { stateOf } from '../rules/request-state.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { keyAndValue } from '../syntax/values.ts'
 import { splitWords, Words } from '../syntax/words.ts'
@@ -10,6 +12,22 @@ import { type Context, type Handlers, isInServer } from './directive-kit.ts'
 export const ENVIRONMENT_DIRECTIVES: Handlers = {
   setenvif: setEnvIf,
   setenvifnocase: setEnvIf,
+  browsermatch: setEnvIf,
+  browsermatchnocase: setEnvIf,
+  setenvifexpr: setEnvIf,
+  passenv: (directive, context) => {
+    for (const variable of splitWords(directive.args)) {
+      checkVariable(variable, directive, context)
+      const value = process.env[variable]
+      if (value === undefined)
+        context.report.warn(directive, `PassEnv variable ${variable} was undefined`, { at: variable })
+      else context.scope.setEnv.set(variable, value)
+    }
+  },
+  hostnamelookups: (directive, { report, server }) => {
+    server.looksUpNames = !/^off$/i.test(directive.args.trim())
+    report.ignore(directive, 'names of clients are looked up for Require host and Allow from alone')
+  },
   setenv: (directive, context) => {
     const [variable = '', value = ''] = splitWords(directive.args)
     if (variable === '') {
@@ -26,7 +44,9 @@ export const ENVIRONMENT_DIRECTIVES: Handlers = {
 }
 
 const CHANGES_PROTOCOL =
-  /^(?:force-proxy-request-1\.0|proxy-nohalfclose|proxy-interim-response|proxy-chain-auth|downgrade-1\.0|force-response-1\.0|no-gzip-override)$/
+  /^(?:force-proxy-request-1\.0|proxy-nohalfclose|proxy-interim-response|proxy-chain-auth|no-gzip-override)$/
+/** Debian's httpd sets them for browsers of the nineties. They change the version of responses alone. */
+const CHANGES_VERSION = /^(?:downgrade-1\.0|force-response-1\.0)$/
 const TUNES_CONNECTIONS =
   /^proxy-(?:nokeepalive|initial-not-pooled|sendcl|sendchunked|sendchunks|sendunchangedcl|flushall)$/
 
@@ -34,6 +54,8 @@ const TUNES_CONNECTIONS =
 function checkVariable(variable: string, directive: Directive, { report }: Context): void {
   if (CHANGES_PROTOCOL.test(variable))
     report.refuse(directive, `the variable ${variable} is not supported`, { at: variable })
+  else if (CHANGES_VERSION.test(variable))
+    report.ignore(directive, `${variable} changes the version of responses, which is always 1.1`)
   else if (TUNES_CONNECTIONS.test(variable)) report.ignore(directive, `${variable} tunes connections that Node manages`)
 }
 
@@ -53,11 +75,12 @@ function setEnvIf(directive: Directive, context: Context): void {
 
 /** Reads SetEnvIf and SetEnvIfNoCase. httpd: add_setenvif_core. */
 function readEnvRule(directive: Directive, context: Context): EnvRule | undefined {
-  const { report } = context
-  const { name } = directive
+  const { report, server } = context
+  const { name, key } = directive
   const words = new Words(directive.args)
-  const ignoreCase = directive.key === 'setenvifnocase'
-  const attribute = words.next()
+  if (key === 'setenvifexpr') return readExpressionRule(words, directive, context)
+  const ignoreCase = key === 'setenvifnocase' || key === 'browsermatchnocase'
+  const attribute = key.startsWith('browser') ? 'User-Agent' : words.next()
   if (attribute === '') return report.fail(directive, `Missing header-field name for ${name}`)
   const pattern = words.next()
   if (pattern === '') return report.fail(directive, `Missing regular expression for ${name}`)
@@ -67,17 +90,27 @@ function readEnvRule(directive: Directive, context: Context): EnvRule | undefine
   const compiled = compileRegex(plain === undefined ? pattern : literal(plain), ignoreCase)
   if (typeof compiled === 'string')
     return report.error(directive, compiled, { httpd: `${name} regex could not be compiled.` })
-  const subject = subjectOf(attribute, ignoreCase)
+  const subject = subjectOf(attribute, ignoreCase, !isInServer(context))
   if (typeof subject === 'string')
     return report.error(directive, subject, { httpd: 'Header name regex could not be compiled.' })
-  if (/^remote_host$/i.test(attribute))
-    return report.refuse(directive, 'Remote_Host is not supported, because it needs a DNS lookup for every request', {
+  if (/^remote_host$/i.test(attribute) && server.looksUpNames)
+    return report.refuse(directive, 'Remote_Host needs a DNS lookup for every request', {
       at: attribute,
+      expected: 'HostnameLookups Off, with which Remote_Host is the address',
     })
-  // In a section httpd matches the decoded path, which a rule cannot see here.
-  if (!isInServer(context) && /^request_uri$/i.test(attribute))
-    return report.refuse(directive, 'Request_URI is not supported in sections', { at: attribute })
-  return { subject, pattern: compiled, substitutes: plain === undefined, sets }
+  if (/^request_uri$/i.test(attribute)) server.needsPath = true
+  return { match: patternMatch(subject, compiled), substitutes: plain === undefined, sets }
+}
+
+/** Reads SetEnvIfExpr. httpd: add_setenvifexpr. */
+function readExpressionRule(words: Words, directive: Directive, { report, server }: Context): EnvRule | undefined {
+  const text = words.next()
+  const sets = readSettings(words)
+  if (text === '' || sets.length === 0) return report.fail(directive, 'Missing envariable expression for SetEnvIfExpr')
+  const expression = readRequestExpression(text)
+  if ('problem' in expression) return report.refuse(directive, expression.problem)
+  server.needsPath = true
+  return { match: (req, env) => expression(stateOf(req, env)), substitutes: true, sets }
 }
 
 /** `[!]variable[=value]`: `!` and the value `!` unset the variable; a variable without a value is 1. */

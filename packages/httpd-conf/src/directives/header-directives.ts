@@ -1,9 +1,12 @@
 import { compileRegex } from '../patterns/translate-regex.ts'
+import { bytesOf } from '../rules/escapes.ts'
 import { type HeaderEdit, type HeaderValue, isHeaderAction } from '../rules/header-edits.ts'
-import { type RequestExpression, readRequestExpression } from '../rules/request-expression.ts'
+import { readRequestExpression, readRequestText } from '../rules/request-expression.ts'
+import { stateOf } from '../rules/request-state.ts'
+import { readerOf } from '../rules/rewrite-variables.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { Words } from '../syntax/words.ts'
-import type { Context, Handlers } from './directive-kit.ts'
+import { type Context, type Handlers, isInServer } from './directive-kit.ts'
 
 /** Directives of mod_headers. */
 export const HEADER_DIRECTIVES: Handlers = {
@@ -18,7 +21,8 @@ export const HEADER_DIRECTIVES: Handlers = {
 }
 
 /** Reads one line. httpd: header_cmd, header_inout_cmd. */
-function readHeaderEdit(directive: Directive, { report }: Context): HeaderEdit | undefined {
+function readHeaderEdit(directive: Directive, context: Context): HeaderEdit | undefined {
+  const { report } = context
   const { name, place } = directive
   const isRequest = directive.key === 'requestheader'
   const fail = (httpd: string): undefined => report.fail(directive, httpd)
@@ -40,9 +44,9 @@ function readHeaderEdit(directive: Directive, { report }: Context): HeaderEdit |
   if (bare && value !== undefined && third !== undefined) return fail(`header ${action} takes two arguments`)
   if (!bare && value === undefined) return fail('Header requires three arguments')
   if (action === 'echo' && isRequest) return fail('Header echo only valid on Header directives')
-  const when = readClause(edits ? fourth : bare ? value : third, directive, report)
+  const when = readClause(edits ? fourth : bare ? value : third, directive, context)
   if (when === undefined) return undefined
-  const format = bare ? () => '' : readValue(edits ? (third as string) : (value ?? ''), directive, report)
+  const format = bare ? () => '' : readValue(edits ? (third as string) : (value ?? ''), directive, context)
   if (format === undefined) return undefined
   const wanted = edits ? value : action === 'echo' ? field : undefined
   const pattern = wanted === undefined ? undefined : compileRegex(wanted)
@@ -51,25 +55,35 @@ function readHeaderEdit(directive: Directive, { report }: Context): HeaderEdit |
   const fieldName = field.replace(/:.*$/s, '')
   if (action !== 'echo' && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(fieldName))
     return report.error(directive, `${JSON.stringify(fieldName)} is not a field name`)
-  return { name, action, field: fieldName, value: format, pattern, ...when, always, place }
+  return { name, action, field: fieldName, value: format, pattern, ...when, isRequest, always, place }
 }
 
 /** The last argument: `early`, `env=` or `expr=`; `undefined` after an error. */
 function readClause(
   clause: string | undefined,
   directive: Directive,
-  report: Context['report'],
-): Pick<HeaderEdit, 'condition' | 'expression'> | undefined {
-  if (clause === undefined) return { condition: undefined, expression: undefined }
-  if (/^early$/i.test(clause))
-    return report.refuse(directive, 'early edits happen before routes are matched, which a middleware cannot do', {
-      at: clause,
-    })
+  context: Context,
+): Pick<HeaderEdit, 'condition' | 'expression' | 'early'> | undefined {
+  const { report, server } = context
+  if (clause === undefined) return { condition: undefined, expression: undefined, early: false }
+  if (/^early$/i.test(clause)) {
+    if (!isInServer(context)) {
+      report.warn(directive, 'early has no effect in a section, in httpd too: the section is not known by then', {
+        at: clause,
+      })
+      return undefined
+    }
+    if (directive.key === 'header')
+      return report.refuse(directive, 'early is supported for RequestHeader alone', { at: clause })
+    server.needsPath = true
+    return { condition: undefined, expression: undefined, early: true }
+  }
   if (/^expr=/i.test(clause)) {
-    const expression = readWhen(clause.slice(5))
+    const expression = readRequestExpression(clause.slice(5))
     if ('problem' in expression)
       return report.refuse(directive, expression.problem, { at: clause, expected: 'SetEnvIf and env=' })
-    return { condition: undefined, expression }
+    if (NEEDS_PATH.test(clause)) server.needsPath = true
+    return { condition: undefined, expression, early: false }
   }
   if (!/^env=/i.test(clause)) return report.fail(directive, `Unknown parameter: ${clause}`)
   const negated = clause.startsWith('!', 4)
@@ -79,34 +93,37 @@ function readClause(
       directive,
       'error: missing environment variable name. envclause should be in the form env=envar ',
     )
-  return { condition: { variable, negated }, expression: undefined }
+  return { condition: { variable, negated }, expression: undefined, early: false }
 }
 
-/** Reads an expression. Variables of the decoded path are refused, because a header edit does not see that path. */
-function readWhen(text: string): RequestExpression | { readonly problem: string } {
-  const path = /%\{(?:REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME)\}/i.exec(text)?.[0]
-  return path === undefined ? readRequestExpression(text) : { problem: `${path} is not supported in a header edit` }
-}
+/** Variables of the decoded path. */
+const NEEDS_PATH = /REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME/i
 
 /**
- * Reads a value with `%%`, `%t`, `%{VAR}e`; `undefined` after an error. `%D` and the variables of mod_ssl are not
- * supported. httpd: parse_format_string.
+ * Reads a value with `expr=`, `%%`, `%t`, `%{VAR}e`, `%{VAR}s`; `undefined` after an error. `%D` is not supported. httpd: parse_format_string.
  */
-function readValue(text: string, directive: Directive, report: Context['report']): HeaderValue | undefined {
-  if (text.startsWith('expr=')) return report.refuse(directive, 'a value from expr= is not supported', { at: text })
+function readValue(text: string, directive: Directive, { report, server }: Context): HeaderValue | undefined {
+  if (NEEDS_PATH.test(text)) server.needsPath = true
+  if (text.startsWith('expr=')) {
+    const read = readRequestText(text.slice(5))
+    if ('problem' in read) return report.refuse(directive, read.problem, { at: text })
+    return (req, env) => oneLine(read(stateOf(req, env)))
+  }
   const items: HeaderValue[] = []
   for (const [whole, argument, letter] of text.matchAll(/%%|%$|%(?:\{([^}]*)\}?)?(.)|[^%]+/gs)) {
     if (letter === undefined) items.push(() => (whole.startsWith('%') ? '%' : whole))
     else if (letter === 't') items.push(() => `t=${Date.now()}000`)
     else if (letter === 'e') items.push((_, env) => env.get(argument ?? '') ?? '(null)')
     else if (/[Dlib]/.test(letter)) return report.refuse(directive, `%${letter} is not supported`)
-    else if (letter === 's') return report.refuse(directive, 'SSL variables of %{...}s are not supported')
-    else return report.fail(directive, `Unrecognized header format %${letter}`)
+    else if (letter === 's') {
+      const reader = readerOf(argument ?? '')
+      if (reader === undefined)
+        return report.refuse(directive, `%{${argument}}s is not supported`, { at: `%{${argument}}s` })
+      items.push((req, env) => reader(stateOf(req, env)) || '(null)')
+    } else return report.fail(directive, `Unrecognized header format %${letter}`)
   }
-  // These characters would end the field. They can come from a variable.
-  return (req, env) =>
-    items
-      .map(item => item(req, env))
-      .join('')
-      .replace(/[\r\n\0]/g, ' ')
+  return (req, env) => oneLine(items.map(item => item(req, env)).join(''))
 }
+
+/** Without the characters that would end the field. */
+const oneLine = (text: string): string => bytesOf(text).replace(/[\r\n\0]/g, ' ')

@@ -1,9 +1,15 @@
 import type { HealthResponse } from '@ws-tunnel/core'
 import type { Place } from '../diagnostics.ts'
+import type { AccessRules } from '../rules/access.ts'
 import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
 import type { EnvRule } from '../rules/environment.ts'
 import type { Expression } from '../rules/expression.ts'
 import type { HeaderEdit } from '../rules/header-edits.ts'
+import type { Redirect } from '../rules/redirects.ts'
+import type { RewriteMap } from '../rules/rewrite-maps.ts'
+import type { RewriteState } from '../rules/rewrite-variables.ts'
+import type { SectionRules } from '../rules/section-rewriting.ts'
+import type { Directive } from '../syntax/parser.ts'
 
 /** A pattern in JavaScript. */
 export interface Pattern {
@@ -56,6 +62,14 @@ export interface Scope {
   readonly cookieDomains: Mapping[]
   readonly requestEdits: HeaderEdit[]
   readonly responseEdits: HeaderEdit[]
+  /** Access control. Its keys are merged one by one. */
+  access?: AccessRules
+  /** Whether Options allows symbolic links, without which httpd refuses requests with rules of a section. */
+  followsLinks?: boolean
+  /** The RewriteRule lines of a section. */
+  rewriting?: SectionRules
+  /** Redirect and RedirectMatch, the more specific ones first. */
+  readonly redirects: Redirect[]
   readonly envRules: EnvRule[]
   readonly setEnv: Map<string, string>
 }
@@ -71,8 +85,29 @@ export interface Location {
   readonly scope: Scope
 }
 
+/** An `<If>`, `<ElseIf>` or `<Else>`. It is tested after all other sections. */
+export interface IfSection {
+  readonly place: Place
+  /** The section around it; `undefined` in a server. */
+  readonly location: Pick<Location, 'path' | 'regex'> | undefined
+  /** Whether a request is in the section, given its path after mod_rewrite. */
+  readonly holds: (state: RewriteState) => boolean
+  readonly scope: Scope
+}
+
+/** A `<Proxy>` or `<ProxyMatch>` with access control. */
+export interface ProxySection {
+  /** Whether a request for this URL of a backend is in the section. */
+  readonly covers: (url: string) => boolean
+  readonly scope: Scope
+}
+
 /** The main server, or a virtual host. */
 export interface Server {
+  /** The ports of the virtual host; 0 is every port. Empty for the main server. */
+  readonly ports: number[]
+  /** SSLEngine. */
+  hasTls?: boolean
   /** ServerAlias. */
   readonly names: string[]
   serverName?: string
@@ -85,8 +120,44 @@ export interface Server {
   mergeSlashes?: boolean
   encodedSlashes?: 'reject' | 'decode' | 'keep'
   interpolate?: boolean
-  /** RewriteEngine. A virtual host does not inherit the rules of the main server. */
-  rewrites: boolean
+  /** RewriteEngine; `undefined` without such a line. */
+  rewrites?: boolean
+  /** Whether a directive of mod_rewrite occurs. Without one, a virtual host has no rules at all. */
+  hasRewriting?: boolean
+  /** RewriteOptions. */
+  readonly rewriteOptions: Set<string>
+  /** The maps that rules name. */
+  readonly usedMaps: { readonly map: string; readonly directive: Directive }[]
+  /** RewriteMap by name. */
+  readonly maps: Map<string, RewriteMap>
+  /** StrictHostCheck. */
+  strictHost?: boolean
+  /** SSLStrictSNIVHostCheck. */
+  strictSni?: boolean
+  /** SSLVHostSNIPolicy strict. */
+  sameSni?: boolean
+  /** TraceEnable. */
+  trace?: boolean
+  /** UseCanonicalName. */
+  canonicalName?: boolean
+  /** The port of ServerName. */
+  serverPort?: number
+  /** HttpProtocolOptions RegisteredMethods. */
+  registeredMethods?: boolean
+  /** LimitRequestLine, LimitRequestFields and LimitRequestFieldSize. */
+  readonly limits: Map<RequestLimit, number>
+  /** HostnameLookups. */
+  looksUpNames?: boolean
+  /** DocumentRoot. */
+  documentRoot?: string
+  /** Whether rules need the decoded path of a request outside of mod_rewrite. */
+  needsPath?: boolean
+  readonly ifs: IfSection[]
+  /** `<Directory>` and `<DirectoryMatch>`, if rules of sections see file names. */
+  readonly directories: Pick<Location, 'path' | 'regex' | 'scope'>[]
+  readonly proxySections: ProxySection[]
+  /** Settings for a server that is not an app. */
+  readonly standalone: StandaloneLines
   readonly rules: RewriteRule[]
   /** The RewriteCond lines before the next RewriteRule. */
   readonly conditions: RewriteCondition[]
@@ -101,6 +172,12 @@ export interface Server {
   readonly balancers: Map<string, Balancer>
   readonly health: HealthNames
 }
+
+/** A directive that limits the head of a request, lower-case. */
+export type RequestLimit = 'limitrequestline' | 'limitrequestfields' | 'limitrequestfieldsize'
+
+/** Lines that a server uses which is not an app, the last line of each directive, by name in lower case. */
+export type StandaloneLines = Map<string, Directive>
 
 /** The last line of an SSLProxy* directive. */
 export interface TlsLine {
@@ -159,13 +236,22 @@ export const emptyScope = (): Scope => ({
   cookieDomains: [],
   requestEdits: [],
   responseEdits: [],
+  redirects: [],
   envRules: [],
   setEnv: new Map(),
 })
 
 export const emptyServer = (): Server => ({
   names: [],
-  rewrites: false,
+  ports: [],
+  rewriteOptions: new Set(),
+  maps: new Map(),
+  usedMaps: [],
+  limits: new Map(),
+  ifs: [],
+  directories: [],
+  proxySections: [],
+  standalone: new Map(),
   rules: [],
   conditions: [],
   aliases: [],
@@ -191,19 +277,54 @@ export function mergeScopes(base: Scope, over: Scope): Scope {
     cookieDomains: [...base.cookieDomains, ...over.cookieDomains],
     requestEdits: [...base.requestEdits, ...over.requestEdits],
     responseEdits: [...base.responseEdits, ...over.responseEdits],
+    redirects: [...over.redirects, ...base.redirects],
+    ...mergedAccess(base.access, over.access),
+    ...mergedRewriting(base.rewriting, over.rewriting),
     envRules: [...base.envRules, ...over.envRules],
     setEnv: new Map([...base.setEnv, ...over.setEnv]),
   }
 }
 
+/** Order, Allow, Deny and Satisfy of the more specific section replace all of the others: mod_access_compat merges nothing. */
+function mergedAccess(base: AccessRules | undefined, over: AccessRules | undefined): Pick<Scope, 'access'> {
+  if (base === undefined || over === undefined) return {}
+  const { hosts: _, satisfy: __, ...others } = base
+  return { access: { ...(over.hosts === undefined && over.satisfy === undefined ? base : others), ...over } }
+}
+
+/** The rules of the more specific section replace the others. The engine is inherited. httpd: config_perdir_merge. */
+const mergedRewriting = (base: SectionRules | undefined, over: SectionRules | undefined): Pick<Scope, 'rewriting'> =>
+  base === undefined || over === undefined ? {} : { rewriting: { ...over, engine: over.engine ?? base.engine } }
+
+/** The rules of a virtual host. httpd: config_server_merge. */
+function mergedRules(base: Server, over: Server): Pick<Server, 'rules' | 'maps'> {
+  const { rewriteOptions: own } = over.rewriteOptions.size > 0 ? over : base
+  const isDown = (name: string): boolean => base.rewriteOptions.has(name) && !own.has('ignoreinherit')
+  const maps = new Map([...base.maps, ...over.maps])
+  if (own.has('inherit') || isDown('inheritdown')) return { rules: [...over.rules, ...base.rules], maps }
+  if (own.has('inheritbefore') || isDown('inheritdownbefore')) return { rules: [...base.rules, ...over.rules], maps }
+  return { rules: over.rules, maps: over.maps }
+}
+
 /** Merges a virtual host over the main server; AllowEncodedSlashes is not inherited. httpd: merge_proxy_config. */
 export function mergeServers(base: Server, over: Server): Server {
-  const { encodedSlashes: _, rewrites: __, ...inherited } = given(base)
+  const { encodedSlashes: _, documentRoot: __, ...inherited } = given(base)
+  const { hasRewriting = false } = over
   return {
     ...inherited,
     ...given(over),
     names: over.names,
-    rules: over.rules,
+    ports: over.ports,
+    ...(hasRewriting ? mergedRules(base, over) : { rules: [], rewrites: false, hasRewriting: false }),
+    rewriteOptions: over.rewriteOptions,
+    documentRoot: over.documentRoot ?? base.documentRoot,
+    serverPort: over.serverName === undefined ? base.serverPort : over.serverPort,
+    limits: new Map([...base.limits, ...over.limits]),
+    ifs: [...base.ifs, ...over.ifs],
+    directories: [...base.directories, ...over.directories],
+    usedMaps: over.usedMaps,
+    proxySections: [...base.proxySections, ...over.proxySections],
+    standalone: new Map([...base.standalone, ...over.standalone]),
     aliases: [...base.aliases, ...over.aliases],
     scope: mergeScopes(base.scope, over.scope),
     locations: [...base.locations, ...over.locations],

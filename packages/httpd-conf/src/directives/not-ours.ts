@@ -23,26 +23,26 @@ export const ACCESS_CONTROL = 'access control of httpd is not applied; put a mid
 export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ...ignored(
     'the server is your app: it listens, logs and manages its processes in Node',
-    `Listen ListenBacklog NameVirtualHost Port User Group PidFile CoreDumpDirectory ChrootDir Mutex DefaultRuntimeDir ServerRoot
+    `Listen ListenBacklog NameVirtualHost Port CoreDumpDirectory ChrootDir Mutex DefaultRuntimeDir ServerRoot
     ServerAdmin ServerSignature ServerTokens ServerPath StartServers ServerLimit ThreadLimit ThreadsPerChild ThreadStackSize
     MaxClients MaxRequestWorkers MaxConnectionsPerChild MaxRequestsPerChild MinSpareThreads MaxSpareThreads MaxMemFree
-    AsyncRequestWorkerFactor ScoreBoardFile ExtendedStatus GracefulShutdownTimeout LoadModule LoadFile AcceptFilter Protocol
+    AsyncRequestWorkerFactor ScoreBoardFile ExtendedStatus LoadModule LoadFile AcceptFilter Protocol
     EnableMMAP EnableSendfile SendBufferSize ReceiveBufferSize ReadBufferSize FlushMaxPipelined FlushMaxThreshold
     ListenCoresBucketsRatio ListenTCPDeferAccept WatchdogInterval RLimitCPU RLimitMEM RLimitNPROC SeeRequestTail
     ErrorLog ErrorLogFormat CustomLog GlobalLog LogFormat LogLevel TransferLog BufferedLogs ForensicLog LogMessage LogIOTrackTTFB
-    HostnameLookups IdentityCheck IdentityCheckTimeout DumpIOInput DumpIOOutput KeepAlive KeepAliveTimeout MaxKeepAliveRequests
-    SuexecUserGroup Suexec AddModuleInfo RegexDefaultOptions ContentDigest StrictHostCheck HttpProtocolOptions MergeTrailers
-    RequestReadTimeout LimitRequestLine LimitRequestFields LimitRequestFieldsize LimitXMLRequestBody LimitInternalRecursion
+    IdentityCheck IdentityCheckTimeout DumpIOInput DumpIOOutput   
+    SuexecUserGroup Suexec AddModuleInfo RegexDefaultOptions ContentDigest MergeTrailers
+        LimitXMLRequestBody LimitInternalRecursion
     HeartbeatAddress HeartbeatListen HeartbeatMaxServers HeartbeatStorage`,
   ),
   ...ignored(
     'your server terminates the TLS of clients',
-    `SSLEngine SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile SSLProtocol SSLCipherSuite SSLHonorCipherOrder
-    SSLCompression SSLSessionCache SSLSessionCacheTimeout SSLSessionTickets SSLSessionTicketKeyFile SSLOptions SSLRandomSeed
-    SSLPassPhraseDialog SSLCryptoDevice SSLFIPS SSLInsecureRenegotiation SSLOpenSSLConfCmd SSLUseStapling SSLStaplingCache
+    `SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile   
+    SSLCompression SSLSessionCache SSLSessionCacheTimeout SSLSessionTicketKeyFile SSLRandomSeed
+    SSLPassPhraseDialog SSLCryptoDevice SSLInsecureRenegotiation SSLUseStapling SSLStaplingCache
     SSLStaplingErrorCacheTimeout SSLStaplingFakeTryLater SSLStaplingForceURL SSLStaplingResponderTimeout
     SSLStaplingResponseMaxAge SSLStaplingResponseTimeSkew SSLStaplingReturnResponderErrors SSLStaplingStandardCacheTimeout
-    SSLStrictSNIVHostCheck SSLVHostSNIPolicy SSLRenegBufferSize SSLUserName SSLLog SSLLogLevel`,
+      SSLRenegBufferSize SSLLog SSLLogLevel`,
   ),
   ...ignored(
     'your server speaks HTTP/2; WebSockets over it (RFC 8441) get a 501 for now',
@@ -53,7 +53,7 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...ignored(
     'it concerns files and requests that are not proxied, which your app handles',
-    `DocumentRoot DirectoryIndex DirectorySlash DirectoryIndexRedirect DirectoryCheckHandler FallbackResource Options
+    ` DirectoryIndex DirectorySlash DirectoryIndexRedirect DirectoryCheckHandler FallbackResource 
     AllowOverride AllowOverrideList AccessFileName Alias AliasMatch AliasPreservePath ScriptAlias ScriptAliasMatch UserDir
     AddType AddHandler AddCharset AddDefaultCharset AddEncoding AddLanguage DefaultType DefaultLanguage ForceType TypesConfig
     RemoveType RemoveHandler RemoveCharset RemoveEncoding RemoveLanguage MimeMagicFile ModMimeUsePathInfo MultiviewsMatch
@@ -61,10 +61,10 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     IndexIgnoreReset IndexOrderDefault IndexStyleSheet IndexHeadInsert FancyIndexing HeaderName ReadmeName AddIcon
     AddIconByEncoding AddIconByType AddAlt AddAltByEncoding AddAltByType AddDescription DefaultIcon CheckSpelling
     CheckCaseOnly ScriptLog ScriptLogBuffer ScriptLogLength ScriptSock CGIDScriptTimeout CGIScriptTimeout CGIPassAuth CGIVar
-    XBitHack SSIEndTag SSIStartTag SSIErrorMsg SSITimeFormat SSIUndefinedEcho SSIETag SSILastModified RewriteMap RewriteOptions
+    XBitHack SSIEndTag SSIStartTag SSIErrorMsg SSITimeFormat SSIUndefinedEcho SSIETag SSILastModified  
     VirtualDocumentRoot VirtualScriptAlias VirtualDocumentRootIP VirtualScriptAliasIP MaxRanges MaxRangeOverlaps
-    MaxRangeReversals QualifyRedirectURL RedirectRelative DAVLockDB ProxyFCGIBackendType ProxyFCGISetEnvIf ProxyFtpDirCharset
-    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile <Directory <DirectoryMatch
+    MaxRangeReversals QualifyRedirectURL DAVLockDB ProxyFCGIBackendType ProxyFCGISetEnvIf ProxyFtpDirCharset
+    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile 
     <Files <FilesMatch`,
   ),
   ...ignored(
@@ -73,8 +73,17 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     DeflateCompressionLevel DeflateBufferSize DeflateMemLevel DeflateWindowSize DeflateFilterNote DeflateAlterETag
     DeflateInflateLimitRequestBody DeflateInflateRatioBurst DeflateInflateRatioLimit BrotliCompressionQuality
     BrotliCompressionWindow BrotliCompressionMaxInputBlock BrotliAlterETag BrotliFilterNote FilterChain FilterDeclare
-    FilterProtocol FilterProvider FilterTrace ExpiresActive ExpiresByType ExpiresDefault BrowserMatch BrowserMatchNoCase
+    FilterProtocol FilterProvider FilterTrace ExpiresActive ExpiresByType ExpiresDefault  
     CookieTracking CookieName CookieExpires CookieDomain CookieStyle CookieHTTPOnly CookieSameSite CookieSecure`,
+  ),
+  ...ignored(
+    'certificates are a matter of your server; mod_md of httpd, or another ACME client, gets them',
+    `MDomain MDCertificateAgreement MDCertificateAuthority MDContactEmail MDMember MDMembers MDPrivateKeys MDCAChallenges
+    MDStoreDir MDRenewWindow MDRenewMode MDDriveMode MDBaseServer MDHttpProxy MDPortMap MDNotifyCmd MDMessageCmd
+    MDMustStaple MDStapling MDStaplingKeepResponse MDStaplingRenewWindow MDStapleOthers MDCertificateCheck MDCertificateFile
+    MDCertificateKeyFile MDCertificateMonitor MDCertificateProtocol MDCertificateStatus MDChallengeDns01 MDChallengeDns01Version
+    MDExternalAccountBinding MDActivationDelay MDCACertificateFile MDWarnWindow MDServerStatus MDRetryDelay MDRetryFailover
+    MDStoreLocks MDMatchNames MDProfile MDProfileMandatory MDInitialDelay <MDomain <MDomainSet`,
   ),
   ...ignored(
     'it tunes something that Node manages',
@@ -83,21 +92,20 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused(
     ACCESS_CONTROL,
-    `AuthType AuthName AuthUserFile AuthGroupFile AuthBasicProvider AuthBasicAuthoritative AuthBasicFake
+    ` AuthBasicFake
     AuthBasicUseDigestAlgorithm AuthDigestAlgorithm AuthDigestDomain AuthDigestNonceLifetime AuthDigestProvider AuthDigestQop
-    AuthDigestShmemSize AuthDigestNcCheck AuthMerging AuthzSendForbiddenOnFailure AuthFormProvider AuthFormLocation
+    AuthDigestShmemSize AuthDigestNcCheck AuthzSendForbiddenOnFailure AuthFormProvider AuthFormLocation
     AuthFormAuthoritative AuthFormMethod AuthFormUsername AuthFormPassword AuthFormBody AuthFormLoginRequiredLocation
     AuthFormLoginSuccessLocation AuthFormLogoutLocation AuthFormMimetype AuthFormSize AuthFormSitePassphrase
     AuthFormFakeBasicAuth AuthFormDisableNoStore AuthLDAPURL AuthLDAPBindDN AuthLDAPBindPassword AuthDBMUserFile
-    AuthDBMGroupFile AuthDBDUserPWQuery AuthDBDUserRealmQuery Anonymous SSLRequire SSLRequireSSL SSLVerifyClient
-    SSLVerifyDepth SSLCACertificateFile SSLCACertificatePath SSLCADNRequestFile SSLCADNRequestPath SSLCARevocationCheck
-    SSLCARevocationFile SSLCARevocationPath SSLOCSPEnable AllowMethods <Limit <LimitExcept <AuthnProviderAlias
+    AuthDBMGroupFile AuthDBDUserPWQuery AuthDBDUserRealmQuery Anonymous SSLRequire SSLUserName  
+      SSLCACertificatePath SSLCADNRequestFile SSLCADNRequestPath 
+     SSLCARevocationPath SSLOCSPEnable <AuthnProviderAlias
     <AuthzProviderAlias Session SessionCookieName SessionEnv SessionHeader`,
   ),
-  ...refused(
-    'it limits what clients may send, which is not supported',
-    'LimitRequestBody TraceEnable ProxyBlock AllowCONNECT',
-  ),
+  ...refused('it limits what clients may send, which is not supported', 'ProxyBlock'),
+  ...refused('it redirects requests to TLS, which is not supported', 'MDRequireHttps'),
+  ...refused('redirects always have a whole URL here', 'RedirectRelative'),
   ...refused(
     'it changes the address of clients and with it X-Forwarded-For, which is not supported',
     `RemoteIPHeader RemoteIPInternalProxy RemoteIPInternalProxyList RemoteIPProxiesHeader RemoteIPProxyProtocol
@@ -105,8 +113,8 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused(
     'it changes where requests go, which is not supported',
-    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action SetHandler ProxyExpressEnable ProxyExpressDBMFile
-    ProxyExpressDBMType RewriteBase Use <Macro UndefMacro SetEnvIfExpr PassEnv`,
+    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action ProxyExpressEnable ProxyExpressDBMFile
+    ProxyExpressDBMType Use <Macro UndefMacro `,
   ),
   ...refused(
     'it changes bodies, which is not supported',
@@ -115,8 +123,5 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     ProxyHTMLCharsetOut ProxyHTMLBufSize InputSed OutputSed ExtFilterDefine ExtFilterOptions SetInputFilter CacheEnable
     CacheDisable CacheRoot CacheQuickHandler`,
   ),
-  ...refused(
-    'its condition depends on the request, which is not supported',
-    '<If <ElseIf <Else <IfDirective <IfSection',
-  ),
+  ...refused('its condition depends on the request, which is not supported', '<IfDirective <IfSection'),
 ])

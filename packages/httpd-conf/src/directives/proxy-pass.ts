@@ -45,7 +45,9 @@ function reverse(
   const isPath = second !== undefined && !/^interpolate$/i.test(second)
   if (location === undefined) {
     if (!isPath) return report.fail(directive, 'ProxyPassReverse needs a path when not defined in a location')
-    refuseInterpolate(third, directive, context)
+    if (third !== undefined && !/^interpolate$/i.test(third))
+      report.warn(directive, `"${third}" has no effect, in httpd too`, { at: third })
+    else refuseInterpolate(third, directive, context)
     addReverse({ from: second, to: first }, directive, context)
   } else {
     if (isPath)
@@ -90,12 +92,16 @@ function pass(directive: Directive, context: Context, match: boolean): undefined
   const regex =
     words.isRegex || (location !== undefined && /[*?[]/.test(fake)) ? readPattern(fake, directive, context) : undefined
   if (regex === null) return
-  if (location?.regex !== undefined && !match && !words.isRegex)
-    return report.refuse(
-      directive,
-      'in a section with a pattern httpd compares the pattern as a literal path, which never matches',
-      { expected: 'ProxyPassMatch' },
-    )
+  if (
+    location?.regex !== undefined &&
+    !match &&
+    !words.isRegex &&
+    regex === undefined &&
+    /[\\^$.|()[\]*+?{}]/.test(fake)
+  )
+    report.warn(directive, 'httpd compares the pattern of the section as a literal path, which hardly ever matches', {
+      expected: 'ProxyPassMatch',
+    })
   if (real === '!') {
     if (mapping !== 'decoded')
       report.refuse(directive, 'with mapping= it does not exclude the path from lines without mapping=', {
@@ -112,8 +118,6 @@ function pass(directive: Directive, context: Context, match: boolean): undefined
   }
   if (nocanon && real !== '!' && /[^\w~$\-.+!*'(),;:@&=/?#[\]|]/.test(real))
     report.refuse(directive, 'nocanon with a URL that is not in canonical form is not supported', { at: real })
-  if (nocanon && regex !== undefined)
-    report.refuse(directive, 'nocanon is supported with a path, not with a pattern', { at: 'nocanon' })
   if (!fake.startsWith('/') && regex === undefined)
     report.warn(directive, 'a path that does not begin with a slash never matches, in httpd too', { at: fake })
   const alias: Alias = { name, place, fake, regex, real, nocanon, mapping, parameters }

@@ -2,19 +2,24 @@ import type { Report } from '../diagnostics.ts'
 import { isNear } from '../syntax/near-name.ts'
 import type { Directive } from '../syntax/parser.ts'
 import type { Compat } from '../syntax/version.ts'
+import { ACCESS_DIRECTIVES } from './access-directives.ts'
 import { BALANCER_MEMBER } from './balancer-member.ts'
 import { CORE_DIRECTIVES } from './core-directives.ts'
 import type { Context, Handlers } from './directive-kit.ts'
 import { ENVIRONMENT_DIRECTIVES } from './environment-directives.ts'
+import { HANDLER_DIRECTIVES } from './handler-directives.ts'
 import { HEADER_DIRECTIVES } from './header-directives.ts'
 import { HEALTH_DIRECTIVES } from './health-directives.ts'
+import { IF_SECTIONS } from './if-sections.ts'
 import { emptyServer, type Server, type VirtualHost } from './model.ts'
 import { NOT_OURS } from './not-ours.ts'
 import { PROXY_PASS } from './proxy-pass.ts'
 import { PROXY_SET } from './proxy-set.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
-import { isEngineOn, REWRITE_DIRECTIVES } from './rewrite-directives.ts'
+import { REDIRECT_DIRECTIVES } from './redirect-directives.ts'
+import { hasRewriting, hasSectionRules, isEngineOn, REWRITE_DIRECTIVES } from './rewrite-directives.ts'
 import { SECTIONS } from './sections.ts'
+import { SERVER_LIMITS } from './server-limits.ts'
 
 /** The main server of a configuration and its virtual hosts. */
 export interface Servers {
@@ -30,7 +35,12 @@ const HANDLERS: Handlers = {
   ...BALANCER_MEMBER,
   ...HEALTH_DIRECTIVES,
   ...CORE_DIRECTIVES,
+  ...ACCESS_DIRECTIVES,
+  ...REDIRECT_DIRECTIVES,
+  ...SERVER_LIMITS,
+  ...IF_SECTIONS,
   ...ENVIRONMENT_DIRECTIVES,
+  ...HANDLER_DIRECTIVES,
   ...HEADER_DIRECTIVES,
   ...REWRITE_DIRECTIVES,
 }
@@ -38,21 +48,27 @@ const HANDLERS: Handlers = {
 /** Directives that a version of httpd does not have, lower-case. */
 const MISSING: Partial<Record<Compat, readonly string[]>> = { '2.4.46': ['proxywebsocketfallbacktoproxyhttp'] }
 
+/** What all directives of a configuration have in common. */
+export type ReadContext = Pick<Context, 'report' | 'compat' | 'files' | 'absolute'>
+
 /**
  * Reads a tree of directives into servers. Checks every line as httpd does, and reports the lines that are not
  * supported.
  */
-export function readServers(tree: readonly Directive[], report: Report, compat: Compat): Servers {
+export function readServers(tree: readonly Directive[], around: ReadContext): Servers {
   const main = emptyServer()
   const hosts: VirtualHost[] = []
-  main.rewrites = isEngineOn(tree)
+  const engine = isEngineOn(tree)
+  if (engine !== undefined) main.rewrites = engine
+  main.hasRewriting = hasRewriting(tree)
   const read = (list: readonly Directive[], context: Context): void => {
     for (const directive of list) readDirective(directive, context)
   }
   read(tree, {
-    report,
-    compat,
+    ...around,
     server: main,
+    rewrites: main.rewrites ?? false,
+    readsDirectories: hasSectionRules(tree),
     scope: main.scope,
     section: '',
     location: undefined,
@@ -68,7 +84,10 @@ function readDirective(directive: Directive, context: Context): void {
   const { report, compat } = context
   const handler = Object.hasOwn(HANDLERS, key) && !MISSING[compat]?.includes(key) ? HANDLERS[key] : undefined
   const notOurs = NOT_OURS.get(key)
-  if (handler !== undefined) handler(directive, context)
+  // Access control can be left out by name, because a middleware does it.
+  if (Object.hasOwn(ACCESS_DIRECTIVES, key) && report.isAllowed(directive))
+    report.ignore(directive, 'it is left out (allowed)')
+  else if (handler !== undefined) handler(directive, context)
   else if (notOurs === undefined) reportUnknown(directive, report)
   else if (notOurs.kind === 'ignored') report.ignore(directive, notOurs.why)
   else report.refuse(directive, notOurs.why)

@@ -11,7 +11,8 @@ import { readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
 const FLAGS = ['nc', 'nocase', 'or', 'ornext', 'nv', 'novary']
 
 /** Reads RewriteCond; `undefined` after an error. httpd: cmd_rewritecond. */
-export function readCondition(directive: Directive, { report }: Context): RewriteCondition | undefined {
+export function readCondition(directive: Directive, context: Context): RewriteCondition | undefined {
+  const { report } = context
   const words = rewriteArguments(directive.args)
   if (words === undefined) return report.fail(directive, `RewriteCond: bad argument line '${directive.args}'`)
   const [text, test, field] = words
@@ -35,7 +36,7 @@ export function readCondition(directive: Directive, { report }: Context): Rewrit
   }
 
   const ignoreCase = has('nc', 'nocase')
-  const subject = readExpansion(text, directive, report)
+  const subject = readExpansion(text, directive, context)
   if (subject === undefined) return undefined
   const compare = comparison(body, ignoreCase)
   if (compare === 'file')

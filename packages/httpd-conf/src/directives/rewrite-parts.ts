@@ -39,11 +39,13 @@ export function readPattern(
   })
 }
 
-/** Reads a text with `$1`, `%1` and `%{VARIABLE}`; `undefined` after an error. */
-export function readExpansion(text: string, directive: Directive, report: Report): Expansion | undefined {
-  const expansion = Expansion.read(text)
-  if (expansion instanceof Expansion) return expansion
+/** Reads a text with `$1`, `%1`, `%{VARIABLE}` and `${map:key}`; `undefined` after an error. */
+export function readExpansion(text: string, directive: Directive, { report, server }: Context): Expansion | undefined {
+  const expansion = Expansion.read(text, server.maps)
+  if (expansion instanceof Expansion) {
+    for (const map of expansion.mapNames) server.usedMaps.push({ map, directive })
+    return expansion
+  }
   const { unknown } = expansion
-  const message = unknown.startsWith('$') ? 'maps are not supported' : `the variable ${unknown} is not supported`
-  return report.refuse(directive, message, { at: unknown })
+  return report.refuse(directive, `the variable ${unknown} is not supported`, { at: unknown })
 }

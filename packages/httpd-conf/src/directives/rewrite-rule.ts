@@ -1,13 +1,16 @@
 import { STATUS_CODES } from 'node:http'
 import type { RewriteCondition, RewriteRule } from '../rules/apply-rewrite.ts'
+import type { Expansion } from '../rules/expansion.ts'
+import { hostNameTest } from '../syntax/host-name.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { atoi } from '../syntax/values.ts'
 import { rewriteArguments } from '../syntax/words.ts'
 import type { Context } from './directive-kit.ts'
-import { readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
+import type { Server } from './model.ts'
+import { type Flag, readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
 
 /** The names of each flag, the short one first. httpd: cmd_rewriterule_setflag. */
-const NAMES = `b backrefescaping,bne,bnp backrefernoplus,bctls,c chain,co cookie,e env,l last end,f forbidden,g gone,h handler,
+const NAMES = `b backrefescaping,bne,bnp backrefernoplus,bctls,c chain,co cookie,e env,l last,end,f forbidden,g gone,h handler,
   n next,nc nocase,ne noescape,p proxy,pt passthrough,qsa qsappend,qsd qsdiscard,qsl qslast,r redirect,s skip,t type,
   unsafeallow3f,unc,none d dpi discardpath ns nosubreq unsafeprefixstat`
 
@@ -34,8 +37,9 @@ const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|balancer):\/\/[^/?]+/i
 export function readRule(
   directive: Directive,
   conditions: readonly RewriteCondition[],
-  { report }: Context,
+  context: Context,
 ): RewriteRule | undefined {
+  const { report } = context
   const { name, place, args } = directive
   const words = rewriteArguments(args)
   if (words === undefined) return report.fail(directive, `RewriteRule: bad argument line '${args}'`)
@@ -45,9 +49,10 @@ export function readRule(
   const unknown = given.find(([key]) => !FLAGS.has(key))
   if (unknown !== undefined) return report.fail(directive, `RewriteRule: unknown flag '${unknown[0].toUpperCase()}'`)
   const flags: Flags = new Map(given.map(([key, value]) => [FLAGS.get(key) as string, value]))
-  const unsupported = ['CO', 'H', 'T'].find(flag => flags.has(flag.toLowerCase()))
-  if (unsupported !== undefined)
-    return report.refuse(directive, `the flag ${unsupported} is not supported`, { at: unsupported })
+  const handler = flags.get('h') ?? 'proxy-server'
+  if (handler !== 'proxy-server')
+    return report.refuse(directive, `the handler ${handler} is not supported`, { at: handler })
+  if (flags.has('t')) report.ignore(directive, 'the flag T has no effect on responses of backends, in httpd too')
   const status = statusOf(flags, directive, report)
   if (status === undefined) return undefined
 
@@ -57,10 +62,10 @@ export function readRule(
   const removesQuery = endsInMark ? !flags.has('qsa') : flags.has('qsd') && !written.includes('?')
   const text = endsInMark && removesQuery ? written.slice(0, -1) : written
   const substitutes = written !== '-' && status.final === undefined
-  const substitution = substitutes ? readExpansion(text, directive, report) : undefined
+  const substitution = substitutes ? readExpansion(text, directive, context) : undefined
   if (regex === undefined || (substitutes && substitution === undefined)) return undefined
   const environment = given.flatMap(([key, value]) =>
-    FLAGS.get(key) === 'e' ? (readExpansion(value ?? '', directive, report) ?? []) : [],
+    FLAGS.get(key) === 'e' ? (readExpansion(value ?? '', directive, context) ?? []) : [],
   )
   const proxies = flags.has('p') && substitution !== undefined
   const origin = proxies ? ORIGIN.exec(substitution.literalStart)?.[0] : undefined
@@ -71,17 +76,13 @@ export function readRule(
       { at: written },
     )
   if (proxies && flags.has('pt')) return report.refuse(directive, 'P together with PT is not supported', { at: 'PT' })
-  if (!proxies && substitution !== undefined && status.redirect === undefined && namesOwnHost(text))
-    return report.refuse(directive, 'httpd removes its own name from such a URL; here it would be a redirect', {
-      at: written,
-      expected: 'a path, or the flag R',
-    })
   return {
     name,
     place,
     pattern: regex,
     negated,
     conditions,
+    isOwn: ownTest(context.server),
     substitution,
     keepsSlashes: flags.has('unc') || text.startsWith('//'),
     origin,
@@ -95,7 +96,9 @@ export function readRule(
     },
     noEscape: flags.has('ne'),
     passThrough: flags.has('pt'),
-    last: flags.has('l') || flags.has('p'),
+    last: flags.has('l') || flags.has('end') || flags.has('p'),
+    end: flags.has('end'),
+    cookies: cookiesOf(given, directive, context),
     chain: flags.has('c'),
     skip: Math.max(0, atoi(flags.get('s') ?? '0')),
     rounds: roundsOf(flags, directive, report),
@@ -105,9 +108,21 @@ export function readRule(
   }
 }
 
-/** Whether a substitution begins with the name of the server itself. httpd: reduce_uri. */
-const namesOwnHost = (substitution: string): boolean =>
-  /^(?:https?|%\{REQUEST_SCHEME\}):\/\/%\{(?:HTTP_HOST|SERVER_NAME|HTTP:Host)\}/i.test(substitution)
+/** The test of the names and ports of a server. httpd: ap_matches_request_vhost. */
+function ownTest(server: Server): RewriteRule['isOwn'] {
+  return (host, port, req) => {
+    const names = [...(server.serverName === undefined ? [] : [server.serverName]), ...server.names]
+    const isOwnPort =
+      server.ports.length === 0 ? port === req.socket.localPort : server.ports.some(own => own === 0 || own === port)
+    return isOwnPort && names.some(name => hostNameTest(name)(host))
+  }
+}
+
+/** `[CO=name:value:domain...]` */
+const cookiesOf = (flags: readonly Flag[], directive: Directive, context: Context): Expansion[] =>
+  flags.flatMap(([key, value]) =>
+    FLAGS.get(key) === 'co' ? (readExpansion(value ?? '', directive, context) ?? []) : [],
+  )
 
 function roundsOf(flags: Flags, directive: Directive, report: Context['report']): number | undefined {
   if (!flags.has('n')) return undefined

@@ -1,12 +1,13 @@
 import { withoutGroups } from '../patterns/edit-pattern.ts'
-import { translateRegex } from '../patterns/translate-regex.ts'
+import { compileRegex, translateRegex } from '../patterns/translate-regex.ts'
 import type { Directive } from '../syntax/parser.ts'
-import { Words } from '../syntax/words.ts'
+import { splitWords, Words } from '../syntax/words.ts'
+import { ACCESS_DIRECTIVES } from './access-directives.ts'
 import { type Context, type Handlers, isInServer } from './directive-kit.ts'
-import { emptyScope, emptyServer, type Location } from './model.ts'
+import { emptyScope, emptyServer, type Location, type ProxySection } from './model.ts'
 import { NOT_OURS } from './not-ours.ts'
 import { defineBalancer, setParameters } from './proxy-set.ts'
-import { isEngineOn } from './rewrite-directives.ts'
+import { hasRewriting, isEngineOn } from './rewrite-directives.ts'
 
 /** `<VirtualHost>`, `<Location>`, `<LocationMatch>`, `<Proxy>`. */
 export const SECTIONS: Handlers = {
@@ -14,10 +15,9 @@ export const SECTIONS: Handlers = {
   '<location': (directive, context) => locationSection(directive, context, false),
   '<locationmatch': (directive, context) => locationSection(directive, context, true),
   '<proxy': proxySection,
-  '<proxymatch': (directive, { report }) =>
-    report.refuse(directive, 'sections by a pattern of the backend URL are not supported', {
-      expected: '<Proxy "url">, or the directives in the Location',
-    }),
+  '<directory': (directive, context) => directorySection(directive, context, false),
+  '<directorymatch': (directive, context) => directorySection(directive, context, true),
+  '<proxymatch': proxyMatchSection,
 }
 
 function virtualHost(directive: Directive, context: Context): undefined {
@@ -28,11 +28,15 @@ function virtualHost(directive: Directive, context: Context): undefined {
   if (section !== '') return report.fail(directive, `${name} not allowed in ${section}> context`)
   if (args.trim() === '') report.fail(directive, `${name}> directive requires additional arguments`)
   const server = emptyServer()
-  server.rewrites = isEngineOn(children)
+  server.ports.push(...splitWords(args).map(address => Number(/:(\d+)$/.exec(address)?.[1] ?? 0)))
+  const engine = isEngineOn(children)
+  if (engine !== undefined) server.rewrites = engine
+  server.hasRewriting = hasRewriting(children)
   context.addHost({ place, server })
   context.read(children, {
     ...context,
     server,
+    rewrites: engine ?? context.rewrites,
     scope: server.scope,
     section: '<VirtualHost',
     location: undefined,
@@ -59,7 +63,16 @@ function locationSection(directive: Directive, context: Context, match: boolean)
       { at: path },
     )
   const scope = emptyScope()
-  context.read(children, { ...context, scope, section: name, location: { path, regex }, proxy: undefined })
+  if (hasRewriting(children)) {
+    const rewriting = {
+      engine: isEngineOn(children),
+      directory: path.endsWith('/') ? path : `${path}/`,
+      base: undefined,
+    }
+    scope.rewriting = { ...rewriting, rules: [] }
+  }
+  const rewrites = isEngineOn(children) ?? context.rewrites
+  context.read(children, { ...context, rewrites, scope, section: name, location: { path, regex }, proxy: undefined })
   server.locations.push({ place, name, path, regex, scope })
 }
 
@@ -98,10 +111,74 @@ export function shellPattern(pattern: string): string {
   return `^${body}$`
 }
 
+/** Access control, which is supported in `<Proxy>` and `<ProxyMatch>`. */
+const IN_PROXY_MATCH = [...Object.keys(ACCESS_DIRECTIVES), 'limitrequestbody']
+
 /** Directives that are supported in a `<Proxy>` section, or that are refused for another reason. */
-const IN_PROXY = new Set(
-  'proxyset balancermember require allow order deny satisfy proxyhctemplate proxyhcexpr'.split(' '),
-)
+const IN_PROXY = new Set([
+  ...IN_PROXY_MATCH,
+  ...'proxyset balancermember proxyhctemplate proxyhcexpr options'.split(' '),
+])
+
+/** A test of URLs: a shell pattern in which `*` matches slashes too, or a prefix. httpd: proxy_walk. */
+function coverage(url: string): (backend: string) => boolean {
+  if (!/[*?[]/.test(url)) return backend => backend.startsWith(url)
+  const pattern = new RegExp(shellPattern(url).replaceAll('[^/]', '[^]'), 's')
+  return backend => pattern.test(backend)
+}
+
+function readProxySection(directive: Directive, context: Context, url: string, covers: ProxySection['covers']): void {
+  const { name, children = [] } = directive
+  const scope = emptyScope()
+  context.read(children, { ...context, scope, section: name, location: undefined, proxy: url })
+  if (scope.access !== undefined) context.server.proxySections.push({ covers, scope })
+}
+
+/** Directives of a `<Directory>` that concern a request which a rule of a section leads to a backend. */
+const IN_DIRECTORY = new Set([
+  ...IN_PROXY_MATCH,
+  ...'rewriteengine rewriterule rewritecond rewritebase rewriteoptions options'.split(' '),
+])
+
+/** A section of files. It counts only if a rule of a section can lead a request for a file to a backend. */
+function directorySection(directive: Directive, context: Context, match: boolean): undefined {
+  const { report, server, readsDirectories } = context
+  const { name, args, children = [] } = directive
+  if (!readsDirectories) {
+    report.ignore(directive, 'it concerns files and requests that are not proxied, which your app handles')
+    return
+  }
+  const words = new Words(args)
+  let path = words.next()
+  const isPattern = match || path === '~'
+  if (path === '~' && !match) path = words.next()
+  if (path === '') return report.fail(directive, `${name}> directive requires additional arguments`)
+  const regex = isPattern || /[*?[]/.test(path) ? readPattern(path, isPattern, directive, context) : undefined
+  if (regex === null) return
+  const scope = emptyScope()
+  const rewrites = isEngineOn(children) ?? context.rewrites
+  if (hasRewriting(children)) {
+    const directory = path.endsWith('/') ? path : `${path}/`
+    scope.rewriting = { engine: isEngineOn(children), directory, base: undefined, rules: [] }
+  }
+  const counted = children.filter(({ key }) => IN_DIRECTORY.has(key))
+  context.read(counted, { ...context, rewrites, scope, section: name, location: undefined, proxy: undefined })
+  server.directories.push({ path, regex, scope })
+}
+
+function proxyMatchSection(directive: Directive, context: Context): undefined {
+  const { children = [] } = directive
+  const pattern = new Words(directive.args).next()
+  const regex = compileRegex(pattern)
+  if (typeof regex === 'string')
+    return context.report.error(directive, regex, { at: pattern, httpd: 'Regex could not be compiled' })
+  readProxySection(directive, context, pattern, url => regex.test(url))
+  const other = children.find(({ key }) => !IN_PROXY_MATCH.includes(key) && !NOT_OURS.has(key))
+  if (other !== undefined)
+    context.report.refuse(other, 'it is not supported in a <ProxyMatch> section', {
+      expected: 'the same line in a Location or in the server',
+    })
+}
 
 function proxySection(directive: Directive, context: Context): void {
   const { name, args, children = [] } = directive
@@ -110,7 +187,7 @@ function proxySection(directive: Directive, context: Context): void {
   defineBalancer(url, directive, context.server)
   const parameters = words.rest
   if (parameters !== '') setParameters(url, parameters, directive, context, '')
-  context.read(children, { ...context, scope: emptyScope(), section: name, location: undefined, proxy: url })
+  readProxySection(directive, context, url, coverage(url))
   const other = children.find(({ key }) => !IN_PROXY.has(key) && !NOT_OURS.has(key))
   if (other !== undefined && !other.key.startsWith('sslproxy'))
     context.report.refuse(other, `it is not supported in a ${name}> section`, {

@@ -4,8 +4,9 @@ import type { Place } from '../diagnostics.ts'
 import type { Environment } from './environment.ts'
 import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
 import type { Backrefs, Expansion } from './expansion.ts'
-import { fieldOf, isTls } from './request.ts'
+import { isTls, ownOrigin } from './request.ts'
 import type { RewriteState } from './rewrite-variables.ts'
+import { addCookie } from './rule-cookies.ts'
 
 /** One RewriteCond. */
 export interface RewriteCondition {
@@ -26,6 +27,8 @@ export interface RewriteRule {
   readonly pattern: RegExp
   readonly negated: boolean
   readonly conditions: readonly RewriteCondition[]
+  /** Whether a host and a port are those of the server that the rule belongs to. */
+  readonly isOwn: (host: string, port: number, req: IncomingMessage) => boolean
   /** `undefined` for `-`. */
   readonly substitution: Expansion | undefined
   /** Whether leading slashes stay: the substitution begins with two slashes, or `[UNC]` is set. */
@@ -52,6 +55,10 @@ export interface RewriteRule {
   readonly passThrough: boolean
   /** `[L]`, `[END]` or `[P]` */
   readonly last: boolean
+  /** `[CO]`: the cookies that the response sets. */
+  readonly cookies: readonly Expansion[]
+  /** `[END]`: no rules run after it, in sections either. */
+  readonly end: boolean
   /** `[C]` */
   readonly chain: boolean
   /** `[S]` */
@@ -72,12 +79,25 @@ export type RewriteOutcome = { readonly env: Environment } & (
   /** `[PT]`: the ProxyPass lines see the rewritten path. */
   | { readonly kind: 'passed'; readonly path: string; readonly query: string }
   /** `[P]` */
-  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string }
+  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string; readonly query: string }
   /** `[R]`, `[F]`, `[G]` */
   | { readonly kind: 'responded'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
   /** A file, which httpd would serve. The app handles the request. */
-  | { readonly kind: 'file' }
-)
+  | { readonly kind: 'file'; readonly path: string; readonly query: string }
+) & {
+    /** Whether `[END]` ended the rules. */
+    readonly end?: boolean
+  }
+
+/** The section that rules belong to. */
+export interface RuleSection {
+  /** The path of the section with a final slash. It is removed before a pattern is matched, and put before a relative result. */
+  readonly directory: string
+  /** Whether the file name is the URL of a backend, because a ProxyPass line matched. Nothing is removed from it then. */
+  readonly proxied: boolean
+  /** The file name that the rules begin with. */
+  readonly filename: string
+}
 
 /** The longest path that rules may make: twice the default of LimitRequestLine. */
 const MAX_LENGTH = 16_380
@@ -116,22 +136,24 @@ export function applyRules(
   { req, path, query, env }: RewriteInput,
   keepsEncodedSlashes: boolean,
   note: Note = () => {},
+  section?: RuleSection,
 ): RewriteOutcome {
   const args = query === '' ? undefined : query.slice(1)
-  const state: RewriteState = { req, uri: path, filename: path, args, env }
+  const state: RewriteState = { req, uri: path, filename: section?.filename ?? path, args, env }
   let changed: 'escape' | 'verbatim' | undefined
   let passed = false
   let status: { code: number; rule: RewriteRule } | undefined
   let proxied: RewriteRule | undefined
   let rounds = 1
+  let end = false
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i] as RewriteRule
-    const backrefs = matches(rule, state, note)
+    const backrefs = matches(rule, state, note, section)
     if (backrefs === undefined) {
       while (rules[i]?.chain) i++
       continue
     }
-    const redirected = apply(rule, state, backrefs)
+    const redirected = apply(rule, state, backrefs, section)
     note(rule, rule.status === undefined ? effectOf(rule, state) : `responds with ${rule.status}`)
     if (redirected !== undefined) status = { code: redirected, rule }
     if (state.filename.length > MAX_LENGTH) throw endless(rule, `makes a path of more than ${MAX_LENGTH} characters`)
@@ -148,28 +170,33 @@ export function applyRules(
       changed = 'escape'
       passed = true
     }
-    if (rule.passThrough || rule.last) break
+    if (rule.passThrough || rule.last) {
+      end = rule.end
+      break
+    }
     if (rule.rounds !== undefined) {
       if (++rounds >= rule.rounds) throw endless(rule, `starts more than ${rule.rounds} rounds`)
       i = -1
     } else i += rule.skip
   }
-  if (changed === undefined) return { kind: 'unchanged', env }
+  if (changed === undefined) return { kind: 'unchanged', env, end }
   const verbatim = changed === 'verbatim'
   const away = !passed && proxied === undefined && isAbsolute(state.filename)
   if (!away || verbatim) checkQuery(state)
-  if (passed)
-    return { kind: 'passed', env, path: state.filename, query: state.args === undefined ? '' : `?${state.args}` }
+  if (passed) return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
-    return { kind: 'proxied', env, rule: proxied, path: targetOf(proxied, state, verbatim, keepsEncodedSlashes) }
+    const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes, section !== undefined)
+    return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state) }
   }
   if (away) {
     const code = status !== undefined && status.code >= 300 && status.code < 400 ? status.code : 302
     const rule = status?.rule ?? (rules[0] as RewriteRule)
     return { kind: 'responded', env, rule, status: code, location: locationOf(state, args, verbatim) }
   }
-  return { kind: 'file', env }
+  return { kind: 'file', env, end, path: state.filename, query: queryOf(state) }
 }
+
+const queryOf = ({ args }: RewriteState): string => (args === undefined ? '' : `?${args}`)
 
 const effectOf = (rule: RewriteRule, { filename, args }: RewriteState): string =>
   rule.substitution === undefined ? 'matches' : `rewrites to ${filename}${args === undefined ? '' : `?${args}`}`
@@ -186,8 +213,9 @@ const endless = (rule: RewriteRule, what: string): WsTunnelError =>
  *
  * @returns the groups; `undefined` if the rule does not match.
  */
-function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs | undefined {
-  const groups = rule.pattern.exec(state.filename)
+function matches(rule: RewriteRule, state: RewriteState, note: Note, section?: RuleSection): Backrefs | undefined {
+  const isInside = section?.proxied === false && state.filename.startsWith(section.directory)
+  const groups = rule.pattern.exec(isInside ? state.filename.slice(section.directory.length) : state.filename)
   if ((groups === null) !== rule.negated) {
     note(rule, `the pattern ${rule.negated ? 'matches' : 'does not match'} ${state.filename}`)
     return undefined
@@ -208,16 +236,23 @@ function matches(rule: RewriteRule, state: RewriteState, note: Note): Backrefs |
 }
 
 /** Applies a rule that matches. @returns the status, if the rule redirects. */
-function apply(rule: RewriteRule, state: RewriteState, backrefs: Backrefs): number | undefined {
+function apply(
+  rule: RewriteRule,
+  state: RewriteState,
+  backrefs: Backrefs,
+  section: RuleSection | undefined,
+): number | undefined {
   const { substitution, escaping, query } = rule
   const made = substitution?.expand(state, backrefs, escaping, query.last)
   if (made !== undefined && !made.markIsWritten && !rule.allowsMark)
     throw forbidden(`a "?" in a back reference of the RewriteRule in line ${rule.place.line}`)
   for (const setting of rule.environment) setVariable(state.env, setting.expand(state, backrefs).text)
+  for (const cookie of rule.cookies) addCookie(state.req, cookie.expand(state, backrefs).text)
   if (made === undefined) return undefined
   const rooted = made.text.startsWith('/') || isAbsolute(made.text)
-  const prefixed = !rooted && rule.origin === undefined && rule.redirect === undefined
-  state.filename = prefixed ? `/${made.text}` : made.text
+  const prefixed = !rooted && rule.origin === undefined && (section !== undefined || rule.redirect === undefined)
+  const base = section === undefined ? '/' : section.proxied ? '' : section.directory
+  state.filename = prefixed ? `${base}${made.text}` : made.text
   splitQuery(state, rule)
   if (rule.origin !== undefined) return undefined
   if (rule.redirect !== undefined) {
@@ -226,9 +261,22 @@ function apply(rule: RewriteRule, state: RewriteState, backrefs: Backrefs): numb
     }
     return rule.redirect
   }
-  if (isAbsolute(state.filename)) return 302
+  if (isAbsolute(state.filename)) {
+    const own = reduced(state, rule)
+    if (own === undefined) return 302
+    state.filename = own
+  }
   if (!rule.keepsSlashes && !prefixed) state.filename = state.filename.replace(/^\/+(?=\/)/, '')
   return undefined
+}
+
+/** A URL of the server itself without scheme, host and port; `undefined` for another URL. httpd: reduce_uri. */
+function reduced({ filename, req }: RewriteState, { isOwn }: RewriteRule): string | undefined {
+  const [origin = '', scheme = '', host = '', port] = /^(https?):\/\/([^/:]*)(?::(\d*))?/i.exec(filename) ?? []
+  const isSecure = scheme.toLowerCase() === 'https'
+  if (origin === '' || isSecure !== isTls(req)) return undefined
+  if (!isOwn(host.toLowerCase(), Number(port || (isSecure ? 443 : 80)), req)) return undefined
+  return filename.slice(origin.length) || '/'
 }
 
 /** `[E=name:value]` and `[E=!name]`. httpd: do_expand_env. */
@@ -260,10 +308,17 @@ function checkQuery({ args }: RewriteState): void {
 }
 
 /** The request target of a rule with [P]. httpd: proxy_http_canon. */
-function targetOf(rule: RewriteRule, { filename, args }: RewriteState, verbatim: boolean, keeps: boolean): string {
+function targetOf(
+  rule: RewriteRule,
+  { filename, args }: RewriteState,
+  verbatim: boolean,
+  keeps: boolean,
+  inSection: boolean,
+): string {
   const rest = filename.slice((rule.origin as string).length)
   if (rest !== '' && !rest.startsWith('/')) throw forbidden('the rewritten path does not begin with a slash')
-  const path = verbatim ? bytesOf(rest) : canonicalPath(rest, keeps)
+  // In a section httpd escapes the URL itself, because mod_proxy has seen the request already.
+  const path = verbatim ? bytesOf(rest) : inSection ? escapePath(rest) : canonicalPath(rest, keeps)
   return `${path === '' ? '/' : path}${args === undefined ? '' : `?${args}`}`
 }
 
@@ -276,11 +331,4 @@ function locationOf({ filename, args }: RewriteState, given: string | undefined,
   if (/[\0-\x20\x7f]/.test(place + query))
     throw forbidden('a rewritten Location contains a space or a control character')
   return place + query
-}
-
-/** Scheme, host and port of the request. httpd: ap_construct_url with UseCanonicalName Off. */
-function ownOrigin(req: IncomingMessage): string {
-  const [scheme, usual] = isTls(req) ? ['https', '443'] : ['http', '80']
-  const [, host = '', port = usual] = /^(.*?)(?::(\d*))?$/s.exec(fieldOf(req, 'host') ?? '') ?? []
-  return `${scheme}://${host.toLowerCase()}${port === usual || port === '' ? '' : `:${port}`}`
 }

@@ -2,26 +2,36 @@ import type { IncomingMessage } from 'node:http'
 import { plainAddress } from '@ws-tunnel/core'
 import { compileRegex } from '../patterns/translate-regex.ts'
 import { fieldLinesOf, fieldOf } from './request.ts'
+import { pathOf, rawPath } from './request-path.ts'
 
 /** Environment variables of one request. */
 export type Environment = Map<string, string>
 
 /** One SetEnvIf line. */
 export interface EnvRule {
-  /** The text that the pattern is matched against. */
-  readonly subject: (req: IncomingMessage, env: Environment) => string
-  readonly pattern: RegExp
+  /** The groups if the rule applies, else `null`. */
+  readonly match: (req: IncomingMessage, env: Environment) => readonly (string | undefined)[] | null
   /** Whether `$1` in a value stands for a group of the pattern. */
   readonly substitutes: boolean
   /** Variables and their values; `undefined` unsets the variable. */
   readonly sets: readonly (readonly [name: string, value: string | undefined])[]
 }
 
-/** The path as the client wrote it: SetEnvIf outside sections runs before the path is decoded. */
-const rawPath = (req: IncomingMessage): string =>
-  (req.url ?? '/').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/\?.*$/s, '') || '/'
+/** The text that the pattern of a rule is matched against. */
+export type EnvSubject = (req: IncomingMessage, env: Environment) => string
+
+/** In a section, the path is decoded. */
+const decodedPath = (req: IncomingMessage): string => pathOf(req).path
+
+/** A rule with a pattern. */
+export const patternMatch =
+  (subject: EnvSubject, pattern: RegExp): EnvRule['match'] =>
+  (req, env) =>
+    pattern.exec(subject(req, env).slice(0, MAX_SUBJECT))
 
 const SPECIAL: Record<string, (req: IncomingMessage) => string> = {
+  // Names of clients are not looked up, so that httpd sees the address.
+  remote_host: req => plainAddress(req.socket.remoteAddress),
   remote_addr: req => plainAddress(req.socket.remoteAddress),
   server_addr: req => plainAddress(req.socket.localAddress),
   request_uri: rawPath,
@@ -41,8 +51,8 @@ const MAX_SUBJECT = 65_536
  *
  * @returns why the pattern is wrong, if it is.
  */
-export function subjectOf(attribute: string, ignoreCase: boolean): EnvRule['subject'] | string {
-  const special = SPECIAL[attribute.toLowerCase()]
+export function subjectOf(attribute: string, ignoreCase: boolean, inSection: boolean): EnvSubject | string {
+  const special = inSection && /^request_uri$/i.test(attribute) ? decodedPath : SPECIAL[attribute.toLowerCase()]
   if (special !== undefined) return special
   if (/^[\w-]+$/.test(attribute)) return (req, env) => fieldOf(req, attribute) ?? env.get(attribute) ?? ''
   const names = compileRegex(attribute, ignoreCase)
@@ -70,8 +80,8 @@ export function environmentOf(req: IncomingMessage, rules: readonly EnvRule[]): 
   const env: Environment = new Map(before?.env)
   for (const rule of rules) {
     if (before?.rules.has(rule)) continue
-    const { subject, pattern, substitutes, sets } = rule
-    const groups = pattern.exec(subject(req, env).slice(0, MAX_SUBJECT))
+    const { match, substitutes, sets } = rule
+    const groups = match(req, env)
     if (groups === null) continue
     for (const [name, value] of sets) {
       if (value === undefined) env.delete(name)

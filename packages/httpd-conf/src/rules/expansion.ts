@@ -1,4 +1,5 @@
 import { type BackrefEscaping, escapeBackref } from './escapes.ts'
+import type { RewriteMap } from './rewrite-maps.ts'
 import { type Reader, type RewriteState, readerOf } from './rewrite-variables.ts'
 
 /** The groups of the pattern of a rule, and of the last condition that matched. */
@@ -7,7 +8,18 @@ export interface Backrefs {
   condition: readonly (string | undefined)[]
 }
 
-type Piece = string | { readonly of: keyof Backrefs; readonly index: number } | Reader
+/** `${map:key|default}` */
+interface MapPiece {
+  readonly map: string
+  readonly maps: Maps
+  readonly key: Expansion
+  readonly otherwise: Expansion
+}
+
+type Piece = string | { readonly of: keyof Backrefs; readonly index: number } | Reader | MapPiece
+
+/** RewriteMap by name. A map may be defined after the rule that names it. */
+export type Maps = ReadonlyMap<string, RewriteMap>
 
 /** An expanded text. */
 export interface Expanded {
@@ -16,7 +28,36 @@ export interface Expanded {
   readonly markIsWritten: boolean
 }
 
-/** A text that may contain `$1`, `%1` and `%{VARIABLE}`. httpd: do_expand. */
+const NO_MAPS: Maps = new Map()
+
+/** The text up to the brace that closes the one before `from`; `undefined` without it. */
+function bracedAt(text: string, from: number): string | undefined {
+  let depth = 1
+  for (let i = from; i < text.length; i++) {
+    if (text[i] === '{') depth++
+    else if (text[i] === '}' && --depth === 0) return text.slice(from, i)
+  }
+  return undefined
+}
+
+/** Reads `map:key|default`; `undefined` without a colon. httpd: do_expand. */
+function readMap(inner: string, maps: Maps): MapPiece | { readonly unknown: string } | undefined {
+  const colon = inner.indexOf(':')
+  if (colon === -1) return undefined
+  let bar = inner.length
+  for (let i = colon + 1, depth = 0; i < inner.length && bar === inner.length; i++) {
+    if (inner[i] === '{') depth++
+    else if (inner[i] === '}') depth--
+    else if (inner[i] === '|' && depth === 0) bar = i
+  }
+  const key = Expansion.read(inner.slice(colon + 1, bar), maps)
+  const otherwise = Expansion.read(inner.slice(bar + 1), maps)
+  if ('unknown' in key) return key
+  if ('unknown' in otherwise) return otherwise
+  return { map: inner.slice(0, colon), maps, key, otherwise }
+}
+
+/** A text that may contain `$1`, `%1`, `%{VARIABLE}` and `${map:key}`. httpd: do_expand. */
 export class Expansion {
   readonly #pieces: readonly Piece[]
 
@@ -28,10 +69,11 @@ export class Expansion {
   }
 
   /** @returns the part that is not supported, if the text has one. */
-  static read(text: string): Expansion | { readonly unknown: string } {
+  static read(text: string, maps: Maps = NO_MAPS): Expansion | { readonly unknown: string } {
     const pieces: Piece[] = []
-    const tokens = /\\(.?)|\$(\d)|%(\d)|%\{([^}]*)\}|\$\{[^}]*:[^}]*\}|[^\\$%]+|[$%]/gs
-    for (const [whole, escaped, group, condition, variable] of text.matchAll(tokens)) {
+    const tokens = /\\(.?)|\$(\d)|%(\d)|%\{([^}]*)\}|\$\{|[^\\$%]+|[$%]/gsy
+    for (let token = tokens.exec(text); token !== null; token = tokens.exec(text)) {
+      const [whole, escaped, group, condition, variable] = token
       if (escaped !== undefined) pieces.push(escaped === '' ? '\\' : escaped)
       else if (group !== undefined) pieces.push({ of: 'rule', index: Number(group) })
       else if (condition !== undefined) pieces.push({ of: 'condition', index: Number(condition) })
@@ -39,8 +81,16 @@ export class Expansion {
         const reader = readerOf(variable)
         if (reader === undefined) return { unknown: whole }
         pieces.push(reader)
-      } else if (whole.startsWith('${')) return { unknown: whole }
-      else pieces.push(whole)
+      } else if (whole === '${') {
+        const inner = bracedAt(text, tokens.lastIndex)
+        const piece = inner === undefined ? undefined : readMap(inner, maps)
+        if (piece === undefined) pieces.push(whole)
+        else if ('unknown' in piece) return piece
+        else {
+          pieces.push(piece)
+          tokens.lastIndex += (inner as string).length + 1
+        }
+      } else pieces.push(whole)
     }
     return new Expansion(pieces)
   }
@@ -49,6 +99,15 @@ export class Expansion {
   get literalStart(): string {
     const dynamic = this.#pieces.findIndex(piece => typeof piece !== 'string')
     return this.#pieces.slice(0, dynamic === -1 ? this.#pieces.length : dynamic).join('')
+  }
+
+  /** The maps that the text names. */
+  get mapNames(): string[] {
+    return this.#pieces.flatMap(piece =>
+      typeof piece === 'object' && 'map' in piece
+        ? [piece.map, ...piece.key.mapNames, ...piece.otherwise.mapNames]
+        : [],
+    )
   }
 
   /** @param lastMark whether the last `?` begins the query, instead of the first one. */
@@ -60,11 +119,16 @@ export class Expansion {
       let part: string
       if (written) part = piece
       else if (typeof piece === 'function') part = piece(state)
-      else {
+      else if ('map' in piece) {
+        const key = piece.key.expand(state, backrefs).text
+        part = piece.maps.get(piece.map)?.(key) ?? piece.otherwise.expand(state, backrefs).text
+      } else {
         const value = backrefs[piece.of][piece.index] ?? ''
         part = escaping === undefined ? value : escapeBackref(value, escaping)
       }
-      if (part.includes('?') && (lastMark || markIsWritten === undefined)) markIsWritten = written
+      // The values of a map are as trusted as the configuration.
+      const isOwn = written || (typeof piece === 'object' && 'map' in piece)
+      if (part.includes('?') && (lastMark || markIsWritten === undefined)) markIsWritten = isOwn
       text += part
     }
     return { text, markIsWritten: markIsWritten ?? true }

@@ -4,7 +4,7 @@ import type { Place } from '../diagnostics.ts'
 import { type Environment, substitute } from './environment.ts'
 import { fieldLinesOf } from './request.ts'
 import type { RequestExpression } from './request-expression.ts'
-import type { RewriteState } from './rewrite-variables.ts'
+import { stateOf } from './request-state.ts'
 
 /** What a Header or a RequestHeader line does. */
 export type HeaderAction =
@@ -33,21 +33,16 @@ export interface HeaderEdit {
   readonly condition: { readonly variable: string; readonly negated: boolean } | undefined
   /** `expr=` */
   readonly expression: RequestExpression | undefined
+  /** RequestHeader */
+  readonly isRequest: boolean
+  /** `early`: before the request is mapped. */
+  readonly early: boolean
   /** `Header always`: httpd keeps these fields in a list that it sends before the others. */
   readonly always: boolean
 }
 
 /** Expands the `%` items of a value for one request. */
 export type HeaderValue = (req: IncomingMessage, env: Environment) => string
-
-/** The state for `expr=`. A header edit does not see the decoded path. */
-const stateOf = (req: IncomingMessage, env: Environment): RewriteState => ({
-  req,
-  uri: '',
-  filename: '',
-  args: /\?(.*)$/s.exec(req.url ?? '')?.[1],
-  env,
-})
 
 /** Applies the lines in their order. httpd: do_headers_fixup. */
 export function applyHeaderEdits(
@@ -76,8 +71,8 @@ const ACTIONS: Readonly<Record<HeaderAction, Apply>> = {
   set: (headers, { field }, value) => headers.set(field, value),
   setifempty: (headers, { field }, value) => headers.has(field) || headers.append(field, value),
   add: (headers, { field }, value) => headers.append(field, value),
-  append: (headers, { field }, value) => appendElement(headers, field, value),
-  merge: (headers, { field }, value) => hasElement(headers.get(field), value) || appendElement(headers, field, value),
+  append: appendElement,
+  merge: (headers, edit, value) => hasElement(listIn(headers, edit), value) || appendElement(headers, edit, value),
   unset: (headers, { field }) => headers.unset(field),
   echo: (headers, { pattern }, _, req) => {
     for (const [name, text] of fieldLinesOf(req)) if ((pattern as RegExp).test(name)) headers.append(name, text)
@@ -90,10 +85,25 @@ const ACTIONS: Readonly<Record<HeaderAction, Apply>> = {
 
 export const isHeaderAction = (text: string): text is HeaderAction => Object.hasOwn(ACTIONS, text)
 
-/** Adds an element to the list in a field (RFC 9110 5.6.1). */
-function appendElement(headers: HeaderList, field: string, value: string): void {
-  const before = headers.get(field)
-  headers.set(field, before === undefined ? value : `${before}, ${value}`)
+/** The list in a field. httpd joins the lines of a request when it reads them; of a response it sees the first line. */
+const listIn = (headers: HeaderList, { field, isRequest }: HeaderEdit): string | undefined =>
+  isRequest ? headers.get(field) : headers.getAll(field)[0]
+
+/** Adds an element to the list in a field (RFC 9110 5.6.1). apr: apr_table_mergen. */
+function appendElement(headers: HeaderList, edit: HeaderEdit, value: string): void {
+  const { field, isRequest } = edit
+  const before = listIn(headers, edit)
+  if (before === undefined) headers.append(field, value)
+  else if (isRequest) headers.set(field, `${before}, ${value}`)
+  else {
+    const lower = field.toLowerCase()
+    let isDone = false
+    headers.map((name, text) => {
+      if (name !== lower || isDone) return text
+      isDone = true
+      return `${text}, ${value}`
+    })
+  }
 }
 
 function hasElement(list: string | undefined, value: string): boolean {

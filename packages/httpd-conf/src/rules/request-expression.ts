@@ -15,6 +15,16 @@ export function readRequestExpression(text: string): RequestExpression | { reado
   return readExpression(text, REQUESTS)
 }
 
+/**
+ * Reads a text with variables, as `expr=` of a header and a Redirect with one argument have it.
+ *
+ * @returns the problem, if the text has a variable that is not supported.
+ */
+export function readRequestText(text: string): ((state: RewriteState) => string) | { readonly problem: string } {
+  const read = REQUESTS.read(text)
+  return 'problem' in read ? read : state => read(state, [])
+}
+
 const field = (name: string, state: RewriteState): string => readerOf(`HTTP:${name}`)?.(state) ?? ''
 const variable = (name: string, { env }: RewriteState): string => env.get(name) ?? ''
 

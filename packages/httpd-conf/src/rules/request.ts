@@ -12,5 +12,35 @@ export function* fieldLinesOf({ rawHeaders }: IncomingMessage): Generator<[name:
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) yield [rawHeaders[i] as string, rawHeaders[i + 1] as string]
 }
 
+/** The names of a server, if UseCanonicalName is On. */
+export interface CanonicalName {
+  readonly name: string
+  /** `undefined` for the usual port of the scheme. */
+  readonly port: number | undefined
+}
+
+const canonicalNames = new WeakMap<IncomingMessage, CanonicalName>()
+
+/** Uses the name of the server instead of the Host of the request (UseCanonicalName On). */
+export function useCanonicalName(req: IncomingMessage, name: CanonicalName): void {
+  canonicalNames.set(req, name)
+}
+
+/** The name of the server as a client sees it, and its port. httpd: ap_get_server_name, ap_get_server_port. */
+export function ownName(req: IncomingMessage): { name: string; port: string } {
+  const usual = isTls(req) ? '443' : '80'
+  const canonical = canonicalNames.get(req)
+  if (canonical !== undefined) return { name: canonical.name, port: String(canonical.port ?? usual) }
+  const [, host = '', port = usual] = /^(.*?)(?::(\d*))?$/s.exec(fieldOf(req, 'host') ?? '') ?? []
+  return { name: host.toLowerCase(), port: port === '' ? usual : port }
+}
+
+/** Scheme, host and port of the request. httpd: ap_construct_url. */
+export function ownOrigin(req: IncomingMessage): string {
+  const [scheme, usual] = isTls(req) ? ['https', '443'] : ['http', '80']
+  const { name, port } = ownName(req)
+  return `${scheme}://${name}${port === usual ? '' : `:${port}`}`
+}
+
 /** Whether the client is connected over TLS. */
 export const isTls = (req: IncomingMessage): boolean => 'encrypted' in req.socket

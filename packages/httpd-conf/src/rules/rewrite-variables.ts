@@ -2,7 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { plainAddress } from '@ws-tunnel/core'
 import type { Environment } from './environment.ts'
 import { textOf } from './escapes.ts'
-import { fieldOf, isTls } from './request.ts'
+import { userOf } from './remote-user.ts'
+import { fieldOf, isTls, ownName } from './request.ts'
+import { tlsVariable } from './tls-variables.ts'
 
 /** A request, and the result of the rules so far. */
 export interface RewriteState {
@@ -30,7 +32,6 @@ const FIELDS: Readonly<Record<string, string>> = {
   HTTP_PROXY_CONNECTION: 'proxy-connection',
 }
 
-const hostOf = (req: IncomingMessage): string => textOf(fieldOf(req, 'host') ?? '')
 const twoDigits = (value: number): string => String(value).padStart(2, '0')
 const now = (): Date => new Date()
 
@@ -44,11 +45,13 @@ const VARIABLES: Readonly<Record<string, Reader>> = {
   SERVER_PROTOCOL: ({ req }) => `HTTP/${req.httpVersion}`,
   REQUEST_SCHEME: ({ req }) => (isTls(req) ? 'https' : 'http'),
   HTTPS: ({ req }) => (isTls(req) ? 'on' : 'off'),
-  SERVER_NAME: ({ req }) => hostOf(req).replace(/:\d*$/, '').toLowerCase(),
-  SERVER_PORT: ({ req }) => /:(\d+)$/.exec(hostOf(req))?.[1] ?? (isTls(req) ? '443' : '80'),
+  SERVER_NAME: ({ req }) => textOf(ownName(req).name),
+  SERVER_PORT: ({ req }) => ownName(req).port,
   SERVER_ADDR: ({ req }) => plainAddress(req.socket.localAddress),
   REMOTE_ADDR: ({ req }) => plainAddress(req.socket.remoteAddress),
   CONN_REMOTE_ADDR: ({ req }) => plainAddress(req.socket.remoteAddress),
+  REMOTE_USER: ({ req }) => textOf(userOf(req) ?? ''),
+  AUTH_TYPE: ({ req }) => (userOf(req) === undefined ? '' : 'Basic'),
   REMOTE_PORT: ({ req }) => String(req.socket.remotePort ?? ''),
   IPV6: ({ req }) => (plainAddress(req.socket.remoteAddress).includes(':') ? 'on' : 'off'),
   IS_SUBREQ: () => 'false',
@@ -73,5 +76,7 @@ export function readerOf(name: string): Reader | undefined {
   const upper = name.toUpperCase()
   const field = /^HTTP:(.+)$/is.exec(name)?.[1] ?? FIELDS[upper]
   if (field !== undefined) return ({ req }) => textOf(fieldOf(req, field) ?? '')
+  const tls = tlsVariable(upper.replace(/^SSL:/, ''))
+  if (tls !== undefined) return ({ req }) => tls(req)
   return VARIABLES[upper]
 }

@@ -8,6 +8,8 @@ export interface Files {
   /** The files that a name or a pattern stands for, sorted. A folder stands for all files below it. */
   find(pattern: string): string[]
   exists(file: string): boolean
+  /** A number that changes when the file does; `undefined` if it does not exist. Without it, files of users and maps are read for each request. */
+  modified?(file: string): number | undefined
 }
 
 /** The largest file that is read, bytes. */
@@ -34,4 +36,5 @@ export const machineFiles: Files = {
     }
   },
   exists: file => existsSync(file),
+  modified: file => statSync(file, { throwIfNoEntry: false })?.mtimeMs,
 }

@@ -21,6 +21,8 @@ export interface Directive {
 export interface Surroundings {
   readonly files: Files
   readonly report: Report
+  /** Variables of the process, which Define and `-D` come before. httpd: ap_resolve_env. */
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** Define: values by name; `undefined` for a variable that is defined without a value. */
   readonly variables: Map<string, string | undefined>
   /** The modules for which `<IfModule>` holds, by file name (`mod_proxy.c`) and by identifier (`proxy_module`). */
@@ -30,6 +32,10 @@ export interface Surroundings {
   /** The folder that relative names start from; ServerRoot replaces it. */
   serverRoot: string
 }
+
+/** Lines whose variables are about files of httpd alone, such as APACHE_LOG_DIR. */
+const NAMES_OF_FILES =
+  /^(?:ErrorLog|CustomLog|TransferLog|ForensicLog|PidFile|Mutex|DefaultRuntimeDir|SSLSessionCache|SSLStaplingCache|User|Group)\s/i
 
 /** httpd: AP_MAX_INCLUDE_DEPTH. */
 const MAX_INCLUDE_DEPTH = 20
@@ -226,7 +232,7 @@ export class Parser {
 
   /** Expands the variables of a whole line, before it is split into words. httpd: ap_resolve_env. */
   #expand(text: string, place: Place): string | undefined {
-    const { variables, report } = this.#around
+    const { variables, environment, report } = this.#around
     if (text.length > MAX_LINE) {
       report.error({ name: '', place }, `the line is longer than ${MAX_LINE} characters`)
       return undefined
@@ -234,9 +240,9 @@ export class Parser {
     if (!text.includes('${')) return text
     let length = 0
     const expanded = text.replace(/\$\{([^}]*)\}/g, (whole, name: string) => {
-      const value = variables.get(name)
+      const value = variables.get(name) ?? environment[name]
       if (value === undefined) {
-        if (!name.includes(':'))
+        if (!name.includes(':') && !NAMES_OF_FILES.test(text))
           report.warn({ name: '', place }, `Config variable ${whole} is not defined`, { at: whole })
         return whole
       }

@@ -1,0 +1,77 @@
+import { clusterStore } from '@ws-tunnel/manager/cluster'
+import { ignoreSignals } from './control.ts'
+import { isOurMessage, type PrimaryMessage, type WorkerMessage } from './messages.ts'
+import { become, identityOf } from './privileges.ts'
+import { type RunSettings, readConfiguration } from './read-configuration.ts'
+import { Serving } from './serving.ts'
+
+/** The variable in which the primary process passes the key of the manager's tokens on. */
+export const SECRET = 'WS_TUNNEL_SECRET'
+
+const send = (message: WorkerMessage): void => void process.send?.(message, undefined, undefined, () => {})
+
+/** Serves as a worker of {@link serveWithWorkers}, until the primary process stops it. Resolves to the exit code. */
+export async function serveAsWorker(settings: RunSettings): Promise<number> {
+  ignoreSignals()
+  const first = readConfiguration(settings)
+  // The primary has read the same file a moment ago, and reports what is wrong with it.
+  if ('problem' in first) return 1
+  const metrics = new AllMetrics()
+  const serving = new Serving(first, settings, {
+    store: clusterStore(),
+    secret: process.env[SECRET],
+    allMetrics: metrics.get,
+  })
+  const end = async (exitCode: number): Promise<number> => {
+    await serving.closeLogs()
+    process.disconnect?.()
+    return exitCode
+  }
+  try {
+    await serving.listen(first)
+    const identity = identityOf(first.configuration.main.settings)
+    // The listeners, the logs and the keys are open by now.
+    if (identity !== undefined) become(identity)
+  } catch (error) {
+    serving.errorLog.write('error', `could not serve: ${(error as Error).message}`)
+    await serving.close(0)
+    return end(1)
+  }
+  const stopped = new Promise<void>(resolve => {
+    process.on('message', (message: unknown) => {
+      if (!isOurMessage(message)) return
+      const asked = message as PrimaryMessage
+      if (asked.wsTunnel === 'stop') void serving.close(asked.drainTimeout).then(resolve)
+      else if (asked.wsTunnel === 'ping') send({ wsTunnel: 'alive', id: asked.id })
+      else if (asked.wsTunnel === 'all-metrics') metrics.resolve(asked.id, asked.text)
+      else void sendMetrics(serving, asked.id)
+    })
+  })
+  send({ wsTunnel: 'ready' })
+  await stopped
+  return end(0)
+}
+
+async function sendMetrics({ pages }: Serving, id: number): Promise<void> {
+  const metrics = (await pages.register?.getMetricsAsJSON()) ?? []
+  send({ wsTunnel: 'metrics', id, metrics })
+}
+
+/** The metrics of all workers, which the primary process collects. */
+class AllMetrics {
+  readonly #waiting = new Map<number, (text: string) => void>()
+  #lastId = 0
+
+  readonly get = (): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const id = ++this.#lastId
+    this.#waiting.set(id, resolve)
+    send({ wsTunnel: 'get-all-metrics', id })
+    return promise
+  }
+
+  resolve(id: number, text: string): void {
+    this.#waiting.get(id)?.(text)
+    this.#waiting.delete(id)
+  }
+}

@@ -1,0 +1,62 @@
+import type { Alias, Location } from '../directives/model.ts'
+import { substitute } from '../rules/environment.ts'
+import { prefixLength } from '../rules/redirects.ts'
+import { fieldOf } from '../rules/request.ts'
+import { pathOf } from '../rules/request-path.ts'
+import type { RewriteState } from '../rules/rewrite-variables.ts'
+import { isWebsocket } from '../syntax/backend-url.ts'
+import { isFallback, type ServerContext } from './context.ts'
+import { neverMatches, sectionPattern } from './variants.ts'
+
+/** The URL of the backend to which the ProxyPass lines lead a request; `undefined` if none does. */
+export type ProxiedUrl = (state: RewriteState) => string | undefined
+
+interface Line {
+  readonly alias: Alias
+  readonly pattern: RegExp | undefined
+  readonly section: RegExp | undefined
+  readonly needsUpgrade: boolean
+}
+
+/**
+ * Compiles the ProxyPass lines as rules in sections see them: sections first, the last one first, then the lines outside of
+ * them. httpd: proxy_trans.
+ */
+export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
+  const { server } = context
+  const lineOf = (alias: Alias, location?: Location): Line => ({
+    alias,
+    pattern: alias.regex && new RegExp(alias.regex.source, alias.regex.flags),
+    section: location && sectionPattern(location),
+    needsUpgrade: isWebsocket(alias.real) && !isFallback((location?.scope ?? server.scope).fallback, context),
+  })
+  const sections = server.locations.filter(each => each.scope.alias !== undefined && !neverMatches(each)).reverse()
+  const lines = [
+    ...sections.map(location => lineOf(location.scope.alias as Alias, location)),
+    ...server.aliases.map(alias => lineOf(alias)),
+  ]
+  return state => {
+    if (state.env.has('no-proxy')) return undefined
+    for (const { alias, pattern, section, needsUpgrade } of lines) {
+      if (section !== undefined && !section.test(pathOf(state.req).before)) continue
+      if (needsUpgrade && !fieldOf(state.req, 'upgrade')) continue
+      const url = urlOf(alias, pattern, state.uri)
+      if (url === undefined) continue
+      return url === '!' ? undefined : url
+    }
+    return undefined
+  }
+}
+
+function urlOf({ real, fake }: Alias, pattern: RegExp | undefined, path: string): string | undefined {
+  if (pattern === undefined) {
+    const length = prefixLength(path, fake)
+    if (length === undefined) return undefined
+    return real === '!' ? real : real + path.slice(length)
+  }
+  const groups = pattern.exec(path)
+  if (groups === null) return undefined
+  if (real === '!') return real
+  const made = substitute(real, groups)
+  return made === real ? real + path : made
+}

@@ -1,0 +1,50 @@
+import { readRequestExpression } from '../rules/request-expression.ts'
+import type { RewriteState } from '../rules/rewrite-variables.ts'
+import type { Directive } from '../syntax/parser.ts'
+import { Words } from '../syntax/words.ts'
+import type { Context, Handlers } from './directive-kit.ts'
+import { emptyScope, type Scope } from './model.ts'
+
+/** `<If>`, `<ElseIf>`, `<Else>`. httpd: ifsection. */
+export const IF_SECTIONS: Handlers = {
+  '<if': (directive, context) => ifSection(directive, context, 'if'),
+  '<elseif': (directive, context) => ifSection(directive, context, 'elseif'),
+  '<else': (directive, context) => ifSection(directive, context, 'else'),
+}
+
+type Test = (state: RewriteState) => boolean
+
+/** The tests of the sections that an `<ElseIf>` or `<Else>` follows, by the section that they are in. */
+const chains = new WeakMap<Scope, Test[]>()
+
+function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif' | 'else'): undefined {
+  const { report, server, scope, section } = context
+  const { name, place, args, children = [] } = directive
+  if (context.isIf) return report.refuse(directive, 'a section in an <If> is not supported')
+  if (section === '<Proxy') return report.refuse(directive, `it is not supported in ${section}>`)
+  const before = chains.get(scope) ?? []
+  if (kind !== 'if' && before.length === 0)
+    return report.fail(directive, '<Else> or <ElseIf> section without previous <If> or <ElseIf> section in same scope')
+  const test = kind === 'else' ? () => true : readTest(args, directive, context)
+  if (test === undefined) return
+  const earlier = kind === 'if' ? [] : before
+  chains.set(scope, kind === 'else' ? [] : [...earlier, test])
+  server.needsPath = true
+  const own = emptyScope()
+  server.ifs.push({
+    place,
+    location: context.location,
+    holds: state => !earlier.some(other => other(state)) && test(state),
+    scope: own,
+  })
+  context.read(children, { ...context, scope: own, section: name, location: undefined, isIf: true })
+}
+
+function readTest(args: string, directive: Directive, { report }: Context): Test | undefined {
+  const words = new Words(args)
+  const text = words.next()
+  if (text === '') return report.fail(directive, `${directive.name}> directive requires additional arguments`)
+  const expression = readRequestExpression(words.done ? text : args.trim())
+  if ('problem' in expression) return report.refuse(directive, expression.problem)
+  return state => expression(state) !== null
+}
