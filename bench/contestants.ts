@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { end, on, runs, tree } from './processes.ts'
 import type { Report } from './proxies/serve.ts'
 import { haproxy, httpd, nginx } from './servers.ts'
+import { CA, type Tls } from './tls.ts'
+import type { Workload } from './workloads.ts'
 
 /** A running proxy, in one or more processes. */
 export interface Running {
@@ -26,9 +28,9 @@ export interface Contestant {
   /** `undefined` if it is not installed. */
   readonly version: string | undefined
   /** Whether it can serve a workload. @default every workload */
-  readonly serves?: (workload: string) => boolean
+  readonly serves?: (workload: Workload) => boolean
   /** @param port shared by several processes. @default a port of its own */
-  start(backendPort: number, port?: number): Promise<Running>
+  start(backendPort: number, tls: Tls | undefined, port?: number): Promise<Running>
 }
 
 /** The server that ws-tunnel runs on. */
@@ -50,7 +52,7 @@ const manifest = (name: string): { version: string } =>
  * @param peers the root of another Debian, whose nginx and HAProxy then take part beside the installed ones.
  */
 export function contestants(front: Front, against: string | undefined, peers: string | undefined): Contestant[] {
-  const http = (workload: string): boolean => workload.startsWith('http')
+  const http = ({ name }: Workload): boolean => name.startsWith('http')
   const version = (command: readonly string[], option: string, pattern: RegExp): string | undefined => {
     const [file = '', ...args] = [...command, option]
     return runs(file, args)
@@ -71,12 +73,21 @@ export function contestants(front: Front, against: string | undefined, peers: st
     ? version(['apache2'], '-v', /Apache\/([\d.]+)/)
     : undefined
   return [
-    { name: 'no proxy', peer: false, version: '', start: direct },
+    {
+      name: 'no proxy',
+      peer: false,
+      version: '',
+      serves: ({ tls }) => tls === undefined || tls === 'both',
+      start: direct,
+    },
     ...checkouts(front, against),
     nodeProxy('http-proxy-middleware', true, manifest('http-proxy-middleware').version),
     nodeProxy('httpxy', true, manifest('httpxy').version),
     nodeProxy('http-proxy-3', true, manifest('http-proxy-3').version),
-    nodeProxy('@fastify/http-proxy', true, manifest('@fastify/http-proxy').version, 'fastify-http-proxy'),
+    {
+      ...nodeProxy('@fastify/http-proxy', true, manifest('@fastify/http-proxy').version, 'fastify-http-proxy'),
+      serves: ({ tls }) => tls === undefined,
+    },
     nodeProxy('pipe()', false, '', 'pipe'),
     { ...nodeProxy('undici on Express', false, manifest('undici').version, 'undici'), serves: http },
     ...['http-proxy-middleware', 'httpxy', 'http-proxy-3'].map(name => ({
@@ -89,10 +100,10 @@ export function contestants(front: Front, against: string | undefined, peers: st
       const command = [...run('nginx'), '-c']
       const haproxyVersion = version(run('haproxy'), '-v', /version ([\d.]+)/)
       return [
-        server(`nginx${suffix}`, installed, command, (...given) => nginx(...given, ''), 2),
+        server(`nginx${suffix}`, installed, command, (...given) => nginx('', ...given), 2),
         {
-          ...server(`nginx 64k buffers${suffix}`, installed, command, (...given) => nginx(...given, '64k'), 2),
-          serves: (workload: string) => !http(workload),
+          ...server(`nginx 64k buffers${suffix}`, installed, command, (...given) => nginx('64k', ...given), 2),
+          serves: (workload: Workload) => !http(workload),
         },
         server(`HAProxy${suffix}`, haproxyVersion, [...run('haproxy'), '-db', '-f'], haproxy),
       ]
@@ -102,20 +113,20 @@ export function contestants(front: Front, against: string | undefined, peers: st
         'httpd wstunnel',
         httpdVersion,
         ['apache2', '-DFOREGROUND', '-f'],
-        (...given) => httpd(...given, 'ws'),
+        (port, backend, folder) => httpd(port, backend, folder, 'ws'),
         33,
       ),
-      serves: workload => !http(workload),
+      serves: workload => workload.tls === undefined && !http(workload),
     },
     {
       ...server(
         'httpd proxy_http',
         httpdVersion,
         ['apache2', '-DFOREGROUND', '-f'],
-        (...given) => httpd(...given, 'http'),
+        (port, backend, folder) => httpd(port, backend, folder, 'http'),
         7,
       ),
-      serves: workload => workload !== 'tunnels-500' && workload !== 'tunnels-5000',
+      serves: ({ tls, tunnels }) => tls === undefined && tunnels < 500,
     },
   ]
 }
@@ -144,12 +155,12 @@ function pair(one: Contestant): Contestant {
   return {
     ...one,
     name: `${one.name} x2`,
-    serves: workload => workload === 'connect' || workload === 'http',
+    serves: ({ name }) => name === 'connect' || name === 'http',
     start: async backendPort => {
       const port = await freePort()
-      const first = await one.start(backendPort, port)
+      const first = await one.start(backendPort, undefined, port)
       try {
-        const second = await one.start(backendPort, port)
+        const second = await one.start(backendPort, undefined, port)
         const close = async (): Promise<void> => void (await Promise.all([first.close(), second.close()]))
         return { port, pids: [...first.pids, ...second.pids], close }
       } catch (error) {
@@ -185,9 +196,14 @@ function nodeProxy(
   program: string = name,
   args: readonly string[] = [],
 ): Contestant {
-  const start = async (backendPort: number, shared?: number): Promise<Running> => {
+  const start = async (backendPort: number, tls: Tls | undefined, shared?: number): Promise<Running> => {
     const [file, rest] = on(0, [process.execPath, join(HERE, `proxies/${program}.ts`), String(backendPort), ...args])
-    const env = shared === undefined ? process.env : { ...process.env, BENCH_PORT: String(shared) }
+    const env = {
+      ...process.env,
+      NODE_EXTRA_CA_CERTS: CA,
+      ...(tls !== undefined && { TLS: tls }),
+      ...(shared !== undefined && { BENCH_PORT: String(shared) }),
+    }
     const child = spawn(file, rest, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env })
     const { port } = (await message(child, name)) as { port: number }
     return {
@@ -229,13 +245,13 @@ function server(
   name: string,
   version: string | undefined,
   command: readonly string[],
-  configuration: (port: number, backendPort: number, folder: string) => string,
+  configuration: (port: number, backendPort: number, folder: string, tls: Tls | undefined) => string,
   processes = 1,
 ): Contestant {
-  const start = async (backendPort: number): Promise<Running> => {
+  const start = async (backendPort: number, tls: Tls | undefined): Promise<Running> => {
     const folder = mkdtempSync(join(tmpdir(), 'ws-tunnel-bench-'))
     const port = await freePort()
-    writeFileSync(join(folder, 'conf'), configuration(port, backendPort, folder))
+    writeFileSync(join(folder, 'conf'), configuration(port, backendPort, folder, tls))
     const [file, args] = on(0, [...command, join(folder, 'conf')])
     const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
     let stderr = ''

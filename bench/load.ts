@@ -1,14 +1,16 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { end, on, runs } from './processes.ts'
+import { CERTIFICATE, KEY, type Tls } from './tls.ts'
 
-const SOURCES = ['load.c', 'websocket.c', 'websocket.h'].map(name =>
+const SOURCES = ['load.c', 'websocket.c', 'websocket.h', 'tls.c', 'tls.h'].map(name =>
   fileURLToPath(new URL(`load/${name}`, import.meta.url)),
 )
 const FOLDER = fileURLToPath(new URL('.cache', import.meta.url))
-const PROGRAM = `${FOLDER}/load`
+/** Without TLS, the program needs no OpenSSL. */
+const programOf = (tls: boolean): string => `${FOLDER}/load${tls ? '-tls' : ''}`
 
 /** What the load program reports of one window. */
 export interface Done {
@@ -23,16 +25,34 @@ export interface Done {
   readonly error: string
 }
 
-/** Compiles the load generator with its backend, unless the program is newer than its sources. */
-export function buildLoad(): void {
-  const built = existsSync(PROGRAM) ? statSync(PROGRAM).mtimeMs : 0
+/**
+ * Compiles the load generator with its backend, unless the program is newer than its sources.
+ *
+ * @param tls for workloads with TLS
+ */
+export function buildLoad(tls: boolean): void {
+  const program = programOf(tls)
+  const built = existsSync(program) ? statSync(program).mtimeMs : 0
   if (SOURCES.every(source => statSync(source).mtimeMs < built)) return
   if (!runs('gcc', ['--version']))
     throw new Error('The load generator needs gcc (Debian: apt-get install gcc libc6-dev)')
+  if (tls && !hasOpenSsl()) throw new Error('TLS needs the headers of OpenSSL (Debian: apt-get install libssl-dev)')
   mkdirSync(FOLDER, { recursive: true })
-  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-o', PROGRAM, ...SOURCES.filter(source => source.endsWith('.c'))], {
-    stdio: 'inherit',
+  const more = tls ? ['-DWITH_TLS', '-lssl', '-lcrypto'] : []
+  execFileSync(
+    'gcc',
+    ['-O2', '-Wall', '-Wextra', '-o', program, ...SOURCES.filter(source => source.endsWith('.c')), ...more],
+    { stdio: 'inherit' },
+  )
+}
+
+/** Whether the load generator can be compiled with TLS. */
+export function hasOpenSsl(): boolean {
+  const { status } = spawnSync('gcc', ['-E', '-'], {
+    input: '#include <openssl/ssl.h>\n',
+    stdio: ['pipe', 'ignore', 'ignore'],
   })
+  return status === 0
 }
 
 /** A process of the load generator, which is also the backend. */
@@ -47,8 +67,9 @@ export class Load {
     this.port = port
   }
 
-  static async start(): Promise<Load> {
-    const [file, args] = on(1, [PROGRAM])
+  /** @param tls the end of the load generator that has TLS */
+  static async start(tls: Tls | undefined): Promise<Load> {
+    const [file, args] = on(1, [programOf(tls !== undefined), ...(tls === undefined ? [] : [tls, CERTIFICATE, KEY])])
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     const [, port] = (await next(lines)).split(' ')

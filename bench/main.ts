@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { chart } from './chart.ts'
 import { comparison } from './comparison.ts'
 import { BASELINE, type Contestant, contestants, FRONTS } from './contestants.ts'
-import { buildLoad } from './load.ts'
+import { buildLoad, hasOpenSsl } from './load.ts'
 import { describeMachine } from './machine.ts'
 import { PINNED } from './processes.ts'
 import { document, type Results, summary, table } from './report.ts'
@@ -85,12 +85,10 @@ async function main(): Promise<void> {
     all.some(({ name }) => wanted.includes(name)) ? all.filter(({ name }) => wanted.includes(name)) : otherwise
   const isCheckout = ({ name }: Contestant): boolean => name.startsWith('ws-tunnel') || name.startsWith(BASELINE)
   const participants = chosen(installed, against === undefined ? installed : installed.filter(isCheckout))
-  const workloads = chosen(
-    WORKLOADS,
-    against === undefined ? WORKLOADS : WORKLOADS.filter(({ name }) => COMPARED.includes(name)),
-  )
+  const all = hasOpenSsl() ? WORKLOADS : WORKLOADS.filter(({ tls }) => tls === undefined)
+  const workloads = chosen(WORKLOADS, against === undefined ? all : all.filter(({ name }) => COMPARED.includes(name)))
 
-  buildLoad()
+  for (const tls of new Set(workloads.map(workload => workload.tls !== undefined))) buildLoad(tls)
   const times = {
     ...(values.quick ? QUICK : WHOLE),
     ...(against === undefined ? {} : { slices: values.quick ? 4 : 8 }),
@@ -98,7 +96,7 @@ async function main(): Promise<void> {
   const samples: Sample[] = []
   for (let i = 0; i < rounds; i++) {
     for (const workload of workloads) {
-      const order = participants.filter(({ serves }) => serves?.(workload.name) ?? true)
+      const order = participants.filter(({ serves }) => serves?.(workload) ?? true)
       const note = (text: string): void => void process.stderr.write(`${i + 1}/${rounds} ${workload.name} ${text}\n`)
       samples.push(...(await round(workload, i % 2 === 0 ? order : order.toReversed(), times, note)))
     }

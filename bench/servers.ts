@@ -1,8 +1,16 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CA, CERTIFICATE, hasBackend, hasFront, KEY, type Tls } from './tls.ts'
+
 // The best configurations that the manuals of these servers describe: without logs, with kept connections to backends.
 
-export function nginx(port: number, backend: number, folder: string, buffer: string): string {
+export function nginx(buffer: string, port: number, backend: number, folder: string, tls: Tls | undefined): string {
   const size =
     buffer === '' ? '' : `proxy_buffer_size ${buffer}; proxy_buffers 8 ${buffer}; proxy_busy_buffers_size ${buffer};`
+  const front = hasFront(tls) ? `ssl_certificate ${CERTIFICATE}; ssl_certificate_key ${KEY};` : ''
+  const verify = hasBackend(tls)
+    ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${CA}; proxy_ssl_name localhost; proxy_ssl_protocols TLSv1.2 TLSv1.3;`
+    : ''
   return `
 daemon off;
 user root;
@@ -25,9 +33,11 @@ http {
   map $http_upgrade $connection_field { default upgrade; '' ''; }
   upstream backend { server 127.0.0.1:${backend}; keepalive 64; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} backlog=4096${hasFront(tls) ? ' ssl' : ''};
+    ${front}
     location / {
-      proxy_pass http://backend;
+      proxy_pass ${hasBackend(tls) ? 'https' : 'http'}://backend;
+      ${verify}
       proxy_http_version 1.1;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_field;
@@ -39,7 +49,9 @@ http {
 `
 }
 
-export function haproxy(port: number, backend: number): string {
+export function haproxy(port: number, backend: number, folder: string, tls: Tls | undefined): string {
+  const pair = join(folder, 'pair.pem')
+  writeFileSync(pair, readFileSync(CERTIFICATE, 'utf8') + readFileSync(KEY, 'utf8'))
   return `
 global
   maxconn 9000
@@ -51,10 +63,10 @@ defaults
   timeout server 1h
   timeout tunnel 1h
 frontend in
-  bind 127.0.0.1:${port} backlog 4096
+  bind 127.0.0.1:${port} backlog 4096${hasFront(tls) ? ` ssl crt ${pair}` : ''}
   default_backend out
 backend out
-  server backend 127.0.0.1:${backend}
+  server backend 127.0.0.1:${backend}${hasBackend(tls) ? ` ssl verify required verifyhost localhost ca-file ${CA}` : ''}
 `
 }
 

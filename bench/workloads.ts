@@ -1,6 +1,7 @@
 import type { Contestant, Running } from './contestants.ts'
 import { type Done, Load } from './load.ts'
 import { memory } from './processes.ts'
+import type { Tls } from './tls.ts'
 
 /** One figure that a run yields. It has its own table and chart. */
 export interface Measure {
@@ -31,6 +32,8 @@ export interface Workload {
   /** The name that the load program knows it by. */
   readonly load: string
   readonly tunnels: number
+  /** @default no TLS */
+  readonly tls?: Tls
 }
 
 /** The number of requests of a new process that count as cold. V8 compiles the code of a proxy during them. */
@@ -96,6 +99,25 @@ const http = (load: string, title: string, more: readonly Measure[] = []): Workl
   tunnels: 0,
 })
 
+const TITLES = { client: 'TLS in front', backend: 'TLS to the backend', both: 'TLS at both ends' } as const
+const SHORT = { client: 'front', backend: 'backend', both: 'both' } as const
+
+const UNITS = {
+  pingpong: ['ping-pong of 64 bytes, 50 tunnels', 'µs CPU per round trip', 'round trips/s'],
+  message: ['echo of 16 KiB messages, 8 tunnels', 'ms CPU per GB', 'MB/s'],
+  up: ['bulk to the backend, 8 tunnels', 'ms CPU per GB', 'MB/s'],
+  down: ['bulk to the client, 8 tunnels', 'ms CPU per GB', 'MB/s'],
+  echo: ['bulk echo, 8 tunnels', 'ms CPU per GB', 'MB/s'],
+  connect: ['connect: handshakes, one echo, close', 'µs CPU per tunnel', 'tunnels/s'],
+} as const
+
+const encrypted = (tls: Tls, load: keyof typeof UNITS): Workload => {
+  const [title, unit, rateUnit] = UNITS[load]
+  const name = `tls-${SHORT[tls]}-${load}`
+  const tunnels = load === 'connect' ? 0 : load === 'pingpong' ? 50 : 8
+  return { name, measures: [{ name, title: `${TITLES[tls]}, ${title}`, unit, rateUnit }], load, tunnels, tls }
+}
+
 export const WORKLOADS: readonly Workload[] = [
   tunnels(1),
   tunnels(50),
@@ -154,6 +176,9 @@ export const WORKLOADS: readonly Workload[] = [
   http('http-post-1m', 'POST of 1 MiB, 8 connections'),
   http('http-64k', 'GET of 64 KiB, 16 connections'),
   http('http-10m', 'GET of 10 MiB, 4 connections'),
+  ...(['pingpong', 'message', 'up', 'down', 'echo', 'connect'] as const).map(load => encrypted('client', load)),
+  ...(['pingpong', 'message', 'echo', 'connect'] as const).map(load => encrypted('backend', load)),
+  ...(['message', 'echo'] as const).map(load => encrypted('both', load)),
 ]
 
 /** A new process of a contestant with its load generator. */
@@ -171,9 +196,9 @@ class Trial {
   }
 
   static async start(workload: Workload, contestant: Contestant): Promise<Trial> {
-    const load = await Load.start()
+    const load = await Load.start(workload.tls)
     try {
-      return new Trial(workload, contestant, load, await contestant.start(load.port))
+      return new Trial(workload, contestant, load, await contestant.start(load.port, workload.tls))
     } catch (error) {
       await load.close()
       throw error

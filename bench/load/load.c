@@ -2,12 +2,13 @@
  * Load generator and backend of the benchmark, in one process and one thread. Both share a core that the proxy does not use.
  * Bytes are counted where they arrive.
  *
- *   load                          prints `backend PORT`, then reads commands from stdin:
+ *   load [END CERTIFICATE KEY]    with TLS at the `client`, at the `backend` or at `both`
+ *                                 prints `backend PORT`, then reads commands from stdin:
  *   run WORKLOAD PORT TUNNELS     opens the tunnels through the proxy at PORT, prints `open SECONDS`
  *   go WARM_MS WINDOW_MS PID...   warms up, measures, prints `done {json}`, and keeps up the load until the next `go`
  *   first COUNT PID...            measures that many operations without warming up, then as `go`
  *
- * WORKLOAD: pingpong, up, down, echo, connect, connect-2, stall, and the names of `pages`. The CPU time is that of the PIDs within
+ * WORKLOAD: pingpong, message, up, down, echo, connect, connect-2, stall, and the names of `pages`. The CPU time is that of the PIDs within
  * the window.
  */
 #define _GNU_SOURCE
@@ -25,11 +26,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tls.h"
 #include "websocket.h"
 
 #define PAYLOAD 64                          /* bytes of a ping */
 #define PONG (2 + PAYLOAD)                  /* with the header of a frame from a server */
 #define PING (6 + PAYLOAD)                  /* with the header and the mask of a frame from a client */
+#define MESSAGE 16384                       /* payload of a frame that is echoed before the next one is sent */
 #define BULK 65535                          /* payload of a bulk frame */
 #define SENT_PERIOD (8 + BULK)
 #define BACK_PERIOD (4 + BULK)
@@ -41,11 +44,11 @@
 
 enum kind { LISTENER, COMMANDS, BACKEND, CLIENT };
 enum role { HEAD, ECHO, SINK, SOURCE };
-enum workload { PINGPONG, UP, DOWN, ECHO_BULK, CONNECT, CONNECT_FEW, STALL, WORKLOADS, HTTP = WORKLOADS };
+enum workload { PINGPONG, MESSAGES, UP, DOWN, ECHO_BULK, CONNECT, CONNECT_FEW, STALL, WORKLOADS, HTTP = WORKLOADS };
 enum phase { IDLE, OPENING, OPENED, WARMING, MEASURING };
 
-static const char *const names[WORKLOADS] = {"pingpong", "up", "down", "echo", "connect", "connect-2", "stall"};
-static const char *const paths[WORKLOADS] = {"/echo", "/sink", "/source", "/echo", "/echo", "/echo", "/source"};
+static const char *const names[WORKLOADS] = {"pingpong", "message", "up", "down", "echo", "connect", "connect-2", "stall"};
+static const char *const paths[WORKLOADS] = {"/echo", "/echo", "/sink", "/source", "/echo", "/echo", "/echo", "/source"};
 
 /* Plain HTTP: what a client sends and gets. A request with a body is a POST. */
 struct page {
@@ -64,6 +67,8 @@ struct conn {
   enum kind kind;
   enum role role;
   unsigned interest, have;
+  struct tls *tls;                          /* NULL for plain TCP */
+  int handshaking, more;                    /* more: bytes may wait that epoll does not report */
   char *head;                               /* until the 101 */
   unsigned char small[PONG];
   uint64_t number, sent, received;
@@ -75,7 +80,7 @@ struct conn {
 };
 #define CHUNKED ((size_t)-1)
 
-static int epoll, proxy_port;
+static int epoll, proxy_port, client_tls, backend_tls;
 static enum workload workload;
 static const struct page *page;
 static enum phase phase = IDLE;
@@ -86,6 +91,7 @@ static uint64_t operations, bytes, errors, next_number = 1;
 static char first_error[200];
 static struct conn **clients;
 static unsigned char client_frames[FRAMES * SENT_PERIOD], server_frames[(FRAMES + READ_SIZE / BACK_PERIOD + 2) * BACK_PERIOD];
+static unsigned char message_sent[8 + MESSAGE], message_back[4 + MESSAGE];
 static unsigned char in[READ_SIZE], out[READ_SIZE + 16], filler[READ_SIZE];
 static pid_t pids[4096];
 static int pid_count;
@@ -135,7 +141,21 @@ static struct conn *add(int fd, enum kind kind, unsigned interest) {
   return c;
 }
 
+static ssize_t send_some(struct conn *c, const void *data, size_t n) {
+  return c->tls == NULL ? send(c->fd, data, n, MSG_NOSIGNAL) : tls_send(c->tls, data, n);
+}
+
+static ssize_t receive(struct conn *c, void *data, size_t n) {
+  return c->tls == NULL ? recv(c->fd, data, n, 0) : tls_recv(c->tls, data, n, &c->more);
+}
+
+/* Receives bytes that are only counted. TLS has to decrypt them. */
+static ssize_t receive_any(struct conn *c) {
+  return c->tls == NULL ? recv(c->fd, in, 1 << 20, MSG_TRUNC) : receive(c, in, READ_SIZE);
+}
+
 static void drop(struct conn *c) {
+  if (c->tls != NULL) tls_end(c->tls);
   close(c->fd);
   free(c->head);
   free(c->pending);
@@ -144,7 +164,7 @@ static void drop(struct conn *c) {
 
 /* Sends all bytes. Bytes that the peer does not accept now are sent later, and nothing is read until then. */
 static int send_all(struct conn *c, const unsigned char *data, size_t n) {
-  ssize_t sent = send(c->fd, data, n, MSG_NOSIGNAL);
+  ssize_t sent = send_some(c, data, n);
   if (sent < 0 && errno != EAGAIN) return -1;
   size_t done = sent < 0 ? 0 : (size_t)sent;
   if (done == n) return 0;
@@ -158,7 +178,7 @@ static int send_all(struct conn *c, const unsigned char *data, size_t n) {
 }
 
 static int send_pending(struct conn *c) {
-  ssize_t sent = send(c->fd, c->pending + c->pending_at, c->pending_size - c->pending_at, MSG_NOSIGNAL);
+  ssize_t sent = send_some(c, c->pending + c->pending_at, c->pending_size - c->pending_at);
   if (sent < 0) return errno == EAGAIN ? 0 : -1;
   c->pending_at += (size_t)sent;
   if (c->pending_at < c->pending_size) return 0;
@@ -171,7 +191,7 @@ static int send_pending(struct conn *c) {
 /* Sends more of the endless sequence of frames. */
 static int send_frames(struct conn *c, const unsigned char *frames, size_t period) {
   size_t at = (size_t)(c->sent % (FRAMES * period));
-  ssize_t sent = send(c->fd, frames + at, FRAMES * period - at, MSG_NOSIGNAL);
+  ssize_t sent = send_some(c, frames + at, FRAMES * period - at);
   if (sent < 0) return errno == EAGAIN ? 0 : -1;
   c->sent += (uint64_t)sent;
   return 0;
@@ -185,7 +205,7 @@ static const char *field(const char *head, const char *name) {
 /* Reads more of a head. Returns its end in c->head, or NULL if it is incomplete. Sets *gone if the connection has ended. */
 static char *read_head(struct conn *c, int *gone) {
   if (c->head == NULL && (c->head = malloc(HEAD_SIZE + 1)) == NULL) fail("malloc");
-  ssize_t n = recv(c->fd, c->head + c->have, HEAD_SIZE - c->have, 0);
+  ssize_t n = receive(c, c->head + c->have, HEAD_SIZE - c->have);
   *gone = n == 0 || (n < 0 && errno != EAGAIN);
   if (n <= 0) return NULL;
   c->have += (unsigned)n;
@@ -198,7 +218,7 @@ static char *read_head(struct conn *c, int *gone) {
 /* Sends more of a body. */
 static int send_body(struct conn *c) {
   while (c->to_send > 0) {
-    ssize_t sent = send(c->fd, filler, c->to_send < sizeof filler ? c->to_send : sizeof filler, MSG_NOSIGNAL);
+    ssize_t sent = send_some(c, filler, c->to_send < sizeof filler ? c->to_send : sizeof filler);
     if (sent < 0 && errno != EAGAIN) return -1;
     if (sent < 0) break;
     c->to_send -= (size_t)sent;
@@ -221,7 +241,7 @@ static void expect_body(struct conn *c, const char *end, size_t rest) {
 
 /* Reads more of the body. Returns -1 if the connection has ended. A body has no other bytes than those of `filler`. */
 static int read_body(struct conn *c) {
-  ssize_t n = recv(c->fd, in, READ_SIZE, 0);
+  ssize_t n = receive(c, in, READ_SIZE);
   if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
   if (c->to_read != CHUNKED) {
     c->to_read -= (size_t)n < c->to_read ? (size_t)n : c->to_read;
@@ -287,7 +307,7 @@ static int backend_ready(struct conn *c, unsigned events) {
     return gone ? -1 : end == NULL ? 0 : backend_respond(c, end);
   }
   if (c->role == SOURCE) return events & (EPOLLHUP | EPOLLERR) ? -1 : send_frames(c, server_frames, BACK_PERIOD);
-  ssize_t n = recv(c->fd, in, READ_SIZE, c->role == SINK ? MSG_TRUNC : 0);
+  ssize_t n = c->role == SINK ? receive_any(c) : receive(c, in, READ_SIZE);
   if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
   if (c->role == SINK) {
     if (workload == UP) bytes += (uint64_t)n;
@@ -310,6 +330,7 @@ static void new_client(void) {
   if (connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0 && errno != EINPROGRESS) fail("connect");
   struct conn *c = add(fd, CLIENT, EPOLLOUT);
   c->number = next_number++;
+  if (client_tls) c->tls = tls_client(fd), c->handshaking = 1;
   opening++;
 }
 
@@ -324,7 +345,7 @@ static int ping(struct conn *c) {
   unsigned char frame[PING] = {0x82, 0x80 | PAYLOAD};
   c->sent++;
   fill(frame + 6, c);
-  return send(c->fd, frame, PING, MSG_NOSIGNAL) == PING ? 0 : -1;
+  return send_some(c, frame, PING) == PING ? 0 : -1;
 }
 
 static int request_page(struct conn *c) {
@@ -346,7 +367,7 @@ static int request_page(struct conn *c) {
     n += (int)c->to_send;
     c->to_send = 0;
   }
-  if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n) return -1;
+  if (send_some(c, text, (size_t)n) != n) return -1;
   return c->to_send > 0 ? send_body(c) : 0;
 }
 
@@ -365,10 +386,11 @@ static int client_connected(struct conn *c) {
   int n = snprintf(head, sizeof head,
                    "GET %s HTTP/1.1\r\nHost: bench.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", paths[workload]);
-  return send(c->fd, head, (size_t)n, MSG_NOSIGNAL) == n ? 0 : -1;
+  return send_some(c, head, (size_t)n) == n ? 0 : -1;
 }
 
 static int client_start(struct conn *c) {
+  if (workload == MESSAGES) return send_all(c, message_sent, sizeof message_sent);
   if (workload == PINGPONG || connects()) return ping(c);
   if (workload == UP || workload == ECHO_BULK) watch(c, EPOLLIN | EPOLLOUT);
   if (workload == DOWN || workload == STALL) watch(c, EPOLLIN);
@@ -395,7 +417,7 @@ static int client_switched(struct conn *c) {
 
 static int pong(struct conn *c) {
   unsigned char expected[PONG] = {0x82, PAYLOAD};
-  ssize_t n = recv(c->fd, c->small + c->have, PONG - c->have, 0);
+  ssize_t n = receive(c, c->small + c->have, PONG - c->have);
   if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
   c->have += (unsigned)n;
   if (c->have < PONG) return 0;
@@ -435,7 +457,7 @@ static int page_read(struct conn *c) {
 
 static int echoed(struct conn *c, unsigned events) {
   if (events & EPOLLIN) {
-    ssize_t n = recv(c->fd, in, READ_SIZE, 0);
+    ssize_t n = receive(c, in, READ_SIZE);
     if (n == 0 || (n < 0 && errno != EAGAIN)) return -1;
     if (n > 0) {
       if (memcmp(in, server_frames + c->received % BACK_PERIOD, (size_t)n) != 0) {
@@ -449,15 +471,39 @@ static int echoed(struct conn *c, unsigned events) {
   return events & EPOLLOUT ? send_frames(c, client_frames, SENT_PERIOD) : 0;
 }
 
+static int message(struct conn *c) {
+  ssize_t n = receive(c, in, sizeof message_back - c->received);
+  if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
+  if (memcmp(in, message_back + c->received, (size_t)n) != 0) {
+    note_error("wrong message", "", 0);
+    return -1;
+  }
+  c->received += (uint64_t)n;
+  if (c->received < sizeof message_back) return 0;
+  c->received = 0;
+  bytes += MESSAGE;
+  return send_all(c, message_sent, sizeof message_sent);
+}
+
 /* Returns -1 if the connection is finished, 1 if another connection has replaced it. */
 static int client_ready(struct conn *c, unsigned events) {
+  if (c->handshaking) {
+    int result = tls_handshake(c->tls);
+    if (result == 0) watch(c, EPOLLIN);
+    if (result <= 0) return result;
+    c->handshaking = 0;
+    return client_connected(c);
+  }
   if (c->role == HEAD && c->interest == EPOLLOUT) return client_connected(c);
   if (c->role == HEAD) {
     int gone;
     char *end = read_head(c, &gone);
     return gone ? -1 : end == NULL ? 0 : client_switched(c);
   }
+  if (c->pending != NULL) return send_pending(c);
   switch (workload) {
+    case MESSAGES:
+      return message(c);
     case PINGPONG:
     case CONNECT:
     case CONNECT_FEW:
@@ -470,7 +516,7 @@ static int client_ready(struct conn *c, unsigned events) {
     case UP:
       return events & EPOLLOUT ? send_frames(c, client_frames, SENT_PERIOD) : -1;
     default: {
-      ssize_t n = recv(c->fd, in, 1 << 20, MSG_TRUNC);
+      ssize_t n = receive_any(c);
       if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
       bytes += (uint64_t)n;
       return 0;
@@ -482,7 +528,8 @@ static void accept_all(int listener) {
   int one = 1, fd;
   while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    add(fd, BACKEND, EPOLLIN);
+    struct conn *c = add(fd, BACKEND, EPOLLIN);
+    if (backend_tls) c->tls = tls_server(fd);
   }
 }
 
@@ -533,8 +580,13 @@ static void handle(struct conn *c, unsigned events) {
   if (c->kind == LISTENER) accept_all(c->fd);
   else if (c->kind == COMMANDS) command();
   else if (c->kind == BACKEND) {
-    if (backend_ready(c, events) < 0) drop(c);
-  } else if (client_ready(c, events) < 0) {
+    int result = backend_ready(c, events);
+    while (result == 0 && c->more && c->pending == NULL) result = backend_ready(c, EPOLLIN);
+    if (result < 0) drop(c);
+  } else {
+    int result = client_ready(c, events);
+    while (result == 0 && c->more && c->pending == NULL && c->interest & EPOLLIN) result = client_ready(c, EPOLLIN);
+    if (result >= 0) return;
     /* A server may close a kept-alive connection at any time. */
     if (workload != HTTP || c->have > 0 || c->role == HEAD) note_error("a connection ended", "", 0);
     if (c->role == HEAD) opening--;
@@ -581,11 +633,20 @@ static void make_frames(void) {
   memcpy(client_frames, "\x82\xfe\xff\xff\0\0\0\0", 8);
   memcpy(server_frames, "\x82\x7e\xff\xff", 4);
   memcpy(server_frames + 4, payload, BULK);
+  memcpy(message_sent, "\x82\xfe\x40\0\0\0\0\0", 8);
+  memcpy(message_sent + 8, payload, MESSAGE);
+  memcpy(message_back, "\x82\x7e\x40\0", 4);
+  memcpy(message_back + 4, payload, MESSAGE);
   for (int i = 1; i < FRAMES; i++) memcpy(client_frames + i * SENT_PERIOD, client_frames, SENT_PERIOD);
   for (size_t i = 1; i < sizeof server_frames / BACK_PERIOD; i++) memcpy(server_frames + i * BACK_PERIOD, server_frames, BACK_PERIOD);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc == 4) {
+    client_tls = strcmp(argv[1], "backend") != 0;
+    backend_tls = strcmp(argv[1], "client") != 0;
+    tls_begin(argv[2], argv[3]);
+  }
   struct rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;

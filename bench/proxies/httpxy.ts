@@ -1,10 +1,12 @@
-import { Agent, createServer } from 'node:http'
+import { Agent } from 'node:http'
 import type { Socket } from 'node:net'
 import { createProxyServer } from 'httpxy'
-import { BACKEND_PORT, KEEP_ALIVE, serve } from './serve.ts'
+import { createServer, KEEP_ALIVE, SECURE, serve, TARGET } from './serve.ts'
 
 const proxy = createProxyServer({
-  target: `http://127.0.0.1:${BACKEND_PORT}`,
+  target: TARGET,
+  // Without it, the certificate would have to be for the client's Host.
+  changeOrigin: SECURE,
   ...(KEEP_ALIVE ? { agent: new Agent({ keepAlive: true }) } : {}),
 })
 proxy.on('error', () => {})

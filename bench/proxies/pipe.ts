@@ -1,12 +1,16 @@
-import { Agent, createServer, request } from 'node:http'
-import { BACKEND_PORT, serve } from './serve.ts'
+import * as http from 'node:http'
+import * as https from 'node:https'
+import { BACKEND_PORT, createServer, SECURE, serve } from './serve.ts'
 
 // The smallest Node proxy: no limits, no header rules, no error responses.
+const { Agent, request } = SECURE ? https : http
 const agent = new Agent({ keepAlive: true })
+const host = SECURE ? 'localhost' : '127.0.0.1'
+const servername = 'localhost'
 
 const server = createServer((req, res) => {
   const { method = 'GET', url: path, headers } = req
-  const outgoing = request({ host: '127.0.0.1', port: BACKEND_PORT, method, path, headers, agent }, response => {
+  const outgoing = request({ host, servername, port: BACKEND_PORT, method, path, headers, agent }, response => {
     res.writeHead(response.statusCode ?? 502, response.rawHeaders)
     response.pipe(res)
   })
@@ -14,7 +18,7 @@ const server = createServer((req, res) => {
   req.pipe(outgoing)
 })
 server.on('upgrade', (req, client, head) => {
-  const outgoing = request({ host: '127.0.0.1', port: BACKEND_PORT, path: req.url, headers: req.headers, agent: false })
+  const outgoing = request({ host, servername, port: BACKEND_PORT, path: req.url, headers: req.headers, agent: false })
   client.on('error', () => outgoing.destroy())
   outgoing.on('error', () => client.destroy())
   outgoing.on('upgrade', (response, backend, first) => {

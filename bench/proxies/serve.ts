@@ -1,13 +1,30 @@
-import type { Server } from 'node:http'
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { GCProfiler, type GCProfilerResult, getHeapStatistics } from 'node:v8'
+import { hasBackend, hasFront, readKeys, type Tls } from '../tls.ts'
 
 /** The port of the backend. */
 export const BACKEND_PORT = Number(process.argv[2])
 
 /** Whether to keep backend connections of plain HTTP. The benchmark sets it for proxies that do not by default. */
 export const KEEP_ALIVE = process.argv[3] === 'keep-alive'
+
+const tls = process.env['TLS'] as Tls | undefined
+
+/** Whether the backend has TLS. Its certificate is for `localhost`. */
+export const SECURE: boolean = hasBackend(tls)
+
+/** The host and the port of the backend. */
+export const BACKEND: string = `${SECURE ? 'localhost' : '127.0.0.1'}:${BACKEND_PORT}`
+
+/** The URL of the backend. */
+export const TARGET: string = `${SECURE ? 'https' : 'http'}://${BACKEND}`
+
+/** A server with TLS if the benchmark wants it. */
+export const createServer = (listener: RequestListener): Server =>
+  hasFront(tls) ? createHttpsServer(readKeys(), listener) : createHttpServer(listener)
 
 /** What a Node process reports of itself: the delay of its event loop, ms, and the bytes that it has allocated. */
 export interface Report {

@@ -1,16 +1,15 @@
-import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import express from 'express'
 import fastify from 'fastify'
 import type { Front } from '../contestants.ts'
-import { announce, BACKEND_PORT, LISTEN, serve } from './serve.ts'
+import { announce, BACKEND, createServer, LISTEN, SECURE, serve } from './serve.ts'
 
 // Loads ws-tunnel from a checkout, so that this checkout and another one run in exactly the same way. The option is
 // `async`, because an older checkout does not have `offload`.
 const [engine, front, folder = ''] = process.argv.slice(3) as [string, Front, string]
-const options = { target: `ws://127.0.0.1:${BACKEND_PORT}`, async: engine === 'offloaded' }
+const options = { target: `${SECURE ? 'wss' : 'ws'}://${BACKEND}`, async: engine === 'offloaded' }
 
 const load = (name: string): Promise<unknown> =>
   import(pathToFileURL(join(folder, `packages/${name}/dist/index.js`)).href)

@@ -3,6 +3,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { hasOpenSsl } from '../../bench/load.ts'
 import { ROOT } from '../docs/markdown.ts'
 import { peer } from '../support/peers.ts'
 
@@ -20,6 +21,18 @@ test('the benchmark measures the workloads and contestants of --only and prints 
     assert.ok(row?.startsWith(name) && !/ \(/.test(row), stdout)
     for (const cell of [figure, ratio, rate]) assert.match(cell as string, /^[\d,.]+$/, stdout)
   }
+})
+
+const openSsl = peer('libssl-dev', () => hasOpenSsl())
+
+test('TLS in front, to the backend and at both ends has rows', openSsl, async () => {
+  const rows = ['tls-front-message', 'tls-backend-connect', 'tls-both-echo']
+  const { stdout } = await bench('--quick', '--only', [...rows, 'ws-tunnel', 'http-proxy-3'].join(','))
+  const figures = Array.from(
+    stdout.matchAll(/^\| (?:\*\*ws-tunnel\*\*|http-proxy-3) [\d.]+ \| ([\d,.]+) \|/gm),
+    ([, figure]) => figure,
+  )
+  assert.equal(figures.length, 2 * rows.length, stdout)
 })
 
 test('plain HTTP has rows for a warm and a cold process, for garbage, and for bodies both ways', gcc, async () => {

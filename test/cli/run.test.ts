@@ -19,6 +19,9 @@ const client = (t: TestContext, port: number, tls?: { servername?: string }): Pr
 /** Options of a test that needs Linux's device that is always full. */
 const FULL = { skip: existsSync('/dev/full') ? false : 'there is no /dev/full' }
 
+/** Options of a test that needs Linux's list of limits. */
+const LINUX = { skip: existsSync('/proc/self/limits') ? false : 'there is no /proc/self/limits' }
+
 /** Two ports that were free a moment ago. */
 async function freePorts(): Promise<number[]> {
   const servers = await Promise.all([openBackend(echo()), openBackend(echo())])
@@ -376,6 +379,12 @@ suite('ws-tunnel run', { concurrency: 2 }, () => {
     program.signal('SIGTERM')
     for (const tunnel of [through, second]) tunnel.end()
     assert.equal(await program.exit(), 0)
+  })
+
+  test('says at the start for how many tunnels its descriptors are enough', LINUX, async t => {
+    const at = await folder(t, { 'a.conf': 'ProxyPass / ws://a/\n' })
+    const program = new Program(t, ['run', at('a.conf'), '--listen', '127.0.0.1:0'])
+    await program.prints(/notice\].* \d+ descriptors are enough for about \d+ tunnels; further clients get 503/)
   })
 
   test('exits with 1 if it cannot listen', async t => {

@@ -3,8 +3,12 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { echo, record, responding, type Script, silent, switching } from '../support/backend.ts'
 import { eventually } from '../support/gate.ts'
-import { assertFailure } from '../support/harness.ts'
+import { assertFailure, type WholeResponse } from '../support/harness.ts'
 import type { Theme } from './theme.ts'
+
+function assertUnavailable(response: WholeResponse, code: string): void {
+  assert.equal(`${response.statusCode} ${response.body}`, `503 ${JSON.stringify({ code })}`)
+}
 
 /** The limits on times and numbers. */
 export const limitsTheme: Theme = setUp => {
@@ -187,6 +191,31 @@ export const limitsTheme: Theme = setUp => {
     })
   })
 
+  test('503s an upgrade and a plain request past maxWaiting of their balancer, and serves the others in their order', async t => {
+    const setup = await setUp(t, echo(), ({ address }) => ({
+      target: 'balancer://b/',
+      balancers: {
+        b: {
+          timeout: 60_000,
+          maxWaiting: 2,
+          members: [{ url: `ws://${address}` }],
+          lbMethod: ([first]) => (open ? first : undefined),
+        },
+      },
+    }))
+    let open = false
+    const first = await setup.upgrade('/first')
+    const second = await setup.upgrade('/second')
+    await eventually(async () => assertUnavailable(await setup.refused('/'), 'WST_ERR_WAITING_LIMIT'))
+    assertUnavailable(await setup.get('/'), 'WST_ERR_WAITING_LIMIT')
+    open = true
+    for (const client of [first, second]) assert.equal((await client.responseHead()).statusCode, 101)
+    assert.deepEqual(
+      setup.backend.seen.map(({ path }) => path),
+      ['/first', '/second'],
+    )
+  })
+
   test('uses the options beside routes as the defaults of each route', async t => {
     const setup = await setUp(
       t,
@@ -209,5 +238,43 @@ export const limitsTheme: Theme = setUp => {
     assert.equal((await setup.gateway.end()).reason, 'idle')
     own.send('still there')
     assert.equal((await (await setup.backend.connection(0)).readExact(11)).toString(), 'still there')
+  })
+
+  for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]']) {
+    test(`508s a request that comes back from ${host} again and again, with few rounds`, async t => {
+      let rounds = 0
+      const setup = await setUp(t, echo(), () => ({
+        target: req => {
+          rounds++
+          return `ws://${host}:${req.socket.localPort}/`
+        },
+      }))
+      for (const send of [
+        () => setup.refused('/'),
+        () => setup.get('/'),
+        () => setup.get('/', { headers: ['Max-Forwards: 1000000'] }),
+        () => setup.get('/', { method: 'POST', body: 'a body' }),
+      ]) {
+        const response = await send()
+        assert.equal(`${response.statusCode} ${response.body}`, '508 {"code":"WST_ERR_LOOP"}')
+        assert.ok(rounds > 1 && rounds < 15, `${rounds} rounds`)
+        rounds = 0
+      }
+      assert.deepEqual([...new Set(setup.gateway.errors.map(({ code }) => code))], ['WST_ERR_LOOP'])
+    })
+  }
+
+  test('lets a request come back that another route sends on, and counts no request that goes to its backend at once', async t => {
+    const setup = await setUp(t, responding({ body: ({ raw }) => raw }), ({ address }) => ({
+      routes: [
+        { path: '/new', target: `ws://${address}/` },
+        { path: '/old', target: req => `ws://127.0.0.1:${req.socket.localPort}/new` },
+      ],
+    }))
+    const direct = await setup.get('/new')
+    const again = await setup.get('/old')
+    assert.equal(again.statusCode, 200)
+    assert.doesNotMatch(direct.body, /max-forwards/i)
+    assert.match(again.body, /max-forwards: 9/i)
   })
 }

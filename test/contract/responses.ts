@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ErrorMessage } from '@ws-tunnel/core'
+import type { ErrorMessage, WsTunnelError, WsTunnelOptions } from '@ws-tunnel/core'
 import { echo, raw, responding, type Script, silent, switching, switchingHead } from '../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../support/client.ts'
 import { closedPort, eventually, socketPath } from '../support/gate.ts'
@@ -368,6 +368,69 @@ export const responsesTheme: Theme = setUp => {
       ['WST_ERR_CONNECT', 'WST_ERR_CONNECT'],
     )
   })
+
+  const failing: Record<string, (port: number) => { options: WsTunnelOptions; about: Partial<WsTunnelError> }> = {
+    'a backend that is down': port => ({
+      options: { target: `ws://127.0.0.1:${port}/secret` },
+      about: { code: 'WST_ERR_CONNECT', target: `127.0.0.1:${port}`, member: undefined, route: 0 },
+    }),
+    'a name without address': () => ({
+      options: { target: 'ws://secret.invalid:9000/' },
+      about: { code: 'WST_ERR_DNS', target: 'secret.invalid:9000', member: undefined, route: 0 },
+    }),
+    'a missing unix socket': () => ({
+      options: { target: 'unix:/secret/app.sock|ws://name/' },
+      about: { code: 'WST_ERR_CONNECT', target: '/secret/app.sock', member: undefined, route: 0 },
+    }),
+    'the last member of a balancer': port => ({
+      options: {
+        routes: [
+          { path: '/other', target: false },
+          { path: '/', target: 'balancer://secret/' },
+        ],
+        balancers: { secret: { members: [{ url: `ws://127.0.0.1:${port}/m` }] } },
+      },
+      about: { code: 'WST_ERR_CONNECT', target: `127.0.0.1:${port}`, member: `ws://127.0.0.1:${port}/m`, route: 1 },
+    }),
+    'a balancer without a usable member': port => ({
+      options: {
+        target: 'balancer://secret/',
+        balancers: { secret: { members: [{ url: `ws://127.0.0.1:${port}`, status: 'D' }] } },
+      },
+      about: { code: 'WST_ERR_NO_MEMBER', target: undefined, member: undefined, route: 0 },
+    }),
+    'a target function that throws': () => ({
+      options: {
+        target: () => {
+          throw new Error('secret')
+        },
+      },
+      about: { code: 'WST_ERR_CALLBACK', target: undefined, member: undefined, route: 0 },
+    }),
+  }
+  for (const [what, optionsOf] of Object.entries(failing)) {
+    test(`says in the error which backend and route failed, and tells the client nothing of it: ${what}`, async t => {
+      const { options, about } = optionsOf(await closedPort())
+      const errors: WsTunnelError[] = []
+      const onError = ({ error }: ErrorMessage): unknown => errors.push(error)
+      const setup = await setUp(t, silent(), () => ({ ...options, onError }), { errorHandler: 'framework' })
+      for (const { startLine, rawHeaders, body } of [await setup.refused('/'), await setup.get('/')])
+        assert.doesNotMatch(`${startLine} ${rawHeaders.join()} ${body}`, /127\.0\.0\.1|secret|ECONN|ENO/)
+      assert.equal(errors.length, 2)
+      for (const error of [...errors, ...setup.gateway.errors]) {
+        const { code, target, member, route } = error
+        assert.deepEqual({ code, target, member, route }, about)
+        // Express and Connect print the stack for each client.
+        const isCallback = code === 'WST_ERR_CALLBACK'
+        assert.ok(isCallback || !error.stack?.includes('\n'), error.stack)
+        assert.doesNotMatch(error.stack ?? '', /127\.0\.0\.1|secret|ECONN|ENO/)
+      }
+      for (const { message } of errors) {
+        const parts = Object.entries(about).filter(([name, value]) => name !== 'code' && value !== undefined)
+        for (const [name, value] of parts) assert.ok(message.includes(`${name} ${value}`), message)
+      }
+    })
+  }
 
   test('calls onError for every failure, with the request', async t => {
     const reported: string[] = []

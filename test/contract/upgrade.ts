@@ -362,4 +362,33 @@ export const upgradeTheme: Theme = setUp => {
     assert.equal((await setup.backend.request()).header('upgrade'), 'foo')
     assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
   })
+
+  test('503s an upgrade past maxPendingUpgrades with a status line, and serves plain requests and open tunnels', async t => {
+    const held = Promise.withResolvers<void>()
+    const setup = await setUp(
+      t,
+      async connection => {
+        const request = await connection.request()
+        if (request.path === '/held') await held.promise
+        const isUpgrade = request.header('upgrade') !== undefined
+        await connection.write(isUpgrade ? switchingHead(request) : 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain')
+      },
+      { maxPendingUpgrades: 3 },
+    )
+    const open = await setup.tunnel('/')
+    const pending = await Promise.all([1, 2, 3].map(() => setup.upgrade('/held', { early: 'early' })))
+    await eventually(() => assert.equal(setup.backend.connections.length, 4))
+    for (const path of ['/held', '/']) {
+      const refused = await setup.refused(path, { early: 'early' })
+      assert.equal(`${refused.statusCode} ${refused.body}`, '503 {"code":"WST_ERR_PENDING_LIMIT"}')
+    }
+    assert.equal(setup.backend.connections.length, 4)
+    assert.equal((await setup.get('/')).body, 'plain')
+    pending[0]?.destroy()
+    await eventually(() => assert.equal(setup.gateway.errors.at(-1)?.code, 'WST_ERR_CLIENT_GONE'))
+    const next = await setup.tunnel('/')
+    held.resolve()
+    for (const client of pending.slice(1)) assert.equal((await client.responseHead()).statusCode, 101)
+    for (const client of [open, next]) client.end()
+  })
 }

@@ -178,6 +178,9 @@ export class Gateway {
     const server = secure ? createTlsServer({ ...contextOptions(first), SNICallback: sni }, serve) : createServer(serve)
     const listener: Listener = { listen, server, secure }
     listenForUpgrades(server, serve, { originForm: false })
+    server.once('drop', () =>
+      logError(this.logLevel, 'error', `${urlOf(listener)}: no room for more clients: they get 503`),
+    )
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ port: listen.port, ...(listen.host === undefined ? {} : { host: listen.host }) }, () => {

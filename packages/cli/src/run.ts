@@ -1,3 +1,4 @@
+import { descriptorLimit, tunnelsLeft } from '@ws-tunnel/core'
 import type { Loaded } from './configuration.ts'
 import { diagnosticsText, isError } from './diagnostics-text.ts'
 import { logError } from './error-log.ts'
@@ -29,6 +30,7 @@ export async function run(settings: RunSettings): Promise<number> {
   const gateway = new Gateway(first.configuration)
   try {
     announce(gateway, await gateway.listen(first.listens))
+    announceLimit(gateway.logLevel)
   } catch (error) {
     logError(gateway.logLevel, 'error', `could not listen: ${(error as Error).message}`)
     await gateway.close(0)
@@ -109,6 +111,13 @@ async function reload(gateway: Gateway, settings: RunSettings): Promise<void> {
   } catch (error) {
     refuse((error as Error).message)
   }
+}
+
+function announceLimit(logLevel: string): void {
+  const found = descriptorLimit()
+  if (found === null) return
+  const text = `${found.limit} descriptors are enough for about ${tunnelsLeft()} tunnels; further clients get 503`
+  logError(logLevel, 'notice', text)
 }
 
 function announce(gateway: Gateway, urls: readonly string[]): void {

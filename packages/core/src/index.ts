@@ -1,6 +1,11 @@
 export { createHttp2Server } from './client/http2-server.ts'
 export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
-export { WsTunnelError, type WsTunnelErrorCode, type WsTunnelErrorDetails } from './errors.ts'
+export {
+  WsTunnelError,
+  type WsTunnelErrorCode,
+  type WsTunnelErrorDetails,
+  type WsTunnelErrorSubject,
+} from './errors.ts'
 export { requestField } from './http/app-fields.ts'
 export { type HeaderList, requestHeaders } from './http/header-list.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
@@ -63,4 +68,5 @@ export {
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
+export { type DescriptorLimit, descriptorLimit, tunnelsLeft } from './util/descriptors.ts'
 export { plainAddress } from './util/plain-address.ts'

@@ -146,7 +146,7 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
     } catch (error) {
       if (!(error instanceof WsTunnelError)) throw error
       reply.headers(error.headers)
-      throw error.code === 'WST_ERR_PATH_SPELLING' ? shortened(error) : error
+      throw error.expose ? error : shortened(error)
     }
     if (!handled) {
       reply.callNotFound()
@@ -158,8 +158,10 @@ function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen
 
 /** Fastify sends the message of an error to the client. What is for the operator is in `cause`, which Fastify logs. */
 function shortened(error: WsTunnelError): WsTunnelError {
-  const { code, headers } = error
-  return new WsTunnelError(code, { headers, cause: error })
+  const { code, headers, statusCode, target, member, route } = error
+  const short = new WsTunnelError(code, { headers, statusCode, cause: error, target, member, route })
+  short.message = new WsTunnelError(code).message
+  return short
 }
 
 /** Scheme and host of an absolute-form request target. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import type { TLSSocket } from 'node:tls'
+import { nodeRoundTrip } from '../../../packages/core/src/backend/node-round-trip.ts'
 import { socketRoundTrip } from '../../../packages/core/src/backend/socket-round-trip.ts'
 import { raw } from '../../support/backend.ts'
 import { startBackend } from '../../support/harness.ts'
@@ -17,6 +19,23 @@ test('reads the 101 of a backend with TLS', async t => {
   assert.deepEqual([response.response.statusMessage, String(response.head)], ['Switching', 'early'])
   response.socket.destroy()
 })
+
+for (const roundTrip of [socketRoundTrip, nodeRoundTrip]) {
+  test(`${roundTrip.name} checks the certificate at each connect to one worker, and resumes no session`, async t => {
+    const backend = await startBackend(t, raw(SWITCH, 'keep'), { tls: certificates.server })
+    const checked: string[] = []
+    const checkServerIdentity = (host: string): undefined => void checked.push(host)
+    const worker = workerOf(t, backend.url, { tls: { ca: certificates.ca, checkServerIdentity } })
+    for (let i = 0; i < 3; i++) {
+      const response = await roundTrip(worker, REQUEST, optionsOf(new AbortController().signal).options)
+      assert.ok(response.switched && 'head' in response)
+      const socket = response.socket as TLSSocket
+      assert.deepEqual([socket.authorized, socket.isSessionReused(), socket.alpnProtocol], [true, false, false])
+      socket.destroy()
+    }
+    assert.deepEqual(checked, ['localhost', 'localhost', 'localhost'])
+  })
+}
 
 for (const [what, tls] of [
   ['a certificate that is not trusted', {}],

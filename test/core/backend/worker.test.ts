@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect, type LookupFunction } from 'node:net'
 import { test } from 'node:test'
+import { createSecureContext } from 'node:tls'
 import { parseTarget } from '../../../packages/core/src/backend/target.ts'
 import { Worker } from '../../../packages/core/src/backend/worker.ts'
 import { responding } from '../../support/backend.ts'
@@ -39,6 +40,15 @@ test('gives TLS options to TLS backends only, and they take precedence', () => {
   assert.deepEqual(workerOf('ws://b.test/', { tls }).connectOptions, { host: 'b.test', port: 80 })
   const { ca, servername, ALPNProtocols } = workerOf('wss://b.test/', { tls }).connectOptions
   assert.deepEqual([ca, servername, ALPNProtocols], ['ca', 'other.test', ['http/1.1']])
+})
+
+test('makes one secure context at the first connect, unless the TLS options have one', () => {
+  const worker = workerOf('wss://b.test/')
+  assert.equal(worker.secureContext, worker.secureContext)
+  const secureContext = createSecureContext()
+  assert.equal(workerOf('wss://b.test/', { tls: { secureContext } }).secureContext, secureContext)
+  const faulty = workerOf('wss://b.test/', { tls: { minVersion: 'nonsense' as never } })
+  assert.throws(() => faulty.secureContext, { code: 'ERR_TLS_INVALID_PROTOCOL_VERSION' })
 })
 
 const LOOKUPS: [what: string, lookup: LookupFunction, code: string][] = [

@@ -7,6 +7,7 @@ import {
   type ResolveOptions,
   readResolve,
 } from '../../../packages/core/src/options/resolve-options.ts'
+import { noteNoDescriptors } from '../../../packages/core/src/util/descriptors.ts'
 import { type NameServer, startNameServer } from '../../support/dns.ts'
 
 interface Stage {
@@ -120,4 +121,14 @@ test('ignores all backends after the first 256', async t => {
   const { lookUp } = await stage(t)
   const many = Array.from({ length: 300 }, (_, i) => ({ address: `10.0.${i >> 8}.${i & 255}` }))
   assert.equal((await lookUp({ resolver: async () => many })).length, 256)
+})
+
+test('says that this process has run out of descriptors, where the resolver says that it was refused', async t => {
+  const { lookUp } = await stage(t)
+  noteNoDescriptors()
+  const refused = Object.assign(new Error('queryA ECONNREFUSED name.test'), { code: 'ECONNREFUSED' })
+  await assert.rejects(lookUp({ resolver: () => Promise.reject(refused) }), {
+    code: 'WST_ERR_EXHAUSTED',
+    cause: refused,
+  })
 })

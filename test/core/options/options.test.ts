@@ -171,6 +171,13 @@ const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
       [/x/, 'an object'],
     ],
   ],
+  maxPendingUpgrades: [
+    'a whole number >= 0',
+    [
+      [1.5, '1.5 (number)'],
+      [-1, '-1 (number)'],
+    ],
+  ],
   drainTimeout: [DURATION, wrongDurations],
   onOpen: ['a function', wrongFunctions],
   onClose: ['a function', wrongFunctions],
@@ -296,6 +303,7 @@ test('has safe defaults', () => {
     appends: false,
     serverName: hostname(),
     only: undefined,
+    maxPendingUpgrades: 5_000,
     drainTimeout: 10_000,
   })
   assert.equal(trusts('127.0.0.1', 0), false)

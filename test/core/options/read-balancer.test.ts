@@ -10,6 +10,7 @@ test('reads a balancer and its members with their defaults', () => {
   assert.deepEqual(balancer, {
     lbMethod: 'byrequests',
     timeout: 0,
+    maxWaiting: 1_000,
     failOnStatus: [],
     failOnTimeout: false,
     failoverUnanswered: false,

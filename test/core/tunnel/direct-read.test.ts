@@ -5,21 +5,23 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
-import { isPlain, readDirectly } from '../../../packages/core/src/tunnel/direct-read.ts'
+import { readDirectly } from '../../../packages/core/src/tunnel/direct-read.ts'
+import { isEncrypted, isPlain } from '../../../packages/core/src/tunnel/onread.ts'
 import { eventually } from '../../support/gate.ts'
-import { connectedPair } from '../../support/pair.ts'
+import { connectedPair, encryptedPair } from '../../support/pair.ts'
+
+const NOTHING = { take: (): boolean => false }
 
 /** A socket that is read directly, its peer, and the reads so far. `keep` says whether the bytes stay in use. */
 async function reading(t: TestContext, keep: boolean): Promise<{ peer: Socket; socket: Socket; reads: Buffer[] }> {
   const [peer, socket] = await connectedPair(t)
   const reads: Buffer[] = []
-  assert.equal(
-    readDirectly(socket, (_socket, bytes) => {
-      reads.push(keep ? bytes : Buffer.from(bytes))
-      return keep
-    }),
-    true,
-  )
+  const take = (bytes: Buffer): boolean => {
+    reads.push(keep ? bytes : Buffer.from(bytes))
+    return keep
+  }
+  const reader = readDirectly(socket, { take })
+  assert.ok(reader)
   socket.resume()
   return { peer, socket, reads }
 }
@@ -53,13 +55,10 @@ test('emits no data, and stops and continues with pause and resume', async t => 
   await eventually(() => String(reads[0]) === 'later')
 })
 
-test('gives the bytes to the function of the last call', async t => {
+test('gives the bytes to the taker of the last call', async t => {
   const { peer, socket, reads } = await reading(t, false)
   const later: string[] = []
-  assert.equal(
-    readDirectly(socket, (_socket, bytes) => later.push(String(bytes)) < 0),
-    true,
-  )
+  assert.ok(readDirectly(socket, { take: bytes => later.push(String(bytes)) < 0 }))
   peer.write('hello')
   await eventually(() => later.length === 1)
   assert.deepEqual([later, reads], [['hello'], []])
@@ -73,10 +72,7 @@ for (const [what, prepare] of [
   test(`refuses a socket with ${what}`, async t => {
     const [, socket] = await connectedPair(t)
     prepare(socket)
-    assert.equal(
-      readDirectly(socket, () => false),
-      false,
-    )
+    assert.equal(readDirectly(socket, NOTHING), undefined)
   })
 }
 
@@ -84,7 +80,16 @@ test('only a TCP or Unix connection without TLS is plain', async t => {
   const [, socket] = await connectedPair(t)
   assert.equal(isPlain(socket), true)
   const [, other] = await connectedPair(t)
-  assert.equal(isPlain(new TLSSocket(other)), false)
+  const encrypted = new TLSSocket(other)
+  assert.deepEqual([isPlain(encrypted), isEncrypted(encrypted), isEncrypted(socket)], [false, true, false])
   const stream = new Duplex()
-  assert.deepEqual([isPlain(stream), readDirectly(stream, () => false)], [false, false])
+  assert.deepEqual([isPlain(stream), isEncrypted(stream), readDirectly(stream, NOTHING)], [false, false, undefined])
+})
+
+test('reads TCP and TLS connections directly on Node 22, 24 and 26, and leaves them as they are on others', async t => {
+  const [release] = process.versions.node.split('.')
+  const [, plain] = await connectedPair(t)
+  const [client, server] = await encryptedPair(t)
+  const direct = [plain, client, server].map(socket => readDirectly(socket, NOTHING) !== undefined)
+  assert.deepEqual(new Set(direct), new Set([['22', '24', '26'].includes(release as string)]))
 })

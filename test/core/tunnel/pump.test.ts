@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
+import { isProbed, PausedProbe } from '../../../packages/core/src/tunnel/paused-probe.ts'
 import { Pump } from '../../../packages/core/src/tunnel/pump.ts'
 import { eventually } from '../../support/gate.ts'
-import { connectedPair } from '../../support/pair.ts'
+import { connectedPair, encryptedPair } from '../../support/pair.ts'
 import { Reader } from '../../support/reader.ts'
 
 /** The same as a stream that is no socket, which the pump cannot read directly. */
@@ -132,4 +133,54 @@ test('drops bytes for a destroyed sink without an error', async t => {
   sink.destroy()
   sender.write('too late')
   await eventually(() => running.bytes === 8)
+})
+
+test('an empty TLS socket has encrypted or copied the bytes of a write when the write returns', async t => {
+  const [client, server] = await encryptedPair(t)
+  const reader = new Reader(server)
+  for (const size of [1, 4_096, 16_384, 16_385, 81_920, 1_000_000]) {
+    assert.equal(client.writableLength, 0)
+    const bytes = randomBytes(size)
+    const sent = Buffer.from(bytes)
+    client.write(bytes)
+    bytes.fill(0)
+    assert.ok((await reader.readExact(size)).equals(sent))
+    await eventually(() => client.writableLength === 0)
+  }
+})
+
+test('keeps the bytes that have to wait for the probe of a paused TLS socket', async t => {
+  const [client, sink] = await encryptedPair(t)
+  const [sender, source] = await encryptedPair(t)
+  const reader = new Reader(client)
+  // The sink is the source of the other direction, which is paused.
+  sink.pause()
+  const probe = new PausedProbe(sink)
+  t.after(() => probe.stop())
+  const running = new Pump(source, sink, [])
+  sink.pause()
+  const sent: Buffer[] = []
+  for (let round = 0; round < 2; round++) {
+    const probed = new Promise<void>(resolve => {
+      const { write } = sink
+      sink.write = ((chunk: Buffer, done: () => void) => {
+        sink.write = write
+        const result = sink.write(chunk, done)
+        assert.ok(isProbed(sink))
+        // The buffers of reads that follow in this turn are reused at once.
+        for (const fill of [1, 2]) {
+          const bytes = Buffer.alloc(50_000, fill)
+          sent.push(Buffer.from(bytes))
+          if (!running.take(bytes)) bytes.fill(0)
+        }
+        resolve()
+        return result
+      }) as typeof sink.write
+    })
+    probe.start()
+    await probed
+    const expected = Buffer.concat(sent.splice(0))
+    assert.ok((await reader.readExact(expected.length)).equals(expected))
+  }
+  sender.destroy()
 })

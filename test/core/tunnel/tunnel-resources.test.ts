@@ -7,7 +7,7 @@ import type { Tunnel, WsTunnelOptions } from '@ws-tunnel/core'
 import { type BackendConnection, record, switching } from '../../support/backend.ts'
 import { openTunnel, type RawClient } from '../../support/client.ts'
 import { eventually, openHandles, within } from '../../support/gate.ts'
-import { connectTunnel, sendFinAfterFin, setUp, startBackend } from '../../support/harness.ts'
+import { connectTunnel, sendFinAfterFin, setUp, startBackend, WIRES } from '../../support/harness.ts'
 import { async } from '../../support/pump.ts'
 import * as certificates from '../../support/tls.ts'
 import { GIGABYTE, MAX_CHUNK, offer, receiveRandomly } from '../../support/traffic.ts'
@@ -31,6 +31,12 @@ async function measuredGateway(t: TestContext, options: WsTunnelOptions, tls: bo
       child.send('memory')
       const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage]
       return usage
+    },
+    /** Full collections so far. */
+    collections: async (): Promise<number> => {
+      child.send('collections')
+      const [count] = (await once(child, 'message')) as [number]
+      return count
     },
     /** Bytes in the old space of V8, without a collection before. */
     old: async (): Promise<number> => {
@@ -91,6 +97,46 @@ for (const [stalled, wire] of stalls) {
     const all = receiveRandomly(reader, () => 1)
     sender.end()
     assert.equal((await all).bytes, taken)
+  })
+}
+
+const MEGABYTE = 1_000_000
+const MAX_COLLECTIONS_PER_GB = 2
+
+for (const [clientWire, backendWire] of WIRES.filter(wires => wires.includes('TLS'))) {
+  test(`starts at most ${MAX_COLLECTIONS_PER_GB} full collections per gigabyte: ${clientWire} in front, ${backendWire} behind`, async t => {
+    const secure = backendWire === 'TLS'
+    const backend = await startBackend(t, switching({ after: () => {} }), secure ? { tls: certificates.server } : {})
+    const target = `${secure ? 'wss' : 'ws'}://localhost:${backend.port}/`
+    const gateway = await measuredGateway(t, { target, async, tls: { ca: certificates.ca } }, clientWire === 'TLS')
+    const wire = clientWire === 'TLS' ? { tls: { ca: certificates.ca, servername: 'localhost' } } : {}
+    const client = (await connectTunnel(t, gateway, '/', {}, wire)).release()
+    const peer = (await backend.connection()).release()
+    const chunk = Buffer.alloc(MAX_CHUNK)
+    const move = async (from: Socket, to: Socket, bytes: number): Promise<void> => {
+      let received = 0
+      const all = new Promise<void>(resolve => {
+        const onData = ({ length }: Buffer): void => {
+          received += length
+          if (received < bytes) return
+          to.off('data', onData)
+          resolve()
+        }
+        to.on('data', onData)
+        to.resume()
+      })
+      for (let left = bytes; left > 0; left -= chunk.length)
+        if (!from.write(left < chunk.length ? chunk.subarray(0, left) : chunk)) await once(from, 'drain')
+      await all
+    }
+    const moveBothWays = (bytes: number): Promise<unknown> =>
+      Promise.all([move(client, peer, bytes), move(peer, client, bytes)])
+    await moveBothWays(50 * MEGABYTE)
+    const before = await gateway.collections()
+    await moveBothWays(250 * MEGABYTE)
+    const perGigabyte = ((await gateway.collections()) - before) * 2
+    t.diagnostic(`${perGigabyte} per GB`)
+    assert.ok(perGigabyte <= MAX_COLLECTIONS_PER_GB, `${perGigabyte} full collections per GB`)
   })
 }
 

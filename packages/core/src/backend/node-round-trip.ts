@@ -1,6 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
 import type { RequestHead } from '../http/request-head.ts'
 import type { InterimResponse, ResponseHead } from '../http/response-head.ts'
 import { onAbort } from '../util/abort.ts'
@@ -50,7 +51,8 @@ export function nodeRoundTrip(
   connection: ConnectOptions | (() => Socket) = worker.connectOptions,
   onRequest: (request: ClientRequest) => void = ignore,
 ): Promise<BackendResponse> {
-  const options: RequestOptions & { allowHalfOpen: boolean } = {
+  const { secure } = worker.origin
+  const options: RequestOptions & { allowHalfOpen: boolean; secureContext?: SecureContext } = {
     ...(typeof connection === 'function' ? { createConnection: connection } : { ...connection, agent: false }),
     allowHalfOpen: true,
     setHost: false,
@@ -59,9 +61,10 @@ export function nodeRoundTrip(
     headers,
   }
   return new Promise((resolve, reject) => {
-    const start = worker.origin.secure ? httpsRequest : httpRequest
+    const start = secure ? httpsRequest : httpRequest
     let request: ClientRequest
     try {
+      if (secure) options.secureContext = worker.secureContext
       request = start(options)
     } catch (error) {
       // Node checks TLS options when it connects.

@@ -59,7 +59,9 @@ class SocketRoundTrip {
     const { origin, socketOptions } = worker
     let socket: Socket
     try {
-      socket = origin.secure ? tlsConnect(socketOptions) : tcpConnect(socketOptions)
+      socket = origin.secure
+        ? tlsConnect({ ...socketOptions, secureContext: worker.secureContext })
+        : tcpConnect(socketOptions)
     } catch (error) {
       // Node checks TLS options when it connects.
       return Promise.reject(backendError(error as Error))

@@ -116,6 +116,9 @@ function parseOrigin(
   return { scheme, secure, host, port, authority: hostHeader, socketPath }
 }
 
+/** Where a backend is, for messages: host and port, or the path of its unix socket. */
+export const addressOf = ({ socketPath, host, port }: TargetOrigin): string => socketPath ?? `${host}:${port}`
+
 /** The URL of a request, by which its worker is found. */
 export const urlOf = ({ scheme, authority }: TargetOrigin, path: string): string => `${scheme}://${authority}${path}`
 

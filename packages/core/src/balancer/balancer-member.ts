@@ -52,6 +52,8 @@ export class BalancerMember implements Member {
   readonly #traffic = new Traffic()
   readonly #tunnels = new LinkedSet<Tunnel>()
   readonly #idleListeners: (() => void)[] = []
+  /** Called after a change of its state or settings, and when one of its slots is free. */
+  onChange: (() => void) | undefined
   lbStatus = 0
   selected = 0
   busy = 0
@@ -65,6 +67,7 @@ export class BalancerMember implements Member {
     const address = settings.named === undefined ? {} : { address: parse(settings.url).origin.host }
     this.template = { ...template, origin: { ...origin, ...address } }
     this.#worker = new NamedWorker(settings)
+    this.slots.onFree = () => this.onChange?.()
     this.routeId = settings.routeId
     this.redirect = settings.redirect
     this.loadFactor = settings.loadFactor
@@ -116,7 +119,10 @@ export class BalancerMember implements Member {
     const settings = { routeId: routeId || undefined, redirect: redirect || undefined, loadFactor, lbSet, retry }
     const differs = Object.entries(settings).some(([name, value]) => this[name as keyof typeof settings] !== value)
     Object.assign(this, settings)
-    if (differs) this.publish('settings')
+    if (differs) {
+      this.publish('settings')
+      this.onChange?.()
+    }
     if (status !== undefined) this.status = status
   }
 
@@ -152,6 +158,12 @@ export class BalancerMember implements Member {
     if (!this.is('E')) return
     const due = !this.is('S') && (this.is('I') || performance.now() > this.#failedAt + this.retry)
     if (force || due) this.#update(() => this.#letters.delete('E'))
+  }
+
+  /** ms until {@link recover} clears its error; infinite if it has none that time clears. */
+  get recoversIn(): number {
+    if (!this.is('E') || this.is('S')) return Number.POSITIVE_INFINITY
+    return this.is('I') ? 0 : Math.max(0, this.#failedAt + this.retry - performance.now())
   }
 
   /** Takes it out for `retry` ms, unless letter I ignores errors. */
@@ -195,7 +207,9 @@ export class BalancerMember implements Member {
     change()
     const after = this.status
     if (!available && this.available) this.warmUp()
-    if (before !== after) this.publish('status', before)
+    if (before === after) return
+    this.publish('status', before)
+    this.onChange?.()
   }
 
   /** Publishes a change on the channel `ws-tunnel:member`. */

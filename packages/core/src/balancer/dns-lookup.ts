@@ -1,7 +1,9 @@
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { WsTunnelError } from '../errors.ts'
 import type { NameResolver, ResolvedBackend, ResolveSettings } from '../options/resolve-options.ts'
 import { Countdown } from '../util/countdown.ts'
+import { lacksDescriptors } from '../util/descriptors.ts'
 
 /** Maximum of backends that one name may resolve to; further ones are ignored. */
 const MAX_BACKENDS = 256
@@ -38,6 +40,10 @@ export class DnsLookup {
       const backends = found.map(backend => this.#checked(backend)).slice(0, MAX_BACKENDS)
       if (backends.length === 0) throw new Error(`${hostname} has no backends`)
       return backends
+    } catch (error) {
+      // The resolver reports that it was refused.
+      if (!lacksDescriptors()) throw error
+      throw new WsTunnelError('WST_ERR_EXHAUSTED', { detail: `the lookup of ${hostname}`, cause: error })
     } finally {
       limit.stop()
     }

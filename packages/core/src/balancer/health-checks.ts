@@ -104,9 +104,12 @@ class MemberCheck {
     const job = { worker: this.#worker, check: this.#check, path: this.#path, connectTimeout }
     const [ok, detail] = await probe(job, this.#controller.signal).then(
       text => [true, text] as const,
-      (error: Error) => [false, error.message] as const,
+      (error: Error & { code?: string }) =>
+        [error.code === 'WST_ERR_EXHAUSTED' ? undefined : false, error.message] as const,
     )
-    if (!this.#stopped) this.#member.recordCheck({ ok, detail, duration: performance.now() - startedAt })
+    // A check that this process could not make says nothing about the member.
+    if (this.#stopped || ok === undefined) return
+    this.#member.recordCheck({ ok, detail, duration: performance.now() - startedAt })
   }
 
   get #path(): string {

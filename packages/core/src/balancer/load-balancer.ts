@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import { WsTunnelError } from '../errors.ts'
 import type { Trusts } from '../http/client-address.ts'
 import type {
@@ -17,14 +16,11 @@ import type {
 } from '../options/balancer-options.ts'
 import { wrong } from '../options/checks.ts'
 import { readMember } from '../options/read-balancer.ts'
-import { Countdown } from '../util/countdown.ts'
 import { BalancerMember } from './balancer-member.ts'
 import { hashing, hashKey } from './hash-method.ts'
 import { accountForSession, type Comparison, LB_METHODS } from './lb-methods.ts'
+import { MemberWaits } from './member-waits.ts'
 import { sessionCookie, sessionOf } from './sticky-sessions.ts'
-
-/** How many times a request looks for a usable member while it waits for `timeout`. httpd: find_best_worker. */
-const LOOKS = 100
 
 /** Members that a request has tried, and why it failed. A full member may be retried once it has a free slot, a silent one may not. */
 export type Excluded = ReadonlyMap<BalancerMember, 'full' | 'silent'>
@@ -74,7 +70,7 @@ export class LoadBalancer implements Balancer {
   readonly #settings: BalancerSettings
   readonly #members: BalancerMember[]
   readonly #trusts: Trusts
-  readonly #closing = new AbortController()
+  readonly #waits: MemberWaits
   readonly #watchers = new Set<MemberWatcher>()
   #expected: Promise<void> | undefined
 
@@ -87,6 +83,8 @@ export class LoadBalancer implements Balancer {
     this.#settings = settings
     this.#trusts = trusts
     this.#members = settings.members.map((member, i) => new BalancerMember(member, `balancers.${name}.members[${i}]`))
+    this.#waits = new MemberWaits(name, this.#members, settings)
+    for (const member of this.#members) member.onChange = this.#waits.memberOnChange
     // A malformed URL must be found now, not at the first DNS lookup.
     for (const { settings: member, where } of settings.named) new BalancerMember(member, where)
   }
@@ -146,8 +144,11 @@ export class LoadBalancer implements Balancer {
     if (this.#members.some(({ url }) => url === member.url)) return undefined
     if (warmUp) member.warmUp()
     this.#members.push(member)
+    member.onChange = this.#waits.memberOnChange
     member.publish('added')
     for (const watcher of this.#watchers) watcher.joined(member)
+    this.#waits.memberOnChange()
+    this.#waits.wakeNewcomers()
     return member
   }
 
@@ -155,6 +156,7 @@ export class LoadBalancer implements Balancer {
     const known = this.#members.find(each => each === member)
     if (known === undefined) return false
     this.#members.splice(this.#members.indexOf(known), 1)
+    known.onChange = undefined
     for (const watcher of this.#watchers) watcher.left(known)
     known.publish('removed')
     return true
@@ -171,7 +173,9 @@ export class LoadBalancer implements Balancer {
   expect(members: Promise<void>): void {
     const before = this.#expected
     const all = Promise.all([before, members]).then(() => {
-      if (this.#expected === all) this.#expected = undefined
+      if (this.#expected !== all) return
+      this.#expected = undefined
+      this.#waits.wakeNewcomers()
     })
     this.#expected = all
   }
@@ -181,17 +185,26 @@ export class LoadBalancer implements Balancer {
    *
    * @param url Path and query for the balancer.
    * @returns a promise only if it waits: for a usable member, or for the first members.
-   * @throws {WsTunnelError} `WST_ERR_NO_MEMBER` if no member is usable in time.
+   * @throws {WsTunnelError} `WST_ERR_NO_MEMBER` if no member is usable in time, `WST_ERR_WAITING_LIMIT` if too many wait.
    */
   select(req: IncomingMessage, url: string, context: SelectContext): BalancerMember | Promise<BalancerMember> {
-    if (this.#members.length === 0 && this.#expected !== undefined)
-      return this.#expected.then(() => this.select(req, url, context))
+    if (!this.#hasLooked()) {
+      return this.#waits
+        .waitForFirst(() => this.#hasLooked(), context.signal)
+        .then(() => this.select(req, url, context))
+    }
     this.#forceRecovery()
     const { excluded } = context
-    const member = this.#ofSession(req, url, excluded) ?? this.#best(req, url, excluded)
+    const member =
+      this.#ofSession(req, url, excluded) ?? (this.#waits.isServing ? undefined : this.#best(req, url, excluded))
     if (member === undefined) return this.#wait(req, url, context)
     member.selected++
     return member
+  }
+
+  /** Whether it has members, or the first lookup of all of them has failed. */
+  #hasLooked(): boolean {
+    return this.#members.length > 0 || this.#expected === undefined
   }
 
   /** What the request says about its session; `undefined` if the balancer has no sticky sessions. */
@@ -282,7 +295,7 @@ export class LoadBalancer implements Balancer {
           continue
         }
         member.recover()
-        if (isOpen(member, excluded)) {
+        if (isOpen(member, excluded) && !this.#waits.isGiven(member)) {
           if (member.is('R')) spares.push(member)
           else if (member.is('H')) standbys.push(member)
           else regulars.push(member)
@@ -306,37 +319,17 @@ export class LoadBalancer implements Balancer {
     return [...sets].sort(([a], [b]) => a - b).map(([, members]) => members)
   }
 
+  /** Waits for a member, after the requests that wait already. httpd: find_best_worker. */
   #wait(req: IncomingMessage, url: string, { excluded, signal }: SelectContext): Promise<BalancerMember> {
-    const { timeout } = this.#settings
-    const noMember = new WsTunnelError('WST_ERR_NO_MEMBER', { detail: `in balancer ${this.name}` })
-    if (timeout === 0) throw noMember
-    const ended = AbortSignal.any([signal, this.#closing.signal])
-    ended.throwIfAborted()
-    const look = async (): Promise<BalancerMember> => {
-      let isLate = false
-      const limit = new Countdown(timeout, () => {
-        isLate = true
-      })
-      try {
-        while (!isLate) {
-          await delay(timeout / LOOKS, undefined, { signal: ended }).catch(() => {
-            throw ended.reason
-          })
-          const member = this.#best(req, url, excluded)
-          if (member === undefined) continue
-          member.selected++
-          return member
-        }
-        throw noMember
-      } finally {
-        limit.stop()
-      }
-    }
-    return look()
+    return this.#waits.wait(() => {
+      const member = this.#best(req, url, excluded)
+      if (member !== undefined) member.selected++
+      return member
+    }, signal)
   }
 
   /** Ends all waits for a member with `WST_ERR_CLOSING`. */
   close(): void {
-    this.#closing.abort(new WsTunnelError('WST_ERR_CLOSING'))
+    this.#waits.close()
   }
 }

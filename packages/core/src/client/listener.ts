@@ -1,10 +1,12 @@
-import type { IncomingMessage, RequestListener, Server } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import { ownOriginForm } from '../http/normal-form.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import { looksLikeUpgrade } from '../http/upgrade.ts'
+import { count } from '../options/checks.ts'
 import type { Only } from '../options/options.ts'
+import { ConnectionLimit, settle, settleWith } from './connection-limit.ts'
 import { serveExtendedConnect } from './serve-stream.ts'
 import { linger, serveUpgrade } from './serve-upgrade.ts'
 
@@ -23,6 +25,7 @@ interface ServerState {
   readonly registrations: Registration[]
   /** Tests for the upgrades that lead to a tunnel. They count on a server that has other `upgrade` listeners. */
   readonly claims: Set<Claim>
+  connectionLimit: ConnectionLimit
   readonly stop: () => void
 }
 
@@ -65,6 +68,11 @@ export interface ListenOptions {
    * @default true
    */
   originForm?: boolean
+  /**
+   * How many connections the server may have, tunnels included; 0 is no limit by number. A client past it gets 503 with a status line, and
+   * `server` emits `drop`. On Linux clients also get it when the descriptors of the process are nearly used up. @default 0
+   */
+  maxConnections?: number
 }
 
 /**
@@ -80,13 +88,20 @@ export interface ListenOptions {
  * @returns a function that undoes the call.
  */
 export function listenForUpgrades(server: Server, handler: RequestListener, options: ListenOptions = {}): () => void {
-  const { only, originForm = true, claims } = options
+  const { only, originForm = true, claims, maxConnections } = options
+  if (maxConnections !== undefined) count('maxConnections', maxConnections)
   const stop = register(server, { handler, only, originForm, implicit: false })
+  if (maxConnections !== undefined) limitConnections(server, maxConnections)
   const unclaim = only === undefined ? addClaim(server, claims ?? unknown) : noop
   return () => {
     unclaim()
     stop()
   }
+}
+
+function limitConnections(server: ListeningServer, max: number): void {
+  const state = server[STATE]
+  if (state !== undefined) state.connectionLimit = new ConnectionLimit(server, max)
 }
 
 function addClaim(server: ListeningServer, claim: Claim): () => void {
@@ -154,12 +169,18 @@ function startListening(server: ListeningServer): ServerState {
     const registration = registrationFor(req)
     if (registration !== undefined) serveUpgrade(registration.handler, req, socket, head)
     else if (others() === 0) serveUpgrade((...pair) => void server.emit('request', ...pair), req, socket, head)
-    else if (registrations.some(({ only }) => only === undefined) && anyClaim(claims, req) === undefined)
-      warnOfOthers(req)
+    else {
+      settle(socket)
+      if (registrations.some(({ only }) => only === undefined) && anyClaim(claims, req) === undefined) warnOfOthers(req)
+    }
   }
 
   // An emitter calls all listeners. The other listeners would also respond to the upgrades that are ours.
   function filteredEmit(this: unknown, event: string | symbol, ...args: unknown[]): boolean {
+    const { connectionLimit } = state
+    if (event === 'request') settleWith(args[0] as IncomingMessage, args[1] as ServerResponse)
+    else if (event === 'connection' && !connectionLimit.admits(args[0] as Socket)) return true
+    else if (event === 'secureConnection' && !connectionLimit.admitsSecure(args[0] as Socket)) return true
     if (REQUEST_EVENTS.has(event) && registrations.some(({ originForm }) => originForm))
       useOriginForm(args[0] as IncomingMessage)
     if (event === 'upgrade' && others() > 0 && registrationFor(args[0] as IncomingMessage) !== undefined) {
@@ -188,9 +209,10 @@ function startListening(server: ListeningServer): ServerState {
   server.shouldUpgradeCallback = shouldUpgrade
   server.emit = filteredEmit as typeof server.emit
 
-  return {
+  const state: ServerState = {
     registrations,
     claims,
+    connectionLimit: new ConnectionLimit(server, 0),
     stop: () => {
       server.off('upgrade', serverOnUpgrade)
       server.off('connect', serverOnConnect as never)
@@ -201,6 +223,7 @@ function startListening(server: ListeningServer): ServerState {
       else delete (server as { emit?: unknown }).emit
     },
   }
+  return state
 }
 
 const noop = (): void => {}

@@ -3,13 +3,17 @@ import type { Socket } from 'node:net'
 import { WsTunnelError } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import type { TunnelEnds } from '../tunnel/engine.ts'
-import { PausedProbe } from '../tunnel/pump.ts'
+import { PausedProbe } from '../tunnel/paused-probe.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
+import { settle } from './connection-limit.ts'
 import { SwitchedResponse } from './switched-response.ts'
 import { writeHead } from './write-head.ts'
 
 /** Bytes a client may send ahead of the 101 before its socket is paused. */
 const MAX_EARLY_BYTES = 65_536
+
+/** Pending upgrades of this process. */
+let pending = 0
 
 /** The client's connection between an upgrade request and its response. */
 export class PendingUpgrade {
@@ -22,6 +26,17 @@ export class PendingUpgrade {
   #early: Buffer[] = []
   #earlyBytes = 0
   #isHeld = true
+
+  /**
+   * Takes the client's socket, unless `max` upgrades of this process are pending; 0 is no limit.
+   *
+   * @throws {WsTunnelError} `WST_ERR_PENDING_LIMIT`
+   */
+  static start(req: IncomingMessage, res: ServerResponse, onGone: () => void, max: number): PendingUpgrade {
+    if (max > 0 && pending >= max)
+      throw new WsTunnelError('WST_ERR_PENDING_LIMIT', { detail: `maxPendingUpgrades is ${max}` })
+    return new PendingUpgrade(req, res, onGone)
+  }
 
   /**
    * Takes the client's socket. It must be called in the turn of the event loop in which the request was handed over.
@@ -37,6 +52,7 @@ export class PendingUpgrade {
     this.#onGone = onGone
     this.#unwire = unwire
     this.#paused = new PausedProbe(socket)
+    pending++
     // Otherwise the stream would send its own FIN when it receives the client's.
     socket.allowHalfOpen = true
     res.shouldKeepAlive = false
@@ -115,6 +131,8 @@ export class PendingUpgrade {
   }
 
   #detach(): void {
+    if (this.#isHeld) pending--
+    settle(this.socket)
     this.#isHeld = false
     this.#paused.stop()
     this.socket.off('data', this.#clientOnData)

@@ -93,6 +93,8 @@ export interface BalancerOptions {
   maxAttempts?: number
   /** How long a request waits for a usable member, ms; 0 does not wait (timeout=). Past it: 503. @default 0 */
   timeout?: number
+  /** How many requests may wait for a usable member; 0 is no limit. Past it: 503. In httpd, MaxRequestWorkers limits them. @default 1000 */
+  maxWaiting?: number
   /** Response statuses that take the member out for its `retry` time (failonstatus=). @default [] */
   failOnStatus?: readonly number[]
   /** Takes a member out for its `retry` time if it does not respond in time (failontimeout=). @default false */
@@ -280,6 +282,7 @@ export interface BalancerSettings {
   readonly stickySession: StickySettings | undefined
   readonly maxAttempts: number | undefined
   readonly timeout: number
+  readonly maxWaiting: number
   readonly failOnStatus: readonly number[]
   readonly failOnTimeout: boolean
   readonly failoverUnanswered: boolean

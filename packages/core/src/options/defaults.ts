@@ -4,6 +4,7 @@ export const DEFAULTS = {
     workers: [],
     balancers: {},
     trustProxy: false,
+    maxPendingUpgrades: 5_000,
     drainTimeout: 10_000,
     onOpen: (): void => {},
     onClose: (): void => {},
@@ -45,6 +46,7 @@ export const DEFAULTS = {
   balancer: {
     lbMethod: 'byrequests',
     timeout: 0,
+    maxWaiting: 1_000,
     failOnStatus: [],
     failOnTimeout: false,
     failoverUnanswered: false,

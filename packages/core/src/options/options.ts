@@ -9,6 +9,7 @@ import {
   type Check,
   callback,
   checked,
+  count,
   duration,
   isRecord,
   list,
@@ -82,6 +83,11 @@ export interface CommonOptions {
   serverName?: string
   /** Which upgrades are for the proxy if the server has other listeners. @default undefined: those whose path leads to it */
   only?: Only
+  /**
+   * How many upgrades of this process may wait for their responses; 0 is no limit. Each holds about 34 KiB, and up to 64 KiB that its client
+   * sent early. Past it: 503. In httpd, MaxRequestWorkers limits them. @default 5000
+   */
+  maxPendingUpgrades?: number
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
   /** Called when a tunnel has opened. Gets the message of the channel `ws-tunnel:open`. */
@@ -116,6 +122,7 @@ export interface Settings {
   readonly appends: boolean
   readonly serverName: string
   readonly only: Only | undefined
+  readonly maxPendingUpgrades: number
   readonly drainTimeout: number
   readonly onOpen: (message: OpenMessage) => void
   readonly onClose: (message: CloseMessage) => void
@@ -150,6 +157,7 @@ const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   trustProxy,
   serverName,
   only,
+  maxPendingUpgrades: count,
   drainTimeout: duration,
   onOpen: callback,
   onClose: callback,
@@ -210,6 +218,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     appends: common.trustProxy === 'append',
     serverName: common.serverName ?? hostname(),
     only: common.only,
+    maxPendingUpgrades: common.maxPendingUpgrades,
     drainTimeout: common.drainTimeout,
     onOpen: common.onOpen,
     onClose: common.onClose,

@@ -124,6 +124,7 @@ const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   stickySession,
   maxAttempts: count,
   timeout: duration,
+  maxWaiting: count,
   failOnStatus: statuses,
   failOnTimeout: boolean,
   failoverUnanswered: boolean,

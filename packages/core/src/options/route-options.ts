@@ -192,7 +192,8 @@ export interface RouteDefaults extends SharedOptions {
   /**
    * Options of `tls.connect` for `wss:` and `https:` targets (SSLProxy*), except those that say where to connect. `servername` is the host
    * of the target unless given. With `rejectUnauthorized: false`, a `checkServerIdentity` that is given is called too, although the chain
-   * is not verified. @default {}
+   * is not verified. Certificates, keys and CAs are parsed at the first connect to a backend. Each connect makes a full handshake, in
+   * which the certificate is checked. @default {}
    */
   tls?: ConnectionOptions
   /** DNS lookup of `net.connect`, for instance to refuse ranges of addresses. @default dns.lookup */

@@ -1,14 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { discardRest, RequestBody } from '../backend/request-body.ts'
+import { addressOf } from '../backend/target.ts'
 import { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { cut } from '../client/relay.ts'
-import { WsTunnelError } from '../errors.ts'
+import { locate, WsTunnelError } from '../errors.ts'
 import { connectionUpgrade } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
-import type { BodySent } from '../routing/candidates.ts'
+import type { BodySent, Candidate } from '../routing/candidates.ts'
 import type { Match } from '../routing/route-table.ts'
 import { unlessAborted } from '../util/abort.ts'
-import { type Decision, decide } from './decide.ts'
+import { type Deciding, type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
 
 /** What a framework knows about a request, with the defaults filled in. */
@@ -45,6 +46,7 @@ export class Exchange {
   /** The client's connection, if the request is an upgrade. */
   #upgrade: PendingUpgrade | undefined
   readonly #context: ExchangeContext
+  readonly #maxPending: number
   readonly #cancellation = new AbortController()
   #releases: (() => void)[] = []
 
@@ -55,6 +57,7 @@ export class Exchange {
     this.rewriting = new Rewriting(req, match.route.settings, settings, context.mount)
     this.url = context.mount + context.target
     this.#context = context
+    this.#maxPending = settings.maxPendingUpgrades
   }
 
   /** Aborted when the client leaves, or when the proxy closes and `drainTimeout` has passed. Its reason is the error. */
@@ -72,14 +75,8 @@ export class Exchange {
    * event loop as the call, even if the decision takes longer.
    */
   async decide(): Promise<Decision> {
-    const { req, res, match } = this
-    const { token, decision } = decide(match, this.#context.authority, this.signal)
-    this.token = token
-    if (token === undefined) this.#watchClient()
-    else {
-      this.#upgrade = new PendingUpgrade(req, res, this.#clientOnGone)
-      this.onRelease(match.route.acquire())
-    }
+    const { req, res } = this
+    const { token, decision } = this.#beginDecision()
     const decided = decision instanceof Promise ? await unlessAborted(this.signal, decision) : decision
     this.signal.throwIfAborted()
     if (decided.kind === 'app' || token !== undefined) return decided
@@ -91,6 +88,24 @@ export class Exchange {
       this.body = new RequestBody(req, this.#context.body)
     }
     return decided
+  }
+
+  #beginDecision(): Deciding {
+    const { req, res, match } = this
+    try {
+      const deciding = decide(match, this.#context.authority, this.signal)
+      this.token = deciding.token
+      if (deciding.token === undefined) this.#watchClient()
+      else {
+        this.#upgrade = PendingUpgrade.start(req, res, this.#clientOnGone, this.#maxPending)
+        this.onRelease(match.route.acquire())
+      }
+      return deciding
+    } catch (error) {
+      // The decision may wait for a member of a balancer.
+      this.#cancellation.abort(error)
+      throw error
+    }
   }
 
   #watchClient(): void {
@@ -109,6 +124,13 @@ export class Exchange {
   get isAbandoned(): boolean {
     if (this.res.writableEnded) return true
     return this.isSent && this.signal.aborted && this.signal.reason.code === 'WST_ERR_CLIENT_GONE'
+  }
+
+  /** Says in an error which route and which backend it is about. */
+  locate(error: unknown, candidate: Candidate | undefined): void {
+    if (!(error instanceof WsTunnelError)) return
+    const target = candidate && addressOf(candidate.worker.origin)
+    locate(error, { target, member: candidate?.selection?.member.url, route: this.match.route.index })
   }
 
   /** How much of the body was sent so far; `undefined` for an upgrade, which has no body. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
+import { locate, WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
 import type { HeaderList } from '../http/header-list.ts'
 import { upgradeTokens } from '../http/upgrade.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
@@ -110,6 +110,7 @@ export async function explain(options: WsTunnelOptions, request: ExplainRequest)
     outcome = await outcomeOf(decision, match, settings)
   } catch (error) {
     if (!(error instanceof WsTunnelError)) throw error
+    locate(error, { route: match?.route.index })
     const { code, statusCode, message, headers } = error
     const route = read && (match?.route.index ?? missed.length)
     outcome = { kind: 'refused', route, code, statusCode, message, headers }

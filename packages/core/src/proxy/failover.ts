@@ -22,6 +22,7 @@ export async function withFailover<T>(
     try {
       return await attempt(candidate)
     } catch (error) {
+      exchange.locate(error, candidate)
       const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))
       if (next === undefined) throw error
       publish(proxy, exchange.req, error as WsTunnelError, candidate, next)

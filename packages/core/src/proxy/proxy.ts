@@ -89,6 +89,7 @@ class RoutedProxy implements TunnelProxy {
       setLocalHeaders(req, res, settings.localHeaders)
       return false
     }
+    let candidate: Candidate | undefined
     try {
       const decision = await exchange.decide()
       if (decision.kind === 'app') {
@@ -100,14 +101,16 @@ class RoutedProxy implements TunnelProxy {
         setLocalHeaders(req, res, settings.localHeaders)
         await respondLocally(exchange, decision.response)
       } else {
-        const attempt = (candidate: Candidate): Promise<Reply> => roundTrip(exchange, candidate)
+        const attempt = (next: Candidate): Promise<Reply> => roundTrip(exchange, next)
         const reply = await withFailover(this, exchange, decision.candidates, attempt)
+        candidate = reply.candidate
         if (reply.switched) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
       }
       return true
     } catch (error) {
       if (exchange.isAbandoned) return true
+      exchange.locate(error, candidate)
       throw this.#report(error, req, res, settings)
     } finally {
       this.#release(exchange)

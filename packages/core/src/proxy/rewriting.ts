@@ -19,6 +19,7 @@ import type { Settings } from '../options/options.ts'
 import type { RouteSettings } from '../options/route-options.ts'
 import type { Candidate, Selection } from '../routing/candidates.ts'
 import { editHeaders } from './edit-headers.ts'
+import { checkVia, countRound } from './loops.ts'
 
 /** The header fields of one request on one route: those for the worker, and those of the response for the client. */
 export class Rewriting {
@@ -59,10 +60,12 @@ export class Rewriting {
 
   #request(candidate: Candidate): HeaderList {
     const headers = requestHeaders(this.#req, this.#forwarding(candidate))
-    const { requestHeaders: editing } = this.#route
-    return editing === undefined
-      ? headers
-      : removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
+    const { requestHeaders: editing, via } = this.#route
+    if (via === 'on' || via === 'full') checkVia(headers, this.#settings.serverName)
+    if (editing !== undefined)
+      removeHopByHop(editHeaders(headers, editing, { req: this.#req, choice: candidate.selection?.choice }))
+    countRound(headers, this.#req, candidate.worker.origin)
+    return headers
   }
 
   #forwarding({ worker }: Candidate): Forwarding {

@@ -1,5 +1,6 @@
 import type { NativeSwitched } from '../backend/native-round-trip.ts'
 import type { Switched } from '../backend/node-round-trip.ts'
+import { addressOf } from '../backend/target.ts'
 import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
 import { peerAddress } from '../http/client-address.ts'
@@ -27,12 +28,11 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
     // A client of HTTP/2 sends no key and cannot check the backend's answer to ours.
     const checksAccept = settings.strictHandshake || isExtendedConnect(req)
     checkSwitch(response, token, checksAccept ? headerValue(req, 'sec-websocket-key') : undefined)
-    const { host, port, socketPath } = worker.origin
     const info = {
       clientAddress: peerAddress(req),
       url,
       route: match.route.index,
-      target: socketPath ?? `${host}:${port}`,
+      target: addressOf(worker.origin),
       member: selection?.member.url,
       protocol: token,
       handshakeTime: performance.now() - startedAt,

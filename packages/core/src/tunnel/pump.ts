@@ -1,42 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
-import { isPlain, readDirectly } from './direct-read.ts'
-
-/** ms between two probes of a paused socket. */
-const PROBE_INTERVAL = 300
-
-const NOTHING = Buffer.alloc(0)
-
-/**
- * Finds out whether the peer of a paused socket has sent RST. Node does not notice an RST on a socket that it does not
- * read. A write of no bytes sends nothing and fails on a socket that was reset, so the probe makes one at intervals
- * while the socket is paused.
- */
-export class PausedProbe {
-  readonly #socket: Duplex
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(socket: Duplex) {
-    this.#socket = socket
-  }
-
-  /** To be called at each pause. It does nothing while the probe runs. */
-  start(): void {
-    this.#timer ??= setTimeout(() => this.#probe(), PROBE_INTERVAL)
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-  }
-
-  #probe(): void {
-    this.#timer = undefined
-    if (!this.#socket.isPaused() || this.#socket.destroyed) return
-    if (this.#socket.writable && this.#socket.writableLength === 0) this.#socket.write(NOTHING)
-    this.start()
-  }
-}
+import { readDirectly } from './direct-read.ts'
+import { isEncrypted, isPlain } from './onread.ts'
+import { isProbed, PausedProbe } from './paused-probe.ts'
+import type { BytesTaker, SocketReader } from './socket-reader.ts'
 
 /**
  * Keys under which a stream refers to the pump that reads it and the pump that writes it. All streams share the
@@ -53,8 +20,6 @@ interface Pumped {
 function sourceOnData(this: Duplex & Pumped, chunk: Buffer): void {
   this[FROM]?.take(chunk)
 }
-
-const takeDirectly = (source: Duplex & Pumped, bytes: Buffer): boolean => source[FROM]?.take(bytes) ?? false
 
 function sourceOnEnd(this: Duplex & Pumped): void {
   this[FROM]?.end()
@@ -74,7 +39,7 @@ export interface PumpOwner {
  * while the sink accepts bytes, so only the buffers of the two sockets hold bytes that wait. httpd:
  * ap_proxy_transfer_between_connections.
  */
-export class Pump {
+export class Pump implements BytesTaker {
   /** Bytes that were moved. */
   bytes = 0
   /** When the last byte was moved, on the clock of `performance`. */
@@ -82,6 +47,10 @@ export class Pump {
   readonly #source: Duplex & Pumped
   readonly #sink: Duplex & Pumped
   readonly #owner: PumpOwner | undefined
+  /** Whether the sink is a TLS socket. */
+  readonly #encrypts: boolean
+  /** `undefined` if the source emits `data`. */
+  #reader: SocketReader | undefined
   #probe: PausedProbe | undefined
   #stopped = false
 
@@ -90,6 +59,7 @@ export class Pump {
     this.#source = source
     this.#sink = sink
     this.#owner = owner
+    this.#encrypts = isEncrypted(sink)
     this.#source[FROM] = this
     this.#sink[INTO] = this
     source.on('end', sourceOnEnd)
@@ -98,33 +68,40 @@ export class Pump {
     this.#takeUnread()
     // Another kind of sink may still use a buffer that it reports as written. Such a buffer must not be used for another
     // read.
-    if (!isPlain(sink) || !readDirectly(source, takeDirectly)) source.on('data', sourceOnData)
+    if (this.#encrypts || isPlain(sink)) this.#reader = readDirectly(source, this)
+    if (this.#reader === undefined) source.on('data', sourceOnData)
     if (!sink.writableNeedDrain) source.resume()
   }
 
-  /** Takes bytes of the source. @returns whether the sink still holds them. */
+  /** Takes bytes of the source. @returns whether the sink still uses them. */
   take(chunk: Buffer): boolean {
     if (this.#stopped) return false
     this.bytes += chunk.length
     this.activeAt = performance.now()
     const sink = this.#sink
     if (!sink.writable) return false
+    const waited = sink.writableLength > 0
+    if (!waited) this.#reader?.returnBuffers()
+    // A TLS socket encrypts bytes or copies them in its own write. It uses only bytes that have to wait for that.
+    const usesLater = this.#encrypts && (waited || sink.writableCorked > 0 || isProbed(sink))
     const full = !sink.write(chunk)
-    const held = sink.writableLength > 0
+    const waits = sink.writableLength > 0
     // For a write of at least the high-water mark, Node returns false even if the kernel has taken all bytes at once.
-    if (full && held) {
+    if (full && waits) {
       this.#source.pause()
       this.#probe ??= new PausedProbe(this.#source)
       this.#probe.start()
     }
-    return held
+    return this.#encrypts ? usesLater : waits
   }
 
   resume(): void {
+    if (this.#sink.writableLength === 0) this.#reader?.returnBuffers()
     if (this.#source.isPaused()) this.#source.resume()
   }
 
   end(): void {
+    this.#reader?.handOn()
     this.#owner?.onSourceEnd(this.#source)
     this.#sink.end()
   }
@@ -132,6 +109,7 @@ export class Pump {
   /** Stops. Bytes that were received but not moved stay in the source. */
   stop(): void {
     this.#probe?.stop()
+    this.#reader?.close()
     this.#stopped = true
     this.#source.off('data', sourceOnData)
     this.#source.off('end', sourceOnEnd)
@@ -141,6 +119,7 @@ export class Pump {
   /** Moves what was received, then stops. A destroyed stream would not emit these bytes. */
   flush(): void {
     this.#source.off('data', sourceOnData)
+    this.#reader?.handOn()
     this.#takeUnread()
     this.stop()
   }

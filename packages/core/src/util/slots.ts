@@ -12,6 +12,8 @@ export class Slots {
   readonly #name: string
   readonly #queue = new Set<() => void>()
   #inUse = 0
+  /** Called when a slot is free that no upgrade waits for. */
+  onFree: (() => void) | undefined
 
   /**
    * @param max Number of slots; 0 is no limit.
@@ -31,6 +33,11 @@ export class Slots {
 
   get full(): boolean {
     return this.#max > 0 && this.#inUse >= this.#max
+  }
+
+  /** Free slots; infinite without a limit. */
+  get free(): number {
+    return this.#max === 0 ? Number.POSITIVE_INFINITY : Math.max(0, this.#max - this.#inUse)
   }
 
   /**
@@ -85,7 +92,8 @@ export class Slots {
       acquired = false
       this.#inUse--
       const [first] = this.#queue
-      first?.()
+      if (first === undefined) this.onFree?.()
+      else first()
     }
   }
 }
