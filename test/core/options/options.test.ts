@@ -285,6 +285,8 @@ test('has safe defaults', () => {
     addHeaders: true,
     requestHeaders: undefined,
     responseHeaders: undefined,
+    localHeaders: undefined,
+    guard: undefined,
     errorOverride: false,
     passReverse: false,
     passReverseCookiePath: {},
