@@ -64,6 +64,10 @@ export class HttpdConfError extends Error {
   }
 }
 
+/** How a line is left out that is not supported. */
+const leftOut = ({ name }: Located): string =>
+  `a line that is supported; or --allow ${name.replace(/^</, '')}, if something else does this`
+
 /** A directive as a diagnostic names it. */
 export interface Located {
   readonly name: string
@@ -105,7 +109,7 @@ export class Report {
   /** Reports a line that httpd accepts but that is not supported here: an error, unless `allow` names the directive. */
   refuse(directive: Located, message: string, remark: Remark = {}): undefined {
     if (this.isAllowed(directive)) this.#add('ignored', directive, `${message} (allowed)`, remark)
-    else this.#add('error', directive, message, remark)
+    else this.#add('error', directive, message, { ...remark, expected: remark.expected ?? leftOut(directive) })
   }
 
   /** Whether `allow` names the directive. */

@@ -295,6 +295,8 @@ test('has safe defaults', () => {
     addHeaders: true,
     requestHeaders: undefined,
     responseHeaders: undefined,
+    localHeaders: undefined,
+    guard: undefined,
     errorOverride: false,
     passReverse: false,
     passReverseCookiePath: {},
