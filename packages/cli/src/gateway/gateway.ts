@@ -9,6 +9,7 @@ import {
   type Tunnel,
   type TunnelProxy,
   WsTunnelError,
+  type WsTunnelOptions,
 } from '@ws-tunnel/core'
 import {
   type Configuration,
@@ -159,7 +160,13 @@ export class Gateway {
     const { file, level, format } = host.errorLog
     return {
       host,
-      proxy: createTunnelProxy({ ...host.options, paths: 'normalise', onOpen }),
+      proxy: createTunnelProxy({
+        ...host.options,
+        // Timeout. httpd: AP_DEFAULT_TIMEOUT.
+        stallTimeout: host.settings.timeout ?? 60_000,
+        paths: 'normalise',
+        onOpen,
+      } as WsTunnelOptions),
       accessLogs: host.accessLogs.map(settings => ({
         ...settings,
         sink: settings.file === undefined ? this.#logs.output : this.#logs.open(settings.file),

@@ -116,6 +116,7 @@ export class Listeners {
     const listener: Listener = { listen, server, secure }
     applySettings(server, first.settings)
     listenForUpgrades(server, serve, { originForm: false })
+    server.once('drop', () => events.onError(urlOf(listener), new Error('no room for more clients: they get 503')))
     server.on('clientError', (error: ParserError, socket) => events.onRefused(listener.listen, error, socket as Socket))
     if (secure) this.#checkConnections(listener)
     if (listen.path !== undefined) await removeStaleSocket(listen.path)

@@ -43,6 +43,12 @@ function isLocal({ socket, headers }: IncomingMessage): boolean {
   return (address === '::1' || address.startsWith('127.')) && FORWARDED.every(name => headers[name] === undefined)
 }
 
+/** The names of a virtual host that a browser may use, without wildcards. */
+const namesOf = ({ serverName, aliases }: Host): string[] =>
+  [serverName, ...aliases]
+    .map(name => name.toLowerCase().replace(/:\d+$/, ''))
+    .filter(name => /^[a-z0-9.-]+$/.test(name))
+
 /** The pages of the gateway itself: manager, metrics, health. */
 export class Pages {
   readonly #paths: PagePaths
@@ -70,16 +76,19 @@ export class Pages {
       const taken = Object.keys(this.#proxies).filter(name => name.replace(/ \(\d+\)$/, '') === host.serverName).length
       this.#proxies[taken === 0 ? host.serverName : `${host.serverName} (${taken + 1})`] = proxy
     }
-    if (this.#manager === undefined && (hasHandler || this.#paths.manager !== undefined)) this.#openManager()
+    if (this.#manager === undefined && (hasHandler || this.#paths.manager !== undefined))
+      this.#openManager([...proxies.keys()].flatMap(namesOf))
     await this.#manager?.ready
   }
 
-  #openManager(): void {
+  /** @param hosts the names by which browsers may reach it, besides localhost and addresses */
+  #openManager(hosts: readonly string[]): void {
     const { store, secret = randomBytes(32).toString('base64url'), onProblem } = this.#surroundings
     this.#manager = managerPage(this.#proxies, {
       // `serve` is called for visitors that may come in.
       authorize: req => (this.#viewers.has(req) ? 'view' : true),
       secret,
+      hosts,
       ...(store !== undefined && { store }),
       onProblem: error => onProblem(`the manager: ${error.message}`),
     })

@@ -1,3 +1,4 @@
+import { descriptorLimit, tunnelsLeft } from '@ws-tunnel/core'
 import { Gateway } from '../gateway/gateway.ts'
 import { type PageSurroundings, Pages } from '../gateway/pages.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
@@ -39,6 +40,10 @@ export class Serving {
   /** @throws for an address where it cannot listen. */
   async listen({ listens }: Ready): Promise<void> {
     this.#announce(await this.#gateway.listen(listens))
+    const limit = descriptorLimit()
+    if (limit === null) return
+    const text = `${limit.limit} descriptors are enough for about ${tunnelsLeft()} tunnels; further clients get 503`
+    this.errorLog.write('notice', text)
   }
 
   /** Opens the logs again, and serves new requests from what the file has now. */

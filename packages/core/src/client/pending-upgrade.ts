@@ -7,7 +7,7 @@ import { PausedProbe } from '../tunnel/paused-probe.ts'
 import { type ArrivedUpgrade, arrivedUpgrade, setArrivedUpgrade } from './arrived-upgrade.ts'
 import { settle } from './connection-limit.ts'
 import { SwitchedResponse } from './switched-response.ts'
-import { flushHead, writeHead } from './write-head.ts'
+import { writeHead } from './write-head.ts'
 
 /** Bytes a client may send ahead of the 101 before its socket is paused. */
 const MAX_EARLY_BYTES = 65_536
