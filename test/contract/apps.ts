@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTunnelProxy } from '@ws-tunnel/core'
 import session from 'express-session'
+import morgan from 'morgan'
+import { pinoHttp } from 'pino-http'
 import { echo, record, responding, silent } from '../support/backend.ts'
 import { plainRequest, type ResponseHead, upgradeRequest } from '../support/client.ts'
 import type { Middleware } from '../support/frameworks.ts'
@@ -240,21 +242,62 @@ export const appsTheme: Theme = setUp => {
     }
   })
 
-  test('shows status 101 to loggers when the tunnel ends, and not before', async t => {
+  test('ends the response when the tunnel ends, and not before: finish, then close, and the request is not aborted', async t => {
     const logged: string[] = []
-    const logger: Middleware = (_req, res, next) => {
-      res.on('close', () => logged.push(`close ${res.statusCode}`))
+    const logger: Middleware = (req, res, next) => {
+      for (const event of ['finish', 'close'])
+        res.on(event, () => logged.push(`${event} ${res.statusCode} ${res.writableEnded}`))
+      req.on('aborted', () => logged.push('aborted'))
+      req.socket.on('close', () => logged.push('socket'))
       next()
     }
     const setup = await setUp(t, echo(), {}, { before: [logger] })
     const client = await setup.tunnel('/')
     await client.send('hello').readExact(5)
+    await new Promise(resolve => setTimeout(resolve, 50))
     assert.deepEqual(logged, [])
     client.end()
     await client.readAll()
-    await eventually(() => logged.length > 0)
+    await eventually(() => logged.length > 2)
     await client.closed
-    assert.deepEqual(logged, ['close 101'])
+    assert.deepEqual(
+      logged.filter(line => line !== 'socket'),
+      ['finish 101 true', 'close 101 true'],
+    )
+    assert.equal(logged.filter(line => line === 'socket').length, 1)
+  })
+
+  test('ends the response of a tunnel whose client resets, as well', async t => {
+    const logged: string[] = []
+    const logger: Middleware = (_req, res, next) => {
+      res.on('close', () => logged.push('close'))
+      next()
+    }
+    const setup = await setUp(t, echo(), {}, { before: [logger] })
+    const client = await setup.tunnel('/')
+    await client.send('hello').readExact(5)
+    client.reset()
+    await eventually(() => logged.length > 0)
+    assert.deepEqual(logged, ['close'])
+  })
+
+  test('morgan and pino-http log a tunnel once, at its end, as completed with 101', async t => {
+    const lines = [] as string[]
+    const stream = { write: (line: string) => void lines.push(line.trim()) }
+    const morganLine = morgan(':method :url :status', { stream })
+    const pinoLine = pinoHttp({}, stream as never)
+    const setup = await setUp(t, echo(), {}, { before: [morganLine as Middleware, pinoLine as Middleware] })
+    const client = await setup.tunnel('/chat')
+    await client.send('hello').readExact(5)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    assert.equal(lines.length, 0)
+    client.end()
+    await client.readAll()
+    await eventually(() => lines.length >= 2)
+    assert.ok(lines.includes('GET /chat 101'), lines.join('\n'))
+    const { msg, res } = JSON.parse(lines.find(line => line.startsWith('{')) ?? '{}')
+    assert.deepEqual([msg, res.statusCode], ['request completed', 101])
+    assert.equal(lines.length, 2)
   })
 
   test('needs no more than a mount and listen(), even if the first request is a WebSocket', async t => {

@@ -11,7 +11,7 @@ import { WebSocket } from 'ws'
 import { type Backend, echo, record, responding, type Script } from '../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../support/client.ts'
 import { startFastify } from '../support/frameworks.ts'
-import { within } from '../support/gate.ts'
+import { eventually, within } from '../support/gate.ts'
 import { connectTunnel, sendRequest, startBackend } from '../support/harness.ts'
 import { contract } from './contract.ts'
 import { assertHttp2, requestHttp2 } from './http2.ts'
@@ -340,6 +340,30 @@ describe('Fastify 5: the plugin', () => {
       }
     })
   }
+
+  test('runs onResponse once at the end of a tunnel, and onRequestAbort not at all', async t => {
+    const { app, backend, listen, upgrade } = await fastifyApp(t, echo())
+    const ran: string[] = []
+    app.addHook('onResponse', (_request, reply, done) => {
+      ran.push(`onResponse ${reply.raw.statusCode}`)
+      done()
+    })
+    app.addHook('onRequestAbort', (_request, done) => {
+      ran.push('onRequestAbort')
+      done()
+    })
+    app.register(wsTunnelPlugin, { target: `ws://${backend.address}` })
+    await listen()
+    const client = await upgrade('/')
+    assert.equal((await client.responseHead()).statusCode, 101)
+    assert.equal((await client.send('hello').readExact(5)).toString(), 'hello')
+    assert.deepEqual(ran, [])
+    client.end()
+    await client.readAll()
+    await eventually(() => assert.ok(ran.length > 0))
+    await client.closed
+    assert.deepEqual(ran, ['onResponse 101'])
+  })
 
   test('serves HTTP/2, and refuses extended CONNECT with 501', async t => {
     const bodies: string[] = []

@@ -66,6 +66,7 @@ function connectResponse(req: IncomingMessage, res: ServerResponse, socket: Sock
     socket.off('drain', clientOnDrain)
     socket.off('close', clientOnClose)
     socket.off('timeout', clientOnTimeout)
+    res.off('finish', responseOnFinish)
   }
 }
 

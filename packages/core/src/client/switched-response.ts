@@ -15,17 +15,21 @@ function socketOnClose(this: Socket & Switched): void {
   this[SWITCHED]?.close()
 }
 
+const ENDS: ReadonlySet<string | symbol> = new Set(['close', 'finish'])
+
 function emitterOnNewListener(this: EventEmitter & Switched, event: string | symbol): void {
-  if (event === 'close') this[SWITCHED]?.retain(this)
+  if (ENDS.has(event)) this[SWITCHED]?.retain(this)
 }
 
 /**
  * The request and response of a connection that has switched. They are most of the memory that an open tunnel would
- * hold, so each is retained only if its `close` event has a listener, now or later.
+ * hold, so each is retained only if its `close` or `finish` event has a listener, now or later.
  */
 export class SwitchedResponse implements DetachableResponse {
   #req: IncomingMessage | undefined
   #res: ServerResponse | undefined
+  /** Listeners of the app to the `close` of the detached socket. */
+  #waiting: { readonly socket: Socket; readonly listeners: readonly unknown[] } | undefined
 
   /** @param socket closes both when it closes, until {@link detach} is called. */
   constructor(res: ServerResponse, socket: Socket) {
@@ -36,7 +40,7 @@ export class SwitchedResponse implements DetachableResponse {
   }
 
   #watch(emitter: EventEmitter & Switched): void {
-    if (emitter.listenerCount('close') > 0) {
+    if (emitter.listenerCount('close') + emitter.listenerCount('finish') > 0) {
       this.retain(emitter)
       return
     }
@@ -44,21 +48,53 @@ export class SwitchedResponse implements DetachableResponse {
     emitter.on('newListener', emitterOnNewListener)
   }
 
-  /** Called with the request or the response when its `close` event has a listener. */
+  /** Called with the request or the response when its end has a listener. */
   retain(emitter: EventEmitter): void {
     if ('req' in emitter) this.#res = emitter as ServerResponse
     else this.#req = emitter as IncomingMessage
   }
 
+  /**
+   * Frees the socket, which is destroyed although its connection lives on. Loggers that listen to its `close` are called when
+   * the tunnel ends.
+   */
   detach(socket: Socket): void {
     socket.off('close', socketOnClose)
     ;(socket as Switched)[SWITCHED] = undefined
+    if (socket.listenerCount('close') === 0) return
+    this.#waiting = { socket, listeners: socket.rawListeners('close') }
+    socket.removeAllListeners('close')
   }
 
-  /** Closes both, as Node does when their socket closes. */
+  /** Ends both as if the response had been written, so that loggers do not take the tunnel for an aborted request. */
   close(): void {
-    const req = this.#res?.req ?? this.#req
-    req?.destroy()
-    this.#res?.emit('close')
+    const res = this.#res
+    const req = res?.req ?? this.#req
+    if (res !== undefined) {
+      // `writableEnded` is true then. The method `end` does nothing since the switch.
+      ;(res as { finished: boolean }).finished = true
+      res.emit('finish')
+    }
+    if (req !== undefined) endRequest(req)
+    res?.emit('close')
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    for (const listener of waiting?.listeners ?? [])
+      (listener as (hadError: boolean) => void).call(waiting?.socket, false)
   }
+}
+
+/** Destroys a request after its `end`: Node would report an unread request as aborted. */
+function endRequest(req: IncomingMessage): void {
+  if (req.readableEnded) {
+    req.destroy()
+    return
+  }
+  req.complete = true
+  req.push(null)
+  req.once('end', requestOnEnd).resume()
+}
+
+function requestOnEnd(this: IncomingMessage): void {
+  this.destroy()
 }
