@@ -38,7 +38,16 @@ const HOUSES: readonly House[] = [
   },
   {
     package: 'cli',
-    rows: [['main'], ['run-command-line', 'young-generation'], ['commands'], ['process'], ['gateway'], ['configuration'], ['logs'], ['errors']],
+    rows: [
+      ['main'],
+      ['run-command-line', 'young-generation'],
+      ['commands'],
+      ['process'],
+      ['gateway'],
+      ['configuration'],
+      ['logs'],
+      ['errors'],
+    ],
     packages:
       /^(?:node:.*|@ws-tunnel\/(?:core|httpd-conf|native|manager(?:\/(?:cluster|metrics))?)|commander|pino|prom-client)$/,
   },
