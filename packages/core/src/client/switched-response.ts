@@ -61,7 +61,12 @@ export class SwitchedResponse implements DetachableResponse {
   detach(socket: Socket): void {
     socket.off('close', socketOnClose)
     ;(socket as Switched)[SWITCHED] = undefined
-    if (socket.listenerCount('close') === 0) return
+    // In a moment, and before Node emits `close`: the engine before the addon removes its listeners only now.
+    if (socket.listenerCount('close') > 0) process.nextTick(holdListeners, this, socket)
+  }
+
+  /** Holds the listeners to the `close` of a socket back until the tunnel ends. */
+  hold(socket: Socket): void {
     this.#waiting = { socket, listeners: socket.rawListeners('close') }
     socket.removeAllListeners('close')
   }
@@ -82,6 +87,10 @@ export class SwitchedResponse implements DetachableResponse {
     for (const listener of waiting?.listeners ?? [])
       (listener as (hadError: boolean) => void).call(waiting?.socket, false)
   }
+}
+
+function holdListeners(response: SwitchedResponse, socket: Socket): void {
+  response.hold(socket)
 }
 
 /** Destroys a request after its `end`: Node would report an unread request as aborted. */
