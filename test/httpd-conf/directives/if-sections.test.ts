@@ -42,7 +42,6 @@ const wrong: [text: string, message: RegExp][] = [
   ['<Else>\n</Else>', /without previous <If>/],
   ['<If>\n</If>', /requires additional arguments/],
   ['<If "nope(1)">\n</If>', /nope\(\) is not supported/],
-  ['<If "true">\n<If "true">\n</If>\n</If>', /a section in an <If> is not supported/],
 ]
 
 test('refuses a section that is wrong or not supported', () => {

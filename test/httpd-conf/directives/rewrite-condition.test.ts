@@ -8,7 +8,7 @@ const errorsOf = (rules: string): string =>
 const wrong: [lines: string, message: RegExp][] = [
   ['RewriteCond %{REQUEST_FILENAME} -f\nRewriteRule ^/a - [F]', /tests of files/],
   ['RewriteCond expr "-R \'10.0.0.0/8\'"\nRewriteRule ^/a - [F]', /"-R '10.*" is not supported/],
-  ["RewriteCond expr \"base64('a') == 'b'\"\nRewriteRule ^/a - [F]", /base64\(\) is not supported/],
+  ["RewriteCond expr \"filesize('a') == 'b'\"\nRewriteRule ^/a - [F]", /the function filesize is not supported/],
   ["RewriteCond expr \"'a' == 'b' &&\"\nRewriteRule ^/a - [F]", /ends too soon/],
   [`RewriteCond expr "${'('.repeat(60)}"\nRewriteRule ^/a - [F]`, /more than 50 deep/],
   ['RewriteCond %{HTTP_HOST} a [X]', /unknown flag 'X'/],

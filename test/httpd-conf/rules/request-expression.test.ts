@@ -20,6 +20,13 @@ const rows: [text: string, holds: boolean][] = [
   ["http('x-a') == '2'", false],
   ["%{ENV:V} == 'v'", true],
   ["%{reqenv:V} == 'v'", true],
+  ["%{tolower:%{HTTP_HOST}X} == 'h.testx' && toupper('aé') == 'Aé'", true],
+  ["md5('a b') == '0cc9cd4dd26c5137b675a0d819cb9ab0'", true],
+  ["%{sha1:ab} == 'da23614e02469a0d7c7bd1bdab5c9c474b1904dc'", true],
+  ["%{escape:a b/?} == 'a%20b/%3f'", true],
+  ["%{unescape:a%20b%2Fc%41} == 'a b%2FcA' && unescape('a%zz') == ''", true],
+  ["%{base64:a b} == 'YSBi' && unbase64('YS!Bi') == 'a'", true],
+  ["%{resp:X-R} == ''", true],
   ["env('V') == 'v' && reqenv('V') == 'v'", true],
 ]
 
@@ -33,5 +40,7 @@ test('knows the variables and the functions of a request', () => {
 
 test('refuses variables and functions that it does not support', () => {
   assert.deepEqual(readRequestExpression("%{REMOTE_IDENT} == 'b'"), { problem: '%{REMOTE_IDENT} is not supported' })
-  assert.deepEqual(readRequestExpression("resp('a') == 'b'"), { problem: 'resp() is not supported' })
+  assert.deepEqual(readRequestExpression("%{file:/a} == 'b'"), {
+    problem: 'the function file is not supported: it reads a file for each request',
+  })
 })

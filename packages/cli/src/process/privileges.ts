@@ -12,6 +12,14 @@ export interface Identity {
   readonly isNamed: boolean
 }
 
+/** The warning for a process that stays root. */
+export const ROOT_WARNING =
+  'run serves as root, because there is no User line: with "User www-data" it gives up the rights of root after it listens'
+
+/** Whether the process is root and stays root. httpd refuses to serve so. */
+export const staysRoot = ({ user, group }: ServerSettings): boolean =>
+  isRoot() && user === undefined && group === undefined
+
 const isRoot = (): boolean => process.geteuid?.() === 0
 
 /** An entry of a database such as `passwd`. `getent` also asks LDAP and others; a container may not have it. */

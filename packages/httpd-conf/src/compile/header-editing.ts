@@ -13,6 +13,7 @@ import { addForwardedFields, countForwards, removeForwardedFields } from '../rul
 import { applyHeaderEdits, type HeaderEdit } from '../rules/header-edits.ts'
 import { fieldOf } from '../rules/request.ts'
 import { cookiesOf } from '../rules/rule-cookies.ts'
+import { setTlsVariables } from '../rules/tls-variables.ts'
 import { isWebsocket } from '../syntax/backend-url.ts'
 import type { RouteContext } from './context.ts'
 
@@ -87,10 +88,11 @@ export function applyEarlyEdits(edits: readonly HeaderEdit[], req: IncomingMessa
   for (const [name] of headers) req.headers[name.toLowerCase()] = headers.get(name) as string
 }
 
-/** The environment of a request in a section: SetEnv sets the variables that no rule has set. */
+/** The environment of a request in a section: SetEnv sets the variables that no rule has set, and mod_ssl sets its own. */
 export function environmentIn(scope: Scope, rules: readonly EnvRule[], req: IncomingMessage): Environment {
   const env = environmentOf(req, rules)
   for (const [name, value] of scope.setEnv) if (!env.has(name)) env.set(name, value)
+  setTlsVariables(env, req, scope.tlsVariables ?? {})
   return env
 }
 
@@ -127,7 +129,8 @@ export function checkRequestEdits(server: Server, report: Report): void {
     const { field, condition } = edit
     const lower = field.toLowerCase()
     const touchesUpgrade = lower === 'upgrade' || lower === 'connection'
-    if (condition !== undefined && !condition.negated && !known.has(condition.variable)) {
+    const isOfTls = condition !== undefined && server.hasTls === true && /^(?:HTTPS$|SSL_)/.test(condition.variable)
+    if (condition !== undefined && !condition.negated && !isOfTls && !known.has(condition.variable)) {
       const { variable } = condition
       report.warn(edit, `has no effect, in httpd too: nothing sets the variable ${variable}`, {
         at: `env=${variable}`,

@@ -46,13 +46,15 @@ export function compileWalk({ scope, proxySections, directories, locations, ifs 
         const pattern = sectionPattern(location)
         return { scope: location.scope, applies: ({ uri }: RewriteState) => pattern.test(uri) }
       }),
-    ...ifs.map(({ location, holds, scope: own }) => {
-      const pattern = location && sectionPattern(location)
-      return {
-        scope: own,
-        applies: (state: RewriteState) => (pattern === undefined || pattern.test(state.uri)) && holds(state),
-      }
-    }),
+    ...ifs
+      .toSorted((a, b) => a.depth - b.depth)
+      .map(({ location, holds, scope: own }) => {
+        const pattern = location && sectionPattern(location)
+        return {
+          scope: own,
+          applies: (state: RewriteState) => (pattern === undefined || pattern.test(state.uri)) && holds(state),
+        }
+      }),
   ]
   const kept = new Map<string, Scope>()
   return (state, proxied, file) => {

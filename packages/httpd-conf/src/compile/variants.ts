@@ -26,7 +26,7 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
   const found: Variant[] = []
   let isCut = false
   const { locations } = server
-  const ifs = server.ifs.filter(hasSettings)
+  const ifs = server.ifs.filter(hasSettings).toSorted((a, b) => a.depth - b.depth)
   const walk = (i: number, made: Made): void => {
     if (found.length >= MAX_VARIANTS) {
       isCut = true

@@ -4,7 +4,7 @@ import type { Files } from '../syntax/files.ts'
 import type { Directive } from '../syntax/parser.ts'
 import type { Compat } from '../syntax/version.ts'
 import { splitWords, Words } from '../syntax/words.ts'
-import type { Location, Scope, Server, VirtualHost } from './model.ts'
+import type { IfSection, Location, Scope, Server, VirtualHost } from './model.ts'
 
 /** The position of a directive in the tree of sections, and where its handler writes to. */
 export interface Context {
@@ -21,8 +21,8 @@ export interface Context {
   readonly location: Pick<Location, 'path' | 'regex'> | undefined
   /** Whether RewriteEngine is on for rules at this place. */
   readonly rewrites: boolean
-  /** Whether the directive is in an `<If>`. */
-  readonly isIf?: boolean
+  /** The `<If>` around the directive. */
+  readonly outer?: IfSection
   /** Whether `<Directory>` counts: a rule of a section can lead a request for a file to a backend. */
   readonly readsDirectories: boolean
   /** Where Require lines go, in a section of them. */

@@ -4,6 +4,7 @@ import { type HeaderEdit, type HeaderValue, isHeaderAction } from '../rules/head
 import { readRequestExpression, readRequestText } from '../rules/request-expression.ts'
 import { stateOf } from '../rules/request-state.ts'
 import { readerOf } from '../rules/rewrite-variables.ts'
+import { tlsVariable } from '../rules/tls-variables.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { Words } from '../syntax/words.ts'
 import { type Context, type Handlers, isInServer } from './directive-kit.ts'
@@ -107,14 +108,18 @@ function readValue(text: string, directive: Directive, { report, server }: Conte
   if (text.startsWith('expr=')) {
     const read = readRequestText(text.slice(5))
     if ('problem' in read) return report.refuse(directive, read.problem, { at: text })
-    return (req, env) => oneLine(read(stateOf(req, env)))
+    return (req, env, response) => oneLine(read(stateOf(req, env, response)))
   }
   const items: HeaderValue[] = []
   for (const [whole, argument, letter] of text.matchAll(/%%|%$|%(?:\{([^}]*)\}?)?(.)|[^%]+/gs)) {
     if (letter === undefined) items.push(() => (whole.startsWith('%') ? '%' : whole))
     else if (letter === 't') items.push(() => `t=${Date.now()}000`)
-    else if (letter === 'e') items.push((_, env) => env.get(argument ?? '') ?? '(null)')
-    else if (/[Dlib]/.test(letter)) return report.refuse(directive, `%${letter} is not supported`)
+    else if (letter === 'e') {
+      const name = argument ?? ''
+      if (/^SSL_/.test(name) && tlsVariable(name) === undefined)
+        report.warn(directive, `nothing sets the variable ${name}: its value is (null)`, { at: name })
+      items.push((_, env) => env.get(name) ?? '(null)')
+    } else if (/[Dlib]/.test(letter)) return report.refuse(directive, `%${letter} is not supported`)
     else if (letter === 's') {
       const reader = readerOf(argument ?? '')
       if (reader === undefined)

@@ -20,7 +20,6 @@ const chains = new WeakMap<Scope, Test[]>()
 function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif' | 'else'): undefined {
   const { report, server, scope, section } = context
   const { name, place, args, children = [] } = directive
-  if (context.isIf) return report.refuse(directive, 'a section in an <If> is not supported')
   if (section === '<Proxy') return report.refuse(directive, `it is not supported in ${section}>`)
   const before = chains.get(scope) ?? []
   if (kind !== 'if' && before.length === 0)
@@ -31,13 +30,18 @@ function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif'
   chains.set(scope, kind === 'else' ? [] : [...earlier, test])
   server.needsPath = true
   const own = emptyScope()
-  server.ifs.push({
+  const { outer } = context
+  const location = outer?.location ?? context.location
+  const holds: Test = state => outer?.holds(state) !== false && !earlier.some(other => other(state)) && test(state)
+  const ifSection = {
     place,
-    location: context.location,
-    holds: state => !earlier.some(other => other(state)) && test(state),
+    location,
+    depth: outer === undefined ? 0 : outer.depth + 1,
+    holds,
     scope: own,
-  })
-  context.read(children, { ...context, scope: own, section: name, location: undefined, isIf: true })
+  }
+  server.ifs.push(ifSection)
+  context.read(children, { ...context, scope: own, section: name, location: undefined, outer: ifSection })
 }
 
 function readTest(args: string, directive: Directive, { report }: Context): Test | undefined {

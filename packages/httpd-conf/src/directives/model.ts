@@ -9,6 +9,7 @@ import type { Redirect } from '../rules/redirects.ts'
 import type { RewriteMap } from '../rules/rewrite-maps.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
 import type { SectionRules } from '../rules/section-rewriting.ts'
+import type { TlsVariableSets } from '../rules/tls-variables.ts'
 import type { Directive } from '../syntax/parser.ts'
 
 /** A pattern in JavaScript. */
@@ -66,6 +67,8 @@ export interface Scope {
   access?: AccessRules
   /** Whether Options allows symbolic links, without which httpd refuses requests with rules of a section. */
   followsLinks?: boolean
+  /** SSLOptions */
+  tlsVariables?: TlsVariableSets
   /** The RewriteRule lines of a section. */
   rewriting?: SectionRules
   /** Redirect and RedirectMatch, the more specific ones first. */
@@ -92,6 +95,8 @@ export interface IfSection {
   readonly location: Pick<Location, 'path' | 'regex'> | undefined
   /** Whether a request is in the section, given its path after mod_rewrite. */
   readonly holds: (state: RewriteState) => boolean
+  /** The number of `<If>` sections around it. httpd tests all sections of a depth before the deeper ones. */
+  readonly depth: number
   readonly scope: Scope
 }
 
@@ -280,6 +285,7 @@ export function mergeScopes(base: Scope, over: Scope): Scope {
     redirects: [...over.redirects, ...base.redirects],
     ...mergedAccess(base.access, over.access),
     ...mergedRewriting(base.rewriting, over.rewriting),
+    ...(over.tlsVariables !== undefined && { tlsVariables: { ...base.tlsVariables, ...over.tlsVariables } }),
     envRules: [...base.envRules, ...over.envRules],
     setEnv: new Map([...base.setEnv, ...over.setEnv]),
   }

@@ -52,7 +52,7 @@ function readRedirect(
   if (status < 300 || status > 599)
     return report.refuse(directive, `the status ${status} is not supported`, { at: first })
   server.needsPath = true
-  const isWhole = context.location !== undefined || context.isIf === true
+  const isWhole = context.location !== undefined || context.outer !== undefined
   if (!match && isWhole && rest.length === (isRedirect ? 1 : 0)) {
     if (!isRedirect) return { name, place, status, from: undefined, to: undefined }
     const text = readRequestText(rest[0] as string)

@@ -30,6 +30,11 @@ export interface Expanded {
 
 const NO_MAPS: Maps = new Map()
 
+/** Reads `%{function:argument}`, which expressions have; `undefined` for a variable. */
+type CallOf = (inner: string) => Reader | { readonly problem: string } | undefined
+
+const NO_CALLS: CallOf = () => undefined
+
 /** The text up to the brace that closes the one before `from`; `undefined` without it. */
 function bracedAt(text: string, from: number): string | undefined {
   let depth = 1
@@ -68,17 +73,20 @@ export class Expansion {
     this.#pieces = pieces
   }
 
-  /** @returns the part that is not supported, if the text has one. */
-  static read(text: string, maps: Maps = NO_MAPS): Expansion | { readonly unknown: string } {
+  /** @returns the part that is not supported, or the problem with it, if the text has one. */
+  static read(text: string, maps: Maps = NO_MAPS, callOf: CallOf = NO_CALLS): Expansion | { readonly unknown: string } {
     const pieces: Piece[] = []
-    const tokens = /\\(.?)|\$(\d)|%(\d)|%\{([^}]*)\}|\$\{|[^\\$%]+|[$%]/gsy
+    const tokens = /\\(.?)|\$(\d)|%(\d)|%\{((?:[^{}]|%\{[^{}]*\})*\}|[^}]*\})|\$\{|[^\\$%]+|[$%]/gsy
     for (let token = tokens.exec(text); token !== null; token = tokens.exec(text)) {
       const [whole, escaped, group, condition, variable] = token
       if (escaped !== undefined) pieces.push(escaped === '' ? '\\' : escaped)
       else if (group !== undefined) pieces.push({ of: 'rule', index: Number(group) })
       else if (condition !== undefined) pieces.push({ of: 'condition', index: Number(condition) })
       else if (variable !== undefined) {
-        const reader = readerOf(variable)
+        const inner = variable.slice(0, -1)
+        const call = callOf(inner)
+        if (call !== undefined && 'problem' in call) return { unknown: call.problem }
+        const reader = call ?? readerOf(inner)
         if (reader === undefined) return { unknown: whole }
         pieces.push(reader)
       } else if (whole === '${') {

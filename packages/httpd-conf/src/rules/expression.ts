@@ -1,6 +1,7 @@
 import { compileRegex } from '../patterns/translate-regex.ts'
 import { Scanner } from '../syntax/scanner.ts'
 import { NUMERIC, TEXTUAL } from './comparisons.ts'
+import { refusalOf, TEXT_FUNCTIONS } from './functions.ts'
 
 type Groups = readonly (string | undefined)[]
 
@@ -26,10 +27,13 @@ type Word<State> = (evaluation: Evaluation<State>) => string
 
 class Problem extends Error {}
 
-/** Functions that every expression has. */
-const FUNCTIONS: Readonly<Record<string, (text: string) => string>> = {
-  tolower: text => text.toLowerCase(),
-  toupper: text => text.toUpperCase(),
+/** The function of a name in lower case. */
+export function functionOf<State>(
+  name: string,
+  { functions }: Pick<Vocabulary<State>, 'functions'>,
+): ((text: string, state: State) => string) | undefined {
+  if (Object.hasOwn(TEXT_FUNCTIONS, name)) return TEXT_FUNCTIONS[name]
+  return Object.hasOwn(functions, name) ? functions[name] : undefined
 }
 
 /**
@@ -165,16 +169,15 @@ class ExpressionParser<State> {
   #part(): Word<State> {
     const quoted = this.#take(/(?:'([^'\\]*)'|"([^"\\]*)"|(\d+)(?![\w.]))\s*/y)
     if (quoted !== null) return this.#expanded(quoted[1] ?? quoted[2] ?? (quoted[3] as string))
-    const variable = this.#take(/%\{[^}]*\}\s*/y)
+    const variable = this.#take(/%\{(?:[^{}]|%\{[^{}]*\})*\}\s*/y)
     if (variable !== null) return this.#expanded(variable[0].trim())
     const group = this.#take(/\$(\d)\s*/y)?.[1]
     if (group !== undefined) return ({ groups }) => groups[Number(group)] ?? ''
     const call = this.#take(/(\w+)\s*\(\s*/y)?.[1]
     if (call === undefined) throw this.#unexpected()
     const name = call.toLowerCase()
-    const functions = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS : this.#vocabulary.functions
-    const apply = Object.hasOwn(functions, name) ? functions[name] : undefined
-    if (apply === undefined) throw new Problem(`${call}() is not supported`)
+    const apply = functionOf(name, this.#vocabulary)
+    if (apply === undefined) throw new Problem(refusalOf(call))
     const argument = this.#word()
     if (this.#take(/\s*\)\s*/y) === null) throw this.#unexpected()
     return evaluation => apply(argument(evaluation), evaluation.state)

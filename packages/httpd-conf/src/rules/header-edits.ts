@@ -42,7 +42,7 @@ export interface HeaderEdit {
 }
 
 /** Expands the `%` items of a value for one request. */
-export type HeaderValue = (req: IncomingMessage, env: Environment) => string
+export type HeaderValue = (req: IncomingMessage, env: Environment, response?: HeaderList) => string
 
 /** Applies the lines in their order. httpd: do_headers_fixup. */
 export function applyHeaderEdits(
@@ -52,10 +52,11 @@ export function applyHeaderEdits(
   env: Environment,
 ): void {
   for (const edit of edits) {
-    const { condition, expression } = edit
+    const { condition, expression, isRequest } = edit
+    const response = isRequest ? undefined : headers
     if (condition !== undefined && env.has(condition.variable) === condition.negated) continue
-    if (expression !== undefined && expression(stateOf(req, env)) === null) continue
-    ACTIONS[edit.action](headers, edit, edit.value(req, env), req)
+    if (expression !== undefined && expression(stateOf(req, env, response)) === null) continue
+    ACTIONS[edit.action](headers, edit, edit.value(req, env, response), req)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { plainAddress } from '@ws-tunnel/core'
+import { type HeaderList, plainAddress } from '@ws-tunnel/core'
 import type { Environment } from './environment.ts'
 import { textOf } from './escapes.ts'
 import { userOf } from './remote-user.ts'
@@ -16,6 +16,8 @@ export interface RewriteState {
   /** The rewritten query, without `?`. httpd: `r->args`. */
   args: string | undefined
   readonly env: Environment
+  /** The fields of the response, for lines that edit it. */
+  readonly response?: HeaderList
 }
 
 /** Returns the value of a variable. */

@@ -42,6 +42,38 @@ const READERS: Readonly<Record<string, TlsReader>> = {
   SSL_CLIENT_CERT: pemOf,
 }
 
+/**
+ * Sets the variables that mod_ssl gives to requests over TLS: `HTTPS` and `SSL_TLS_SNI`, and the others with
+ * `SSLOptions +StdEnvVars`. httpd: ssl_hook_Fixup.
+ */
+export function setTlsVariables(
+  env: Map<string, string>,
+  { socket }: IncomingMessage,
+  { standard = false, certificates = false }: TlsVariableSets,
+): void {
+  if (!('encrypted' in socket)) return
+  env.set('HTTPS', 'on')
+  const set = (name: string, value: string): void => {
+    if (value !== '') env.set(name, value)
+  }
+  for (const [name, read] of Object.entries(READERS)) {
+    const isWanted = name === 'SSL_TLS_SNI' || (name === 'SSL_CLIENT_CERT' ? certificates : standard)
+    if (isWanted) set(name, read(socket as TLSSocket))
+  }
+  if (!standard) return
+  const { subject, issuer } = peerOf(socket as TLSSocket)
+  for (const [letter, fields] of [['S', subject] as const, ['I', issuer] as const])
+    for (const [key, value] of Object.entries(fields ?? {})) set(`SSL_CLIENT_${letter}_DN_${key}`, String(value))
+}
+
+/** Which variables SSLOptions asks for. */
+export interface TlsVariableSets {
+  /** StdEnvVars */
+  readonly standard?: boolean
+  /** ExportCertData */
+  readonly certificates?: boolean
+}
+
 /** The reader of a variable of mod_ssl, by its name in upper case; `undefined` for one that is not supported. It is `''` without TLS. */
 export function tlsVariable(name: string): ((req: IncomingMessage) => string) | undefined {
   const [, of, part = ''] = /^SSL_CLIENT_([SI])_DN_(\w+)$/.exec(name) ?? []
