@@ -222,7 +222,10 @@ export class StreamSocket extends Duplex {
    */
   #begin(statusCode: number, fields: OutgoingHttpHeaders): void {
     const stream = this.#stream
-    stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers))
+    stream.on('wantTrailers', () => {
+      // Node may emit the event again after an empty trailer section, and refuses a second one.
+      if (stream.sentTrailers === undefined) stream.sendTrailers(this.#trailers)
+    })
     stream.respond({ ':status': statusCode, ...fields }, { waitForTrailers: true })
   }
 
