@@ -90,6 +90,22 @@ export const responsesTheme: Theme = setUp => {
     })
   }
 
+  for (const status of ['000', '099']) {
+    test(`502s the status ${status} of a backend, and takes it for no interim response`, async t => {
+      const { get, gateway } = await setUp(t, raw(`HTTP/1.1 ${status} Odd\r\nContent-Length: 2\r\n\r\nok`))
+      assertFailure(gateway, await get('/'), 502, 'WST_ERR_BAD_RESPONSE')
+    })
+  }
+
+  test('relays a 204 without a length', async t => {
+    const { get } = await setUp(t, raw('HTTP/1.1 204 Odd\r\nContent-Length: 2\r\nX-Back: 1\r\n\r\n'))
+    const response = await get('/')
+    assert.deepEqual(
+      [response.statusCode, response.header('content-length'), response.header('x-back')],
+      [204, undefined, '1'],
+    )
+  })
+
   test('502s a 101 in response to a plain request', async t => {
     const setup = await setUp(t, raw(switchedWith('Upgrade: websocket\r\nConnection: Upgrade'), 'keep'))
     assertFailure(setup.gateway, await setup.get('/'), 502, 'WST_ERR_BAD_SWITCH')

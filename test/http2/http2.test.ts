@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http2'
+import { constants, type IncomingHttpHeaders } from 'node:http2'
 import { get } from 'node:https'
 import { suite, test } from 'node:test'
 import { WebSocket } from 'ws'
@@ -281,6 +281,70 @@ for (const [name, start] of GATEWAYS) {
       )
       assert.equal(String(await requestStream(session, { ':path': '/own' }).readAll()), 'own')
     })
+
+    for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL]) {
+      test(`a body that the client breaks off with ${code} does not seem complete to the backend`, async t => {
+        const backend = await startBackend(t, async connection => void (await connection.request()))
+        const gateway = await start(t, { target: backend.url })
+        const session = await openSession(t, gateway.port)
+        // Without this option, Node's client sends END_STREAM before RST_STREAM.
+        const options = { endStream: false, waitForTrailers: true }
+        const sending = session.request({ ':method': 'POST', ':path': '/live', 'content-type': 'text/plain' }, options)
+        sending.on('error', () => {})
+        sending.write('half')
+        const connection = await backend.connection()
+        assert.equal(String(await connection.readExact(9)), '4\r\nhalf\r\n')
+        sending.close(code)
+        assert.equal(String(await within(2_000, 'the end', connection.readAll())), '')
+      })
+    }
+
+    for (const [how, head, end] of [
+      ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n', 'end'],
+      ['without a length', '\r\nhello', 'reset'],
+      ['with a length', 'Content-Length: 9\r\n\r\nhello', 'end'],
+    ] as const) {
+      test(`a response ${how} that breaks off does not seem complete to the client`, async t => {
+        const backend = await startBackend(t, async connection => {
+          await connection.request()
+          await connection.write(`HTTP/1.1 200 OK\r\n${head}`)
+          await got
+          connection[end]()
+        })
+        const gateway = await start(t, { target: backend.url })
+        const session = await openSession(t, gateway.port)
+        const stream = requestStream(session, { ':path': '/live' })
+        const got = stream.readExact(5)
+        assert.equal(String(await got), 'hello')
+        await stream.closed()
+        assert.notEqual(stream.stream.rstCode, constants.NGHTTP2_NO_ERROR)
+      })
+    }
+
+    test('gives the backend one Cookie for the fields of a client', async t => {
+      const backend = await startBackend(t, responding())
+      const gateway = await start(t, { target: backend.url })
+      const session = await openSession(t, gateway.port)
+      await requestStream(session, { ':path': '/live', cookie: ['a=1', 'b=2'] as never }).readAll()
+      assert.deepEqual((await backend.request()).headers('cookie'), ['a=1; b=2'])
+    })
+
+    for (const [status, expected] of [
+      [204, 204],
+      [205, 205],
+      [304, 304],
+      [999, 502],
+    ]) {
+      test(`responds with ${expected} if the backend sends ${status} with a length`, async t => {
+        const backend = await startBackend(t, raw(`HTTP/1.1 ${status} Odd\r\nContent-Length: 2\r\n\r\nok`))
+        const gateway = await start(t, { target: backend.url })
+        const session = await openSession(t, gateway.port)
+        const stream = requestStream(session, { ':path': '/live' })
+        assert.equal((await stream.head())[':status'], expected)
+        await stream.closed()
+        assert.equal(stream.stream.rstCode, constants.NGHTTP2_NO_ERROR)
+      })
+    }
 
     test('serves HTTP/1.1 and its WebSockets on the same port', async t => {
       const backend = await startBackend(t, echo())

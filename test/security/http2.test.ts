@@ -4,7 +4,7 @@ import { connect } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { suite, type TestContext, test } from 'node:test'
 import { createHttp2Server, createTunnelProxy, type WsTunnelOptions } from '@ws-tunnel/core'
-import { echo, silent, switching } from '../support/backend.ts'
+import { echo, responding, silent, switching } from '../support/backend.ts'
 import { eventually, within } from '../support/gate.ts'
 import { startBackend } from '../support/harness.ts'
 import { FRAME, FrameClient, frame, headerBlock } from '../support/http2-frames.ts'
@@ -74,6 +74,15 @@ const clientOf = (t: TestContext, port: number, values?: Record<number, number>)
 }
 
 suite('hostile clients of HTTP/2', { timeout: 60_000 }, () => {
+  test('a request without TLS is forwarded as http', async t => {
+    const backend = await startBackend(t, responding())
+    const { port } = await startVictim(t, { target: backend.url })
+    const session = connect(`http://127.0.0.1:${port}`)
+    t.after(() => session.destroy())
+    await once(session.request({ ':path': '/x' }).resume(), 'end')
+    assert.equal((await backend.request()).header('x-forwarded-proto'), 'http')
+  })
+
   test('rapid reset: a client that resets its streams at once is cut off', async t => {
     const backend = await startBackend(t, silent())
     const victim = await startVictim(t, { target: backend.url })

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import { type HeaderList, headerLines } from '../http/header-list.ts'
 import { allowedTrailers } from '../http/trailers.ts'
 import { Countdown } from '../util/countdown.ts'
@@ -89,6 +90,8 @@ export class BodySender {
   }
 
   readonly #clientOnEnd = (): void => {
+    // A stream of HTTP/2 ends for its reader also when the client resets it: the body is truncated then.
+    if ((this.#req as Partial<Pick<Http2ServerRequest, 'stream'>>).stream?.closed) return
     if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
     this.#finish()
   }

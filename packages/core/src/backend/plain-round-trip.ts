@@ -195,7 +195,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     if (this.#phase !== 'waiting') return
     const rawHeaders = textOf(controller.rawHeaders as Buffer[])
     if (statusCode < 200) {
-      if (statusCode === 101) this.#fail(notRequested())
+      if (statusCode < 100) this.#fail(new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: `status ${statusCode}` }))
+      else if (statusCode === 101) this.#fail(notRequested())
       else if (this.#connection?.acceptInterim()) this.onInterim({ statusCode, statusMessage, rawHeaders })
       return
     }

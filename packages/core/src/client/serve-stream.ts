@@ -122,7 +122,10 @@ function deliverBody(stream: ServerHttp2Stream, req: IncomingMessage): void {
   stream.on('trailers', (_fields: unknown, _flags: number, rawTrailers: string[]) => {
     if (rawTrailers !== undefined) req.rawTrailers = rawTrailers
   })
-  stream.on('end', () => endOf(req))
+  // Node ends the reading side also when the client resets the stream, or its connection closes: the body is truncated then.
+  stream.on('end', () => {
+    if (!stream.closed) endOf(req)
+  })
   stream.pause()
   req._read = () => {
     if (!stream.destroyed) stream.resume()

@@ -9,6 +9,9 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
 /** The longest head that a response may have, in bytes. Node's own limit for a request is lower. */
 const MAX_HEAD = 262_144
 
+/** The highest status that HTTP/2 of Node sends. */
+const MAX_STATUS = 599
+
 const NOTHING = Buffer.alloc(0)
 
 /** How the bytes of the response are passed on. */
@@ -38,7 +41,8 @@ export class StreamSocket extends Duplex {
   readonly remoteFamily: string | undefined
   readonly localAddress: string | undefined
   readonly localPort: number | undefined
-  readonly encrypted: boolean | undefined
+  /** As of a TLS socket, whose readers ask whether the property exists. */
+  declare readonly encrypted?: true
   readonly authorized: boolean | undefined
   readonly alpnProtocol = 'h2'
   readonly server: unknown
@@ -60,7 +64,7 @@ export class StreamSocket extends Duplex {
     this.remoteFamily = socket?.remoteFamily
     this.localAddress = socket?.localAddress
     this.localPort = socket?.localPort
-    this.encrypted = socket?.encrypted
+    if (socket?.encrypted) this.encrypted = true
     this.authorized = socket?.authorized
     stream.on('error', ignore)
     stream.on('close', this.#streamOnClose)
@@ -187,9 +191,9 @@ export class StreamSocket extends Duplex {
     if (statusCode === 101) {
       this.#mode = 'raw'
       delete fields['sec-websocket-accept']
-      stream.respond({ ':status': 200, ...fields })
-    } else if (this.#isConnect && statusCode < 300) {
-      // A 2xx would open a tunnel that has no other end (RFC 8441 5).
+      this.#begin(200, fields)
+    } else if ((this.#isConnect && statusCode < 300) || statusCode > MAX_STATUS) {
+      // A 2xx would open a tunnel that has no other end (RFC 8441 5). Node cannot send a status above 599.
       this.#mode = 'drop'
       stream.respond({ ':status': 502 }, { endStream: true })
     } else this.#respond(statusCode, fields, isChunked)
@@ -197,12 +201,32 @@ export class StreamSocket extends Duplex {
   }
 
   #respond(statusCode: number, fields: OutgoingHttpHeaders, isChunked: boolean): void {
-    const isBodiless = this.#isHead || statusCode === 204 || statusCode === 304
-    this.#mode = isBodiless ? 'drop' : isChunked ? 'chunked' : 'raw'
-    const waitForTrailers = this.#mode === 'chunked' && fields['trailer'] !== undefined
-    if (this.#mode === 'chunked') this.#chunked = new ChunkedBody()
-    if (waitForTrailers) this.#stream.on('wantTrailers', () => this.#stream.sendTrailers(this.#trailers))
-    this.#stream.respond({ ':status': statusCode, ...fields }, { endStream: isBodiless, waitForTrailers })
+    const hasNoContent = statusCode === 204 || statusCode === 205
+    // A length of a body that is not sent would make the response malformed (RFC 9113 8.1.1).
+    if (hasNoContent) delete fields['content-length']
+    if (this.#isHead || hasNoContent || statusCode === 304) {
+      this.#mode = 'drop'
+      this.#stream.respond({ ':status': statusCode, ...fields }, { endStream: true })
+      return
+    }
+    this.#mode = isChunked ? 'chunked' : 'raw'
+    if (isChunked) this.#chunked = new ChunkedBody()
+    // With a length the client itself sees that a body is truncated.
+    if (isChunked || fields['content-length'] === undefined) this.#begin(statusCode, fields)
+    else this.#stream.respond({ ':status': statusCode, ...fields })
+  }
+
+  /**
+   * Begins a response that may break off. Node sends END_STREAM before RST_STREAM, so that a truncated body would seem
+   * complete, unless the stream waits for trailers.
+   */
+  #begin(statusCode: number, fields: OutgoingHttpHeaders): void {
+    const stream = this.#stream
+    stream.on('wantTrailers', () => {
+      // Node may emit the event again after an empty trailer section, and refuses a second one.
+      if (stream.sentTrailers === undefined) stream.sendTrailers(this.#trailers)
+    })
+    stream.respond({ ':status': statusCode, ...fields }, { waitForTrailers: true })
   }
 
   #undo(bytes: Buffer): Buffer {

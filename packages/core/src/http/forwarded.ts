@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type AppField, appFields } from './app-fields.ts'
 import { endToEndFilter, HeaderList, headerLines, isHopByHop } from './header-list.ts'
+import { isHttp2 } from './http2.ts'
 
 /** What the proxy knows of a request when it adds its own header fields. */
 export interface Forwarding {
@@ -50,9 +51,16 @@ export function requestHeaders(req: IncomingMessage, forwarding: Forwarding): He
   if ((forwarding.trusted || changed !== undefined) && forwarding.addHeaders) {
     list.filter(name => !(name.includes('_') && isForwarded(withHyphens(name))))
   }
+  if (isHttp2(req)) joinCookies(list)
   addVia(list, forwarding)
   if (forwarding.addHeaders) addForwarded(list, forwarding, changed)
   return list
+}
+
+/** HTTP/2 allows a field for each cookie, HTTP/1.1 one field for all of them (RFC 9113 8.2.3). */
+function joinCookies(list: HeaderList): void {
+  const cookies = list.getAll('cookie')
+  if (cookies.length > 1) list.set('Cookie', cookies.join('; '))
 }
 
 /** Fields that the proxy writes itself, or that are no part of an HTTP/1 request. */

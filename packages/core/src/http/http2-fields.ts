@@ -91,8 +91,10 @@ export function http1Request(
   const lines = ['Host', authority ?? host]
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
-    if (!name.startsWith(':') && name !== 'host') lines.push(name, rawHeaders[i + 1] as string)
+    if (!name.startsWith(':') && name !== 'host' && name !== 'cookie') lines.push(name, rawHeaders[i + 1] as string)
   }
+  // Browsers send each cookie as a field of its own. In HTTP/1.1 there is one field (RFC 9113 8.2.3).
+  if (headers.cookie !== undefined) lines.push('Cookie', headers.cookie)
   lines.push(...more)
   const fields: IncomingHttpHeaders = { host: authority ?? host }
   for (const [name, value] of Object.entries(headers))

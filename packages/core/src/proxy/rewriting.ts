@@ -110,11 +110,14 @@ export class Rewriting {
   /** For an ordinary response. A 426 keeps its `Upgrade` if the route allows one of its tokens (RFC 9110 15.5.22). */
   plainResponse(response: FinalHead, candidate: Candidate): HeaderList {
     const headers = this.#response(response, candidate)
+    const { statusCode } = response
+    // A 204 has no length (RFC 9110 8.6). HTTP/2 of Node sends a 205 without its body.
+    if (statusCode === 204 || (statusCode === 205 && isHttp2(this.#req))) headers.unset('content-length')
     if (this.#passesTrailers(response)) {
       const names = announcedTrailers(headerLines(response, 'trailer'))
       if (names.length > 0) headers.append('Trailer', names.join(', '))
     }
-    if (response.statusCode !== 426 || isHttp2(this.#req)) return headers
+    if (statusCode !== 426 || isHttp2(this.#req)) return headers
     const token = allowedToken(candidate.settings.upgrade, listMembers(headerLines(response, 'upgrade')))
     return token === undefined ? headers : headers.append('Upgrade', token).append('Connection', 'Upgrade, close')
   }
