@@ -158,9 +158,13 @@ suite('the pages of ws-tunnel run', { concurrency: 2 }, () => {
     const state = JSON.parse((await get(t, port, '/m/api/state'))[1])
     const body = { proxy: state.proxies[0].name, balancer: 'b', member: one, settings: { status: '+D' } }
     assert.deepEqual(await change(t, port, '/m', 'set-member', body), [200, '{"changed":1}\n'])
-    const requests = 30
-    const answers = await Promise.all(Array.from({ length: requests }, () => get(t, port, '/page')))
-    assert.deepEqual(new Set(answers.map(([, text]) => text)), new Set(['two']))
+    // The other workers get the change a moment later.
+    let requests = 0
+    await eventually(async () => {
+      const answers = await Promise.all(Array.from({ length: 30 }, () => get(t, port, '/page')))
+      requests += 30
+      assert.deepEqual(new Set(answers.map(([, text]) => text)), new Set(['two']))
+    })
     const [status, metrics] = await get(t, port, '/metrics')
     assert.equal(status, 200)
     assert.match(metrics, new RegExp(`^ws_tunnel_route_requests.* ${requests}$`, 'm'))
