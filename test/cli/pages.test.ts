@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
 import { echo, responding } from '../support/backend.ts'
 import { plainRequest } from '../support/client.ts'
+import { eventually } from '../support/gate.ts'
 import { connectClient, connectTunnel, startBackend } from '../support/harness.ts'
 import { ended, folder, Program } from './program.ts'
 
