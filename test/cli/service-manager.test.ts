@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -165,5 +165,17 @@ suite('ws-tunnel run and its service manager', { concurrency: 2 }, () => {
     assert.equal(await program.exit(), 1)
     assert.match(program.stderr, /could not listen: .*EADDRINUSE/)
     await rm(path, { force: true })
+  })
+
+  test('does not remove a file or a link at the path of a unix socket', async t => {
+    const at = await folder(t, { 'a.conf': 'ProxyPass / ws://127.0.0.1:1/\n', file: 'kept' })
+    symlinkSync(at('file'), at('link'))
+    for (const name of ['file', 'link']) {
+      const program = new Program(t, ['run', at('a.conf'), '--listen', `unix:${at(name)}`])
+      assert.equal(await program.exit(), 1)
+      assert.match(program.stderr, /could not listen: .*EADDRINUSE/)
+    }
+    assert.equal(readFileSync(at('link'), 'utf8'), 'kept')
+    assert.ok(lstatSync(at('link')).isSymbolicLink())
   })
 })

@@ -120,3 +120,11 @@ test('does without the phases where no line needs them', () => {
   assert.equal(optionsOf(`<Location /a>\nProxyPreserveHost On\n</Location>\n${PASS}`).rewrite, undefined)
   assert.deepEqual(messagesOf(PASS, 'error'), [])
 })
+
+test('a section names a percent sign as a character, whatever AllowEncodedSlashes says', async () => {
+  for (const mode of ['Off', 'On', 'NoDecode']) {
+    const text = `AllowEncodedSlashes ${mode}\n<Location "/pct%">\nRequire all denied\n</Location>\nProxyPass / http://b.test/`
+    assert.equal(await outcomeOf(text, '/pct%25/x'), '403', mode)
+    assert.equal(await outcomeOf(text, '/pct/x'), 'b.test /pct/x', mode)
+  }
+})

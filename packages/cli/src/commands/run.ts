@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { serveAlone } from '../process/alone.ts'
 import { Signals } from '../process/control.ts'
 import { serveWithWorkers } from '../process/primary.ts'
-import { identityOf, ROOT_WARNING, staysRoot } from '../process/privileges.ts'
+import { identityOf } from '../process/privileges.ts'
 import { type RunSettings, readConfiguration } from '../process/read-configuration.ts'
 import { ServiceManager } from '../process/service-manager.ts'
 import { serveAsWorker } from '../process/worker.ts'
@@ -19,7 +19,6 @@ export async function run(settings: RunSettings): Promise<number> {
     return 1
   }
   process.stderr.write(first.warnings)
-  if (staysRoot(first.configuration.main.settings)) process.stderr.write(`ws-tunnel: warning: ${ROOT_WARNING}\n`)
   const services = new ServiceManager()
   try {
     const changesUser = identityOf(first.configuration.main.settings) !== undefined

@@ -1,8 +1,8 @@
+import cluster from 'node:cluster'
 import { chmodSync } from 'node:fs'
-import { unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import { type AddressInfo, connect, isIPv6, type ListenOptions, type Socket } from 'node:net'
+import { type AddressInfo, isIPv6, type ListenOptions, type Socket } from 'node:net'
 import type { TLSSocket, TlsOptions } from 'node:tls'
 import { listenForUpgrades } from '@ws-tunnel/core'
 import {
@@ -15,6 +15,7 @@ import {
 } from '../configuration/virtual-hosts.ts'
 import type { ParserError } from './respond.ts'
 import { allowsProtocol, applySettings, serverOptions, tlsOptions } from './server-options.ts'
+import { removeStaleSockets } from './stale-sockets.ts'
 
 /** A server and the address that it was opened for. */
 interface Listener {
@@ -119,7 +120,7 @@ export class Listeners {
     server.once('drop', () => events.onError(urlOf(listener), new Error('no room for more clients: they get 503')))
     server.on('clientError', (error: ParserError, socket) => events.onRefused(listener.listen, error, socket as Socket))
     if (secure) this.#checkConnections(listener)
-    if (listen.path !== undefined) await removeStaleSocket(listen.path)
+    if (!cluster.isWorker) await removeStaleSockets([listen])
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(addressOf(listen), () => {
@@ -182,18 +183,6 @@ function addressOf({ host, port, path, fd }: Listen): ListenOptions & { fd?: num
   if (fd !== undefined) return { fd }
   if (path !== undefined) return { path }
   return { port, ...(host === undefined ? {} : { host }) }
-}
-
-/** Removes a unix socket that a program left behind. A socket where somebody listens stays, and `listen` then fails. */
-async function removeStaleSocket(path: string): Promise<void> {
-  const isStale = await new Promise<boolean>(resolve => {
-    const probe = connect(path, () => {
-      probe.destroy()
-      resolve(false)
-    })
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
-  })
-  if (isStale) await unlink(path)
 }
 
 function urlOf({ server, secure }: Listener): string {

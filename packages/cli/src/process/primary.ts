@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { MAX_DELAY } from '@ws-tunnel/core'
 import { serveClusterStore } from '@ws-tunnel/manager/cluster'
 import { AggregatorRegistry } from 'prom-client'
+import { removeStaleSockets } from '../gateway/stale-sockets.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
 import { Logs } from '../logs/logs.ts'
 import { type Signals, writePidFile } from './control.ts'
@@ -81,6 +82,7 @@ class Primary {
       await this.#logs.close()
       return 1
     }
+    await removeStaleSockets(this.#ready.listens)
     const crew = await this.#startCrew()
     if (crew === undefined) {
       await this.#endAll()
@@ -146,6 +148,7 @@ class Primary {
     this.#errorLog.write('error', `worker ${worker.process.pid} ended unexpectedly (${reason}) and is replaced`)
     const replace = async (): Promise<void> => {
       if (this.#isStopping || crew !== this.#crew || crew.size >= this.#count) return
+      await removeStaleSockets(this.#ready.listens)
       if (!(await this.#startWorker(crew))) setTimeout(replace, RESTART_DELAY)
     }
     setTimeout(replace, RESTART_DELAY)
@@ -173,6 +176,7 @@ class Primary {
         this.#logs.errors.write(next.problem)
         return
       }
+      await removeStaleSockets(next.listens)
       const crew = await this.#startCrew()
       if (crew === undefined) {
         refuse('its workers do not start')

@@ -12,8 +12,8 @@ export interface Identity {
   readonly isNamed: boolean
 }
 
-/** The warning for a process that stays root. */
-export const ROOT_WARNING =
+/** The line in the error log of a process that stays root. */
+export const ROOT_NOTICE =
   'run serves as root, because there is no User line: with "User www-data" it gives up the rights of root after it listens'
 
 /** Whether the process is root and stays root. httpd refuses to serve so. */

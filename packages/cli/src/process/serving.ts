@@ -3,6 +3,7 @@ import { Gateway } from '../gateway/gateway.ts'
 import { type PageSurroundings, Pages } from '../gateway/pages.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
 import { Logs } from '../logs/logs.ts'
+import { ROOT_NOTICE, staysRoot } from './privileges.ts'
 import { type Ready, type RunSettings, readConfiguration } from './read-configuration.ts'
 
 /** A process alone shares nothing. */
@@ -38,8 +39,9 @@ export class Serving {
   }
 
   /** @throws for an address where it cannot listen. */
-  async listen({ listens }: Ready): Promise<void> {
+  async listen({ configuration, listens }: Ready): Promise<void> {
     this.#announce(await this.#gateway.listen(listens))
+    if (staysRoot(configuration.main.settings)) this.errorLog.write('notice', ROOT_NOTICE)
     const limit = descriptorLimit()
     if (limit === null) return
     const text = `${limit.limit} descriptors are enough for about ${tunnelsLeft()} tunnels; further clients get 503`

@@ -107,7 +107,9 @@ export function compilePhases(context: RouteContext): Phases {
           ? undefined
           : proxiedUrl(state)
     const file = rootOf(context) + (own.kind === 'file' ? own.path : uri)
-    const scope = walk(state, backend, file)
+    // `keep` leaves `%25` in the path, so that `%252F` does not become `%2F`. A section names the character: `<Location "/pct%">`.
+    const seen = keeps ? uri.replaceAll('%25', '%') : uri
+    const scope = walk(keeps ? { ...state, uri: seen, filename: seen } : state, backend, file)
     const isFree = backend === undefined && own.kind !== 'file' && own.kind !== 'responded'
     // httpd: translate_alias_redir comes after proxy_trans, and before access control.
     const early = isFree ? redirectOf(server.scope.redirects, state) : undefined

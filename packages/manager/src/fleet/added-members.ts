@@ -25,13 +25,23 @@ export interface AddedMembersOptions {
   max?: number
 }
 
-/** 169.254.0.0/16 and fe80::/10 (RFC 3927, RFC 4291), also in NAT64 and 6to4, and the metadata services of clouds elsewhere. */
+/** 169.254.0.0/16 and fe80::/10 (RFC 3927, RFC 4291), and the metadata services of clouds elsewhere. */
 const LINK_LOCAL = new BlockList()
-LINK_LOCAL.addSubnet('169.254.0.0', 16, 'ipv4')
 LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6')
-LINK_LOCAL.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6')
-LINK_LOCAL.addSubnet('2002:a9fe::', 32, 'ipv6')
-for (const address of ['100.100.100.200', '168.63.129.16', '192.0.0.192']) LINK_LOCAL.addAddress(address, 'ipv4')
+/** What precedes an IPv4 address in IPv6: IPv4-compatible, translated, NAT64 (RFC 4291 2.5.5, RFC 7915, RFC 6052, RFC 8215). */
+const EMBEDDING = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::']
+for (const [address, bits] of [
+  ['169.254.0.0', 16],
+  ['100.100.100.200', 32],
+  ['168.63.129.16', 32],
+  ['192.0.0.192', 32],
+] as const) {
+  LINK_LOCAL.addSubnet(address, bits, 'ipv4')
+  for (const prefix of EMBEDDING) LINK_LOCAL.addSubnet(prefix + address, 96 + bits, 'ipv6')
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
+  // 6to4 (RFC 3056) has the address after its first 16 bits.
+  LINK_LOCAL.addSubnet(`2002:${((a << 8) + b).toString(16)}:${((c << 8) + d).toString(16)}::`, 16 + bits, 'ipv6')
+}
 for (const address of ['fd00:ec2::254', 'fd20:ce::254']) LINK_LOCAL.addAddress(address, 'ipv6')
 
 /** Whether an IP address is neither link-local nor that of a metadata service. */
