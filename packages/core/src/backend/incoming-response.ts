@@ -36,7 +36,10 @@ export class IncomingResponse implements PlainResponse {
     const message = this.#message
     if (!message.complete || message.destroyed || message.readableFlowing || message.rawTrailers.length > 0)
       return undefined
-    return message.read() ?? NOTHING
+    // Node 26 gives one chunk with each call, older releases all of them.
+    const chunks: Buffer[] = []
+    for (let chunk = message.read(); chunk !== null; chunk = message.read()) chunks.push(chunk)
+    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
   }
 
   read(reader: BodyReader): void {
@@ -66,7 +69,5 @@ export class IncomingResponse implements PlainResponse {
     this.#message.destroy()
   }
 }
-
-const NOTHING = Buffer.alloc(0)
 
 const ignore = (): void => {}
