@@ -31,8 +31,7 @@ export class LongBody implements BytesTaker {
     const { socket } = this.#connection
     this.#connection.takeFromParser()
     socket.on('close', this.#onCut)
-    const received: Buffer | null = socket.read()
-    if (received !== null) this.take(received)
+    for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) this.take(chunk)
     if (this.#left === 0) return
     this.#reader = this.#sink.lends ? readDirectly(socket, this) : undefined
     if (this.#reader === undefined) socket.on('data', chunk => this.take(chunk))
