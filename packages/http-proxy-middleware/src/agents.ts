@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import { Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { Agent as HttpsAgent } from 'node:https'
+import type { Socket } from 'node:net'
 import { authenticatesConnection, type PlainTrip, type Worker } from '@ws-tunnel/core/engine'
 
 const shared = new WeakMap<Worker, HttpAgent>()
@@ -23,6 +24,14 @@ export function agentOf({ worker, headers, req }: PlainTrip): HttpAgent {
 function newAgent(worker: Worker): HttpAgent {
   const options = { keepAlive: true, keepAliveMsecs: worker.keepAlive || 1_000, ...worker.connectOptions }
   const agent = worker.origin.secure ? new HttpsAgent(options) : new HttpAgent(options)
+  if (worker.origin.secure) {
+    const connect = agent.createConnection.bind(agent)
+    agent.createConnection = (...given) => {
+      const socket = connect(...given)
+      worker.watchPeer(socket as Socket)
+      return socket
+    }
+  }
   const held = new WeakRef(agent)
   worker.onClose(() => {
     const open = held.deref()

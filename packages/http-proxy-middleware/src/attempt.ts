@@ -191,6 +191,12 @@ export class Attempt implements BodyOwner, ListenerOwner {
 
   onResponse(message: IncomingMessage): void {
     const { req, res } = this.trip
+    const { statusCode = 0 } = message
+    if (statusCode < 100) {
+      message.on('error', () => {}).destroy()
+      this.#fail(new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: `status ${statusCode}` }))
+      return
+    }
     // A response may end before the body of its request was sent. The connection cannot be used again then.
     if (!(this.#sent as ClientRequest).writableFinished) message.on('close', messageOnClose)
     if (this.#engine.server.listenerCount('end') > 0) message.on('end', () => this.#emit('end', req, res, message))
