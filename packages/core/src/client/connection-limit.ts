@@ -18,7 +18,7 @@ const RESPONSE = [
 
 /**
  * Flags of a socket: it has no backend yet, so that it may need one more descriptor; it gets the response when its TLS handshake is done.
- * A `WeakSet` would retain the memory around young sockets until the next full collection: 6 KB for an idle tunnel.
+ * A `WeakSet` would retain its entries until the next full collection.
  */
 const FRESH = Symbol('ws-tunnel.fresh')
 const LATE = Symbol('ws-tunnel.late')
