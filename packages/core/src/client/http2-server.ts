@@ -46,7 +46,7 @@ export function createHttp2Server(
   server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
     const rawHeaders = (rest[1] ?? []) as string[]
     const serve = headers[':method'] === 'CONNECT' ? serveExtendedConnect : servePlainStream
-    serve(app, stream, headers, rawHeaders, server)
+    serve(app, { stream, headers, rawHeaders, server })
   })
   listenForUpgrades(server as never, app, listening)
   return server

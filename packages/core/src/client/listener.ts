@@ -195,7 +195,8 @@ function startListening(server: ListeningServer): ServerState {
     if ('stream' in peer) {
       const { handler } = registrationFor(req) ?? registrations[0] ?? {}
       if (handler === undefined) peer.writeHead(501).end()
-      else serveExtendedConnect(handler, peer.stream, req.headers, req.rawHeaders, server)
+      else
+        serveExtendedConnect(handler, { stream: peer.stream, headers: req.headers, rawHeaders: req.rawHeaders, server })
     } else {
       const socket = peer as Socket
       socket.on('error', noop)

@@ -8,6 +8,16 @@ import { UPGRADE_TOKEN } from '../http/token.ts'
 import { serveUpgrade } from './serve-upgrade.ts'
 import { StreamSocket } from './stream-socket.ts'
 
+/** A request of HTTP/2. */
+export interface ArrivedStream {
+  readonly stream: ServerHttp2Stream
+  readonly headers: IncomingHttpHeaders
+  /** Name, value, name, value. */
+  readonly rawHeaders: readonly string[]
+  /** What the socket of the request has as `server`. */
+  readonly server: unknown
+}
+
 /** Responds to a request of HTTP/2 without an app. */
 function refuse(stream: ServerHttp2Stream, status: number): void {
   stream.on('error', () => {})
@@ -21,15 +31,10 @@ function refuse(stream: ServerHttp2Stream, status: number): void {
 /**
  * Serves an extended CONNECT (RFC 8441) as the upgrade that it means: a GET with `Upgrade` that comes with its socket. A CONNECT
  * without `:protocol` is refused with 501.
- *
- * @param server what the sockets of requests have as `server`
  */
 export function serveExtendedConnect(
   handler: RequestListener,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  rawHeaders: readonly string[],
-  server: unknown,
+  { stream, headers, rawHeaders, server }: ArrivedStream,
 ): void {
   const protocol = headers[':protocol']
   if (typeof protocol !== 'string') {
@@ -53,15 +58,10 @@ export function serveExtendedConnect(
 
 /**
  * Serves a plain request of HTTP/2 as an HTTP/1.1 request, for an app that knows HTTP/1 alone.
- *
- * @param server what the sockets of requests have as `server`
  */
 export function servePlainStream(
   handler: RequestListener,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  rawHeaders: readonly string[],
-  server: unknown,
+  { stream, headers, rawHeaders, server }: ArrivedStream,
 ): void {
   if (faultOf(headers) !== undefined) {
     refuse(stream, 400)

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { NativeSwitched } from '../backend/native-round-trip.ts'
 import type { Switched } from '../backend/node-round-trip.ts'
+import { addressOf } from '../backend/target.ts'
 import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
 import { ImplicitListeners } from '../client/implicit-listeners.ts'
@@ -201,8 +202,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
   #publishResponse(req: IncomingMessage, reply: Reply): void {
     const statusCode = reply.switched ? 101 : reply.response.statusCode
     const { worker, selection } = reply.candidate
-    const { host, port, socketPath } = worker.origin
-    const target = socketPath ?? `${host}:${port}`
+    const target = addressOf(worker.origin)
     channels.response.publish({ req, statusCode, target, choice: selection?.choice, proxy: this })
   }
 

@@ -24,7 +24,7 @@ export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | N
   try {
     signal.throwIfAborted()
     if (token === undefined) throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: 'no upgrade was requested' })
-    // A client of HTTP/2 sends no key and cannot check the backend's answer to ours.
+    // A client of HTTP/2 sends no key, and gets no Sec-WebSocket-Accept that it could check.
     const checksAccept = settings.strictHandshake || isExtendedConnect(req)
     checkSwitch(response, token, checksAccept ? headerValue(req, 'sec-websocket-key') : undefined)
     const info = {
