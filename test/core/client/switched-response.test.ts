@@ -18,6 +18,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 async function tunnelOf(
   t: TestContext,
   look: (req: IncomingMessage, res: ServerResponse) => void,
+  listening: 'by the app' | 'by the proxy' = 'by the app',
 ): Promise<{ client: RawClient }> {
   const backend = await startBackend(t, echo())
   const proxy = createTunnelProxy({ target: `ws://${backend.address}/`, drainTimeout: 0, async })
@@ -25,13 +26,18 @@ async function tunnelOf(
   const server = createServer()
   closeAfter(t, server)
   const opened = Promise.withResolvers<void>()
-  listenForUpgrades(server, async (req, res) => {
+  const app = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     await proxy.handle(req, res)
     setImmediate(() => {
       look(req, res)
       opened.resolve()
     })
-  })
+  }
+  if (listening === 'by the app') listenForUpgrades(server, app)
+  else {
+    server.on('request', app)
+    proxy.listen(server)
+  }
   const client = await connectTunnel(t, await listen(server), '/')
   await opened.promise
   return { client }
@@ -53,13 +59,17 @@ for (const late of ['req', 'res'] as const) {
   })
 }
 
-test('retains neither request nor response of an open tunnel if their close event has no listener', async t => {
-  const references: WeakRef<object>[] = []
-  const { client } = await tunnelOf(t, (req, res) => references.push(new WeakRef(req), new WeakRef(res)))
-  await eventually(() => {
-    collectGarbage()
-    return references.every(reference => reference.deref() === undefined)
+for (const listening of ['by the app', 'by the proxy'] as const) {
+  test(`retains neither request nor response of an open tunnel whose close event has no listener (listening ${listening})`, async t => {
+    const references: WeakRef<object>[] = []
+    const look = (req: IncomingMessage, res: ServerResponse): void =>
+      void references.push(new WeakRef(req), new WeakRef(res))
+    const { client } = await tunnelOf(t, look, listening)
+    await eventually(() => {
+      collectGarbage()
+      return references.every(reference => reference.deref() === undefined)
+    })
+    assert.equal(references.length, 2)
+    assert.equal((await client.send('open').readExact(4)).toString(), 'open')
   })
-  assert.equal(references.length, 2)
-  assert.equal((await client.send('open').readExact(4)).toString(), 'open')
-})
+}

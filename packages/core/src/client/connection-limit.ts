@@ -1,6 +1,7 @@
 import { Server as HttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { DescriptorBudget, descriptorLimit, tunnelsLeft } from '../util/descriptors.ts'
+import { arrivedUpgrade } from './arrived-upgrade.ts'
 import { linger } from './serve-upgrade.ts'
 
 /** Where the limit of descriptors is unknown. */
@@ -16,13 +17,11 @@ const RESPONSE = [
   BODY,
 ].join('\r\n')
 
-/**
- * Flags of a socket: it has no backend yet, so that it may need one more descriptor; it gets the response when its TLS handshake is done.
- * A `WeakSet` would retain its entries until the next full collection.
- */
-const FRESH = Symbol('ws-tunnel.fresh')
+/** Flag of a socket that gets the response when its TLS handshake is done. */
 const LATE = Symbol('ws-tunnel.late')
-type Flagged = Socket & { [FRESH]?: boolean; [LATE]?: boolean }
+type Flagged = Socket & { [LATE]?: boolean }
+
+/** Connections of this process that have no backend yet. Each of them may need one more descriptor. */
 let freshCount = 0
 /** Refused connections of this process that are not closed yet. */
 let refusedCount = 0
@@ -109,9 +108,8 @@ export class ConnectionLimit {
 }
 
 function keep(socket: Socket): void {
-  ;(socket as Flagged)[FRESH] = true
   freshCount++
-  socket.once('close', socketOnClose)
+  socket.on('close', socketOnClose)
 }
 
 function refusedOnData(this: Socket): void {
@@ -127,17 +125,22 @@ function refusedOnClose(): void {
  *
  * @returns whether it was counted until now.
  */
-export function settle(socket: Flagged): boolean {
-  if (!socket[FRESH]) return false
-  socket[FRESH] = false
+export function settle(socket: Socket): boolean {
+  if (!isFresh(socket)) return false
   freshCount--
   socket.off('close', socketOnClose)
   return true
 }
 
-/** To be called with each plain request: its connection is settled when the response has ended. */
-export function settleWith({ socket }: IncomingMessage, res: ServerResponse): void {
-  if ((socket as Flagged)[FRESH]) res.once('close', responseOnClose)
+/** Whether the connection is counted. The listener is the mark. */
+const isFresh = (socket: Socket): boolean => socket.listenerCount('close', socketOnClose) > 0
+
+/**
+ * To be called with each request: the connection of a plain one is settled when the response has ended. The response of an upgrade gets no
+ * listener, because its tunnel would retain request and response as long as it is open.
+ */
+export function settleWith(req: IncomingMessage, res: ServerResponse): void {
+  if (arrivedUpgrade(req) === undefined && isFresh(req.socket)) res.once('close', responseOnClose)
 }
 
 function socketOnClose(this: Socket): void {
