@@ -1,5 +1,7 @@
 /** What an engine for plain HTTP of another package needs: the types of its function, and the rules that all engines share. */
 
+import './util/supported-node.ts'
+
 export { backendError, roundTripError, timeoutError } from './backend/backend-error.ts'
 export { authenticatesConnection } from './backend/connection-auth.ts'
 export { isIdempotent } from './backend/idempotent.ts'

@@ -1,3 +1,5 @@
+import './util/supported-node.ts'
+
 export { createHttp2Server } from './client/http2-server.ts'
 export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
 export {

@@ -36,7 +36,9 @@ export function loadNativeAddon(): NativeAddon | null {
 
 function load(): NativeAddon | null {
   try {
-    const { addon, EVENTS } = createRequire(import.meta.url)('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
+    // In a bundle of CommonJS modules there is no `import.meta.url`.
+    const require = createRequire(import.meta.url ?? __filename)
+    const { addon, EVENTS } = require('@ws-tunnel/native') as typeof import('@ws-tunnel/native')
     if (addon === undefined) return null
     const listeners: (SlotListener | undefined)[] = []
     addon.listen((slot, events, clientErrno, backendErrno, fromClient, fromBackend, response) =>

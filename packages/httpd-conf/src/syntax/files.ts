@@ -1,4 +1,4 @@
-import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
+import fs, { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Reads the files of Include and certificates. The option `files` reads the configuration file itself too. */
@@ -11,6 +11,9 @@ export interface Files {
   /** A number that changes when the file does; `undefined` if it does not exist. Without it, files of users and maps are read for each request. */
   modified?(file: string): number | undefined
 }
+
+/** Not imported by name: a Node without it would fail there, before the core reports the version. */
+const { globSync } = fs
 
 /** The largest file that is read, bytes. */
 const MAX_FILE = 16 * 1024 * 1024

@@ -12,8 +12,21 @@ const HTML = 'text/html; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'
 const JS = 'text/javascript; charset=utf-8'
 
-const ASSETS = join(import.meta.dirname, '../../assets')
-const SCRIPTS = join(import.meta.dirname, '../page')
+/**
+ * Finds the folder of this package by its name, because a bundle of the app has the code of the package without its files.
+ *
+ * @throws {Error} if the package is not installed where the bundle is.
+ */
+function packageFile(): string {
+  try {
+    return createRequire(import.meta.url ?? __filename).resolve('@ws-tunnel/manager/package.json')
+  } catch (cause) {
+    throw new Error(
+      'The manager does not find the files of its page. Install @ws-tunnel/manager where the bundle of the app is',
+      { cause },
+    )
+  }
+}
 
 /** The files of lit-html that the page imports, and those that these import. */
 const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js']
@@ -26,18 +39,20 @@ const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'direct
  */
 export function readAssets(): ReadonlyMap<string, Asset> {
   const asset = (type: string, ...path: string[]): Asset => ({ type, body: readFileSync(join(...path)) })
-  const { resolve } = createRequire(import.meta.url)
+  const file = packageFile()
+  const [pictures, pages] = [join(file, '../assets'), join(file, '../dist/page')]
+  const { resolve } = createRequire(file)
   const uPlot = dirname(resolve('uplot/dist/uPlot.esm.js'))
   // Node resolves lit-html to its build for servers. The folder above has the build for browsers.
   const litHtml = join(dirname(resolve('lit-html')), '..')
-  const scripts = readdirSync(SCRIPTS).filter(name => name.endsWith('.js'))
+  const scripts = readdirSync(pages).filter(name => name.endsWith('.js'))
   return new Map<string, Asset>([
-    ['/', asset(HTML, ASSETS, 'index.html')],
-    ['/page.css', asset(CSS, ASSETS, 'page.css')],
-    ['/icon.svg', asset('image/svg+xml', ASSETS, 'icon.svg')],
+    ['/', asset(HTML, pictures, 'index.html')],
+    ['/page.css', asset(CSS, pictures, 'page.css')],
+    ['/icon.svg', asset('image/svg+xml', pictures, 'icon.svg')],
     ['/uplot.css', asset(CSS, uPlot, 'uPlot.min.css')],
     ['/uplot.js', asset(JS, uPlot, 'uPlot.esm.js')],
     ...LIT_HTML.map((name): [string, Asset] => [`/lit-html/${name}`, asset(JS, litHtml, name)]),
-    ...scripts.map((name): [string, Asset] => [`/${name}`, asset(JS, SCRIPTS, name)]),
+    ...scripts.map((name): [string, Asset] => [`/${name}`, asset(JS, pages, name)]),
   ])
 }
