@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { io } from 'socket.io-client'
 import { type Program, sendMessage } from '../docs/program.ts'
 import { eventually } from '../support/gate.ts'
@@ -29,7 +28,7 @@ export async function logs(program: Program, line: RegExp): Promise<void> {
 export async function speaksSocketIo(program: Program): Promise<void> {
   const socket = io(program.url, { transports: ['websocket'], forceNew: true, reconnection: false })
   try {
-    await once(socket, 'connect')
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject))
     assert.equal(await socket.emitWithAck('say', 'hello'), 'socket.io hello')
   } finally {
     socket.close()

@@ -99,7 +99,7 @@ const startNode: StartServer = async (options, managerOptions) => {
 const startFastify: StartServer = async (options, managerOptions) => {
   const fastify = Fastify()
   await fastify.register(managerPlugin, { ...managerOptions, prefix: MOUNT, proxies: tunnelProxies(fastify) })
-  await fastify.register(wsTunnelPlugin, { drainTimeout: 0, ...options })
+  await fastify.register(wsTunnelPlugin, { drainTimeout: 0, ...(options as WsTunnelOptions<object>) })
   await fastify.listen({ port: 0, host: '127.0.0.1' })
   const [proxy] = tunnelProxies(fastify) as unknown as [ManagedProxy]
   return { server: fastify.server, proxy, closeManager: () => fastify.close(), stop: () => fastify.close() }

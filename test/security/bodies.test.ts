@@ -75,7 +75,11 @@ const startFastify: Start = async (t, options, keepsRaw, errors) => {
     errors.push(error)
     reply.status(error.statusCode).send('failed')
   })
-  app.route({ method: ['POST'], url: '/*', handler: wsTunnelHandler({ drainTimeout: 0, ...options }) })
+  app.route({
+    method: ['POST'],
+    url: '/*',
+    handler: wsTunnelHandler({ drainTimeout: 0, ...(options as WsTunnelOptions<object>) }),
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   t.after(() => app.close())
   return portOf(app.server)

@@ -255,7 +255,8 @@ export const startFastify: Start = async (mount, options, more = {}) => {
   }
   for (const each of [{ mount, options }, ...(more.more ?? [])]) {
     const prefix = each.mount === '/' ? {} : { prefix: each.mount }
-    app.register(wsTunnelPlugin, { ...watched(each.options, watch), ...prefix })
+    const own = watched(each.options, watch) as WsTunnelOptions<object>
+    app.register(wsTunnelPlugin, { ...own, ...prefix })
   }
   more.prepare?.(app.server)
   await app.listen((more.at ?? { port: 0, host: '127.0.0.1' }) as { port: number })

@@ -6,6 +6,7 @@ import {
   type Balancer,
   checkOptions,
   createTunnelProxy,
+  type LbFunction,
   type MemberState,
   type Only,
   type RouteOptions,
@@ -15,6 +16,7 @@ import {
 import { wsTunnel } from '@ws-tunnel/express'
 import plugin, { tunnelProxies, wsTunnelHandler, wsTunnelPlugin } from '@ws-tunnel/fastify'
 import { fixRequestBody, hpm, responseInterceptor } from '@ws-tunnel/http-proxy-middleware'
+import { fromHttpdConf } from '@ws-tunnel/httpd-conf'
 import express, { type Request, type Response } from 'express'
 import fastify from 'fastify'
 
@@ -271,3 +273,58 @@ hpm({ target: 'http://h/' })
 hpm({ on: { proxyReqWs: () => {} } })
 // @ts-expect-error neither a function nor an engine
 accept({ target: 'ws://h/', fallback: 'hpm' })
+
+// The request of the framework in every function: what middleware declares, and Express's own members where they are named.
+declare global {
+  namespace Express {
+    interface Request {
+      user?: { id: string }
+    }
+  }
+}
+declare module 'fastify' {
+  interface FastifyRequest {
+    user: { id: string }
+  }
+}
+const member: LbFunction<{ user: string }> = (candidates, { user }) => candidates.find(each => each.routeId === user)
+app.use(
+  wsTunnel({
+    target: req => `ws://h/${req.user?.id}/${req.originalUrl}`,
+    when: [{ test: req => req.user !== undefined }, { any: [{ test: ({ user }) => user?.id === 'a' }] }],
+    requestHeaders: (headers, { req }) => void headers.set('X-User', req.user?.id ?? ''),
+    guard: req => void req.user?.id.length,
+    rewrite: (req, url) => (req.user === undefined ? url : undefined),
+    balancers: {
+      x: { members, lbMethod: (candidates, req) => candidates.find(each => each.routeId === req.user?.id) },
+    },
+    onOpen: ({ req }) => void req.user?.id,
+    onError: ({ req }) => void req.user?.id,
+    only: req => req.url === '/',
+  }),
+)
+app.use(wsTunnel<Request>({ target: req => `ws://h/${req.query['room']}/${req.ip}/${req.user?.id}` }))
+app.use(wsTunnel({ target: (req: Request) => `ws://h/${req.params['room']}`, onOpen: ({ req }) => void req.ip }))
+app.use(wsTunnel({ routes: [{ target: (req: Request) => `ws://h/${req.params['room']}` }] }))
+server.register(wsTunnelPlugin, {
+  target: req => `ws://h/${req.user.id}/${req.ip}`,
+  responseHeaders: (headers, { req }) => void headers.set('X-Id', req.id),
+  onError: ({ req }) => req.log.warn('no tunnel'),
+})
+wsTunnelHandler({ routes: [{ target: req => (req.user.id === '' ? false : 'ws://h/') }] })
+server.register(wsTunnelPlugin, fromHttpdConf('site.conf'))
+app.use(wsTunnel(fromHttpdConf('site.conf')))
+createTunnelProxy<IncomingMessage & { tenant: string }>({ target: req => `ws://${req.tenant}/` })
+accept({ target: 'balancer://x', balancers: { x: { members, lbMethod: 'bybusyness' } } })
+// @ts-expect-error a function of another request than the proxy's
+accept({ target: 'balancer://x', balancers: { x: { members, lbMethod: member } } })
+// @ts-expect-error members of Express's own request are there where it is named
+app.use(wsTunnel({ target: req => `ws://h/${req.query}` }))
+// @ts-expect-error no such member of the request
+app.use(wsTunnel({ onOpen: ({ req }) => void req.account, target: 'ws://h/' }))
+// @ts-expect-error not a request of Node
+wsTunnel<{ user: string }>({ target: 'ws://h/' })
+// @ts-expect-error Fastify has its own request, which has no rawHeaders
+server.register(wsTunnelPlugin, { target: req => `ws://h/${req.rawHeaders[0]}` })
+// @ts-expect-error before Fastify has its request, there is that of Node
+wsTunnelHandler({ target: 'ws://h/', only: req => req.params === undefined })

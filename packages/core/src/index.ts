@@ -62,6 +62,7 @@ export type {
   TargetResult,
 } from './options/route-options.ts'
 export type { HandleContext, RouteStatus, TunnelProxy } from './options/tunnel-proxy.ts'
+export { withRequests } from './options/with-requests.ts'
 export { checkOptions } from './proxy/check-options.ts'
 export {
   type ExplainedBackend,

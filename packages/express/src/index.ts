@@ -21,6 +21,19 @@ export type Next = (error?: unknown) => void
 /** A request as Express and Connect pass it to a middleware: its `url` is without the mount path. */
 export type MountedRequest = IncomingMessage & { baseUrl?: string; originalUrl?: string; body?: unknown }
 
+declare global {
+  namespace Express {
+    /** The types of Express and its middleware declare this interface too: passport `user`, express-session `session`. */
+    interface Request {}
+  }
+}
+
+/**
+ * The request that the functions of the options get. It has what middleware declares for `Express.Request`. Where Express's own
+ * members are needed: `wsTunnel<express.Request>(...)`, or name the type of a parameter.
+ */
+export type AppRequest = MountedRequest & Express.Request
+
 /** Middleware for Express 4, Express 5 and Connect, with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
 export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, next: Next) => void) &
   Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
@@ -30,9 +43,10 @@ export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, nex
  * `app.use` removes the mount path from the request's path, and `app.get`, `app.post` and `app.all` do not. A request
  * that no route matches goes to `next()`, a failure to `next(error)`.
  *
+ * @typeParam Req the request that the functions of the options get
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
  */
-export function wsTunnel(options: WsTunnelOptions): WsTunnelMiddleware {
+export function wsTunnel<Req extends IncomingMessage = AppRequest>(options: WsTunnelOptions<Req>): WsTunnelMiddleware {
   const proxy = createTunnelProxy(options)
   let isDiscovered = false
   const middleware = (req: MountedRequest, res: ServerResponse, next: Next): void => {

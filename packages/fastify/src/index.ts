@@ -5,6 +5,7 @@ import {
   type TunnelProxy,
   WsTunnelError,
   type WsTunnelOptions,
+  withRequests,
 } from '@ws-tunnel/core'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
@@ -22,8 +23,8 @@ declare module 'fastify' {
   }
 }
 
-/** Options of the plugin: those of the proxy, and Fastify's own. */
-export type WsTunnelPluginOptions = WsTunnelOptions & {
+/** Options of the plugin: those of the proxy, whose functions get the request of Fastify, and Fastify's own. */
+export type WsTunnelPluginOptions = WsTunnelOptions<FastifyRequest> & {
   /**
    * The path at which the plugin is registered. It is removed from the request's path, as `app.use` does. @default ''
    */
@@ -67,7 +68,7 @@ function rootOf(fastify: FastifyInstance): FastifyInstance {
 async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions): Promise<void> {
   const { prefix: _prefix, constraints = {}, ...proxyOptions } = options
   const { prefix } = fastify
-  const proxy = createTunnelProxy(proxyOptions as WsTunnelOptions)
+  const proxy = createFor(proxyOptions as WsTunnelOptions<FastifyRequest>)
   const proxies = tunnelProxies(fastify) as Set<TunnelProxy>
   proxies.add(proxy)
   const stopListening = listenForUpgrades(fastify.server as never, fastify.routing as never, {
@@ -102,8 +103,8 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
  *
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options.
  */
-export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
-  const proxy = createTunnelProxy(options)
+export function wsTunnelHandler(options: WsTunnelOptions<FastifyRequest>): WsTunnelHandler {
+  const proxy = createFor(options)
   const { close, tunnels, routes, balancers } = proxy
   const closeProxy = (): Promise<void> => close()
   const handle = handlerOf(proxy, url => url, true)
@@ -122,12 +123,26 @@ export function wsTunnelHandler(options: WsTunnelOptions): WsTunnelHandler {
   return Object.assign(handler, { close, tunnels, routes, balancers })
 }
 
+/** The request of Fastify, by the request of Node. */
+const requests = new WeakMap<IncomingMessage, FastifyRequest>()
+
+/**
+ * A proxy whose functions get the request of Fastify. Before Fastify has one, and in `explain`, they get that of Node: a server with
+ * other `upgrade` listeners asks the routes whose an upgrade is.
+ */
+function createFor(options: WsTunnelOptions<FastifyRequest>): TunnelProxy {
+  return createTunnelProxy(
+    withRequests(options, (req: IncomingMessage) => requests.get(req) ?? (req as unknown as FastifyRequest)),
+  )
+}
+
 const isInstance = (value: unknown): value is FastifyInstance =>
   typeof value === 'object' && value !== null && 'addHook' in value && 'server' in value
 
 function handlerOf(proxy: TunnelProxy, urlBelow: (url: string) => string, listen: boolean): RouteHandlerMethod {
   return async function wsTunnelRoute(request: FastifyRequest, reply: FastifyReply) {
     const { raw: req } = request
+    requests.set(req, request)
     settleHeaders(request)
     const target = req.url ?? '/'
     const path = target.startsWith('/') ? target : target.replace(ORIGIN, '')

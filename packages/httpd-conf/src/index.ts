@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { isAbsolute, join, resolve } from 'node:path'
-import type { BalancerChoice, WsTunnelOptions } from '@ws-tunnel/core'
+import { type BalancerChoice, type WsTunnelOptions, withRequests } from '@ws-tunnel/core'
 import { PROFILES, type Profile } from './compile/context.ts'
 import { logVariables } from './compile/log-variables.ts'
 import { compilePages, type PageLocations } from './compile/page-locations.ts'
@@ -58,8 +58,8 @@ export interface HttpdConf {
 
 /** A compiled configuration. */
 export interface Compiled {
-  /** The options for `wsTunnel`; `undefined` if there are errors. */
-  readonly options: WsTunnelOptions | undefined
+  /** The options for `wsTunnel`, and for Fastify; `undefined` if there are errors. */
+  readonly options: WsTunnelOptions<object> | undefined
   /** All errors, warnings and ignored lines, in the order in which they were found. */
   readonly diagnostics: readonly Diagnostic[]
 }
@@ -118,14 +118,18 @@ const compiled = new WeakMap<object, readonly Diagnostic[]>()
  * @param source a file name, or a configuration and how to read it.
  * @throws {HttpdConfError} if a line is wrong or not supported; its `diagnostics` have every such line.
  */
-export function fromHttpdConf(source: string | HttpdConf): WsTunnelOptions {
+export function fromHttpdConf(source: string | HttpdConf): WsTunnelOptions<object> {
   const { options, diagnostics } = compileHttpdConf(source)
   if (options === undefined) throw new HttpdConfError(diagnostics)
   return options
 }
 
+/** The request of Node behind that of Fastify. The compiled functions read and compare it. */
+const rawRequest = (req: object): IncomingMessage =>
+  'raw' in req ? (req.raw as IncomingMessage) : (req as IncomingMessage)
+
 /** The warnings and the ignored lines of options that {@link fromHttpdConf} returned; empty for other options. */
-export function diagnosticsOf(options: WsTunnelOptions): readonly Diagnostic[] {
+export function diagnosticsOf(options: object): readonly Diagnostic[] {
   return compiled.get(options) ?? []
 }
 
@@ -142,7 +146,7 @@ export function compileHttpdConf(source: string | HttpdConf): Compiled {
   if (options.routes?.length === 0 && !report.failed) warnOfNothing(reading)
   const { diagnostics } = report
   if (report.failed) return { options: undefined, diagnostics }
-  const usable = withRoute(options)
+  const usable = withRequests(withRoute(options), rawRequest)
   compiled.set(usable, diagnostics)
   return { options: usable, diagnostics }
 }

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import {
   type ExplainedOutcome,
   type ExplainRequest,
+  type Explanation,
   explain,
   type FallbackFunction,
   type RouteOptions,
@@ -365,7 +366,7 @@ test('explains why a request that names an upgrade is served as plain HTTP', asy
     [{ url: '/', headers: { ...upgrade, connection: 'close' } }, 'there is no Connection: upgrade'],
   ]
   for (const [request, reason] of reasons) {
-    const { outcome } = await explain(options, request)
+    const { outcome }: Explanation = await explain(options, request)
     assert.equal(outcome.kind, 'http')
     assert.equal(outcome.kind === 'http' && outcome.reason, reason)
   }

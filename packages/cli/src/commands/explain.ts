@@ -1,4 +1,4 @@
-import { explain } from '@ws-tunnel/core'
+import { explain, type WsTunnelOptions } from '@ws-tunnel/core'
 import { type Compiled, compileHttpdConf, compileVirtualHosts, type HttpdConf } from '@ws-tunnel/httpd-conf'
 import { diagnosticsText, isError } from '../configuration/diagnostics-text.ts'
 import { hostName, nameTest } from '../configuration/virtual-hosts.ts'
@@ -49,7 +49,10 @@ export async function explainRequest(
 }
 
 /** Compiles the virtual host that the Host field names, or else the first one. */
-function compileForHost(conf: HttpdConf, hostField = ''): Pick<Compiled, 'options' | 'diagnostics'> {
+function compileForHost(
+  conf: HttpdConf,
+  hostField = '',
+): Pick<Compiled, 'diagnostics'> & { options?: WsTunnelOptions } {
   const { servers, diagnostics } = compileVirtualHosts(conf)
   const name = hostName(hostField)
   const named = servers?.hosts.find(host => nameTest(host)(name))

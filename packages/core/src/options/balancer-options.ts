@@ -78,20 +78,26 @@ export interface SessionCookieOptions {
 export type HashOptions = { hash: 'client' | 'path' } | { hash: 'header' | 'cookie'; name: string }
 
 /** How a balancer selects a member (lbmethod=): a method of mod_proxy_balancer, the fewest tunnels, a hash, or a function. */
-export type LbMethod = 'byrequests' | 'bytraffic' | 'bybusyness' | 'leasttunnels' | HashOptions | LbFunction
+export type LbMethod<Req = IncomingMessage> =
+  | 'byrequests'
+  | 'bytraffic'
+  | 'bybusyness'
+  | 'leasttunnels'
+  | HashOptions
+  | LbFunction<Req>
 
 /**
  * Selects one of the candidates, or returns `undefined` if none is suitable. The candidates are the usable members of the lowest set that
  * has one; hot standbys are candidates only if no other member is. If the function throws, or returns something else: 500.
  */
-export type LbFunction = (candidates: readonly Member[], req: IncomingMessage) => Member | undefined
+export type LbFunction<Req = IncomingMessage> = (candidates: readonly Member[], req: Req) => Member | undefined
 
 /** A named set of backends (`<Proxy balancer://name>`). */
-export interface BalancerOptions {
+export interface BalancerOptions<Req = IncomingMessage> {
   /** Of equal members, the first is selected. */
   members: readonly MemberOptions[]
   /** How a member is selected (lbmethod=). @default 'byrequests' */
-  lbMethod?: LbMethod
+  lbMethod?: LbMethod<Req>
   /** `'COOKIE'`, `'COOKIE|path'`, or an object (stickysession=). @default undefined */
   stickySession?: string | StickySessionOptions
   /** How many other members are tried after a failure to connect (maxattempts=). @default the number of members less one */

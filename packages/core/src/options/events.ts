@@ -5,9 +5,9 @@ import type { Balancer, BalancerChoice, Health, Member } from './balancer-option
 import type { TunnelProxy } from './tunnel-proxy.ts'
 
 /** A tunnel opened for this request. */
-export interface OpenMessage {
+export interface OpenMessage<Req = IncomingMessage> {
   readonly tunnel: Tunnel
-  readonly req: IncomingMessage
+  readonly req: Req
   readonly proxy: TunnelProxy
 }
 
@@ -19,9 +19,9 @@ export interface CloseMessage {
 }
 
 /** A request failed before the 101, or before its response. */
-export interface ErrorMessage {
+export interface ErrorMessage<Req = IncomingMessage> {
   readonly error: WsTunnelError
-  readonly req: IncomingMessage
+  readonly req: Req
   readonly proxy: TunnelProxy
 }
 

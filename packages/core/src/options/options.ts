@@ -47,28 +47,28 @@ export interface RewrittenUrl {
  * Runs for every request before the routes are tried, and may return another path and query (RewriteRule [PT]). It does not change what the
  * app sees, nor the mount point. It is trusted code. If it throws: 500.
  */
-export type Rewrite = (
-  req: IncomingMessage,
+export type Rewrite<Req = IncomingMessage> = (
+  req: Req,
   url: RewrittenUrl,
   /** Passed by `explain` alone. To be called for each step, with what it does and why. */
   note?: (line: string) => void,
 ) => RewrittenUrl | undefined
 
 /** Options of the proxy as a whole. */
-export interface CommonOptions {
+export interface CommonOptions<Req = IncomingMessage> {
   /**
    * Gives requests another path before the routes are tried (RewriteRule [PT]). It gets the path decoded according to the options
    * `encodedSlashes` and `mergeSlashes` beside `routes`. It is not called for a malformed path. A path longer than 8192 characters: 414.
    * @default undefined
    */
-  rewrite?: Rewrite
+  rewrite?: Rewrite<Req>
   /**
    * Settings of backends, for every route that leads to them. The entry applies whose `url` is the longest prefix of the request's URL
    * (`<Proxy url>`). @default []
    */
   workers?: readonly WorkerOptions[]
   /** Sets of backends by name, which is in lower case. A target names one as `balancer://name/path` (`<Proxy balancer://name>`). @default {} */
-  balancers?: Readonly<Record<string, BalancerOptions>>
+  balancers?: Readonly<Record<string, BalancerOptions<Req>>>
   /**
    * How the path of a request may be spelled. `'exact'`: a request target that is not spelled in its normal form is refused with 400 before
    * a route is tried, and the backend gets the path as the client spelled it. So the app's guards and the backend see one path. A run of
@@ -91,18 +91,27 @@ export interface CommonOptions {
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
   /** Called when a tunnel has opened. Gets the message of the channel `ws-tunnel:open`. */
-  onOpen?: (message: OpenMessage) => void
+  onOpen?: (message: OpenMessage<Req>) => void
   /** Called once for each tunnel, when it has ended. Gets the message of the channel `ws-tunnel:close`. */
   onClose?: (message: CloseMessage) => void
   /** Called for each failure before the 101, in addition to the app's error handler. Gets the message of the channel `ws-tunnel:error`. */
-  onError?: (message: ErrorMessage) => void
+  onError?: (message: ErrorMessage<Req>) => void
 }
 
-/** Either one `target` for the whole mount point, or a list of `routes`. */
-export type WsTunnelOptions = CommonOptions &
+/**
+ * Either one `target` for the whole mount point, or a list of `routes`. `Req` is the request that the functions of the options get: that
+ * of the framework.
+ */
+export type WsTunnelOptions<Req = IncomingMessage> = CommonOptions<Req> &
   (
-    | (Omit<RouteOptions, 'path'> & { routes?: never; path?: never })
-    | (RouteDefaults & { routes: readonly RouteOptions[]; target?: never; when?: never; path?: never; name?: never })
+    | (Omit<RouteOptions<Req>, 'path'> & { routes?: never; path?: never })
+    | (RouteDefaults<Req> & {
+        routes: readonly RouteOptions<Req>[]
+        target?: never
+        when?: never
+        path?: never
+        name?: never
+      })
   )
 
 /** The options of a proxy, each with a value, frozen. */

@@ -29,11 +29,11 @@ export interface Captures {
  * - `false` hands the request back to the app (ProxyPass "!").
  * - A function returns one of these per request, or a response. It is trusted code: nothing in its URL is expanded.
  */
-export type Target =
+export type Target<Req = IncomingMessage> =
   | string
   | URL
   | false
-  | ((req: IncomingMessage, captures: Captures) => TargetResult | Promise<TargetResult>)
+  | ((req: Req, captures: Captures) => TargetResult | Promise<TargetResult>)
 
 /** What a target function returns: a URL, `false` for the app, an exact request target, or a response without a backend. */
 export type TargetResult = string | URL | false | ExactTarget | LocalResponse
@@ -55,7 +55,7 @@ export interface LocalResponse {
 }
 
 /** One test of the request (RewriteCond). A missing header field counts as the empty string. */
-export type Condition =
+export type Condition<Req = IncomingMessage> =
   /** The value of the field matches; several lines are joined by `, `. The groups become `%1`-`%9`. */
   | { header: string; matches: RegExp }
   /** The value of the field does not match (a RewriteCond pattern that begins with `!`). */
@@ -64,10 +64,13 @@ export type Condition =
   | { url: 'path' | 'query'; matches: RegExp }
   /** The path or the query does not match. */
   | { url: 'path' | 'query'; not: RegExp }
-  /** Any test of the app. If it throws: 500. */
-  | { test: (req: IncomingMessage) => boolean }
+  /**
+   * Any test of the app. If it throws: 500. If the server has other `upgrade` listeners, it also runs before the app's middleware, to tell
+   * whose an upgrade is.
+   */
+  | { test: (req: Req) => boolean }
   /** At least one of the conditions holds (RewriteCond [OR]). */
-  | { any: Condition[] }
+  | { any: Condition<Req>[] }
 
 /** Edits of a header list, applied in the order unset, set, append (RequestHeader, Header). */
 export interface HeaderEdits {
@@ -80,18 +83,20 @@ export interface HeaderEdits {
 }
 
 /** What a header function may read. */
-export interface HeaderContext {
-  /** The client's request. */
-  readonly req: IncomingMessage
+export interface HeaderContext<Req = IncomingMessage> {
+  /** The client's request, as the framework has it. */
+  readonly req: Req
   /** The member that a balancer selected; `undefined` for a target without a balancer. */
   readonly choice: BalancerChoice | undefined
 }
 
 /** Edits of a header list, or a function that edits it in place. If the function throws, or sets a malformed field: 500. */
-export type HeaderEditing = HeaderEdits | ((headers: HeaderList, context: HeaderContext) => void)
+export type HeaderEditing<Req = IncomingMessage> =
+  | HeaderEdits
+  | ((headers: HeaderList, context: HeaderContext<Req>) => void)
 
 /** Throws, or rejects, to refuse a request. */
-export type Guard = (req: IncomingMessage) => void | Promise<void>
+export type Guard<Req = IncomingMessage> = (req: Req) => void | Promise<void>
 
 /** How open tunnels are moved out of JavaScript. */
 export interface OffloadOptions {
@@ -126,7 +131,7 @@ export interface FallbackEngine {
 }
 
 /** Options of a route. Written beside `routes`, they are the defaults of all routes. */
-export interface RouteDefaults extends SharedOptions {
+export interface RouteDefaults<Req = IncomingMessage> extends SharedOptions {
   /**
    * Serves requests that are not upgrades as plain HTTP (ProxyWebsocketFallbackToProxyHttp). A function `(req, res, next)` gets them instead
    * of a backend: `next()` hands the request back to the app, and `next(error)` passes the error to the app's error handler. What is an
@@ -195,20 +200,20 @@ export interface RouteDefaults extends SharedOptions {
   /** Adds X-Forwarded-For, -Host, -Server and -Proto, except those that the app has set in `req.headers` (ProxyAddHeaders). @default true */
   addHeaders?: boolean
   /** Edits of the request that the backend gets, after those of the app in `req.headers` (RequestHeader). @default undefined */
-  requestHeaders?: HeaderEditing
+  requestHeaders?: HeaderEditing<Req>
   /** Edits of the response that the client gets, a 101 included (Header). @default undefined */
-  responseHeaders?: HeaderEditing
+  responseHeaders?: HeaderEditing<Req>
   /**
    * Edits of a response head without a backend: of an error, of a redirect, and of what the app responds to a request that it gets back
    * (Header always). The list has the fields that are set on `res` so far. @default undefined
    */
-  localHeaders?: HeaderEditing
+  localHeaders?: HeaderEditing<Req>
   /**
    * Decides whether a request may pass (Require, Allow, Deny). It runs after the match and before anything else, also for a `target: false`;
    * beside `routes` it also runs for a request that no route matches. It refuses by an error, for instance one with the code
    * `WST_ERR_ACCESS`. Any other error: 500. @default undefined
    */
-  guard?: Guard
+  guard?: Guard<Req>
   /**
    * Turns responses of the backend with a status of 400 or more, or with a status of the list, into errors for the app's error handler
    * (ProxyErrorOverride). The error keeps the status, and with 401 the field WWW-Authenticate. @default false
@@ -235,7 +240,7 @@ export interface RouteDefaults extends SharedOptions {
 }
 
 /** One ProxyPass, ProxyPassMatch or RewriteRule [P] line. Routes are tried in order; the first match wins. */
-export interface RouteOptions extends RouteDefaults {
+export interface RouteOptions<Req = IncomingMessage> extends RouteDefaults<Req> {
   /**
    * A string is a prefix that ends at a segment boundary (ProxyPass). A string with `:name`, `*name` or `{...}` is a pattern of
    * path-to-regexp. A RegExp is ProxyPassMatch. If the target has no captures, the RegExp's group `rest` is appended to it, or the whole
@@ -244,9 +249,9 @@ export interface RouteOptions extends RouteDefaults {
    */
   path?: string | RegExp
   /** All conditions must hold (RewriteCond). @default [] */
-  when?: Condition[]
+  when?: Condition<Req>[]
   /** Where the request goes. */
-  target: Target
+  target: Target<Req>
   /** A name for people, shown by `explain` and `proxy.routes`. @default undefined */
   name?: string
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { resolveOptions, type WsTunnelOptions } from '../options/options.ts'
 import { RouteTable } from '../routing/route-table.ts'
 
@@ -7,7 +8,7 @@ import { RouteTable } from '../routing/route-table.ts'
  * @throws {WsTunnelError} `WST_ERR_OPTION` for everything that `createTunnelProxy` refuses. That includes malformed patterns, malformed
  * targets and unknown balancers.
  */
-export function checkOptions(options: WsTunnelOptions): void {
+export function checkOptions<Req extends object = IncomingMessage>(options: WsTunnelOptions<Req>): void {
   // The constructor compiles the routes and the members. It has no other effect.
-  new RouteTable(resolveOptions(options), options.routes === undefined)
+  new RouteTable(resolveOptions(options as WsTunnelOptions), options.routes === undefined)
 }

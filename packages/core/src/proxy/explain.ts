@@ -88,8 +88,11 @@ export interface Explanation {
  * @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, as `createTunnelProxy` does.
  * @throws {TypeError} for a request that cannot be sent.
  */
-export async function explain(options: WsTunnelOptions, request: ExplainRequest): Promise<Explanation> {
-  const settings = resolveOptions(options)
+export async function explain<Req extends object = IncomingMessage>(
+  options: WsTunnelOptions<Req>,
+  request: ExplainRequest,
+): Promise<Explanation> {
+  const settings = resolveOptions(options as WsTunnelOptions)
   const table = new RouteTable(settings, options.routes === undefined)
   const req = explainedRequest(request)
   let read: ReadTarget | undefined

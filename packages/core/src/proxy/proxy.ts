@@ -34,10 +34,13 @@ import { switchProtocols } from './switch-protocols.ts'
 /**
  * Creates a proxy from options.
  *
+ * @typeParam Req the request that `handle` gets, and so the functions of the options
  * @throws {WsTunnelError} `WST_ERR_OPTION` for a wrong option. It names the option, what was expected and what was found.
  */
-export function createTunnelProxy(options: WsTunnelOptions): TunnelProxy {
-  return new RoutedProxy(resolveOptions(options), options.routes === undefined)
+export function createTunnelProxy<Req extends IncomingMessage = IncomingMessage>(
+  options: WsTunnelOptions<Req>,
+): TunnelProxy {
+  return new RoutedProxy(resolveOptions(options as WsTunnelOptions), options.routes === undefined)
 }
 
 /** Statuses after which the rest of the connection cannot be read safely. */
