@@ -28,7 +28,8 @@ const HOUSES: readonly House[] = [
       ['util'],
       ['errors'],
     ],
-    packages: /^(?:node:.*|@eslint-community\/regexpp|fastest-levenshtein|path-to-regexp|proxy-addr|undici(?:\/lib\/.*)?)$/,
+    packages:
+      /^(?:node:.*|@eslint-community\/regexpp|fastest-levenshtein|path-to-regexp|proxy-addr|undici(?:\/lib\/.*)?)$/,
     typesOf: /^@ws-tunnel\/native$/,
   },
   {

@@ -6,7 +6,7 @@ import { eventually } from '../support/gate.ts'
 const text = async (response: Response | Promise<Response>): Promise<string> => (await response).text()
 
 /** A request and a WebSocket through the tunnel at `/chat`, as the user `ada` if the app knows users, and a page of the app. */
-export async function servesBoth(program: Program, user: 'ada' | 'nobody' = 'nobody'): Promise<void> {
+export async function servesBoth(program: Program, user: 'ada' | 'guest' = 'guest'): Promise<void> {
   const { url } = program
   const query = '?user=ada'
   assert.equal(await text(program.get(`/chat/a${query}`)), `GET /a${query} of ${user}: `)

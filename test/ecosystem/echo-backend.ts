@@ -4,7 +4,7 @@ import { WebSocketServer } from 'ws'
 import { listen } from '../support/server.ts'
 
 /** What a backend has got: the request target, and the user that the gateway names. */
-const described = ({ url, headers }: IncomingMessage): string => `${url} of ${headers['x-user'] ?? 'nobody'}`
+const described = ({ url, headers }: IncomingMessage): string => `${url} of ${headers['x-user'] ?? 'guest'}`
 
 /**
  * Starts a backend that repeats what it gets.

@@ -75,7 +75,7 @@ for (const kind of ['plugin', 'handler'] as const) {
     const host = await startApp(t, app =>
       kind === 'plugin' ? app.register(wsTunnelPlugin, options) : app.get('/*', wsTunnelHandler(options)),
     )
-    assert.equal(await sendMessage(`ws://${host}/a`, 'hello'), '/a of nobody: hello')
+    assert.equal(await sendMessage(`ws://${host}/a`, 'hello'), '/a of guest: hello')
     const expected = ['guard', 'lbMethod', 'onOpen', 'requestHeaders', 'responseHeaders', 'rewrite', 'target', 'test']
     assert.deepEqual([...noted.keys()].sort(), expected)
     assert.equal((await fetch(`http://${host}/broken`)).status, 503)

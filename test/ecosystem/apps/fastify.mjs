@@ -21,7 +21,7 @@ fastify.addHook('onRequest', async request => {
 await fastify.register(wsTunnelPlugin, {
   prefix: '/chat',
   target: `ws://${backend}/`,
-  requestHeaders: (headers, { req }) => headers.set('X-User', req.session.get('user') ?? 'nobody'),
+  requestHeaders: (headers, { req }) => headers.set('X-User', req.session.get('user') ?? 'guest'),
 })
 await fastify.register(async scope => {
   scope.get('/own', { websocket: true }, socket => {
