@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,16 +9,22 @@ import { Program } from '../docs/program.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 
-/** Which of the project's packages a folder gets, by the end of their names. */
-export type OurPackage =
-  | 'cli'
-  | 'core'
-  | 'express'
-  | 'fastify'
-  | 'http-proxy-middleware'
-  | 'httpd-conf'
-  | 'manager'
-  | 'native'
+/** All packages, by the end of their names. */
+export const OURS = [
+  'cli',
+  'core',
+  'express',
+  'fastify',
+  'http-proxy-middleware',
+  'httpd-conf',
+  'manager',
+  'native',
+] as const
+
+export type OurPackage = (typeof OURS)[number]
+
+/** What `types/consumer.ts` imports beside our packages. */
+export const CONSUMER: readonly string[] = ['@types/node@24', 'express@5', '@types/express@5', 'fastify@5', 'redis']
 
 /** An empty folder outside the workspace, in which npm has installed our tarballs and packages of others. */
 export class Folder {
@@ -71,9 +77,13 @@ export class Folder {
     return stdout + stderr
   }
 
-  /** Starts a server of `apps/` in the folder. */
+  /** Starts a server in the folder: a file that is there, or else one of `apps/`. */
   start(app: string, ...args: string[]): Promise<Program> {
-    return Program.start(this.copy(`apps/${app}`), { imports: [join(ROOT, 'test/docs/announce.ts')], args })
+    const file = join(this.path, app)
+    return Program.start(existsSync(file) ? file : this.copy(`apps/${app}`), {
+      imports: [join(ROOT, 'test/docs/announce.ts')],
+      args,
+    })
   }
 
   remove(): void {
