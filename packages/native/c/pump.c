@@ -20,6 +20,21 @@
 #include "keep_alive.h"
 #include "trim.h"
 
+/*
+ * glibc 2.32 and 2.34 gave these functions new versions when they moved from libpthread. The old versions are the same functions, and
+ * with them the binary runs with the glibc 2.28 of Node.
+ */
+#if defined(__GLIBC__) && defined(__x86_64__)
+#define BASE_VERSION "GLIBC_2.2.5"
+#elif defined(__GLIBC__) && defined(__aarch64__)
+#define BASE_VERSION "GLIBC_2.17"
+#endif
+#ifdef BASE_VERSION
+__asm__(".symver pthread_create,pthread_create@" BASE_VERSION);
+__asm__(".symver pthread_join,pthread_join@" BASE_VERSION);
+__asm__(".symver pthread_sigmask,pthread_sigmask@" BASE_VERSION);
+#endif
+
 /* Maximum of events that one epoll_wait returns. */
 #define MAX_EVENTS 256
 /* Maximum of empty conduits that are kept for reuse. */
