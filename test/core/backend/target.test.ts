@@ -52,11 +52,11 @@ test('reads where to connect, and omits the default port from Host', () => {
 })
 
 const refused: [text: string, scope: TemplateScope, why: RegExp][] = [
-  ['', PLAIN, /a ws:, wss:, http:, https: or balancer: URL/],
+  ['', PLAIN, /a ws:, wss:, http:, https:, h2:, h2c: or balancer: URL/],
   ['localhost:9000', PLAIN, /URL/],
   ['//h/x', PLAIN, /URL/],
   ['ftp://h/', PLAIN, /URL/],
-  ['h2c://h/', PLAIN, /URL/],
+  ['h3://h/', PLAIN, /URL/],
   ['ws:/h/', PLAIN, /URL/],
   ['ws:', PLAIN, /URL/],
   ['ws://h/#f', PLAIN, /without fragment/],

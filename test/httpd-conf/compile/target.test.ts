@@ -29,6 +29,8 @@ const byPath: [real: string, target: string][] = [
   ['http://b.test/a b%20?é', 'http://b.test/a%20b%2520%3F%C3%A9'],
   ['http://b.test/$x', 'http://b.test/$x'],
   ['http://b.test/$1', 'error: "$" and a digit stand for a capture, but a path has no captures'],
+  ['h2://b.test/a', 'h2://b.test/a'],
+  ['H2C://b.test:81/', 'h2c://b.test:81/'],
   ['http:', 'error: ProxyPass URL must be absolute!: http:'],
   ['ajp://b.test/', 'error: the scheme ajp: is not supported'],
 ]

@@ -25,6 +25,12 @@ test('reports the line of a wrong member, and what is wrong', () => {
   }
 })
 
+test('a member of HTTP/2 keeps its scheme, and one with TLS needs SSLProxyEngine', () => {
+  const member = (scheme: string): string => `BalancerMember balancer://c ${scheme}://a.test\n${PASS}`
+  assert.equal(optionsOf(member('h2c')).balancers?.['c']?.members[0]?.url, 'h2c://a.test')
+  assert.match(messagesOf(member('h2'), 'warning').join(), /SSLProxyEngine/)
+})
+
 test('adds members inside a section and outside of it, in the order of the lines', () => {
   const text = `BalancerMember balancer://c http://a.test\n<Proxy balancer://C>\nBalancerMember http://b.test\n</Proxy>\n${PASS}`
   assert.deepEqual(

@@ -7,6 +7,8 @@ const rows: [url: string, scheme: string, websocket: boolean, secure: boolean][]
   ['WSS://b.test/', 'wss', true, true],
   ['https://b.test', 'https', false, true],
   ['unix:/run/s|wss://b.test', 'wss', true, true],
+  ['h2://b.test', 'h2', false, true],
+  ['h2c://b.test', 'h2c', false, false],
   ['unix:/run/s', 'unix', false, false],
   ['balancer://c/', 'balancer', false, false],
   ['/a', '', false, false],

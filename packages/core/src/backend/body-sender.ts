@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import type { Duplex } from 'node:stream'
 import { type HeaderList, headerLines } from '../http/header-list.ts'
 import { allowedTrailers } from '../http/trailers.ts'
 import { Countdown } from '../util/countdown.ts'
-import type { BackendConnection } from './backend-connection.ts'
 
 /** Gets the news of a body that is sent. */
 export interface BodySenderOwner {
@@ -13,12 +13,20 @@ export interface BodySenderOwner {
   onBodyStalled(ms: number): void
 }
 
+/** Where a body goes. */
+export interface BodySink {
+  readonly socket: Duplex
+  write(data: string | Buffer): boolean
+  /** Given if the protocol frames bodies by itself: ends the body, with the lines of its trailer section. */
+  endBody?(rawTrailers: readonly string[]): void
+}
+
 /** Sends the body of a client's request to a backend, no faster than the backend reads it. */
 export class BodySender {
   /** Whether the whole body was sent. */
   isFinished = false
   readonly #req: IncomingMessage
-  readonly #connection: BackendConnection
+  readonly #connection: BodySink
   readonly #owner: BodySenderOwner
   readonly #isChunked: boolean
   readonly #stallTimeout: number
@@ -29,7 +37,7 @@ export class BodySender {
   /** @param headers frame the body by a length or in chunks. */
   constructor(
     req: IncomingMessage,
-    connection: BackendConnection,
+    connection: BodySink,
     headers: HeaderList,
     stallTimeout: number,
     owner: BodySenderOwner,
@@ -37,7 +45,7 @@ export class BodySender {
     this.#req = req
     this.#connection = connection
     const length = headers.get('content-length')
-    this.#isChunked = length === undefined
+    this.#isChunked = length === undefined && connection.endBody === undefined
     this.#left = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
     this.#owner = owner
     this.#stallTimeout = stallTimeout
@@ -92,13 +100,14 @@ export class BodySender {
   readonly #clientOnEnd = (): void => {
     // A stream of HTTP/2 ends for its reader also when the client resets it: the body is truncated then.
     if ((this.#req as Partial<Pick<Http2ServerRequest, 'stream'>>).stream?.closed) return
-    if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
     this.#finish()
   }
 
   #finish(): void {
     this.isFinished = true
     this.stop()
+    if (this.#isChunked) this.#connection.write(`0\r\n${trailerText(this.#req)}\r\n`)
+    else this.#connection.endBody?.(trailersOf(this.#req))
   }
 
   readonly #backendOnDrain = (): void => {
@@ -107,10 +116,13 @@ export class BodySender {
   }
 }
 
-/** The trailer section of a request. Node's parser has checked its bytes. */
+/** The trailer section of a request: name, value, name, value. */
+const trailersOf = (req: IncomingMessage): readonly string[] =>
+  req.rawTrailers.length === 0 ? [] : allowedTrailers(req.rawTrailers, headerLines(req, 'connection'))
+
+/** The same as text. Node's parser has checked its bytes. */
 function trailerText(req: IncomingMessage): string {
-  if (req.rawTrailers.length === 0) return ''
-  const raw = allowedTrailers(req.rawTrailers, headerLines(req, 'connection'))
+  const raw = trailersOf(req)
   let text = ''
   for (let i = 0; i + 1 < raw.length; i += 2) text += `${raw[i]}: ${raw[i + 1]}\r\n`
   return text

@@ -1,23 +1,16 @@
 import type { EventEmitter } from 'node:events'
-import { type Socket, type TcpNetConnectOpts, connect as tcpConnect } from 'node:net'
-import { type ConnectionOptions, type SecureContext, connect as tlsConnect } from 'node:tls'
+import type { Socket, TcpNetConnectOpts } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { BackendConnection } from './backend-connection.ts'
+import { dial, type PeerTls } from './dial.ts'
 
 /** Idle connections that are kept. */
 const MAX_IDLE = 256
 
-/** What a pool needs of a backend with TLS. */
-export interface PoolTls {
-  /** The certificates. */
-  readonly secureContext: SecureContext
-  /** Checks the certificate of a new connection before anything is sent. */
-  watchPeer(socket: Socket): void
-}
-
 /** The connections to one backend that no request uses. */
 export class ConnectionPool {
   readonly #options: ConnectionOptions & TcpNetConnectOpts
-  readonly #tls: PoolTls | undefined
+  readonly #tls: PeerTls | undefined
   /** The one that was used last is used first, so that surplus ones become old and close. */
   #idle: BackendConnection[] = []
   /** Idle connections that belong to one client. */
@@ -25,7 +18,7 @@ export class ConnectionPool {
   #isClosed = false
 
   /** @param tls is given for a backend with TLS. */
-  constructor(options: ConnectionOptions & TcpNetConnectOpts, tls: PoolTls | undefined) {
+  constructor(options: ConnectionOptions & TcpNetConnectOpts, tls: PeerTls | undefined) {
     this.#options = options
     this.#tls = tls
   }
@@ -65,20 +58,18 @@ export class ConnectionPool {
    * @throws what `tls.connect` throws for TLS options.
    */
   open(onConnected: (connection: BackendConnection) => void, onFailed: (error: Error) => void): Socket {
-    const secureContext = this.#tls?.secureContext
-    const socket = secureContext ? tlsConnect({ ...this.#options, secureContext }) : tcpConnect(this.#options)
-    this.#tls?.watchPeer(socket)
-    const socketOnClose = (): void => onFailed(Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
-    socket.on('error', onFailed)
-    socket.on('close', socketOnClose)
-    socket.once(secureContext ? 'secureConnect' : 'connect', () => {
-      const connection = new BackendConnection(socket)
-      socket.off('error', onFailed)
-      socket.off('close', socketOnClose)
-      socket.on('close', () => this.#forget(connection))
-      onConnected(connection)
-    })
-    return socket
+    return dial(this.#options, this.#tls, socket => onConnected(this.#connectionOn(socket)), onFailed)
+  }
+
+  /** Keeps a connection that was established elsewhere. */
+  adopt(socket: Socket): void {
+    this.put(this.#connectionOn(socket))
+  }
+
+  #connectionOn(socket: Socket): BackendConnection {
+    const connection = new BackendConnection(socket)
+    socket.on('close', () => this.#forget(connection))
+    return connection
   }
 
   #forget(connection: BackendConnection): void {

@@ -44,7 +44,7 @@ export class WorkerTable {
 
   /** The worker with the longest name that the URL begins with; of two with the same name, the first. */
   find(url: string): NamedWorker | undefined {
-    const origin = /^[a-z]+:\/\/[^/]*/.exec(url)?.[0] ?? url
+    const origin = /^[a-z][a-z0-9]*:\/\/[^/]*/.exec(url)?.[0] ?? url
     let found: { name: string; worker: NamedWorker } | undefined
     for (const each of this.#workers) {
       const { name, pieces } = each
@@ -60,8 +60,8 @@ export class WorkerTable {
 const nameOf = (url: string): string =>
   url
     .replace(/^unix:[^|]*\|/, '')
-    .replace(/^[a-z]+:\/\/[^/]*/i, origin =>
-      origin.toLowerCase().replace(/^((?:ws|http):.*):80$|^((?:wss|https):.*):443$/, '$1$2'),
+    .replace(/^[a-z][a-z0-9]*:\/\/[^/]*/i, origin =>
+      origin.toLowerCase().replace(/^((?:ws|http|h2c):.*):80$|^((?:wss|https|h2):.*):443$/, '$1$2'),
     )
 
 /** `$1` in a name stands for any text; each piece matches at its first occurrence. httpd: ap_proxy_strcmp_ematch. */

@@ -11,9 +11,9 @@ import type { Captures } from '../options/route-options.ts'
 
 /** Scheme, host and port of a backend. They never come from a request. */
 export interface TargetOrigin {
-  /** `ws`, `wss`, `http`, `https` or `balancer`. With `balancer`, the host is the balancer's name. */
+  /** `ws`, `wss`, `http`, `https`, `h2`, `h2c` or `balancer`. With `balancer`, the host is the balancer's name. */
   readonly scheme: string
-  /** Whether the connection uses TLS: `wss:` or `https:`. */
+  /** Whether the connection uses TLS: `wss:`, `https:` or `h2:`. */
   readonly secure: boolean
   /** Host name or IP address, in lower case. IPv6 has no brackets. */
   readonly host: string
@@ -57,7 +57,7 @@ export interface TemplateScope {
 }
 
 const TARGET =
-  /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?|balancer):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
+  /^(?:unix:([^|\0]+)(?:\|(?=.)|$))?(?:(wss?|https?|h2c?|balancer):(?:\/\/([^/?#]*?)((?:\$\d)?(?:\/[^?#]*)?)(\?[^#]*)?)?)?$/i
 const DEFAULT_PORT = { true: 443, false: 80 } as const
 const FIXED_ORIGIN = 'a URL whose host and port are fixed: a capture is allowed only in the path'
 
@@ -77,7 +77,11 @@ export function parseTarget(text: string, scope: TemplateScope, where = 'target'
   const match = TARGET.exec(text)
   const [, socketPath, scheme = socketPath && 'ws', authority, path = '', query] = match ?? []
   if (scheme === undefined || (authority === undefined && socketPath === undefined)) {
-    throw refuse(where, 'a ws:, wss:, http:, https: or balancer: URL without fragment, or unix:/path|URL', text)
+    throw refuse(
+      where,
+      'a ws:, wss:, http:, https:, h2:, h2c: or balancer: URL without fragment, or unix:/path|URL',
+      text,
+    )
   }
   if (socketPath !== undefined && !socketPath.startsWith('/')) {
     throw refuse(where, 'a unix: URL with an absolute socket path', text)
@@ -107,7 +111,7 @@ function parseOrigin(
     throw refuse(where, 'a URL without user and password (set `authorization` with `requestHeaders`)', text)
   if (/[$%]\d|:[a-z_]/i.test(authority) && !authority.startsWith('[')) throw refuse(where, FIXED_ORIGIN, text)
   const parts = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::(\d{1,5}))?$/i.exec(authority)
-  const secure = scheme === 'wss' || scheme === 'https'
+  const secure = scheme === 'wss' || scheme === 'https' || scheme === 'h2'
   const host = (parts?.[1] ?? parts?.[2])?.toLowerCase()
   const port = Number(parts?.[3] ?? DEFAULT_PORT[`${secure}`])
   if (host === undefined || (parts?.[1] !== undefined && !isIPv6(host)) || port < 1 || port > 65535) {

@@ -2,6 +2,7 @@ import { lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { ConnectionPool } from './connection-pool.ts'
+import { SessionPool } from './session-pool.ts'
 import type { TargetOrigin } from './target.ts'
 
 /** How to connect to a worker. */
@@ -10,7 +11,15 @@ export interface ConnectSettings {
   readonly lookup: LookupFunction | undefined
   /** Idle time before TCP keep-alive probes, ms. With 0, connections of the pool have 1000. */
   readonly keepAlive: number
+  /** Whether HTTP/2 is offered to a backend with TLS. @default false */
+  readonly http2?: boolean | undefined
 }
+
+/** Whether a backend gets requests over HTTP/2: never, if it selects it by ALPN, or always. */
+export type Http2Mode = 'never' | 'offered' | 'always'
+
+export const http2Mode = ({ scheme, secure }: TargetOrigin, http2: boolean): Http2Mode =>
+  scheme === 'h2' || scheme === 'h2c' ? 'always' : http2 && secure ? 'offered' : 'never'
 
 /** Options of `net.connect` and `tls.connect`, as `http.request` and an agent take them. */
 export type ConnectOptions = ConnectionOptions & { socketPath?: string; lookup?: LookupFunction }
@@ -24,12 +33,14 @@ export class Worker {
   readonly socketOptions: ConnectionOptions & TcpNetConnectOpts
   /** The kept connections for plain HTTP. */
   readonly pool: ConnectionPool
+  /** The HTTP/2 sessions; `undefined` for a backend of HTTP/1.1. */
+  readonly sessions: SessionPool | undefined
   #secureContext: SecureContext | undefined
   /** Idle time before TCP keep-alive probes, ms. */
   readonly keepAlive: number
   readonly #closers: (() => void)[] = []
 
-  constructor(origin: TargetOrigin, { tls, lookup, keepAlive }: ConnectSettings) {
+  constructor(origin: TargetOrigin, { tls, lookup, keepAlive, http2 = false }: ConnectSettings) {
     this.origin = origin
     this.keepAlive = keepAlive
     this.connectOptions = {
@@ -51,7 +62,11 @@ export class Worker {
       noDelay: true,
     }
     const kept = { keepAlive: true, keepAliveInitialDelay: keepAlive || 1_000, allowHalfOpen: false }
-    this.pool = new ConnectionPool({ ...this.socketOptions, ...kept }, origin.secure ? this : undefined)
+    const options = { ...this.socketOptions, ...kept }
+    const peerTls = origin.secure ? this : undefined
+    this.pool = new ConnectionPool(options, peerTls)
+    const mode = http2Mode(origin, http2)
+    if (mode !== 'never') this.sessions = new SessionPool(options, peerTls, mode === 'always', this.pool)
   }
 
   /** Whether `checkServerIdentity` is given for certificates whose chain is not verified. */
@@ -87,9 +102,16 @@ export class Worker {
     return this.#secureContext
   }
 
+  /** Closes the idle connections. A session in use takes no further request. */
+  dropIdle(): void {
+    this.pool.dropIdle()
+    this.sessions?.retireAll()
+  }
+
   /** Closes the idle connections now, and those in use when their requests end. */
   close(): void {
     this.pool.close()
+    this.sessions?.close()
     for (const close of this.#closers) close()
   }
 

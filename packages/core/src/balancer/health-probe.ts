@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { addAbortSignal } from 'node:stream'
 import { backendError } from '../backend/backend-error.ts'
-import { type BackendResponse, nodeRoundTrip } from '../backend/node-round-trip.ts'
+import { IncomingResponse } from '../backend/incoming-response.ts'
+import { nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
 import type { Limits } from '../backend/request-limits.ts'
+import { NEEDS_HTTP1, streamRoundTrip } from '../backend/stream-round-trip.ts'
 import type { Worker } from '../backend/worker.ts'
+import { HeaderList } from '../http/header-list.ts'
+import type { PlainResponse } from '../http/plain-response.ts'
 import type { RequestHead } from '../http/request-head.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { show } from '../options/checks.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
+import { onAbort } from '../util/abort.ts'
 import { Countdown } from '../util/countdown.ts'
 
 /** Bytes of a body that a check reads. */
@@ -55,6 +59,7 @@ export async function probe({ worker, check, path, connectTimeout }: Probe, clos
     throw error instanceof BadResponse ? error : backendError(error as Error)
   } finally {
     limit.stop()
+    worker.dropIdle()
   }
 }
 
@@ -80,15 +85,19 @@ async function checkResponse(
 ): Promise<string> {
   const verb = method.replace('11', '')
   const request = { method: verb, path: verb === 'OPTIONS' ? '*' : path, headers: ['Host', worker.origin.authority] }
-  const result = await send(worker, request, limits, signal, method === verb)
+  const result = await send(worker, request, limits, signal, { inHttp10: method === verb })
   if (result.switched) {
     result.socket.destroy()
     throw new BadResponse('status 101 without a request to switch')
   }
-  const { response } = result
-  const { statusCode = 0, headers } = response
-  const body = verb === 'GET' ? await bodyOf(response, signal) : ''
-  response.destroy()
+  const { response, headers } = result
+  const { statusCode } = response
+  let body = ''
+  try {
+    if (verb === 'GET') body = await bodyOf(response, signal)
+  } finally {
+    response.destroy()
+  }
   if (expect === undefined) {
     if (statusCode < 200 || statusCode > 399) throw new BadResponse(`status ${statusCode}`)
     return `status ${statusCode}`
@@ -105,16 +114,31 @@ async function checkResponse(
   return `status ${statusCode}, as expected`
 }
 
-/** Reads the beginning of the body. A round trip ignores its signal once it has the head, so the signal is added to the body. */
-async function bodyOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of addAbortSignal(signal, response)) {
-    chunks.push(chunk as Buffer)
-    length += (chunk as Buffer).length
-    if (length >= MAX_BODY) break
-  }
-  return Buffer.concat(chunks).subarray(0, MAX_BODY).toString()
+/** Reads the beginning of the body. A round trip ignores its signal once it has the head, so the signal ends the body too. */
+function bodyOf(response: PlainResponse, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const stop = onAbort(signal, reject)
+    const end = (): void => {
+      stop()
+      resolve(Buffer.concat(chunks).subarray(0, MAX_BODY).toString())
+    }
+    response.read({
+      lends: false,
+      isDrained: true,
+      onData: chunk => {
+        chunks.push(chunk)
+        length += chunk.length
+        if (length >= MAX_BODY) end()
+      },
+      onEnd: end,
+      onCut: () => {
+        stop()
+        reject(new Error('the body broke off'))
+      },
+    })
+  })
 }
 
 /** RFC 6455 4.1, 7.1. */
@@ -122,7 +146,7 @@ async function checkWebSocket(worker: Worker, path: string, limits: Limits, sign
   const key = randomBytes(16).toString('base64')
   const fields = { Host: worker.origin.authority, Upgrade: 'websocket', Connection: 'Upgrade' }
   const headers = [...Object.entries(fields).flat(), 'Sec-WebSocket-Key', key, 'Sec-WebSocket-Version', '13']
-  const result = await send(worker, { method: 'GET', path, headers }, limits, signal, false)
+  const result = await send(worker, { method: 'GET', path, headers }, limits, signal, { protocol: 'websocket' })
   if (!result.switched) {
     result.response.destroy()
     throw new BadResponse(`status ${result.response.statusCode} instead of 101`)
@@ -160,17 +184,44 @@ function closeWebSocket(socket: Socket, signal: AbortSignal): Promise<void> {
   })
 }
 
-function send(
+/** A response that is not a 101, with its fields as Node has them. */
+interface Answer {
+  readonly switched: false
+  readonly response: PlainResponse
+  readonly headers: IncomingHttpHeaders
+}
+
+/** @param protocol is given for an upgrade. */
+async function send(
   worker: Worker,
   request: RequestHead,
   limits: Limits,
   signal: AbortSignal,
-  inHttp10: boolean,
-): Promise<BackendResponse> {
+  { inHttp10 = false, protocol }: { inHttp10?: boolean; protocol?: string },
+): Promise<Switched | Answer> {
   const options = { limits, signal, onInterim: () => {} }
-  return nodeRoundTrip(worker, request, options, worker.connectOptions, sent => {
+  if (worker.sessions !== undefined) {
+    const { method, path } = request
+    const headers = HeaderList.from(request.headers)
+    const result = await streamRoundTrip({ ...options, worker, method, path, headers, ...(protocol && { protocol }) })
+    if (result !== NEEDS_HTTP1) return result.switched ? result : { ...result, headers: fieldsOf(result.response) }
+  }
+  const result = await nodeRoundTrip(worker, request, options, worker.connectOptions, sent => {
     if (inHttp10) sent.once('socket', useHttp10)
   })
+  if (result.switched) return result
+  const { response } = result
+  return { switched: false, response: new IncomingResponse(response), headers: response.headers }
+}
+
+function fieldsOf({ rawHeaders }: PlainResponse): IncomingHttpHeaders {
+  const fields: IncomingHttpHeaders = {}
+  const list = HeaderList.from(rawHeaders)
+  for (const [name] of list) {
+    const lower = name.toLowerCase()
+    fields[lower] = lower === 'set-cookie' ? (list.getAll(lower) as never) : list.get(lower)
+  }
+  return fields
 }
 
 /** Changes the next request on the socket to HTTP/1.0, because Node writes HTTP/1.1 only. Node writes the head in one piece. */

@@ -1,10 +1,8 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
 import { ChunkedBody } from '../http/chunked-body.ts'
 import { http2Fields, readHttp1Head } from '../http/http2-fields.ts'
-
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
+import { StreamDuplex } from '../tunnel/stream-duplex.ts'
 
 /** The longest head that a response may have, in bytes. Node's own limit for a request is lower. */
 const MAX_HEAD = 262_144
@@ -20,27 +18,18 @@ type Mode = 'head' | 'raw' | 'chunked' | 'drop'
 /**
  * An HTTP/2 stream dressed as the socket of an HTTP/1.1 connection with one request, so that whatever serves such a request can
  * serve the stream. The head that Node's `ServerResponse` writes becomes the HEADERS of the stream, and the chunked coding of its
- * body is undone. FIN and END_STREAM, RST and RST_STREAM correspond.
+ * body is undone.
  */
-export class StreamSocket extends Duplex {
-  readonly #stream: ServerHttp2Stream
+export class StreamSocket extends StreamDuplex {
+  declare protected readonly stream: ServerHttp2Stream
   readonly #isConnect: boolean
   readonly #isHead: boolean
-  readonly #readsBody: boolean
   #mode: Mode = 'head'
   #head: Buffer = NOTHING
   #chunked: ChunkedBody | undefined
   #trailers: OutgoingHttpHeaders = {}
-  bytesRead = 0
-  bytesWritten = 0
   /** ms, as of a socket. */
   timeout = 0
-  /** Of the connection that the stream is part of. */
-  readonly remoteAddress: string | undefined
-  readonly remotePort: number | undefined
-  readonly remoteFamily: string | undefined
-  readonly localAddress: string | undefined
-  readonly localPort: number | undefined
   /** As of a TLS socket, whose readers ask whether the property exists. */
   declare readonly encrypted?: true
   readonly authorized: boolean | undefined
@@ -52,32 +41,19 @@ export class StreamSocket extends Duplex {
    *   another stream delivers.
    */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, readsBody: boolean, server: unknown) {
-    super({ allowHalfOpen: true })
-    this.#stream = stream
+    super(stream, readsBody)
     this.#isConnect = headers[':method'] === 'CONNECT'
     this.#isHead = headers[':method'] === 'HEAD'
-    this.#readsBody = readsBody
     this.server = server
     const socket = stream.session?.socket as (Socket & { encrypted?: boolean; authorized?: boolean }) | undefined
-    this.remoteAddress = socket?.remoteAddress
-    this.remotePort = socket?.remotePort
-    this.remoteFamily = socket?.remoteFamily
-    this.localAddress = socket?.localAddress
-    this.localPort = socket?.localPort
     if (socket?.encrypted) this.encrypted = true
     this.authorized = socket?.authorized
-    stream.on('error', ignore)
-    stream.on('close', this.#streamOnClose)
     stream.on('timeout', () => this.emit('timeout'))
-    if (!readsBody) return
-    stream.on('data', this.#streamOnData)
-    stream.on('end', () => this.push(null))
-    stream.pause()
   }
 
   /** The certificate of the client, as of a TLS socket. */
   getPeerCertificate(detailed = false): unknown {
-    const socket = this.#stream.session?.socket as { getPeerCertificate?(detailed: boolean): unknown } | undefined
+    const socket = this.stream.session?.socket as { getPeerCertificate?(detailed: boolean): unknown } | undefined
     return socket?.getPeerCertificate?.(detailed)
   }
 
@@ -87,7 +63,7 @@ export class StreamSocket extends Duplex {
 
   setTimeout(ms: number, onTimeout?: () => void): this {
     this.timeout = ms
-    if (!this.#stream.destroyed) this.#stream.setTimeout(ms)
+    if (!this.stream.destroyed) this.stream.setTimeout(ms)
     if (onTimeout !== undefined) this[ms === 0 ? 'off' : 'once']('timeout', onTimeout)
     return this
   }
@@ -119,45 +95,21 @@ export class StreamSocket extends Duplex {
     else this.once('finish', this.destroy)
   }
 
-  readonly #streamOnData = (chunk: Buffer): void => {
-    this.bytesRead += chunk.length
-    if (!this.push(chunk)) this.#stream.pause()
-  }
-
-  readonly #streamOnClose = (): void => {
-    if (this.destroyed) return
-    const { rstCode } = this.#stream
-    if (rstCode === NGHTTP2_NO_ERROR || rstCode === undefined) this.destroy()
-    else this.destroy(Object.assign(new Error(`the client has reset the stream: ${rstCode}`), { code: 'ECONNRESET' }))
-  }
-
-  override _read(): void {
-    if (this.#readsBody && !this.#stream.destroyed) this.#stream.resume()
-  }
-
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.bytesWritten += chunk.length
     try {
       const body = this.#mode === 'head' ? this.#takeHead(chunk) : chunk
       const bytes = this.#mode === 'chunked' ? this.#undo(body) : body
       if (bytes.length === 0 || this.#mode === 'drop' || this.#mode === 'head') done()
-      else if (this.#stream.writable) this.#stream.write(bytes, done)
-      else done(Object.assign(new Error('the stream is closed'), { code: 'EPIPE' }))
+      else this.send(bytes, done)
     } catch (error) {
       done(error as Error)
     }
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (this.#mode === 'head') this.#stream.close(NGHTTP2_CANCEL)
-    if (!this.#stream.writable) done()
-    else this.#stream.end(() => done())
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    const isComplete = this.writableFinished && (this.readableEnded || !this.#readsBody)
-    if (!this.#stream.closed && !isComplete) this.#stream.close(NGHTTP2_CANCEL)
-    done(error)
+    if (this.#mode === 'head') this.stream.close(constants.NGHTTP2_CANCEL)
+    super._final(done)
   }
 
   /** Sends the heads that are complete. @returns the bytes that follow the last of them. */
@@ -177,7 +129,7 @@ export class StreamSocket extends Duplex {
 
   /** Sends one head. @returns whether it is the final one. */
   #sendHead(text: string): boolean {
-    const stream = this.#stream
+    const stream = this.stream
     const { statusCode, rawHeaders } = readHttp1Head(text)
     if (stream.destroyed) {
       this.#mode = 'drop'
@@ -206,14 +158,14 @@ export class StreamSocket extends Duplex {
     if (hasNoContent) delete fields['content-length']
     if (this.#isHead || hasNoContent || statusCode === 304) {
       this.#mode = 'drop'
-      this.#stream.respond({ ':status': statusCode, ...fields }, { endStream: true })
+      this.stream.respond({ ':status': statusCode, ...fields }, { endStream: true })
       return
     }
     this.#mode = isChunked ? 'chunked' : 'raw'
     if (isChunked) this.#chunked = new ChunkedBody()
     // With a length the client itself sees that a body is truncated.
     if (isChunked || fields['content-length'] === undefined) this.#begin(statusCode, fields)
-    else this.#stream.respond({ ':status': statusCode, ...fields })
+    else this.stream.respond({ ':status': statusCode, ...fields })
   }
 
   /**
@@ -221,7 +173,7 @@ export class StreamSocket extends Duplex {
    * complete, unless the stream waits for trailers.
    */
   #begin(statusCode: number, fields: OutgoingHttpHeaders): void {
-    const stream = this.#stream
+    const stream = this.stream
     stream.on('wantTrailers', () => {
       // Node may emit the event again after an empty trailer section, and refuses a second one.
       if (stream.sentTrailers === undefined) stream.sendTrailers(this.#trailers)
@@ -236,5 +188,3 @@ export class StreamSocket extends Duplex {
     return body
   }
 }
-
-const ignore = (): void => {}

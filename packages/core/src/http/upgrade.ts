@@ -120,7 +120,9 @@ export function checkSwitch(response: ResponseHead, token: string, key?: string)
   }
   if (!containsUpgrade(headerLines(response, 'connection'))) throw refuse('no Connection: upgrade')
   if (key !== undefined && token.toLowerCase() === 'websocket') {
-    const accept = hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
-    if (headerValue(response, 'sec-websocket-accept') !== accept) throw refuse('wrong Sec-WebSocket-Accept')
+    if (headerValue(response, 'sec-websocket-accept') !== acceptFor(key)) throw refuse('wrong Sec-WebSocket-Accept')
   }
 }
+
+/** The `Sec-WebSocket-Accept` for a key (RFC 6455 4.2.2). */
+export const acceptFor = (key: string): string => hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')

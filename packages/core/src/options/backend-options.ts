@@ -1,5 +1,5 @@
 import { readUpgrade, type UpgradeSetting } from '../http/upgrade.ts'
-import { type Check, checked, count, duration, isRecord, text, upgrade, wrong } from './checks.ts'
+import { boolean, type Check, checked, count, duration, isRecord, text, upgrade, wrong } from './checks.ts'
 import { DEFAULTS } from './defaults.ts'
 
 /** Options that both a route and a worker may set. The worker's value overrides the route's. */
@@ -23,6 +23,12 @@ export interface SharedOptions {
   halfOpenTimeout?: number
   /** Idle time before TCP keep-alive probes start on both connections, ms; 0 sends none (keepalive=). @default 30000 */
   keepAlive?: number
+  /**
+   * Offers HTTP/2 to a backend with TLS by ALPN; the backend chooses. Plain requests then share a connection, and upgrades are extended
+   * CONNECTs (RFC 8441) if the backend's SETTINGS allow them. The targets `h2:` (TLS) and `h2c:` (cleartext) always speak HTTP/2, and a
+   * cleartext target without that scheme never does (ProxyPass h2://, h2c://). @default false
+   */
+  http2?: boolean
 }
 
 /**
@@ -62,6 +68,7 @@ export const SHARED_CHECKS: Record<keyof SharedOptions, Check> = {
   idleTimeout: duration,
   halfOpenTimeout: duration,
   keepAlive: duration,
+  http2: boolean,
 }
 
 export const WORKER_CHECKS: Record<keyof WorkerOptions, Check> = {

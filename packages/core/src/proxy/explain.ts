@@ -212,14 +212,14 @@ function conditionText(condition: Condition): string {
 
 async function backendOf(req: IncomingMessage, candidates: Candidates, headers: HeaderList): Promise<ExplainedBackend> {
   const { worker, path, selection } = candidates.first
-  const { host, port, socketPath, secure } = worker.origin
+  const { host, port, socketPath, secure, scheme } = worker.origin
   return {
     host,
     port,
     socketPath,
     tls: secure,
     balancer: selection && { name: selection.balancer.name, members: await memberUrls(candidates) },
-    requestLine: `${req.method} ${path} HTTP/1.1`,
+    requestLine: `${req.method} ${path} HTTP/${/^h2c?$/.test(scheme) ? '2' : '1.1'}`,
     headers: [...headers].map(([...pair]) => pair),
   }
 }

@@ -1,11 +1,14 @@
 import type { IncomingMessage } from 'node:http'
+import { authenticatesConnection } from '../backend/connection-auth.ts'
 import { IncomingResponse } from '../backend/incoming-response.ts'
 import { canConnectNatively, type NativeSwitched, nativeRoundTrip } from '../backend/native-round-trip.ts'
 import { nodeRoundTrip, type Switched } from '../backend/node-round-trip.ts'
 import { plainRoundTrip } from '../backend/plain-round-trip.ts'
-import type { PlainEngine } from '../backend/plain-trip.ts'
+import type { PlainEngine, PlainTrip } from '../backend/plain-trip.ts'
 import type { RequestBody } from '../backend/request-body.ts'
 import { socketRoundTrip } from '../backend/socket-round-trip.ts'
+import { NEEDS_HTTP1, streamRoundTrip } from '../backend/stream-round-trip.ts'
+import type { Worker } from '../backend/worker.ts'
 import { relayInterim } from '../client/relay.ts'
 import type { PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse } from '../http/response-head.ts'
@@ -66,24 +69,24 @@ function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Prom
   const headers = rewriting.plainRequest(candidate, body.parsed)
   const onInterim = interimRelay(exchange, candidate)
   exchange.isSent = true
-  return engineOf(exchange)({
-    worker,
-    method: req.method ?? 'GET',
-    path,
-    headers,
-    body,
-    limits,
-    signal,
-    onInterim,
-    req,
-    res,
-  })
+  const method = req.method ?? 'GET'
+  return engineOf(exchange, worker)({ worker, method, path, headers, body, limits, signal, onInterim, req, res })
 }
 
 /** The engine of the route, if it has one of another package. */
-function engineOf({ match }: Exchange): PlainEngine {
+function engineOf({ match }: Exchange, worker: Worker): PlainEngine {
   const { fallback } = match.route.settings
-  return typeof fallback === 'object' ? (fallback.send as PlainEngine) : plainRoundTrip
+  if (typeof fallback === 'object') return fallback.send as PlainEngine
+  return worker.sessions === undefined ? plainRoundTrip : multiplexedRoundTrip
+}
+
+/** Over HTTP/2 if the backend speaks it. Credentials that hold for a connection never go over one that other clients share. */
+async function multiplexedRoundTrip(trip: PlainTrip): Promise<PlainResponse> {
+  if (authenticatesConnection(trip.headers)) return plainRoundTrip(trip)
+  const { worker, method, path, headers, limits, signal, onInterim, body, req } = trip
+  const upload = { body, req, limits }
+  const result = await streamRoundTrip({ worker, method, path, headers, limits, signal, onInterim, upload })
+  return result === NEEDS_HTTP1 ? plainRoundTrip(trip) : (result as Answered).response
 }
 
 const interimRelay =
@@ -97,6 +100,11 @@ async function sendUpgrade(exchange: Exchange, candidate: Candidate, token: stri
   const options = { limits: settings, signal, onInterim: interimRelay(exchange, candidate) }
   const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
   const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
+  if (worker.sessions !== undefined && token !== undefined && request.method === 'GET') {
+    const trip = { ...options, worker, method: request.method, path, headers, protocol: token }
+    const result = await streamRoundTrip(trip)
+    if (result !== NEEDS_HTTP1) return { ...result, candidate, token }
+  }
   const native = token !== undefined && canConnectNatively(worker, upgrade?.detachableSocket, settings)
   const made =
     token === undefined

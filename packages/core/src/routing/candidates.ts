@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { WorkerTable } from '../backend/named-worker.ts'
 import { type TargetOrigin, type TargetTemplate, urlOf } from '../backend/target.ts'
-import { Worker } from '../backend/worker.ts'
+import { http2Mode, Worker } from '../backend/worker.ts'
 import type { BalancerMember } from '../balancer/balancer-member.ts'
 import type { LoadBalancer } from '../balancer/load-balancer.ts'
 import { WsTunnelError, type WsTunnelErrorCode } from '../errors.ts'
@@ -95,7 +95,7 @@ export class RouteWorkers {
   readonly #backends: Backends
   readonly #workers = new Map<string, Worker>()
   /** The worker of the last request: without it, each request would make a key for the map. */
-  #lastWorker: { readonly origin: TargetOrigin; readonly keepAlive: number; readonly worker: Worker } | undefined
+  #lastWorker: (Pick<RouteSettings, 'keepAlive' | 'http2'> & { origin: TargetOrigin; worker: Worker }) | undefined
 
   constructor(settings: RouteSettings, backends: Backends) {
     this.#settings = settings
@@ -170,15 +170,18 @@ export class RouteWorkers {
   /** The worker of a backend. Several URLs may name the same backend; they share one pool. */
   #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
     const last = this.#lastWorker
-    if (last !== undefined && last.origin === origin && last.keepAlive === settings.keepAlive) return last.worker
+    const { keepAlive, http2 } = settings
+    if (last?.origin === origin && last.keepAlive === keepAlive && last.http2 === http2) return last.worker
     const worker = this.#workerAt(origin, settings)
-    this.#lastWorker = { origin, keepAlive: settings.keepAlive, worker }
+    this.#lastWorker = { origin, keepAlive, http2, worker }
     return worker
   }
 
   #workerAt(origin: TargetOrigin, settings: RouteSettings): Worker {
     const { secure, authority, socketPath = '', address = '', acceptAddress } = origin
-    const key = `${secure} ${authority} ${socketPath} ${address} ${settings.keepAlive} ${idOf(acceptAddress)}`
+    const { keepAlive } = settings
+    const protocol = http2Mode(origin, settings.http2)
+    const key = `${secure} ${protocol} ${authority} ${socketPath} ${address} ${keepAlive} ${idOf(acceptAddress)}`
     const known = this.#workers.get(key)
     if (known !== undefined) return known
     if (this.#workers.size >= MAX_WORKERS) {

@@ -19,7 +19,7 @@ export function compileHealthCheck(
   const expect = condition === undefined ? {} : { expect: (response: HealthResponse) => condition(response) !== null }
   if (method.startsWith('OPTIONS')) return { ...common, ...expect }
   // httpd puts a slash between a path and hcuri=, even if there is one already. httpd: create_hcheck_req.
-  const hasPath = /^(?:unix:[^|]*\|)?[a-z]+:\/\/[^/]*\//i.test(member.url)
+  const hasPath = /^(?:unix:[^|]*\|)?[a-z][a-z0-9]*:\/\/[^/]*\//i.test(member.url)
   if (!hasPath && !uri.startsWith('/')) {
     report.warn(
       member,

@@ -13,10 +13,10 @@ export function compileTarget(alias: Alias, report: Report): string | undefined 
   const { real, regex, mapping } = alias
   const parts = /^(unix:[^|]+\|)?([a-z][a-z0-9+.-]*):(?:\/\/([^/$]*(?:\$(?!\d)[^/$]*)*)(.*))?$/is.exec(real)
   const [, socket = '', scheme = '', authority, rest = ''] = parts ?? []
-  if (!/^(?:wss?|https?|balancer)$/i.test(scheme))
+  if (!/^(?:wss?|https?|h2c?|balancer)$/i.test(scheme))
     return report.refuse(alias, `the scheme ${scheme}: is not supported`, {
       at: real,
-      expected: 'ws:, wss:, http:, https: or balancer:',
+      expected: 'ws:, wss:, http:, https:, h2:, h2c: or balancer:',
     })
   if (authority === undefined) {
     if (socket !== '') return `${socket}${scheme.toLowerCase()}://localhost/`

@@ -103,12 +103,12 @@ const sectionAliases = (server: Server): Alias[] =>
   server.locations.flatMap(({ scope }) => (scope.alias === undefined ? [] : [scope.alias]))
 
 const lowerOrigin = (url: string): string =>
-  url.replace(/^unix:[^|]*\|/i, '').replace(/^([a-z]+:\/\/[^/]*)/i, origin => origin.toLowerCase())
+  url.replace(/^unix:[^|]*\|/i, '').replace(/^([a-z][a-z0-9]*:\/\/[^/]*)/i, origin => origin.toLowerCase())
 
 /** Whether a line with the other URL shares the worker. httpd: ap_proxy_get_worker_ex, ap_proxy_strcmp_ematch. */
 function shares({ url, matchable }: Worker, other: string): boolean {
   const [name, text] = [lowerOrigin(url), lowerOrigin(other)]
-  const origin = /^[a-z]+:\/\/[^/]*/.exec(text)?.[0] ?? text
+  const origin = /^[a-z][a-z0-9]*:\/\/[^/]*/.exec(text)?.[0] ?? text
   if (name.length > text.length || name.length < origin.length) return false
   if (!matchable) return text.startsWith(name)
   // The rest of the URL does not count, so the first position of each piece is enough.

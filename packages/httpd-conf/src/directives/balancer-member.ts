@@ -37,8 +37,11 @@ function member(directive: Directive, context: Context): undefined {
   if (url === undefined) return report.fail(directive, 'BalancerMember must define remote proxy server')
   if (balancerName(path) === undefined)
     return report.fail(directive, `BalancerMember Bad syntax for a remote proxy server: ${path}`, { at: path })
-  if (!/^(?:unix:[^|]+\|)?(?:wss?|https?):\/\//i.test(url))
-    return report.refuse(directive, 'this scheme is not supported', { at: url, expected: 'ws:, wss:, http: or https:' })
+  if (!/^(?:unix:[^|]+\|)?(?:wss?|https?|h2c?):\/\//i.test(url))
+    return report.refuse(directive, 'this scheme is not supported', {
+      at: url,
+      expected: 'ws:, wss:, http:, https:, h2: or h2c:',
+    })
   const { members } = defineBalancer(path, directive, server) as Balancer
   // httpd treats both as one member: ap_proxy_get_worker finds a worker whose URL is a prefix of the new URL.
   const shared = members.find(earlier => url.startsWith(earlier.url))

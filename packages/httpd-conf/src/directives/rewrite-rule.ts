@@ -31,7 +31,7 @@ type Flags = ReadonlyMap<string, string | undefined>
  */
 const MAX_ROUNDS = 1_000
 
-const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|balancer):\/\/[^/?]+/i
+const ORIGIN = /^(?:unix:[^|]+\|)?(?:wss?|https?|h2c?|balancer):\/\/[^/?]+/i
 
 /** Reads RewriteRule; `undefined` after an error. httpd: cmd_rewriterule. */
 export function readRule(
@@ -72,7 +72,7 @@ export function readRule(
   if (proxies && (origin === undefined || /[$%]$/.test(origin)))
     return report.refuse(
       directive,
-      '[P] needs a ws:, wss:, http:, https: or balancer: URL whose host and port are fixed',
+      '[P] needs a ws:, wss:, http:, https:, h2:, h2c: or balancer: URL whose host and port are fixed',
       { at: written },
     )
   if (proxies && flags.has('pt')) return report.refuse(directive, 'P together with PT is not supported', { at: 'PT' })
