@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const OWN = [
   'test/core/tunnel/native-addon.test.ts',
   'test/core/tunnel/native-connection.test.ts',
+  'test/core/tunnel/native-handover.test.ts',
   'test/core/tunnel/native-engine.test.ts',
   'test/core/tunnel/hand-over-engine.test.ts',
   'test/core/tunnel/open-engine.test.ts',

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import type { State } from '@ws-tunnel/manager'
 import { io } from 'socket.io-client'
+import { WebSocketServer } from 'ws'
 import { changeAt } from '../manager/harness.ts'
-import { eventually } from '../support/gate.ts'
+import { eventually, socketPath } from '../support/gate.ts'
 import { ROOT } from './markdown.ts'
 import { openSocket, Program, sendMessage } from './program.ts'
 
@@ -98,6 +100,32 @@ const checks: Record<string, (program: Program) => Promise<void>> = {
     await open.close()
     await program.endsCleanly()
     assert.match(program.output, /tunnel ended: finished, \d+ bytes up, \d+ down/)
+  },
+
+  async handover(program) {
+    const url = program.socketUrl('/chat/')
+    await assert.rejects(sendMessage(url, 'hello'), /^Error: 503/)
+    program.signal('SIGTERM')
+    await program.endsCleanly()
+
+    const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+    backend.on('connection', socket => socket.on('message', data => socket.send(String(data))))
+    const { path, remove } = await socketPath()
+    const { port } = backend.address() as AddressInfo
+    const env = { BACKEND: `ws://127.0.0.1:${port}/`, HANDOVER: path }
+    const start = (PORT: string): Promise<Program> => Program.start('examples/handover.ts', { env: { ...env, PORT } })
+    const first = await start('0')
+    const socket = await openSocket(first.socketUrl('/chat/'))
+    assert.equal(await socket.send('before'), 'before')
+    const second = await start(new URL(first.url).port)
+    await first.endsCleanly()
+    assert.match(first.output, /the next process has taken 1 tunnels/)
+    assert.equal(await socket.send('after'), 'after')
+    await socket.close()
+    second.signal('SIGTERM')
+    await second.endsCleanly()
+    backend.close()
+    await remove()
   },
 
   async opentelemetry(program) {

@@ -54,8 +54,9 @@ function options(): { name: string; byDefault: string | undefined }[] {
   }).flat()
 }
 
-test('every option is explained in the README, in docs/httpd.md or in docs/balancing.md', () => {
-  const text = source('README.md') + source('docs/httpd.md') + source('docs/balancing.md')
+test('every option is explained in the README or in a page of its subject', () => {
+  const pages = ['README.md', 'docs/httpd.md', 'docs/balancing.md', 'docs/handover.md']
+  const text = pages.map(source).join('')
   const names = options().map(({ name }) => name)
   const missing = names.filter(name => !new RegExp(`\`[^\`\\n]*\\b${name}\\b[^\`\\n]*\``).test(text))
   assert.deepEqual(missing, [])

@@ -16,10 +16,10 @@ export class Program {
   readonly #child: ChildProcess
   readonly #exit: Promise<unknown[]>
 
-  private constructor(file: string, imports: string[], args: string[]) {
+  private constructor(file: string, imports: string[], args: string[], env: NodeJS.ProcessEnv) {
     this.#child = spawn(process.execPath, [...imports.flatMap(path => ['--import', path]), file, ...args], {
       cwd: ROOT,
-      env: { ...process.env, PORT: '0' },
+      env: { ...process.env, PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#exit = once(this.#child, 'exit')
@@ -31,8 +31,11 @@ export class Program {
   }
 
   /** Starts a program and waits until it has printed `listening on <url>`. */
-  static async start(file: string, { imports = [] as string[], args = [] as string[] } = {}): Promise<Program> {
-    const program = new Program(file, imports, args)
+  static async start(
+    file: string,
+    { imports = [] as string[], args = [] as string[], env = {} as NodeJS.ProcessEnv } = {},
+  ): Promise<Program> {
+    const program = new Program(file, imports, args, env)
     const found = await eventually(() => {
       if (program.#child.exitCode !== null) throw new Error(`${file} ended: ${program.output}`)
       return /listening on (https?:\/\/localhost:\d+)/.exec(program.output)?.[1] ?? false

@@ -19,6 +19,7 @@ const HOUSES: readonly House[] = [
     package: 'core',
     rows: [
       ['index', 'engine'],
+      ['handover'],
       ['proxy'],
       ['routing'],
       ['balancer'],

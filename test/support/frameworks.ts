@@ -5,6 +5,7 @@ import type { ListenOptions } from 'node:net'
 import type { TlsOptions } from 'node:tls'
 import {
   createTunnelProxy,
+  type HandoverOptions,
   listenForUpgrades,
   type Only,
   type Tunnel,
@@ -53,6 +54,8 @@ export interface StartOptions {
   tls?: TlsOptions
   /** Where to listen. @default port 0 of 127.0.0.1 */
   at?: ListenOptions
+  /** The socket of the hand-over, for `listenForUpgrades` and the plugin. */
+  handover?: string | HandoverOptions
   /** Called with the server before it listens. */
   prepare?: (server: Server) => void
 }
@@ -73,6 +76,8 @@ export interface Gateway {
   tunnels: Set<Tunnel>
   /** Every tunnel that ended, with its end. */
   ends: { tunnel: Tunnel; end: TunnelEnd }[]
+  /** The proxies, as their user has them. */
+  proxies: () => readonly Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>[]
   /** How the `n`th tunnel that ended has ended, once it has. */
   end: (n?: number) => Promise<TunnelEnd>
   /** Closes the proxies as their user does: `proxy.close()`, `middleware.close()`, or `fastify.close()`. */
@@ -130,6 +135,9 @@ const wireOf = ({ tls, at }: StartOptions): ConnectOptions => ({
   ...(at?.path === undefined ? {} : { path: at.path }),
 })
 
+const handoverOf = ({ handover }: StartOptions): { handover?: string | HandoverOptions } =>
+  handover === undefined ? {} : { handover }
+
 function sendError(error: WsTunnelError, res: ServerResponse): void {
   res.statusCode = error.statusCode ?? 500
   for (const [name, value] of Object.entries(error.headers ?? {})) res.setHeader(name, value)
@@ -153,7 +161,7 @@ export const startCore: Start<CoreGateway> = async (mount, options, more = {}) =
   const server = serverOf(app, more)
   const closeServer = closerOf(server)
   more.prepare?.(server)
-  if (more.listen !== 'auto') listenForUpgrades(server, app, { only: more.only })
+  if (more.listen !== 'auto') listenForUpgrades(server, app, { only: more.only, ...handoverOf(more) })
   return {
     ...watch,
     framework: 'node:http',
@@ -161,6 +169,7 @@ export const startCore: Start<CoreGateway> = async (mount, options, more = {}) =
     port: await listen(server, more.at),
     wire: wireOf(more),
     proxy,
+    proxies: () => [proxy],
     closeProxy: proxy.close,
     close: async () => {
       await proxy.close({ drainTimeout: 0 })
@@ -198,7 +207,7 @@ const startApp =
     const server = serverOf(app, more)
     const closeServer = closerOf(server)
     more.prepare?.(server)
-    if (more.listen !== 'auto') listenWithApp(server, app, { only: more.only })
+    if (more.listen !== 'auto') listenWithApp(server, app, { only: more.only, ...handoverOf(more) })
     const closeProxy = async (how?: { drainTimeout?: number }): Promise<void> => {
       await Promise.all(middlewares.map(middleware => middleware.close(how)))
     }
@@ -208,6 +217,7 @@ const startApp =
       server,
       port: await listen(server, more.at),
       wire: wireOf(more),
+      proxies: () => middlewares,
       closeProxy,
       close: async () => {
         await closeProxy({ drainTimeout: 0 })
@@ -253,10 +263,11 @@ export const startFastify: Start = async (mount, options, more = {}) => {
       sendError(error as WsTunnelError, reply.raw)
     })
   }
-  for (const each of [{ mount, options }, ...(more.more ?? [])]) {
+  for (const [i, each] of [{ mount, options }, ...(more.more ?? [])].entries()) {
+    const handover = i === 0 ? handoverOf(more) : {}
     const prefix = each.mount === '/' ? {} : { prefix: each.mount }
     const own = watched(each.options, watch) as WsTunnelOptions<object>
-    app.register(wsTunnelPlugin, { ...own, ...prefix })
+    app.register(wsTunnelPlugin, { ...own, ...prefix, ...handover })
   }
   more.prepare?.(app.server)
   await app.listen((more.at ?? { port: 0, host: '127.0.0.1' }) as { port: number })
@@ -266,6 +277,7 @@ export const startFastify: Start = async (mount, options, more = {}) => {
     server: app.server,
     port: portOf(app.server),
     wire: wireOf(more),
+    proxies: () => [...app.tunnelProxies],
     closeProxy: () => app.close(),
     close: async () => {
       destroySockets()

@@ -20,6 +20,7 @@ const ERRORS = {
   WST_ERR_CLIENT_GONE: [499, 'The client closed the connection before the response'],
   WST_ERR_APP_HEADERS: [500, 'The app set a malformed field in req.headers'],
   WST_ERR_CALLBACK: [500, 'A function in the options failed'],
+  WST_ERR_HANDOVER: [500, 'The running process does not hand over'],
   WST_ERR_BODY_CONSUMED: [500, 'The request body was read before it could be forwarded'],
   WST_ERR_NOT_IMPLEMENTED: [501, 'This kind of request is not supported'],
   WST_ERR_DNS: [502, 'The host name of the backend could not be resolved'],

@@ -1,13 +1,17 @@
 import './util/supported-node.ts'
 
 export { createHttp2Server } from './client/http2-server.ts'
-export { type ListenOptions, listenForUpgrades } from './client/listener.ts'
 export {
   WsTunnelError,
   type WsTunnelErrorCode,
   type WsTunnelErrorDetails,
   type WsTunnelErrorSubject,
 } from './errors.ts'
+export type { HandoverReport } from './handover/giver.ts'
+export { handOver } from './handover/hand-over.ts'
+export { Handover, type HandoverOptions } from './handover/handover.ts'
+export { type Kept, keepThroughHandover } from './handover/kept-state.ts'
+export { type ListenOptions, listenForUpgrades } from './handover/listen-for-upgrades.ts'
 export { requestField } from './http/app-fields.ts'
 export { type HeaderList, requestHeaders } from './http/header-list.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
@@ -29,10 +33,12 @@ export type {
 } from './options/balancer-options.ts'
 export { MAX_DELAY } from './options/checks.ts'
 export type {
+  AdoptedMessage,
   CloseMessage,
   DiagnosticsMessages,
   ErrorMessage,
   FailoverMessage,
+  HandoverMessage,
   HealthMessage,
   MemberMessage,
   OpenMessage,
@@ -73,6 +79,7 @@ export {
 } from './proxy/explain.ts'
 export type { ExplainRequest } from './proxy/explain-request.ts'
 export { createTunnelProxy } from './proxy/proxy.ts'
+export type { StayReason } from './tunnel/engine.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
 export { boundedPattern } from './util/bounded-pattern.ts'
 export { type DescriptorLimit, descriptorLimit, tunnelsLeft } from './util/descriptors.ts'

@@ -1,6 +1,8 @@
 import { type IncomingMessage, METHODS } from 'node:http'
 import {
   createTunnelProxy,
+  type HandoverOptions,
+  handOver,
   listenForUpgrades,
   type TunnelProxy,
   WsTunnelError,
@@ -31,6 +33,12 @@ export type WsTunnelPluginOptions = WsTunnelOptions<FastifyRequest> & {
   prefix?: string
   /** Route constraints of Fastify, such as `{ host: 'chat.example' }`. */
   constraints?: Record<string, unknown>
+  /**
+   * Takes the listener and the live tunnels of the process that serves now over when `fastify.listen` is called, and hands them over to the
+   * next process. A path is that of the unix socket through which they find each other. One registration gives it for the whole server.
+   * @default undefined: the process does neither
+   */
+  handover?: string | HandoverOptions
 }
 
 /** A route handler with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
@@ -66,9 +74,10 @@ function rootOf(fastify: FastifyInstance): FastifyInstance {
 }
 
 async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions): Promise<void> {
-  const { prefix: _prefix, constraints = {}, ...proxyOptions } = options
+  const { prefix: _prefix, constraints = {}, handover, ...proxyOptions } = options
   const { prefix } = fastify
   const proxy = createFor(proxyOptions as WsTunnelOptions<FastifyRequest>)
+  if (handover !== undefined) handOver(fastify.server, handover)
   const proxies = tunnelProxies(fastify) as Set<TunnelProxy>
   proxies.add(proxy)
   const stopListening = listenForUpgrades(fastify.server as never, fastify.routing as never, {

@@ -20,11 +20,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "addon.h"
 #include "connection.h"
+#include "handover.h"
 #include "pump.h"
 #include "tunnel.h"
 
-#define MAX_PUMPS 64
 #define NO_SLOT UINT32_MAX
 
 /* JavaScript knows a tunnel by the number of its slot. A free slot holds the number of the next free one. */
@@ -33,36 +34,27 @@ struct slot {
   uint32_t next_free;
 };
 
-struct addon {
-  napi_threadsafe_function queue; /* calls the listener */
-  struct pump *pumps[MAX_PUMPS];
-  struct slot *slots;
-  uint32_t size;
-  uint32_t first_free;
-  uint32_t open; /* slots that hold a tunnel */
-};
-
-static napi_value throw_error(napi_env env, const char *what, int error) {
+napi_value throw_error(napi_env env, const char *what, int error) {
   char message[128];
   snprintf(message, sizeof message, "%s: %s", what, strerror(error));
   napi_throw_error(env, NULL, message);
   return NULL;
 }
 
-static struct addon *addon_of(napi_env env) {
+struct addon *addon_of(napi_env env) {
   struct addon *addon = NULL;
   napi_get_instance_data(env, (void **)&addon);
   return addon;
 }
 
-static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
+bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
   size_t count = wanted;
   if (napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok && count >= wanted) return true;
   napi_throw_type_error(env, NULL, "too few arguments");
   return false;
 }
 
-static struct tunnel *tunnel_at(napi_env env, napi_value value) {
+struct tunnel *tunnel_at(napi_env env, napi_value value) {
   struct addon *addon = addon_of(env);
   uint32_t slot = NO_SLOT;
   if (napi_get_value_uint32(env, value, &slot) == napi_ok && slot < addon->size && addon->slots[slot].tunnel != NULL) {
@@ -72,8 +64,7 @@ static struct tunnel *tunnel_at(napi_env env, napi_value value) {
   return NULL;
 }
 
-/* @returns whether there was memory. */
-static bool acquire_slot(struct addon *addon, struct tunnel *tunnel) {
+bool acquire_slot(struct addon *addon, struct tunnel *tunnel) {
   if (addon->first_free == NO_SLOT) {
     uint32_t size = addon->size == 0 ? 64 : addon->size * 2;
     struct slot *slots = realloc(addon->slots, size * sizeof *slots);
@@ -107,13 +98,13 @@ static void pump_on_told(void *context, struct pump *pump) {
   napi_call_threadsafe_function(addon->queue, pump, napi_tsfn_nonblocking);
 }
 
-static napi_value number(napi_env env, double value) {
+napi_value number(napi_env env, double value) {
   napi_value result = NULL;
   napi_create_double(env, value, &result);
   return result;
 }
 
-static double bytes_of(struct tunnel *tunnel, int end) {
+double bytes_of(struct tunnel *tunnel, int end) {
   return (double)atomic_load_explicit(&tunnel->flow[end].bytes, memory_order_relaxed);
 }
 
@@ -205,8 +196,7 @@ static int duplicate(napi_env env, napi_value value) {
   return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* Adds the buffer's bytes to the flow of the end that sent them, before any read. @returns whether there was memory. */
-static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer) {
+bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer) {
   void *bytes = NULL;
   size_t length = 0;
   if (napi_get_buffer_info(env, buffer, &bytes, &length) != napi_ok || length == 0) return true;
@@ -214,8 +204,7 @@ static bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value
   return tunnel_hold(&tunnel->flow[end], bytes, length);
 }
 
-/* Returns the pump with this number and starts it if it does not run. NULL if this function threw an error. */
-static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
+struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
   uint32_t thread = 0;
   napi_get_value_uint32(env, value, &thread);
   if (addon->queue == NULL || thread >= MAX_PUMPS) {
@@ -227,17 +216,14 @@ static struct pump *pump_at(napi_env env, struct addon *addon, napi_value value)
   return addon->pumps[thread];
 }
 
-/* Gives the tunnel to the thread, by its first command. The tunnel already has its slot. @returns the slot. */
-static napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
+napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
   tunnel->pump = pump;
-  atomic_store_explicit(&tunnel->active_at, clock_ms(), memory_order_relaxed);
   if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
   pump_command(pump, tunnel, command, true);
   return number(env, tunnel->slot);
 }
 
-/* @returns s until a keep-alive probe, as JavaScript has given it; 0 if that is no number, or a negative one. */
-static int read_keep_alive(napi_env env, napi_value value) {
+int read_keep_alive(napi_env env, napi_value value) {
   int32_t seconds = 0;
   return napi_get_value_int32(env, value, &seconds) == napi_ok && seconds > 0 ? seconds : 0;
 }
@@ -418,7 +404,7 @@ static napi_value addon_release_backend(napi_env env, napi_callback_info info) {
   return result;
 }
 
-static napi_value command(napi_env env, napi_callback_info info, unsigned what) {
+napi_value command(napi_env env, napi_callback_info info, unsigned what) {
   napi_value slot;
   struct tunnel *tunnel = read_arguments(env, info, 1, &slot) ? tunnel_at(env, slot) : NULL;
   if (tunnel != NULL) pump_command(tunnel->pump, tunnel, what, true);
@@ -514,6 +500,13 @@ NAPI_MODULE_INIT() {
     { "bytesFromBackend", addon_bytes_from_backend },
     { "idle", addon_idle },
     { "notify", addon_notify },
+    { "detach", addon_detach },
+    { "detached", addon_detached },
+    { "adoptDetached", addon_adopt_detached },
+    { "resume", addon_resume },
+    { "sendDescriptors", addon_send_descriptors },
+    { "receiveDescriptors", addon_receive_descriptors },
+    { "peerUser", addon_peer_user },
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     napi_value function;

@@ -197,6 +197,18 @@ static void add(struct pump *p, struct tunnel *t) {
   if (watch_or_close(p, t, CLIENT) && watch_or_close(p, t, BACKEND)) tunnel_run(p, t);
 }
 
+/* Starts a detached tunnel. Assumes that its ends are readable and writable. A read or a write finds out. */
+static void resume(struct pump *p, struct tunnel *t) {
+  if (t->closed || !t->detached) return;
+  t->detached = false;
+  keep_alive_add(p, t);
+  for (int i = 0; i < ENDS; i++) {
+    t->end[i].readable = t->end[i].writable = true;
+    if (!watch_or_close(p, t, i)) return;
+  }
+  tunnel_run(p, t);
+}
+
 /*
  * Starts a tunnel whose client has come. Assumes that the backend's end is readable and the client's end is writable,
  * because epoll does not report that again.
@@ -233,12 +245,15 @@ static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
     connection_start(p, t);
   }
   if (running && (commands & COMMAND_ATTACH)) attach(p, t);
+  if (running && (commands & COMMAND_ADOPT)) count_open(p);
+  if (running && (commands & COMMAND_RESUME)) resume(p, t);
   if (running && (commands & COMMAND_LOOK)) tunnel_look(p, t);
   if (running && (commands & COMMAND_END)) {
     if (t->connection != NULL) tunnel_close(p, t);
     tunnel_end(p, t);
     tunnel_run(p, t);
   }
+  if (running && (commands & COMMAND_DETACH)) tunnel_detach(p, t);
   if (running && (commands & COMMAND_CLOSE)) tunnel_close(p, t);
   if (commands & COMMAND_FREE) {
     p->unfreed--;

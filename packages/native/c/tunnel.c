@@ -27,6 +27,7 @@ struct tunnel *tunnel_new(int client, int backend, int keep_alive) {
   struct tunnel *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
   t->keep_alive = keep_alive;
+  atomic_init(&t->active_at, clock_ms());
   t->end[CLIENT].fd = client;
   t->end[BACKEND].fd = backend;
   t->end[CLIENT].tunnel = t->end[BACKEND].tunnel = t;
@@ -218,7 +219,7 @@ static bool is_done(const struct end *e) { return e->read_done && e->write_done;
 
 void tunnel_run(struct pump *p, struct tunnel *t) {
   bool more, ending;
-  if (t->closed) return;
+  if (t->closed || t->detached) return;
   do {
     ending = t->ending;
     more = move(p, t, CLIENT);
@@ -230,7 +231,7 @@ void tunnel_run(struct pump *p, struct tunnel *t) {
 
 void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
   struct tunnel *t = e->tunnel;
-  if (t->closed) return;
+  if (t->closed || t->detached) return;
   if (epoll_events & EPOLLPRI) e->readable = e->urgent = true;
   if (epoll_events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->readable = true;
   if (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) e->hung_up = true;
@@ -256,7 +257,7 @@ void tunnel_event(struct pump *p, struct end *e, uint32_t epoll_events) {
 void tunnel_look(struct pump *p, struct tunnel *t) {
   p->now = clock_ms();
   /* From the response to the attachment of the client, JavaScript may use the descriptors. */
-  bool is_taken = t->connection != NULL && t->connection->response != NULL;
+  bool is_taken = t->detached || (t->connection != NULL && t->connection->response != NULL);
   for (int i = 0; i < ENDS && !is_taken && !t->closed; i++) {
     if (t->connection != NULL && i == CLIENT) continue;
     struct pollfd look = { .fd = t->end[i].fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP };
@@ -280,7 +281,7 @@ static void read_last(struct pump *p, struct tunnel *t, int i) {
 }
 
 void tunnel_end(struct pump *p, struct tunnel *t) {
-  if (t->ending || t->closed) return;
+  if (t->ending || t->closed || t->detached) return;
   t->ending = true;
   for (int i = 0; i < ENDS; i++) {
     read_last(p, t, i);
@@ -288,6 +289,47 @@ void tunnel_end(struct pump *p, struct tunnel *t) {
     if (t->end[i].error == 0 || t->end[!i].write_done) t->flow[i].draining = true;
     t->end[i].readable = true;
   }
+}
+
+/* Moves the bytes of the conduit to those that the flow holds, before the others. @returns whether there was memory. */
+static bool collect(struct pump *p, struct tunnel *t, int i) {
+  struct flow *f = &t->flow[i];
+  size_t waiting = f->held_to - f->held_from, collected = 0;
+  if (f->in_conduit > 0) {
+    char *held = malloc(f->in_conduit + waiting);
+    if (held == NULL) return false;
+    while (collected < f->in_conduit) {
+      ssize_t n = read(f->conduit->fd[0], held + collected, f->in_conduit - collected);
+      if (n > 0) collected += (size_t)n;
+      else if (n == 0 || errno != EINTR) {
+        free(held);
+        broken(p, &t->end[!i], EIO);
+        return false;
+      }
+    }
+    if (waiting > 0) memcpy(held + collected, f->held + f->held_from, waiting);
+    free(f->held);
+    f->held = held;
+    f->held_from = 0;
+    f->held_to = collected + waiting;
+    f->in_conduit = 0;
+  }
+  if (f->conduit != NULL) conduit_release(p, f->conduit);
+  f->conduit = NULL;
+  return true;
+}
+
+void tunnel_detach(struct pump *p, struct tunnel *t) {
+  if (t->closed) return;
+  if (!t->ending && t->connection == NULL && collect(p, t, CLIENT) && collect(p, t, BACKEND)) {
+    t->detached = true;
+    keep_alive_remove(p, t);
+    for (int i = 0; i < ENDS; i++) {
+      pump_unwatch(p, &t->end[i]);
+      t->end[i].own = false;
+    }
+  }
+  pump_report(t, EVENT_DETACHED);
 }
 
 static void close_all(struct tunnel *t) {

@@ -21,6 +21,7 @@ enum {
   EVENT_RESPONSE = 32,       /* the backend has sent its first bytes */
   EVENT_CONNECT_FAILED = 64, /* the backend broke before it accepted the connection */
   EVENT_LOOKED = 128,        /* COMMAND_LOOK was executed; a tunnel that is closed by then has EVENT_CLOSED alone */
+  EVENT_DETACHED = 256,      /* COMMAND_DETACH was executed; `detached` has the result */
 };
 
 /* The commands of JavaScript for a tunnel, as bits. */
@@ -32,6 +33,9 @@ enum {
   COMMAND_CONNECT = 16, /* connect to the backend */
   COMMAND_ATTACH = 32,  /* start a tunnel whose client was attached after the response, and is watched already */
   COMMAND_LOOK = 64,    /* read what waits in the sockets, then report EVENT_LOOKED */
+  COMMAND_DETACH = 128, /* stop a tunnel, so that another process can take it over, then report EVENT_DETACHED */
+  COMMAND_ADOPT = 256,  /* count a tunnel of another process, which is detached */
+  COMMAND_RESUME = 512, /* start a detached tunnel */
 };
 
 /* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
@@ -90,6 +94,7 @@ struct tunnel {
   bool free_later; /* to be freed when it is removed from that list */
   bool ending;
   bool closed;
+  bool detached; /* no thread touches its ends, and all bytes that wait are in `held`; from EVENT_DETACHED to COMMAND_RESUME */
 };
 
 /*
@@ -116,7 +121,10 @@ void tunnel_end(struct pump *pump, struct tunnel *tunnel);
 /* Reads what waits in the sockets, and reports that it has. */
 void tunnel_look(struct pump *pump, struct tunnel *tunnel);
 
-/* Closes both sockets now. */
+/* Stops the tunnel and collects the bytes that wait, unless it is ending. Reports that it is done, in both cases. */
+void tunnel_detach(struct pump *pump, struct tunnel *tunnel);
+
+/* Closes both sockets now. The connections of a detached tunnel continue if another process has them open. */
 void tunnel_close(struct pump *pump, struct tunnel *tunnel);
 
 /* Closes what is open and frees the memory. */

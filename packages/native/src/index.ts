@@ -19,7 +19,35 @@ export const EVENTS = {
   connectFailed: 64,
   /** {@link Addon.look} has looked. A tunnel that has closed before does not get this event. */
   looked: 128,
+  /** {@link Addon.detach} was executed. A tunnel that has closed before does not get this event. */
+  detached: 256,
 } as const
+
+/** What has ended already in a tunnel that changes its process, as bits. The same numbers are in c/handover.c. */
+export const DONE = {
+  /** The FIN of the client was read. */
+  clientRead: 1,
+  /** Our FIN was sent to the client. */
+  clientWrite: 2,
+  /** The FIN of the backend was read. */
+  backendRead: 4,
+  /** Our FIN was sent to the backend. */
+  backendWrite: 8,
+} as const
+
+/** A tunnel that no thread touches. */
+export interface DetachedTunnel {
+  /** Descriptor of the client's socket. It belongs to the tunnel. */
+  readonly clientFd: number
+  /** Descriptor of the backend's socket. It belongs to the tunnel. */
+  readonly backendFd: number
+  /** Bytes that the client has sent and the backend has not got. */
+  readonly fromClient: Buffer
+  /** Bytes that the backend has sent and the client has not got. */
+  readonly fromBackend: Buffer
+  /** Bits of {@link DONE}. */
+  readonly done: number
+}
 
 /**
  * Called on the JavaScript thread with the events of one tunnel.
@@ -100,7 +128,7 @@ export interface Addon {
   releaseBackend(slot: number): number
   /**
    * Wakes the threads that sleep and have something to do. To be called after `adopt`, `connect`, `attachClient`,
-   * `releaseBackend`, `end`, `close` and `look`: once for all calls in one turn of the event loop.
+   * `releaseBackend`, `end`, `close`, `look`, `detach` and `resume`: once for all calls in one turn of the event loop.
    */
   flush(): void
   /** Delivers what was received, then FIN to both ends. The tunnel closes when both ends have sent their FIN. */
@@ -118,6 +146,55 @@ export interface Addon {
   bytesFromBackend(slot: number): number
   /** ms without a byte in either direction. */
   idle(slot: number): number
+  /**
+   * Has the thread stop the tunnel, so that another process can take it over. The event `detached` follows, or `closed`.
+   * Until {@link Addon.resume} or {@link Addon.close}, nothing else may be done with the tunnel.
+   */
+  detach(slot: number): void
+  /** After the event `detached`: the tunnel; `undefined` if it was not detached, because it was about to end. */
+  detached(slot: number): DetachedTunnel | undefined
+  /**
+   * Takes over a tunnel that another process has detached. It waits for {@link Addon.resume}.
+   *
+   * @param clientFd belongs to the tunnel from now on, and `backendFd` too
+   * @param done bits of {@link DONE}
+   * @param bytesFromClient those that were read in the other process
+   * @param idle ms without a byte so far
+   * @param keepAlive as in {@link Addon.adopt}
+   * @param thread as in {@link Addon.adopt}
+   * @returns the slot
+   * @throws {Error} if memory or threads have run out. The descriptors then still belong to the caller.
+   */
+  adoptDetached(
+    clientFd: number,
+    backendFd: number,
+    fromClient: Buffer,
+    fromBackend: Buffer,
+    done: number,
+    bytesFromClient: number,
+    bytesFromBackend: number,
+    idle: number,
+    keepAlive: number,
+    thread: number,
+  ): number
+  /** Starts a detached tunnel. */
+  resume(slot: number): void
+  /**
+   * Sends copies of descriptors through a unix stream socket, with one byte of data.
+   *
+   * @param fds 1 to 253 descriptors
+   * @throws {Error} if the socket does not take them now
+   */
+  sendDescriptors(socketFd: number, fds: readonly number[]): void
+  /**
+   * Receives what {@link Addon.sendDescriptors} has sent in one call. No other code may read the socket.
+   *
+   * @returns the descriptors, which belong to the caller; none at the end of the stream
+   * @throws {Error} if there is no message yet
+   */
+  receiveDescriptors(socketFd: number): number[]
+  /** Number of the user at the other end of a unix socket, at the time of the connect (SO_PEERCRED). */
+  peerUser(socketFd: number): number
   /**
    * Sends a datagram to a unix socket, as `sd_notify` does. Node has no such sockets.
    *

@@ -14,6 +14,7 @@ import type { Tunnel } from '../tunnel/tunnel.ts'
 import type { CancelSignal } from '../util/abort.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import type { Release, Slots } from '../util/slots.ts'
+import type { MemberRecord } from './member-record.ts'
 
 /** A letter of a member's status, in Apache's order. */
 type StatusLetter = 'D' | 'S' | 'E' | 'H' | 'R' | 'N' | 'I' | 'C'
@@ -51,6 +52,8 @@ export class BalancerMember implements Member, EndListener {
   #passes = 0
   #fails = 0
   readonly #letters: Set<string>
+  /** The letters of its options. */
+  readonly #configured: ReadonlySet<string>
   /** On the monotonic clock: a wall clock that is set back would keep the member out for longer. */
   #failedAt = Number.NEGATIVE_INFINITY
   readonly #traffic = new Traffic()
@@ -83,6 +86,45 @@ export class BalancerMember implements Member, EndListener {
     this.#slowStart = settings.slowStart
     this.healthCheck = settings.healthCheck
     this.#letters = lettersOf(settings.status, [])
+    this.#configured = new Set(this.#letters)
+  }
+
+  /** What the process that replaces this one needs to know. */
+  record(balancer: string): MemberRecord {
+    const { url, health, selected, failures, bytesSent, bytesReceived } = this
+    const failedFor = performance.now() - this.#failedAt
+    const added = [...this.#letters].filter(letter => !this.#configured.has(letter))
+    const removed = [...this.#configured].filter(letter => !this.#letters.has(letter))
+    return {
+      balancer,
+      url,
+      changes: `+${added.join('')}-${removed.join('')}`,
+      failedFor: Number.isFinite(failedFor) ? failedFor : undefined,
+      health,
+      passes: this.#passes,
+      fails: this.#fails,
+      selected,
+      failures,
+      bytesSent,
+      bytesReceived,
+    }
+  }
+
+  /** Continues with what the process before this one knew. Its own counts are added. */
+  restore(record: MemberRecord): void {
+    const { changes, failedFor, health, passes, fails, selected, failures, bytesSent, bytesReceived } = record
+    this.#update(() => {
+      const letters = lettersOf(changes, this.#letters)
+      this.#letters.clear()
+      for (const letter of letters) this.#letters.add(letter)
+    })
+    if (failedFor !== undefined) this.#failedAt = performance.now() - failedFor
+    this.#health ??= health
+    this.#passes += passes
+    this.#fails += fails
+    this.selected += selected
+    this.failures += failures
+    this.#traffic.add(bytesSent, bytesReceived)
   }
 
   get status(): string {
@@ -262,17 +304,17 @@ export class BalancerMember implements Member, EndListener {
   enterTunnel(signal: CancelSignal): Release | Promise<Release> {
     const slot = this.slots.acquire(signal)
     const release = this.enter()
-    const both = (releaseSlot: Release): Release => {
-      return () => {
-        releaseSlot()
-        release()
-      }
-    }
+    const both = (releaseSlot: Release): Release => bothOf(releaseSlot, release)
     if (!(slot instanceof Promise)) return both(slot)
     return slot.then(both, error => {
       release()
       throw error
     })
+  }
+
+  /** Counts a tunnel that is open already, even if that is more than `maxTunnels`, until the returned function is called. */
+  adoptTunnel(): Release {
+    return bothOf(this.slots.acquireAnyway(), this.enter())
   }
 
   get bytesSent(): number {
@@ -303,6 +345,13 @@ export class BalancerMember implements Member, EndListener {
     this.#tunnels.delete(tunnel)
   }
 }
+
+const bothOf =
+  (releaseSlot: Release, release: Release): Release =>
+  () => {
+    releaseSlot()
+    release()
+  }
 
 /** Applies a text with `+` and `-` to letters. @returns the new letters. httpd: ap_proxy_set_wstatus. */
 function lettersOf(text: string, before: Iterable<string>): Set<string> {

@@ -11,6 +11,25 @@ export interface OpenMessage<Req = IncomingMessage> {
   readonly proxy: TunnelProxy
 }
 
+/** A tunnel of another process was taken over. */
+export interface AdoptedMessage {
+  readonly tunnel: Tunnel
+  readonly proxy: TunnelProxy
+}
+
+/** A process hands over to the next one. Both publish their steps. */
+export interface HandoverMessage {
+  /** `giver` is the old process, `taker` the new one. */
+  readonly role: 'giver' | 'taker'
+  /**
+   * The step that the process has made: `connected`: both know each other. `listener`: a listener was passed. `offer`: tunnels are stopped,
+   * and their descriptors passed. `accepted`: the taker has adopted them. `commit`: they are the taker's. `moved`: the giver has closed its
+   * descriptors, the taker has started them. `stopped`: the giver accepts no more connections. `done`: no more tunnels will come. `ready`: the
+   * process is the giver of the next hand-over.
+   */
+  readonly step: 'connected' | 'listener' | 'offer' | 'accepted' | 'commit' | 'moved' | 'stopped' | 'done' | 'ready'
+}
+
 /** A tunnel ended. */
 export interface CloseMessage {
   readonly tunnel: Tunnel
@@ -78,6 +97,8 @@ export interface ResolveMessage {
  */
 export interface DiagnosticsMessages {
   'ws-tunnel:open': OpenMessage
+  'ws-tunnel:adopted': AdoptedMessage
+  'ws-tunnel:handover': HandoverMessage
   'ws-tunnel:close': CloseMessage
   'ws-tunnel:error': ErrorMessage
   'ws-tunnel:response': ResponseMessage

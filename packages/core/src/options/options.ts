@@ -15,6 +15,7 @@ import {
   list,
   oneOf,
   record,
+  text,
   unknownKey,
   withDefaults,
   wrong,
@@ -88,6 +89,11 @@ export interface CommonOptions<Req = IncomingMessage> {
    * sent early. Past it: 503. In httpd, MaxRequestWorkers limits them. @default 5000
    */
   maxPendingUpgrades?: number
+  /**
+   * Finds this proxy again in the process that takes its tunnels over. @default its number among the proxies of the process, in the order
+   * of their creation
+   */
+  handoverName?: string
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
   /** Called when a tunnel has opened. Gets the message of the channel `ws-tunnel:open`. */
@@ -132,6 +138,7 @@ export interface Settings {
   readonly serverName: string
   readonly only: Only | undefined
   readonly maxPendingUpgrades: number
+  readonly handoverName: string | undefined
   readonly drainTimeout: number
   readonly onOpen: (message: OpenMessage) => void
   readonly onClose: (message: CloseMessage) => void
@@ -167,6 +174,7 @@ const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   serverName,
   only,
   maxPendingUpgrades: count,
+  handoverName: text,
   drainTimeout: duration,
   onOpen: callback,
   onClose: callback,
@@ -228,6 +236,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     serverName: common.serverName ?? hostname(),
     only: common.only,
     maxPendingUpgrades: common.maxPendingUpgrades,
+    handoverName: common.handoverName,
     drainTimeout: common.drainTimeout,
     onOpen: common.onOpen,
     onClose: common.onClose,

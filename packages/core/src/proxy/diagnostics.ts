@@ -3,6 +3,7 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 /** The channels that a proxy publishes on. Members publish on theirs. */
 export const channels = {
   open: channel('ws-tunnel:open'),
+  adopted: channel('ws-tunnel:adopted'),
   close: channel('ws-tunnel:close'),
   error: channel('ws-tunnel:error'),
   response: channel('ws-tunnel:response'),

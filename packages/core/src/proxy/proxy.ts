@@ -26,6 +26,7 @@ import { respondsByEngine } from './engine-failure.ts'
 import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
 import { setLocalHeaders } from './local-headers.ts'
+import { Movable } from './movable.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
 import type { Reply } from './round-trip.ts'
@@ -62,6 +63,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
   readonly #healthChecks: HealthChecks
   readonly #discoveredMembers: readonly DiscoveredMembers[]
   readonly #onIdle: (() => void)[] = []
+  readonly #movable: Movable
   #isClosing = false
 
   constructor(settings: Settings, single: boolean) {
@@ -71,6 +73,17 @@ class RoutedProxy implements TunnelProxy, EndListener {
     this.#discoveredMembers = Array.from(this.#routes.balancers.values(), balancer =>
       balancer.named.map(named => new DiscoveredMembers(balancer, named)),
     ).flat()
+    this.#movable = new Movable({
+      name: settings.handoverName,
+      routes: this.#routes,
+      tunnels: this.#tunnels,
+      isBusy: () => this.#exchanges.size > 0,
+      adopt: (tunnel, release) => {
+        this.#add(tunnel, release)
+        if (channels.adopted.hasSubscribers) channels.adopted.publish({ tunnel, proxy: this })
+      },
+      close: () => this.close(),
+    })
   }
 
   get tunnels(): ReadonlySet<Tunnel> {
@@ -212,16 +225,21 @@ class RoutedProxy implements TunnelProxy, EndListener {
   #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
     const tunnel = switchProtocols(exchange, reply)
     reply.candidate.selection?.member.carry(tunnel)
+    this.#add(tunnel, exchange.handOver())
+    notify(channels.open, this.#settings.onOpen, { tunnel, req: exchange.req, proxy: this })
+  }
+
+  #add(tunnel: OpenTunnel, release: () => void): void {
     this.#tunnels.add(tunnel)
     tunnel.onEnd(this)
-    tunnel.hold(exchange.handOver())
-    notify(channels.open, this.#settings.onOpen, { tunnel, req: exchange.req, proxy: this })
+    tunnel.hold(release)
   }
 
   tunnelOnEnd(tunnel: OpenTunnel, end: TunnelEnd): void {
     this.#tunnels.delete(tunnel)
     tunnel.release()
-    notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
+    // The process that took it over reports its end.
+    if (end.reason !== 'handed-over') notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
     this.#checkIdle()
   }
 
@@ -252,6 +270,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
     clearTimeout(timer)
     this.#routes.close()
     this.#listeners.stop()
+    this.#movable.remove()
   }
 
   #cutAll(): void {

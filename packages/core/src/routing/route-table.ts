@@ -6,7 +6,6 @@ import { RequestUrl } from '../http/path.ts'
 import { encodePath } from '../http/percent-encoding.ts'
 import { upgradeLines } from '../http/upgrade.ts'
 import type { Settings } from '../options/options.ts'
-import type { RouteStatus } from '../options/tunnel-proxy.ts'
 import { checkLength, type MatchedRequest, type Miss, Route } from './route.ts'
 
 /** A request and the route that it matched. */
@@ -30,7 +29,7 @@ export class RouteTable {
   }
 
   /** The routes, in order. */
-  get statuses(): readonly RouteStatus[] {
+  get statuses(): readonly Route[] {
     return this.#routes
   }
 

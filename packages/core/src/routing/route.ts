@@ -181,6 +181,11 @@ export class Route implements RouteStatus {
     return this.#slots.acquireNow()
   }
 
+  /** Counts a tunnel that is open already, even if that is more than `maxTunnels`. */
+  acquireAnyway(): Release {
+    return this.#slots.acquireAnyway()
+  }
+
   /** Closes the idle connections of its workers. */
   close(): void {
     this.#workers.close()

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { DetachedTunnel } from '@ws-tunnel/native'
 import type { NativeConnection } from './native-connection.ts'
 
 /** One of the two ends of a tunnel. */
@@ -33,6 +34,27 @@ export interface NativeEnds extends Pick<TunnelEnds, 'client' | 'clientHead' | '
   readonly unsentHead?: string | undefined
 }
 
+/** A tunnel of another process that was taken over. It is detached until {@link Engine.resume}. */
+export interface AdoptedEnds {
+  readonly adopted: Engine & { listen(listener: EngineListener): void }
+  /** What the other process knows about the time and the state of the tunnel. */
+  readonly past: TunnelPast
+}
+
+/** What goes with a tunnel to another process. */
+export interface TunnelPast {
+  /** When the 101 was written, ms since the epoch. */
+  readonly openedAt: number
+  /** ms since then. */
+  readonly age: number
+  /** ms since the current limit on silence began. */
+  readonly watched: number
+  /** The end that has sent its FIN. */
+  readonly halfOpen: Side | undefined
+  /** How often another process has taken the tunnel over. */
+  readonly handovers: number
+}
+
 /** The settings that choose the engine, and those of its sockets. */
 export interface EngineLimits {
   /** Whether a thread moves the bytes if that is possible. */
@@ -44,6 +66,18 @@ export interface EngineLimits {
   /** ms without a byte until the kernel probes whether a peer is there; 0 is never. */
   readonly keepAlive: number
 }
+
+export type { DetachedTunnel }
+
+/**
+ * Why a tunnel cannot move to another process:
+ *
+ * - `tls`: the state of the encryption is in this process
+ * - `http2`: it is a stream of a connection that other streams use
+ * - `busy`: JavaScript moves its bytes, and some wait, or one end has sent FIN
+ * - `ending`: it is about to end
+ */
+export type StayReason = 'tls' | 'http2' | 'busy' | 'ending'
 
 /** Moves the bytes of a tunnel, by Node's sockets or by a thread outside of JavaScript. */
 export interface Engine {
@@ -63,6 +97,13 @@ export interface Engine {
   destroy(): void
   /** Calls `then` after the bytes that wait in the sockets were read. Does not call it if the tunnel closes first. */
   look(then: () => void): void
+  /**
+   * Stops the tunnel, so that another process can take its connections over, and calls `then` with them, or with the reason
+   * why the tunnel stays. Does not call it if the tunnel closes first.
+   */
+  detach(then: (detached: DetachedTunnel | StayReason) => void): void
+  /** Continues a detached tunnel. */
+  resume(): void
 }
 
 /** Gets the events of an engine. */

@@ -1,4 +1,4 @@
-import type { Engine, EngineLimits, EngineListener, Side, TunnelEnds } from './engine.ts'
+import type { DetachedTunnel, Engine, EngineLimits, EngineListener, Side, StayReason, TunnelEnds } from './engine.ts'
 import { JsEngine } from './js-engine.ts'
 import { NativeEngine } from './native-engine.ts'
 import { isReady } from './offloading.ts'
@@ -9,7 +9,8 @@ const MAX_RETRY_DELAY = 10_000
 
 /**
  * Moves the bytes in JavaScript, and hands the tunnel over to a thread when `asyncDelay` has passed and no byte waits to
- * be written. After the first FIN, the tunnel stays in JavaScript.
+ * be written. After the first FIN, the tunnel stays in JavaScript. Without `async` it is handed over only if another process
+ * takes the tunnel over.
  */
 export class HandOverEngine implements Engine, EngineListener {
   readonly #limits: EngineLimits
@@ -31,7 +32,8 @@ export class HandOverEngine implements Engine, EngineListener {
   }
 
   start(): void {
-    this.#tryIn(this.#limits.asyncDelay === 0 ? RETRY_DELAY : this.#limits.asyncDelay)
+    const { async, asyncDelay } = this.#limits
+    if (async) this.#tryIn(asyncDelay === 0 ? RETRY_DELAY : asyncDelay)
     this.#engine.start()
   }
 
@@ -65,6 +67,15 @@ export class HandOverEngine implements Engine, EngineListener {
     this.#engine.look(then)
   }
 
+  detach(then: (detached: DetachedTunnel | StayReason) => void): void {
+    if (this.#ends !== undefined && this.#isReady(this.#ends)) this.#handOver(this.#ends)
+    this.#engine.detach(then)
+  }
+
+  resume(): void {
+    this.#engine.resume()
+  }
+
   onFin(side: Side): void {
     this.#stay()
     this.#listener.onFin(side)
@@ -80,7 +91,7 @@ export class HandOverEngine implements Engine, EngineListener {
   }
 
   #tryIn(delay: number): void {
-    this.#timer = setTimeout(() => this.#handOver(), delay)
+    this.#timer = setTimeout(() => this.#tryNow(), delay)
   }
 
   /** Cancels the hand-over: the current engine stays. */
@@ -89,14 +100,21 @@ export class HandOverEngine implements Engine, EngineListener {
     this.#ends = undefined
   }
 
-  #handOver(): void {
+  #isReady(ends: TunnelEnds): boolean {
+    return isReady(ends) && ends.client.readableLength + ends.backend.readableLength === 0
+  }
+
+  #tryNow(): void {
     const ends = this.#ends
     if (ends === undefined) return
-    if (!isReady(ends) || ends.client.readableLength + ends.backend.readableLength > 0) {
+    if (this.#isReady(ends)) this.#handOver(ends)
+    else {
       this.#tryIn(this.#retryDelay)
       this.#retryDelay = Math.min(2 * this.#retryDelay, MAX_RETRY_DELAY)
-      return
     }
+  }
+
+  #handOver(ends: TunnelEnds): void {
     this.#stay()
     const next = NativeEngine.adopt(ends, this.#limits, this.#listener)
     // Descriptors or memory have run out.

@@ -1,10 +1,11 @@
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { Duplex } from 'node:stream'
 import { readWaiting } from '../util/countdown.ts'
 import type { Link } from '../util/linked-set.ts'
-import type { Engine, EngineListener, Side, TunnelEnds } from './engine.ts'
+import type { Engine, EngineListener, Side, StayReason, TunnelEnds } from './engine.ts'
 import { keepAliveLater, keepAliveNever, YOUNG, type Young } from './late-keep-alive.ts'
+import { isEncrypted } from './onread.ts'
 import { Pump, type PumpOwner } from './pump.ts'
 
 /**
@@ -110,6 +111,15 @@ export class JsEngine implements Engine, PumpOwner, Young {
   look(then: () => void): void {
     readWaiting(then)
   }
+
+  /** Node's sockets cannot be moved. {@link HandOverEngine} gives their connections to a thread first. */
+  detach(then: (detached: StayReason) => void): void {
+    const ends = [this.#client, this.#backend]
+    const isPlain = ends.every(end => end instanceof Socket && !isEncrypted(end))
+    setImmediate(then, isPlain ? 'busy' : ends.some(isEncrypted) ? 'tls' : 'http2')
+  }
+
+  resume(): void {}
 
   /** Removes all listeners from both sockets: another engine has taken their connections over. */
   release(): void {

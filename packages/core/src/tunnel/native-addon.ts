@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Addon } from '@ws-tunnel/native'
 
@@ -80,6 +80,12 @@ export function descriptor(socket: Socket): number | undefined {
   }
   const kind = handle?.constructor.name
   const fd = kind === 'TCP' || kind === 'Pipe' ? handle?.fd : undefined
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined
+}
+
+/** File descriptor of a server that listens; `undefined` if it does not. Node does not document this property. */
+export function listeningDescriptor(server: Server | undefined): number | undefined {
+  const fd = (server as { _handle?: { readonly fd?: unknown } | null } | undefined)?._handle?.fd
   return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 

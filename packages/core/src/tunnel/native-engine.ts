@@ -6,7 +6,16 @@ import {
   keepByteCounts,
   keepConnectionCount,
 } from './detached-socket.ts'
-import type { DetachableResponse, Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import type {
+  DetachableResponse,
+  DetachedTunnel,
+  Engine,
+  EngineLimits,
+  EngineListener,
+  NativeEnds,
+  StayReason,
+  TunnelEnds,
+} from './engine.ts'
 import {
   descriptor,
   flushSoon,
@@ -18,6 +27,14 @@ import {
   systemError,
 } from './native-addon.ts'
 
+/** A tunnel of another process, with the descriptors that belong to this one. */
+export interface MovedTunnel extends DetachedTunnel {
+  readonly bytesFromClient: number
+  readonly bytesFromBackend: number
+  /** ms without a byte. */
+  readonly idle: number
+}
+
 /** Two connections between which a thread of `@ws-tunnel/native` moves the bytes. */
 export class NativeEngine implements Engine, SlotListener {
   readonly #native: NativeAddon
@@ -28,6 +45,10 @@ export class NativeEngine implements Engine, SlotListener {
   #response: DetachableResponse | undefined
   #clientCounts: DetachedCounts | undefined
   #onLooked: (() => void) | undefined
+  #onDetached: ((detached: DetachedTunnel | StayReason) => void) | undefined
+  #isDetached = false
+  /** To be ended, as soon as it is known whether the tunnel was detached. */
+  #endsLater = false
   #open = true
   #bytesFromClient = 0
   #bytesFromBackend = 0
@@ -78,7 +99,36 @@ export class NativeEngine implements Engine, SlotListener {
     return engine
   }
 
-  private constructor(native: NativeAddon, slot: number, listener: EngineListener) {
+  /**
+   * Takes over a tunnel that another process has detached. It is detached until {@link resume}.
+   *
+   * @throws if memory or threads have run out. The descriptors then still belong to the caller.
+   */
+  static takeOver(moved: MovedTunnel, limits: EngineLimits): NativeEngine {
+    const { clientFd, backendFd, fromClient, fromBackend, done, bytesFromClient, bytesFromBackend, idle } = moved
+    const native = loadNativeAddon() as NativeAddon
+    const keepAlive = keepAliveSeconds(limits.keepAlive)
+    const thread = nextThread(limits.threads)
+    const bytes = [bytesFromClient, bytesFromBackend] as const
+    const { addon } = native
+    const slot = addon.adoptDetached(
+      clientFd,
+      backendFd,
+      fromClient,
+      fromBackend,
+      done,
+      ...bytes,
+      idle,
+      keepAlive,
+      thread,
+    )
+    const engine = new NativeEngine(native, slot, undefined)
+    native.listeners[slot] = engine
+    engine.#isDetached = true
+    return engine
+  }
+
+  private constructor(native: NativeAddon, slot: number, listener: EngineListener | undefined) {
     this.#native = native
     this.#slot = slot
     this.#listener = listener
@@ -99,7 +149,12 @@ export class NativeEngine implements Engine, SlotListener {
     client.destroy()
   }
 
-  /** The thread has started already. Its events arrive in later turns of the event loop. */
+  /** Sets the listener of a tunnel that was taken over. */
+  listen(listener: EngineListener): void {
+    this.#listener = listener
+  }
+
+  /** The thread has started already, or waits for {@link resume}. Its events arrive in later turns of the event loop. */
   start(): void {}
 
   get bytesFromClient(): number {
@@ -120,6 +175,11 @@ export class NativeEngine implements Engine, SlotListener {
 
   end(): void {
     if (!this.#open) return
+    if (this.#onDetached !== undefined) {
+      this.#endsLater = true
+      return
+    }
+    this.resume()
     this.#native.addon.end(this.#slot)
     flushSoon()
   }
@@ -134,6 +194,20 @@ export class NativeEngine implements Engine, SlotListener {
     if (!this.#open) return
     this.#onLooked = then
     this.#native.addon.look(this.#slot)
+    flushSoon()
+  }
+
+  detach(then: (detached: DetachedTunnel | StayReason) => void): void {
+    if (!this.#open) return
+    this.#onDetached = then
+    this.#native.addon.detach(this.#slot)
+    flushSoon()
+  }
+
+  resume(): void {
+    if (!this.#open || !this.#isDetached) return
+    this.#isDetached = false
+    this.#native.addon.resume(this.#slot)
     flushSoon()
   }
 
@@ -161,9 +235,10 @@ export class NativeEngine implements Engine, SlotListener {
     if (events & bits.backendBroken) this.#listener?.onBroken('backend', systemError('tunnel', backendErrno))
     if (this.#open) {
       if (events & bits.looked) this.#callOnLooked()
+      if (events & bits.detached) this.#callOnDetached()
       return
     }
-    this.#onLooked = undefined
+    this.#onLooked = this.#onDetached = undefined
     this.#releaseClient()
     const listener = this.#listener
     // An ended engine that V8 has in its old generation would delay the collection of the tunnel, and so of later ones.
@@ -175,6 +250,15 @@ export class NativeEngine implements Engine, SlotListener {
     const then = this.#onLooked
     this.#onLooked = undefined
     then?.()
+  }
+
+  #callOnDetached(): void {
+    const then = this.#onDetached
+    const detached = this.#native.addon.detached(this.#slot)
+    this.#onDetached = undefined
+    this.#isDetached = detached !== undefined
+    if (this.#endsLater) this.end()
+    then?.(this.#isDetached && detached !== undefined ? detached : 'ending')
   }
 
   /**

@@ -1,6 +1,7 @@
-import type { Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
+import type { AdoptedEnds, Engine, EngineLimits, EngineListener, NativeEnds, TunnelEnds } from './engine.ts'
 import { HandOverEngine } from './hand-over-engine.ts'
 import { JsEngine } from './js-engine.ts'
+import { moves } from './moves.ts'
 import { NativeEngine } from './native-engine.ts'
 import { canOffload, canOffloadClient, isReady, unread } from './offloading.ts'
 
@@ -9,14 +10,25 @@ import { canOffload, canOffloadClient, isReady, unread } from './offloading.ts'
  *
  * - a thread at once, if the ends allow it and `asyncDelay` is 0 (`NativeEngine`)
  * - JavaScript first and a thread later, if only `asyncDelay` or unwritten bytes prevent a thread now (`HandOverEngine`)
+ * - JavaScript first, and a thread when another process takes the tunnel over, if a thread is not wanted and the process
+ *   hands its tunnels over (`HandOverEngine`)
  * - JavaScript until the end, if the ends do not allow a thread, or descriptors or memory have run out (`JsEngine`)
  *
  * The caller must call {@link Engine.start} in the same turn of the event loop.
  */
-export function openEngine(ends: TunnelEnds | NativeEnds, limits: EngineLimits, listener: EngineListener): Engine {
+export function openEngine(
+  ends: TunnelEnds | NativeEnds | AdoptedEnds,
+  limits: EngineLimits,
+  listener: EngineListener,
+): Engine {
+  if ('adopted' in ends) {
+    ends.adopted.listen(listener)
+    return ends.adopted
+  }
   if ('connection' in ends) return openAttached(ends, limits, listener)
-  if (!limits.async || !canOffload(ends)) return new JsEngine(ends, limits.keepAlive, listener)
-  if (limits.asyncDelay > 0 || !isReady(ends)) return new HandOverEngine(ends, limits, listener)
+  const { async } = limits
+  if (!(async || moves.tunnels) || !canOffload(ends)) return new JsEngine(ends, limits.keepAlive, listener)
+  if (!async || limits.asyncDelay > 0 || !isReady(ends)) return new HandOverEngine(ends, limits, listener)
   const complete = {
     ...ends,
     clientHead: [...ends.clientHead, ...unread(ends.client)],

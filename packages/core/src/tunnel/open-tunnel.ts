@@ -1,7 +1,19 @@
+import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { Countdown } from '../util/countdown.ts'
 import type { Link } from '../util/linked-set.ts'
-import type { Engine, EngineLimits, EngineListener, NativeEnds, Side, TunnelEnds } from './engine.ts'
+import type {
+  AdoptedEnds,
+  DetachedTunnel,
+  Engine,
+  EngineLimits,
+  EngineListener,
+  NativeEnds,
+  Side,
+  StayReason,
+  TunnelEnds,
+  TunnelPast,
+} from './engine.ts'
 import { openEngine } from './open-engine.ts'
 import type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel.ts'
 
@@ -48,17 +60,18 @@ let lastId = 0
 export class OpenTunnel implements Tunnel, EngineListener {
   readonly id: number = ++lastId
   readonly info: TunnelInfo
-  readonly openedAt: number = Date.now()
+  readonly openedAt: number
+  readonly handovers: number
   readonly #limits: TunnelLimits
   /** Made when the app asks for {@link ended}. */
   #ended: PromiseWithResolvers<TunnelEnd> | undefined
   #end: TunnelEnd | undefined
   #endListeners: readonly EndListener[] = NO_LISTENERS
   #release: (() => void) | undefined
-  readonly #startedAt = performance.now()
+  readonly #startedAt: number
   #engine: Engine
   /** When the current limit on silence began. Silence before that does not count. */
-  #watchedSince = this.#startedAt
+  #watchedSince: number
   #halfOpen: Side | undefined
   #reason: EndReason | undefined
   #error: Error | undefined
@@ -68,17 +81,22 @@ export class OpenTunnel implements Tunnel, EngineListener {
   #open: Link<OpenTunnel> | undefined
   #carried: Link<OpenTunnel> | undefined
 
-  constructor(ends: TunnelEnds | NativeEnds, info: TunnelInfo, limits: TunnelLimits) {
+  constructor(ends: TunnelEnds | NativeEnds | AdoptedEnds, info: TunnelInfo, limits: TunnelLimits) {
+    const now = performance.now()
+    const { openedAt, age, watched, halfOpen, handovers } = 'past' in ends ? ends.past : NO_PAST
     this.info = info
+    this.openedAt = openedAt ?? Date.now()
+    this.handovers = handovers
+    this.#startedAt = now - age
+    this.#watchedSince = now - watched
+    this.#halfOpen = halfOpen
     this.#limits = limits
-    for (const socket of 'connection' in ends ? [ends.client] : [ends.client, ends.backend]) {
+    for (const socket of socketsOf(ends)) {
       socket.setTimeout?.(0)
       socket.setNoDelay?.(true)
     }
     this.#engine = openEngine(ends, limits, this)
-    const { idleTimeout, maxLifetime } = limits
-    if (idleTimeout > 0) this.#watchSilence(idleTimeout, 'idle')
-    if (maxLifetime > 0) this.#lifetimeTimer = setTimeout(() => this.#beginEnd('lifetime'), maxLifetime)
+    if (!('past' in ends)) this.#startTimers()
     this.#engine.start()
   }
 
@@ -146,17 +164,84 @@ export class OpenTunnel implements Tunnel, EngineListener {
     return this.ended
   }
 
+  /**
+   * Stops the tunnel, so that another process can take it over. Resolves to what that process needs, or to the reason why
+   * the tunnel stays. {@link resume} or {@link commit} must follow.
+   */
+  detach(): Promise<{ readonly detached: DetachedTunnel; readonly past: TunnelPast } | StayReason> {
+    if (this.#reason !== undefined) return Promise.resolve('ending')
+    return new Promise(resolve => {
+      this.onEnd({ tunnelOnEnd: () => resolve('ending') })
+      this.#engine.detach(detached => {
+        resolve(typeof detached === 'string' ? detached : { detached, past: this.#past() })
+      })
+    })
+  }
+
+  #past(): TunnelPast {
+    const now = performance.now()
+    const { openedAt, handovers } = this
+    const watched = now - this.#watchedSince
+    return { openedAt, age: now - this.#startedAt, watched, halfOpen: this.#halfOpen, handovers: handovers + 1 }
+  }
+
+  /** The limits that go with it to another process. */
+  get limits(): TunnelLimits {
+    return this.#limits
+  }
+
+  /** Whether another process has it, and the descriptors of this one are still to be closed. */
+  get isLeaving(): boolean {
+    return this.#reason === 'handed-over'
+  }
+
+  /** Whether it has begun to end. */
+  get isEnding(): boolean {
+    return this.#reason !== undefined
+  }
+
+  /** Continues after {@link detach}, here or in the process that took the tunnel over. Takes a {@link commit} back. */
+  resume(): void {
+    if (this.#reason === 'handed-over') this.#reason = undefined
+    if (this.#reason !== undefined) return
+    this.#engine.resume()
+    this.#startTimers()
+  }
+
+  /** From now on the detached tunnel belongs to another process, unless {@link resume} follows. */
+  commit(): void {
+    if (this.#reason !== undefined) return
+    this.#reason = 'handed-over'
+    this.#clearTimers()
+  }
+
+  /** After {@link commit}: closes the descriptors of this process. The connections continue in the other one. */
+  leave(): void {
+    this.#engine.destroy()
+  }
+
+  #startTimers(): void {
+    const { idleTimeout, halfOpenTimeout, maxLifetime } = this.#limits
+    this.#clearTimers()
+    const isHalfOpen = this.#halfOpen !== undefined && limitsHalfOpen(this.#limits)
+    if (isHalfOpen) this.#watchSilence(halfOpenTimeout, 'half-open')
+    else if (idleTimeout > 0) this.#watchSilence(idleTimeout, 'idle')
+    if (maxLifetime > 0) {
+      const left = maxLifetime - (performance.now() - this.#startedAt)
+      this.#lifetimeTimer = setTimeout(() => this.#beginEnd('lifetime'), Math.max(left, 1))
+    }
+  }
+
   onFin(side: Side): void {
-    const { idleTimeout, halfOpenTimeout } = this.#limits
     if (this.#reason !== undefined) return
     if (this.#halfOpen !== undefined && this.#halfOpen !== side) {
       this.#beginEnd('finished')
       return
     }
     this.#halfOpen = side
-    if (halfOpenTimeout === 0 || (idleTimeout > 0 && idleTimeout < halfOpenTimeout)) return
+    if (!limitsHalfOpen(this.#limits)) return
     this.#watchedSince = performance.now()
-    this.#watchSilence(halfOpenTimeout, 'half-open')
+    this.#watchSilence(this.#limits.halfOpenTimeout, 'half-open')
   }
 
   onBroken(side: Side, error: Error | undefined): void {
@@ -196,7 +281,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
       if (ms <= 0) this.#beginEnd(reason)
       else this.#silence = new Countdown(Math.ceil(ms), check, { look })
     }
-    this.#silence = new Countdown(limit, check, { look })
+    this.#silence = new Countdown(Math.max(Math.ceil(left()), 1), check, { look })
   }
 
   /** Starts to end the tunnel. The first reason stays. */
@@ -215,6 +300,17 @@ export class OpenTunnel implements Tunnel, EngineListener {
     this.#silence?.stop()
     clearTimeout(this.#lifetimeTimer)
   }
+}
+
+/** Whether the limit after the first FIN is the one that counts then. */
+const limitsHalfOpen = ({ idleTimeout, halfOpenTimeout }: TunnelLimits): boolean =>
+  halfOpenTimeout > 0 && !(idleTimeout > 0 && idleTimeout < halfOpenTimeout)
+
+const NO_PAST = { openedAt: undefined, age: 0, watched: 0, halfOpen: undefined, handovers: 0 } as const
+
+function socketsOf(ends: TunnelEnds | NativeEnds | AdoptedEnds): Socket[] {
+  if ('adopted' in ends) return []
+  return 'connection' in ends ? [ends.client] : [ends.client, ends.backend]
 }
 
 /**
@@ -243,4 +339,8 @@ class EndedEngine implements Engine {
   destroy(): void {}
 
   look(): void {}
+
+  detach(): void {}
+
+  resume(): void {}
 }

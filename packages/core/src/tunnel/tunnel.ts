@@ -8,6 +8,7 @@
  * - `lifetime`: it was open for `maxLifetime`
  * - `shutdown`: the proxy was closed
  * - `closed`: {@link Tunnel.close} was called
+ * - `handed-over`: another process has taken it over, and its connections continue there. No `onClose` is called for it here.
  */
 export type EndReason =
   | 'finished'
@@ -18,6 +19,7 @@ export type EndReason =
   | 'lifetime'
   | 'shutdown'
   | 'closed'
+  | 'handed-over'
 
 /** How a tunnel ended. */
 export interface TunnelEnd {
@@ -68,6 +70,8 @@ export interface Tunnel {
   readonly idle: number
   /** Whether a thread of `@ws-tunnel/native` moves the bytes, or did so until the end (ProxyWebsocketAsync). */
   readonly offloaded: boolean
+  /** How often another process has taken the tunnel over. */
+  readonly handovers: number
   /**
    * Ends the tunnel. Bytes that were received are delivered, then both ends get FIN. A connection that is still open
    * after 500 ms is destroyed. If the tunnel is ending already, its first reason stays.

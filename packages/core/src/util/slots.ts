@@ -80,6 +80,11 @@ export class Slots {
     return this.#assign()
   }
 
+  /** Acquires a slot even if all are in use, for a tunnel that is open already. */
+  acquireAnyway(): Release {
+    return this.#assign()
+  }
+
   #limitReached(): WsTunnelError {
     return new WsTunnelError('WST_ERR_TUNNEL_LIMIT', { detail: `maxTunnels of ${this.#name} is ${this.#max}` })
   }

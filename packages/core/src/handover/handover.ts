@@ -1,0 +1,132 @@
+import cluster from 'node:cluster'
+import { once } from 'node:events'
+import type { ListenOptions, Server } from 'node:net'
+import { WsTunnelError } from '../errors.ts'
+import { callback, checked, duration, isRecord, text, wrong } from '../options/checks.ts'
+import { movableProxies } from '../proxy/movable-proxies.ts'
+import { moves } from '../tunnel/moves.ts'
+import { loadNativeAddon } from '../tunnel/native-addon.ts'
+import { Giver, type HandoverReport } from './giver.ts'
+import { restoreKept } from './kept-state.ts'
+import { Taker } from './taker.ts'
+
+/** How a process takes over from the one that serves now, and later hands over to the next one. */
+export interface HandoverOptions {
+  /**
+   * Path of a unix socket, through which the processes find each other. It gets the mode 0600, and both processes must run as the same
+   * user.
+   */
+  path: string
+  /** How long requests that are in progress when the next process serves may still open tunnels that move to it, ms. @default 10000 */
+  drainTimeout?: number
+  /**
+   * Called when the next process serves, and the tunnels that could not move have ended or `drainTimeout` of their proxy has ended them. A
+   * process that has nothing else to do ends by itself.
+   */
+  onHandedOver?: (report: HandoverReport) => void
+}
+
+const CHECKS = { path: text, drainTimeout: duration, onHandedOver: callback }
+
+/** Takes over from the process that serves now, in three steps, and then waits for the next process. */
+export class Handover {
+  readonly #options: Required<HandoverOptions>
+  readonly #servers = new Set<Server>()
+  #taker: Taker | undefined
+
+  /** @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and where there is no `@ws-tunnel/native` */
+  constructor(options: string | HandoverOptions, where = 'handover') {
+    const given = typeof options === 'string' ? { path: options } : options
+    if (!isRecord(given)) throw wrong(where, 'a path, or { path, drainTimeout, onHandedOver }', options)
+    const read: Partial<HandoverOptions> = checked(where, given, CHECKS)
+    const { path, drainTimeout = 10_000, onHandedOver = () => {} } = read
+    if (path === undefined) throw wrong(`${where}.path`, 'the path of a unix socket', path)
+    if (loadNativeAddon() === null) {
+      const detail = `\`${where}\`: descriptors go through @ws-tunnel/native, which is not installed or not built for this platform`
+      throw new WsTunnelError('WST_ERR_OPTION', { detail })
+    }
+    this.#options = { path, drainTimeout, onHandedOver }
+    moves.tunnels = true
+  }
+
+  /**
+   * Connects to the process that serves now, and restores what it knows about members.
+   *
+   * @returns whether there is one
+   * @throws {WsTunnelError} `WST_ERR_HANDOVER` if it refuses
+   */
+  async begin(): Promise<boolean> {
+    this.#taker = await Taker.connect(this.#options.path)
+    if (this.#taker === undefined) return false
+    const { proxies, kept } = this.#taker.state
+    for (const proxy of movableProxies()) {
+      const found = proxies.find(({ proxy: name }) => name === proxy.handoverName)
+      if (found !== undefined) proxy.restore(found.members)
+    }
+    restoreKept(kept)
+    return true
+  }
+
+  /**
+   * Listens: with the listener of the process that serves now, if it has one at this address.
+   *
+   * @throws what `server.listen` emits
+   */
+  async listen(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
+    const fd = await this.#takeListener(options)
+    server.listen(fd === undefined ? options : { fd })
+    // Node does not find the name of a socket that it gets by its descriptor. `server.address()` returns this property.
+    if (fd !== undefined && options.path !== undefined) (server as { _pipeName?: string })._pipeName = options.path
+    await once(server, 'listening')
+    this.add(server)
+  }
+
+  async #takeListener(options: ListenOptions): Promise<number | undefined> {
+    // The workers of a cluster have the listeners of their primary process.
+    if (cluster.isWorker) return undefined
+    try {
+      return await this.#taker?.takeListener(options)
+    } catch (error) {
+      this.#giveUp(error as Error)
+      return undefined
+    }
+  }
+
+  /** Hands the listener of a server over, too. */
+  add(server: Server): void {
+    this.#servers.add(server)
+  }
+
+  /**
+   * To be called when this process serves. Takes the tunnels, and then waits for the next process.
+   *
+   * @returns how many tunnels came
+   */
+  async complete(): Promise<number> {
+    const taken = (await this.#taker?.takeTunnels().catch(error => this.#giveUp(error))) ?? 0
+    this.abort()
+    const giver = new Giver({ ...this.#options, servers: this.#servers, onError: warn })
+    await giver.listen()
+    for (const server of this.#servers) server.once('close', () => giver.close())
+    return taken
+  }
+
+  /** The process before this one has died. What it has not handed over is lost, and this process goes on. */
+  #giveUp(error: Error): void {
+    this.abort()
+    warn(error)
+  }
+
+  /** Ends the connection to the process that serves now, which goes on if it has not handed over. */
+  abort(): void {
+    this.#taker?.close()
+    this.#taker = undefined
+  }
+}
+
+function warn(error: Error): void {
+  process.emitWarning(`A hand-over has failed, and this process goes on: ${error.message}`, {
+    type: 'WsTunnelWarning',
+    code: 'WST_WARN_HANDOVER',
+  })
+}
