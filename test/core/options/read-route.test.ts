@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import { FOREIGN_NAMES } from '../../../packages/core/src/options/foreign-names.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../../../packages/core/src/options/options.ts'
@@ -201,10 +201,25 @@ test('a hint names a near option, or what replaces an option of another package,
   assert.match(messageOf({ target: 'ws://h/', nothingLikeIt: 1 }), /Unknown option `nothingLikeIt`$/)
 })
 
-test('every name that a hint knows is on the page about other packages, and is no option here', () => {
+suite('the page about other packages', () => {
   const page = readFileSync(new URL('../../../docs/from-http-proxy.md', import.meta.url), 'utf8')
-  for (const name of FOREIGN_NAMES.keys()) {
-    assert.match(page, new RegExp(`^\\|[^|]*\`[^|\`]*\\b${name}\\b`, 'm'), name)
-    assert.match(messageOf({ target: 'ws://h/', [name]: 1 }), new RegExp(`Unknown option \`${name}\`; here: `))
-  }
+
+  test('has every name that a hint knows, and none of them is an option here', () => {
+    for (const name of FOREIGN_NAMES.keys()) {
+      assert.match(page, new RegExp(`^\\|[^|]*\`[^|\`]*\\b${name}\\b`, 'm'), name)
+      assert.match(messageOf({ target: 'ws://h/', [name]: 1 }), new RegExp(`Unknown option \`${name}\`; here: `))
+    }
+  })
+
+  test('has no name of theirs without a hint, except for options here and for functions', () => {
+    const rows = page.slice(page.indexOf('## Options'), page.indexOf('## Fields')).matchAll(/^\| ([^|]+) \|/gm)
+    const names = Array.from(rows, ([, theirs = '']) =>
+      Array.from(theirs.matchAll(/`(\w+)(?:`|:)/g), ([, name]) => name),
+    )
+    const unknown = new Set(names.flat() as string[])
+    assert.ok(unknown.size > 40, [...unknown].join())
+    for (const name of ['responseInterceptor', 'fixRequestBody']) unknown.delete(name)
+    for (const name of FOREIGN_NAMES.keys()) unknown.delete(name)
+    for (const name of unknown) assert.doesNotMatch(messageOf({ target: 'ws://h/', [name]: 1 }), /Unknown option/)
+  })
 })
