@@ -12,6 +12,7 @@ export class IncomingResponse implements PlainResponse {
     message.on('error', ignore)
   }
 
+  /** As the backend has sent it. */
   get statusCode(): number {
     return this.#message.statusCode as number
   }
@@ -20,10 +21,12 @@ export class IncomingResponse implements PlainResponse {
     return this.#message.statusMessage ?? ''
   }
 
+  /** That of the backend's response: `1.1`. */
   get httpVersion(): string {
     return this.#message.httpVersion
   }
 
+  /** Name, value, name, value, in the order and the case of the backend. */
   get rawHeaders(): readonly string[] {
     return this.#message.rawHeaders
   }
@@ -57,10 +60,12 @@ export class IncomingResponse implements PlainResponse {
     }
   }
 
+  /** Stops reading the body. */
   pause(): void {
     this.#message.pause()
   }
 
+  /** Reads the body on. */
   resume(): void {
     this.#message.resume()
   }

@@ -8,7 +8,7 @@ const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security
 
 /**
  * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
- * middleware, except that the {@link SHARED} fields of both are sent, and that framing is never taken from middleware:
+ * middleware, except that the fields of `SHARED` that both set are sent, and that framing is never taken from middleware:
  * only `headers` and Node know how long the body is.
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_RESPONSE` if Node refuses a field. The fields of `headers` are then removed from
@@ -43,7 +43,7 @@ function restore(res: ServerResponse, list: HeaderList, shared: readonly string[
   res.statusMessage = ''
 }
 
-/** The lines of the {@link SHARED} fields that middleware has set: name, value, name, value. */
+/** The lines of the fields of `SHARED` that middleware has set: name, value, name, value. */
 function sharedFields(res: ServerResponse): string[] {
   const lines: string[] = []
   for (const name of SHARED) {

@@ -40,6 +40,7 @@ export class HeaderList {
     return this.#indexOf(lower, at + 2) === -1 ? this.#raw[at + 1] : this.getAll(lower).join(', ')
   }
 
+  /** Whether there is a line of the field. */
   has(name: string): boolean {
     return this.#indexOf(name.toLowerCase()) !== -1
   }
@@ -61,6 +62,7 @@ export class HeaderList {
     return this
   }
 
+  /** Adds a line behind the others. */
   append(name: string, value: string): this {
     this.#raw.push(name, value)
     return this
@@ -75,6 +77,7 @@ export class HeaderList {
     return this
   }
 
+  /** Removes all lines of the field. */
   unset(name: string): this {
     const lower = name.toLowerCase()
     if (this.#indexOf(lower) !== -1) this.#keep(field => !isNamed(field, lower))
@@ -104,6 +107,7 @@ export class HeaderList {
     return this
   }
 
+  /** The lines in their order. */
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
     const raw = this.#raw
     for (let i = 0; i < raw.length; i += 2) yield [raw[i] as string, raw[i + 1] as string]

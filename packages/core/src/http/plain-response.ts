@@ -12,7 +12,9 @@ export interface PlainResponse extends ResponseHead {
   takeWhole(): Buffer | undefined
   /** Delivers the body: what has arrived before this returns, the rest as it arrives. */
   read(reader: BodyReader): void
+  /** Stops reading the body. */
   pause(): void
+  /** Reads the body on. */
   resume(): void
   /** Ends the round trip; the rest of the body is dropped. It does nothing after the end of the body. */
   destroy(): void
@@ -24,8 +26,13 @@ export interface BodyReader {
   readonly lends: boolean
   /** Whether no byte that it took is in use. */
   readonly isDrained: boolean
+  /** Bytes of the body have arrived. */
   onData(chunk: Buffer): void
-  /** @param trailers name, value, name, value */
+  /**
+   * The body is complete.
+   *
+   * @param trailers name, value, name, value
+   */
   onEnd(trailers: readonly string[]): void
   /** The body broke off. */
   onCut(): void

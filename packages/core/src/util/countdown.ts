@@ -79,6 +79,7 @@ export class Countdown {
     this.#timer.refresh()
   }
 
+  /** Ends it: nothing is called any more. */
   stop(): void {
     this.#looks++
     clearTimeout(this.#timer)

@@ -7,6 +7,7 @@ export interface Files {
   read(file: string): string | undefined
   /** The files that a name or a pattern stands for, sorted. A folder stands for all files below it. */
   find(pattern: string): string[]
+  /** Whether there is such a file or folder. */
   exists(file: string): boolean
   /** A number that changes when the file does; `undefined` if it does not exist. Without it, files of users and maps are read for each request. */
   modified?(file: string): number | undefined

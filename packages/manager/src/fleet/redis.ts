@@ -6,6 +6,7 @@ import type { Entry, OpenStore, Store, StoreEvents } from './store.ts'
 
 /** A client of the package `redis`: that of `createClient`, `createCluster` or `createSentinel`. */
 export interface RedisStoreClient {
+  /** A client with the same options, and a connection of its own. */
   duplicate(): unknown
 }
 
