@@ -17,7 +17,7 @@ import type { Compat } from './syntax/version.ts'
 import { splitWords } from './syntax/words.ts'
 
 export type { HandlerLocation, PageLocations } from './compile/page-locations.ts'
-export type { ErrorDocument, ReadLimit, ServerSettings } from './compile/server-settings.ts'
+export type { ErrorDocument, Http2Settings, ReadLimit, ServerSettings } from './compile/server-settings.ts'
 export { type Diagnostic, formatDiagnostic, HttpdConfError, type Place, type Severity } from './diagnostics.ts'
 export type { Files } from './syntax/files.ts'
 export { hostNameTest } from './syntax/host-name.ts'

@@ -18,6 +18,19 @@ function settingsOf(text: string): ServerSettings {
 
 const rows: [lines: string, expected: Partial<ServerSettings>][] = [
   ['', { timeout: undefined, user: undefined, requestReadTimeout: undefined, tls: {} }],
+  [
+    'Protocols h2 http/1.1\nProtocolsHonorOrder Off\nH2WebSockets on\nH2WindowSize 2048\nH2MaxSessionStreams 5\nH2MinWorkers 3',
+    {
+      http2: {
+        protocols: ['h2', 'http/1.1'],
+        honorsOrder: false,
+        webSockets: true,
+        windowSize: 2_048,
+        maxSessionStreams: 5,
+      },
+    },
+  ],
+  ['Protocols http/1.1\nH2WebSockets on', { http2: undefined }],
   ['User www\nGroup #33\nPidFile run.pid', { user: 'www', group: '#33', pidFile: '/pki/run.pid' }],
   ['Timeout 5\nGracefulShutdownTimeout 9', { timeout: 5_000, gracefulShutdownTimeout: 9_000 }],
   [

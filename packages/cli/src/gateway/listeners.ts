@@ -13,6 +13,7 @@ import {
   hostsOfPort,
   type Listen,
 } from '../configuration/virtual-hosts.ts'
+import { alpn, Http2Connections } from './http2.ts'
 import type { ParserError } from './respond.ts'
 import { allowsProtocol, applySettings, serverOptions, tlsOptions } from './server-options.ts'
 import { removeStaleSockets } from './stale-sockets.ts'
@@ -22,6 +23,7 @@ interface Listener {
   listen: Listen
   readonly server: Server | TlsServer
   readonly secure: boolean
+  readonly http2: Http2Connections
 }
 
 /** What happens at the listeners. */
@@ -38,7 +40,7 @@ export class Listeners {
   readonly #events: ListenerEvents
   readonly #open: Listener[] = []
   /** Every server that is not closed yet, including servers that a new configuration no longer has. */
-  readonly #servers = new Set<Server | TlsServer>()
+  readonly #servers = new Map<Server | TlsServer, Http2Connections>()
   #configuration: Configuration
 
   constructor(configuration: Configuration, events: ListenerEvents) {
@@ -64,13 +66,13 @@ export class Listeners {
     try {
       for (const listen of wanted) if (!known.has(listen.id)) opened.push(await this.#listen(listen, configuration))
     } catch (error) {
-      for (const { server } of opened) void this.#stop(server)
+      for (const { server, http2 } of opened) void this.#stop(server, http2)
       throw error
     }
     this.#configuration = configuration
     for (const listener of this.#open.splice(0)) {
       const next = ofId(listener.listen.id)
-      if (next === undefined) void this.#stop(listener.server)
+      if (next === undefined) void this.#stop(listener.server, listener.http2)
       else {
         listener.listen = next
         this.#open.push(listener)
@@ -95,11 +97,14 @@ export class Listeners {
 
   /** Stops accepting connections. Resolves when all connections are closed. */
   async close(): Promise<void> {
-    await Promise.all(Array.from(this.#servers, server => this.#stop(server)))
+    await Promise.all(Array.from(this.#servers, ([server, http2]) => this.#stop(server, http2)))
   }
 
   closeAllConnections(): void {
-    for (const server of this.#servers) server.closeAllConnections()
+    for (const [server, http2] of this.#servers) {
+      server.closeAllConnections()
+      http2.destroy()
+    }
   }
 
   async #listen(listen: Listen, configuration: Configuration): Promise<Listener> {
@@ -110,11 +115,17 @@ export class Listeners {
     const serve = (req: IncomingMessage, res: ServerResponse): void => events.onRequest(listener.listen, req, res)
     const server = secure
       ? createTlsServer(
-          { ...serverOptions(first.settings), ...tlsOptions(hosts), SNICallback: this.#sni(() => listener) },
+          {
+            ...serverOptions(first.settings),
+            ...tlsOptions(hosts),
+            SNICallback: this.#sni(() => listener),
+            ALPNCallback: alpn(name => this.#hostOfName(listener.listen, name).settings),
+          },
           serve,
         )
       : createServer(serverOptions(first.settings), serve)
-    const listener: Listener = { listen, server, secure }
+    const http2 = new Http2Connections(server, secure, serve, socket => this.#hostOf(listener, socket).settings)
+    const listener: Listener = { listen, server, secure, http2 }
     applySettings(server, first.settings)
     listenForUpgrades(server, serve, { originForm: false })
     server.once('drop', () => events.onError(urlOf(listener), new Error('no room for more clients: they get 503')))
@@ -131,7 +142,7 @@ export class Listeners {
     })
     // The folder of the socket decides which users may connect.
     if (listen.path !== undefined) chmodSync(listen.path, 0o666)
-    this.#servers.add(server)
+    this.#servers.set(server, http2)
     return listener
   }
 
@@ -144,13 +155,17 @@ export class Listeners {
     return hostNamed(hostsOfPort(this.#configuration, filePort), hostName(name))
   }
 
+  /** The host that a connection is for, by its server name. */
+  #hostOf({ listen }: Pick<Listener, 'listen'>, socket: Socket): Host {
+    return this.#hostOfName(listen, (socket as { servername?: string | false }).servername || '')
+  }
+
   /** Ends connections whose protocol version the host of their server name does not allow. */
   #checkConnections(listener: Listener): void {
     const { server } = listener
     server.on('tlsClientError', (error, socket) => this.#events.onTlsError(listener.listen, error, socket))
     server.on('secureConnection', (socket: TLSSocket) => {
-      const name = typeof socket.servername === 'string' ? socket.servername : ''
-      if (allowsProtocol(this.#hostOfName(listener.listen, name), socket.getProtocol())) return
+      if (allowsProtocol(this.#hostOf(listener, socket), socket.getProtocol())) return
       this.#events.onTlsError(
         listener.listen,
         new Error(`${socket.getProtocol()} is not allowed by SSLProtocol`),
@@ -161,7 +176,8 @@ export class Listeners {
   }
 
   /** Closes a server: its idle connections at once, and each other connection when it becomes idle. */
-  #stop(server: Server | TlsServer): Promise<void> {
+  #stop(server: Server | TlsServer, http2: Http2Connections): Promise<void> {
+    http2.close()
     return new Promise(resolve => {
       const sweep = setInterval(() => server.closeIdleConnections(), 100)
       const stopped = (): void => {

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type BalancerChoice, plainAddress, type ResponseMessage } from '@ws-tunnel/core'
+import { type BalancerChoice, plainAddress, protocolOf, type ResponseMessage } from '@ws-tunnel/core'
 import type { AccessLogSettings } from '../configuration/log-directives.ts'
 import type { Host } from '../configuration/virtual-hosts.ts'
 import { newId } from '../logs/error-format.ts'
@@ -169,7 +169,7 @@ export class RequestRecord {
     this.#log.write(this.#logged, {
       req,
       res: this.#res,
-      requestLine: `${req.method} ${req.url} HTTP/${req.httpVersion}`,
+      requestLine: `${req.method} ${req.url} ${protocolOf(req)}`,
       ...this.#addresses,
       tls: this.#tls,
       serverName: this.#logged.host.serverName,

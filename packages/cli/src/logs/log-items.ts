@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { protocolOf } from '@ws-tunnel/core'
 import type { LogEntry } from './log-entry.ts'
 import { strftime, timeZone } from './strftime.ts'
 
@@ -121,7 +122,7 @@ export const ITEMS: Readonly<Record<string, LogItem>> = {
   m: { write: ({ req }) => req?.method },
   U: { write: ({ req }) => (req === undefined ? undefined : decoded(path(req))) },
   q: { write: ({ req }) => /\?.*$/s.exec(req?.url ?? '')?.[0] ?? '' },
-  H: { write: ({ req }) => (req === undefined ? undefined : `HTTP/${req.httpVersion}`) },
+  H: { write: ({ req }) => (req === undefined ? undefined : protocolOf(req)) },
   P: { write: () => String(process.pid), accepts: /^(?:pid)?$/ },
   R: { write: () => 'proxy-server' },
   x: { write: ({ tls }, name) => tls.get(name), accepts: /./ },

@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
-import type { Socket } from 'node:net'
+import type { CipherNameAndProtocol, TLSSocket } from 'node:tls'
 import { ChunkedBody } from '../http/chunked-body.ts'
 import { http2Fields, readHttp1Head } from '../http/http2-fields.ts'
 import { StreamDuplex } from '../tunnel/stream-duplex.ts'
@@ -33,6 +33,8 @@ export class StreamSocket extends StreamDuplex {
   /** As of a TLS socket, whose readers ask whether the property exists. */
   declare readonly encrypted?: true
   readonly authorized: boolean | undefined
+  /** The name that the client has sent in its TLS handshake, as of a TLS socket. */
+  readonly servername: string | false | undefined
   readonly alpnProtocol = 'h2'
   readonly server: unknown
 
@@ -45,16 +47,32 @@ export class StreamSocket extends StreamDuplex {
     this.#isConnect = headers[':method'] === 'CONNECT'
     this.#isHead = headers[':method'] === 'HEAD'
     this.server = server
-    const socket = stream.session?.socket as (Socket & { encrypted?: boolean; authorized?: boolean }) | undefined
+    const socket = stream.session?.socket as Partial<TLSSocket> | undefined
     if (socket?.encrypted) this.encrypted = true
     this.authorized = socket?.authorized
+    this.servername = (socket as { servername?: string | false } | undefined)?.servername
     stream.on('timeout', () => this.emit('timeout'))
   }
 
   /** The certificate of the client, as of a TLS socket. */
   getPeerCertificate(detailed = false): unknown {
-    const socket = this.stream.session?.socket as { getPeerCertificate?(detailed: boolean): unknown } | undefined
-    return socket?.getPeerCertificate?.(detailed)
+    return this.#tlsSocket?.getPeerCertificate?.(detailed as true)
+  }
+
+  getProtocol(): string | null {
+    return this.#tlsSocket?.getProtocol?.() ?? null
+  }
+
+  getCipher(): Partial<CipherNameAndProtocol> {
+    return this.#tlsSocket?.getCipher?.() ?? {}
+  }
+
+  isSessionReused(): boolean {
+    return this.#tlsSocket?.isSessionReused?.() ?? false
+  }
+
+  get #tlsSocket(): Partial<TLSSocket> | undefined {
+    return this.stream.session?.socket as Partial<TLSSocket> | undefined
   }
 
   get connecting(): boolean {

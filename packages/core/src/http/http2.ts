@@ -8,6 +8,10 @@ import type { Http2ServerRequest } from 'node:http2'
 export const isHttp2 = (req: IncomingMessage): boolean =>
   (req as Partial<Pick<Http2ServerRequest, 'stream'>>).stream !== undefined
 
+/** The protocol that a client has used, as httpd names it: `HTTP/2.0` also for a request that an app gets as one of HTTP/1.1. */
+export const protocolOf = (req: IncomingMessage): string =>
+  (req.socket as { alpnProtocol?: unknown }).alpnProtocol === 'h2' ? 'HTTP/2.0' : `HTTP/${req.httpVersion}`
+
 const EXTENDED_CONNECT: unique symbol = Symbol.for('ws-tunnel.extended-connect.1') as never
 
 /** Marks a request that stands for an extended CONNECT (RFC 8441). */

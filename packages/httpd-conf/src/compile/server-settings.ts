@@ -21,6 +21,20 @@ export interface ReadLimit {
 /** What a response of the server itself is replaced by (ErrorDocument). */
 export type ErrorDocument = { readonly text: string } | { readonly url: string } | { readonly path: string }
 
+/** HTTP/2 towards clients. */
+export interface Http2Settings {
+  /** Protocols, in the order of the line: `h2` (TLS), `h2c` (cleartext) and `http/1.1`. */
+  readonly protocols: readonly string[]
+  /** ProtocolsHonorOrder: whether the order of the line counts, and not that of the client. */
+  readonly honorsOrder: boolean
+  /** H2WebSockets: whether WebSockets may use HTTP/2 (RFC 8441). */
+  readonly webSockets: boolean
+  /** H2WindowSize, bytes. */
+  readonly windowSize: number | undefined
+  /** H2MaxSessionStreams. */
+  readonly maxSessionStreams: number | undefined
+}
+
 /** Settings for a server that is not an app. Times are in ms. A value is `undefined` where no line sets it. */
 export interface ServerSettings {
   /** Timeout */
@@ -38,6 +52,8 @@ export interface ServerSettings {
   readonly keepAliveTimeout: number | undefined
   /** MaxKeepAliveRequests; 0 is no limit. */
   readonly maxKeepAliveRequests: number | undefined
+  /** `undefined` unless Protocols names h2 or h2c. */
+  readonly http2: Http2Settings | undefined
   /** A name, or `#` and a number. */
   readonly user: string | undefined
   readonly group: string | undefined
@@ -83,6 +99,7 @@ export function compileServerSettings(server: Server, system: FileSystem, report
     keepAlive: keepAlive === undefined ? undefined : /^(?:on|1)$/i.test(keepAlive),
     keepAliveTimeout: seconds('keepalivetimeout'),
     maxKeepAliveRequests: most === undefined ? undefined : Math.max(0, atoi(most)),
+    http2: compileHttp2(server, report),
     user: first('user'),
     group: first('group'),
     pidFile: pidFile === undefined ? undefined : system.absolute(pidFile),
@@ -90,6 +107,33 @@ export function compileServerSettings(server: Server, system: FileSystem, report
     tls: compileClientTls(server, system, report),
     errorDocuments: errorDocuments(server),
   }
+}
+
+/** httpd: set_protocols, h2_conf_set_window_size, h2_conf_set_max_streams. */
+function compileHttp2({ standalone }: Server, report: Report): Http2Settings | undefined {
+  const protocols = splitWords(standalone.get('protocols')?.args ?? '').map(word => word.toLowerCase())
+  const isOn = (key: string, byDefault: boolean): boolean => {
+    const line = standalone.get(key)
+    if (line === undefined) return byDefault
+    const word = line.args.trim()
+    if (!/^(?:on|off)$/i.test(word)) report.fail(line, `${line.name} must be On or Off`, { at: word })
+    return /^on$/i.test(word)
+  }
+  const number = (key: string, least: number): number | undefined => {
+    const line = standalone.get(key)
+    if (line === undefined) return undefined
+    const value = atoi(line.args.trim())
+    if (value < least) report.fail(line, `${line.name}: value must be >= ${least}`, { at: line.args.trim() })
+    return value
+  }
+  const settings = {
+    protocols,
+    honorsOrder: isOn('protocolshonororder', true),
+    webSockets: isOn('h2websockets', false),
+    windowSize: number('h2windowsize', 1_024),
+    maxSessionStreams: number('h2maxsessionstreams', 1),
+  }
+  return protocols.includes('h2') || protocols.includes('h2c') ? settings : undefined
 }
 
 /** RequestReadTimeout. httpd: set_reqtimeouts. */

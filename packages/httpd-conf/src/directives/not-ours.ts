@@ -45,11 +45,11 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
       SSLRenegBufferSize SSLLog SSLLogLevel`,
   ),
   ...ignored(
-    'your server speaks HTTP/2; WebSockets over it (RFC 8441) get a 501 for now',
-    `Protocols ProtocolsHonorOrder H2CopyFiles H2Direct H2EarlyHint H2EarlyHints H2MaxDataFrameLen H2MaxHeaderBlockLen
-    H2MaxSessionStreams H2MaxStreamErrors H2MaxWorkerIdleSeconds H2MaxWorkers H2MinWorkers H2ModernTLSOnly H2OutputBuffering
+    'Node manages it in HTTP/2',
+    `H2CopyFiles H2Direct H2EarlyHint H2EarlyHints H2MaxDataFrameLen H2MaxHeaderBlockLen
+    H2MaxStreamErrors H2MaxWorkerIdleSeconds H2MaxWorkers H2MinWorkers H2ModernTLSOnly H2OutputBuffering
     H2Padding H2ProxyRequests H2Push H2PushDiarySize H2PushPriority H2PushResource H2SerializeHeaders H2SessionExtraFiles
-    H2StreamMaxMemSize H2StreamTimeout H2TLSCoolDownSecs H2TLSWarmUpSize H2Upgrade H2WebSockets H2WindowSize`,
+    H2StreamMaxMemSize H2StreamTimeout H2TLSCoolDownSecs H2TLSWarmUpSize H2Upgrade`,
   ),
   ...ignored(
     'it concerns files and requests that are not proxied, which your app handles',

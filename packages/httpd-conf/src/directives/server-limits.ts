@@ -9,7 +9,7 @@ const STANDALONE = 'your server does this; `ws-tunnel run` honours it'
 /** Directives that only a server can honour, which is not an app. */
 const STANDALONE_DIRECTIVES = `User Group PidFile GracefulShutdownTimeout KeepAlive KeepAliveTimeout MaxKeepAliveRequests
   RequestReadTimeout SSLProtocol SSLCipherSuite SSLHonorCipherOrder SSLSessionTickets SSLOpenSSLConfCmd SSLCACertificateFile
-  SSLCARevocationFile SSLCARevocationCheck`
+  SSLCARevocationFile SSLCARevocationCheck Protocols ProtocolsHonorOrder H2WebSockets H2WindowSize H2MaxSessionStreams`
 
 /** Directives that limit which requests a server accepts, and those of a server that is not an app. */
 export const SERVER_LIMITS: Handlers = {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { plainAddress } from '@ws-tunnel/core'
+import { plainAddress, protocolOf } from '@ws-tunnel/core'
 import { compileRegex } from '../patterns/translate-regex.ts'
 import { fieldLinesOf, fieldOf } from './request.ts'
 import { pathOf, rawPath } from './request-path.ts'
@@ -36,7 +36,7 @@ const SPECIAL: Record<string, (req: IncomingMessage) => string> = {
   server_addr: req => plainAddress(req.socket.localAddress),
   request_uri: rawPath,
   request_method: req => req.method ?? '',
-  request_protocol: req => `HTTP/${req.httpVersion}`,
+  request_protocol: protocolOf,
 }
 
 /**

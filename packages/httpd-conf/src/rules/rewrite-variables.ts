@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type HeaderList, plainAddress } from '@ws-tunnel/core'
+import { type HeaderList, plainAddress, protocolOf } from '@ws-tunnel/core'
 import type { Environment } from './environment.ts'
 import { textOf } from './escapes.ts'
 import { userOf } from './remote-user.ts'
@@ -43,8 +43,8 @@ const VARIABLES: Readonly<Record<string, Reader>> = {
   SCRIPT_FILENAME: ({ filename }) => filename,
   QUERY_STRING: ({ args }) => textOf(args ?? ''),
   REQUEST_METHOD: ({ req }) => req.method ?? '',
-  THE_REQUEST: ({ req }) => textOf(`${req.method} ${req.url} HTTP/${req.httpVersion}`),
-  SERVER_PROTOCOL: ({ req }) => `HTTP/${req.httpVersion}`,
+  THE_REQUEST: ({ req }) => textOf(`${req.method} ${req.url} ${protocolOf(req)}`),
+  SERVER_PROTOCOL: ({ req }) => protocolOf(req),
   REQUEST_SCHEME: ({ req }) => (isTls(req) ? 'https' : 'http'),
   HTTPS: ({ req }) => (isTls(req) ? 'on' : 'off'),
   SERVER_NAME: ({ req }) => textOf(ownName(req).name),
