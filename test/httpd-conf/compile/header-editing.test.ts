@@ -34,8 +34,14 @@ test('knows the variables that SetEnv, SetEnvIf and RewriteRule set', () => {
   for (const line of sets) assert.deepEqual(messagesOf(`${line}\n${edit}`, 'warning'), [], line)
 })
 
-test('refuses to edit Upgrade, and warns of an edit of Connection', () => {
+test('refuses to take Upgrade away, and warns of an edit without effect', () => {
   const pass = 'ProxyPass / ws://b.test/'
+  for (const edit of ['unset Upgrade', 'set Upgrade foo', 'edit Upgrade web x'])
+    assert.match(messagesOf(`RequestHeader ${edit}\n${pass}`, 'error').join(), /which requests are upgraded/, edit)
+  for (const edit of ['setifempty Upgrade websocket', 'set Upgrade WebSocket', 'set Upgrade %{HTTP:Upgrade}s']) {
+    assert.deepEqual(messagesOf(`RequestHeader ${edit}\n${pass}`, 'error'), [], edit)
+    assert.match(messagesOf(`RequestHeader ${edit}\n${pass}`, 'warning').join(), /writes the field Upgrade/, edit)
+  }
   assert.match(messagesOf(`RequestHeader unset Upgrade\n${pass}`, 'error').join(), /which requests are upgraded/)
   assert.match(
     messagesOf(`RequestHeader unset Connection\n${pass}`, 'warning').join(),

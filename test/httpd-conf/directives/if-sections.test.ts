@@ -38,6 +38,12 @@ test('sees the variables that rules and SetEnvIf have set', async () => {
   assert.equal(await sentField(text, 'X-In', { 'x-a': '2' }), undefined)
 })
 
+test('leads upgrades to another backend by a rule of an <If>', async () => {
+  const text = `<If "%{HTTP:Upgrade} =~ /websocket/i">\nRewriteEngine On\nRewriteRule ^proxy:http://b.test/?(.*) "ws://w.test/$1" [P,L]\n</If>\n${PASS}`
+  assert.equal(await outcomeOf(text, '/x', { upgrade: 'websocket', connection: 'upgrade' }), 'w.test /x')
+  assert.equal(await outcomeOf(text, '/x'), 'b.test /x')
+})
+
 const wrong: [text: string, message: RegExp][] = [
   ['<Else>\n</Else>', /without previous <If>/],
   ['<If>\n</If>', /requires additional arguments/],

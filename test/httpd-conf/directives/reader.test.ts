@@ -18,7 +18,7 @@ test('refuses a directive that would change security or routing, unless allow na
     'SetHandler x',
     '<Proxy balancer://c>\nBalancerMember ajp://b.test\n</Proxy>',
     `${WS} mapping=servlet interpolate`,
-    'RequestHeader set Upgrade websocket',
+    'RequestHeader unset Upgrade',
   ]) {
     const directive = (/\n(BalancerMember|Require|AuthType)/.exec(line)?.[1] ?? /^<?(\w+)/.exec(line)?.[1]) as string
     assert.equal(messagesOf(`${line}\n${WS}`, 'error').length, 1, line)

@@ -6,7 +6,11 @@ const errorsOf = (rules: string): string =>
   messagesOf(`RewriteEngine On\n${rules}\nProxyPass / http://b.test/`, 'error').join('\n')
 
 const wrong: [lines: string, message: RegExp][] = [
-  ['RewriteCond %{REQUEST_FILENAME} -f\nRewriteRule ^/a - [F]', /tests of files/],
+  ['RewriteCond %{REQUEST_FILENAME} -F\nRewriteRule ^/a - [F]', /tests by a subrequest/],
+  [
+    '<Location /a>\nRewriteCond %{REMOTE_USER} =eve\nRewriteRule ^ - [F]\n</Location>',
+    /the flag E alone sees the user/,
+  ],
   ['RewriteCond expr "-R \'10.0.0.0/8\'"\nRewriteRule ^/a - [F]', /"-R '10.*" is not supported/],
   ["RewriteCond expr \"filesize('a') == 'b'\"\nRewriteRule ^/a - [F]", /the function filesize is not supported/],
   ["RewriteCond expr \"'a' == 'b' &&\"\nRewriteRule ^/a - [F]", /ends too soon/],
@@ -55,6 +59,35 @@ test('tests a value as httpd does', async () => {
     const text = `RewriteEngine On\nRewriteCond %{HTTP:X-A} ${quoted}\nRewriteRule ^ - [G]\nProxyPass / http://b.test/`
     const outcome = await outcomeOf(text, '/', value === '' ? {} : { 'x-a': value })
     assert.equal(outcome, holds ? '410' : 'b.test /', `${condition} of ${value}`)
+  }
+})
+
+const folder = new URL('.', import.meta.url).pathname.replace(/\/$/, '')
+
+const files: [text: string, test: string, holds: boolean][] = [
+  ['%{DOCUMENT_ROOT}/sections.test.ts', '-f', true],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '-f', true],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '!-f', false],
+  ['%{DOCUMENT_ROOT}/none', '-f', false],
+  ['%{DOCUMENT_ROOT}', '-f', false],
+  ['%{DOCUMENT_ROOT}', '-d', true],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '-d', false],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '-s', true],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '-x', false],
+  ['%{DOCUMENT_ROOT}', '-x', true],
+  ['%{DOCUMENT_ROOT}%{REQUEST_URI}', '-l', false],
+  ['/proc/self/exe', '-L', true],
+  ['/proc/self/exe', '-h', true],
+]
+
+test('tests files below DocumentRoot', async () => {
+  for (const [text, test, holds] of files) {
+    const conf = `DocumentRoot ${folder}\nRewriteEngine On\nRewriteCond ${text} ${test}\nRewriteRule ^ - [G]\nProxyPass / http://b.test/`
+    assert.equal(
+      await outcomeOf(conf, '/sections.test.ts'),
+      holds ? '410' : 'b.test /sections.test.ts',
+      `${text} ${test}`,
+    )
   }
 })
 

@@ -26,7 +26,7 @@ const maps = filesOf({ '/m/map.txt': '# a map\na one # more\nb two\na three\nr x
 const reported: [lines: string, severity: 'ignored' | 'error' | 'warning', message: RegExp][] = [
   ['RewriteRule ^ - [F]', 'ignored', /RewriteEngine is off/],
   ['RewriteCond a b', 'ignored', /RewriteEngine is off/],
-  ['<If "true">\nRewriteRule ^ - [F]\n</If>', 'error', /rules in <If> are not supported/],
+  ['<If "true">\nRewriteRule ^ - [F]\n</If>', 'ignored', /RewriteEngine is off/],
   ['RewriteEngine On\nRewriteOptions Nope', 'error', /unknown option 'Nope'/],
   ['RewriteOptions AllowAnyURI', 'error', /a request target that is not a path/],
   ['<Location /a>\nRewriteOptions Inherit\n</Location>', 'error', /always replaces those of other sections/],

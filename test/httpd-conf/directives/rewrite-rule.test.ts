@@ -9,6 +9,7 @@ const wrong: [line: string, message: RegExp][] = [
   ['RewriteRule ^/a - [H=cgi-script]', /the handler cgi-script is not supported/],
   ['RewriteRule ^/a - [R=201]', /status is not supported/],
   ['RewriteRule ^/a - [R=999]', /invalid HTTP response code '999' for flag 'R'/],
+  ['RewriteRule ^/a ws://b.test:PORT/$1 [P]', /"PORT" is not a port/],
   ['RewriteRule ^/a https://%{LA-U:REMOTE_USER}/ [R,L]', /%\{LA-U:REMOTE_USER\} is not supported/],
   ['RewriteRule ^/a ws://%{HTTP_HOST}/ [P]', /host and port are fixed/],
   ['RewriteRule ^/(a) ws://$1.test/ [P]', /host and port are fixed/],

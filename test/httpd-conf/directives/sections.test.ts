@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { shellPattern } from '../../../packages/httpd-conf/src/directives/sections.ts'
-import { diagnosticsOf, messagesOf, outcomeOf, routesOf } from '../support.ts'
+import { diagnosticsOf, messagesOf, outcomeOf, routesOf, sentField } from '../support.ts'
 
 const PASS = 'ProxyPass / http://b.test/'
 
@@ -53,6 +53,21 @@ test('refuses a directive in <Proxy> that it does not support there', () => {
   assert.match(messagesOf(section('SSLProxyEngine On'), 'error').join(), /not supported in a <Proxy> section/)
   for (const line of ['Require all granted', 'ProxySet max=1', 'ServerSignature On', 'Options None'])
     assert.deepEqual(messagesOf(section(line), 'error'), [], line)
+})
+
+test('applies header lines of a <Proxy> to the requests for its backends', async () => {
+  const text = (url: string): string => `<Proxy "${url}">\nRequestHeader set X-In proxy\n</Proxy>\n${PASS}`
+  for (const url of ['*', 'http://b.test/', 'http://b.test/*', 'http://b.*', 'http:'])
+    assert.equal(await sentField(text(url), 'X-In'), 'proxy', url)
+  assert.equal(await sentField(text('http://c.test/'), 'X-In'), undefined)
+  assert.match(messagesOf(text('http://b.test/a'), 'error').join(), /a part of the requests of a ProxyPass line/)
+  const rule = 'RewriteEngine On\nRewriteRule ^/(.*) http://c.test/$1 [P]\n'
+  assert.equal(await sentField(`${rule}${text('http://c.test')}`, 'X-In'), 'proxy')
+})
+
+test('merges a <Proxy> before the Location sections', async () => {
+  const text = `<Location />\nRequestHeader append X-In location\n</Location>\n<Proxy *>\nRequestHeader set X-In proxy\n</Proxy>\n${PASS}`
+  assert.equal(await sentField(text, 'X-In'), 'proxy, location')
 })
 
 test('warns of a Location with a run of slashes, which never matches', async () => {

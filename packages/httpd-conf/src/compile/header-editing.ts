@@ -7,7 +7,7 @@ import {
   requestHeaders,
 } from '@ws-tunnel/core'
 import type { Report } from '../diagnostics.ts'
-import type { Scope, Server } from '../directives/model.ts'
+import { type Scope, type Server, sectionsOf } from '../directives/model.ts'
 import { type Environment, type EnvRule, environmentOf } from '../rules/environment.ts'
 import { addForwardedFields, countForwards, removeForwardedFields } from '../rules/forwarding-fields.ts'
 import { applyHeaderEdits, type HeaderEdit } from '../rules/header-edits.ts'
@@ -60,8 +60,8 @@ export function responseEditing(scope: Scope): (headers: HeaderList, context: He
 }
 
 /** Whether a rule sets a cookie. */
-export const setsCookies = ({ rules, locations, directories }: Server): boolean =>
-  [...rules, ...[...locations, ...directories].flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
+export const setsCookies = (server: Server): boolean =>
+  [...server.rules, ...sectionsOf(server).flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
     ({ cookies }) => cookies.length > 0,
   )
 
@@ -114,10 +114,10 @@ export function setChoice({ balancer, member, session }: BalancerChoice, env: En
 
 /** Reports RequestHeader lines whose variable is never set, and those that would change the upgrade itself. */
 export function checkRequestEdits(server: Server, report: Report): void {
-  const scopes = [server.scope, ...server.locations.map(({ scope }) => scope)]
+  const scopes = [server, ...sectionsOf(server)].map(({ scope }) => scope)
   const isToWebsocket = server.aliases.some(({ real }) => isWebsocket(real))
   const known = new Set([
-    ...server.rules.flatMap(({ environment }) =>
+    ...[...server.rules, ...scopes.flatMap(({ rewriting }) => rewriting?.rules ?? [])].flatMap(({ environment }) =>
       environment.map(({ literalStart }) => literalStart.replace(/:.*/s, '')),
     ),
     ...scopes.flatMap(scope => [
@@ -136,16 +136,27 @@ export function checkRequestEdits(server: Server, report: Report): void {
         at: `env=${variable}`,
         expected: touchesUpgrade ? upgradeInstead(isToWebsocket) : setEnvIfInstead(variable),
       })
-    } else if (lower === 'upgrade') {
+    } else if (lower === 'upgrade' && !asksForUpgrade(edit)) {
       report.refuse(edit, 'it would change which requests are upgraded', {
         at: field,
         expected: 'upgrade= of ProxyPass',
       })
     } else if (touchesUpgrade) {
-      report.warn(edit, `has no effect: the proxy itself writes the field ${field}`, { at: field })
+      report.warn(edit, `has no effect: the proxy itself writes the field ${field}`, {
+        at: field,
+        ...(lower === 'upgrade' && { expected: upgradeInstead(isToWebsocket) }),
+      })
     }
   }
 }
+
+/**
+ * Whether a line writes into Upgrade what a client writes that requests an upgrade. The proxy forwards that anyway. A line
+ * that removes the field or changes it would keep requests from being upgraded.
+ */
+const asksForUpgrade = ({ action, text }: HeaderEdit): boolean =>
+  /^(?:add|append|merge|setifempty)$/.test(action) ||
+  (action === 'set' && /^websocket$|^(?:expr=)?%\{(?:HTTP:Upgrade|HTTP_UPGRADE)\}[se]?$/i.test(text))
 
 /** What to write instead of the well-known no-op `RequestHeader set Upgrade websocket env=HTTP_UPGRADE`. */
 const upgradeInstead = (isToWebsocket: boolean): string =>

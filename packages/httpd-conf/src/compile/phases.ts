@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import { type Guard, type HeaderEditing, type Rewrite, type RewrittenUrl, WsTunnelError } from '@ws-tunnel/core'
-import type { Scope } from '../directives/model.ts'
+import { type Scope, sectionsOf } from '../directives/model.ts'
 import { checkAccess } from '../rules/access.ts'
 import { applyRules, type Note, type RewriteOutcome, type RewriteRule } from '../rules/apply-rewrite.ts'
 import { type Environment, environmentOf, keepEnvironment } from '../rules/environment.ts'
 import { type RedirectResponse, redirectOf } from '../rules/redirects.ts'
-import { useCanonicalName } from '../rules/request.ts'
+import { endAuthentication } from '../rules/remote-user.ts'
+import { keepDocumentRoot, useCanonicalName } from '../rules/request.ts'
 import { keepPath } from '../rules/request-path.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
 import type { RouteContext } from './context.ts'
@@ -53,9 +54,7 @@ const KEYS = ['access', 'rewriting', 'followsLinks'] as const
 
 /** Whether a request has to pass the phases before it is matched. */
 export function needsPhases({ server }: RouteContext): boolean {
-  const scopes = [...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].map(
-    ({ scope }) => scope,
-  )
+  const scopes = sectionsOf(server).map(({ scope }) => scope)
   return (
     (server.rewrites === true && server.rules.length > 0) ||
     server.needsPath === true ||
@@ -190,11 +189,12 @@ export function compilePhases(context: RouteContext): Phases {
   return {
     decisionOf,
     scopeOf: req => decisionOf(req)?.sections.at(-1)?.scope ?? server.scope,
-    guard: hasAccess(context) ? req => check(decisionOf(req)) : undefined,
+    guard: hasAccess(context) ? req => check(req, decisionOf(req)) : undefined,
     rewrite: (req, { path, query }, note) => {
       // A second match of the same request must not apply the lines again.
       const before = decisions.get(req)
       if (before?.path === path && before.query === query) return rewritten(before)
+      keepDocumentRoot(req, rootOf(context))
       if (server.canonicalName) useCanonicalName(req, canonical)
       if (earlyEdits.length > 0) applyEarlyEdits(earlyEdits, req, environmentOf(req, envRules))
       const explain: Note = note === undefined ? () => {} : (rule, text) => note(`${routeName(rule)}: ${text}`)
@@ -238,21 +238,20 @@ function urlOf(file: string, { rewriting }: Scope, root: string): string {
 
 /** Whether a section has access control, or the server has SSLVerifyClient. */
 export const hasAccess = ({ server }: Pick<RouteContext, 'server'>): boolean =>
-  [server, ...server.locations, ...server.ifs, ...server.proxySections, ...server.directories].some(
-    ({ scope }) => scope.access !== undefined,
-  )
+  [server, ...sectionsOf(server)].some(({ scope }) => scope.access !== undefined)
 
 /** @throws {WsTunnelError} as {@link checkAccess} does. */
-async function check(decision: Decision | undefined): Promise<void> {
+async function check(req: IncomingMessage, decision: Decision | undefined): Promise<void> {
   for (const { scope, state } of decision?.checks ?? []) {
     if (scope.access !== undefined) await checkAccess(scope.access, state)
   }
+  endAuthentication(req)
 }
 
 /** `Header always` for responses without a backend, if there is such a line. */
 export function localHeadersOf(context: RouteContext, phases: Phases | undefined): HeaderEditing | undefined {
   const { server } = context
-  const scopes = [server.scope, ...[...server.locations, ...server.ifs].map(({ scope }) => scope)]
+  const scopes = [server, ...sectionsOf(server)].map(({ scope }) => scope)
   const has = scopes.some(({ responseEdits }) => responseEdits.some(({ always }) => always))
   if (!has && !setsCookies(server)) return undefined
   return localEditing(phases?.scopeOf ?? (() => server.scope))

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { type LocalResponse, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import type { Alias } from '../directives/model.ts'
+import { type Alias, sectionsOf } from '../directives/model.ts'
 import type { RewriteOutcome, RewriteRule } from '../rules/apply-rewrite.ts'
 import type { RouteContext } from './context.ts'
 import type { Decision, Phases } from './phases.ts'
@@ -23,7 +23,7 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
     ...decoding,
   })
   const local = { upgrade: false as const, fallback: true }
-  const sections = [...server.locations, ...server.directories].flatMap(({ scope }) => scope.rewriting?.rules ?? [])
+  const sections = sectionsOf(server).flatMap(({ scope }) => scope.rewriting?.rules ?? [])
   const rules = [...(server.rewrites ? server.rules : []), ...sections]
   const proxying = rules.filter(({ origin }) => origin !== undefined)
   const isProxied = (rule: RewriteRule, decision: Decision | undefined): boolean =>
@@ -38,7 +38,7 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
       ...local,
     },
     ...proxying.flatMap(rule =>
-      variantsOf(EVERYTHING, context).flatMap(variant =>
+      variantsOf({ ...EVERYTHING, real: rule.origin as string }, context).flatMap(variant =>
         proxyingRoute(
           rule,
           variant,

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { type Condition, type RouteOptions, WsTunnelError } from '@ws-tunnel/core'
-import type { Alias, Location } from '../directives/model.ts'
+import { type Alias, type Location, sectionsOf } from '../directives/model.ts'
 import { ignoringCase } from '../patterns/edit-pattern.ts'
 import { isAnchored, parsePattern } from '../patterns/pattern-tree.ts'
 import { environmentOf } from '../rules/environment.ts'
@@ -90,7 +90,7 @@ function compileRoute(
   const { envRules } = server.scope
   const mayBeExcluded =
     envRules.some(({ sets }) => sets.some(([variable]) => variable === 'no-proxy')) ||
-    [...server.rules, ...server.locations.flatMap(each => each.scope.rewriting?.rules ?? [])].some(
+    [...server.rules, ...sectionsOf(server).flatMap(({ scope }) => scope.rewriting?.rules ?? [])].some(
       ({ environment }) => environment.length > 0,
     )
   const when: Condition[] = [

@@ -1,6 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Condition } from '@ws-tunnel/core'
-import { type Alias, type IfSection, type Location, mergeScopes, type Scope } from '../directives/model.ts'
+import type { Report } from '../diagnostics.ts'
+import {
+  type Alias,
+  type IfSection,
+  type Location,
+  mergeScopes,
+  type ProxySection,
+  type Scope,
+} from '../directives/model.ts'
 import { ignoringCase, literal, withoutGroups } from '../patterns/edit-pattern.ts'
 import { environmentOf } from '../rules/environment.ts'
 import { stateOf } from '../rules/request-state.ts'
@@ -26,6 +34,8 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
   const found: Variant[] = []
   let isCut = false
   const { locations } = server
+  const proxied = server.proxySections.filter(section => hasSettings(section) && isCovered(section, alias, report))
+  const around = proxied.reduce((all, section) => mergeScopes(all, section.scope), server.scope)
   const ifs = server.ifs.filter(hasSettings).toSorted((a, b) => a.depth - b.depth)
   const walk = (i: number, made: Made): void => {
     if (found.length >= MAX_VARIANTS) {
@@ -68,7 +78,7 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
     walkIfs(i + 1, { ...made, scope: mergeScopes(made.scope, section.scope), when: [...made.when, { test }] })
     walkIfs(i + 1, { ...made, when: [...made.when, { test: req => !test(req) }] })
   }
-  walk(0, { scope: server.scope, lookaheads: '', paths: [], when: [] })
+  walk(0, { scope: around, lookaheads: '', paths: [], when: [] })
   if (isCut) report.error(alias, `more than ${MAX_VARIANTS} combinations of sections apply to its paths`)
   return found
 }
@@ -77,6 +87,25 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
 interface Made extends Variant {
   /** The literal sections that were decided so far. */
   readonly paths: readonly { readonly path: string; readonly isIn: boolean }[]
+}
+
+/**
+ * Whether a `<Proxy>` covers the requests of a ProxyPass line. A part of them is refused: the URL of a backend is made when
+ * the settings are known already.
+ */
+function isCovered(section: ProxySection, { real }: Alias, report: Report): boolean {
+  if (real === '!') return false
+  const url = real.replace(/\$.*$/s, '')
+  const start = section.url.replace(/[*?[\\^].*$/s, '')
+  const isPrefix = /^[^*?[]*\*?$/.test(section.url)
+  if (isPrefix && !section.name.toLowerCase().startsWith('<proxymatch')) {
+    if (url.startsWith(start)) return true
+    if (!start.startsWith(url)) return false
+  } else if (!section.covers(url) && !start.startsWith(url) && !url.startsWith(start)) return false
+  report.refuse(section, 'settings for a part of the requests of a ProxyPass line are not supported', {
+    expected: 'the same lines in a Location',
+  })
+  return false
 }
 
 /** The condition of an `<If>`. */

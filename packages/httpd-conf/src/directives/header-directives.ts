@@ -56,7 +56,18 @@ function readHeaderEdit(directive: Directive, context: Context): HeaderEdit | un
   const fieldName = field.replace(/:.*$/s, '')
   if (action !== 'echo' && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(fieldName))
     return report.error(directive, `${JSON.stringify(fieldName)} is not a field name`)
-  return { name, action, field: fieldName, value: format, pattern, ...when, isRequest, always, place }
+  return {
+    name,
+    action,
+    field: fieldName,
+    value: format,
+    text: value ?? '',
+    pattern,
+    ...when,
+    isRequest,
+    always,
+    place,
+  }
 }
 
 /** The last argument: `early`, `env=` or `expr=`; `undefined` after an error. */
@@ -97,8 +108,8 @@ function readClause(
   return { condition: { variable, negated }, expression: undefined, early: false }
 }
 
-/** Variables of the decoded path. */
-const NEEDS_PATH = /REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME/i
+/** Variables that the phases set. */
+const NEEDS_PATH = /DOCUMENT_ROOT|REQUEST_URI|REQUEST_FILENAME|SCRIPT_FILENAME/i
 
 /**
  * Reads a value with `expr=`, `%%`, `%t`, `%{VAR}e`, `%{VAR}s`; `undefined` after an error. `%D` is not supported. httpd: parse_format_string.

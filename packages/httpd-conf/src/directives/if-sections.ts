@@ -4,6 +4,7 @@ import type { Directive } from '../syntax/parser.ts'
 import { Words } from '../syntax/words.ts'
 import type { Context, Handlers } from './directive-kit.ts'
 import { emptyScope, type Scope } from './model.ts'
+import { isEngineOn, sectionRules } from './rewrite-directives.ts'
 
 /** `<If>`, `<ElseIf>`, `<Else>`. httpd: ifsection. */
 export const IF_SECTIONS: Handlers = {
@@ -29,7 +30,8 @@ function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif'
   const earlier = kind === 'if' ? [] : before
   chains.set(scope, kind === 'else' ? [] : [...earlier, test])
   server.needsPath = true
-  const own = emptyScope()
+  // httpd gives these sections a path that no file name begins with. httpd: ifsection.
+  const own = { ...emptyScope(), ...sectionRules('*If', children) }
   const { outer } = context
   const location = outer?.location ?? context.location
   const holds: Test = state => outer?.holds(state) !== false && !earlier.some(other => other(state)) && test(state)
@@ -41,7 +43,8 @@ function ifSection(directive: Directive, context: Context, kind: 'if' | 'elseif'
     scope: own,
   }
   server.ifs.push(ifSection)
-  context.read(children, { ...context, scope: own, section: name, location: undefined, outer: ifSection })
+  const rewrites = isEngineOn(children) ?? context.rewrites
+  context.read(children, { ...context, rewrites, scope: own, section: name, location: undefined, outer: ifSection })
 }
 
 function readTest(args: string, directive: Directive, { report }: Context): Test | undefined {

@@ -100,8 +100,12 @@ export interface IfSection {
   readonly scope: Scope
 }
 
-/** A `<Proxy>` or `<ProxyMatch>` with access control. */
+/** A `<Proxy>` or `<ProxyMatch>` with settings for requests. */
 export interface ProxySection {
+  readonly place: Place
+  readonly name: string
+  /** The URL, its beginning or its pattern. */
+  readonly url: string
   /** Whether a request for this URL of a backend is in the section. */
   readonly covers: (url: string) => boolean
   readonly scope: Scope
@@ -234,6 +238,14 @@ export interface HealthNames {
   /** The value is `undefined` for a condition that is not supported and that `allow` leaves out. */
   readonly conditions: Map<string, Expression<HealthResponse> | undefined>
 }
+
+/** All sections of a server. */
+export const sectionsOf = (server: Server): { readonly scope: Scope }[] => [
+  ...server.locations,
+  ...server.ifs,
+  ...server.proxySections,
+  ...server.directories,
+]
 
 export const emptyScope = (): Scope => ({
   reverses: [],

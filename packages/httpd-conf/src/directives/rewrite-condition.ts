@@ -1,11 +1,12 @@
 import type { RewriteCondition } from '../rules/apply-rewrite.ts'
 import { NUMERIC } from '../rules/comparisons.ts'
 import { Expansion } from '../rules/expansion.ts'
+import { FILE_TESTS } from '../rules/file-tests.ts'
 import { readRequestExpression } from '../rules/request-expression.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { rewriteArguments } from '../syntax/words.ts'
 import type { Context } from './directive-kit.ts'
-import { readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
+import { readExpansion, readFlags, readPattern, refusesUser } from './rewrite-parts.ts'
 
 /** The flags of RewriteCond. `NV` has no effect here, because it concerns caches. */
 const FLAGS = ['nc', 'nocase', 'or', 'ornext', 'nv', 'novary']
@@ -36,11 +37,12 @@ export function readCondition(directive: Directive, context: Context): RewriteCo
   }
 
   const ignoreCase = has('nc', 'nocase')
+  if (refusesUser(text, directive, context)) return undefined
   const subject = readExpansion(text, directive, context)
   if (subject === undefined) return undefined
   const compare = comparison(body, ignoreCase)
-  if (compare === 'file')
-    return report.refuse(directive, 'tests of files and of subrequests are not supported', { at: test })
+  if (compare === 'subrequest')
+    return report.refuse(directive, 'tests by a subrequest are not supported', { at: test, expected: '-f or -d' })
   if (compare !== undefined) return { subject, test: value => whether(compare(value) !== negated), captures: false, or }
   const pattern = readPattern(body, ignoreCase, directive, report)
   if (pattern === undefined) return undefined
@@ -52,15 +54,17 @@ export function readCondition(directive: Directive, context: Context): RewriteCo
 const whether = (holds: boolean): [] | null => (holds ? [] : null)
 
 /**
- * A comparison instead of a pattern; `file` for a test of the file system. httpd: compare_lexicography,
+ * A comparison instead of a pattern; `subrequest` for a test that needs one. httpd: compare_lexicography,
  * apply_rewrite_cond.
  */
-function comparison(test: string, ignoreCase: boolean): ((value: string) => boolean) | 'file' | undefined {
+function comparison(test: string, ignoreCase: boolean): ((value: string) => boolean) | 'subrequest' | undefined {
   // httpd reads an operator without an operand as a pattern.
   const [, name = '', wanted = ''] = /^-(eq|ge|gt|le|lt|ne)(.+)$/s.exec(test) ?? []
   const compare = NUMERIC[name]
   if (compare !== undefined) return value => compare(value, wanted)
-  if (/^-[dflLshxFU]$/.test(test)) return 'file'
+  if (/^-[FU]$/.test(test)) return 'subrequest'
+  const [, letter = ''] = /^-(\w)$/.exec(test) ?? []
+  if (Object.hasOwn(FILE_TESTS, letter)) return FILE_TESTS[letter]
   const lexical = /^(<=|>=|=|<|>)(.*)$/s.exec(test)
   if (lexical === null || test.length === 1) return undefined
   const [, sign, text = ''] = lexical

@@ -55,13 +55,26 @@ const NAME = /^rewrite/
 export const hasRewriting = (list: readonly Directive[]): boolean =>
   list.some(({ key, children }) => NAME.test(key) || (key !== '<virtualhost' && hasRewriting(children ?? [])))
 
-/** Whether a Location or a Directory has rules. */
+/** Whether a section of requests has rules. */
 export const hasSectionRules = (list: readonly Directive[]): boolean =>
   list.some(
     ({ key, children = [] }) =>
-      (/^<(?:location|directory)(?:match)?$/.test(key) && hasRewriting(children)) ||
+      (/^<(?:location|directory|proxy|if|else)/.test(key) && hasRewriting(children)) ||
       (key === '<virtualhost' && hasSectionRules(children)),
   )
+
+/** The rules of a section, to be filled; nothing if it has no directive of mod_rewrite itself. httpd: config_perdir_create. */
+export function sectionRules(directory: string, children: readonly Directive[]): Pick<Scope, 'rewriting'> {
+  if (!children.some(({ key }) => NAME.test(key))) return {}
+  return {
+    rewriting: {
+      engine: isEngineOn(children),
+      directory: directory.endsWith('/') ? directory : `${directory}/`,
+      base: undefined,
+      rules: [],
+    },
+  }
+}
 
 /**
  * Whether the rules among these lines run: the last RewriteEngine counts, also for the rules before it. `undefined` without

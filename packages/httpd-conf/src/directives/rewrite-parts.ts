@@ -1,7 +1,7 @@
 import { compileRegex } from '../patterns/translate-regex.ts'
 import { Expansion } from '../rules/expansion.ts'
 import type { Directive } from '../syntax/parser.ts'
-import type { Context } from './directive-kit.ts'
+import { type Context, isInServer } from './directive-kit.ts'
 
 type Report = Context['report']
 
@@ -39,9 +39,28 @@ export function readPattern(
   })
 }
 
+/** A variable of the authenticated user, also as a look-ahead: in a section the user is known already. */
+const USER = /%\{(?:LA-U:)?(REMOTE_USER|AUTH_TYPE)\}/i
+
+/** Whether a text of a rule names the user, who is authenticated after the rules have run. */
+export const namesUser = (text: string): boolean => USER.test(text)
+
+/** Reports a text of a section that decides by the user. In the rules of a server, the user is empty in httpd too. */
+export function refusesUser(text: string, directive: Directive, context: Context): boolean {
+  const [at] = USER.exec(text) ?? []
+  if (isInServer(context) || at === undefined) return false
+  context.report.refuse(directive, 'rules run before the user is authenticated; the flag E alone sees the user', {
+    at,
+    expected: 'Require user, or a variable of the flag E in RequestHeader',
+  })
+  return true
+}
+
 /** Reads a text with `$1`, `%1`, `%{VARIABLE}` and `${map:key}`; `undefined` after an error. */
-export function readExpansion(text: string, directive: Directive, { report, server }: Context): Expansion | undefined {
-  const expansion = Expansion.read(text, server.maps)
+export function readExpansion(text: string, directive: Directive, context: Context): Expansion | undefined {
+  const { report, server } = context
+  const own = isInServer(context) ? text : text.replaceAll(new RegExp(USER, 'gi'), '%{$1}')
+  const expansion = Expansion.read(own, server.maps)
   if (expansion instanceof Expansion) {
     for (const map of expansion.mapNames) server.usedMaps.push({ map, directive })
     return expansion

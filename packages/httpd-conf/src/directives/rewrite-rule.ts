@@ -7,7 +7,7 @@ import { atoi } from '../syntax/values.ts'
 import { rewriteArguments } from '../syntax/words.ts'
 import type { Context } from './directive-kit.ts'
 import type { Server } from './model.ts'
-import { type Flag, readExpansion, readFlags, readPattern } from './rewrite-parts.ts'
+import { type Flag, namesUser, readExpansion, readFlags, readPattern, refusesUser } from './rewrite-parts.ts'
 
 /** The names of each flag, the short one first. httpd: cmd_rewriterule_setflag. */
 const NAMES = `b backrefescaping,bne,bnp backrefernoplus,bctls,c chain,co cookie,e env,l last,end,f forbidden,g gone,h handler,
@@ -64,9 +64,10 @@ export function readRule(
   const substitutes = written !== '-' && status.final === undefined
   const substitution = substitutes ? readExpansion(text, directive, context) : undefined
   if (regex === undefined || (substitutes && substitution === undefined)) return undefined
-  const environment = given.flatMap(([key, value]) =>
-    FLAGS.get(key) === 'e' ? (readExpansion(value ?? '', directive, context) ?? []) : [],
-  )
+  if (substitutes && refusesUser(text, directive, context)) return undefined
+  const settings = given.filter(([key]) => FLAGS.get(key) === 'e').map(([, value = '']) => value)
+  const readAll = (texts: readonly string[]): Expansion[] =>
+    texts.flatMap(each => readExpansion(each, directive, context) ?? [])
   const proxies = flags.has('p') && substitution !== undefined
   const origin = proxies ? ORIGIN.exec(substitution.literalStart)?.[0] : undefined
   if (proxies && (origin === undefined || /[$%]$/.test(origin)))
@@ -75,6 +76,9 @@ export function readRule(
       '[P] needs a ws:, wss:, http:, https:, h2:, h2c: or balancer: URL whose host and port are fixed',
       { at: written },
     )
+  const port = /:([^:\]]*)$/.exec(origin?.replace(/^unix:[^|]*\|/i, '').replace(/^\w+:\/\//, '') ?? '')?.[1]
+  if (port !== undefined && !/^\d{1,5}$/.test(port))
+    return report.refuse(directive, `"${port}" is not a port`, { at: port, expected: 'a port from 1 to 65535' })
   if (proxies && flags.has('pt')) return report.refuse(directive, 'P together with PT is not supported', { at: 'PT' })
   return {
     name,
@@ -102,7 +106,8 @@ export function readRule(
     chain: flags.has('c'),
     skip: Math.max(0, atoi(flags.get('s') ?? '0')),
     rounds: roundsOf(flags, directive, report),
-    environment,
+    environment: readAll(settings),
+    ofUser: readAll(settings.filter(namesUser)),
     escaping: escapingOf(flags),
     allowsMark: flags.has('unsafeallow3f'),
   }

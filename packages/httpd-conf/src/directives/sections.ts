@@ -7,7 +7,7 @@ import { type Context, type Handlers, isInServer } from './directive-kit.ts'
 import { emptyScope, emptyServer, type Location, type ProxySection } from './model.ts'
 import { NOT_OURS } from './not-ours.ts'
 import { defineBalancer, setParameters } from './proxy-set.ts'
-import { hasRewriting, isEngineOn } from './rewrite-directives.ts'
+import { hasRewriting, isEngineOn, sectionRules } from './rewrite-directives.ts'
 
 /** `<VirtualHost>`, `<Location>`, `<LocationMatch>`, `<Proxy>`. */
 export const SECTIONS: Handlers = {
@@ -62,15 +62,7 @@ function locationSection(directive: Directive, context: Context, match: boolean)
       'never matches, in httpd too: sections are compared with a path whose runs of slashes are merged',
       { at: path },
     )
-  const scope = emptyScope()
-  if (hasRewriting(children)) {
-    const rewriting = {
-      engine: isEngineOn(children),
-      directory: path.endsWith('/') ? path : `${path}/`,
-      base: undefined,
-    }
-    scope.rewriting = { ...rewriting, rules: [] }
-  }
+  const scope = { ...emptyScope(), ...sectionRules(path, children) }
   const rewrites = isEngineOn(children) ?? context.rewrites
   context.read(children, { ...context, rewrites, scope, section: name, location: { path, regex }, proxy: undefined })
   server.locations.push({ place, name, path, regex, scope })
@@ -111,8 +103,13 @@ export function shellPattern(pattern: string): string {
   return `^${body}$`
 }
 
-/** Access control, which is supported in `<Proxy>` and `<ProxyMatch>`. */
-const IN_PROXY_MATCH = [...Object.keys(ACCESS_DIRECTIVES), 'limitrequestbody']
+const REWRITING = ['rewriteengine', 'rewriterule', 'rewritecond', 'rewritebase', 'rewriteoptions']
+
+/** Directives of a request that `<Proxy>` and `<ProxyMatch>` may set. */
+const FOR_REQUESTS = 'requestheader header setenv setenvif setenvifnocase browsermatch browsermatchnocase'.split(' ')
+
+/** What is supported in `<Proxy>` and `<ProxyMatch>`. */
+const IN_PROXY_MATCH = [...Object.keys(ACCESS_DIRECTIVES), 'limitrequestbody', ...REWRITING, ...FOR_REQUESTS]
 
 /** Directives that are supported in a `<Proxy>` section, or that are refused for another reason. */
 const IN_PROXY = new Set([
@@ -128,17 +125,16 @@ function coverage(url: string): (backend: string) => boolean {
 }
 
 function readProxySection(directive: Directive, context: Context, url: string, covers: ProxySection['covers']): void {
-  const { name, children = [] } = directive
-  const scope = emptyScope()
-  context.read(children, { ...context, scope, section: name, location: undefined, proxy: url })
-  if (scope.access !== undefined) context.server.proxySections.push({ covers, scope })
+  const { name, place, children = [] } = directive
+  const scope = { ...emptyScope(), ...sectionRules(url, children) }
+  const rewrites = isEngineOn(children) ?? context.rewrites
+  context.read(children, { ...context, rewrites, scope, section: name, location: undefined, proxy: url })
+  const counts = children.some(({ key }) => FOR_REQUESTS.includes(key) || REWRITING.includes(key))
+  if (scope.access !== undefined || counts) context.server.proxySections.push({ place, name, url, covers, scope })
 }
 
 /** Directives of a `<Directory>` that concern a request which a rule of a section leads to a backend. */
-const IN_DIRECTORY = new Set([
-  ...IN_PROXY_MATCH,
-  ...'rewriteengine rewriterule rewritecond rewritebase rewriteoptions options'.split(' '),
-])
+const IN_DIRECTORY = new Set([...IN_PROXY_MATCH, 'options'])
 
 /** A section of files. It counts only if a rule of a section can lead a request for a file to a backend. */
 function directorySection(directive: Directive, context: Context, match: boolean): undefined {
@@ -155,12 +151,8 @@ function directorySection(directive: Directive, context: Context, match: boolean
   if (path === '') return report.fail(directive, `${name}> directive requires additional arguments`)
   const regex = isPattern || /[*?[]/.test(path) ? readPattern(path, isPattern, directive, context) : undefined
   if (regex === null) return
-  const scope = emptyScope()
+  const scope = { ...emptyScope(), ...sectionRules(path, children) }
   const rewrites = isEngineOn(children) ?? context.rewrites
-  if (hasRewriting(children)) {
-    const directory = path.endsWith('/') ? path : `${path}/`
-    scope.rewriting = { engine: isEngineOn(children), directory, base: undefined, rules: [] }
-  }
   const counted = children.filter(({ key }) => IN_DIRECTORY.has(key))
   context.read(counted, { ...context, rewrites, scope, section: name, location: undefined, proxy: undefined })
   server.directories.push({ path, regex, scope })

@@ -4,6 +4,7 @@ import type { Place } from '../diagnostics.ts'
 import type { Environment } from './environment.ts'
 import { type BackrefEscaping, bytesOf, canonicalPath, escapePath, textOf } from './escapes.ts'
 import type { Backrefs, Expansion } from './expansion.ts'
+import { afterAuthentication } from './remote-user.ts'
 import { isTls, ownOrigin } from './request.ts'
 import type { RewriteState } from './rewrite-variables.ts'
 import { addCookie } from './rule-cookies.ts'
@@ -67,6 +68,8 @@ export interface RewriteRule {
   readonly rounds: number | undefined
   /** `[E]` */
   readonly environment: readonly Expansion[]
+  /** Those of `[E]` that name the user. They are set again when the user is known. */
+  readonly ofUser: readonly Expansion[]
   /** `[B]` */
   readonly escaping: BackrefEscaping | undefined
   /** `[UnsafeAllow3F]` */
@@ -246,7 +249,9 @@ function apply(
   const made = substitution?.expand(state, backrefs, escaping, query.last)
   if (made !== undefined && !made.markIsWritten && !rule.allowsMark)
     throw forbidden(`a "?" in a back reference of the RewriteRule in line ${rule.place.line}`)
-  for (const setting of rule.environment) setVariable(state.env, setting.expand(state, backrefs).text)
+  const set = (setting: Expansion): void => setVariable(state.env, setting.expand(state, backrefs).text)
+  rule.environment.forEach(set)
+  if (rule.ofUser.length > 0) afterAuthentication(state.req, () => rule.ofUser.forEach(set))
   for (const cookie of rule.cookies) addCookie(state.req, cookie.expand(state, backrefs).text)
   if (made === undefined) return undefined
   const rooted = made.text.startsWith('/') || isAbsolute(made.text)

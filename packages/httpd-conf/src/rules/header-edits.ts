@@ -27,6 +27,8 @@ export interface HeaderEdit {
   /** The field name as the line has it; a pattern for `echo`. */
   readonly field: string
   readonly value: HeaderValue
+  /** The value as the line has it. */
+  readonly text: string
   /** Of `edit`, `edit*` and `echo`. */
   readonly pattern: RegExp | undefined
   /** The variable of `env=`; `negated` for `env=!`. */

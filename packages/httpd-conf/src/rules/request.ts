@@ -35,6 +35,16 @@ export function ownName(req: IncomingMessage): { name: string; port: string } {
   return { name: host.toLowerCase(), port: port === '' ? usual : port }
 }
 
+const roots = new WeakMap<IncomingMessage, string>()
+
+/** Keeps the DocumentRoot of the server that serves a request. */
+export function keepDocumentRoot(req: IncomingMessage, root: string): void {
+  roots.set(req, root)
+}
+
+/** DocumentRoot. */
+export const documentRootOf = (req: IncomingMessage): string => roots.get(req) ?? ''
+
 /** Scheme, host and port of the request. httpd: ap_construct_url. */
 export function ownOrigin(req: IncomingMessage): string {
   const [scheme, usual] = isTls(req) ? ['https', '443'] : ['http', '80']

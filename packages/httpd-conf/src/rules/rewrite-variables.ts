@@ -3,7 +3,7 @@ import { type HeaderList, plainAddress, protocolOf } from '@ws-tunnel/core'
 import type { Environment } from './environment.ts'
 import { textOf } from './escapes.ts'
 import { userOf } from './remote-user.ts'
-import { fieldOf, isTls, ownName } from './request.ts'
+import { documentRootOf, fieldOf, isTls, ownName } from './request.ts'
 import { tlsVariable } from './tls-variables.ts'
 
 /** A request, and the result of the rules so far. */
@@ -39,6 +39,7 @@ const now = (): Date => new Date()
 
 const VARIABLES: Readonly<Record<string, Reader>> = {
   REQUEST_URI: ({ uri }) => uri,
+  DOCUMENT_ROOT: ({ req }) => textOf(documentRootOf(req)),
   REQUEST_FILENAME: ({ filename }) => filename,
   SCRIPT_FILENAME: ({ filename }) => filename,
   QUERY_STRING: ({ args }) => textOf(args ?? ''),
