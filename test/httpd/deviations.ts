@@ -139,7 +139,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     reason: 'under nocanon httpd appends the query to a host without a path, and responds with 400',
     applies: ({ request, conf }, httpd, ours) =>
       conf.includes('nocanon') &&
-      /^[A-Z]+ \/\?/.test(request) &&
+      /^[A-Z]+ [^ ?]*\/\?/.test(request) &&
       httpd.status === '400' &&
       / \/\?/.test(ours.seen?.line ?? ''),
   },

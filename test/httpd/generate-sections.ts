@@ -82,6 +82,8 @@ const hosts = fc
   )
   .map(lines => lines.join('\n'))
 
+const AUTH_REQUIRED = `${AUTH}\nRequire valid-user\n`
+
 /** The access control of a section. */
 export const access: fc.Arbitrary<string> = fc
   .tuple(
@@ -120,6 +122,32 @@ export const headerLine = pick(
   'Header append X-Z two',
 )
 
+/** Rules in a section. */
+export const sectionRules = fc
+  .tuple(
+    pick(
+      '',
+      'RewriteCond %{HTTP:X-B} ^a [NC]\n',
+      'RewriteCond %{REQUEST_URI} b\n',
+      'RewriteCond /etc/passwd -f\n',
+      'RewriteCond /etc%{REQUEST_URI} !-d\n',
+      'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+    ),
+    pick('/a/(.*)', '.*', 'b', '(.*)/(.*)', '^/var/www/html/(.*)'),
+    pick(
+      ['http://127.0.0.1:21061/in/$1', '[P]'],
+      ['http://127.0.0.1:21061/in/$1', '[P,NE]'],
+      ['ws://127.0.0.1:21060/in', '[P,QSA]'],
+      ['-', '[F]'],
+      ['-', '[G]'],
+      ['http://other.test/$1', '[R=301]'],
+      ['-', '[E=ROBOT:$1]'],
+      ['-', '[E=ROBOT:%{LA-U:REMOTE_USER}]'],
+      ['/other?k=%1', '[R]'],
+    ),
+  )
+  .map(([condition, pattern, [to, flags]]) => `RewriteEngine On\n${condition}RewriteRule ${pattern} ${to} ${flags}`)
+
 /** `<If>` with what may be in it. */
 export const ifSection = fc
   .tuple(
@@ -135,6 +163,7 @@ export const ifSection = fc
         headerLine.filter(line => !line.includes('early')),
         redirect,
         pick('Require all denied', 'Require all granted'),
+        sectionRules,
       ),
       { minLength: 1, maxLength: 2 },
     ),
@@ -144,28 +173,18 @@ export const ifSection = fc
     [`<If "${test}">`, ...lines, '</If>', ...(otherwise === null ? [] : ['<Else>', otherwise, '</Else>'])].join('\n'),
   )
 
-/** Rules in a section. */
-export const sectionRules = fc
+/** A `<Proxy>` with what may be in it. */
+export const proxySection = fc
   .tuple(
-    pick(
-      '',
-      'RewriteCond %{HTTP:X-B} ^a [NC]\n',
-      'RewriteCond %{REQUEST_URI} b\n',
-      'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
+    pick('*', 'http:', 'http://127.0.0.1:21060', 'ws://127.0.0.1:21060', 'http://127.0.0.1:21060/a*'),
+    fc.oneof(
+      pick('Require all denied', 'Require env ROBOT'),
+      pick('RequestHeader set X-Proxy yes', 'RequestHeader append X-A proxy', 'Header always set X-Always proxy'),
+      sectionRules,
     ),
-    pick('/a/(.*)', '.*', 'b', '(.*)/(.*)', '^/var/www/html/(.*)'),
-    pick(
-      ['http://127.0.0.1:21061/in/$1', '[P]'],
-      ['http://127.0.0.1:21061/in/$1', '[P,NE]'],
-      ['ws://127.0.0.1:21060/in', '[P,QSA]'],
-      ['-', '[F]'],
-      ['-', '[G]'],
-      ['http://other.test/$1', '[R=301]'],
-      ['-', '[E=ROBOT:$1]'],
-      ['/other?k=%1', '[R]'],
-    ),
+    pick('', '', AUTH_REQUIRED),
   )
-  .map(([condition, pattern, [to, flags]]) => `RewriteEngine On\n${condition}RewriteRule ${pattern} ${to} ${flags}`)
+  .map(([url, line, auth]) => `<Proxy "${url}">\n${auth}${line}\n</Proxy>`)
 
 /** Lines of a server that decide which requests pass, and variables. */
 export const limitLine = pick(

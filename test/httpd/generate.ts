@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Row } from './compare.ts'
-import { access, headerLine, ifSection, limitLine, redirect, sectionRules } from './generate-sections.ts'
+import { access, headerLine, ifSection, limitLine, proxySection, redirect, sectionRules } from './generate-sections.ts'
 import { behaving, get } from './rows.ts'
 
 const U = 'http://127.0.0.1:21060'
@@ -111,6 +111,7 @@ const section = fc
         { weight: 2, arbitrary: headerLine.filter(line => !line.includes('early')) },
         { weight: 1, arbitrary: redirect },
         { weight: 1, arbitrary: sectionRules },
+        { weight: 1, arbitrary: ifSection },
       ),
       { maxLength: 3 },
     ),
@@ -133,6 +134,7 @@ const rewriteCondition = pick(
   'RewriteCond %{REQUEST_METHOD} =GET\n',
   'RewriteCond %{HTTP:Upgrade} websocket [NC]\n',
   'RewriteCond %{REQUEST_URI} "(.)$"\nRewriteCond %{HTTP:X-B} ^a [NC,OR]\nRewriteCond %1 [/a-m]\n',
+  'RewriteCond /etc/passwd -s\nRewriteCond /etc%{REQUEST_URI} !-f\n',
   'RewriteCond %{QUERY_STRING} !b\nRewriteCond $1-%{HTTP:Upgrade} -w\n',
 )
 
@@ -189,9 +191,7 @@ const configuration = fc
     fc.array(section, { maxLength: 2 }),
     fc.option(rewrite, { freq: 2 }),
     fc.option(ifSection, { freq: 4 }),
-    fc.option(fc.tuple(pick('<Proxy *>', `<Proxy ${U}/a*>`), pick('Require all denied', 'Require env ROBOT')), {
-      freq: 9,
-    }),
+    fc.option(proxySection, { freq: 6 }),
     fc.boolean(),
   )
   .map(([settings, passes, sections, rules, condition, proxy, first]) =>
@@ -200,7 +200,7 @@ const configuration = fc
       ...(first ? [...sections, ...passes] : [...passes, ...sections]),
       ...(rules === null ? [] : [rules]),
       ...(condition === null ? [] : [condition]),
-      ...(proxy === null ? [] : [`${proxy[0]}\n${proxy[1]}\n</Proxy>`]),
+      ...(proxy === null ? [] : [proxy]),
     ].join('\n'),
   )
 

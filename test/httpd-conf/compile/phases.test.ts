@@ -154,6 +154,14 @@ test('does without the phases where no line needs them', () => {
   assert.deepEqual(messagesOf(PASS, 'error'), [])
 })
 
+test('a rule without a substitution sees a percent sign as a character, whatever AllowEncodedSlashes says', async () => {
+  for (const mode of ['Off', 'On', 'NoDecode'])
+    for (const rule of ['RewriteRule ^/pct%$ - [F]', 'RewriteCond %{REQUEST_URI} pct%$\nRewriteRule ^ - [F]']) {
+      const text = `AllowEncodedSlashes ${mode}\nRewriteEngine On\n${rule}\nProxyPass / http://b.test/`
+      assert.equal(await outcomeOf(text, '/pct%25'), '403', `${mode} ${rule}`)
+    }
+})
+
 test('a section names a percent sign as a character, whatever AllowEncodedSlashes says', async () => {
   for (const mode of ['Off', 'On', 'NoDecode']) {
     const text = `AllowEncodedSlashes ${mode}\n<Location "/pct%">\nRequire all denied\n</Location>\nProxyPass / http://b.test/`

@@ -25,7 +25,7 @@ export interface HostTls {
   /** Certificate, key, protocol and ciphers. */
   readonly options: SecureContextOptions
   readonly context: SecureContext
-  /** Whether clients are asked for a certificate. */
+  /** Whether a certificate is requested from clients. */
   readonly requestCert: boolean
   /** The same for two hosts that a client may use over one connection. */
   readonly identity: string

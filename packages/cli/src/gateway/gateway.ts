@@ -208,6 +208,11 @@ export class Gateway {
       if (exchange.tunnel === undefined) this.#finish(exchange, res.headersSent ? res.statusCode : CLIENT_GONE)
     })
     res.on('error', () => {})
+    const refused = host.settings.checkHead(req)
+    if (refused !== undefined) {
+      this.#refuse(refused, exchange)
+      return
+    }
     const sni = 'encrypted' in socket ? (socket as TLSSocket).servername : undefined
     if (typeof sni === 'string' && hostNamed(hosts, hostName(sni)).tls?.identity !== host.tls?.identity) {
       respond(res, 421)

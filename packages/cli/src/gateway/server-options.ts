@@ -56,7 +56,7 @@ export function tlsOptions([first, ...others]: readonly Host[]): TlsOptions {
   const handshake = requestReadTimeout?.handshake
   return {
     ...(first as Host).tls?.options,
-    // One connection asks before it knows which host it is for. The routes of a host refuse clients without a certificate.
+    // The server requests a certificate before it knows which host the connection is for. The routes of a host refuse clients without a certificate.
     requestCert: hosts.some(({ tls }) => tls?.requestCert),
     rejectUnauthorized: false,
     handshakeTimeout: (handshake === undefined ? 0 : (handshake.max ?? handshake.initial)) || timeout,

@@ -1,6 +1,6 @@
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
 
-/** What a signal asks for. */
+/** What a signal requests. */
 export type Command = 'reload' | 'stop' | 'graceful-stop'
 
 const COMMANDS: Readonly<Record<string, Command>> = {

@@ -1,11 +1,11 @@
 /** A message from the primary process to a worker. */
 export type PrimaryMessage =
   | { readonly wsTunnel: 'stop'; readonly drainTimeout: number }
-  /** Asks for {@link WorkerMessage} `alive`. */
+  /** Requests {@link WorkerMessage} `alive`. */
   | { readonly wsTunnel: 'ping'; readonly id: number }
-  /** Asks for {@link WorkerMessage} `metrics`. */
+  /** Requests {@link WorkerMessage} `metrics`. */
   | { readonly wsTunnel: 'get-metrics'; readonly id: number }
-  /** The answer to {@link WorkerMessage} `get-all-metrics`. */
+  /** The response to {@link WorkerMessage} `get-all-metrics`. */
   | { readonly wsTunnel: 'all-metrics'; readonly id: number; readonly text: string }
 
 /** A message from a worker to the primary process. */
@@ -13,7 +13,7 @@ export type WorkerMessage =
   | { readonly wsTunnel: 'ready' }
   | { readonly wsTunnel: 'alive'; readonly id: number }
   | { readonly wsTunnel: 'metrics'; readonly id: number; readonly metrics: object[] }
-  /** Asks for the metrics of all workers. */
+  /** Requests the metrics of all workers. */
   | { readonly wsTunnel: 'get-all-metrics'; readonly id: number }
 
 /** Whether a message of the channel is one of this program. The channel has messages of others too. */

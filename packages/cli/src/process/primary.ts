@@ -11,7 +11,8 @@ import { Logs } from '../logs/logs.ts'
 import { type Signals, writePidFile } from './control.ts'
 import { copyLines } from './copy-lines.ts'
 import { isOurMessage, type PrimaryMessage, type WorkerMessage } from './messages.ts'
-import { type Ready, type RunSettings, readConfiguration } from './read-configuration.ts'
+import type { Ready, RunSettings } from './read-configuration.ts'
+import { Reloads } from './reloads.ts'
 import { INHERITED, inheritedSockets, type ServiceManager } from './service-manager.ts'
 import { SECRET } from './worker.ts'
 
@@ -21,8 +22,8 @@ const RESTART_DELAY = 1_000
 /** Time that a worker has to end after the drain, before it is killed, ms. */
 const KILL_DELAY = 5_000
 
-/** The longest wait for the answer of a worker, ms. */
-const ANSWER_TIMEOUT = 1_000
+/** The longest wait for the response of a worker, ms. */
+const RESPONSE_TIMEOUT = 1_000
 
 /** The workers that read the configuration at the same time. */
 type Crew = Set<Worker>
@@ -54,8 +55,8 @@ class Primary {
   #crew: Crew = new Set()
   readonly #all = new Set<Worker>()
   #isStopping = false
-  #reloading: Promise<unknown> = Promise.resolve()
-  /** The number of the last question to the workers. */
+  readonly #reloads: Reloads
+  /** The number of the last request to the workers. */
   #lastId = 0
   readonly #secret = randomBytes(32).toString('base64url')
 
@@ -63,6 +64,7 @@ class Primary {
     this.#settings = settings
     this.#services = services
     this.#logs = new Logs(settings.isJson)
+    this.#reloads = new Reloads(settings, this.#logs, () => this.#errorLog)
     this.#count = settings.workers ?? 1
     this.#ready = first
     this.#errorLog = this.#openErrorLog(first)
@@ -155,44 +157,25 @@ class Primary {
   }
 
   #reload(): Promise<void> {
-    const reloaded = this.#reloading.then(async () => {
+    return this.#reloads.run(async () => {
       if (this.#isStopping) return
       this.#services.reloading()
-      await this.#replaceCrew()
+      await this.#reloads.reread(next => this.#replaceCrew(next))
       this.#services.ready(`serving with ${this.#count} workers`)
     })
-    this.#reloading = reloaded
-    return reloaded
   }
 
-  async #replaceCrew(): Promise<void> {
-    this.#logs.reopen()
-    const refuse = (why: string): void =>
-      this.#errorLog.write('error', `the configuration was not reloaded and the old one stays: ${why}`)
-    try {
-      const next = readConfiguration(this.#settings)
-      if ('problem' in next) {
-        refuse('it has errors')
-        this.#logs.errors.write(next.problem)
-        return
-      }
-      await removeStaleSockets(next.listens)
-      const crew = await this.#startCrew()
-      if (crew === undefined) {
-        refuse('its workers do not start')
-        return
-      }
-      this.#logs.errors.write(next.warnings)
-      const old = this.#crew
-      this.#crew = crew
-      this.#ready = next
-      this.#errorLog = this.#openErrorLog(next)
-      // Requests and tunnels that have begun keep their worker, however long they last.
-      for (const worker of old) send(worker, { wsTunnel: 'stop', drainTimeout: MAX_DELAY })
-      this.#errorLog.write('notice', 'the configuration was reloaded')
-    } catch (error) {
-      refuse((error as Error).message)
-    }
+  /** @throws {Error} if the new workers do not start. */
+  async #replaceCrew(next: Ready): Promise<void> {
+    await removeStaleSockets(next.listens)
+    const crew = await this.#startCrew()
+    if (crew === undefined) throw new Error('its workers do not start')
+    const old = this.#crew
+    this.#crew = crew
+    this.#ready = next
+    this.#errorLog = this.#openErrorLog(next)
+    // Requests and tunnels that have begun keep their worker, however long they last.
+    for (const worker of old) send(worker, { wsTunnel: 'stop', drainTimeout: MAX_DELAY })
   }
 
   /** Obeys the signals until all workers have ended. */
@@ -208,7 +191,7 @@ class Primary {
         this.#errorLog.write('notice', `caught ${signal}, draining`)
         const { gracefulShutdownTimeout } = this.#ready.configuration.main.settings
         const drainTimeout = command === 'stop' ? this.#settings.drainTimeout : gracefulShutdownTimeout || MAX_DELAY
-        void this.#reloading.then(() => this.#stopAll(drainTimeout)).then(resolve)
+        void this.#reloads.over.then(() => this.#stopAll(drainTimeout)).then(resolve)
       })
     })
   }
@@ -232,25 +215,25 @@ class Primary {
 
   /** Whether every worker responds before the next sign of life is due. */
   async #isAlive(): Promise<boolean> {
-    const timeout = this.#services.watchdogInterval ?? ANSWER_TIMEOUT
-    const answers = Array.from(this.#crew, worker => this.#ask(worker, 'ping', 'alive', timeout))
-    return (await Promise.all(answers)).every(answer => answer !== undefined)
+    const timeout = this.#services.watchdogInterval ?? RESPONSE_TIMEOUT
+    const responses = Array.from(this.#crew, worker => this.#request(worker, 'ping', 'alive', timeout))
+    return (await Promise.all(responses)).every(response => response !== undefined)
   }
 
   /** Sends a worker the sum of the metrics of all workers. */
   async #sendMetrics(to: Worker, id: number): Promise<void> {
-    const answers = await Promise.all(
-      Array.from(this.#crew, worker => this.#ask(worker, 'get-metrics', 'metrics', ANSWER_TIMEOUT)),
+    const responses = await Promise.all(
+      Array.from(this.#crew, worker => this.#request(worker, 'get-metrics', 'metrics', RESPONSE_TIMEOUT)),
     )
-    const all = answers.flatMap(answer => (answer?.wsTunnel === 'metrics' ? [answer.metrics] : []))
+    const all = responses.flatMap(response => (response?.wsTunnel === 'metrics' ? [response.metrics] : []))
     send(to, { wsTunnel: 'all-metrics', id, text: await AggregatorRegistry.aggregate(all).metrics() })
   }
 
-  /** Asks a worker, and resolves to its answer; `undefined` if it does not answer in time. */
-  #ask(
+  /** Sends a request to a worker, and resolves to its response; `undefined` if it does not respond in time. */
+  #request(
     worker: Worker,
-    question: 'ping' | 'get-metrics',
-    answer: 'alive' | 'metrics',
+    request: 'ping' | 'get-metrics',
+    response: 'alive' | 'metrics',
     timeout: number,
   ): Promise<WorkerMessage | undefined> {
     const id = ++this.#lastId
@@ -261,11 +244,11 @@ class Primary {
         resolve(message)
       }
       const workerOnMessage = (message: unknown): void => {
-        if (isOurMessage(message) && message.wsTunnel === answer && message.id === id) done(message)
+        if (isOurMessage(message) && message.wsTunnel === response && message.id === id) done(message)
       }
       const timer = setTimeout(done, timeout, undefined)
       worker.on('message', workerOnMessage)
-      send(worker, { wsTunnel: question, id })
+      send(worker, { wsTunnel: request, id })
     })
   }
 }

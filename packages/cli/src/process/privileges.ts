@@ -22,7 +22,7 @@ export const staysRoot = ({ user, group }: ServerSettings): boolean =>
 
 const isRoot = (): boolean => process.geteuid?.() === 0
 
-/** An entry of a database such as `passwd`. `getent` also asks LDAP and others; a container may not have it. */
+/** An entry of a database such as `passwd`. `getent` also reads LDAP and others; a container may not have it. */
 function entry(database: 'passwd' | 'group', key: string): string[] | undefined {
   try {
     return execFileSync('getent', [database, key], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })

@@ -4,19 +4,18 @@ import { type PageSurroundings, Pages } from '../gateway/pages.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
 import { Logs } from '../logs/logs.ts'
 import { ROOT_NOTICE, staysRoot } from './privileges.ts'
-import { type Ready, type RunSettings, readConfiguration } from './read-configuration.ts'
+import type { Ready, RunSettings } from './read-configuration.ts'
+import { Reloads } from './reloads.ts'
 
 /** A process alone shares nothing. */
 const ALONE = { store: undefined, secret: undefined, allMetrics: undefined }
 
 /** A gateway with its logs, which can read its configuration again. */
 export class Serving {
-  readonly #settings: RunSettings
   readonly #logs: Logs
   readonly #gateway: Gateway
   readonly pages: Pages
-  /** One reload at a time: a reload waits until its new listeners are open. */
-  #reloading: Promise<unknown> = Promise.resolve()
+  readonly #reloads: Reloads
 
   /**
    * @throws {WsTunnelError} for options that the proxy refuses.
@@ -27,8 +26,8 @@ export class Serving {
     settings: RunSettings,
     surroundings: Omit<PageSurroundings, 'onProblem'> = ALONE,
   ) {
-    this.#settings = settings
     this.#logs = new Logs(settings.isJson)
+    this.#reloads = new Reloads(settings, this.#logs, () => this.errorLog)
     const onProblem = (message: string): void => this.errorLog.write('warn', message)
     this.pages = new Pages(settings.pages, { ...surroundings, onProblem })
     this.#gateway = new Gateway(configuration, this.#logs, this.pages)
@@ -50,33 +49,14 @@ export class Serving {
 
   /** Opens the logs again, and serves new requests from what the file has now. */
   reload(): Promise<void> {
-    const reloaded = this.#reloading.then(() => this.#reload())
-    this.#reloading = reloaded
-    return reloaded
-  }
-
-  async #reload(): Promise<void> {
-    this.#logs.reopen()
-    const refuse = (why: string): void =>
-      this.errorLog.write('error', `the configuration was not reloaded and the old one stays: ${why}`)
-    try {
-      const next = readConfiguration(this.#settings)
-      if ('problem' in next) {
-        refuse('it has errors')
-        this.#logs.errors.write(next.problem)
-        return
-      }
-      this.#logs.errors.write(next.warnings)
-      this.#announce(await this.#gateway.replace(next.configuration, next.listens))
-      this.errorLog.write('notice', 'the configuration was reloaded')
-    } catch (error) {
-      refuse((error as Error).message)
-    }
+    return this.#reloads.run(() =>
+      this.#reloads.reread(async next => this.#announce(await this.#gateway.replace(next.configuration, next.listens))),
+    )
   }
 
   /** Resolves when the last request and the last tunnel have ended, at most `drainTimeout` ms from now. */
   async close(drainTimeout: number): Promise<void> {
-    await this.#reloading
+    await this.#reloads.over
     await this.#gateway.close(drainTimeout)
   }
 

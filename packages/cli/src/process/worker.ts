@@ -40,11 +40,11 @@ export async function serveAsWorker(settings: RunSettings): Promise<number> {
   const stopped = new Promise<void>(resolve => {
     process.on('message', (message: unknown) => {
       if (!isOurMessage(message)) return
-      const asked = message as PrimaryMessage
-      if (asked.wsTunnel === 'stop') void serving.close(asked.drainTimeout).then(resolve)
-      else if (asked.wsTunnel === 'ping') send({ wsTunnel: 'alive', id: asked.id })
-      else if (asked.wsTunnel === 'all-metrics') metrics.resolve(asked.id, asked.text)
-      else void sendMetrics(serving, asked.id)
+      const request = message as PrimaryMessage
+      if (request.wsTunnel === 'stop') void serving.close(request.drainTimeout).then(resolve)
+      else if (request.wsTunnel === 'ping') send({ wsTunnel: 'alive', id: request.id })
+      else if (request.wsTunnel === 'all-metrics') metrics.resolve(request.id, request.text)
+      else void sendMetrics(serving, request.id)
     })
   })
   send({ wsTunnel: 'ready' })

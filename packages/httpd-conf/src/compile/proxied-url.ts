@@ -40,7 +40,7 @@ export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
     for (const { alias, pattern, section, needsUpgrade } of lines) {
       if (section !== undefined && !section.test(pathOf(state.req).before)) continue
       if (needsUpgrade && !fieldOf(state.req, 'upgrade')) continue
-      const url = urlOf(alias, pattern, state.uri)
+      const url = urlOf(alias, pattern, state)
       if (url === undefined) continue
       return url === '!' ? undefined : url
     }
@@ -48,15 +48,22 @@ export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
   }
 }
 
-function urlOf({ real, fake }: Alias, pattern: RegExp | undefined, path: string): string | undefined {
+/** With nocanon, the URL has path and query as the client wrote them. httpd: ap_proxy_trans_match. */
+function urlOf(
+  { real, fake, nocanon }: Alias,
+  pattern: RegExp | undefined,
+  { uri: path, req }: RewriteState,
+): string | undefined {
+  const raw = nocanon ? (req.url ?? '') : path
   if (pattern === undefined) {
     const length = prefixLength(path, fake)
     if (length === undefined) return undefined
-    return real === '!' ? real : real + path.slice(length)
+    if (real === '!') return real
+    return real + (prefixLength(raw, fake) === length ? raw : path).slice(length)
   }
   const groups = pattern.exec(path)
   if (groups === null) return undefined
   if (real === '!') return real
   const made = substitute(real, groups)
-  return made === real ? real + path : made
+  return made === real ? real + raw : made
 }

@@ -3,6 +3,7 @@ import { type LocalResponse, type RouteOptions, WsTunnelError } from '@ws-tunnel
 import { type Alias, sectionsOf } from '../directives/model.ts'
 import type { RewriteOutcome, RewriteRule } from '../rules/apply-rewrite.ts'
 import type { RouteContext } from './context.ts'
+import { requestEditing, responseEditing } from './header-editing.ts'
 import type { Decision, Phases } from './phases.ts'
 import { routeSettings, withoutTlsEngine } from './route-settings.ts'
 import { isAccepted, orUpgradeRequired, routeName } from './routes.ts'
@@ -14,7 +15,7 @@ type Chosen = Pick<RouteOptions, 'path' | 'when'>
  * Compiles the decisions of the phases to routes, which come before all others. Each route matches one kind of decision. httpd: hook_uri2file, which runs
  * before mod_proxy's proxy_trans; fixup_redir.
  */
-export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases): RouteOptions[] {
+export function compilePhaseRoutes(context: RouteContext, { decisionOf, scopeOf }: Phases): RouteOptions[] {
   const { server } = context
   const decoding = { encodedSlashes: server.encodedSlashes ?? 'reject', mergeSlashes: server.mergeSlashes ?? true }
   const when = (test: (decision: Decision | undefined) => boolean): Chosen & typeof decoding => ({
@@ -37,17 +38,17 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
       target: req => respond(decisionOf(req) as Decision),
       ...local,
     },
-    ...proxying.flatMap(rule =>
-      variantsOf({ ...EVERYTHING, real: rule.origin as string }, context).flatMap(variant =>
-        proxyingRoute(
-          rule,
-          variant,
-          when(decision => isProxied(rule, decision)),
-          decisionOf,
-          context,
+    ...proxying.flatMap(rule => {
+      const chosen = when(decision => isProxied(rule, decision))
+      // The sections of a request are known before the rule of a section names its backend: <Proxy> does not see that one.
+      const inSection = sections.includes(rule)
+      const real = inSection ? '!' : (rule.origin as string)
+      return variantsOf({ ...EVERYTHING, real }, context).flatMap(variant =>
+        proxyingRoute(rule, variant, chosen, decisionOf, context).map(route =>
+          inSection && typeof route.target === 'function' ? { ...route, ...editingOf(scopeOf, context) } : route,
         ),
-      ),
-    ),
+      )
+    }),
     ...(hasRules
       ? [
           {
@@ -59,6 +60,15 @@ export function compilePhaseRoutes(context: RouteContext, { decisionOf }: Phases
       : []),
   ]
 }
+
+/** The header lines of the sections that a request is in. */
+const editingOf = (
+  scopeOf: Phases['scopeOf'],
+  context: RouteContext,
+): Pick<RouteOptions, 'requestHeaders' | 'responseHeaders'> => ({
+  requestHeaders: (headers, about) => requestEditing(scopeOf(about.req), context)(headers, about),
+  responseHeaders: (headers, about) => responseEditing(scopeOf(about.req))(headers, about),
+})
 
 /** Stands for every path. */
 const EVERYTHING: Alias = {

@@ -24,10 +24,10 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
     const alias = section.scope.alias as Alias
     const later = sections.slice(0, i).filter(({ scope }) => !isFallback(scope.fallback, context))
     const hidden = later.map(each => `(?!${locationTest(each)})`).join('')
-    const asked = sectionOfRequest(section, context)
+    const inRequested = sectionOfRequest(section, context)
     for (const { when, lookaheads, scope } of variantsOf(alias, context, section))
       routes.push(
-        ...compileRoute(alias, { scope, lookaheads: hidden + lookaheads, when: [...asked, ...when] }, context),
+        ...compileRoute(alias, { scope, lookaheads: hidden + lookaheads, when: [...inRequested, ...when] }, context),
       )
   })
   for (const alias of server.aliases) {

@@ -1,6 +1,6 @@
 import { mergeScopes, type Scope, type Server } from '../directives/model.ts'
 import type { RewriteState } from '../rules/rewrite-variables.ts'
-import { neverMatches, sectionPattern } from './variants.ts'
+import { inOrder, neverMatches, sectionPattern } from './variants.ts'
 
 /**
  * The settings of the sections that a request is in. `proxied` is the URL of its backend, if a ProxyPass line matched; else
@@ -46,15 +46,13 @@ export function compileWalk({ scope, proxySections, directories, locations, ifs 
         const pattern = sectionPattern(location)
         return { scope: location.scope, applies: ({ uri }: RewriteState) => pattern.test(uri) }
       }),
-    ...ifs
-      .toSorted((a, b) => a.depth - b.depth)
-      .map(({ location, holds, scope: own }) => {
-        const pattern = location && sectionPattern(location)
-        return {
-          scope: own,
-          applies: (state: RewriteState) => (pattern === undefined || pattern.test(state.uri)) && holds(state),
-        }
-      }),
+    ...inOrder(ifs).map(({ location, holds, scope: own }) => {
+      const pattern = location && sectionPattern(location)
+      return {
+        scope: own,
+        applies: (state: RewriteState) => (pattern === undefined || pattern.test(state.uri)) && holds(state),
+      }
+    }),
   ]
   const kept = new Map<string, Scope>()
   return (state, proxied, file) => {

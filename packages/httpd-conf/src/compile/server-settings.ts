@@ -1,10 +1,13 @@
 import { constants } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { TlsOptions } from 'node:tls'
+import type { WsTunnelError } from '@ws-tunnel/core'
 import type { Report } from '../diagnostics.ts'
 import type { Server, TlsLine } from '../directives/model.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { atoi, duration } from '../syntax/values.ts'
 import { splitWords } from '../syntax/words.ts'
+import { compileHeadCheck } from './request-limits.ts'
 import type { FileSystem } from './server.ts'
 import { readVersions } from './tls.ts'
 
@@ -74,6 +77,8 @@ export interface ServerSettings {
     | 'ca'
     | 'crl'
   >
+  /** Checks a head against httpd's defaults, in addition to the options. Returns the error with which it is refused. */
+  readonly checkHead: (req: IncomingMessage) => WsTunnelError | undefined
   /** By status. */
   readonly errorDocuments: ReadonlyMap<number, ErrorDocument>
 }
@@ -105,6 +110,7 @@ export function compileServerSettings(server: Server, system: FileSystem, report
     pidFile: pidFile === undefined ? undefined : system.absolute(pidFile),
     gracefulShutdownTimeout: seconds('gracefulshutdowntimeout'),
     tls: compileClientTls(server, system, report),
+    checkHead: compileHeadCheck(server),
     errorDocuments: errorDocuments(server),
   }
 }

@@ -36,7 +36,7 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
   const { locations } = server
   const proxied = server.proxySections.filter(section => hasSettings(section) && isCovered(section, alias, report))
   const around = proxied.reduce((all, section) => mergeScopes(all, section.scope), server.scope)
-  const ifs = server.ifs.filter(hasSettings).toSorted((a, b) => a.depth - b.depth)
+  const ifs = inOrder(server.ifs.filter(hasSettings))
   const walk = (i: number, made: Made): void => {
     if (found.length >= MAX_VARIANTS) {
       isCut = true
@@ -82,6 +82,10 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
   if (isCut) report.error(alias, `more than ${MAX_VARIANTS} combinations of sections apply to its paths`)
   return found
 }
+
+/** The sections in the order in which httpd tests them: the outer ones first, those of the server before those of its sections. */
+export const inOrder = (ifs: readonly IfSection[]): IfSection[] =>
+  ifs.toSorted((a, b) => a.depth - b.depth || Number(a.location !== undefined) - Number(b.location !== undefined))
 
 /** A combination that is not complete yet. */
 interface Made extends Variant {

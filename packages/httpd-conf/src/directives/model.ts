@@ -155,6 +155,8 @@ export interface Server {
   registeredMethods?: boolean
   /** LimitRequestLine, LimitRequestFields and LimitRequestFieldSize. */
   readonly limits: Map<RequestLimit, number>
+  /** HttpProtocolOptions Unsafe. */
+  unsafeHeads?: boolean
   /** HostnameLookups. */
   looksUpNames?: boolean
   /** DocumentRoot. */

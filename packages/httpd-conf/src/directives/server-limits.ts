@@ -109,8 +109,11 @@ function protocolOptions(directive: Directive, { server, report }: Context): voi
     const option = word.toLowerCase()
     if (option === 'registeredmethods') server.registeredMethods = true
     else if (option === 'lenientmethods') server.registeredMethods = false
-    else if (option === 'unsafe') report.ignore(directive, "Node's parser of requests is always strict")
-    else if (!/^(?:strict|allow0\.9|require1\.0)$/.test(option))
+    else if (option === 'unsafe') {
+      server.unsafeHeads = true
+      report.ignore(directive, "Node's parser of requests is always strict")
+    } else if (option === 'strict') server.unsafeHeads = false
+    else if (!/^(?:allow0\.9|require1\.0)$/.test(option))
       report.fail(
         directive,
         "HttpProtocolOptions accepts 'Unsafe' or 'Strict' (default), 'RegisteredMethods' or 'LenientMethods' (default), and 'Require1.0' or 'Allow0.9' (default)",

@@ -151,7 +151,7 @@ export function applyRules(
   let end = false
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i] as RewriteRule
-    const backrefs = matches(rule, state, note, section)
+    const backrefs = matches(rule, keepsEncodedSlashes ? withPercentSigns(rule, state) : state, note, section)
     if (backrefs === undefined) {
       while (rules[i]?.chain) i++
       continue
@@ -188,7 +188,7 @@ export function applyRules(
   if (!away || verbatim) checkQuery(state)
   if (passed) return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
-    const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes, section !== undefined)
+    const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes)
     return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state) }
   }
   if (away) {
@@ -198,6 +198,15 @@ export function applyRules(
   }
   return { kind: 'file', env, end, path: state.filename, query: queryOf(state) }
 }
+
+/**
+ * `%25` stays in the path beside kept slashes, so that `%252F` does not become `%2F`. A rule that makes no path sees the
+ * character, as in httpd: a rule with `[F]` must not miss it.
+ */
+const withPercentSigns = (rule: RewriteRule, state: RewriteState): RewriteState =>
+  rule.substitution === undefined && state.filename.includes('%25')
+    ? { ...state, uri: state.uri.replaceAll('%25', '%'), filename: state.filename.replaceAll('%25', '%') }
+    : state
 
 const queryOf = ({ args }: RewriteState): string => (args === undefined ? '' : `?${args}`)
 
@@ -313,17 +322,10 @@ function checkQuery({ args }: RewriteState): void {
 }
 
 /** The request target of a rule with [P]. httpd: proxy_http_canon. */
-function targetOf(
-  rule: RewriteRule,
-  { filename, args }: RewriteState,
-  verbatim: boolean,
-  keeps: boolean,
-  inSection: boolean,
-): string {
+function targetOf(rule: RewriteRule, { filename, args }: RewriteState, verbatim: boolean, keeps: boolean): string {
   const rest = filename.slice((rule.origin as string).length)
   if (rest !== '' && !rest.startsWith('/')) throw forbidden('the rewritten path does not begin with a slash')
-  // In a section httpd escapes the URL itself, because mod_proxy has seen the request already.
-  const path = verbatim ? bytesOf(rest) : inSection ? escapePath(rest) : canonicalPath(rest, keeps)
+  const path = verbatim ? bytesOf(rest) : canonicalPath(rest, keeps)
   return `${path === '' ? '/' : path}${args === undefined ? '' : `?${args}`}`
 }
 

@@ -66,7 +66,7 @@ export function setTlsVariables(
     for (const [key, value] of Object.entries(fields ?? {})) set(`SSL_CLIENT_${letter}_DN_${key}`, String(value))
 }
 
-/** Which variables SSLOptions asks for. */
+/** Which variables SSLOptions requests. */
 export interface TlsVariableSets {
   /** StdEnvVars */
   readonly standard?: boolean

@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net'
+
 /** Longest part of a name that is compared; a host name has at most 253 characters. */
 const MAX_NAME = 255
 
@@ -29,4 +31,18 @@ function matches(pattern: string, name: string): boolean {
     } else return false
   }
   return /^\**$/.test(pattern.slice(p))
+}
+
+/**
+ * Whether httpd accepts the value of a Host field with HttpProtocolOptions Strict, its default. httpd: fix_hostname,
+ * strict_hostname_check.
+ */
+export function isStrictHost(host: string): boolean {
+  const [, name = '', port] = /^(\[[\da-f:.]+\]|[\w.-]+)(?::(\d+))?$/i.exec(host) ?? []
+  if (name === '' || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) return false
+  if (name.startsWith('[')) return isIPv6(name.slice(1, -1))
+  const labels = name.replace(/\.$/, '').split('.')
+  if (labels.some((label, i) => label === '' && i > 0)) return false
+  if (/^[\d.]+$/.test(name)) return labels.length === 4 && labels.every(label => /^(?:0|[1-9]\d*)$/.test(label))
+  return labels.length === 1 || /^[a-z]/i.test(labels.at(-1) as string)
 }
