@@ -106,7 +106,7 @@ export interface CompiledHosts {
 
 /** Modules for which `<IfModule>` always holds. */
 const MODULES =
-  'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel proxy_balancer proxy_hcheck lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm watchdog headers setenvif env rewrite ssl http2 alias authz_core authz_host'
+  'core so http mpm_event unixd log_config version proxy proxy_http proxy_wstunnel proxy_balancer proxy_hcheck lbmethod_byrequests lbmethod_bytraffic lbmethod_bybusyness slotmem_shm watchdog headers setenvif env rewrite ssl http2 alias authz_core authz_host authz_user authz_groupfile authn_core authn_file auth_basic access_compat allowmethods reqtimeout'
 
 /** Diagnostics of the options that {@link fromHttpdConf} returned. */
 const compiled = new WeakMap<object, readonly Diagnostic[]>()

@@ -39,6 +39,36 @@ const rows: [what: string, lines: string, url: string, outcome: string, headers?
     '403',
   ],
   [
+    'the access control of <Files>, before a rule leads to a backend',
+    '<FilesMatch "^\\.ht">\nRequire all denied\n</FilesMatch>\n<Location /a>\nRewriteEngine On\nRewriteRule a/(.*) http://r.test/$1 [P]\n</Location>',
+    '/a/.htaccess',
+    '403',
+  ],
+  [
+    'another file than that of <Files>',
+    '<Files .htaccess>\nRequire all denied\n</Files>\n<Location /a>\nRewriteEngine On\nRewriteRule a/(.*) http://r.test/$1 [P]\n</Location>',
+    '/a/.htaccessx',
+    'r.test /.htaccessx',
+  ],
+  [
+    '<Files> in a Directory',
+    'DocumentRoot /srv\n<Directory /srv/b>\n<Files *.x>\nRequire all denied\n</Files>\n</Directory>\n<Location />\nRewriteEngine On\nRewriteRule srv/(.*) http://r.test/$1 [P]\n</Location>',
+    '/b/a.x',
+    '403',
+  ],
+  [
+    '<Files> in another Directory',
+    'DocumentRoot /srv\n<Directory /srv/b>\n<Files *.x>\nRequire all denied\n</Files>\n</Directory>\n<Location />\nRewriteEngine On\nRewriteRule srv/(.*) http://r.test/$1 [P]\n</Location>',
+    '/c/a.x',
+    'r.test /c/a.x',
+  ],
+  [
+    '<Files> for a request that a ProxyPass leads to a backend',
+    '<Files x>\nRequire all denied\n</Files>\n<Location /a>\nRewriteEngine On\nRewriteRule a/(.*) http://r.test/$1 [P]\n</Location>',
+    '/p/x',
+    'b.test /x',
+  ],
+  [
     'a rule of a section that does not match changes nothing',
     '<Location /p>\nRewriteEngine On\nRewriteRule zzz - [F]\n</Location>',
     '/p/x',

@@ -17,10 +17,10 @@ interface Step {
 const MAX_KEPT = 1_000
 
 /**
- * Compiles the sections of a server for a walk at each request: `<Proxy>` or `<Directory>` first, then `<Location>`, then
- * `<If>`. httpd: proxy_walk, ap_directory_walk, ap_location_walk, ap_if_walk.
+ * Compiles the sections of a server for a walk at each request: `<Proxy>`, or `<Directory>` and `<Files>`, first, then
+ * `<Location>`, then `<If>`. httpd: proxy_walk, ap_directory_walk, ap_file_walk, ap_location_walk, ap_if_walk.
  */
-export function compileWalk({ scope, proxySections, directories, locations, ifs }: Server): SectionsWalk {
+export function compileWalk({ scope, proxySections, directories, fileSections, locations, ifs }: Server): SectionsWalk {
   const depth = ({ path, regex }: Server['directories'][number]): number =>
     regex === undefined ? path.split('/').length : Number.POSITIVE_INFINITY
   // Those of a server are not per section: they come after the ProxyPass lines.
@@ -40,6 +40,16 @@ export function compileWalk({ scope, proxySections, directories, locations, ifs 
             proxied === undefined && pattern.test(file),
         }
       }),
+    ...fileSections.map(section => {
+      const pattern = section.within && sectionPattern(section.within)
+      return {
+        scope: section.scope,
+        applies: (_: RewriteState, proxied: string | undefined, file: string) =>
+          proxied === undefined &&
+          section.matches(file.slice(file.lastIndexOf('/') + 1)) &&
+          (pattern === undefined || pattern.test(file)),
+      }
+    }),
     ...locations
       .filter(location => !neverMatches(location))
       .map(location => {

@@ -19,6 +19,8 @@ export interface Context {
   readonly section: string
   /** The path of the Location around the directive. */
   readonly location: Pick<Location, 'path' | 'regex'> | undefined
+  /** The `<Directory>` around the directive. */
+  readonly directory?: Pick<Location, 'path' | 'regex'>
   /** Whether RewriteEngine is on for rules at this place. */
   readonly rewrites: boolean
   /** The `<If>` around the directive. */

@@ -111,6 +111,15 @@ export interface ProxySection {
   readonly scope: Scope
 }
 
+/** A `<Files>` or `<FilesMatch>` with access control. */
+export interface FileSection {
+  /** Whether the last part of a file name is in the section. */
+  readonly matches: (name: string) => boolean
+  /** The `<Directory>` around it. */
+  readonly within: Pick<Location, 'path' | 'regex'> | undefined
+  readonly scope: Scope
+}
+
 /** The main server, or a virtual host. */
 export interface Server {
   /** The ports of the virtual host; 0 is every port. Empty for the main server. */
@@ -166,6 +175,8 @@ export interface Server {
   readonly ifs: IfSection[]
   /** `<Directory>` and `<DirectoryMatch>`, if rules of sections see file names. */
   readonly directories: Pick<Location, 'path' | 'regex' | 'scope'>[]
+  /** `<Files>` and `<FilesMatch>`, if rules of sections see file names. */
+  readonly fileSections: FileSection[]
   readonly proxySections: ProxySection[]
   /** Settings for a server that is not an app. */
   readonly standalone: StandaloneLines
@@ -247,6 +258,7 @@ export const sectionsOf = (server: Server): { readonly scope: Scope }[] => [
   ...server.ifs,
   ...server.proxySections,
   ...server.directories,
+  ...server.fileSections,
 ]
 
 export const emptyScope = (): Scope => ({
@@ -269,6 +281,7 @@ export const emptyServer = (): Server => ({
   limits: new Map(),
   ifs: [],
   directories: [],
+  fileSections: [],
   proxySections: [],
   standalone: new Map(),
   rules: [],
@@ -342,6 +355,7 @@ export function mergeServers(base: Server, over: Server): Server {
     limits: new Map([...base.limits, ...over.limits]),
     ifs: [...base.ifs, ...over.ifs],
     directories: [...base.directories, ...over.directories],
+    fileSections: [...base.fileSections, ...over.fileSections],
     usedMaps: over.usedMaps,
     proxySections: [...base.proxySections, ...over.proxySections],
     standalone: new Map([...base.standalone, ...over.standalone]),

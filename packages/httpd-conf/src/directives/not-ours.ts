@@ -10,6 +10,13 @@ const group = (kind: NotOurs['kind'], why: string, names: string): [string, NotO
     .split(/\s+/)
     .map(name => [name.toLowerCase(), { kind, why }])
 
+/** Why lines about the responses of backends are left out. */
+export const FORWARDED = 'responses are forwarded as the backend made them'
+
+/** Why lines of mod_md are left out. */
+export const CERTIFICATES =
+  'certificates are a matter of your server; mod_md of httpd, or another ACME client, gets them'
+
 const ignored = (why: string, names: string): [string, NotOurs][] => group('ignored', why, names)
 const refused = (why: string, names: string): [string, NotOurs][] => group('refused', why, names)
 
@@ -23,15 +30,15 @@ export const ACCESS_CONTROL = 'access control of httpd is not applied; put a mid
 export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ...ignored(
     'the server is your app: it listens, logs and manages its processes in Node',
-    `Listen ListenBacklog NameVirtualHost Port CoreDumpDirectory ChrootDir Mutex DefaultRuntimeDir ServerRoot
-    ServerAdmin ServerSignature ServerTokens ServerPath StartServers ServerLimit ThreadLimit ThreadsPerChild ThreadStackSize
+    `Listen ListenBacklog NameVirtualHost Port CoreDumpDirectory Mutex DefaultRuntimeDir ServerRoot
+    ServerAdmin ServerSignature ServerTokens StartServers ServerLimit ThreadLimit ThreadsPerChild ThreadStackSize
     MaxClients MaxRequestWorkers MaxConnectionsPerChild MaxRequestsPerChild MinSpareThreads MaxSpareThreads MaxMemFree
     AsyncRequestWorkerFactor ScoreBoardFile ExtendedStatus LoadModule LoadFile AcceptFilter Protocol
     EnableMMAP EnableSendfile SendBufferSize ReceiveBufferSize ReadBufferSize FlushMaxPipelined FlushMaxThreshold
     ListenCoresBucketsRatio ListenTCPDeferAccept WatchdogInterval RLimitCPU RLimitMEM RLimitNPROC SeeRequestTail
     ErrorLog ErrorLogFormat CustomLog GlobalLog LogFormat LogLevel TransferLog BufferedLogs ForensicLog LogMessage LogIOTrackTTFB
     IdentityCheck IdentityCheckTimeout DumpIOInput DumpIOOutput   
-    SuexecUserGroup Suexec AddModuleInfo RegexDefaultOptions ContentDigest MergeTrailers
+    SuexecUserGroup Suexec AddModuleInfo ContentDigest MergeTrailers
         LimitXMLRequestBody LimitInternalRecursion
     HeartbeatAddress HeartbeatListen HeartbeatMaxServers HeartbeatStorage`,
   ),
@@ -64,31 +71,30 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
     XBitHack SSIEndTag SSIStartTag SSIErrorMsg SSITimeFormat SSIUndefinedEcho SSIETag SSILastModified  
     VirtualDocumentRoot VirtualScriptAlias VirtualDocumentRootIP VirtualScriptAliasIP MaxRanges MaxRangeOverlaps
     MaxRangeReversals QualifyRedirectURL DAVLockDB ProxyFCGIBackendType ProxyFCGISetEnvIf ProxyFtpDirCharset
-    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile 
-    <Files <FilesMatch`,
+    ProxyFtpEscapeWildcards ProxyFtpListOnWildcard ProxySCGIInternalRedirect ProxySCGISendfile`,
   ),
   ...ignored(
-    'responses are forwarded as the backend made them',
-    `AddOutputFilterByType AddOutputFilter AddInputFilter RemoveOutputFilter RemoveInputFilter SetOutputFilter
+    FORWARDED,
+    `AddInputFilter RemoveOutputFilter RemoveInputFilter
     DeflateCompressionLevel DeflateBufferSize DeflateMemLevel DeflateWindowSize DeflateFilterNote DeflateAlterETag
     DeflateInflateLimitRequestBody DeflateInflateRatioBurst DeflateInflateRatioLimit BrotliCompressionQuality
     BrotliCompressionWindow BrotliCompressionMaxInputBlock BrotliAlterETag BrotliFilterNote FilterChain FilterDeclare
-    FilterProtocol FilterProvider FilterTrace ExpiresActive ExpiresByType ExpiresDefault  
+    FilterProtocol FilterTrace ExpiresActive ExpiresByType ExpiresDefault  
     CookieTracking CookieName CookieExpires CookieDomain CookieStyle CookieHTTPOnly CookieSameSite CookieSecure`,
   ),
   ...ignored(
-    'certificates are a matter of your server; mod_md of httpd, or another ACME client, gets them',
+    CERTIFICATES,
     `MDomain MDCertificateAgreement MDCertificateAuthority MDContactEmail MDMember MDMembers MDPrivateKeys MDCAChallenges
     MDStoreDir MDRenewWindow MDRenewMode MDDriveMode MDBaseServer MDHttpProxy MDPortMap MDNotifyCmd MDMessageCmd
     MDMustStaple MDStapling MDStaplingKeepResponse MDStaplingRenewWindow MDStapleOthers MDCertificateCheck MDCertificateFile
     MDCertificateKeyFile MDCertificateMonitor MDCertificateProtocol MDCertificateStatus MDChallengeDns01 MDChallengeDns01Version
     MDExternalAccountBinding MDActivationDelay MDCACertificateFile MDWarnWindow MDServerStatus MDRetryDelay MDRetryFailover
-    MDStoreLocks MDMatchNames MDProfile MDProfileMandatory MDInitialDelay <MDomain <MDomainSet`,
+    MDStoreLocks MDMatchNames MDProfile MDProfileMandatory MDInitialDelay`,
   ),
   ...ignored(
     'it tunes something that Node manages',
-    `ProxyIOBufferSize ProxyReceiveBufferSize ProxyDomain NoProxy ProxyStatus Proxy100Continue BalancerGrowth BalancerInherit
-    BalancerPersist UseCanonicalPhysicalPort`,
+    `ProxyIOBufferSize ProxyReceiveBufferSize ProxyDomain NoProxy ProxyStatus Proxy100Continue BalancerGrowth
+    BalancerPersist`,
   ),
   ...refused(
     ACCESS_CONTROL,
@@ -105,6 +111,8 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused('it limits what clients may send, which is not supported', 'ProxyBlock'),
   ...refused('it redirects requests to TLS, which is not supported', 'MDRequireHttps'),
+  ...refused('it changes what patterns match, which is not supported', 'RegexDefaultOptions'),
+  ...refused('the process is not confined to a folder; the service manager can do it (RootDirectory=)', 'ChrootDir'),
   ...refused('redirects always have a whole URL here', 'RedirectRelative'),
   ...refused(
     'it changes the address of clients and with it X-Forwarded-For, which is not supported',
@@ -113,7 +121,7 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused(
     'it changes where requests go, which is not supported',
-    `ProxyRemote ProxyRemoteMatch ProxySourceAddress Action ProxyExpressEnable ProxyExpressDBMFile
+    `ServerPath ProxyRemote ProxyRemoteMatch ProxySourceAddress Action ProxyExpressEnable ProxyExpressDBMFile
     ProxyExpressDBMType Use <Macro UndefMacro `,
   ),
   ...refused(

@@ -13,6 +13,7 @@ import { HEALTH_DIRECTIVES } from './health-directives.ts'
 import { IF_SECTIONS } from './if-sections.ts'
 import { emptyServer, type Server, type VirtualHost } from './model.ts'
 import { NOT_OURS } from './not-ours.ts'
+import { PARTLY_OURS } from './partly-ours.ts'
 import { PROXY_PASS } from './proxy-pass.ts'
 import { PROXY_SET } from './proxy-set.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
@@ -43,6 +44,7 @@ const HANDLERS: Handlers = {
   ...HANDLER_DIRECTIVES,
   ...HEADER_DIRECTIVES,
   ...REWRITE_DIRECTIVES,
+  ...PARTLY_OURS,
 }
 
 /** Directives that a version of httpd does not have, lower-case. */

@@ -18,6 +18,8 @@ export const SECTIONS: Handlers = {
   '<directory': (directive, context) => directorySection(directive, context, false),
   '<directorymatch': (directive, context) => directorySection(directive, context, true),
   '<proxymatch': proxyMatchSection,
+  '<files': (directive, context) => filesSection(directive, context, false),
+  '<filesmatch': (directive, context) => filesSection(directive, context, true),
 }
 
 function virtualHost(directive: Directive, context: Context): undefined {
@@ -134,14 +136,14 @@ function readProxySection(directive: Directive, context: Context, url: string, c
 }
 
 /** Directives of a `<Directory>` that concern a request which a rule of a section leads to a backend. */
-const IN_DIRECTORY = new Set([...IN_PROXY_MATCH, 'options'])
+const IN_DIRECTORY = new Set([...IN_PROXY_MATCH, 'options', '<files', '<filesmatch'])
 
 /** A section of files. It counts only if a rule of a section can lead a request for a file to a backend. */
 function directorySection(directive: Directive, context: Context, match: boolean): undefined {
   const { report, server, readsDirectories } = context
   const { name, args, children = [] } = directive
   if (!readsDirectories) {
-    report.ignore(directive, 'it concerns files and requests that are not proxied, which your app handles')
+    report.ignore(directive, OF_FILES)
     return
   }
   const words = new Words(args)
@@ -154,8 +156,46 @@ function directorySection(directive: Directive, context: Context, match: boolean
   const scope = { ...emptyScope(), ...sectionRules(path, children) }
   const rewrites = isEngineOn(children) ?? context.rewrites
   const counted = children.filter(({ key }) => IN_DIRECTORY.has(key))
-  context.read(counted, { ...context, rewrites, scope, section: name, location: undefined, proxy: undefined })
+  const directory = { path, regex }
+  context.read(counted, {
+    ...context,
+    rewrites,
+    scope,
+    section: name,
+    location: undefined,
+    proxy: undefined,
+    directory,
+  })
   server.directories.push({ path, regex, scope })
+}
+
+const OF_FILES = 'it concerns files and requests that are not proxied, which your app handles'
+
+/**
+ * A section of files by their last name. As with `<Directory>`, its access control counts for a request that a rule of a
+ * section leads to a backend: httpd has taken it for a file by then. httpd: ap_file_walk.
+ */
+function filesSection(directive: Directive, context: Context, match: boolean): undefined {
+  const { report, server, readsDirectories, location, proxy, directory } = context
+  const { name, args, children = [] } = directive
+  if (!readsDirectories || location !== undefined || proxy !== undefined) {
+    report.ignore(directive, OF_FILES)
+    return
+  }
+  const words = new Words(args)
+  let pattern = words.next()
+  const isPattern = match || pattern === '~'
+  if (pattern === '~' && !match) pattern = words.next()
+  if (pattern === '') return report.fail(directive, `${name}> directive requires additional arguments`)
+  const regex = readPattern(pattern, isPattern, directive, context)
+  if (regex === null) return
+  const test = new RegExp(regex.source, regex.flags)
+  const scope = emptyScope()
+  const isAccess = ({ key }: Directive): boolean => Object.hasOwn(ACCESS_DIRECTIVES, key)
+  context.read(children.filter(isAccess), { ...context, scope, section: name })
+  if (hasRewriting(children)) report.refuse(directive, 'rules in a section of files are not supported')
+  if (scope.access !== undefined)
+    server.fileSections.push({ matches: last => test.test(last), within: directory, scope })
 }
 
 function proxyMatchSection(directive: Directive, context: Context): undefined {

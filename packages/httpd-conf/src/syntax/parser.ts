@@ -43,6 +43,10 @@ const MAX_INCLUDE_DEPTH = 20
 const MAX_FILES = 1_000
 /** The longest line, with its continuation lines and expanded variables. */
 const MAX_LINE = 65_536
+/** Modules that refuse, limit or redirect requests, or that say who a client is. */
+const PROTECTING =
+  /^(?:mod_)?(?:remoteip|ratelimit|security\d*|evasive\d*|qos|auth\w*|session\w*|substitute|dnsbl\w*|geoip|maxminddb)(?:\.c|_module)?$/
+
 /** The deepest nesting of sections. */
 const MAX_NESTING = 200
 /** The largest number of characters from variables, because variables made of variables could grow without end. */
@@ -151,10 +155,15 @@ export class Parser {
     else if (key === 'include' || key === 'includeoptional') this.#include(name, key, words, place, into, depth)
     else {
       if (key === 'serverroot') this.#around.serverRoot = new Words(words.rest).next()
-      if (key === 'loadmodule') this.#around.modules.add(new Words(words.rest).next())
+      if (key === 'loadmodule') this.#load(new Words(words.rest).next())
       if (words.rest.includes('\0')) report.error({ name, place }, 'the line contains a NUL')
       else into.push({ name, key, args: words.rest, place, children: undefined })
     }
+  }
+
+  /** A module has an identifier and the name of its source file. */
+  #load(identifier: string): void {
+    this.#around.modules.add(identifier).add(`mod_${identifier.replace(/_module$/, '')}.c`)
   }
 
   #open(name: string, args: string, place: Place, stack: Open[], root: Directive[]): void {
@@ -227,7 +236,13 @@ export class Parser {
     }
     if (key === '<ifdefine') return variables.has(word) !== negated
     if (key === '<iffile') return files.exists(this.#absolute(word)) !== negated
-    return modules.has(word) !== negated
+    const has = modules.has(word)
+    if (!has && !negated && PROTECTING.test(word))
+      report.warn({ name, place }, 'its lines are left out, because no LoadModule line names the module', {
+        at: word,
+        expected: `LoadModule ${word.replace(/^mod_|\.c$|_module$/g, '')}_module, if httpd has the module, so that its lines are checked`,
+      })
+    return has !== negated
   }
 
   /** Expands the variables of a whole line, before it is split into words. httpd: ap_resolve_env. */
