@@ -126,6 +126,24 @@ suite('settings of a server in ws-tunnel run', { concurrency: 2 }, () => {
     assert.deepEqual(rawHeaders.find(([name]) => name === 'Location')?.[1], 'https://status.example/')
   })
 
+  test('ErrorDocument names a file below DocumentRoot, unless a ProxyPass leads its path to a backend', async t => {
+    const at = await folder(t, { 'down.html': '<h1>Back soon</h1>', 'plain.txt': 'gone' })
+    const lines = `DocumentRoot ${at('.')}\nErrorDocument 503 /down.html\nErrorDocument 404 /plain.txt\nErrorDocument 403 /none.html\n`
+    const conf = `${lines}<Location /no>\nRequire all denied\n</Location>\nProxyPass /down.html !\nProxyPass /down ws://127.0.0.1:1/\n`
+    const { port, program } = await serve(t, conf, '127.0.0.1:0')
+    await program.prints(/ErrorDocument: no file below DocumentRoot: the response with status 403 is a short text/)
+    for (const [path, status, body, type] of [
+      ['/down/x', 503, '<h1>Back soon</h1>', 'text/html'],
+      ['/missing', 404, 'gone', 'text/plain; charset=utf-8'],
+      ['/no', 403, '403 Forbidden\n', 'text/plain; charset=utf-8'],
+    ] as const) {
+      const client = await connectClient(t, port)
+      const response = await client.send(plainRequest(path)).whole()
+      const found = response.rawHeaders.find(([name]) => name === 'Content-Type')?.[1]
+      assert.deepEqual([response.statusCode, response.body, found], [status, body, type], path)
+    }
+  })
+
   test('LimitRequestFieldSize lets larger fields through than Node does by default, and 400s those over it', async t => {
     const { address } = await startBackend(t, responding({ body: 'page' }))
     const { port } = await serve(t, `LimitRequestFieldSize 40000\nProxyPass / http://${address}/\n`, '127.0.0.1:0')

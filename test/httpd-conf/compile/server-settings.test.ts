@@ -101,6 +101,15 @@ test('takes the limits of the first host of an address for all its hosts', () =>
   )
 })
 
+test('reads the file of an ErrorDocument below DocumentRoot, if no backend has its path', () => {
+  const documentsOf = (lines: string): ServerSettings['errorDocuments'] =>
+    settingsOf(`DocumentRoot /pki\nErrorDocument 503 /ca.pem\n${lines}`).errorDocuments
+  assert.ok('page' in (documentsOf('ProxyPass /ca.pem !').get(503) ?? {}))
+  assert.ok('page' in (documentsOf('<Location /ca.pem>\nProxyPass !\n</Location>').get(503) ?? {}))
+  assert.deepEqual(documentsOf('').get(503), { path: '/ca.pem' }, 'ProxyPass / has it')
+  assert.deepEqual(documentsOf('ProxyPassMatch ^/c ws://b.test/').get(503), { path: '/ca.pem' })
+})
+
 test('reads ErrorDocument as text, URL or path', () => {
   const { errorDocuments } = settingsOf(
     'ErrorDocument 503 "Sorry, later"\nErrorDocument 404 http://o.test/\nErrorDocument 403 /no.html\nErrorDocument 500 default',

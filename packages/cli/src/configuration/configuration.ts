@@ -49,12 +49,13 @@ export function load(conf: HttpdConf): Loaded {
   return { configuration: failed ? undefined : configuration, diagnostics, serverDiagnostics }
 }
 
-/** Warns of ErrorDocument lines that lead to a local path, which only httpd can serve. */
+/** Warns of ErrorDocument lines that lead to a path without a file below DocumentRoot. */
 function checkErrorDocuments(reader: HostReader, host: CompiledHost): void {
   for (const line of reader.all(host, 'errordocument')) {
-    const [status, document = ''] = line.words
-    if (document.startsWith('/'))
-      reader.report('warning', line, `a local path is not served: the response with status ${status} is a short text`)
+    const [status] = line.words
+    const document = host.settings.errorDocuments.get(Number(status))
+    if (document !== undefined && 'path' in document)
+      reader.report('warning', line, `no file below DocumentRoot: the response with status ${status} is a short text`)
   }
 }
 

@@ -1,11 +1,11 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { ServerSettings } from '@ws-tunnel/httpd-conf'
+import type { ErrorDocument, ServerSettings } from '@ws-tunnel/httpd-conf'
 
 /**
  * Sends a response of the gateway itself, unless the client has disconnected.
  *
- * @param documents of ErrorDocument. A local path is not served.
+ * @param documents of ErrorDocument. A path without a file is not served.
  */
 export function respond(res: ServerResponse, status: number, documents?: ServerSettings['errorDocuments']): void {
   if (res.destroyed) return
@@ -14,11 +14,16 @@ export function respond(res: ServerResponse, status: number, documents?: ServerS
     res.writeHead(302, { Location: document.url, 'Content-Length': 0 }).end()
     return
   }
-  const isText = document !== undefined && 'text' in document
-  const body = isText ? document.text : bodyOf(status)
-  const type = isText ? 'text/html; charset=utf-8' : 'text/plain; charset=utf-8'
+  const { body, type } = pageOf(status, document)
   res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) })
   res.end(body)
+}
+
+/** The page of a status. */
+function pageOf(status: number, document: ErrorDocument | undefined): { body: string; type: string } {
+  if (document !== undefined && 'text' in document) return { body: document.text, type: 'text/html; charset=utf-8' }
+  if (document !== undefined && 'page' in document) return { body: document.page, type: document.type }
+  return { body: bodyOf(status), type: 'text/plain; charset=utf-8' }
 }
 
 const bodyOf = (status: number): string => `${status} ${STATUS_CODES[status] ?? ''}\n`

@@ -7,6 +7,7 @@ import type { Server, TlsLine } from '../directives/model.ts'
 import type { Directive } from '../syntax/parser.ts'
 import { atoi, duration } from '../syntax/values.ts'
 import { splitWords } from '../syntax/words.ts'
+import { compileErrorDocuments, type ErrorDocument } from './error-documents.ts'
 import { compileHeadCheck } from './request-limits.ts'
 import type { FileSystem } from './server.ts'
 import { readVersions } from './tls.ts'
@@ -20,9 +21,6 @@ export interface ReadLimit {
   /** Bytes that extend the time by one second; `undefined` if data does not extend it. */
   readonly minRate: number | undefined
 }
-
-/** What a response of the server itself is replaced by (ErrorDocument). */
-export type ErrorDocument = { readonly text: string } | { readonly url: string } | { readonly path: string }
 
 /** HTTP/2 towards clients. */
 export interface Http2Settings {
@@ -111,7 +109,7 @@ export function compileServerSettings(server: Server, system: FileSystem, report
     gracefulShutdownTimeout: seconds('gracefulshutdowntimeout'),
     tls: compileClientTls(server, system, report),
     checkHead: compileHeadCheck(server),
-    errorDocuments: errorDocuments(server),
+    errorDocuments: compileErrorDocuments(server, system),
   }
 }
 
@@ -243,19 +241,4 @@ function applyCommand(line: Directive, options: ServerSettings['tls'], report: R
     default:
       report.refuse(line, `the command ${command} is not supported`, { at: command })
   }
-}
-
-/** httpd: set_error_document. */
-function errorDocuments({ standalone }: Server): Map<number, ErrorDocument> {
-  const documents = new Map<number, ErrorDocument>()
-  for (const [key, line] of standalone) {
-    const status = /^errordocument (\d+)$/.exec(key)?.[1]
-    if (status === undefined) continue
-    const text = line.args.trim().replace(/^\d+\s*/, '')
-    const value = splitWords(text).join(' ')
-    if (/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) documents.set(Number(status), { url: value })
-    else if (value.startsWith('/')) documents.set(Number(status), { path: value })
-    else if (value.toLowerCase() !== 'default') documents.set(Number(status), { text: value })
-  }
-  return documents
 }
