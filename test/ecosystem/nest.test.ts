@@ -6,7 +6,9 @@ import { servesBoth } from './checks.ts'
 import { startEchoBackend } from './echo-backend.ts'
 import { Folder, type OurPackage } from './folder.ts'
 
-const NEST = ['common', 'core', 'websockets', 'platform-ws'].map(name => `@nestjs/${name}`)
+/** A version whose own Fastify is not the newest: the newest must not come beside it. */
+const VERSION = '12.1.1'
+const NEST = ['common', 'core', 'websockets', 'platform-ws'].map(name => `@nestjs/${name}@${VERSION}`)
 
 suite('the packed packages in NestJS with a gateway', () => {
   let backend: Awaited<ReturnType<typeof startEchoBackend>>
@@ -19,7 +21,12 @@ suite('the packed packages in NestJS with a gateway', () => {
   for (const platform of ['express', 'fastify'] as const) {
     test(`on ${platform}`, async t => {
       const ours: OurPackage[] = ['core', 'native', platform]
-      const folder = Folder.install(ours, [...NEST, `@nestjs/platform-${platform}`, 'reflect-metadata', 'rxjs'])
+      const folder = Folder.install(ours, [
+        ...NEST,
+        `@nestjs/platform-${platform}@${VERSION}`,
+        'reflect-metadata',
+        'rxjs',
+      ])
       t.after(() => folder.remove())
       const copies = globSync(`**/node_modules/${platform}/package.json`, { cwd: folder.path })
       assert.equal(copies.length, 1, `one ${platform}, but npm has installed ${copies.join(', ')}`)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { logs, servesBoth } from './checks.ts'
@@ -73,6 +74,20 @@ suite('the packed packages with', () => {
       })
     }
   }
+
+  test('a bundle without the files of the manager, which says so', t => {
+    const empty = mkdtempSync(join(tmpdir(), 'ws-tunnel-bundle-'))
+    t.after(() => rmSync(empty, { recursive: true, force: true }))
+    const bundle = join(empty, 'bundle.cjs')
+    folder.run(
+      join(folder.path, 'node_modules', '.bin', 'esbuild'),
+      esbuildArgs(folder.copy('apps/manager.mjs'), 'cjs', bundle),
+    )
+    assert.throws(
+      () => folder.run(process.execPath, [bundle]),
+      /Install @ws-tunnel\/manager where the bundle of the app is/,
+    )
+  })
 
   for (const [name, args] of Object.entries(RUNNERS)) {
     test(name, () => {
