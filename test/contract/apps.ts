@@ -300,6 +300,36 @@ export const appsTheme: Theme = setUp => {
     assert.equal(lines.length, 2)
   })
 
+  test('shows loggers the fields of a response and of a 101 in res.getHeader', async t => {
+    const seen: unknown[] = []
+    const logger: Middleware = (_req, res, next) => {
+      res.on('finish', () => {
+        seen.push([
+          res.getHeader('x-Kind'),
+          res.getHeader('set-cookie'),
+          res.hasHeader('X-KIND'),
+          res.hasHeader('x-none'),
+        ])
+        assert.equal(res.getHeaders()['x-kind'], res.getHeader('X-Kind'))
+        assert.ok(res.getHeaderNames().includes('x-kind'))
+      })
+      next()
+    }
+    const headers = ['X-Kind: own', 'Set-Cookie: a=1', 'Set-Cookie: b=2']
+    const setup = await setUp(t, responding({ headers }), {}, { before: [logger] })
+    await setup.get('/')
+    await eventually(() => seen.length === 1)
+    setup.backend.play(echo({ headers: ['X-Kind: tunnel'] }))
+    const client = await setup.tunnel('/')
+    client.end()
+    await client.readAll()
+    await eventually(() => seen.length === 2)
+    assert.deepEqual(seen, [
+      ['own', ['a=1', 'b=2'], true, false],
+      ['tunnel', undefined, true, false],
+    ])
+  })
+
   test('needs no more than a mount and listen(), even if the first request is a WebSocket', async t => {
     const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { hasSubscribers } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import { Counter, Registry } from 'prom-client'
+import { responding } from '../../support/backend.ts'
 import { connect, openTunnel, upgradeRequest } from '../../support/client.ts'
 import { closedPort, eventually } from '../../support/gate.ts'
 import { startMeasured } from '../harness.ts'
@@ -43,6 +44,28 @@ test('counts tunnels, ends, bytes, handshakes, errors and requests, by route and
     '{proxy="main",route="/\\"chat\\""}': 2,
   })
   second.destroy()
+})
+
+test('counts the bytes of plain requests by route, without a balancer too', async t => {
+  const m = await startMeasured(t, backend => ({
+    routes: [
+      { path: '/api', target: `http://${backend}/` },
+      { path: '/', target: `http://${backend}/` },
+    ],
+  }))
+  m.backend.play(responding({ body: 'x'.repeat(1_000) }))
+  await (await fetch(`http://127.0.0.1:${m.port}/api`, { method: 'POST', body: 'y'.repeat(2_000) })).text()
+  const bytes = await eventually(async () => {
+    const values = await m.values('ws_tunnel_http_bytes_total')
+    return values['{proxy="main",route="/api",direction="from_client"}'] ? values : false
+  })
+  const between = (direction: string, least: number): void => {
+    const found = Object(bytes)[`{proxy="main",route="/api",direction="${direction}"}`]
+    assert.ok(found > least && found < least + 1_000, `${direction}: ${found}`)
+    assert.equal(Object(bytes)[`{proxy="main",route="/",direction="${direction}"}`], 0)
+  }
+  between('from_client', 2_000)
+  between('from_backend', 1_000)
 })
 
 test('labels at most maxMembers backends of a function target', async t => {

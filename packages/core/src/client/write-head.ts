@@ -2,6 +2,7 @@ import { ServerResponse } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
 import { HeaderList } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
+import { makeHeadReadable } from './readable-head.ts'
 
 /** Fields that are sent with the lines of middleware and of the backend: each line adds to what the others say. */
 const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
@@ -9,7 +10,7 @@ const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security
 /**
  * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
  * middleware, except that the fields of `SHARED` that both set are sent, and that framing is never taken from middleware:
- * only `headers` and Node know how long the body is.
+ * only `headers` and Node know how long the body is. `res.getHeader` has the fields afterwards, as loggers expect.
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_RESPONSE` if Node refuses a field. The fields of `headers` are then removed from
  *   `res`, and those that middleware had set are there again.
@@ -29,7 +30,10 @@ export function writeHead(
     res.sendDate = statusCode >= 200 && !headers.has('date')
     if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
-    else res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
+    else {
+      res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
+      makeHeadReadable(res, list)
+    }
   } catch (cause) {
     if (!res.headersSent) restore(res, list, shared)
     throw new WsTunnelError('WST_ERR_BAD_RESPONSE', { detail: (cause as Error).message, cause })

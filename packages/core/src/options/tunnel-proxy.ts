@@ -33,6 +33,10 @@ export interface RouteStatus {
   readonly target: string | false | undefined
   /** Requests that the route took, upgrades and others. */
   readonly hits: number
+  /** Bytes that plain requests sent to backends, heads included. Each request counts when its response has ended. */
+  readonly httpBytesSent: number
+  /** Bytes that they received. */
+  readonly httpBytesReceived: number
   /** Handshakes in progress and open tunnels. */
   readonly open: number
   /** Maximum of open tunnels; 0 is no limit. */

@@ -26,7 +26,7 @@ export function relayResponse(exchange: Exchange, { response, candidate }: Reply
         trailers: raw => rewriting.trailers(response, raw),
         stallTimeout: settings.stallTimeout,
       })
-  return selection === undefined ? relayed : relayed.finally(() => countBytes(selection.member, response.socket))
+  return relayed.finally(() => countBytes(exchange.match.route, selection?.member, response.socket))
 }
 
 const isServed = (response: PlainResponse): response is ServedResponse => 'serve' in response

@@ -61,6 +61,8 @@ export class Route implements RouteStatus {
   readonly settings: RouteSettings
   readonly index: number
   #hits = 0
+  #httpBytesSent = 0
+  #httpBytesReceived = 0
   readonly #slots: Slots
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
@@ -107,6 +109,14 @@ export class Route implements RouteStatus {
     return this.#hits
   }
 
+  get httpBytesSent(): number {
+    return this.#httpBytesSent
+  }
+
+  get httpBytesReceived(): number {
+    return this.#httpBytesReceived
+  }
+
   get open(): number {
     return this.#slots.inUse
   }
@@ -118,6 +128,12 @@ export class Route implements RouteStatus {
   /** Counts a request that it matched. */
   hit(): void {
     this.#hits++
+  }
+
+  /** Adds the bytes of a plain request. */
+  count(sent: number, received: number): void {
+    this.#httpBytesSent += sent
+    this.#httpBytesReceived += received
   }
 
   /**

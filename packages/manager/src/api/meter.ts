@@ -2,7 +2,7 @@ import type { Tunnel } from '@ws-tunnel/core'
 import type { Traffic } from '../page/types.ts'
 import { type ManagedProxy, namedProxies, type Proxies, subscribeToProxies } from '../util/proxies.ts'
 
-/** What has passed through a proxy since the manager was created. */
+/** What has passed through a proxy: tunnels since the manager was created, plain requests since the proxy was. */
 export interface ProxyCounts extends Traffic {
   opened: number
   /** By reason. */
@@ -63,6 +63,9 @@ export class Meter {
     const read = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
     for (const [name, proxy] of namedProxies(this.#proxies)) {
       const counts = structuredClone(this.#countsOf(name))
+      for (const { index, httpBytesSent, httpBytesReceived } of proxy.routes)
+        if (httpBytesSent > 0)
+          add(counts, index, { bytesFromClient: httpBytesSent, bytesFromBackend: httpBytesReceived })
       for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.info.route, tunnel)
       read.set(name, { proxy, counts })
     }

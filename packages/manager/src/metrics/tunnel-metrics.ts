@@ -110,6 +110,19 @@ export class TunnelMetrics {
           for (const { path, hits } of routes) set({ proxy, route: path.slice(0, MAX_LABEL) }, hits)
       },
     )
+    this.#counter(
+      'http_bytes_total',
+      'Bytes of plain requests and their responses, heads included.',
+      ['proxy', 'route', 'direction'],
+      set => {
+        for (const [proxy, { routes }] of namedProxies(this.#proxies))
+          for (const { path, httpBytesSent, httpBytesReceived } of routes) {
+            const labels = { proxy, route: path.slice(0, MAX_LABEL) }
+            set({ ...labels, direction: 'from_client' }, httpBytesSent)
+            set({ ...labels, direction: 'from_backend' }, httpBytesReceived)
+          }
+      },
+    )
     const member = (name: string, help: string, measure: (member: Member) => number): void =>
       this.#counter(name, help, MEMBER_LABELS, set => this.#eachMember((labels, each) => set(labels, measure(each))))
     member('member_selected_total', 'How often a member was selected.', ({ selected }) => selected)
