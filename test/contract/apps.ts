@@ -330,6 +330,18 @@ export const appsTheme: Theme = setUp => {
     ])
   })
 
+  test('connects from localAddress, for tunnels and plain requests', async t => {
+    const setup = await setUp(t, echo(), { localAddress: '127.0.0.2' })
+    const client = await setup.tunnel('/')
+    await client.send('hello').readExact(5)
+    setup.backend.play(responding())
+    await setup.get('/')
+    assert.deepEqual(
+      setup.backend.connections.map(({ socket }) => socket.remoteAddress),
+      ['127.0.0.2', '127.0.0.2'],
+    )
+  })
+
   test('needs no more than a mount and listen(), even if the first request is a WebSocket', async t => {
     const setup = await setUp(t, echo({ early: 'hi ' }), {}, { listen: 'auto' })
     for (let i = 0; i < 3; i++) {

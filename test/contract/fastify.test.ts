@@ -384,6 +384,33 @@ describe('Fastify 5: the plugin', () => {
   })
 })
 
+test('Fastify 5: preHandler, config and httpMethods stand beside the options of the plugin', async t => {
+  const { app, backend, listen, upgrade, request } = await fastifyApp(t)
+  const seen: unknown[] = []
+  app.register(wsTunnelPlugin, {
+    prefix: '/live',
+    target: `ws://${backend.address}/`,
+    drainTimeout: 0,
+    config: { role: 'user' } as object,
+    httpMethods: ['GET', 'POST'],
+    preHandler: async (req, reply) => {
+      seen.push((req.routeOptions.config as { role?: string }).role)
+      if (req.url === '/live/secret') return reply.code(403).send('secret')
+      const bytes = Buffer.concat(await req.raw.toArray())
+      if (bytes.length > 0) Object.assign(req, { rawBody: bytes })
+      return undefined
+    },
+  })
+  await listen()
+  assert.equal((await (await upgrade('/live/secret')).whole()).body, 'secret')
+  assert.equal((await request('DELETE /live/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')).statusCode, 404)
+  assert.equal(backend.connections.length, 0)
+  backend.play(responding({ body: (_request, body) => String(body) }))
+  const post = 'POST /live/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello'
+  assert.equal((await request(post)).body, 'hello')
+  assert.deepEqual(seen, ['user', 'user'])
+})
+
 describe('Fastify 5: the handler of one route', () => {
   test('tunnels from one route after its preHandler, and keeps the path', async t => {
     const { app, backend, listen, upgrade } = await fastifyApp(t)

@@ -41,6 +41,7 @@ export type {
   FailoverMessage,
   HandoverMessage,
   HealthMessage,
+  Logger,
   MemberMessage,
   OpenMessage,
   ResolveMessage,

@@ -9,7 +9,14 @@ import {
   type WsTunnelOptions,
   withRequests,
 } from '@ws-tunnel/core'
-import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  RouteHandlerMethod,
+  RouteShorthandOptions,
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { closeWithServer } from './close-with-server.ts'
 
@@ -33,6 +40,12 @@ export type WsTunnelPluginOptions = WsTunnelOptions<FastifyRequest> & {
   prefix?: string
   /** Route constraints of Fastify, such as `{ host: 'chat.example' }`. */
   constraints?: Record<string, unknown>
+  /** Hooks of Fastify that run after those of the scope, for requests and upgrades. */
+  preHandler?: RouteShorthandOptions['preHandler']
+  /** What hooks read as `request.routeOptions.config`. */
+  config?: RouteShorthandOptions['config']
+  /** The methods that the plugin serves. Upgrades need `GET`. @default all */
+  httpMethods?: string[]
   /**
    * Takes the listener and the live tunnels of the process that serves now over when `fastify.listen` is called, and hands them over to the
    * next process. A path is that of the unix socket through which they find each other. One registration gives it for the whole server.
@@ -74,7 +87,7 @@ function rootOf(fastify: FastifyInstance): FastifyInstance {
 }
 
 async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions): Promise<void> {
-  const { prefix: _prefix, constraints = {}, handover, ...proxyOptions } = options
+  const { prefix: _prefix, constraints = {}, handover, preHandler, config, httpMethods, ...proxyOptions } = options
   const { prefix } = fastify
   const proxy = createFor(proxyOptions as WsTunnelOptions<FastifyRequest>)
   if (handover !== undefined) handOver(fastify.server, handover)
@@ -91,11 +104,18 @@ async function register(fastify: FastifyInstance, options: WsTunnelPluginOptions
   })
   streamBodies(fastify)
   fastify.addHook('onRequest', passUnreadableTypes)
-  const method = allMethods(fastify)
+  const known = allMethods(fastify)
+  const route = {
+    method: httpMethods ?? known,
+    constraints,
+    exposeHeadRoute: false,
+    ...(preHandler === undefined ? {} : { preHandler }),
+    ...(config === undefined ? {} : { config }),
+  }
   const handler = handlerOf(proxy, url => withoutPrefix(url, prefix), false)
   try {
-    fastify.route({ method, url: '/', handler, constraints, exposeHeadRoute: false, prefixTrailingSlash: 'both' })
-    fastify.route({ method, url: '/*', handler, constraints, exposeHeadRoute: false })
+    fastify.route({ ...route, url: '/', handler, prefixTrailingSlash: 'both' })
+    fastify.route({ ...route, url: '/*', handler })
   } catch (cause) {
     if ((cause as { code?: string }).code !== 'FST_ERR_DUPLICATED_ROUTE') throw cause
     throw new WsTunnelError('WST_ERR_OPTION', {

@@ -20,7 +20,7 @@ test('keeps only the settings that the worker sets apart from its own, with upgr
 
 test('lets a worker override each of the options that it shares with a route', () => {
   for (const name of Object.keys(SHARED_CHECKS)) {
-    const value = name === 'upgrade' || name === 'http2' ? false : 3
+    const value = name === 'upgrade' || name === 'http2' ? false : name === 'localAddress' ? '127.0.0.2' : 3
     assert.deepEqual(Object.keys(readWorker('workers[0]', { url, [name]: value }).overrides), [name])
   }
 })

@@ -90,6 +90,13 @@ const ROUTE_OPTIONS: Record<string, [expected: string, wrong: [value: unknown, g
   mergeSlashes: ['true or false', wrongBooleans],
   query: ["'append' or 'replace' or 'drop'", [['keep', '"keep" (string)']]],
   nocanon: ['true or false', wrongBooleans],
+  localAddress: [
+    'an IP address',
+    [
+      ['localhost', '"localhost" (string)'],
+      [1, '1 (number)'],
+    ],
+  ],
   connectTimeout: [DURATION, wrongDurations],
   handshakeTimeout: [DURATION, wrongDurations],
   idleTimeout: [DURATION, wrongDurations],
@@ -188,6 +195,13 @@ const COMMON_OPTIONS: typeof ROUTE_OPTIONS = {
     ],
   ],
   drainTimeout: [DURATION, wrongDurations],
+  logger: [
+    'an object with `warn` and `error`, such as console or a logger of pino',
+    [
+      [{ warn: noop }, 'an object'],
+      [true, 'true (boolean)'],
+    ],
+  ],
   onOpen: ['a function', wrongFunctions],
   onClose: ['a function', wrongFunctions],
   onError: ['a function', wrongFunctions],
@@ -285,6 +299,7 @@ test('has safe defaults', () => {
     stallTimeout: 60_000,
     maxTunnels: 0,
     keepAlive: 30_000,
+    localAddress: '',
     http2: false,
     async: true,
     asyncDelay: 0,
@@ -318,6 +333,8 @@ test('has safe defaults', () => {
     only: undefined,
     maxPendingUpgrades: 5_000,
     drainTimeout: 10_000,
+    handoverName: undefined,
+    logger: undefined,
   })
   assert.equal(trusts('127.0.0.1', 0), false)
   for (const observer of [onOpen, onClose, onError]) assert.equal((observer as () => void)(), undefined)

@@ -169,12 +169,21 @@ test('acquires the slots of a worker that the target names', async () => {
   assert.throws(() => first.acquire(never), { code: 'WST_ERR_TUNNEL_LIMIT' })
 })
 
-test('counts the bytes of each exchange on a kept connection once', async () => {
+test('counts the bytes of each exchange on a kept connection once, for its route and its member', async () => {
+  const route = {
+    sent: 0,
+    received: 0,
+    count: (sent: number, received: number) => {
+      route.sent += sent
+      route.received += received
+    },
+  }
   const member = memberOf(balanced([{}]).first)
   const socket = { bytesWritten: 10, bytesRead: 100 }
-  countBytes(member, socket as Socket)
+  countBytes(route, member, socket as Socket)
   socket.bytesWritten = 15
   socket.bytesRead = 300
-  countBytes(member, socket as Socket)
+  countBytes(route, member, socket as Socket)
   assert.deepEqual([member.bytesSent, member.bytesReceived], [15, 300])
+  assert.deepEqual([route.sent, route.received], [15, 300])
 })

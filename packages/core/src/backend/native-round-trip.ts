@@ -42,6 +42,8 @@ export function canConnectNatively(
 ): boolean {
   const { secure, socketPath } = worker.origin
   if (!async || asyncDelay > 0 || secure || socketPath !== undefined) return false
+  // A thread leaves the local address to the system.
+  if (worker.connectOptions.localAddress !== undefined) return false
   return client !== undefined && descriptor(client) !== undefined && loadNativeAddon() !== null
 }
 

@@ -11,6 +11,8 @@ export interface ConnectSettings {
   readonly lookup: LookupFunction | undefined
   /** Idle time before TCP keep-alive probes, ms. With 0, connections of the pool have 1000. */
   readonly keepAlive: number
+  /** The address from which connections are made; '' is any. @default '' */
+  readonly localAddress?: string | undefined
   /** Whether HTTP/2 is offered to a backend with TLS. @default false */
   readonly http2?: boolean | undefined
 }
@@ -22,7 +24,7 @@ export const http2Mode = ({ scheme, secure }: TargetOrigin, http2: boolean): Htt
   scheme === 'h2' || scheme === 'h2c' ? 'always' : http2 && secure ? 'offered' : 'never'
 
 /** Options of `net.connect` and `tls.connect`, as `http.request` and an agent take them. */
-export type ConnectOptions = ConnectionOptions & { socketPath?: string; lookup?: LookupFunction }
+export type ConnectOptions = ConnectionOptions & { socketPath?: string; lookup?: LookupFunction; localAddress?: string }
 
 /** One backend: its address, how to connect to it, and its connection pool for plain HTTP. */
 export class Worker {
@@ -40,7 +42,7 @@ export class Worker {
   readonly keepAlive: number
   readonly #closers: (() => void)[] = []
 
-  constructor(origin: TargetOrigin, { tls, lookup, keepAlive, http2 = false }: ConnectSettings) {
+  constructor(origin: TargetOrigin, { tls, lookup, keepAlive, localAddress = '', http2 = false }: ConnectSettings) {
     this.origin = origin
     this.keepAlive = keepAlive
     this.connectOptions = {
@@ -48,6 +50,7 @@ export class Worker {
       port: origin.port,
       ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
       ...lookupOption(origin, lookup),
+      ...(localAddress === '' ? {} : { localAddress }),
       // The certificate must be for the target's host, never for the client's Host. An IP address has no SNI (RFC 6066
       // 3).
       ...(origin.secure

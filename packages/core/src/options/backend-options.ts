@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { readUpgrade, type UpgradeSetting } from '../http/upgrade.ts'
 import { boolean, type Check, checked, count, duration, isRecord, text, upgrade, wrong } from './checks.ts'
 import { DEFAULTS } from './defaults.ts'
@@ -23,6 +24,11 @@ export interface SharedOptions {
   halfOpenTimeout?: number
   /** Idle time before TCP keep-alive probes start on both connections, ms; 0 sends none (keepalive=). @default 30000 */
   keepAlive?: number
+  /**
+   * The IP address of this machine from which connections to the backend are made (ProxySourceAddress). They are made by Node then, not by a
+   * thread of the native addon. @default '': the system selects one
+   */
+  localAddress?: string
   /**
    * Offers HTTP/2 to a backend with TLS by ALPN; the backend chooses. Plain requests then share a connection, and upgrades are extended
    * CONNECTs (RFC 8441) if the backend's SETTINGS allow them. The targets `h2:` (TLS) and `h2c:` (cleartext) always speak HTTP/2, and a
@@ -61,6 +67,10 @@ export interface WorkerSettings {
   readonly acquireTimeout: number
 }
 
+const ipAddress: Check = (where, value) => {
+  if (typeof value !== 'string' || (value !== '' && isIP(value) === 0)) throw wrong(where, 'an IP address', value)
+}
+
 export const SHARED_CHECKS: Record<keyof SharedOptions, Check> = {
   upgrade,
   connectTimeout: duration,
@@ -68,6 +78,7 @@ export const SHARED_CHECKS: Record<keyof SharedOptions, Check> = {
   idleTimeout: duration,
   halfOpenTimeout: duration,
   keepAlive: duration,
+  localAddress: ipAddress,
   http2: boolean,
 }
 

@@ -29,6 +29,7 @@ export const DEFAULTS = {
     stallTimeout: 60_000,
     maxTunnels: 0,
     keepAlive: 30_000,
+    localAddress: '',
     http2: false,
     async: true,
     asyncDelay: 0,

@@ -4,6 +4,12 @@ import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import type { Balancer, BalancerChoice, Health, Member } from './balancer-options.ts'
 import type { TunnelProxy } from './tunnel-proxy.ts'
 
+/** What the option `logger` needs: `console`, a logger of pino and most others have it. */
+export interface Logger {
+  warn(line: string): void
+  error(line: string): void
+}
+
 /** A tunnel opened for this request. */
 export interface OpenMessage<Req = IncomingMessage> {
   readonly tunnel: Tunnel

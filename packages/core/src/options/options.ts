@@ -21,7 +21,7 @@ import {
   wrong,
 } from './checks.ts'
 import { DEFAULTS } from './defaults.ts'
-import type { CloseMessage, ErrorMessage, OpenMessage } from './events.ts'
+import type { CloseMessage, ErrorMessage, Logger, OpenMessage } from './events.ts'
 import { readBalancer } from './read-balancer.ts'
 import { checkedRoute, ROUTE_CHECKS, ROUTE_DEFAULT_CHECKS, readRoute } from './read-route.ts'
 import type { RouteDefaults, RouteOptions, RouteSettings } from './route-options.ts'
@@ -96,6 +96,11 @@ export interface CommonOptions<Req = IncomingMessage> {
   handoverName?: string
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
+  /**
+   * Gets a line for each failure with a status of 500 or more (`error`), and for each failover and each tunnel that its backend broke off
+   * (`warn`). `console` and pino fit. The lines are for the operator: they have backends, and no queries. @default undefined
+   */
+  logger?: Logger
   /** Called when a tunnel has opened. Gets the message of the channel `ws-tunnel:open`. */
   onOpen?: (message: OpenMessage<Req>) => void
   /** Called once for each tunnel, when it has ended. Gets the message of the channel `ws-tunnel:close`. */
@@ -140,6 +145,7 @@ export interface Settings {
   readonly maxPendingUpgrades: number
   readonly handoverName: string | undefined
   readonly drainTimeout: number
+  readonly logger: Logger | undefined
   readonly onOpen: (message: OpenMessage) => void
   readonly onClose: (message: CloseMessage) => void
   readonly onError: (message: ErrorMessage) => void
@@ -151,6 +157,12 @@ const only: Check = (where, value) => {
   if (!Array.isArray(prefixes) || !prefixes.every(p => typeof p === 'string' && p.startsWith('/'))) {
     throw wrong(where, 'a path prefix, a list of them, or a function', value)
   }
+}
+const logger: Check = (where, value) => {
+  // A logger may be a function with methods.
+  const { warn, error } = Object(value) as Partial<Logger>
+  if (typeof warn !== 'function' || typeof error !== 'function')
+    throw wrong(where, 'an object with `warn` and `error`, such as console or a logger of pino', value)
 }
 const serverName: Check = (where, value) => {
   if (typeof value !== 'string' || !/^[\w.:[\]-]+$/.test(value)) throw wrong(where, 'a host name', value)
@@ -176,6 +188,7 @@ const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   maxPendingUpgrades: count,
   handoverName: text,
   drainTimeout: duration,
+  logger,
   onOpen: callback,
   onClose: callback,
   onError: callback,
@@ -238,6 +251,7 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     maxPendingUpgrades: common.maxPendingUpgrades,
     handoverName: common.handoverName,
     drainTimeout: common.drainTimeout,
+    logger: common.logger,
     onOpen: common.onOpen,
     onClose: common.onClose,
     onError: common.onError,

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { WsTunnelError } from '../errors.ts'
-import type { FailoverMessage } from '../options/events.ts'
+import type { FailoverMessage, Logger } from '../options/events.ts'
 import type { TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate, Candidates } from '../routing/candidates.ts'
 import { unlessAborted } from '../util/abort.ts'
-import { channels } from './diagnostics.ts'
+import { channels, log, pathOf } from './diagnostics.ts'
 import type { Exchange } from './exchange.ts'
 import { type Reply, roundTrip } from './round-trip.ts'
 
@@ -13,7 +13,12 @@ import { type Reply, roundTrip } from './round-trip.ts'
  *
  * @throws the last failure.
  */
-export async function withFailover(proxy: TunnelProxy, exchange: Exchange, candidates: Candidates): Promise<Reply> {
+export async function withFailover(
+  proxy: TunnelProxy,
+  exchange: Exchange,
+  candidates: Candidates,
+  logger: Logger | undefined,
+): Promise<Reply> {
   for (let candidate = candidates.first; ; ) {
     try {
       return await roundTrip(exchange, candidate)
@@ -21,7 +26,7 @@ export async function withFailover(proxy: TunnelProxy, exchange: Exchange, candi
       exchange.locate(error, candidate)
       const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))
       if (next === undefined) throw error
-      publish(proxy, exchange.req, error as WsTunnelError, candidate, next)
+      publish(proxy, exchange.req, error as WsTunnelError, candidate, next, logger)
       candidate = next
     }
   }
@@ -33,8 +38,11 @@ function publish(
   error: WsTunnelError,
   { selection: from }: Candidate,
   { selection: to }: Candidate,
+  logger: Logger | undefined,
 ): void {
-  if (from === undefined || to === undefined || !channels.failover.hasSubscribers) return
+  if (from === undefined || to === undefined) return
+  log(logger, 'warn', `${req.method} ${pathOf(req)}: failed over to ${to.member.url}: ${error.message}`)
+  if (!channels.failover.hasSubscribers) return
   channels.failover.publish({
     req,
     error,

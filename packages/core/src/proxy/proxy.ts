@@ -20,8 +20,9 @@ import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.t
 import type { Tunnel, TunnelEnd } from '../tunnel/tunnel.ts'
 import { LinkedSet } from '../util/linked-set.ts'
 import { callFallback } from './call-fallback.ts'
+import { startDebugLog } from './debug-log.ts'
 import { leftToApp } from './decide.ts'
-import { channels, notify } from './diagnostics.ts'
+import { channels, log, notify, pathOf, withoutQuery } from './diagnostics.ts'
 import { respondsByEngine } from './engine-failure.ts'
 import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
@@ -41,6 +42,7 @@ import { switchProtocols } from './switch-protocols.ts'
 export function createTunnelProxy<Req extends IncomingMessage = IncomingMessage>(
   options: WsTunnelOptions<Req>,
 ): TunnelProxy {
+  startDebugLog()
   return new RoutedProxy(resolveOptions(options as WsTunnelOptions), options.routes === undefined)
 }
 
@@ -126,7 +128,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
         setLocalHeaders(req, res, settings.localHeaders)
         await respondLocally(exchange, decision.response)
       } else {
-        const reply = await withFailover(this, exchange, decision.candidates)
+        const reply = await withFailover(this, exchange, decision.candidates, this.#settings.logger)
         candidate = reply.candidate
         if (channels.response.hasSubscribers) this.#publishResponse(req, reply)
         if (reply.switched) this.#open(exchange, reply)
@@ -238,8 +240,13 @@ class RoutedProxy implements TunnelProxy, EndListener {
   tunnelOnEnd(tunnel: OpenTunnel, end: TunnelEnd): void {
     this.#tunnels.delete(tunnel)
     tunnel.release()
+    const { logger, onClose } = this.#settings
+    if (end.reason === 'backend-error') {
+      const { url, target } = tunnel.info
+      log(logger, 'warn', `The tunnel of ${withoutQuery(url)} to ${target} ended: ${end.error?.message ?? end.reason}`)
+    }
     // The process that took it over reports its end.
-    if (end.reason !== 'handed-over') notify(channels.close, this.#settings.onClose, { tunnel, end, proxy: this })
+    if (end.reason !== 'handed-over') notify(channels.close, onClose, { tunnel, end, proxy: this })
     this.#checkIdle()
   }
 
@@ -257,7 +264,9 @@ class RoutedProxy implements TunnelProxy, EndListener {
       if (ENDS_CONNECTION.has(error.statusCode)) res.shouldKeepAlive = false
     }
     setLocalHeaders(req, res, localHeaders)
-    notify(channels.error, this.#settings.onError, { error, req, proxy: this })
+    const { logger, onError } = this.#settings
+    if (error.statusCode >= 500) log(logger, 'error', `${req.method} ${pathOf(req)}: ${error.message}`)
+    notify(channels.error, onError, { error, req, proxy: this })
     return error
   }
 

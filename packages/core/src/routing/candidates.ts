@@ -95,7 +95,9 @@ export class RouteWorkers {
   readonly #backends: Backends
   readonly #workers = new Map<string, Worker>()
   /** The worker of the last request: without it, each request would make a key for the map. */
-  #lastWorker: (Pick<RouteSettings, 'keepAlive' | 'http2'> & { origin: TargetOrigin; worker: Worker }) | undefined
+  #lastWorker:
+    | (Pick<RouteSettings, 'keepAlive' | 'localAddress' | 'http2'> & { origin: TargetOrigin; worker: Worker })
+    | undefined
 
   constructor(settings: RouteSettings, backends: Backends) {
     this.#settings = settings
@@ -170,18 +172,19 @@ export class RouteWorkers {
   /** The worker of a backend. Several URLs may name the same backend; they share one pool. */
   #worker({ origin }: TargetTemplate, settings: RouteSettings): Worker {
     const last = this.#lastWorker
-    const { keepAlive, http2 } = settings
-    if (last?.origin === origin && last.keepAlive === keepAlive && last.http2 === http2) return last.worker
+    const { keepAlive, localAddress, http2 } = settings
+    const isSame = last?.keepAlive === keepAlive && last.localAddress === localAddress && last.http2 === http2
+    if (isSame && last.origin === origin) return last.worker
     const worker = this.#workerAt(origin, settings)
-    this.#lastWorker = { origin, keepAlive, http2, worker }
+    this.#lastWorker = { origin, keepAlive, localAddress, http2, worker }
     return worker
   }
 
   #workerAt(origin: TargetOrigin, settings: RouteSettings): Worker {
     const { secure, authority, socketPath = '', address = '', acceptAddress } = origin
-    const { keepAlive } = settings
+    const { keepAlive, localAddress } = settings
     const protocol = http2Mode(origin, settings.http2)
-    const key = `${secure} ${protocol} ${authority} ${socketPath} ${address} ${keepAlive} ${idOf(acceptAddress)}`
+    const key = `${secure} ${protocol} ${authority} ${socketPath} ${address} ${keepAlive} ${localAddress} ${idOf(acceptAddress)}`
     const known = this.#workers.get(key)
     if (known !== undefined) return known
     if (this.#workers.size >= MAX_WORKERS) {
