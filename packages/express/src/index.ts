@@ -56,7 +56,8 @@ export function wsTunnel<Req extends IncomingMessage = AppRequest>(options: WsTu
       next()
       return
     }
-    proxy.handle(req, res, { ...mounted, paths: 'exact', body: req.body }).then(
+    const { mount, url } = mounted
+    proxy.handle(req, res, { mount, url, paths: 'exact', body: req.body }).then(
       handled => {
         if (!handled) passOn(res, next)
       },

@@ -9,7 +9,7 @@ import type { Exchange } from '../../../packages/core/src/proxy/exchange.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
 import { eventually } from '../../support/gate.ts'
 import { connectClient } from '../../support/harness.ts'
-import { type Exchanges, startExchanges } from './exchanges.ts'
+import { candidatesOf, type Exchanges, startExchanges } from './exchanges.ts'
 
 const TARGET = 'http://b.test/'
 const UPGRADE = upgradeRequest('/a?b')
@@ -117,18 +117,27 @@ for (const [kind, text] of Object.entries(KINDS)) {
     assert.equal(exchange.signal.aborted, true)
   })
 
-  test(`${kind}: release calls each function once, in order`, async t => {
+  test(`${kind}: release leaves the candidate once`, async t => {
     const { exchange, decision } = await begin(t, text)
-    await decision
+    const { first } = candidatesOf(await decision)
     const calls: string[] = []
-    for (const name of ['a', 'b']) exchange.onRelease(() => calls.push(name))
+    exchange.enter(first, () => calls.push('a'))
     exchange.release()
+    exchange.release()
+    assert.deepEqual(calls, ['a'])
+    assert.equal(exchange.upgrade, undefined)
+  })
+
+  test(`${kind}: a round trip that fails leaves its candidate before the next one is entered`, async t => {
+    const { exchange, decision } = await begin(t, text)
+    const { first } = candidatesOf(await decision)
+    const calls: string[] = []
+    exchange.enter(first, () => calls.push('a'))
+    exchange.leave()
+    assert.deepEqual(calls, ['a'])
+    exchange.enter(first, () => calls.push('b'))
     exchange.release()
     assert.deepEqual(calls, ['a', 'b'])
-    assert.equal(exchange.upgrade, undefined)
-    exchange.onRelease(() => calls.push('c'))
-    exchange.release()
-    assert.deepEqual(calls, ['a', 'b', 'c'])
   })
 
   test(`${kind}: a client that leaves after release aborts nothing`, async t => {
@@ -140,11 +149,11 @@ for (const [kind, text] of Object.entries(KINDS)) {
     assert.equal(exchange.signal.aborted, false)
   })
 
-  test(`${kind}: handOver gives the functions to the tunnel: release calls none of them`, async t => {
+  test(`${kind}: handOver gives the candidate to the tunnel: release does not leave it`, async t => {
     const { exchange, decision } = await begin(t, text)
-    await decision
+    const { first } = candidatesOf(await decision)
     let calls = 0
-    exchange.onRelease(() => calls++)
+    exchange.enter(first, () => calls++)
     const release = exchange.handOver()
     exchange.release()
     assert.equal(calls, 0)

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { WsTunnelError } from '@ws-tunnel/core'
-import { responding } from '../../support/backend.ts'
+import { raw, responding } from '../../support/backend.ts'
 import { plainRequest, upgradeRequest } from '../../support/client.ts'
+import { eventually } from '../../support/gate.ts'
 import { connectClient, startBackend, startGateway } from '../../support/harness.ts'
 
 for (const [what, status, override, ours] of [
@@ -39,6 +40,20 @@ test('keeps the challenge of a 401 that the app responds to', async t => {
   const { port } = await startGateway(t, { target: `http://${backend.address}/`, errorOverride: true })
   const client = await connectClient(t, port)
   assert.equal((await client.send(plainRequest('/')).responseHead()).header('www-authenticate'), challenge)
+})
+
+test('ends the connection to the backend if the fields for the client cannot be made', async t => {
+  const backend = await startBackend(t, raw('HTTP/1.1 200 Fine\r\nContent-Length: 100\r\n\r\npart', 'keep'))
+  const responseHeaders = (): never => {
+    throw new Error('of the callback')
+  }
+  const gateway = await startGateway(t, { target: `http://${backend.address}/`, responseHeaders })
+  const client = await connectClient(t, gateway)
+  assert.equal((await client.send(plainRequest('/')).whole()).statusCode, 500)
+  const codes = gateway.errors.map(error => (error as WsTunnelError).code)
+  assert.deepEqual(codes, ['WST_ERR_CALLBACK'])
+  const connection = await backend.connection()
+  await eventually(() => connection.ended || connection.socket.destroyed)
 })
 
 test('judges a member by the status of its response', async t => {

@@ -5,7 +5,7 @@ import { WsTunnelError } from '../../../packages/core/src/errors.ts'
 import type { MemberOptions } from '../../../packages/core/src/options/balancer-options.ts'
 import type { RouteDefaults } from '../../../packages/core/src/options/route-options.ts'
 import type { Exchange } from '../../../packages/core/src/proxy/exchange.ts'
-import { type Reply, roundTrip } from '../../../packages/core/src/proxy/round-trip.ts'
+import { isSwitched, type Reply, roundTrip } from '../../../packages/core/src/proxy/round-trip.ts'
 import type { Candidate } from '../../../packages/core/src/routing/candidates.ts'
 import { type Backend, raw, responding, type Script, silent, switching } from '../../support/backend.ts'
 import { plainRequest, type RawClient, upgradeRequest } from '../../support/client.ts'
@@ -52,9 +52,10 @@ const busyOf = ({ candidate }: Made): number | undefined => candidate.selection?
 
 test('an upgrade: gives the 101 with the candidate and the token that was sent', async t => {
   const made = await make(t, upgradeRequest('/', { token: 'WebSocket' }), switching())
-  const { switched, candidate, token } = await made.reply
-  assert.deepEqual([switched, token], [true, 'WebSocket'])
-  assert.equal(candidate, made.candidate)
+  const reply = await made.reply
+  assert.ok(isSwitched(reply))
+  assert.equal(reply.token, 'WebSocket')
+  assert.equal(reply.candidate, made.candidate)
   assert.equal((await made.backend.request()).header('upgrade'), 'WebSocket')
 })
 
@@ -67,8 +68,9 @@ test('an upgrade: connects by a thread where that is possible', native, async t 
 
 test('a plain request: gives the response, which the pool of the worker brought', async t => {
   const made = await make(t, plainRequest('/a'), responding())
-  const { switched, response, token } = await made.reply
-  assert.deepEqual([switched, 'statusCode' in response && response.statusCode, token], [false, 200, undefined])
+  const reply = await made.reply
+  assert.ok(!isSwitched(reply))
+  assert.equal(reply.statusCode, 200)
   assert.ok(await eventually(() => made.candidate.worker.pool.take(new EventEmitter())))
   const request = await made.backend.request()
   assert.deepEqual([request.path, request.header('upgrade')], ['/a', undefined])
@@ -82,8 +84,7 @@ test('an upgrade to a member that allows another token goes to it as a plain req
     { upgrade: 'other' },
     { upgrade: 'websocket', async: false },
   )
-  const { switched, token } = await made.reply
-  assert.deepEqual([switched, token], [false, undefined])
+  assert.equal(isSwitched(await made.reply), false)
   assert.equal((await made.backend.request()).header('upgrade'), undefined)
 })
 
@@ -99,9 +100,10 @@ for (const [kind, text] of [
     assert.equal(busyOf(made), 0)
   })
 
-  test(`${kind}: counts at its member no longer once it has failed`, async t => {
+  test(`${kind}: counts at its member no longer once it has failed and is left`, async t => {
     const made = await make(t, text, raw('', 'reset'))
     await assert.rejects(made.reply, { code: 'WST_ERR_NO_RESPONSE' })
+    made.exchange.leave()
     assert.equal(busyOf(made), 0)
   })
 
@@ -111,7 +113,6 @@ for (const [kind, text] of [
     const reason = new WsTunnelError('WST_ERR_CLOSING')
     made.exchange.abort(reason)
     await assert.rejects(made.reply, error => error === reason)
-    assert.equal(busyOf(made), 0)
     const [connection] = made.backend.connections
     await eventually(() => connection?.ended || connection?.socket.destroyed)
   })

@@ -155,7 +155,7 @@ test('counts plain requests and tunnels of a member until they are released', as
   const member = memberOf(first)
   const leave = first.enter()
   assert.equal(member.busy, 1)
-  leave()
+  leave?.()
   const release = await first.acquire(never)
   assert.throws(() => first.acquire(never), { code: 'WST_ERR_TUNNEL_LIMIT' })
   release()

@@ -54,6 +54,24 @@ test('begins again with refresh, also during the look', async () => {
   assert.equal(reached().length, 1)
 })
 
+test('is not reached while it rests, and begins again with restart: with its timer, and without', async () => {
+  const { countdown, reached } = start(100)
+  await sleep(60)
+  countdown.rest()
+  countdown.refresh()
+  countdown.restart()
+  await sleep(60)
+  assert.deepEqual(reached(), [])
+  countdown.rest()
+  // The timer ends meanwhile.
+  await sleep(150)
+  assert.deepEqual(reached(), [])
+  const restartedAt = performance.now()
+  countdown.restart()
+  await eventually(() => assert.equal(reached().length, 1))
+  assert.ok(performance.now() - restartedAt >= 95)
+})
+
 test('does not count the part in which the event loop stood still', async () => {
   const { reached } = start(400)
   block(1_000)

@@ -5,6 +5,7 @@ import { Writable } from 'node:stream'
 import type { Dispatcher, Client as UndiciClient } from 'undici'
 import { WsTunnelError } from '../errors.ts'
 import { type InterimResponse, maybeInterim, readInterim } from '../http/response-head.ts'
+import { Countdown } from '../util/countdown.ts'
 import { Client } from './undici-client.ts'
 
 /** Interim responses that are accepted before the final one (httpd: AP_MAX_INTERIM_RESPONSES). */
@@ -19,6 +20,8 @@ const NO_URL = 'http://backend'
 /** The request that is on a connection, and its response. */
 export interface ConnectionUser extends Dispatcher.DispatchHandler {
   onInterim(response: InterimResponse): void
+  /** No response has come within the time of {@link BackendConnection.limitResponse}, ms. */
+  onResponseLate(ms: number): void
   /** The response cannot be accepted. */
   onBadResponse(error: WsTunnelError): void
 }
@@ -45,6 +48,8 @@ export class BackendConnection {
   readonly #client: UndiciClient
   readonly #read: () => Buffer | null
   #user: ConnectionUser | undefined
+  /** The limit for the responses. It is used again, because a new timer for each request costs more. */
+  #limit: Countdown | undefined
   /** Bytes of the final response up to the packet that completes its head. */
   #head: Buffer | undefined
   /** Bytes of an incomplete interim response. */
@@ -65,6 +70,7 @@ export class BackendConnection {
     // Node itself calls `read(0)`, which begins to read and takes nothing.
     socket.read = size => (size === 0 ? read.call(socket, 0) : this.#nextChunk())
     socket.write = drop
+    socket.once('close', () => this.#limit?.stop())
     let given = false
     this.#client = new Client(NO_URL, {
       connect: (_options, done) => {
@@ -85,6 +91,24 @@ export class BackendConnection {
   use(user: ConnectionUser, method: string, path: string): void {
     this.#user = user
     this.#client.dispatch({ method: method as Dispatcher.HttpMethod, path, reset: false }, user)
+  }
+
+  /** Limits how long the response may take, until {@link stopLimit}. */
+  limitResponse(ms: number): void {
+    if (this.#limit?.ms === ms) this.#limit.restart()
+    else {
+      this.#limit?.stop()
+      // The connections keep the process running as long as a request waits.
+      this.#limit = new Countdown(ms, () => this.#user?.onResponseLate(ms), { unref: true })
+    }
+  }
+
+  refreshLimit(): void {
+    this.#limit?.refresh()
+  }
+
+  stopLimit(): void {
+    this.#limit?.rest()
   }
 
   /** The request is written now. What has arrived before is no response to it, and undici closes the connection for it. */
@@ -109,7 +133,7 @@ export class BackendConnection {
     this.#head = undefined
     this.#awaitsHead = false
     if (head === undefined) return undefined
-    const end = head.indexOf('\r')
+    const end = head.indexOf(0x0d)
     return head.toString('latin1', 0, end === -1 ? head.length : end)
   }
 

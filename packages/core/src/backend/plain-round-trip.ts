@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import { WsTunnelError } from '../errors.ts'
-import { headerLines } from '../http/header-list.ts'
+import { firstLine, hasField } from '../http/header-list.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import { keptRequestHead } from '../http/request-head.ts'
 import { type InterimResponse, readStatusLine } from '../http/response-head.ts'
@@ -71,25 +71,30 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
         this.#fail(signal.reason)
         return
       }
-      signal.addEventListener('abort', this.#signalOnAbort)
-      this.#responseLimit = this.#startLimit(limits.handshakeTimeout)
+      signal.addEventListener('abort', this)
       const kept = worker.pool.take(this.#client)
       if (kept === undefined) this.#connect()
-      else this.#use(kept)
+      else {
+        if (limits.handshakeTimeout > 0) kept.limitResponse(limits.handshakeTimeout)
+        this.#use(kept)
+      }
     })
   }
 
-  readonly #signalOnAbort = (): void => this.#fail(this.#trip.signal.reason)
+  /** The signal is aborted. */
+  handleEvent(): void {
+    this.#fail(this.#trip.signal.reason)
+  }
 
   get socket(): Socket {
     return this.#socket as Socket
   }
 
   #startLimit(ms: number): Countdown | undefined {
-    return ms === 0 ? undefined : new Countdown(ms, () => this.#timeout(ms))
+    return ms === 0 ? undefined : new Countdown(ms, () => this.onResponseLate(ms))
   }
 
-  #timeout(ms: number): void {
+  onResponseLate(ms: number): void {
     // The other idle connections are silent too, if this one was idle.
     if (this.#connection?.isReused) this.#trip.worker.pool.dropIdle()
     this.#fail(timeoutError(this.#phase !== 'connecting', ms))
@@ -98,8 +103,12 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   #connect(): void {
     const { worker, limits } = this.#trip
     this.#phase = 'connecting'
+    this.#responseLimit = this.#startLimit(limits.handshakeTimeout)
     try {
-      this.#socket = worker.pool.open(this.#connectionOnOpen, this.#connectionOnFailed)
+      this.#socket = worker.pool.open(
+        connection => this.#connectionOnOpen(connection),
+        error => this.#fail(roundTripError(error, false, worker.origin.secure)),
+      )
     } catch (error) {
       // Node checks TLS options when it connects.
       this.#fail(backendError(error as Error))
@@ -108,14 +117,10 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#connectLimit = this.#startLimit(limits.connectTimeout)
   }
 
-  readonly #connectionOnOpen = (connection: BackendConnection): void => {
+  #connectionOnOpen(connection: BackendConnection): void {
     this.#connectLimit?.stop()
     if (this.#phase === 'connecting') this.#use(connection)
     else connection.destroy()
-  }
-
-  readonly #connectionOnFailed = (error: Error): void => {
-    this.#fail(roundTripError(error, false, this.#trip.worker.origin.secure))
   }
 
   #use(connection: BackendConnection): void {
@@ -128,7 +133,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   }
 
   /** The first failure before the response counts. */
-  readonly #fail = (error: Error): void => {
+  #fail(error: Error): void {
     if (this.#phase === 'responding' || this.#phase === 'ended') return
     this.#phase = 'ended'
     this.#settled()
@@ -143,9 +148,10 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   }
 
   #settled(): void {
-    this.#trip.signal.removeEventListener('abort', this.#signalOnAbort)
+    this.#trip.signal.removeEventListener('abort', this)
     this.#connectLimit?.stop()
     this.#responseLimit?.stop()
+    this.#connection?.stopLimit()
   }
 
   /** undici can write the request. */
@@ -171,6 +177,7 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
 
   onBodyProgress(): void {
     this.#responseLimit?.refresh()
+    this.#connection?.refreshLimit()
   }
 
   onBodyStalled(ms: number): void {
@@ -274,13 +281,13 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
   #lengthOfLong({ owner }: BackendConnection): number {
     const { method, worker } = this.#trip
     if (owner !== undefined || worker.origin.secure || method === 'HEAD' || this.statusCode === 204) return 0
-    const length = Number(headerLines(this, 'content-length')[0] ?? 0)
-    if (length < LONG_BODY || this.statusCode === 304 || headerLines(this, 'transfer-encoding').length > 0) return 0
+    const length = Number(firstLine(this, 'content-length') ?? 0)
+    if (length < LONG_BODY || this.statusCode === 304 || hasField(this, 'transfer-encoding')) return 0
     return length
   }
 
   /** The body of {@link LongBody} has ended. */
-  readonly #longBodyOnEnd = (): void => {
+  #longBodyOnEnd(): void {
     this.#phase = 'ended'
     this.#sender?.stop()
     this.#body.complete([])
@@ -291,7 +298,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#body.read(reader)
     if (this.#longLength > 0 && this.#phase === 'responding') {
       const connection = this.#connection as BackendConnection
-      this.#long = new LongBody(connection, this.#longLength, reader, this.#longBodyOnEnd, this.#longBodyOnCut)
+      const onEnd = (): void => this.#longBodyOnEnd()
+      this.#long = new LongBody(connection, this.#longLength, reader, onEnd, () => this.#cut())
       this.#long.start()
     } else if (isFull) this.resume()
   }
@@ -313,8 +321,6 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#sender?.stop()
     this.#release()
   }
-
-  readonly #longBodyOnCut = (): void => this.#cut()
 
   #cut(): void {
     if (this.#phase !== 'responding') return

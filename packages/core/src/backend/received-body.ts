@@ -7,7 +7,7 @@ const NOTHING = Buffer.alloc(0)
 
 /** The body of a response, which may begin to arrive before it is read. */
 export class ReceivedBody {
-  #held: Buffer[] = []
+  #held: Buffer[] | undefined
   #heldBytes = 0
   #reader: BodyReader | undefined
   /** How the body ended, if it did. */
@@ -20,7 +20,9 @@ export class ReceivedBody {
       this.#reader.onData(chunk)
       return false
     }
-    this.#held.push(chunk)
+    // A list that grows has room for many chunks, which most bodies do not need.
+    if (this.#held === undefined) this.#held = [chunk]
+    else this.#held.push(chunk)
     this.#heldBytes += chunk.length
     return this.isFull
   }
@@ -43,14 +45,17 @@ export class ReceivedBody {
   /** The whole body, if it has arrived and has no trailers. */
   takeWhole(): Buffer | undefined {
     if (this.#end !== 'complete' || this.#trailers.length > 0) return undefined
-    const [first = NOTHING, ...others] = this.#held
-    return others.length === 0 ? first : Buffer.concat(this.#held)
+    const held = this.#held
+    if (held === undefined) return NOTHING
+    return held.length === 1 ? held[0] : Buffer.concat(held)
   }
 
   /** Delivers what has arrived, and from now on what arrives. */
   read(reader: BodyReader): void {
     this.#reader = reader
-    for (const chunk of this.#held.splice(0)) reader.onData(chunk)
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const chunk of held) reader.onData(chunk)
     if (this.#end === 'complete') reader.onEnd(this.#trailers)
     else if (this.#end === 'cut') reader.onCut()
   }

@@ -177,18 +177,13 @@ export interface Joining {
  *   a dot segment.
  */
 export function buildPath(template: TargetTemplate, captures: Captures, joining: Joining): string {
-  const encode = (text: string): string => encodePath(text, joining.encodedSlashes)
-  const encodeCapture = joining.raw
-    ? (text: string): string => text
-    : (text: string): string => encodePath(text, joining.encodedSlashes, joining.spelling)
-  const base = fill(template.path, captures, encode, encodeCapture)
-  const rest = encodeCapture(captures.rest)
+  const base = fillPath(template.path, captures, joining)
+  const rest = encodeCapture(captures.rest, joining)
   const path = template.whole ? base : joinPath(base, rest, joining.join)
-  const captured = template.path.some(part => typeof part === 'object')
-  if (/(?:^|\/)\.\.(?:\/|$)/.test(path) || (captured && /(?:^|\/)\.(?:\/|$)/.test(path))) {
+  if (/(?:^|\/)\.\.(?:\/|$)/.test(path) || (template.path.some(isReference) && /(?:^|\/)\.(?:\/|$)/.test(path))) {
     throw forbidden('a dot segment in the result')
   }
-  const own = template.query && fill(template.query, captures, encodeQueryPart, encodeQueryPart)
+  const own = template.query && fill(template.query, captures, encodeQueryPart)
   return sendable((path === '' ? '/' : path) + joinQuery(own, joining))
 }
 
@@ -210,12 +205,25 @@ function sendable(target: string): string {
 
 const forbidden = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_FORBIDDEN_TARGET', { detail })
 
-/** Groups of conditions come from header fields and are always encoded. Captures of the path may be raw. */
+const isReference = (part: Part): boolean => typeof part === 'object'
+
+/** Most targets have no references. */
+function fillPath(parts: readonly Part[], captures: Captures, joining: Joining): string {
+  const [only = ''] = parts
+  if (parts.length <= 1 && typeof only === 'string') return only
+  return fill(parts, captures, (text, { kind }) =>
+    // Groups of conditions come from header fields and are always encoded. Captures of the path may be raw.
+    kind === 'condition' ? encodePath(text, joining.encodedSlashes) : encodeCapture(text, joining),
+  )
+}
+
+const encodeCapture = (text: string, { raw, encodedSlashes, spelling }: Joining): string =>
+  raw ? text : encodePath(text, encodedSlashes, spelling)
+
 function fill(
   parts: readonly Part[],
   captures: Captures,
-  encode: (text: string) => string,
-  encodeCapture: (text: string) => string,
+  encode: (text: string, part: Exclude<Part, string>) => string,
 ): string {
   let result = ''
   for (const part of parts) {
@@ -225,7 +233,7 @@ function fill(
     }
     const text = captured(part, captures)
     if (text.includes('?')) throw forbidden('a captured "?"')
-    result += part.kind === 'condition' ? encode(text) : encodeCapture(text)
+    result += encode(text, part)
   }
   return result
 }
@@ -244,5 +252,6 @@ function joinQuery(own: string | undefined, { query, queries }: Joining): string
 
 function joinPath(base: string, rest: string, join: 'slash' | 'concat'): string {
   if (join === 'concat' || rest === '') return base + rest
-  return `${base.replace(/\/$/, '')}/${rest.replace(/^\//, '')}`
+  const start = base.endsWith('/') ? base.slice(0, -1) : base
+  return rest.startsWith('/') ? start + rest : `${start}/${rest}`
 }

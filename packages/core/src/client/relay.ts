@@ -14,12 +14,17 @@ const NOTHING = Buffer.alloc(0)
 
 const { write } = ServerResponse.prototype
 
+/** Selects the fields of the trailer section of a response that the client gets: name, value, name, value. */
+export interface TrailerRewriting {
+  trailers(response: PlainResponse, raw: readonly string[]): readonly string[]
+}
+
 /** What is relayed of a response. */
 export interface RelayOptions {
-  /** Makes the header fields for the client; it may throw. */
-  readonly headers: () => HeaderList
-  /** The fields of the trailer section that the client gets: name, value, name, value. */
-  readonly trailers: (raw: readonly string[]) => readonly string[]
+  /** The header fields for the client. */
+  readonly headers: HeaderList
+  /** Selects the trailers for the client. */
+  readonly rewriting: TrailerRewriting
   /** How long the client may accept no byte, ms; 0 is no limit. */
   readonly stallTimeout: number
 }
@@ -27,17 +32,14 @@ export interface RelayOptions {
 /**
  * Copies a backend's response to the client, whole. Resolves when it is sent or the client has left. A response that
  * breaks off closes the client's connection, so that it is not taken for a complete one.
+ *
+ * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` and `WST_ERR_BAD_RESPONSE` for a head that cannot be relayed.
  */
 export function relay(response: PlainResponse, res: ServerResponse, options: RelayOptions): Promise<void> {
   const { statusCode, statusMessage } = response
-  try {
-    if (statusCode < 200)
-      throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: `status ${statusCode} that was not requested` })
-    writeHead(res, statusCode, statusMessage, options.headers())
-  } catch (error) {
-    response.destroy()
-    return Promise.reject(error)
-  }
+  if (statusCode < 200)
+    throw new WsTunnelError('WST_ERR_BAD_SWITCH', { detail: `status ${statusCode} that was not requested` })
+  writeHead(res, statusCode, statusMessage, options.headers)
   const whole = response.takeWhole()
   return new Promise(resolve => {
     if (whole === undefined) new Relay(response, res, options, resolve)
@@ -93,7 +95,7 @@ class Relay implements BodyReader {
 
   onEnd(trailers: readonly string[]): void {
     this.#begun = true
-    if (trailers.length > 0) addTrailers(this.#res, this.#options.trailers(trailers))
+    if (trailers.length > 0) addTrailers(this.#res, this.#options.rewriting.trailers(this.#response, trailers))
     this.#res.end()
     limitEnd(this.#res, this.#options.stallTimeout)
   }

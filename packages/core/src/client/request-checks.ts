@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { WsTunnelError } from '../errors.ts'
-import { headerLines, headerValue } from '../http/header-list.ts'
+import { hasField, headerLines, headerValue } from '../http/header-list.ts'
 import { isHttp2 } from '../http/http2.ts'
 import { misspelling } from '../http/normal-form.ts'
 import { trimBlanks } from '../http/trim-blanks.ts'
@@ -65,6 +65,8 @@ export function checkSpelling(target: string, mergeSlashes: boolean): void {
   })
 }
 
+const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
+
 /**
  * Checks what Node checks for a plain request but not for one that requests an upgrade: exactly one well-formed `Host`
  * that agrees with an absolute-form request target (RFC 9112 3.2), and no framing but a length or `chunked` (RFC 9112
@@ -74,12 +76,11 @@ export function checkSpelling(target: string, mergeSlashes: boolean): void {
  */
 export function checkRequest(req: IncomingMessage, authority: string | undefined): void {
   if (isHttp2(req)) return
-  const bad = (detail: string): WsTunnelError => new WsTunnelError('WST_ERR_BAD_REQUEST', { detail })
   const codings = headerLines(req, 'transfer-encoding')
   if (codings.length > 0) {
     if (codings.length > 1 || trimBlanks(codings[0] as string).toLowerCase() !== 'chunked')
       throw bad('Transfer-Encoding is not chunked')
-    if (headerLines(req, 'content-length').length > 0) throw bad('both Content-Length and Transfer-Encoding')
+    if (hasField(req, 'content-length')) throw bad('both Content-Length and Transfer-Encoding')
   }
   const hosts = headerLines(req, 'host')
   if (hosts.length > 1) throw bad('more than one Host')

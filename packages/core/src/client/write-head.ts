@@ -5,7 +5,13 @@ import { isHttp2 } from '../http/http2.ts'
 import { makeHeadReadable } from './readable-head.ts'
 
 /** Fields that are sent with the lines of middleware and of the backend: each line adds to what the others say. */
-const SHARED = ['Set-Cookie', 'Vary', 'Link', 'Server-Timing', 'Content-Security-Policy']
+const SHARED = {
+  'set-cookie': 'Set-Cookie',
+  vary: 'Vary',
+  link: 'Link',
+  'server-timing': 'Server-Timing',
+  'content-security-policy': 'Content-Security-Policy',
+}
 
 /**
  * Calls `writeHead` with a raw list. Fields that middleware has set stay. A field of `headers` replaces the one of
@@ -24,14 +30,14 @@ export function writeHead(
   const shared = sharedFields(res)
   let list = headers
   try {
-    const own = [...shared, ...framing(res, statusCode, headers)]
-    if (own.length > 0) list = HeaderList.from([...own, ...headers.toRaw()])
+    const framed = framing(res, statusCode, headers)
+    if (shared.length + framed.length > 0) list = HeaderList.from([...shared, ...framed, ...headers.raw])
     if (list.has('content-disposition')) moveLengthToEnd(list)
     res.sendDate = statusCode >= 200 && !headers.has('date')
     if (isHttp2(res.req)) res.writeHead(statusCode, Object.fromEntries(fieldsOfHttp2(list)))
     else if (Object.hasOwn(res, 'writeHead')) writeWrappedHead(res, statusCode, reason, list)
     else {
-      res.writeHead(statusCode, reason ?? '', list.toRaw() as never)
+      res.writeHead(statusCode, reason ?? '', list.raw as never)
       makeHeadReadable(res, list)
     }
   } catch (cause) {
@@ -47,13 +53,17 @@ function restore(res: ServerResponse, list: HeaderList, shared: readonly string[
   res.statusMessage = ''
 }
 
+const NONE: readonly string[] = []
+
 /** The lines of the fields of `SHARED` that middleware has set: name, value, name, value. */
-function sharedFields(res: ServerResponse): string[] {
-  const lines: string[] = []
-  for (const name of SHARED) {
-    const value = res.getHeader(name)
+function sharedFields(res: ServerResponse): readonly string[] {
+  let lines = NONE
+  // Node would convert a name that is not in lower case.
+  for (const lower in SHARED) {
+    const value = res.getHeader(lower)
     if (value === undefined) continue
-    for (const line of Array.isArray(value) ? value : [String(value)]) lines.push(name, line)
+    const name = SHARED[lower as keyof typeof SHARED]
+    for (const line of Array.isArray(value) ? value : [String(value)]) lines = [...lines, name, line]
   }
   return lines
 }
@@ -62,9 +72,9 @@ function sharedFields(res: ServerResponse): string[] {
  * Removes the framing that middleware has set. A response whose `Transfer-Encoding` was removed would end with its
  * connection, so that a truncated body would seem complete: `chunked` is returned for it where Node would use it.
  */
-function framing(res: ServerResponse, statusCode: number, headers: HeaderList): string[] {
+function framing(res: ServerResponse, statusCode: number, headers: HeaderList): readonly string[] {
   if (res.hasHeader('content-length')) res.removeHeader('content-length')
-  if (!res.hasHeader('transfer-encoding')) return []
+  if (!res.hasHeader('transfer-encoding')) return NONE
   res.removeHeader('transfer-encoding')
   const { method, httpVersion } = res.req
   const isBodiless = statusCode < 200 || statusCode === 204 || statusCode === 304 || method === 'HEAD'

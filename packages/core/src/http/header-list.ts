@@ -113,6 +113,11 @@ export class HeaderList {
     for (let i = 0; i < raw.length; i += 2) yield [raw[i] as string, raw[i + 1] as string]
   }
 
+  /** As {@link toRaw}, without a copy: it shows later changes, and must not be changed. */
+  get raw(): readonly string[] {
+    return this.#raw
+  }
+
   /** Name, value, name, value: the form in which `writeHead` and `http.request` keep order and duplicates. */
   toRaw(): string[] {
     return this.#raw.slice()
@@ -129,8 +134,19 @@ export const requestHeaders = ({ rawHeaders }: MessageHead): HeaderList => Heade
 
 /** The value of a field, its lines joined by `, ` as httpd joins them; `''` if the field is absent. */
 export function headerValue(message: MessageHead, name: string): string {
-  return headerLines(message, name).join(', ')
+  const lines = headerLines(message, name)
+  return lines.length === 0 ? '' : lines.join(', ')
 }
+
+/** The value of the first line of a field, or `undefined` if the field is absent. */
+export function firstLine({ rawHeaders }: MessageHead, lower: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+    if (isNamed(rawHeaders[i] as string, lower)) return rawHeaders[i + 1]
+  return undefined
+}
+
+/** Whether a message has a field. */
+export const hasField = (message: MessageHead, lower: string): boolean => firstLine(message, lower) !== undefined
 
 /** The value of every line of a field. */
 export function headerLines({ rawHeaders }: MessageHead, name: string): readonly string[] {
@@ -190,9 +206,11 @@ function isProtected(name: string): boolean {
   )
 }
 
+const namesNoField = (connection: string): boolean => /^(?:keep-alive|close|upgrade)$/i.test(connection)
+
 /** A test for end-to-end fields: those that are neither hop-by-hop nor named by these lines of `Connection`. */
 export function endToEndFilter(connection: readonly string[]): (lowerName: string) => boolean {
-  if (connection.every(line => /^(?:keep-alive|close|upgrade)$/i.test(line))) return isNotHopByHop
+  if (connection.every(namesNoField)) return isNotHopByHop
   const named = listMembers(connection).map(name => name.toLowerCase())
   return name => !isHopByHop(name) && !(named.includes(name) && !isProtected(name))
 }

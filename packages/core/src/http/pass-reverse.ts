@@ -17,7 +17,7 @@ const LOCATION_FIELDS: ReadonlySet<string> = new Set(['location', 'content-locat
 
 /** Whether a response has any of the fields that {@link passReverse} rewrites. */
 export function hasReversible(headers: HeaderList): boolean {
-  const raw = headers.toRaw()
+  const { raw } = headers
   for (let i = 0; i < raw.length; i += 2) {
     const lower = (raw[i] as string).toLowerCase()
     if (lower === 'set-cookie' || LOCATION_FIELDS.has(lower)) return true

@@ -36,15 +36,15 @@ export class RequestUrl {
   readonly authority: string | undefined
   /** Whether the backend gets the path as the client spelled it. */
   readonly spelling: PathSpelling
-  readonly #decoded = new Map<string, DecodedPath>()
+  /** The result of the last call of {@link path}, and its arguments: nearly all routes have the same. */
+  #decoded: DecodedPath | undefined
+  #encodedSlashes: EncodedSlashes = 'reject'
+  #mergeSlashes = true
   /** The path to which the request was rewritten. */
   readonly #rewritten: DecodedPath | undefined
 
   /** @param rewritten the decoded path that routes match; `url` then has its canonical form. */
-  constructor(
-    url: string,
-    { spelling = 'normalise', rewritten }: { spelling?: PathSpelling; rewritten?: string } = {},
-  ) {
+  constructor(url: string, spelling: PathSpelling = 'normalise', rewritten?: string) {
     this.spelling = spelling
     const absolute = url.startsWith('/') ? null : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)
     const originForm = absolute ? url.slice(absolute[0].length) : url
@@ -63,17 +63,16 @@ export class RequestUrl {
     return { text, fault: this.query.includes('#') ? bad('the query contains a fragment') : fault }
   }
 
-  /** The decoded path. It is computed once for each combination of arguments. */
+  /** The decoded path. It is computed again only if the arguments differ from those of the last call. */
   path(encodedSlashes: EncodedSlashes, mergeSlashes = true): DecodedPath {
     if (this.#rewritten !== undefined) return this.#rewritten
-    const mode = `${encodedSlashes} ${mergeSlashes}`
-    let decoded = this.#decoded.get(mode)
-    if (decoded === undefined) {
-      decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes, this.spelling)
-      if (this.query.includes('#')) decoded = { ...decoded, fault: bad('the query contains a fragment') }
-      this.#decoded.set(mode, decoded)
-    }
-    return decoded
+    const isKnown = this.#encodedSlashes === encodedSlashes && this.#mergeSlashes === mergeSlashes
+    if (isKnown && this.#decoded !== undefined) return this.#decoded
+    const decoded = decodePath(this.rawPath, encodedSlashes, mergeSlashes, this.spelling)
+    this.#encodedSlashes = encodedSlashes
+    this.#mergeSlashes = mergeSlashes
+    this.#decoded = this.query.includes('#') ? { ...decoded, fault: bad('the query contains a fragment') } : decoded
+    return this.#decoded
   }
 }
 

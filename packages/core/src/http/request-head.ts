@@ -38,12 +38,14 @@ export function requestHead({ method, path, headers }: RequestHead): string | un
  * @throws {TypeError} for a value that would end its line.
  */
 export function keptRequestHead(method: string, path: string, headers: HeaderList, options: string): string {
-  let head = `${method} ${path} HTTP/1.1\r\n`
-  const raw = headers.toRaw()
+  const { raw } = headers
+  // The list is joined once: with `+=`, each field would make several strings that are collected later.
+  const parts = [method, ' ', path, ' HTTP/1.1\r\n']
   for (let i = 0; i < raw.length; i += 2) {
     const value = raw[i + 1] as string
     if (!VALUE.test(value)) throw new TypeError(`Invalid character in the value of ${JSON.stringify(raw[i])}`)
-    head += `${raw[i]}: ${value}\r\n`
+    parts.push(raw[i] as string, ': ', value, '\r\n')
   }
-  return `${head}Connection: ${options}keep-alive\r\n\r\n`
+  parts.push('Connection: ', options, 'keep-alive\r\n\r\n')
+  return parts.join('')
 }

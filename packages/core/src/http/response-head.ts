@@ -91,10 +91,14 @@ export function readInterim(text: string): { head: InterimResponse; size: number
   return { head: { statusCode: Number(start[1]), statusMessage: start[2] ?? '', rawHeaders }, size: end + 4 }
 }
 
-const STATUS_LINE = /^HTTP\/(\d\.\d) \d{3}(?: ([\t\x20-\x7e\x80-\xff]*))?$/
+const STATUS_LINE = /^HTTP\/\d\.\d \d{3}(?: [\t\x20-\x7e\x80-\xff]*)?$/
 
 /** Version and reason phrase of a status line, given as latin1 without its line end; `undefined` if it is malformed. */
 export function readStatusLine(line: string): { httpVersion: string; statusMessage: string } | undefined {
-  const read = STATUS_LINE.exec(line)
-  return read === null ? undefined : { httpVersion: read[1] as string, statusMessage: read[2] ?? '' }
+  // A match with groups would be an array for each response.
+  if (!STATUS_LINE.test(line)) return undefined
+  return {
+    httpVersion: line.slice('HTTP/'.length, 'HTTP/1.1'.length),
+    statusMessage: line.slice('HTTP/1.1 200 '.length),
+  }
 }

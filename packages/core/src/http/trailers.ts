@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { endToEndFilter, headerLines, isHopByHop, listMembers } from './header-list.ts'
+import { endToEndFilter, hasField, headerLines, isHopByHop, listMembers } from './header-list.ts'
 import { isHttp2 } from './http2.ts'
 
 /**
@@ -55,7 +55,7 @@ export function announcedTrailers(lines: readonly string[]): string[] {
 }
 
 const namesTrailers = (req: IncomingMessage): boolean =>
-  listMembers(headerLines(req, 'te')).some(coding => /^trailers$/i.test(coding))
+  hasField(req, 'te') && listMembers(headerLines(req, 'te')).some(coding => /^trailers$/i.test(coding))
 
 /** Whether the client accepts a trailer section (RFC 9110 10.1.4). HTTP/2 has one without a request for it. */
 export const acceptsTrailers = (req: IncomingMessage): boolean => isHttp2(req) || namesTrailers(req)

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { WsTunnelError } from '../errors.ts'
-import { headerLines, headerValue, listMembers } from './header-list.ts'
+import { hasField, headerLines, headerValue, listMembers } from './header-list.ts'
 import { isHttp2 } from './http2.ts'
 import type { ResponseHead } from './response-head.ts'
 import { UPGRADE_TOKEN } from './token.ts'
@@ -28,13 +28,17 @@ export function readUpgrade(value: string | readonly string[] | false): UpgradeS
 
 /** The lines of the client's `Upgrade`. An app that deletes `req.headers.upgrade` makes the request a plain one. */
 export function upgradeLines(req: IncomingMessage): readonly string[] {
-  return req.headers.upgrade === undefined ? [] : headerLines(req, 'upgrade')
+  return req.headers.upgrade === undefined ? NONE : headerLines(req, 'upgrade')
 }
 
 /** The protocols in the `Upgrade` of a request, in the client's order and spelling (RFC 9110 7.8). */
-export function upgradeTokens(req: IncomingMessage): string[] {
-  return listMembers(upgradeLines(req)).filter(token => UPGRADE_TOKEN.test(token))
+export function upgradeTokens(req: IncomingMessage): readonly string[] {
+  const lines = upgradeLines(req)
+  return lines.length === 0 ? NONE : listMembers(lines).filter(token => UPGRADE_TOKEN.test(token))
 }
+
+/** Most requests name no protocol. */
+const NONE: readonly string[] = []
 
 /**
  * Whether a protocol is allowed only by its name, not by `'ANY'` or `'NONE'`. Such a protocol takes the whole connection
@@ -56,7 +60,7 @@ export function allowedToken(
   return found ?? (always ? 'websocket' : undefined)
 }
 
-const isCoded = (req: IncomingMessage): boolean => headerLines(req, 'transfer-encoding').length > 0
+const isCoded = (req: IncomingMessage): boolean => hasField(req, 'transfer-encoding')
 
 /**
  * A request with a body is not upgraded: its connection cannot switch before the body is read. httpd sends the body
@@ -71,7 +75,7 @@ export function hasBody(req: IncomingMessage): boolean {
  * 8.1).
  */
 export function announcesBody(req: IncomingMessage): boolean {
-  if (headerLines(req, 'content-length').length > 0 || isCoded(req)) return true
+  if (hasField(req, 'content-length') || isCoded(req)) return true
   return isHttp2(req) && (req as unknown as Http2ServerRequest).stream?.endAfterHeaders === false
 }
 
@@ -87,6 +91,7 @@ export function connectionUpgrade(req: IncomingMessage): boolean {
 
 /** Whether one of these lines of `Connection` contains `upgrade`. */
 function containsUpgrade(lines: readonly string[]): boolean {
+  if (lines.length === 0) return false
   return listMembers(lines).some(option => option.toLowerCase() === 'upgrade')
 }
 

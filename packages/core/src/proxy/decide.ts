@@ -9,6 +9,8 @@ import type { Routing } from '../routing/route.ts'
 import type { Match } from '../routing/route-table.ts'
 import type { CancelSignal } from '../util/abort.ts'
 
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS)
+
 /** Why a request is handed back to the app. */
 export type AppReason = 'no route' | 'target false' | 'function false'
 
@@ -64,16 +66,23 @@ export function decide(match: Match, authority: string | undefined, signal: Canc
   const upgrade = requestedUpgrade(req, settingsOf(routing, route.settings))
   const { token } = upgrade
   if (token !== undefined) checkOrigin(req, route.settings.allowedOrigins)
-  const decided = (found: Routing): Decision => {
-    if (found === false) return FUNCTION_FALSE
-    if ('status' in found) return { kind: 'respond', response: found }
-    if (token !== undefined) return { kind: 'upgrade', candidates: found, token }
-    if (typeof fallback === 'function') return { kind: 'fallback', call: fallback, reason: upgrade.reason }
-    if (!METHODS.includes(req.method ?? ''))
-      throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
-    return { kind: 'http', candidates: found, reason: upgrade.reason }
-  }
-  return { token, decision: routing instanceof Promise ? handled(routing.then(decided)) : decided(routing) }
+  const decision =
+    routing instanceof Promise
+      ? handled(routing.then(found => decided(match, upgrade, found)))
+      : decided(match, upgrade, routing)
+  return { token, decision }
+}
+
+/** The decision, once it is known where the request goes. */
+function decided({ req, route }: Match, { token, reason }: RequestedUpgrade, found: Routing): Decision {
+  if (found === false) return FUNCTION_FALSE
+  if ('status' in found) return { kind: 'respond', response: found }
+  if (token !== undefined) return { kind: 'upgrade', candidates: found, token }
+  const { fallback } = route.settings
+  if (typeof fallback === 'function') return { kind: 'fallback', call: fallback, reason }
+  if (!KNOWN_METHODS.has(req.method ?? ''))
+    throw new WsTunnelError('WST_ERR_NOT_IMPLEMENTED', { detail: `method ${req.method}` })
+  return { kind: 'http', candidates: found, reason }
 }
 
 /** Handles the rejection of a promise. If the request is refused before the promise settles, it has no other handler. */

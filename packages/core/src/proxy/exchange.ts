@@ -10,6 +10,7 @@ import type { BodySent, Candidate } from '../routing/candidates.ts'
 import type { Match } from '../routing/route-table.ts'
 import { Cancellation, type CancelSignal, unlessAborted } from '../util/abort.ts'
 import type { Link } from '../util/linked-set.ts'
+import type { Release } from '../util/slots.ts'
 import { type Deciding, type Decision, decide } from './decide.ts'
 import { Rewriting } from './rewriting.ts'
 
@@ -47,6 +48,8 @@ export class Exchange {
   token: string | undefined
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
+  /** The candidate that it was sent to last. */
+  candidate: Candidate | undefined
   /** A plain request is on its way to a backend, or has arrived there. */
   isSent = false
   /** A function of the app writes the response. */
@@ -59,7 +62,10 @@ export class Exchange {
   readonly #cancellation = new Cancellation()
   /** Whether the rest of the body is read and dropped at the end. */
   #takesBody = false
-  #releases: (() => void)[] = []
+  /** Releases what it has of its candidate. */
+  #leave: Release | undefined
+  /** Releases the slot of its route, which only an upgrade has. */
+  #leaveRoute: Release | undefined
 
   constructor(req: IncomingMessage, res: ServerResponse, match: Match, settings: Settings, context: ExchangeContext) {
     this.req = req
@@ -120,7 +126,7 @@ export class Exchange {
       if (deciding.token === undefined) this.#watchClient()
       else {
         this.#upgrade = PendingUpgrade.start(req, res, this.#clientOnGone, this.#maxPending)
-        this.onRelease(match.route.acquire())
+        this.#leaveRoute = match.route.acquire()
       }
       return deciding
     } catch (error) {
@@ -183,9 +189,18 @@ export class Exchange {
     this.#cancellation.abort(reason)
   }
 
-  /** Calls `release` when the exchange ends, or when its tunnel does. */
-  onRelease(release: () => void): void {
-    this.#releases.push(release)
+  /** Begins a round trip. `leave` is called when it fails, or when the exchange or its tunnel ends. */
+  enter(candidate: Candidate, leave: Release | undefined): void {
+    this.candidate = candidate
+    this.#leave = leave
+  }
+
+  /** A round trip has failed. */
+  leave(): void {
+    this.#leave?.()
+    this.#leave = undefined
+    // A client that leaves while the next candidate is selected did not leave during a round trip.
+    if (!this.signal.aborted) this.isSent = false
   }
 
   /**
@@ -193,11 +208,14 @@ export class Exchange {
    * ends. It does not reference the exchange, because the request would then stay in memory as long as the tunnel.
    */
   handOver(): () => void {
-    // A copy has no spare capacity, which an open tunnel would retain.
-    const releases = this.#releases.slice()
-    this.#releases = []
+    const leave = this.#leave
+    const leaveRoute = this.#leaveRoute
+    this.#leave = this.#leaveRoute = undefined
     this.#upgrade = undefined
-    return () => callAll(releases)
+    return () => {
+      leave?.()
+      leaveRoute?.()
+    }
   }
 
   /** Ends the exchange. Does nothing once a tunnel has taken it over. */
@@ -205,10 +223,8 @@ export class Exchange {
     this.beginResponse()
     this.#upgrade = undefined
     if (this.#takesBody) discardRest(this.req)
-    callAll(this.#releases.splice(0))
+    this.#leave?.()
+    this.#leaveRoute?.()
+    this.#leave = this.#leaveRoute = undefined
   }
-}
-
-function callAll(calls: readonly (() => void)[]): void {
-  for (const call of calls) call()
 }

@@ -13,21 +13,38 @@ import { type Reply, roundTrip } from './round-trip.ts'
  *
  * @throws the last failure.
  */
-export async function withFailover(
+export function withFailover(
   proxy: TunnelProxy,
   exchange: Exchange,
   candidates: Candidates,
   logger: Logger | undefined,
 ): Promise<Reply> {
-  for (let candidate = candidates.first; ; ) {
+  const { first } = candidates
+  // Most requests need no more than this.
+  return roundTrip(exchange, first).catch((error: unknown) =>
+    failOver(proxy, exchange, candidates, first, error, logger),
+  )
+}
+
+async function failOver(
+  proxy: TunnelProxy,
+  exchange: Exchange,
+  candidates: Candidates,
+  first: Candidate,
+  failure: unknown,
+  logger: Logger | undefined,
+): Promise<Reply> {
+  for (let [candidate, error] = [first, failure]; ; ) {
+    exchange.leave()
+    exchange.locate(error, candidate)
+    const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))
+    if (next === undefined) throw error
+    publish(proxy, exchange.req, error as WsTunnelError, candidate, next, logger)
     try {
-      return await roundTrip(exchange, candidate)
-    } catch (error) {
-      exchange.locate(error, candidate)
-      const next = await unlessAborted(exchange.signal, candidates.next(error, exchange.bodySent))
-      if (next === undefined) throw error
-      publish(proxy, exchange.req, error as WsTunnelError, candidate, next, logger)
+      return await roundTrip(exchange, next)
+    } catch (cause) {
       candidate = next
+      error = cause
     }
   }
 }

@@ -1,6 +1,4 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { NativeSwitched } from '../backend/native-round-trip.ts'
-import type { Switched } from '../backend/node-round-trip.ts'
 import { addressOf } from '../backend/target.ts'
 import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
@@ -30,7 +28,7 @@ import { setLocalHeaders } from './local-headers.ts'
 import { Movable } from './movable.ts'
 import { readTarget, spellingOf } from './read-target.ts'
 import { relayResponse, respondLocally } from './relay-response.ts'
-import type { Reply } from './round-trip.ts'
+import { isSwitched, type Reply, type SwitchedReply } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
 
 /**
@@ -114,7 +112,6 @@ class RoutedProxy implements TunnelProxy, EndListener {
       setLocalHeaders(req, res, settings.localHeaders)
       return false
     }
-    let candidate: Candidate | undefined
     try {
       const decided = exchange.decide()
       const decision = decided instanceof Promise ? await decided : decided
@@ -129,15 +126,14 @@ class RoutedProxy implements TunnelProxy, EndListener {
         await respondLocally(exchange, decision.response)
       } else {
         const reply = await withFailover(this, exchange, decision.candidates, this.#settings.logger)
-        candidate = reply.candidate
-        if (channels.response.hasSubscribers) this.#publishResponse(req, reply)
-        if (reply.switched) this.#open(exchange, reply)
+        if (channels.response.hasSubscribers) this.#publishResponse(exchange, reply)
+        if (isSwitched(reply)) this.#open(exchange, reply)
         else await relayResponse(exchange, reply)
       }
       return true
     } catch (error) {
       if (exchange.isAbandoned) return true
-      exchange.locate(error, candidate)
+      exchange.locate(error, exchange.candidate)
       const reported = this.#report(error, req, res, settings)
       if (await respondsByEngine(exchange, error)) return true
       throw reported
@@ -217,14 +213,14 @@ class RoutedProxy implements TunnelProxy, EndListener {
     if (!this.#isClosing) this.#listeners.listenOn(server, claim, only, paths !== 'normalise')
   }
 
-  #publishResponse(req: IncomingMessage, reply: Reply): void {
-    const statusCode = reply.switched ? 101 : reply.response.statusCode
-    const { worker, selection } = reply.candidate
+  #publishResponse({ req, candidate }: Exchange, reply: Reply): void {
+    const statusCode = isSwitched(reply) ? 101 : reply.statusCode
+    const { worker, selection } = candidate as Candidate
     const target = addressOf(worker.origin)
     channels.response.publish({ req, statusCode, target, choice: selection?.choice, proxy: this })
   }
 
-  #open(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): void {
+  #open(exchange: Exchange, reply: SwitchedReply): void {
     const tunnel = switchProtocols(exchange, reply)
     reply.candidate.selection?.member.carry(tunnel)
     this.#add(tunnel, exchange.handOver())

@@ -38,7 +38,7 @@ export function readTarget(req: RoutedRequest, context: HandleContext, settings:
     checkSpelling(sent, mergeSlashes)
     if (whole !== sent) checkSpelling(whole, mergeSlashes)
   }
-  const target = new RequestUrl(url, { spelling })
+  const target = new RequestUrl(url, spelling)
   return {
     url: target,
     authority: target.authority ?? (sent.startsWith('/') ? undefined : new RequestUrl(sent).authority),

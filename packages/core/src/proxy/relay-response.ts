@@ -6,27 +6,30 @@ import type { ServedResponse } from '../http/served-response.ts'
 import type { LocalResponse } from '../options/route-options.ts'
 import { type Candidate, countBytes } from '../routing/candidates.ts'
 import type { Exchange } from './exchange.ts'
-import type { Answered, Reply } from './round-trip.ts'
 
 /**
  * Relays the response of a backend. Resolves when it is sent or the client has left.
  *
  * @throws {WsTunnelError} `WST_ERR_BACKEND_STATUS` if `errorOverride` applies to its status. The app then responds instead.
  */
-export function relayResponse(exchange: Exchange, { response, candidate }: Reply & Answered): Promise<void> {
+export function relayResponse(exchange: Exchange, response: PlainResponse): Promise<void> {
   exchange.beginResponse()
+  const candidate = exchange.candidate as Candidate
   const { selection, settings } = candidate
-  const { rewriting, res } = exchange
   selection?.balancer.judge(selection.member, response.statusCode)
   checkStatus(response, settings.errorOverride)
-  const relayed = isServed(response)
-    ? serve(exchange, response, candidate)
-    : relay(response, res, {
-        headers: () => rewriting.plainResponse(response, candidate),
-        trailers: raw => rewriting.trailers(response, raw),
-        stallTimeout: settings.stallTimeout,
-      })
+  const relayed = isServed(response) ? serve(exchange, response, candidate) : relayFrom(exchange, response, candidate)
   return relayed.finally(() => countBytes(exchange.match.route, selection?.member, response.socket))
+}
+
+function relayFrom({ rewriting, res }: Exchange, response: PlainResponse, candidate: Candidate): Promise<void> {
+  try {
+    const headers = rewriting.plainResponse(response, candidate)
+    return relay(response, res, { headers, rewriting, stallTimeout: candidate.settings.stallTimeout })
+  } catch (error) {
+    response.destroy()
+    return Promise.reject(error)
+  }
 }
 
 const isServed = (response: PlainResponse): response is ServedResponse => 'serve' in response

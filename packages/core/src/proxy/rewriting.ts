@@ -5,6 +5,7 @@ import { peerAddress, trustsPeer } from '../http/client-address.ts'
 import { addVia, type Forwarding, requestHeaders } from '../http/forwarded.ts'
 import {
   endToEndHeaders,
+  firstLine,
   type HeaderList,
   headerLines,
   headerValue,
@@ -42,7 +43,7 @@ export class Rewriting {
     this.#mount = mount
     this.#encrypted = 'encrypted' in req.socket
     this.#clientAddress = peerAddress(req)
-    this.#host = headerLines(req, isHttp2(req) ? ':authority' : 'host')[0] ?? ''
+    this.#host = firstLine(req, isHttp2(req) ? ':authority' : 'host') ?? ''
   }
 
   /** For an upgrade: end-to-end fields, then exactly `Connection: Upgrade` and the one token. */
@@ -65,7 +66,7 @@ export class Rewriting {
       if (parsed.rewritten) headers.unset('content-encoding')
       return headers.append('Content-Length', String(parsed.bytes.length))
     }
-    const [length] = headerLines(req, 'content-length')
+    const length = firstLine(req, 'content-length')
     if (length !== undefined) return headers.append('Content-Length', length)
     if (!announcesBody(req)) return headers
     const trailers = announcedTrailers(headerLines(req, 'trailer'))

@@ -14,63 +14,64 @@ import type { PlainResponse } from '../http/plain-response.ts'
 import type { InterimResponse } from '../http/response-head.ts'
 import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
-import type { Release } from '../util/slots.ts'
 import { requestedUpgrade } from './decide.ts'
 import type { Exchange } from './exchange.ts'
 
-/** An ordinary response. */
-export interface Answered {
-  readonly switched: false
-  readonly response: PlainResponse
-}
-
-/** The response of one candidate. */
-export type Reply = (Switched | NativeSwitched | Answered) & {
+/** The 101 of one candidate. */
+export type SwitchedReply = (Switched | NativeSwitched) & {
   readonly candidate: Candidate
   /** The upgrade that was requested, if one was. */
   readonly token: string | undefined
 }
 
+/** The response of one candidate: a 101, or any other. */
+export type Reply = SwitchedReply | PlainResponse
+
+export const isSwitched = (reply: Reply): reply is SwitchedReply => 'switched' in reply
+
 /**
- * One round trip to one backend, for upgrades and plain requests alike. What it acquires is released with the exchange, or
- * at once if it fails.
+ * One round trip to one backend, for upgrades and plain requests alike. What it acquires belongs to the exchange.
  *
  * @throws {WsTunnelError} 502, 503 or 504, depending on the failure.
  */
-export async function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
-  const { token, signal } = exchange
-  signal.throwIfAborted()
-  // A backend may allow another token than the one that made the request an upgrade.
-  const sent = token && tokenFor(candidate, exchange.req, token)
-  const acquired = token === undefined ? candidate.enter() : candidate.acquire(signal)
-  const release: Release = acquired instanceof Promise ? await acquired : acquired
-  try {
-    const reply =
-      exchange.body === undefined
-        ? await sendUpgrade(exchange, candidate, sent)
-        : { switched: false as const, response: await send(exchange, candidate, exchange.body), candidate, token: sent }
-    exchange.onRelease(release)
-    return reply
-  } catch (error) {
-    release()
-    // A client that leaves while the next candidate is selected did not leave during a round trip.
-    if (!signal.aborted) exchange.isSent = false
-    throw error
-  }
+export function roundTrip(exchange: Exchange, candidate: Candidate): Promise<Reply> {
+  const { body } = exchange
+  return body === undefined ? sendUpgrade(exchange, candidate) : sendPlain(exchange, candidate, body)
 }
 
 const tokenFor = ({ settings }: Candidate, req: IncomingMessage, token: string): string | undefined =>
   allowedToken(settings.upgrade, [token]) ?? requestedUpgrade(req, settings).token
 
-/** Sends a plain request. This is the seam of the engine for plain HTTP. */
-function send(exchange: Exchange, candidate: Candidate, body: RequestBody): Promise<PlainResponse> {
+/**
+ * Sends a plain request. This is the seam of the engine for plain HTTP, whose promise is returned as it is: an async
+ * function in between would make several objects for each request.
+ */
+function sendPlain(exchange: Exchange, candidate: Candidate, body: RequestBody): Promise<PlainResponse> {
   const { req, res, rewriting, signal } = exchange
   const { worker, path, settings: limits } = candidate
-  const headers = rewriting.plainRequest(candidate, body.parsed)
-  const onInterim = interimRelay(exchange, candidate)
-  exchange.isSent = true
-  const method = req.method ?? 'GET'
-  return engineOf(exchange, worker)({ worker, method, path, headers, body, limits, signal, onInterim, req, res })
+  try {
+    signal.throwIfAborted()
+    exchange.enter(candidate, candidate.enter())
+    const headers = rewriting.plainRequest(candidate, body.parsed)
+    exchange.isSent = true
+    return engineOf(
+      exchange,
+      worker,
+    )({
+      worker,
+      method: req.method ?? 'GET',
+      path,
+      headers,
+      body,
+      limits,
+      signal,
+      onInterim: interimRelay(exchange, candidate),
+      req,
+      res,
+    })
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }
 
 /** The engine of the route, if it has one of another package. */
@@ -86,7 +87,7 @@ async function multiplexedRoundTrip(trip: PlainTrip): Promise<PlainResponse> {
   const { worker, method, path, headers, limits, signal, onInterim, body, req } = trip
   const upload = { body, req, limits }
   const result = await streamRoundTrip({ worker, method, path, headers, limits, signal, onInterim, upload })
-  return result === NEEDS_HTTP1 ? plainRoundTrip(trip) : (result as Answered).response
+  return result === NEEDS_HTTP1 ? plainRoundTrip(trip) : (result as Exclude<typeof result, Switched>).response
 }
 
 const interimRelay =
@@ -94,22 +95,26 @@ const interimRelay =
   (interim: InterimResponse): void =>
     relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
 
-async function sendUpgrade(exchange: Exchange, candidate: Candidate, token: string | undefined): Promise<Reply> {
+async function sendUpgrade(exchange: Exchange, candidate: Candidate): Promise<Reply> {
   const { req, rewriting, signal, upgrade } = exchange
   const { worker, path, settings } = candidate
+  signal.throwIfAborted()
+  // A backend may allow another token than the one that made the request an upgrade.
+  const token = exchange.token && tokenFor(candidate, req, exchange.token)
+  const acquired = candidate.acquire(signal)
+  exchange.enter(candidate, acquired instanceof Promise ? await acquired : acquired)
   const options = { limits: settings, signal, onInterim: interimRelay(exchange, candidate) }
   const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
   const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }
   if (worker.sessions !== undefined && token !== undefined && request.method === 'GET') {
     const trip = { ...options, worker, method: request.method, path, headers, protocol: token }
     const result = await streamRoundTrip(trip)
-    if (result !== NEEDS_HTTP1) return { ...result, candidate, token }
+    if (result !== NEEDS_HTTP1) return result.switched ? { ...result, candidate, token } : result.response
   }
   const native = token !== undefined && canConnectNatively(worker, upgrade?.detachableSocket, settings)
   const made =
     token === undefined
       ? await nodeRoundTrip(worker, request, options)
       : await (native ? nativeRoundTrip(worker, request, options) : socketRoundTrip(worker, request, options))
-  if (made.switched) return { ...made, candidate, token }
-  return { switched: false, response: new IncomingResponse(made.response), candidate, token }
+  return made.switched ? { ...made, candidate, token } : new IncomingResponse(made.response)
 }

@@ -1,5 +1,3 @@
-import type { NativeSwitched } from '../backend/native-round-trip.ts'
-import type { Switched } from '../backend/node-round-trip.ts'
 import { addressOf } from '../backend/target.ts'
 import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
@@ -9,14 +7,14 @@ import { isExtendedConnect } from '../http/http2.ts'
 import { checkSwitch } from '../http/upgrade.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Exchange } from './exchange.ts'
-import type { Reply } from './round-trip.ts'
+import type { SwitchedReply } from './round-trip.ts'
 
 /**
  * Checks the backend's 101, writes it to the client and joins the two connections.
  *
  * @throws {WsTunnelError} `WST_ERR_BAD_SWITCH` for a 101 that was not requested. The backend's connection is then closed.
  */
-export function switchProtocols(exchange: Exchange, reply: Reply & (Switched | NativeSwitched)): OpenTunnel {
+export function switchProtocols(exchange: Exchange, reply: SwitchedReply): OpenTunnel {
   const { req, match, rewriting, url, startedAt, signal } = exchange
   const { response, candidate, token } = reply
   const { settings, worker, selection } = candidate

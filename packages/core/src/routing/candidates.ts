@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { WorkerTable } from '../backend/named-worker.ts'
+import type { NamedWorker, WorkerTable } from '../backend/named-worker.ts'
 import { type TargetOrigin, type TargetTemplate, urlOf } from '../backend/target.ts'
 import { http2Mode, Worker } from '../backend/worker.ts'
 import type { BalancerMember } from '../balancer/balancer-member.ts'
@@ -31,14 +31,14 @@ export interface Candidate {
   /** `undefined` if the target names the backend itself. */
   readonly selection: Selection | undefined
   /** Counts a plain request. @returns the function to call at its end. */
-  readonly enter: () => Release
+  enter(): Release | undefined
   /**
    * Counts an upgrade and acquires one of the backend's slots for tunnels.
    *
    * @returns the function that releases it; a promise only if the upgrade waits for a slot.
    * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
    */
-  readonly acquire: (signal: CancelSignal) => Release | Promise<Release>
+  acquire(signal: CancelSignal): Release | Promise<Release>
 }
 
 /** The backends for one request, in the order in which they are tried. */
@@ -87,7 +87,46 @@ export interface Backends {
 const MAX_WORKERS = 1_000
 
 const noRelease: Release = () => {}
-const noNext = (): undefined => undefined
+
+/** The one candidate of a target that names the backend itself. */
+class NamedCandidate implements Candidate, Candidates {
+  readonly worker: Worker
+  readonly path: string
+  readonly template: TargetTemplate
+  readonly settings: RouteSettings
+  readonly selection = undefined
+  readonly #named: NamedWorker | undefined
+
+  constructor(
+    worker: Worker,
+    path: string,
+    template: TargetTemplate,
+    settings: RouteSettings,
+    named: NamedWorker | undefined,
+  ) {
+    this.worker = worker
+    this.path = path
+    this.template = template
+    this.settings = settings
+    this.#named = named
+  }
+
+  get first(): this {
+    return this
+  }
+
+  next(): undefined {
+    return undefined
+  }
+
+  enter(): undefined {
+    return undefined
+  }
+
+  acquire(signal: CancelSignal): Release | Promise<Release> {
+    return this.#named?.slots.acquire(signal) ?? noRelease
+  }
+}
 
 /** The workers of one route, and the candidates for each of its requests. */
 export class RouteWorkers {
@@ -123,25 +162,17 @@ export class RouteWorkers {
   ): Candidates | Promise<Candidates> {
     const { scheme, host } = template.origin
     const balancer = scheme === 'balancer' ? this.#backends.balancers.get(host) : undefined
-    if (balancer === undefined) return { first: this.#named(template, path), next: noNext }
+    if (balancer === undefined) return this.#named(template, path)
     const select = (member: BalancerMember): Candidate => this.#ofMember(balancer, member, template, path, req)
     return new BalancerCandidates(balancer, req, path, signal, select).start()
   }
 
   /** The backend that the target names itself. */
-  #named(template: TargetTemplate, path: string): Candidate {
+  #named(template: TargetTemplate, path: string): NamedCandidate {
     const { workers } = this.#backends
     const named = workers.empty ? undefined : workers.find(urlOf(template.origin, path))
     const settings = named?.settings(this.#settings) ?? this.#settings
-    return {
-      worker: this.#worker(template, settings),
-      path,
-      template,
-      settings,
-      selection: undefined,
-      enter: () => noRelease,
-      acquire: signal => named?.slots.acquire(signal) ?? noRelease,
-    }
+    return new NamedCandidate(this.#worker(template, settings), path, template, settings, named)
   }
 
   #ofMember(

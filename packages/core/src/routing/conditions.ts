@@ -32,8 +32,8 @@ export function compileConditions(conditions: readonly Condition[]): ConditionTe
   const tests = conditions.map(compileCondition)
   return (req, url, onMiss) => {
     let groups: ConditionGroups = []
-    for (const [i, test] of tests.entries()) {
-      const found = test(req, url)
+    for (let i = 0; i < tests.length; i++) {
+      const found = (tests[i] as ConditionTest)(req, url)
       if (found === null) {
         onMiss?.(i)
         return null

@@ -73,7 +73,7 @@ export class RouteTable {
       const rewritten = rewrite(req, { path: decoded, query: requested.query }, note)
       if (rewritten === undefined) return requested
       const { path, query } = rewritten
-      return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, { rewritten: path })
+      return new RequestUrl(encodePath(path, decoding.encodedSlashes) + query, 'normalise', path)
     } catch (cause) {
       if (cause instanceof WsTunnelError) throw cause
       throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `rewrite threw ${String(cause)}`, cause })

@@ -160,7 +160,8 @@ export class Route implements RouteStatus {
     const conditionGroups = this.#matchConditions(req, texts, onMiss && (condition => onMiss({ condition })))
     if (conditionGroups === null) return null
     if (fault !== undefined && this.settings.target !== false) throw fault
-    return { ...found, conditionGroups, rest: url.bare && found.rest === '/' ? '' : found.rest }
+    const { groups, params, rest } = found
+    return { groups, params, conditionGroups, rest: url.bare && rest === '/' ? '' : rest }
   }
 
   #matchText(req: IncomingMessage, url: RequestUrl, text: string): boolean {
@@ -222,7 +223,7 @@ export class Route implements RouteStatus {
       query: url.query,
       queries: query,
     }
-    const path = buildPath(template, { ...captures, ...raw }, joining)
+    const path = buildPath(template, raw === undefined ? captures : { ...captures, ...raw }, joining)
     return this.#workers.candidates(template, path, req, signal)
   }
 

@@ -3,9 +3,12 @@ export interface CancelSignal {
   readonly aborted: boolean
   readonly reason: NodeJS.ErrnoException
   throwIfAborted(): void
-  addEventListener(type: 'abort', listener: () => void, options?: { once: boolean }): void
-  removeEventListener(type: 'abort', listener: () => void): void
+  addEventListener(type: 'abort', listener: AbortListener, options?: { once: boolean }): void
+  removeEventListener(type: 'abort', listener: AbortListener): void
 }
+
+/** A function, or an object with the method that an `AbortSignal` calls too. An object needs no closure. */
+export type AbortListener = (() => void) | { handleEvent(): void }
 
 const NOT_ABORTED = new Error('not aborted')
 
@@ -13,20 +16,24 @@ const NOT_ABORTED = new Error('not aborted')
 export class Cancellation implements CancelSignal {
   aborted = false
   reason: NodeJS.ErrnoException = NOT_ABORTED
-  #listeners: (() => void)[] = []
+  /** Most requests have one listener at a time, which needs no list. */
+  #listener: AbortListener | undefined
+  #others: AbortListener[] | undefined
 
   throwIfAborted(): void {
     if (this.aborted) throw this.reason
   }
 
   /** Each listener is called once. */
-  addEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.push(listener)
+  addEventListener(_type: 'abort', listener: AbortListener): void {
+    if (this.#listener === undefined) this.#listener = listener
+    else if (this.#others === undefined) this.#others = [listener]
+    else this.#others.push(listener)
   }
 
-  removeEventListener(_type: 'abort', listener: () => void): void {
-    const at = this.#listeners.indexOf(listener)
-    if (at !== -1) this.#listeners.splice(at, 1)
+  removeEventListener(_type: 'abort', listener: AbortListener): void {
+    if (this.#listener === listener) this.#listener = undefined
+    else this.#others = this.#others?.filter(each => each !== listener)
   }
 
   /** The first call counts. */
@@ -34,7 +41,12 @@ export class Cancellation implements CancelSignal {
     if (this.aborted) return
     this.aborted = true
     this.reason = reason
-    for (const listener of this.#listeners.splice(0)) listener()
+    const listeners = [this.#listener, ...(this.#others ?? [])]
+    this.#listener = this.#others = undefined
+    for (const listener of listeners) {
+      if (typeof listener === 'function') listener()
+      else listener?.handleEvent()
+    }
   }
 }
 

@@ -46,7 +46,8 @@ export interface CountdownOptions {
  * bytes are read, and they may stop the countdown.
  */
 export class Countdown {
-  readonly #ms: number
+  /** The limit. */
+  readonly ms: number
   readonly #onReached: () => void
   readonly #look: (then: () => void) => void
   readonly #unref: boolean
@@ -55,6 +56,7 @@ export class Countdown {
   #due = 0
   #timer: NodeJS.Timeout | undefined
   #stoodStill = false
+  #rests = false
   /** Number of the present look. A look that was cancelled has another one. */
   #looks = 0
 
@@ -63,7 +65,7 @@ export class Countdown {
    * @param onReached is called once, when the limit is reached
    */
   constructor(ms: number, onReached: () => void, { look = readWaiting, unref = false }: CountdownOptions = {}) {
-    this.#ms = this.#left = ms
+    this.ms = this.#left = ms
     this.#onReached = onReached
     this.#look = look
     this.#unref = unref
@@ -72,11 +74,31 @@ export class Countdown {
 
   /** Begins again. It does nothing after {@link stop}, and after the limit was reached. */
   refresh(): void {
-    if (this.#timer === undefined) return
+    if (this.#timer === undefined || this.#rests) return
+    this.#beginAgain(this.#timer)
+  }
+
+  #beginAgain(timer: NodeJS.Timeout): void {
     this.#looks++
-    this.#left = this.#ms
+    this.#left = this.ms
     this.#due = performance.now() + this.#part
-    this.#timer.refresh()
+    timer.refresh()
+  }
+
+  /** Begins again, also after {@link rest}. */
+  restart(): void {
+    this.#rests = false
+    if (this.#timer !== undefined) this.#beginAgain(this.#timer)
+    else {
+      this.#left = this.ms
+      this.#startPart()
+    }
+  }
+
+  /** Stops, and keeps the timer for a {@link restart} that comes soon. */
+  rest(): void {
+    this.#looks++
+    this.#rests = true
   }
 
   /** Ends it: nothing is called any more. */
@@ -87,7 +109,7 @@ export class Countdown {
   }
 
   #startPart(): void {
-    this.#part = Math.min(this.#left, Math.max(this.#ms / PARTS, MIN_PART))
+    this.#part = Math.min(this.#left, Math.max(this.ms / PARTS, MIN_PART))
     this.#due = performance.now() + this.#part
     this.#timer = setTimeout(partOnEnd, this.#part, this)
     if (this.#unref) this.#timer.unref()
@@ -95,6 +117,10 @@ export class Countdown {
 
   /** Called by the timer. */
   endPart(): void {
+    if (this.#rests) {
+      this.#timer = undefined
+      return
+    }
     const stoodStill = performance.now() - this.#due > STOOD_STILL
     // Two such parts in a row count: otherwise a process whose event loop is always late would have no limits.
     if (!stoodStill || this.#stoodStill) this.#left -= this.#part
