@@ -62,6 +62,17 @@ test('takes a member out when its check fails, and makes it usable when it passe
   assert.ok(sick.seen.every(({ startLine }) => startLine === 'GET /base/up HTTP/1.0'))
 })
 
+test('checks a member at the port of the options, with that port in Host', async t => {
+  const service = await startBackend(t, echo())
+  const health = await startBackend(t, responding({ statusCode: 503 }))
+  const port = Number(health.address.split(':')[1])
+  const { members } = await gatewayTo(t, [`ws://${service.address}`], { healthCheck: { ...QUICK, port } })
+  const [member] = members as [BalancerMember]
+  await eventually(() => member.status === 'C')
+  assert.equal(health.seen[0]?.header('host'), health.address)
+  assert.equal(service.connections.length, 0)
+})
+
 test('clears the error of a member when its check passes, before its retry time', async t => {
   const backend = await startBackend(t, responding())
   const { members } = await gatewayTo(t, [`ws://${backend.address}`], { healthCheck: QUICK })

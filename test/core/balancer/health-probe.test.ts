@@ -12,7 +12,17 @@ import * as certificates from '../../support/tls.ts'
 
 function probeOf(url: string, check: HealthCheckOptions, settings: Partial<ConnectSettings> = {}, path = '/'): Probe {
   const { origin } = parseTarget(url, { groups: false, params: [] })
-  const all = { timeout: 2_000, interval: 30_000, passes: 1, fails: 1, uri: '', expect: undefined, ...check }
+  const all = {
+    timeout: 2_000,
+    interval: 30_000,
+    passes: 1,
+    fails: 1,
+    uri: '',
+    port: undefined,
+    headers: {},
+    expect: undefined,
+    ...check,
+  }
   const worker = new Worker(origin, { tls: {}, lookup: undefined, keepAlive: 0, ...settings })
   return { worker, check: all, path, connectTimeout: 1_000 }
 }
@@ -42,6 +52,18 @@ for (const [method, requestLine] of methods) {
     assert.equal(request?.startLine, requestLine)
     assert.equal(request?.header('host'), backend.address)
     await left(backend)
+  })
+}
+
+for (const method of ['GET', 'HEAD11', 'WEBSOCKET'] as const) {
+  test(`sends the fields of the options for ${method}, and the Host among them in place of the member's`, async t => {
+    const backend = await startBackend(t, responding({ statusCode: 204 }))
+    const headers = { Authorization: 'Bearer abc', host: 'health.example' }
+    await run(probeOf(`ws://${backend.address}/`, { method, headers })).catch(() => {})
+    const [request] = backend.seen
+    assert.equal(request?.header('authorization'), 'Bearer abc')
+    assert.deepEqual(request?.headers('host'), ['health.example'])
+    assert.equal(request?.header('upgrade'), method === 'WEBSOCKET' ? 'websocket' : undefined)
   })
 }
 

@@ -87,6 +87,17 @@ test('leasttunnels counts the tunnel that it is about to open', () => {
   assert.equal(select('leasttunnels', [a, b]), a)
 })
 
+test('random selects each candidate as often as its factor says', () => {
+  const candidates = [2, 1, 5].map((loadFactor, i) => new Candidate('abc'.charAt(i), { loadFactor }))
+  const selected = sequence('random', candidates, 8_000)
+  for (const { name, loadFactor } of candidates) {
+    const share = selected.split(name).length - 1
+    // The limit is 11 standard deviations or more.
+    assert.ok(Math.abs(share - loadFactor * 1_000) < 500, `${name}: ${share} of 8000`)
+  }
+  assert.ok(candidates.every(({ lbStatus }) => lbStatus === 0))
+})
+
 test('a session that returns to its member counts as a selection of it among the usable members', () => {
   const [a, b] = [new Candidate('a'), new Candidate('b', { loadFactor: 2 })]
   const out = new Candidate('c', { usable: false })

@@ -13,7 +13,16 @@ function read(shared: unknown, own?: unknown): unknown {
 }
 
 const expect: HealthCheckOptions['expect'] = () => true
-const DEFAULTS = { interval: 30_000, timeout: 5_000, passes: 1, fails: 1, uri: '', expect: undefined }
+const DEFAULTS = {
+  interval: 30_000,
+  timeout: 5_000,
+  passes: 1,
+  fails: 1,
+  uri: '',
+  port: undefined,
+  headers: {},
+  expect: undefined,
+}
 
 test('applies the defaults, and lets a member override its balancer', () => {
   assert.equal(read(undefined), undefined)
@@ -55,10 +64,31 @@ const wrongs: [shared: unknown, own: unknown, message: RegExp][] = [
     undefined,
     /healthCheck\.uri` to be absent, because the method OPTIONS11 sends no path/,
   ],
+  [{ method: 'GET', port: 65_536 }, undefined, /healthCheck\.port` to be a port from 1 to 65535/],
+  [
+    { method: 'TCP', headers: { A: 'b' } },
+    undefined,
+    /healthCheck\.headers` to be absent, because the method TCP sends/,
+  ],
+  [{ method: 'GET', headers: { 'a b': 'c' } }, undefined, /healthCheck\.headers\["a b"\]` to be a header field/],
+  [{ method: 'GET', headers: { A: 'b\nc' } }, undefined, /healthCheck\.headers\["A"\]` to be a header field/],
+  [
+    { method: 'GET', headers: { Upgrade: 'x' } },
+    undefined,
+    /headers\["Upgrade"\]` to be absent, because the check writes/,
+  ],
   [undefined, { method: 'WEBSOCKET', expect }, /healthCheck\.expect` to be absent, because the method WEBSOCKET has/],
 ]
 
 test('names the option that is wrong for a health check', () => {
   for (const [shared, own, message] of wrongs)
     assert.throws(() => read(shared, own), { code: 'WST_ERR_OPTION', message }, JSON.stringify([shared, own]))
+})
+
+test('refuses a port for the check of a member behind a unix socket', () => {
+  const members = [{ url: 'unix:/run/a.sock|ws://a.test/', healthCheck: { method: 'TCP', port: 9 } as const }]
+  assert.throws(() => resolveOptions({ target: false, balancers: { x: { members } } }), {
+    code: 'WST_ERR_OPTION',
+    message: /members\[0\]\.healthCheck\.port` to be absent, because a unix socket has no port/,
+  })
 })

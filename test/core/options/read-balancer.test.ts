@@ -83,7 +83,7 @@ const WRONG: [balancer: unknown, message: RegExp][] = [
   [{ members: [{ url, routeId: 'a;b' }] }, /members\[0\]\.routeId` to be 1 to 63 characters/],
   [{ members: [{ url, routeId: 'a'.repeat(64) }] }, /routeId/],
   [{ members: [{ url, redirect: '' }] }, /members\[0\]\.redirect`/],
-  [{ members, lbMethod: 'random' }, /`balancers\.x\.lbMethod` to be 'byrequests' or/],
+  [{ members, lbMethod: 'roundrobin' }, /`balancers\.x\.lbMethod` to be 'byrequests' or/],
   [{ members, lbMethod: {} }, /`balancers\.x\.lbMethod\.hash` to be given/],
   [{ members, lbMethod: { hash: 'header' } }, /`balancers\.x\.lbMethod\.name` to be the name of a header field/],
   [{ members, lbMethod: { hash: 'client', name: 'a' } }, /Unknown option `balancers\.x\.lbMethod\.name`/],

@@ -117,9 +117,19 @@ function parseOrigin(
   if (host === undefined || (parts?.[1] !== undefined && !isIPv6(host)) || port < 1 || port > 65535) {
     throw refuse(where, 'a URL with a valid host and a port from 1 to 65535', text)
   }
+  return { scheme, secure, host, port, authority: authorityOf(host, port, secure), socketPath }
+}
+
+/** The same host at another port. */
+export function atPort(origin: TargetOrigin, port: number): TargetOrigin {
+  const { host, secure } = origin
+  return { ...origin, port, authority: authorityOf(host, port, secure) }
+}
+
+/** The value of `Host`. */
+function authorityOf(host: string, port: number, secure: boolean): string {
   const bracketed = isIPv6(host) ? `[${host}]` : host
-  const hostHeader = port === DEFAULT_PORT[`${secure}`] ? bracketed : `${bracketed}:${port}`
-  return { scheme, secure, host, port, authority: hostHeader, socketPath }
+  return port === DEFAULT_PORT[`${secure}`] ? bracketed : `${bracketed}:${port}`
 }
 
 /** Where a backend is, for messages: host and port, or the path of its unix socket. */

@@ -1,3 +1,4 @@
+import { atPort } from '../backend/target.ts'
 import { Worker } from '../backend/worker.ts'
 import type { HealthCheckSettings } from '../options/health-options.ts'
 import type { Settings } from '../options/options.ts'
@@ -69,7 +70,8 @@ class MemberCheck {
     this.#member = member
     this.#check = check
     this.#settings = member.settings(route)
-    this.#worker = new Worker(member.template.origin, this.#settings)
+    const { origin } = member.template
+    this.#worker = new Worker(check.port === undefined ? origin : atPort(origin, check.port), this.#settings)
     this.#limit = limit
     this.#schedule(Math.random() * Math.min(FIRST, check.interval))
   }

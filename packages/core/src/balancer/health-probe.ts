@@ -52,7 +52,7 @@ export async function probe({ worker, check, path, connectTimeout }: Probe, clos
   const end = AbortSignal.any([closing, late.signal])
   try {
     if (method === 'TCP') return await checkConnect(worker, end)
-    if (method === 'WEBSOCKET') return await checkWebSocket(worker, path, limits, end)
+    if (method === 'WEBSOCKET') return await checkWebSocket(worker, path, limits, check, end)
     return await checkResponse(worker, path, limits, check, end)
   } catch (error) {
     if (late.signal.aborted) throw new Error(`not finished after ${timeout} ms`)
@@ -61,6 +61,12 @@ export async function probe({ worker, check, path, connectTimeout }: Probe, clos
     limit.stop()
     worker.dropIdle()
   }
+}
+
+/** The fields of a request. A `Host` of the options replaces that of the member. */
+function requestFields({ Host, ...fields }: Record<'Host', string>, own: Readonly<Record<string, string>>): string[] {
+  const host = Object.keys(own).some(name => name.toLowerCase() === 'host') ? {} : { Host }
+  return Object.entries({ ...host, ...fields, ...own }).flat()
 }
 
 async function checkConnect({ connectOptions }: Worker, signal: AbortSignal): Promise<string> {
@@ -80,11 +86,15 @@ async function checkResponse(
   worker: Worker,
   path: string,
   limits: Limits,
-  { method, expect }: HealthCheckSettings,
+  { method, headers: own, expect }: HealthCheckSettings,
   signal: AbortSignal,
 ): Promise<string> {
   const verb = method.replace('11', '')
-  const request = { method: verb, path: verb === 'OPTIONS' ? '*' : path, headers: ['Host', worker.origin.authority] }
+  const request = {
+    method: verb,
+    path: verb === 'OPTIONS' ? '*' : path,
+    headers: requestFields({ Host: worker.origin.authority }, own),
+  }
   const result = await send(worker, request, limits, signal, { inHttp10: method === verb })
   if (result.switched) {
     result.socket.destroy()
@@ -142,10 +152,16 @@ function bodyOf(response: PlainResponse, signal: AbortSignal): Promise<string> {
 }
 
 /** RFC 6455 4.1, 7.1. */
-async function checkWebSocket(worker: Worker, path: string, limits: Limits, signal: AbortSignal): Promise<string> {
+async function checkWebSocket(
+  worker: Worker,
+  path: string,
+  limits: Limits,
+  { headers: own }: HealthCheckSettings,
+  signal: AbortSignal,
+): Promise<string> {
   const key = randomBytes(16).toString('base64')
   const fields = { Host: worker.origin.authority, Upgrade: 'websocket', Connection: 'Upgrade' }
-  const headers = [...Object.entries(fields).flat(), 'Sec-WebSocket-Key', key, 'Sec-WebSocket-Version', '13']
+  const headers = [...requestFields(fields, own), 'Sec-WebSocket-Key', key, 'Sec-WebSocket-Version', '13']
   const result = await send(worker, { method: 'GET', path, headers }, limits, signal, { protocol: 'websocket' })
   if (!result.switched) {
     result.response.destroy()

@@ -53,8 +53,20 @@ const bytraffic = (): Comparison => {
   }
 }
 
-/** The methods of mod_proxy_balancer, and `leasttunnels`. Each call makes the comparison of one selection. */
-export const LB_METHODS = { byrequests, bytraffic, bybusyness, leasttunnels } as const
+/** A candidate at random, as often as its factor says: each one replaces the best so far with its share of the factors up to it. */
+const random = (): Comparison => {
+  let total = 0
+  return {
+    isBetter: member => {
+      total += factor(member)
+      return Math.random() * total < factor(member)
+    },
+    onSelect: () => {},
+  }
+}
+
+/** The methods of mod_proxy_balancer, `leasttunnels` and `random`. Each call makes the comparison of one selection. */
+export const LB_METHODS = { byrequests, bytraffic, bybusyness, leasttunnels, random } as const
 
 /** Accounts for a member that its session selected: the other members become due sooner. httpd: proxy_balancer_pre_request. */
 export function accountForSession(members: readonly BalancerMember[], selected: BalancerMember): void {

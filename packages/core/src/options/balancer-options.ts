@@ -77,12 +77,13 @@ export interface SessionCookieOptions {
  */
 export type HashOptions = { hash: 'client' | 'path' } | { hash: 'header' | 'cookie'; name: string }
 
-/** How a balancer selects a member (lbmethod=): a method of mod_proxy_balancer, the fewest tunnels, a hash, or a function. */
+/** How a balancer selects a member (lbmethod=): a method of mod_proxy_balancer, the fewest tunnels, random, a hash, or a function. */
 export type LbMethod<Req = IncomingMessage> =
   | 'byrequests'
   | 'bytraffic'
   | 'bybusyness'
   | 'leasttunnels'
+  | 'random'
   | HashOptions
   | LbFunction<Req>
 

@@ -58,6 +58,6 @@ export const DEFAULTS = {
   },
   stickySession: { separator: '.', semicolonEnds: false, noFailover: false },
   sessionCookie: { path: '/', secure: 'auto', httpOnly: true, sameSite: 'lax' },
-  healthCheck: { interval: 30_000, timeout: 5_000, passes: 1, fails: 1, uri: '' },
+  healthCheck: { interval: 30_000, timeout: 5_000, passes: 1, fails: 1, uri: '', headers: {} },
   resolve: { type: 'A+AAAA', interval: 30_000, timeout: 5_000 },
 } as const

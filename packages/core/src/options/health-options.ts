@@ -1,5 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import { type Check, callback, checked, duration, isRecord, oneOf, withDefaults, wrong } from './checks.ts'
+import { type IncomingHttpHeaders, validateHeaderName, validateHeaderValue } from 'node:http'
+import { type Check, callback, checked, duration, isRecord, oneOf, textMap, withDefaults, wrong } from './checks.ts'
 import { DEFAULTS } from './defaults.ts'
 
 /** What a check does (hcmethod=). `OPTIONS`, `HEAD` and `GET` send an HTTP/1.0 request, those with `11` an HTTP/1.1 request. */
@@ -28,12 +28,17 @@ export interface HealthCheckOptions {
   fails?: number
   /** Path and query, appended to the path of the member's `url` according to the route's `join` (hcuri=). @default that path alone */
   uri?: string
+  /** Port to check in place of that of the member's `url`; `Host` has it too. @default the port of the `url` */
+  port?: number
+  /** Further fields of the request. `Host` replaces the member's. Fields of the connection and of the handshake are refused. @default {} */
+  headers?: Readonly<Record<string, string>>
   /** Whether the check passes with this response (hcexpr=). If it throws, the check fails. @default passes with a status from 200 to 399 */
   expect?: (response: HealthResponse) => boolean
 }
 
 /** The options of a health check, each with a value. */
-export interface HealthCheckSettings extends Readonly<Required<Omit<HealthCheckOptions, 'expect'>>> {
+export interface HealthCheckSettings extends Readonly<Required<Omit<HealthCheckOptions, 'expect' | 'port'>>> {
+  readonly port: number | undefined
   readonly expect: ((response: HealthResponse) => boolean) | undefined
 }
 
@@ -56,6 +61,28 @@ const uri: Check = (where, value) => {
     throw wrong(where, 'a path and query that begins with "/", without space or fragment', value)
 }
 
+const port: Check = (where, value) => {
+  if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > 65_535)
+    throw wrong(where, 'a port from 1 to 65535', value)
+}
+
+/** Fields that frame the request or belong to its connection or its WebSocket handshake. The check writes them itself. */
+const OWN_FIELD =
+  /^(?:connection|keep-alive|te|trailer|transfer-encoding|content-length|expect|upgrade|sec-websocket-.*)$/i
+const headers: Check = (where, value) => {
+  textMap(where, value)
+  for (const [name, text] of Object.entries(value as Record<string, string>)) {
+    const field = `${where}[${JSON.stringify(name)}]`
+    if (OWN_FIELD.test(name)) throw wrong(field, 'absent, because the check writes this field itself', text)
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, text)
+    } catch {
+      throw wrong(field, 'a header field as RFC 9110 5 allows it', text)
+    }
+  }
+}
+
 const HEALTH_CHECKS: Record<keyof HealthCheckOptions, Check> = {
   method: oneOf('TCP', 'OPTIONS', 'HEAD', 'GET', 'OPTIONS11', 'HEAD11', 'GET11', 'WEBSOCKET'),
   interval,
@@ -63,15 +90,19 @@ const HEALTH_CHECKS: Record<keyof HealthCheckOptions, Check> = {
   passes: times,
   fails: times,
   uri,
+  port,
+  headers,
   expect: callback,
 }
 
 /** Checks the option of a balancer. */
 export const healthCheck: Check = (where, value) => {
   if (!isRecord(value)) throw wrong(where, 'an object with a method', value)
-  const { method, uri, expect } = checked(where, value, HEALTH_CHECKS) as Partial<HealthCheckOptions>
+  const { method, uri, headers, expect } = checked(where, value, HEALTH_CHECKS) as Partial<HealthCheckOptions>
   if (uri !== undefined && method !== undefined && /^(?:TCP|OPTIONS)/.test(method))
     throw wrong(`${where}.uri`, `absent, because the method ${method} sends no path`, uri)
+  if (headers !== undefined && method === 'TCP')
+    throw wrong(`${where}.headers`, 'absent, because the method TCP sends no request', headers)
   if (expect !== undefined && (method === 'TCP' || method === 'WEBSOCKET'))
     throw wrong(`${where}.expect`, `absent, because the method ${method} has a fixed expectation`, expect)
 }
@@ -92,8 +123,8 @@ export function readHealthCheck(
   shared: HealthCheckOptions | undefined,
 ): HealthCheckSettings | undefined {
   if (own === false || (own === undefined && shared === undefined)) return undefined
-  const { method, uri, expect, ...times } = withDefaults(DEFAULTS.healthCheck, { ...shared, ...own })
+  const { method, uri, port, headers, expect, ...times } = withDefaults(DEFAULTS.healthCheck, { ...shared, ...own })
   if (method === undefined) throw wrong(`${where}.method`, 'given', undefined)
   const timeout = own?.timeout ?? shared?.timeout ?? Math.min(times.interval, DEFAULTS.healthCheck.timeout)
-  return { ...times, method, uri, expect, timeout }
+  return { ...times, method, uri, port, headers, expect, timeout }
 }

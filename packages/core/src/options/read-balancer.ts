@@ -58,7 +58,7 @@ const token: Check = (where, value) => {
 const lbMethod: Check = (where, value) => {
   if (typeof value === 'function') return
   if (!isRecord(value)) {
-    oneOf('byrequests', 'bytraffic', 'bybusyness', 'leasttunnels', '{ hash }', 'a function')(where, value)
+    oneOf('byrequests', 'bytraffic', 'bybusyness', 'leasttunnels', 'random', '{ hash }', 'a function')(where, value)
     return
   }
   const named = value['hash'] === 'header' || value['hash'] === 'cookie'
@@ -151,6 +151,8 @@ export function readMember(
   if (stickySession?.set !== undefined && routeId === undefined && resolve === undefined)
     throw wrong(`${where}.routeId`, 'given, because stickySession.set needs it', undefined)
   const healthCheck = readHealthCheck(`${where}.healthCheck`, options.healthCheck, balancer.healthCheck)
+  if (healthCheck?.port !== undefined && /^unix:/i.test(worker.url))
+    throw wrong(`${where}.healthCheck.port`, 'absent, because a unix socket has no port', healthCheck.port)
   const own = { routeId, redirect, loadFactor, lbSet, retry, status, slowStart, healthCheck }
   return { ...worker, ...own, acceptAddress: options.acceptAddress, named: undefined }
 }
