@@ -14,7 +14,7 @@ export { type Kept, keepThroughHandover } from './handover/kept-state.ts'
 export { type ListenOptions, listenForUpgrades } from './handover/listen-for-upgrades.ts'
 export { requestField } from './http/app-fields.ts'
 export { type HeaderList, requestHeaders } from './http/header-list.ts'
-export { protocolOf } from './http/http2.ts'
+export { isExtendedConnect, protocolOf } from './http/http2.ts'
 export type { SharedOptions, WorkerOptions } from './options/backend-options.ts'
 export type {
   Balancer,

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   createTunnelProxy,
+  isExtendedConnect,
   MAX_DELAY,
   type OpenMessage,
   plainAddress,
@@ -216,6 +217,11 @@ export class Gateway {
     const sni = 'encrypted' in socket ? (socket as TLSSocket).servername : undefined
     if (typeof sni === 'string' && hostNamed(hosts, hostName(sni)).tls?.identity !== host.tls?.identity) {
       respond(res, 421)
+      return
+    }
+    // The settings of a session are those of the host of its connection; this request is for another one.
+    if (isExtendedConnect(req) && !host.settings.http2?.webSockets) {
+      respond(res, 501)
       return
     }
     const named = this.#pages.named(req)
