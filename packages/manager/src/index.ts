@@ -10,6 +10,7 @@ export type { ManagerOptions } from './options.ts'
 export type {
   BalancerKey,
   BalancerView,
+  Failure,
   FleetView,
   HealthView,
   MemberView,

@@ -2,11 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
 import { Changes, readChange } from './api/changes.ts'
 import { EventStreams, type ServerEvent } from './api/event-streams.ts'
+import { FailureLog } from './api/failure-log.ts'
 import { MemberHistory } from './api/member-history.ts'
 import { Meter } from './api/meter.ts'
 import { viewProxy } from './api/proxy-view.ts'
 import { RateHistory } from './api/rate-history.ts'
-import { listTunnels, readTunnelQuery, type TunnelQuery } from './api/tunnel-list.ts'
+import { listTunnels } from './api/tunnel-list.ts'
+import { readTunnelQuery, type TunnelQuery } from './api/tunnel-query.ts'
 import { joinFleet } from './fleet/fleet.ts'
 import type { Fleet, FleetOptions } from './fleet/fleet-options.ts'
 import { ChangeToken, isForKnownHost, isFromOtherSite, isFromOurPage, visit } from './http/access.ts'
@@ -14,7 +16,7 @@ import { type Asset, readAssets } from './http/assets.ts'
 import { readJson } from './http/json-body.ts'
 import { send, sendJson, sendText } from './http/responses.ts'
 import { type ManagerOptions, type ManagerSettings, resolveManagerOptions } from './options.ts'
-import type { ProxyView, State } from './page/types.ts'
+import type { Failure, ProxyView, State, TunnelList } from './page/types.ts'
 import { namedProxies, type Proxies } from './util/proxies.ts'
 import { Refusal } from './util/refusal.ts'
 
@@ -62,11 +64,14 @@ class Manager {
   readonly #assets: ReadonlyMap<string, Asset> = readAssets()
   readonly #token: ChangeToken
   readonly #meter: Meter
+  readonly #failures: FailureLog
   readonly #history: RateHistory
   readonly #streams: EventStreams
   readonly #changes: Changes
   readonly #members: MemberHistory
   readonly #stops: (() => void)[]
+  /** The list that the live pages have. */
+  #sentFailures: readonly Failure[] = []
   #closed = false
 
   constructor(settings: ManagerSettings) {
@@ -75,6 +80,7 @@ class Manager {
     this.#settings = settings
     this.#token = new ChangeToken(secret)
     this.#meter = new Meter(proxies)
+    this.#failures = new FailureLog(proxies, settings.showQuery)
     this.#members = new MemberHistory()
     this.#history = new RateHistory(history)
     this.#streams = new EventStreams(maxClients)
@@ -86,6 +92,7 @@ class Manager {
     ]
     this.#stops = [
       this.#meter.stop,
+      this.#failures.stop,
       () => this.#members.stop(),
       () => timers.forEach(clearInterval),
       () => this.#streams.close(),
@@ -149,8 +156,9 @@ class Manager {
   #read(req: ManagedRequest, res: ServerResponse, path: string, query: URLSearchParams, mayChange: boolean): void {
     if (path === '/api/token') sendJson(res, 200, { token: mayChange ? this.#token.token : null })
     else if (path === '/api/state') sendJson(res, 200, this.#state(readTunnelQuery(query)))
-    else if (path === '/api/tunnels') sendJson(res, 200, this.#state(readTunnelQuery(query)).tunnels)
+    else if (path === '/api/tunnels') sendJson(res, 200, this.#tunnels(readTunnelQuery(query)))
     else if (path === '/api/history') sendJson(res, 200, this.#history.samples)
+    else if (path === '/api/failures') sendJson(res, 200, this.#failures.list)
     else if (path === '/events') this.#openStream(req, res, readTunnelQuery(query), mayChange)
     else throw new Refusal(404, 'There is no such resource')
   }
@@ -160,6 +168,7 @@ class Manager {
     const isAllowed = async (): Promise<boolean> => (await visit(this.#settings.authorize, req)).allowed
     this.#streams.add(res, query, { mayChange, isAllowed }, [
       { name: 'history', data: JSON.stringify(this.#history.samples) },
+      { name: 'failures', data: JSON.stringify(this.#failures.list) },
       { name: 'state', data: JSON.stringify(this.#state(query)) },
     ])
   }
@@ -192,27 +201,35 @@ class Manager {
   }
 
   #state(query: TunnelQuery, views: ProxyView[] = this.#proxies()): State {
-    const { title, showQuery, proxies } = this.#settings
-    const { draining } = this.#changes
+    const { title } = this.#settings
     return {
       title,
       host: HOST,
       pid: process.pid,
       fleet: this.fleet.view,
       proxies: views,
-      tunnels: listTunnels(namedProxies(proxies), query, { draining, showQuery }),
+      tunnels: this.#tunnels(query),
     }
+  }
+
+  #tunnels(query: TunnelQuery): TunnelList {
+    const { proxies, showQuery } = this.#settings
+    return listTunnels(namedProxies(proxies), query, { draining: this.#changes.draining, showQuery })
   }
 
   #sample(): void {
     this.#changes.endQuiet(this.#settings.quietTime)
     const views = this.#proxies()
-    const sample = this.#history.sample(views)
+    const sample = this.#history.sample(views, this.#meter.takeHandshakes())
     this.#sendEvents(views, sample === undefined ? [] : [{ name: 'sample', data: JSON.stringify(sample) }])
   }
 
   #sendEvents(views: ProxyView[], common: readonly ServerEvent[]): void {
-    this.#streams.send(common, query => JSON.stringify(this.#state(query, views)))
+    const { list } = this.#failures
+    const failures: ServerEvent[] =
+      list === this.#sentFailures ? [] : [{ name: 'failures', data: JSON.stringify(list) }]
+    this.#sentFailures = list
+    this.#streams.send([...common, ...failures], query => JSON.stringify(this.#state(query, views)))
   }
 }
 

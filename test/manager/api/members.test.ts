@@ -37,7 +37,16 @@ for (const framework of ['Express 5', 'Connect', 'Fastify 5', 'node:http'] as co
         assert.ok(id > 0 && changes.length > 0)
         return member
       })
-      const common = { redirect: '', lbSet: 0, loadFactor: 1, retry: 60_000, failures: 0, health: null, checks: [] }
+      const common = {
+        redirect: '',
+        lbSet: 0,
+        loadFactor: 1,
+        retry: 60_000,
+        failures: 0,
+        health: null,
+        checks: [],
+        usable: true,
+      }
       const nothing = { selected: 0, load: 0, busy: 0, open: 0, bytesFromClient: 0, bytesFromBackend: 0 }
       const something = { selected: 1, load: 0, busy: 1, open: 1, bytesFromClient: 5, bytesFromBackend: 5 }
       const url = `ws://${managed.backend.address}`

@@ -22,14 +22,21 @@ test('counts what opened, ended and failed, and bytes of ended and open tunnels,
     await client.readExact(text.length)
   }
   await say(before, 'hello')
-  assert.deepEqual(counts(), { opened: 0, ended: {}, errors: {}, routes: new Map([[1, traffic(5)]]), ...traffic(5) })
+  assert.deepEqual(counts(), {
+    opened: 0,
+    ended: {},
+    errors: {},
+    failovers: 0,
+    routes: new Map([[1, traffic(5)]]),
+    ...traffic(5),
+  })
   const after = await managed.tunnel('/chat')
   await say(after, 'you')
   after.end()
   await after.readAll()
   await assert.rejects(openTunnel(managed.port, '/gone'))
   await eventually(() => counts()?.ended['finished'] === 1)
-  const expected = { opened: 1, ended: { finished: 1 }, errors: { WST_ERR_CONNECT: 1 } }
+  const expected = { opened: 1, ended: { finished: 1 }, errors: { WST_ERR_CONNECT: 1 }, failovers: 0 }
   assert.deepEqual(counts(), { ...expected, routes: new Map([[1, traffic(8)]]), ...traffic(8) })
   assert.notEqual(counts(), counts())
   meter.stop()

@@ -24,7 +24,15 @@ test('every file that the page loads is served, and no bare module name is impor
   }
   await load(managed.url)
   const paths = Array.from(loaded, url => url.slice(managed.url.length))
-  for (const path of ['', 'icon.svg', 'page.css', 'uplot.css', 'uplot.js', 'main.js', 'lit-html/directives/repeat.js'])
+  for (const path of [
+    '',
+    'icon-good.svg',
+    'page.css',
+    'uplot.css',
+    'uplot.js',
+    'main.js',
+    'lit-html/directives/repeat.js',
+  ])
     assert.ok(paths.includes(path), path)
 })
 

@@ -9,6 +9,7 @@ const proxy = (counts: Partial<ProxyView>): ProxyView => ({
   opened: 0,
   ended: {},
   errors: {},
+  failovers: 0,
   bytesFromClient: 0,
   bytesFromBackend: 0,
   routes: [],

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { writeHead } from '../http/responses.ts'
 import { Refusal } from '../util/refusal.ts'
-import type { TunnelQuery } from './tunnel-list.ts'
+import type { TunnelQuery } from './tunnel-query.ts'
 
 /**
  * Milliseconds without an event after which a client gets a comment, so that no proxy on the way closes an idle stream.
@@ -16,7 +16,7 @@ const MAX_STALL = 30_000
 
 /** An event of the stream. */
 export interface ServerEvent {
-  name: 'history' | 'sample' | 'state'
+  name: 'history' | 'sample' | 'failures' | 'state'
   /** JSON, in one line. */
   data: string
 }

@@ -9,14 +9,20 @@ export interface ProxyCounts extends Traffic {
   ended: Record<string, number>
   /** Failures before the 101, by code. */
   errors: Record<string, number>
+  /** Requests that failed over from one member to another. */
+  failovers: number
   /** By the index of the route. */
   routes: Map<number, Traffic>
 }
+
+/** The largest number of handshakes of one sample whose times are kept. */
+const MAX_HANDSHAKES = 2_000
 
 const noCounts = (): ProxyCounts => ({
   opened: 0,
   ended: {},
   errors: {},
+  failovers: 0,
   routes: new Map(),
   bytesFromClient: 0,
   bytesFromBackend: 0,
@@ -38,13 +44,19 @@ function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBac
 export class Meter {
   readonly #proxies: Proxies
   readonly #counts = new Map<string, ProxyCounts>()
+  #handshakes: number[] = []
+  #opened = 0
   readonly stop: () => void
 
   constructor(proxies: Proxies) {
     this.#proxies = proxies
     this.stop = subscribeToProxies(proxies, {
-      'ws-tunnel:open': (_message, name) => {
+      'ws-tunnel:open': ({ tunnel }, name) => {
         this.#countsOf(name).opened++
+        this.#keepHandshake(tunnel.info.handshakeTime)
+      },
+      'ws-tunnel:failover': (_message, name) => {
+        this.#countsOf(name).failovers++
       },
       'ws-tunnel:close': ({ tunnel, end }, name) => {
         const counts = this.#countsOf(name)
@@ -70,6 +82,24 @@ export class Meter {
       read.set(name, { proxy, counts })
     }
     return read
+  }
+
+  /** The times of handshakes since the last call, ms: all, or a random selection of them if there were very many. */
+  takeHandshakes(): number[] {
+    const taken = this.#handshakes
+    this.#handshakes = []
+    this.#opened = 0
+    return taken
+  }
+
+  /** Reservoir sampling: each handshake is kept with the same probability. */
+  #keepHandshake(time: number): void {
+    this.#opened++
+    if (this.#handshakes.length < MAX_HANDSHAKES) this.#handshakes.push(time)
+    else {
+      const at = Math.floor(Math.random() * this.#opened)
+      if (at < MAX_HANDSHAKES) this.#handshakes[at] = time
+    }
   }
 
   #countsOf(name: string): ProxyCounts {

@@ -53,6 +53,7 @@ function viewMember(member: Member, history: MemberHistory): MemberView {
     routeId,
     redirect,
     status,
+    usable: member.available,
     loadFactor,
     lbSet,
     retry,

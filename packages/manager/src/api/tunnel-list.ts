@@ -2,32 +2,10 @@ import type { Tunnel } from '@ws-tunnel/core'
 import type { TunnelList, TunnelView } from '../page/types.ts'
 import { clip } from '../util/clip.ts'
 import type { ManagedProxy } from '../util/proxies.ts'
-import { Refusal } from '../util/refusal.ts'
+import type { TunnelQuery, TunnelSort } from './tunnel-query.ts'
 
-/** The largest number of tunnels in one list. */
-const MAX_TUNNELS = 1_000
-
-/** The number of tunnels in a list if the request sets no limit. */
-const DEFAULT_TUNNELS = 200
-
-/** Longest search, in characters. */
-const MAX_SEARCH = 200
-
-/** Selects the tunnels of a list. */
-export interface TunnelQuery {
-  /** A text that the tunnel must contain; empty for all tunnels. */
-  search: string
-  limit: number
-}
-
-/** @throws {Refusal} 400 for a wrong `limit`. */
-export function readTunnelQuery(query: URLSearchParams): TunnelQuery {
-  const [text = String(DEFAULT_TUNNELS), second] = query.getAll('limit')
-  const limit = /^\d{1,4}$/.test(text) && second === undefined ? Number(text) : 0
-  if (limit < 1 || limit > MAX_TUNNELS)
-    throw new Refusal(400, `Expected \`limit\` to be a whole number from 1 to ${MAX_TUNNELS}`)
-  return { search: (query.get('search') ?? '').slice(0, MAX_SEARCH), limit }
-}
+/** ms without a byte after which a tunnel counts as idle. */
+const IDLE = 60_000
 
 /** What the list shows of its tunnels. */
 export interface TunnelListOptions {
@@ -37,30 +15,59 @@ export interface TunnelListOptions {
   readonly showQuery: boolean
 }
 
-/** The newest open tunnels that match the query. */
+type Named = readonly [proxy: string, tunnel: Tunnel]
+
+/** The open tunnels that match the query, sorted. */
 export function listTunnels(
   proxies: ReadonlyMap<string, ManagedProxy>,
-  { search, limit }: TunnelQuery,
+  query: TunnelQuery,
   options: TunnelListOptions,
 ): TunnelList {
-  const wanted = search.toLowerCase()
-  const newest: [string, Tunnel][] = []
+  const { limit, offset } = query
+  const matches = matcher(query, options)
+  const found: Named[] = []
   let total = 0
-  let found = 0
   for (const [name, proxy] of proxies) {
-    // A proxy has its tunnels in the order in which they opened, so a ring of `limit` keeps its newest ones.
-    const ring: [string, Tunnel][] = []
-    let next = 0
-    for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) {
-      total++
-      if (wanted !== '' && !searchText(tunnel, options).includes(wanted)) continue
-      found++
-      ring[next++ % limit] = [name, tunnel]
-    }
-    newest.push(...ring)
+    total += proxy.tunnels.size
+    for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) if (matches(name, tunnel)) found.push([name, tunnel])
   }
-  newest.sort(([, a], [, b]) => b.openedAt - a.openedAt || b.id - a.id)
-  return { total, found, list: newest.slice(0, limit).map(([name, tunnel]) => viewTunnel(name, tunnel, options)) }
+  sort(found, query)
+  const list = found.slice(offset, offset + limit).map(([name, tunnel]) => viewTunnel(name, tunnel, options))
+  return { total, found: found.length, list }
+}
+
+function matcher(query: TunnelQuery, options: TunnelListOptions): (proxy: string, tunnel: Tunnel) => boolean {
+  const search = query.search.toLowerCase()
+  const { client, member, route, state } = query
+  return (proxy, tunnel) => {
+    const { info } = tunnel
+    if (route !== '' && route !== `${proxy} ${info.route}`) return false
+    if (client !== '' && !info.clientAddress.toLowerCase().includes(client)) return false
+    if (member !== '' && !(info.member ?? info.target).toLowerCase().includes(member)) return false
+    if (state === 'draining' && !options.draining.has(tunnel)) return false
+    if (state === 'idle' && tunnel.idle < IDLE) return false
+    return search === '' || searchText(tunnel, options).includes(search)
+  }
+}
+
+/** Ascending. The list is in the order of `age` if they are equal. */
+const COMPARISONS: Record<TunnelSort, (a: Tunnel, b: Tunnel) => number> = {
+  age: (a, b) => b.openedAt - a.openedAt || b.id - a.id,
+  idle: (a, b) => a.idle - b.idle,
+  client: (a, b) => compareText(a.info.clientAddress, b.info.clientAddress),
+  url: (a, b) => compareText(a.info.url, b.info.url),
+  member: (a, b) => compareText(a.info.member ?? a.info.target, b.info.member ?? b.info.target),
+  route: (a, b) => a.info.route - b.info.route,
+  bytesFromClient: (a, b) => b.bytesFromClient - a.bytesFromClient,
+  bytesFromBackend: (a, b) => b.bytesFromBackend - a.bytesFromBackend,
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+function sort(found: Named[], { sort, reverse }: TunnelQuery): void {
+  const compare = COMPARISONS[sort]
+  const sign = reverse ? -1 : 1
+  found.sort(([, a], [, b]) => sign * compare(a, b) || COMPARISONS.age(a, b))
 }
 
 function urlOf(tunnel: Tunnel, { showQuery }: TunnelListOptions): string {

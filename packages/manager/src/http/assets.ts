@@ -28,6 +28,9 @@ function packageFile(): string {
   }
 }
 
+/** One for each verdict. */
+const ICONS = ['icon-good.svg', 'icon-warn.svg', 'icon-bad.svg']
+
 /** The files of lit-html that the page imports, and those that these import. */
 const LIT_HTML = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js']
 
@@ -49,7 +52,7 @@ export function readAssets(): ReadonlyMap<string, Asset> {
   return new Map<string, Asset>([
     ['/', asset(HTML, pictures, 'index.html')],
     ['/page.css', asset(CSS, pictures, 'page.css')],
-    ['/icon.svg', asset('image/svg+xml', pictures, 'icon.svg')],
+    ...ICONS.map((name): [string, Asset] => [`/${name}`, asset('image/svg+xml', pictures, name)]),
     ['/uplot.css', asset(CSS, uPlot, 'uPlot.min.css')],
     ['/uplot.js', asset(JS, uPlot, 'uPlot.esm.js')],
     ...LIT_HTML.map((name): [string, Asset] => [`/lit-html/${name}`, asset(JS, litHtml, name)]),

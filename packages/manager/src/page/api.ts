@@ -1,9 +1,10 @@
-import type { Sample, State } from './types.ts'
+import type { Failure, Sample, State } from './types.ts'
 
 /** Listens to what the server sends live. */
 export interface LiveListener {
   history: (samples: Sample[]) => void
   sample: (sample: Sample) => void
+  failures: (failures: Failure[]) => void
   state: (state: State) => void
   connection: (connection: Connection) => void
 }
@@ -39,25 +40,16 @@ export async function sendChange(action: string, body: object): Promise<void> {
   throw new Error(error ?? `The server responded with ${response.status} ${response.statusText}`)
 }
 
-/** Opens the live stream, and opens it again after a failure. The returned function opens it with another search. */
-export function watch(listener: LiveListener): (search: string) => void {
-  let source: EventSource | undefined
-  let retry = 0
-  const open = (search: string): void => {
-    clearTimeout(retry)
-    source?.close()
-    listener.connection('connecting')
-    const opened = new EventSource(`events${search === '' ? '' : `?search=${encodeURIComponent(search)}`}`)
-    source = opened
-    opened.addEventListener('open', () => listener.connection('live'))
-    opened.addEventListener('error', () => {
-      const refused = opened.readyState === EventSource.CLOSED
-      listener.connection(refused ? 'refused' : 'connecting')
-      if (refused) retry = setTimeout(open, RETRY, search)
-    })
-    for (const name of ['history', 'sample', 'state'] as const)
-      opened.addEventListener(name, ({ data }) => listener[name](JSON.parse(data)))
-  }
-  open('')
-  return open
+/** Opens the live stream, and opens it again after a failure. It has no tunnels, because the page lists them itself. */
+export function watch(listener: LiveListener): void {
+  listener.connection('connecting')
+  const source = new EventSource('events?limit=1')
+  source.addEventListener('open', () => listener.connection('live'))
+  source.addEventListener('error', () => {
+    const refused = source.readyState === EventSource.CLOSED
+    listener.connection(refused ? 'refused' : 'connecting')
+    if (refused) setTimeout(watch, RETRY, listener)
+  })
+  for (const name of ['history', 'sample', 'failures', 'state'] as const)
+    source.addEventListener(name, ({ data }) => listener[name](JSON.parse(data)))
 }

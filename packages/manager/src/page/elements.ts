@@ -6,10 +6,19 @@ export interface Column {
   readonly name: string
   /** The class of its cells. The heading of a `number` column is on the right as well. */
   readonly kind?: 'number' | 'code' | 'traffic' | 'actions'
+  /** What the table is sorted by with this column; a column without it is not sorted by. */
+  readonly sort?: string
 }
 
-/** The column of buttons. Only screen readers read its heading. */
+/** The column of menus. Only screen readers read its heading. */
 export const ACTIONS: Column = { name: 'Actions', kind: 'actions' }
+
+/** How a table is sorted. */
+export interface Sorting {
+  readonly by: string
+  readonly reverse: boolean
+  readonly onSort: (by: string) => void
+}
 
 /** How a table shows its items. */
 export interface Rows<T> {
@@ -19,6 +28,8 @@ export interface Rows<T> {
   readonly keyOf: (item: T) => unknown
   /** The contents of the cells, one for each column. */
   readonly cellsOf: (item: T) => readonly unknown[]
+  readonly rowId?: (item: T) => string
+  readonly rowClass?: (item: T) => string
 }
 
 /**
@@ -26,20 +37,39 @@ export interface Rows<T> {
  *
  * The roles are explicit because browsers drop those of table elements that have `display: block`.
  */
-export const table = <T>(items: readonly T[], { id, columns, keyOf, cellsOf }: Rows<T>): TemplateResult => html`
+export const table = <T>(items: readonly T[], rows: Rows<T>): TemplateResult => html`
   <table role="table">
-    <thead role="rowgroup"><tr role="row">${columns.map(heading)}</tr></thead>
-    <tbody role="rowgroup" id=${id ?? nothing}>${repeat(
-      items,
-      keyOf,
-      item => html`<tr role="row">${cellsOf(item).map((content, i) => cell(columns[i] as Column, content))}</tr>`,
-    )}</tbody>
+    ${tableHead(rows.columns)}
+    <tbody role="rowgroup" id=${rows.id ?? nothing}>${tableRows(items, rows)}</tbody>
   </table>`
 
-const heading = ({ name, kind }: Column): TemplateResult =>
-  html`<th role="columnheader" scope="col" class=${kind === 'number' ? kind : nothing}>${
-    kind === 'actions' ? html`<span class="hidden">${name}</span>` : name
-  }</th>`
+export const tableHead = (columns: readonly Column[], sorting?: Sorting): TemplateResult =>
+  html`<thead role="rowgroup"><tr role="row">${columns.map(column => heading(column, sorting))}</tr></thead>`
+
+export const tableRows = <T>(items: readonly T[], { columns, keyOf, cellsOf, rowId, rowClass }: Rows<T>): unknown =>
+  repeat(
+    items,
+    keyOf,
+    item =>
+      html`<tr role="row" id=${rowId?.(item) ?? nothing} class=${rowClass?.(item) || nothing} tabindex=${
+        rowId === undefined ? nothing : '-1'
+      }>${cellsOf(item).map((content, i) => cell(columns[i] as Column, content))}</tr>`,
+  )
+
+function heading({ name, kind, sort }: Column, sorting: Sorting | undefined): TemplateResult {
+  const isSorted = sorting !== undefined && sort === sorting.by
+  const order = isSorted ? (sorting.reverse ? 'descending' : 'ascending') : nothing
+  const text = kind === 'actions' ? html`<span class="hidden">${name}</span>` : name
+  const content =
+    sorting === undefined || sort === undefined
+      ? text
+      : html`<button type="button" class="sort" @click=${() => sorting.onSort(sort)}>${name}<span aria-hidden="true">${
+          isSorted ? (sorting.reverse ? ' ▼' : ' ▲') : ''
+        }</span></button>`
+  return html`<th role="columnheader" scope="col" aria-sort=${order} class=${
+    kind === 'number' || kind === 'traffic' || kind === 'actions' ? kind : nothing
+  }>${content}</th>`
+}
 
 /** Narrow screens show `data-label` beside the content. */
 const cell = ({ name, kind }: Column, content: unknown): TemplateResult =>
@@ -50,16 +80,7 @@ export interface ButtonOptions {
   /** The text for screen readers. */
   readonly label: string
   readonly onClick: () => unknown
-  readonly danger?: boolean
-  readonly disabled?: boolean
-  /** Makes it a toggle. */
-  readonly pressed?: boolean
 }
 
-export const button = (
-  text: string,
-  { label, onClick, danger = false, disabled = false, pressed }: ButtonOptions,
-): TemplateResult =>
-  html`<button type="button" aria-label=${label} aria-pressed=${pressed ?? nothing} class=${
-    danger ? 'danger' : nothing
-  } ?disabled=${disabled} @click=${onClick}>${text}</button>`
+export const button = (text: string, { label, onClick }: ButtonOptions): TemplateResult =>
+  html`<button type="button" aria-label=${label} @click=${onClick}>${text}</button>`

@@ -45,3 +45,14 @@ export const timeOfDay = (time: number): string => new Date(time).toLocaleTimeSt
 /** The number of a route, after the name of its proxy where there are several. */
 export const routeName = (proxy: string, index: number, several: boolean): string =>
   several ? `${proxy} ${index}` : String(index)
+
+/** A label of a scale: `0.5`, `12`, `1.2K`. */
+export const axisRate = (value: number): string => compact.format(value)
+
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
+
+/** `0.8 ms`, `12 ms`, `1.20 s`. */
+export function ms(value: number): string {
+  if (value >= 999.5) return `${threeDigits.format(value / 1_000)} s`
+  return `${value < 10 ? oneDecimal.format(value) : wholeNumber.format(value)} ms`
+}

@@ -1,31 +1,42 @@
 import type { Act } from './api.ts'
 import { now } from './clock.ts'
 import { confirmed } from './dialog.ts'
-import { ACTIONS, button, type Column } from './elements.ts'
+import { ACTIONS, type Column } from './elements.ts'
 import { bytes, count, duration, timeOfDay } from './format.ts'
 import { healthChecks } from './health-checks.ts'
-import { html, type TemplateResult } from './lit-html/lit-html.js'
+import { html, nothing, type TemplateResult } from './lit-html/lit-html.js'
 import { editMember } from './member-form.ts'
 import { stateWords, TOGGLES } from './member-state.ts'
+import { type MenuItem, menuButton } from './menu.ts'
 import type { BalancerKey, MemberView } from './types.ts'
 
 /** The columns of a balancer's members. */
 export const MEMBER_COLUMNS: readonly Column[] = [
-  { name: 'Member', kind: 'code' },
-  { name: 'State' },
-  { name: 'Factor / set', kind: 'number' },
-  { name: 'Selected', kind: 'number' },
-  { name: 'Load', kind: 'number' },
-  { name: 'Failed', kind: 'number' },
-  { name: 'Busy', kind: 'number' },
-  { name: 'Open', kind: 'number' },
+  { name: 'Member', kind: 'code', sort: 'url' },
+  { name: 'State', sort: 'status' },
+  { name: 'Factor / set', kind: 'number', sort: 'loadFactor' },
+  { name: 'Selected', kind: 'number', sort: 'selected' },
+  { name: 'Load', kind: 'number', sort: 'load' },
+  { name: 'Failed', kind: 'number', sort: 'failures' },
+  { name: 'Busy', kind: 'number', sort: 'busy' },
+  { name: 'Open', kind: 'number', sort: 'open' },
   { name: 'Traffic', kind: 'traffic' },
   ACTIONS,
 ]
 
-/** The cells of one member. `chart` shows its rate. */
-export const memberCells = (member: MemberView, chart: HTMLElement, key: BalancerKey, act: Act): readonly unknown[] => [
-  nameOf(member),
+/** What the cells of a member need beside it. */
+interface MemberCellsOptions {
+  /** It shows the member's rate. */
+  readonly chart: HTMLElement
+  readonly key: BalancerKey
+  readonly act: Act
+  /** Sends a change. It rejects with the server's reason. */
+  readonly send: Act
+}
+
+/** The cells of one member. */
+export const memberCells = (member: MemberView, options: MemberCellsOptions): readonly unknown[] => [
+  name(member),
   state(member),
   `${member.loadFactor} / ${member.lbSet}`,
   count(member.selected),
@@ -33,14 +44,14 @@ export const memberCells = (member: MemberView, chart: HTMLElement, key: Balance
   count(member.failures),
   count(member.busy),
   count(member.open),
-  html`<div>${chart}<small>${bytes(member.bytesFromClient)} up, ${bytes(member.bytesFromBackend)} down</small></div>`,
-  actions(member, key, act),
+  html`<div>${options.chart}<small>${bytes(member.bytesFromClient)} up, ${bytes(member.bytesFromBackend)} down</small></div>`,
+  menuButton(`Actions for ${member.url}`, () => actions(member, options)),
 ]
 
-/** `ws://10.0.0.1:9000 (routeId → redirect)`. */
-function nameOf({ url, routeId, redirect }: MemberView): string {
+/** `ws://10.0.0.1:9000`, and `routeId → redirect` below it. */
+function name({ url, routeId, redirect }: MemberView): TemplateResult {
   const names = [routeId, redirect && `→ ${redirect}`].filter(name => name !== '').join(' ')
-  return names === '' ? url : `${url} (${names})`
+  return html`<div>${url}${names === '' ? nothing : html` <small>(${names})</small>`}</div>`
 }
 
 function state(member: MemberView): TemplateResult {
@@ -61,22 +72,29 @@ function state(member: MemberView): TemplateResult {
     </div>`
 }
 
-function actions(member: MemberView, key: BalancerKey, act: Act): TemplateResult[] {
+function actions(member: MemberView, { key, act, send }: MemberCellsOptions): MenuItem[] {
   const { url, status } = member
   const at = { ...key, member: url }
   const toggles = TOGGLES.map(({ letter, name, effect }) => {
-    const pressed = status.includes(letter)
-    const onClick = () => act('set-member', { ...at, settings: { status: (pressed ? '-' : '+') + letter } })
-    return button(name, { label: `${name} ${url}: ${effect}`, pressed, onClick })
+    const checked = status.includes(letter)
+    const onSelect = () => act('set-member', { ...at, settings: { status: (checked ? '-' : '+') + letter } })
+    return { text: name, hint: effect, checked, onSelect }
   })
-  const edit = button('Edit', { label: `Edit ${url}`, onClick: () => editMember(act, key, member) })
-  const remove = button('Remove', {
-    label: `Remove ${url}`,
-    danger: true,
-    onClick: async () => {
-      if (await confirmed(`Remove ${url}? Its open tunnels stay, new requests go to other members.`, 'Remove it'))
-        await act('remove-member', at)
+  return [
+    ...toggles,
+    {
+      text: 'Edit…',
+      hint: 'letters, factor, set, route, redirect, retry',
+      onSelect: () => editMember(send, key, member),
     },
-  })
-  return [...toggles, edit, remove]
+    {
+      text: 'Remove…',
+      hint: 'its open tunnels stay',
+      danger: true,
+      onSelect: async () => {
+        if (await confirmed(`Remove ${url}? Its open tunnels stay, new requests go to other members.`, 'Remove it'))
+          await act('remove-member', at)
+      },
+    },
+  ]
 }

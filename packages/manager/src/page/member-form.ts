@@ -8,23 +8,25 @@ import type { BalancerKey, MemberView } from './types.ts'
 const NEW = { url: '', routeId: '', redirect: '', loadFactor: 1, lbSet: 0, retry: 60_000, status: '' }
 
 /** Shows the form of a new member, and sends it. */
-export async function addMember(act: Act, key: BalancerKey): Promise<void> {
-  const data = await showDialog('member', form(`Add member to ${key.balancer}`, NEW))
-  if (data === undefined) return
-  const status = stateChanges('', data.getAll('status') as string[])
-  const given = Object.entries({ ...settingsOf(data), status }).filter(([, value]) => value !== '')
-  await act('add-member', { ...key, member: { url: text(data, 'url'), ...Object.fromEntries(given) } })
+export async function addMember(send: Act, key: BalancerKey): Promise<void> {
+  await showDialog('member', form(`Add member to ${key.balancer}`, NEW), async data => {
+    const status = stateChanges('', data.getAll('status') as string[])
+    const given = Object.entries({ ...settingsOf(data), status }).filter(([, value]) => value !== '')
+    await send('add-member', { ...key, member: { url: text(data, 'url'), ...Object.fromEntries(given) } })
+  })
 }
 
 /** Shows the form of a member, and sends what the visitor changed. */
-export async function editMember(act: Act, key: BalancerKey, member: MemberView): Promise<void> {
-  const data = await showDialog('member', form(`Edit ${member.url}`, member))
-  if (data === undefined) return
-  const status = stateChanges(member.status, data.getAll('status') as string[])
-  // Unchanged fields are not sent, because another operator may have changed them meanwhile.
-  const changed = Object.entries(settingsOf(data)).filter(([name, value]) => value !== member[name as keyof MemberView])
-  const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
-  if (Object.keys(settings).length > 0) await act('set-member', { ...key, member: member.url, settings })
+export async function editMember(send: Act, key: BalancerKey, member: MemberView): Promise<void> {
+  await showDialog('member', form(`Edit ${member.url}`, member), async data => {
+    const status = stateChanges(member.status, data.getAll('status') as string[])
+    // Unchanged fields are not sent, because another operator may have changed them meanwhile.
+    const changed = Object.entries(settingsOf(data)).filter(
+      ([name, value]) => value !== member[name as keyof MemberView],
+    )
+    const settings = { ...Object.fromEntries(changed), ...(status === '' ? {} : { status }) }
+    if (Object.keys(settings).length > 0) await send('set-member', { ...key, member: member.url, settings })
+  })
 }
 
 const text = (data: FormData, name: string): string => String(data.get(name)).trim()
@@ -40,6 +42,7 @@ const settingsOf = (data: FormData): object => ({
 const form = (title: string, member: typeof NEW): TemplateResult => html`
   <form method="dialog">
     <h2 id="member-title">${title}</h2>
+    <p class="objection" role="alert" hidden></p>
     <label>URL <input name="url" type="text" required spellcheck="false" autocomplete="off" placeholder="ws://10.0.0.1:9000"
       value=${member.url} ?disabled=${member !== NEW}></label>
     <label>Route (sticky sessions) <input name="routeId" type="text" spellcheck="false" autocomplete="off"

@@ -42,3 +42,9 @@ export function stateChanges(before: string, after: readonly string[]): string {
     .map(({ letter }) => (after.includes(letter) ? '+' : '-') + letter)
     .join('')
 }
+
+/** The class of a member's row: `dead` if it is broken, `out` if operators have taken it out. */
+export function gradeOf({ status, usable }: { readonly status: string; readonly usable: boolean }): string {
+  if (usable) return ''
+  return /[ECS]/.test(status) ? 'dead' : 'out'
+}

@@ -59,6 +59,8 @@ export interface MemberView extends Traffic {
   redirect: string
   /** Apache's letters. Empty for a member that is ready. */
   status: string
+  /** Whether it gets new requests. */
+  usable: boolean
   loadFactor: number
   lbSet: number
   /** How long the member is not selected after an error, ms. */
@@ -113,6 +115,8 @@ export interface ProxyView extends Traffic {
   ended: Record<string, number>
   /** Failures before the 101, by code. */
   errors: Record<string, number>
+  /** Requests that failed over from one member to another. */
+  failovers: number
   routes: RouteView[]
   balancers: BalancerView[]
 }
@@ -162,6 +166,27 @@ export interface FleetView {
   ignoredSettings: { key: string; reason: string }[]
 }
 
+/** A request that failed before the 101, or failed over to another member. */
+export interface Failure {
+  /** Grows with each failure. */
+  id: number
+  /** ms since the epoch. */
+  time: number
+  proxy: string
+  /** The code of the error. */
+  code: string
+  /** What happened, for the operator. */
+  message: string
+  client: string
+  url: string
+  /** The index of the route; `null` if none had matched. */
+  route: number | null
+  /** The URL of the member, or where the backend is. Empty if none had been selected. */
+  member: string
+  /** The URL of the member that the request went to instead. Empty if the request failed. */
+  failedOverTo: string
+}
+
 /** The present state of everything that the manager shows. */
 export interface State {
   title: string
@@ -172,7 +197,7 @@ export interface State {
   tunnels: TunnelList
 }
 
-/** The rates since the previous sample. */
+/** The rates since the previous sample. An old sample is the mean of several, and has no rates of members. */
 export interface Sample {
   /** ms since the epoch. */
   time: number
@@ -180,6 +205,14 @@ export interface Sample {
   open: number
   /** Tunnels opened per second. */
   opened: number
+  /** Requests per second that failed before the 101. */
+  failed: number
+  /** Failovers per second. */
+  failovers: number
+  /** The median time from the request to the 101, ms. `null` if no tunnel opened. */
+  p50: number | null
+  /** 99 of 100 handshakes took at most this time, ms. `null` if no tunnel opened. */
+  p99: number | null
   /** Bytes per second from clients. */
   fromClient: number
   /** Bytes per second from backends. */
