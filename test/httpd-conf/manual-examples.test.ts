@@ -21,6 +21,14 @@ ProxyPass /wss2/ wss://echo.websocket.org/`,
     [['/ws2/', upgrade, 'echo.websocket.org /']],
   ],
   [
+    `ProxyPass "/"  "ws://backend.example.com:9080/"
+ProxyPass "/"  "http://backend.example.com:9080/"`,
+    [
+      ['/a', upgrade, 'backend.example.com /a'],
+      ['/a', {}, 'backend.example.com /a'],
+    ],
+  ],
+  [
     `ProxyPassMatch ^/(myApp/ws)$  ws://backend.example.com:9080/$1
 ProxyPass / http://backend.example.com:9080/`,
     [

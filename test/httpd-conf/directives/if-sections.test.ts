@@ -25,6 +25,11 @@ test('applies an <If> in a Location to the paths of it', async () => {
   assert.equal(await outcomeOf(text, '/a'), 'b.test /a')
 })
 
+test('does not apply an <If> in a Location that no path is in', async () => {
+  const text = `<Location //a>\n<If "true">\nRequire all granted\n</If>\n</Location>\n<Proxy *>\nRequire all denied\n</Proxy>\n${PASS}`
+  assert.equal(await outcomeOf(text, '/a'), '403')
+})
+
 test('redirects by a RedirectMatch in an <If>', async () => {
   const text = `<If "%{REQUEST_METHOD} == 'GET'">\nRedirectMatch permanent ^/(x*)$ https://o.test/$1\n</If>\n${PASS}`
   assert.equal(await outcomeOf(text, '/xx'), '301 https://o.test/xx')

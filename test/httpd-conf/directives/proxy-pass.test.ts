@@ -43,8 +43,8 @@ test('refuses a wrong line with the text of httpd', () => {
 })
 
 const unsupported: [text: string, message: RegExp][] = [
-  ['ProxyPass /a ws://b.test/ interpolate', /interpolate is not supported/],
-  ['ProxyPassReverse /a http://b.test/ interpolate', /interpolate is not supported/],
+  [`ProxyPass /a ws://b.test/\${V} interpolate`, /interpolate is not supported/],
+  [`ProxyPassReverse /a http://b.test/\${V} interpolate`, /interpolate is not supported/],
   ['ProxyPass /a !\nProxyPass /b ! mapping=encoded', /does not exclude the path from lines without mapping=/],
   ['ProxyPass /a "ws://b.test/a b" nocanon', /not in canonical form/],
 ]
@@ -67,6 +67,12 @@ test('warns of a line that does not do what it seems to do', () => {
 
 test('reads ProxyPass ~ as a pattern', async () => {
   assert.equal(await outcomeOf('ProxyPass ~ ^/(a+)$ http://b.test/$1', '/aa'), 'b.test /aa')
+})
+
+test('accepts interpolate in a line without a variable', () => {
+  const lines =
+    'ProxyPassInterpolateEnv On\nProxyPass /a ws://b.test/ interpolate\nProxyPassReverse /a http://b.test/ interpolate'
+  assert.deepEqual(messagesOf(lines, 'error'), [])
 })
 
 test('accepts interpolate where ProxyPassInterpolateEnv is off, and noquery', () => {

@@ -17,7 +17,7 @@ test('refuses a directive that would change security or routing, unless allow na
     'MDRequireHttps permanent',
     'SetHandler x',
     '<Proxy balancer://c>\nBalancerMember ajp://b.test\n</Proxy>',
-    `${WS} mapping=servlet interpolate`,
+    `${WS}\${V} mapping=servlet interpolate`,
     'RequestHeader unset Upgrade',
   ]) {
     const directive = (/\n(BalancerMember|Require|AuthType)/.exec(line)?.[1] ?? /^<?(\w+)/.exec(line)?.[1]) as string

@@ -83,9 +83,14 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
   return found
 }
 
-/** The sections in the order in which httpd tests them: the outer ones first, those of the server before those of its sections. */
+/**
+ * The sections in the order in which httpd tests them: the outer ones first, those of the server before those of its
+ * sections. Without those in a section that no path is in.
+ */
 export const inOrder = (ifs: readonly IfSection[]): IfSection[] =>
-  ifs.toSorted((a, b) => a.depth - b.depth || Number(a.location !== undefined) - Number(b.location !== undefined))
+  ifs
+    .filter(({ location }) => location === undefined || !neverMatches(location))
+    .toSorted((a, b) => a.depth - b.depth || Number(a.location !== undefined) - Number(b.location !== undefined))
 
 /** A combination that is not complete yet. */
 interface Made extends Variant {
@@ -149,7 +154,8 @@ export function hasSettings({ scope }: Pick<Location, 'scope'>): boolean {
 }
 
 /** Whether no path is in the section. httpd compares sections with a path whose runs of slashes are merged. */
-export const neverMatches = ({ path, regex }: Location): boolean => regex === undefined && path.includes('//')
+export const neverMatches = ({ path, regex }: Pick<Location, 'path' | 'regex'>): boolean =>
+  regex === undefined && path.includes('//')
 
 /** Whether every path below `inner` is below `outer`. */
 function covers(outer: string, inner: string): boolean {

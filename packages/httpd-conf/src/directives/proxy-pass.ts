@@ -32,7 +32,12 @@ export const PROXY_PASS: Handlers = {
 }
 
 function refuseInterpolate(word: string | undefined, directive: Directive, { report }: Context): void {
-  if (word !== undefined) report.refuse(directive, 'interpolate is not supported', { at: word })
+  // Without a variable there is nothing to interpolate.
+  if (word === undefined || !directive.args.includes('${')) return
+  report.refuse(directive, 'interpolate is not supported: a URL has no variables of the environment', {
+    at: word,
+    expected: 'RewriteRule with [P] and %{ENV:NAME} in the path',
+  })
 }
 
 /** httpd: add_pass_reverse. */
