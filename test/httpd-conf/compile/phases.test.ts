@@ -118,6 +118,12 @@ const rows: [what: string, lines: string, url: string, outcome: string, headers?
     ws,
   ],
   [
+    'a rule of an <If> sees the query after a rule with [NE], and must not capture its mark',
+    'RewriteEngine On\nRewriteRule ^/n/(.*) http://c.test/$1 [P,NE]\n<If "true">\nRewriteEngine On\nRewriteRule c.test(.*) http://r.test$1 [P]\n</If>',
+    '/n/x?q',
+    '403',
+  ],
+  [
     'a rule of an <If> whose condition does not hold',
     '<If "%{HTTP:Upgrade} =~ /websocket/">\nRewriteEngine On\nRewriteRule . - [F]\n</If>',
     '/p/x',

@@ -100,11 +100,7 @@ export function compilePhases(context: RouteContext): Phases {
     keepPath(req, { path: uri, args, before: path })
     const state: RewriteState = { req, uri, filename: uri, args, env: own.env }
     const backend =
-      own.kind === 'proxied'
-        ? ownUrl(own)
-        : own.kind === 'file' || own.kind === 'responded'
-          ? undefined
-          : proxiedUrl(state)
+      own.kind === 'proxied' ? own.url : own.kind === 'file' || own.kind === 'responded' ? undefined : proxiedUrl(state)
     const file = rootOf(context) + (own.kind === 'file' ? own.path : uri)
     // `keep` leaves `%25` in the path, so that `%252F` does not become `%2F`. A section names the character: `<Location "/pct%">`.
     const seen = keeps ? uri.replaceAll('%25', '%') : uri
@@ -216,10 +212,6 @@ interface Round extends Checked {
 }
 
 const rootOf = ({ server }: RouteContext): string => server.documentRoot ?? DOCUMENT_ROOT
-
-/** The URL of the backend of a rule, without its query. */
-const ownUrl = ({ rule, path }: RewriteOutcome & { kind: 'proxied' }): string =>
-  (rule.origin as string) + path.replace(/\?.*$/s, '')
 
 /** After an internal redirect, the routes see the new path. */
 const passed = ({ uri, args, env }: RewriteState): RewriteOutcome => ({

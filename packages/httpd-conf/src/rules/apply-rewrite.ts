@@ -82,7 +82,14 @@ export type RewriteOutcome = { readonly env: Environment } & (
   /** `[PT]`: the ProxyPass lines see the rewritten path. */
   | { readonly kind: 'passed'; readonly path: string; readonly query: string }
   /** `[P]` */
-  | { readonly kind: 'proxied'; readonly rule: RewriteRule; readonly path: string; readonly query: string }
+  | {
+      readonly kind: 'proxied'
+      readonly rule: RewriteRule
+      readonly path: string
+      readonly query: string
+      /** The URL of the backend as the rules of sections see it: with the query if the rule has `[NE]`. */
+      readonly url: string
+    }
   /** `[R]`, `[F]`, `[G]` */
   | { readonly kind: 'responded'; readonly rule: RewriteRule; readonly status: number; readonly location?: string }
   /** A file, which httpd would serve. The app handles the request. */
@@ -189,7 +196,8 @@ export function applyRules(
   if (passed) return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
     const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes)
-    return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state) }
+    const url = verbatim ? state.filename + textOf(queryOf(state)) : state.filename
+    return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state), url }
   }
   if (away) {
     const code = status !== undefined && status.code >= 300 && status.code < 400 ? status.code : 302
