@@ -8,10 +8,21 @@ export interface Backends {
   webSocket: string
   /** Serves `/time`, `/echo` and `/headers`, over HTTP only. */
   api: string
+  /** Three backends that echo, with a name before each text. */
+  echoes: readonly Echo[]
   close(): Promise<void>
 }
 
-/** Starts both backends on loopback, each on a free port. */
+/** A backend that can be killed, to see what the gateway does. */
+export interface Echo {
+  name: string
+  address: string
+  /** Ends its connections and stops listening, or listens again. Resolves with whether it runs. */
+  toggle(): Promise<boolean>
+  close(): Promise<void>
+}
+
+/** Starts the backends on loopback, each on a free port. */
 export async function startBackends(): Promise<Backends> {
   const guests = new Map<WebSocket, string>()
   const webSocketServer = createServer((req, res) => respondWithHint(req, res, [...guests.values()]))
@@ -24,13 +35,15 @@ export async function startBackends(): Promise<Backends> {
   })
   const apiServer = createServer(respondApi)
   const [webSocket, api] = await Promise.all([listen(webSocketServer), listen(apiServer)])
+  const echoes = await Promise.all(['ann', 'bob', 'cy'].map(startEcho))
 
   return {
     webSocket,
     api,
+    echoes,
     async close() {
       for (const socket of sockets.clients) socket.terminate()
-      await Promise.all([stop(webSocketServer), stop(apiServer)])
+      await Promise.all([stop(webSocketServer), stop(apiServer), ...echoes.map(echo => echo.close())])
     },
   }
 }
@@ -101,8 +114,33 @@ function json(res: ServerResponse, status: number, value: object): void {
     .end(`${JSON.stringify(value, null, 2)}\n`)
 }
 
-async function listen(server: Server): Promise<string> {
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
+async function startEcho(name: string): Promise<Echo> {
+  const server = createServer((req, res) => json(res, 200, { backend: name, received: `${req.method} ${req.url}` }))
+  const sockets = new WebSocketServer({ server, maxPayload: 1024 * 1024 })
+  sockets.on('error', () => {})
+  sockets.on('connection', socket => {
+    socket.on('error', () => {})
+    socket.on('message', data => socket.send(`${name}: ${data}`))
+  })
+  const address = await listen(server)
+  const close = async (): Promise<void> => {
+    for (const socket of sockets.clients) socket.terminate()
+    if (server.listening) await stop(server)
+  }
+  return {
+    name,
+    address,
+    close,
+    async toggle() {
+      if (server.listening) await close()
+      else await listen(server, Number(address.split(':')[1]))
+      return server.listening
+    },
+  }
+}
+
+async function listen(server: Server, port = 0): Promise<string> {
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 

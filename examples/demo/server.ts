@@ -1,10 +1,16 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { listenForUpgrades, type WsTunnelError, type WsTunnelMiddleware, wsTunnel } from '@ws-tunnel/express'
+import {
+  listenForUpgrades,
+  type WsTunnelError,
+  type WsTunnelMiddleware,
+  type WsTunnelOptions,
+  wsTunnel,
+} from '@ws-tunnel/express'
 import { managerPage } from '@ws-tunnel/manager'
 import express, { type NextFunction, type Request, type Response } from 'express'
-import { startBackends } from './backends.ts'
+import { type Echo, startBackends } from './backends.ts'
 import { greeting } from './greeting.ts'
 import { requireToken, session, TOKEN, tokenOrPassword } from './token.ts'
 
@@ -19,6 +25,15 @@ const tunnels = {
   '/chat': tunnel('/chat', `ws://${backends.webSocket}/chat/`),
   '/private': tunnel('/private', `ws://${backends.webSocket}/echo/`),
   '/api': tunnel('/api', `http://${backends.api}/`),
+  '/balanced': tunnel('/balanced', 'balancer://echo/', {
+    echo: {
+      members: backends.echoes.map(({ name, address }) => ({
+        url: `ws://${address}`,
+        routeId: name,
+        healthCheck: { method: 'TCP', interval: 2_000 } as const,
+      })),
+    },
+  }),
 }
 
 const manager = managerPage(tunnels, { authorize: tokenOrPassword, title: 'ws-tunnel demo' })
@@ -31,6 +46,8 @@ app.use('/ws', tunnels['/ws'])
 app.use('/chat', tunnels['/chat'])
 app.use('/private', requireToken, tunnels['/private'])
 app.use('/api', tunnels['/api'])
+app.use('/balanced', tunnels['/balanced'])
+app.post('/kill', kill)
 app.use('/session', session)
 app.get('/tunnels', listTunnels)
 app.use('/manager', manager)
@@ -65,8 +82,9 @@ async function drain(): Promise<void> {
   console.log('Stopped.')
 }
 
-function tunnel(mount: string, target: string): WsTunnelMiddleware {
+function tunnel(mount: string, target: string, balancers: WsTunnelOptions['balancers'] = {}): WsTunnelMiddleware {
   return wsTunnel({
+    balancers,
     target,
     // The credentials are for this app. Its backends do not need them.
     requestHeaders: { unset: ['authorization', 'cookie'] },
@@ -90,6 +108,16 @@ function secureHeaders(_req: Request, res: Response, next: NextFunction): void {
     'X-Content-Type-Options': 'nosniff',
   })
   next()
+}
+
+/** Kills the last member of the balancer, or starts it again. Only for pages of this origin. */
+async function kill(req: Request, res: Response): Promise<void> {
+  if (req.get('sec-fetch-site') !== 'same-origin') {
+    res.status(403).json({ error: 'Only the page of the demo may kill a member' })
+    return
+  }
+  const echo = backends.echoes.at(-1) as Echo
+  res.json({ name: echo.name, runs: await echo.toggle() })
 }
 
 function listTunnels(_req: Request, res: Response): void {

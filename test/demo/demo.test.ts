@@ -56,7 +56,7 @@ suite('the demo gateway', () => {
     const state = (await (await getState({ authorization: `Basic ${btoa('ann:open-sesame')}` })).json()) as State
     assert.deepEqual(
       state.proxies.map(({ name }) => name),
-      ['/ws', '/chat', '/private', '/api'],
+      ['/ws', '/chat', '/private', '/api', '/balanced'],
     )
   })
 

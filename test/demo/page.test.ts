@@ -68,6 +68,22 @@ suite(
       await page.keyboard.press('Enter')
     }
 
+    test('kills and starts a member of the balancer, and links to the manager', async () => {
+      await page.getByRole('button', { name: 'Kill member cy' }).click()
+      await line('closed').getByText('member cy').waitFor()
+      await choose('balanced')
+      for (let i = 0; i < 3; i++) {
+        await page.getByRole('button', { name: 'Connect', exact: true }).click()
+        await state('Tunnel open')
+        await page.getByRole('button', { name: 'Disconnect' }).click()
+        await state('Closed')
+      }
+      await page.getByRole('button', { name: 'Start member cy' }).click()
+      await page.getByRole('button', { name: 'Kill member cy' }).waitFor()
+      assert.equal(await page.getByRole('link', { name: 'Manage and drain' }).getAttribute('href'), '/manager/')
+      assert.deepEqual(problems, [])
+    })
+
     test('connects, sends, shows the echo with direction, time and size, and disconnects', async () => {
       await page.getByRole('button', { name: 'Connect' }).click()
       await state('Tunnel open')

@@ -7,6 +7,7 @@ const ROUTES = {
   chat: { backend: 'Chat', mount: '/chat/', paths: [`/chat/?name=${guest}`, '/chat/?name=ann'] },
   private: { backend: 'Echo', mount: '/echo/', paths: ['/private/', '/private/?token=open-sesame'] },
   api: { backend: 'HTTP API', mount: '/', paths: ['/api/time', '/api/headers'] },
+  balanced: { backend: 'Balancer', mount: '/', paths: ['/balanced/'] },
 }
 
 const at = Object.fromEntries([...document.querySelectorAll('[id]')].map(element => [element.id, element]))
@@ -275,6 +276,20 @@ at.composer.addEventListener('submit', event => {
   write('sent', '↑ sent', element('pre', 'text', shortened(text)), bytes)
 })
 at.sign.addEventListener('click', () => showSession(at.sign.dataset.method))
+for (const name of ['wscat', 'curl'])
+  at[`copy-${name}`].addEventListener('click', async ({ currentTarget }) => {
+    currentTarget.textContent = await navigator.clipboard.writeText(at[name].textContent).then(
+      () => 'Copied',
+      () => 'Not allowed',
+    )
+  })
+at.kill.addEventListener('click', async () => {
+  const response = await fetch('/kill', { method: 'POST' }).catch(() => undefined)
+  if (!response?.ok) return note('refused', 'Kill', 'The gateway did not do it')
+  const { name, runs } = await response.json()
+  at.kill.textContent = `${runs ? 'Kill' : 'Start'} member ${name}`
+  note('closed', runs ? 'Started' : 'Killed', `member ${name}: the manager shows it`)
+})
 at.clear.addEventListener('click', () => {
   at.log.replaceChildren()
   at.empty.hidden = false
