@@ -275,7 +275,9 @@ class StreamRoundTrip implements PlainResponse, BodySenderOwner {
     this.#phase = 'ended'
     this.#sender?.stop()
     // The rest of the request is not sent: the backend has responded already.
-    if (!stream.closed && !stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL)
+    // A refused CONNECT is ended, not reset: Node 26 aborts the process if a stream that waits for trailers is destroyed at its end.
+    if (this.#trip.protocol !== undefined) stream.end()
+    else if (!stream.closed && !stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL)
     this.#body.complete(this.#rawTrailers)
   }
 
