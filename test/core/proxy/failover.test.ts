@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { createServer, type Server } from 'node:net'
 import { duplexPair } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { TLSSocket } from 'node:tls'
-import type { DiagnosticsMessages, MemberOptions, WsTunnelOptions } from '@ws-tunnel/core'
+import type { DiagnosticsMessages, MemberOptions, WsTunnelError, WsTunnelOptions } from '@ws-tunnel/core'
 import { createTunnelProxy, explain } from '@ws-tunnel/core'
 import { echo, raw, responding, type Script, silent } from '../../support/backend.ts'
 import { openTunnel, plainRequest, upgradeRequest } from '../../support/client.ts'
@@ -228,6 +229,98 @@ test('takes out a silent member with failOnTimeout', async t => {
   assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 504)
   assert.equal(proxy.balancers.get('b')?.members[0]?.status, 'E')
   assert.equal((await (await sendRequest(t, port, upgradeRequest('/'))).responseHead()).statusCode, 101)
+})
+
+/** Holds each response back until it may go. */
+function late(script: Script): { script: Script; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { script: async (connection, self) => promise.then(() => script(connection, self)), open: resolve }
+}
+
+for (const [kind, request, script, status] of [
+  ['a 101', upgradeRequest('/'), echo(), 101],
+  ['a response', plainRequest('/'), responding(), 200],
+  ['a response to a body', plainRequest('/', { method: 'POST', body: 'all' }), responding(), 200],
+] as const) {
+  test(`takes out a member that takes longer than unhealthyLatency for ${kind}, which the client still gets`, async t => {
+    const slow = late(script)
+    const backend = await startBackend(t, slow.script)
+    const members = [{ url: `http://${backend.address}/`, upgrade: 'websocket' as const }]
+    const { port, proxy } = await startGateway(t, balanced(members, { unhealthyLatency: 50, forceRecovery: false }))
+    const [member] = proxy.balancers.get('b')?.members ?? []
+    const client = await sendRequest(t, port, request)
+    await eventually(() => member?.status === 'E')
+    slow.open()
+    assert.equal((await client.responseHead()).statusCode, status)
+    assert.equal(member?.failures, 1)
+    assert.equal((await (await sendRequest(t, port, plainRequest('/'))).responseHead()).statusCode, 503)
+  })
+}
+
+test('does not take out a member that waits for a body, nor one that responded within unhealthyLatency', async t => {
+  const backend = await startBackend(t, (connection, self) => responding()(connection, self))
+  const members = [{ url: `http://${backend.address}/`, upgrade: 'websocket' as const }]
+  const { port, proxy } = await startGateway(t, balanced(members, { unhealthyLatency: 50 }))
+  const [member] = proxy.balancers.get('b')?.members ?? []
+  await sendRequest(t, port, unfinished('half'))
+  await eventually(() => backend.seen.length === 1)
+  const quick = await sendRequest(t, port, plainRequest('/'))
+  assert.equal((await quick.responseHead()).statusCode, 200)
+  // Longer than the limit: its time is the subject.
+  await setTimeout(150)
+  assert.deepEqual([member?.status, member?.failures], ['', 0])
+})
+
+for (const [kind, request, repeats] of [
+  ['a plain request', plainRequest('/again'), true],
+  ['an upgrade', upgradeRequest('/again'), true],
+  ['a request that the function does not name', plainRequest('/once'), false],
+  ['a request whose body was sent', plainRequest('/again', { method: 'POST', body: 'sent' }), false],
+] as const) {
+  test(`with a function as failoverUnanswered, ${repeats ? 'retries' : 'does not retry'} ${kind}`, async t => {
+    const mute = await startBackend(t, raw('', 'reset'))
+    const backend = await startBackend(t, responding())
+    const members = [
+      { url: `http://${mute.address}/`, upgrade: 'websocket' as const },
+      { url: `http://${backend.address}/` },
+    ]
+    const options = { failoverUnanswered: (req: IncomingMessage) => req.url === '/again' }
+    const { port } = await startGateway(t, balanced(members, options))
+    const client = await sendRequest(t, port, request)
+    assert.equal((await client.responseHead()).statusCode, repeats ? 200 : 502)
+    assert.deepEqual([mute.seen.length, backend.seen.length], [1, repeats ? 1 : 0])
+  })
+}
+
+for (const [what, failoverUnanswered] of [
+  ['throws', () => assert.fail('no')],
+  ['returns no boolean', async () => true],
+] as const) {
+  test(`responds with 500 if failoverUnanswered ${what}`, async t => {
+    const mute = await startBackend(t, raw('', 'reset'))
+    const options = balanced([{ url: `http://${mute.address}/` }], { failoverUnanswered })
+    const gateway = await startGateway(t, options)
+    assert.equal((await (await sendRequest(t, gateway, plainRequest('/'))).responseHead()).statusCode, 500)
+    assert.equal((gateway.errors[0] as WsTunnelError).code, 'WST_ERR_CALLBACK')
+  })
+}
+
+test('retries for a duration at an interval: maxAttempts, timeout and retry, without forceRecovery', async t => {
+  const address = await deadAddress()
+  const options = { maxAttempts: 100, timeout: 5_000, forceRecovery: false }
+  const { port, proxy } = await startGateway(t, balanced([{ url: `ws://${address}/`, retry: 20 }], options))
+  const [member] = proxy.balancers.get('b')?.members ?? []
+  const client = await sendRequest(t, port, upgradeRequest('/'))
+  await eventually(() => (member?.failures ?? 0) >= 3)
+  const backend = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.end('HTTP/1.1 204 Here\r\nContent-Length: 0\r\n\r\n'))
+  })
+  closeAfter(t, backend)
+  const [host, backendPort] = address.split(':')
+  backend.listen(Number(backendPort), host)
+  assert.equal((await client.responseHead()).statusCode, 204)
+  assert.deepEqual([member?.selected, member?.usable], [(member?.failures ?? 0) + 1, true])
 })
 
 test('takes out a member that never responds to a request with a body, unless the client has not sent all of it', async t => {

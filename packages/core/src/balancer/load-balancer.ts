@@ -14,7 +14,7 @@ import type {
   RequestSession,
   StickySettings,
 } from '../options/balancer-options.ts'
-import { wrong } from '../options/checks.ts'
+import { show, wrong } from '../options/checks.ts'
 import { readMember } from '../options/read-balancer.ts'
 import type { CancelSignal } from '../util/abort.ts'
 import { BalancerMember } from './balancer-member.ts'
@@ -118,9 +118,29 @@ export class LoadBalancer implements Balancer {
     return this.#settings.named
   }
 
-  /** Whether an upgrade without a response is retried on another member. */
-  get failoverUnanswered(): boolean {
-    return this.#settings.failoverUnanswered
+  /** A member whose response takes longer is taken out, ms; 0 is no limit. */
+  get unhealthyLatency(): number {
+    return this.#settings.unhealthyLatency
+  }
+
+  /**
+   * Whether a request without a response is retried on another member.
+   *
+   * @throws {WsTunnelError} `WST_ERR_CALLBACK` if the function of the options fails.
+   */
+  retriesUnanswered(req: IncomingMessage, isUpgrade: boolean): boolean {
+    const { failoverUnanswered: retries } = this.#settings
+    if (typeof retries !== 'function') return retries && isUpgrade && req.method === 'GET'
+    let verdict: unknown
+    try {
+      verdict = retries(req)
+    } catch (cause) {
+      throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `failoverUnanswered threw ${String(cause)}`, cause })
+    }
+    // A promise of an async function would count as true for every request.
+    if (typeof verdict === 'boolean') return verdict
+    const detail = `failoverUnanswered returned ${show(verdict)}, expected true or false`
+    throw new WsTunnelError('WST_ERR_CALLBACK', { detail })
   }
 
   add(options: MemberOptions | Member): BalancerMember {

@@ -112,10 +112,16 @@ export interface BalancerOptions<Req = IncomingMessage> {
   /** Takes a member out for its `retry` time if it does not respond in time (failontimeout=). @default false */
   failOnTimeout?: boolean
   /**
-   * Retries an upgrade on the next member if a member does not respond within `handshakeTimeout`, or closes the connection without a
-   * response. httpd does not retry once a member has the request; nginx does (proxy_next_upstream). @default false
+   * Takes a member out for its `retry` time if its response head or 101 takes longer than this, ms; 0 is no limit. The time starts with the
+   * connect, or when the client has sent the whole body. The client still gets the response. Caddy: `unhealthy_latency`. @default 0
    */
-  failoverUnanswered?: boolean
+  unhealthyLatency?: number
+  /**
+   * Retries an upgrade on the next member if a member does not respond within `handshakeTimeout`, or closes the connection without a
+   * response. A function names the requests that are retried then: upgrades, and plain requests no part of whose body was sent (Caddy:
+   * `lb_retry_match`). httpd does not retry once a member has the request; nginx does (proxy_next_upstream). @default false
+   */
+  failoverUnanswered?: boolean | ((req: Req) => boolean)
   /** If all members are in error, tries them all again (forcerecovery=). @default true */
   forceRecovery?: boolean
   /** Time over which the load factor of an added or recovered member grows to its full value, ms. Hashes ignore it. @default 0 */
@@ -298,7 +304,8 @@ export interface BalancerSettings {
   readonly maxWaiting: number
   readonly failOnStatus: readonly number[]
   readonly failOnTimeout: boolean
-  readonly failoverUnanswered: boolean
+  readonly unhealthyLatency: number
+  readonly failoverUnanswered: boolean | ((req: IncomingMessage) => boolean)
   readonly forceRecovery: boolean
   readonly slowStart: number
   readonly healthCheck: HealthCheckOptions | undefined

@@ -52,6 +52,7 @@ export const DEFAULTS = {
     maxWaiting: 1_000,
     failOnStatus: [],
     failOnTimeout: false,
+    unhealthyLatency: 0,
     failoverUnanswered: false,
     forceRecovery: true,
     slowStart: 0,

@@ -120,6 +120,9 @@ const STICKY_CHECKS: Record<keyof StickySessionOptions, Check> = {
   set,
 }
 
+const failoverUnanswered: Check = (where, value) => {
+  if (typeof value !== 'boolean' && typeof value !== 'function') throw wrong(where, 'true, false or a function', value)
+}
 const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   members: list,
   lbMethod,
@@ -129,7 +132,8 @@ const BALANCER_CHECKS: Record<keyof BalancerOptions, Check> = {
   maxWaiting: count,
   failOnStatus: statuses,
   failOnTimeout: boolean,
-  failoverUnanswered: boolean,
+  unhealthyLatency: duration,
+  failoverUnanswered,
   forceRecovery: boolean,
   slowStart: duration,
   healthCheck,

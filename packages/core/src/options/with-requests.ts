@@ -56,7 +56,7 @@ export function withRequests<From extends object, To extends object>(
           balancers: Object.fromEntries(
             Object.entries(balancers).map(([name, balancer]) => [
               name,
-              isRecord(balancer) ? replaced(balancer, { lbMethod: second }) : balancer,
+              isRecord(balancer) ? replaced(balancer, { lbMethod: second, failoverUnanswered: first }) : balancer,
             ]),
           ),
         }

@@ -16,6 +16,7 @@ import { allowedToken } from '../http/upgrade.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import { requestedUpgrade } from './decide.ts'
 import type { Exchange } from './exchange.ts'
+import { watchLatency } from './watch-latency.ts'
 
 /** The 101 of one candidate. */
 export type SwitchedReply = (Switched | NativeSwitched) & {
@@ -54,10 +55,7 @@ function sendPlain(exchange: Exchange, candidate: Candidate, body: RequestBody):
     exchange.enter(candidate, candidate.enter())
     const headers = rewriting.plainRequest(candidate, body.parsed)
     exchange.isSent = true
-    return engineOf(
-      exchange,
-      worker,
-    )({
+    const trip = {
       worker,
       method: req.method ?? 'GET',
       path,
@@ -68,7 +66,8 @@ function sendPlain(exchange: Exchange, candidate: Candidate, body: RequestBody):
       onInterim: interimRelay(exchange, candidate),
       req,
       res,
-    })
+    }
+    return watchLatency(req, body, candidate, engineOf(exchange, worker)(trip))
   } catch (error) {
     return Promise.reject(error)
   }
@@ -96,13 +95,19 @@ const interimRelay =
     relayInterim(res, interim, rewriting.interimResponse(interim, candidate))
 
 async function sendUpgrade(exchange: Exchange, candidate: Candidate): Promise<Reply> {
-  const { req, rewriting, signal, upgrade } = exchange
-  const { worker, path, settings } = candidate
+  const { req, signal } = exchange
   signal.throwIfAborted()
   // A backend may allow another token than the one that made the request an upgrade.
   const token = exchange.token && tokenFor(candidate, req, exchange.token)
   const acquired = candidate.acquire(signal)
   exchange.enter(candidate, acquired instanceof Promise ? await acquired : acquired)
+  return watchLatency(req, undefined, candidate, sendToken(exchange, candidate, token))
+}
+
+/** @param token of the upgrade; without one, the request is sent as a plain one. */
+async function sendToken(exchange: Exchange, candidate: Candidate, token: string | undefined): Promise<Reply> {
+  const { req, rewriting, signal, upgrade } = exchange
+  const { worker, path, settings } = candidate
   const options = { limits: settings, signal, onInterim: interimRelay(exchange, candidate) }
   const headers = token === undefined ? rewriting.plainRequest(candidate) : rewriting.upgradeRequest(candidate, token)
   const request = { method: req.method ?? 'GET', path, headers: headers.toRaw() }

@@ -315,9 +315,9 @@ class BalancerCandidates implements Candidates {
     const { code } = failure
     const { begun, whole } = body ?? NO_BODY
     if (code === 'WST_ERR_HANDSHAKE_TIMEOUT' && whole) this.#balancer.judge(member, 'timeout')
-    const repeatable = this.#balancer.failoverUnanswered && body === undefined && this.#req.method === 'GET'
-    const silent = repeatable && NO_RESPONSE.has(code)
-    if (begun || !(FAILS_OVER.has(code) || silent)) return undefined
+    if (begun) return undefined
+    const silent = NO_RESPONSE.has(code) && this.#balancer.retriesUnanswered(this.#req, body === undefined)
+    if (!(FAILS_OVER.has(code) || silent)) return undefined
     if (silent) this.#excluded.set(member, 'silent')
     else if (code === 'WST_ERR_TUNNEL_LIMIT') this.#excluded.set(member, 'full')
     else member.fail()
