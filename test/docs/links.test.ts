@@ -55,7 +55,7 @@ function options(): { name: string; byDefault: string | undefined }[] {
 }
 
 test('every option is explained in the README or in a page of its subject', () => {
-  const pages = ['README.md', 'docs/httpd.md', 'docs/balancing.md', 'docs/handover.md']
+  const pages = ['README.md', 'docs/httpd.md', 'docs/balancing.md', 'docs/handover.md', 'docs/shutdown.md']
   const text = pages.map(source).join('')
   const names = options().map(({ name }) => name)
   const missing = names.filter(name => !new RegExp(`\`[^\`\\n]*\\b${name}\\b[^\`\\n]*\``).test(text))

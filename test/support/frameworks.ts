@@ -77,7 +77,7 @@ export interface Gateway {
   /** Every tunnel that ended, with its end. */
   ends: { tunnel: Tunnel; end: TunnelEnd }[]
   /** The proxies, as their user has them. */
-  proxies: () => readonly Pick<TunnelProxy, 'tunnels' | 'routes' | 'balancers'>[]
+  proxies: () => readonly Pick<TunnelProxy, 'ready' | 'tunnels' | 'routes' | 'balancers'>[]
   /** How the `n`th tunnel that ended has ended, once it has. */
   end: (n?: number) => Promise<TunnelEnd>
   /** Closes the proxies as their user does: `proxy.close()`, `middleware.close()`, or `fastify.close()`. */

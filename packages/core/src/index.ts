@@ -32,7 +32,6 @@ export type {
   SessionCookieOptions,
   StickySessionOptions,
 } from './options/balancer-options.ts'
-export { MAX_DELAY } from './options/checks.ts'
 export type {
   AdoptedMessage,
   CloseMessage,
@@ -69,7 +68,7 @@ export type {
   Target,
   TargetResult,
 } from './options/route-options.ts'
-export type { HandleContext, RouteStatus, TunnelProxy } from './options/tunnel-proxy.ts'
+export type { CloseOptions, HandleContext, RouteStatus, TunnelProxy } from './options/tunnel-proxy.ts'
 export { withRequests } from './options/with-requests.ts'
 export { checkOptions } from './proxy/check-options.ts'
 export {
@@ -84,6 +83,7 @@ export { createTunnelProxy } from './proxy/proxy.ts'
 export type { StayReason } from './tunnel/engine.ts'
 export type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel/tunnel.ts'
 export { boundedPattern } from './util/bounded-pattern.ts'
+export { MAX_DELAY } from './util/countdown.ts'
 export { type DescriptorLimit, descriptorLimit, tunnelsLeft } from './util/descriptors.ts'
 export { patternDegree } from './util/pattern-degree.ts'
 export { plainAddress } from './util/plain-address.ts'

@@ -34,9 +34,9 @@ declare global {
  */
 export type AppRequest = MountedRequest & Express.Request
 
-/** Middleware for Express 4, Express 5 and Connect, with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
+/** Middleware for Express 4, Express 5 and Connect, with `close`, `ready`, `tunnels`, `routes` and `balancers` of its proxy. */
 export type WsTunnelMiddleware = ((req: MountedRequest, res: ServerResponse, next: Next) => void) &
-  Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
+  Pick<TunnelProxy, 'close' | 'ready' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
  * ProxyPass as middleware: `app.use('/chat', wsTunnel({ target: 'ws://chat:9000/' }))`. As everywhere in Express,
@@ -81,7 +81,12 @@ export function wsTunnel<Req extends IncomingMessage = AppRequest>(options: WsTu
   }
   markTunnel(middleware, proxy)
   const { tunnels, routes, balancers } = proxy
-  return Object.assign(middleware, { close, tunnels, routes, balancers })
+  const ready = { get: () => proxy.ready, enumerable: true }
+  return Object.defineProperty(
+    Object.assign(middleware, { close, tunnels, routes, balancers, ready: true }),
+    'ready',
+    ready,
+  )
 }
 
 /** Whether the path leads to a tunnel of an app that serves the server. */

@@ -54,8 +54,9 @@ export type WsTunnelPluginOptions = WsTunnelOptions<FastifyRequest> & {
   handover?: string | HandoverOptions
 }
 
-/** A route handler with `close`, `tunnels`, `routes` and `balancers` of its proxy. */
-export type WsTunnelHandler = RouteHandlerMethod & Pick<TunnelProxy, 'close' | 'tunnels' | 'routes' | 'balancers'>
+/** A route handler with `close`, `ready`, `tunnels`, `routes` and `balancers` of its proxy. */
+export type WsTunnelHandler = RouteHandlerMethod &
+  Pick<TunnelProxy, 'close' | 'ready' | 'tunnels' | 'routes' | 'balancers'>
 
 /**
  * ProxyPass as a plugin: `fastify.register(wsTunnelPlugin, { prefix: '/chat', target: 'ws://chat:9000/' })`. The hooks
@@ -149,7 +150,12 @@ export function wsTunnelHandler(options: WsTunnelOptions<FastifyRequest>): WsTun
     return Function.prototype.bind.call(bound, self, ...given)
   }
   Object.defineProperty(handler, 'bind', { value: bind })
-  return Object.assign(handler, { close, tunnels, routes, balancers })
+  const ready = { get: () => proxy.ready, enumerable: true }
+  return Object.defineProperty(
+    Object.assign(handler, { close, tunnels, routes, balancers, ready: true }),
+    'ready',
+    ready,
+  )
 }
 
 /** The request of Fastify, by the request of Node. */

@@ -22,6 +22,7 @@
 
 #include "addon.h"
 #include "connection.h"
+#include "frames.h"
 #include "handover.h"
 #include "pump.h"
 #include "tunnel.h"
@@ -47,11 +48,15 @@ struct addon *addon_of(napi_env env) {
   return addon;
 }
 
-bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
-  size_t count = wanted;
+bool read_arguments_with(napi_env env, napi_callback_info info, size_t wanted, size_t all, napi_value *values) {
+  size_t count = all;
   if (napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok && count >= wanted) return true;
   napi_throw_type_error(env, NULL, "too few arguments");
   return false;
+}
+
+bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
+  return read_arguments_with(env, info, wanted, wanted, values);
 }
 
 struct tunnel *tunnel_at(napi_env env, napi_value value) {
@@ -201,6 +206,7 @@ bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer
   size_t length = 0;
   if (napi_get_buffer_info(env, buffer, &bytes, &length) != napi_ok || length == 0) return true;
   atomic_store_explicit(&tunnel->flow[end].bytes, length, memory_order_relaxed);
+  if (tunnel->flow[end].frames != NULL) frames_pass(tunnel->flow[end].frames, bytes, length);
   return tunnel_hold(&tunnel->flow[end], bytes, length);
 }
 
@@ -216,6 +222,15 @@ struct pump *pump_at(napi_env env, struct addon *addon, napi_value value) {
   return addon->pumps[thread];
 }
 
+bool read_frames(napi_env env, struct tunnel *tunnel, napi_value value) {
+  void *states = NULL;
+  size_t length = 0;
+  bool is_buffer = false;
+  napi_is_buffer(env, value, &is_buffer);
+  if (!is_buffer || napi_get_buffer_info(env, value, &states, &length) != napi_ok || length != FRAMES_SIZE) return true;
+  return tunnel_follow(tunnel, states);
+}
+
 napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command) {
   tunnel->pump = pump;
   if (addon->open == 1) napi_ref_threadsafe_function(env, addon->queue);
@@ -229,13 +244,13 @@ int read_keep_alive(napi_env env, napi_value value) {
 }
 
 /*
- * adopt(clientFd, backendFd, fromClient, fromBackend, keepAlive, thread): starts a tunnel between copies of the
+ * adopt(clientFd, backendFd, fromClient, fromBackend, keepAlive, thread, frames): starts a tunnel between copies of the
  * descriptors.
  */
 static napi_value addon_adopt(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
-  napi_value values[6];
-  if (!read_arguments(env, info, 6, values)) return NULL;
+  napi_value values[7];
+  if (!read_arguments_with(env, info, 6, 7, values)) return NULL;
   struct pump *pump = pump_at(env, addon, values[5]);
   if (pump == NULL) return NULL;
   int client = duplicate(env, values[0]);
@@ -251,7 +266,8 @@ static napi_value addon_adopt(napi_env env, napi_callback_info info) {
     close(backend);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);
   }
-  bool held = hold_buffer(env, tunnel, CLIENT, values[2]) && hold_buffer(env, tunnel, BACKEND, values[3]);
+  bool held = read_frames(env, tunnel, values[6]) && hold_buffer(env, tunnel, CLIENT, values[2]) &&
+              hold_buffer(env, tunnel, BACKEND, values[3]);
   if (!held || !acquire_slot(addon, tunnel)) {
     tunnel_free(tunnel);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);
@@ -344,12 +360,12 @@ static char *join_head(napi_env env, napi_value head, const char *rest, size_t r
 }
 
 /*
- * attachClient(slot, clientFd, fromClient, headSize, head): the client gets the head, and what follows the backend's head in
+ * attachClient(slot, clientFd, fromClient, headSize, head, frames): the client gets the head, and what follows the backend's head in
  * the response, and the tunnel runs. The thread is not woken if it has nothing to do before an end sends something.
  */
 static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
-  napi_value values[5];
-  struct tunnel *tunnel = read_arguments(env, info, 5, values) ? connecting_at(env, values[0]) : NULL;
+  napi_value values[6];
+  struct tunnel *tunnel = read_arguments_with(env, info, 5, 6, values) ? connecting_at(env, values[0]) : NULL;
   if (tunnel == NULL) return NULL;
   struct connection *connection = tunnel->connection;
   uint32_t head_size = 0;
@@ -364,13 +380,15 @@ static napi_value addon_attach_client(napi_env env, napi_callback_info info) {
   struct flow *flow = &tunnel->flow[BACKEND];
   char *bytes = join_head(env, values[4], connection->response + head_size, rest, &size);
   tunnel->end[CLIENT].fd = client;
-  if (bytes == NULL || !hold_buffer(env, tunnel, CLIENT, values[2]) || !pump_watch(tunnel->pump, &tunnel->end[CLIENT])) {
-    int error = bytes == NULL ? ENOMEM : errno;
+  bool follows = tunnel->flow[CLIENT].frames != NULL || read_frames(env, tunnel, values[5]);
+  if (!follows || bytes == NULL || !hold_buffer(env, tunnel, CLIENT, values[2]) || !pump_watch(tunnel->pump, &tunnel->end[CLIENT])) {
+    int error = bytes == NULL || !follows ? ENOMEM : errno;
     free(bytes);
     tunnel->end[CLIENT].fd = -1;
     close(client);
     return throw_error(env, "cannot attach the client", error);
   }
+  if (flow->frames != NULL) frames_pass(flow->frames, connection->response + head_size, rest);
   ssize_t sent = size > 0 ? send(client, bytes, size, MSG_NOSIGNAL) : 0;
   bool is_quiet = (sent < 0 ? 0 : (size_t)sent) == size && tunnel->flow[CLIENT].held == NULL;
   if (sent == (ssize_t)size) free(bytes);
@@ -421,7 +439,14 @@ static napi_value addon_flush(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-static napi_value addon_end(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_END); }
+/* end(slot, frame) */
+static napi_value addon_end(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  bool frame = false;
+  if (!read_arguments_with(env, info, 1, 2, values)) return NULL;
+  napi_get_value_bool(env, values[1], &frame);
+  return command(env, info, COMMAND_END | (frame ? COMMAND_FRAME : 0));
+}
 
 static napi_value addon_close(napi_env env, napi_callback_info info) { return command(env, info, COMMAND_CLOSE); }
 

@@ -33,6 +33,9 @@ struct addon *addon_of(napi_env env);
 /* @returns whether there are as many arguments as wanted. If not, it has thrown a TypeError. */
 bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values);
 
+/* The same with optional arguments behind the wanted ones, `all` of them together. Those that are missing are undefined. */
+bool read_arguments_with(napi_env env, napi_callback_info info, size_t wanted, size_t all, napi_value *values);
+
 /* @returns the tunnel of a slot; NULL if this function threw a RangeError. */
 struct tunnel *tunnel_at(napi_env env, napi_value value);
 
@@ -52,6 +55,9 @@ double bytes_of(struct tunnel *tunnel, int end);
 
 /* Adds the buffer's bytes to the flow of the end that sent them, before any read. @returns whether there was memory. */
 bool hold_buffer(napi_env env, struct tunnel *tunnel, int end, napi_value buffer);
+
+/* Follows the frames of a tunnel if the value is a buffer with the states. @returns whether there was memory. */
+bool read_frames(napi_env env, struct tunnel *tunnel, napi_value value);
 
 /* Gives the tunnel to the thread, by its first command. The tunnel already has its slot. @returns the slot. */
 napi_value start(napi_env env, struct addon *addon, struct tunnel *tunnel, struct pump *pump, unsigned command);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "addon.h"
+#include "frames.h"
 
 /* The kernel passes at most this many descriptors in one message. */
 #define MAX_DESCRIPTORS 253
@@ -48,6 +49,11 @@ napi_value addon_detached(napi_env env, napi_callback_info info) {
   set(env, result, "backendFd", number(env, backend->fd));
   set(env, result, "fromClient", held_of(env, &t->flow[CLIENT]));
   set(env, result, "fromBackend", held_of(env, &t->flow[BACKEND]));
+  if (t->flow[CLIENT].frames != NULL) {
+    napi_value frames = NULL;
+    napi_create_buffer_copy(env, FRAMES_SIZE, t->flow[CLIENT].frames, NULL, &frames);
+    set(env, result, "frames", frames);
+  }
   set(env, result, "done", number(env,
     (client->read_done ? CLIENT_READ_DONE : 0) | (client->write_done ? CLIENT_WRITE_DONE : 0) |
     (backend->read_done ? BACKEND_READ_DONE : 0) | (backend->write_done ? BACKEND_WRITE_DONE : 0)));
@@ -67,13 +73,13 @@ static void store_count(struct tunnel *t, int end, double bytes) {
 
 /*
  * adoptDetached(clientFd, backendFd, fromClient, fromBackend, done, bytesFromClient, bytesFromBackend, idle, keepAlive,
- * thread): a tunnel of another process, which waits for `resume`. The descriptors then belong to the tunnel.
+ * thread, frames): a tunnel of another process, which waits for `resume`. The descriptors then belong to the tunnel.
  */
 napi_value addon_adopt_detached(napi_env env, napi_callback_info info) {
   struct addon *addon = addon_of(env);
-  napi_value values[10];
+  napi_value values[11];
   int32_t client = -1, backend = -1;
-  if (!read_arguments(env, info, 10, values)) return NULL;
+  if (!read_arguments_with(env, info, 10, 11, values)) return NULL;
   struct pump *pump = pump_at(env, addon, values[9]);
   if (pump == NULL) return NULL;
   napi_get_value_int32(env, values[0], &client);
@@ -81,7 +87,8 @@ napi_value addon_adopt_detached(napi_env env, napi_callback_info info) {
   struct tunnel *t = tunnel_new(client, backend, read_keep_alive(env, values[8]));
   if (t == NULL) return throw_error(env, "cannot adopt a tunnel", ENOMEM);
   bool held = hold_buffer(env, t, CLIENT, values[2]) && hold_buffer(env, t, BACKEND, values[3]);
-  if (!held || !acquire_slot(addon, t)) {
+  /* After the bytes that wait: the other process has followed their frames. */
+  if (!held || !read_frames(env, t, values[10]) || !acquire_slot(addon, t)) {
     t->end[CLIENT].fd = t->end[BACKEND].fd = -1;
     tunnel_free(t);
     return throw_error(env, "cannot adopt a tunnel", ENOMEM);

@@ -250,7 +250,7 @@ static struct tunnel *execute(struct pump *p, struct tunnel *t, bool running) {
   if (running && (commands & COMMAND_LOOK)) tunnel_look(p, t);
   if (running && (commands & COMMAND_END)) {
     if (t->connection != NULL) tunnel_close(p, t);
-    tunnel_end(p, t);
+    tunnel_end(p, t, commands & COMMAND_FRAME);
     tunnel_run(p, t);
   }
   if (running && (commands & COMMAND_DETACH)) tunnel_detach(p, t);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "frames.h"
 #include "keep_alive.h"
 #include "pump.h"
 
@@ -32,6 +33,15 @@ struct tunnel *tunnel_new(int client, int backend, int keep_alive) {
   t->end[BACKEND].fd = backend;
   t->end[CLIENT].tunnel = t->end[BACKEND].tunnel = t;
   return t;
+}
+
+bool tunnel_follow(struct tunnel *t, const void *states) {
+  struct frames *frames = malloc(FRAMES_SIZE);
+  if (frames == NULL) return false;
+  memcpy(frames, states, FRAMES_SIZE);
+  t->flow[CLIENT].frames = &frames[0];
+  t->flow[BACKEND].frames = &frames[1];
+  return true;
 }
 
 bool tunnel_hold(struct flow *f, const char *bytes, size_t length) {
@@ -94,7 +104,7 @@ static void broken(struct pump *p, struct end *e, int error) {
   if (e->error == 0) e->error = error;
   if (t->ending) return;
   pump_report(t, i == CLIENT ? EVENT_CLIENT_BROKEN : EVENT_BACKEND_BROKEN);
-  tunnel_end(p, t);
+  tunnel_end(p, t, false);
 }
 
 /* Writes the bytes that wait. @returns whether no byte waits any more. */
@@ -122,6 +132,7 @@ static ssize_t copy(struct pump *p, struct flow *f, struct end *from, struct end
   ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
   if (n <= 0) return n;
   count(p, from->tunnel, f, (size_t)n);
+  if (f->frames != NULL) frames_pass(f->frames, p->buffer, (size_t)n);
   f->bulk = n == PUMP_BUFFER;
   if (n < PUMP_BUFFER) was_short(from);
   if (to->write_done) return n;
@@ -153,7 +164,7 @@ static ssize_t splice_in(struct pump *p, struct flow *f, struct end *from) {
  * there is a FIN.
  */
 static void read_once(struct pump *p, struct flow *f, struct end *from, struct end *to) {
-  if (from->urgent) f->bulk = false;
+  if (from->urgent || f->frames != NULL) f->bulk = false;
   if (f->bulk && f->conduit == NULL) f->conduit = conduit_acquire(p);
   bool splices = f->bulk && f->conduit != NULL;
   ssize_t n = splices ? splice_in(p, f, from) : copy(p, f, from, to);
@@ -276,15 +287,25 @@ static void read_last(struct pump *p, struct tunnel *t, int i) {
     ssize_t n = recv(from->fd, p->buffer, PUMP_BUFFER, 0);
     if (n <= 0) return;
     count(p, t, f, (size_t)n);
+    if (f->frames != NULL) frames_pass(f->frames, p->buffer, (size_t)n);
     if (!tunnel_hold(f, p->buffer, (size_t)n)) broken(p, to, ENOMEM);
   }
 }
 
-void tunnel_end(struct pump *p, struct tunnel *t) {
+/* Puts a Close frame behind the bytes of a flow, if a frame may stand there. A client masks its frames, a server does not. */
+static void hold_close_frame(struct tunnel *t, int i) {
+  struct flow *f = &t->flow[i];
+  uint8_t frame[CLOSE_FRAME_MAX];
+  if (f->frames == NULL || f->draining || t->end[!i].write_done || !frames_at_boundary(f->frames)) return;
+  tunnel_hold(f, (char *)frame, frames_close(i == CLIENT, frame));
+}
+
+void tunnel_end(struct pump *p, struct tunnel *t, bool frame) {
   if (t->ending || t->closed || t->detached) return;
   t->ending = true;
   for (int i = 0; i < ENDS; i++) {
     read_last(p, t, i);
+    if (frame) hold_close_frame(t, i);
     /* A broken end receives nothing new. So all that it has received is read and delivered before the flow ends. */
     if (t->end[i].error == 0 || t->end[!i].write_done) t->flow[i].draining = true;
     t->end[i].readable = true;
@@ -354,6 +375,8 @@ void tunnel_close(struct pump *p, struct tunnel *t) {
 
 void tunnel_free(struct tunnel *t) {
   close_all(t);
+  /* One block for both flows. */
+  free(t->flow[CLIENT].frames);
   connection_free(t->connection);
   free(t);
 }

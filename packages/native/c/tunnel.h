@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct connection;
+struct frames;
 struct pump;
 
 enum { CLIENT, BACKEND, ENDS };
@@ -36,6 +37,7 @@ enum {
   COMMAND_DETACH = 128, /* stop a tunnel, so that another process can take it over, then report EVENT_DETACHED */
   COMMAND_ADOPT = 256,  /* count a tunnel of another process, which is detached */
   COMMAND_RESUME = 512, /* start a detached tunnel */
+  COMMAND_FRAME = 1024, /* with COMMAND_END: put a Close frame before the FIN, where a frame may stand */
 };
 
 /* A kernel pipe. `splice` moves bytes from socket to socket through it, without a copy in this process. */
@@ -67,6 +69,7 @@ struct flow {
   size_t held_to;
   struct conduit *conduit;
   size_t in_conduit;
+  struct frames *frames; /* NULL if no frames are followed. Their bytes are not spliced */
   bool bulk;     /* the last read filled the buffer: use splice */
   bool draining; /* no more bytes are accepted for the sink; it gets the waiting bytes, then FIN */
 };
@@ -104,6 +107,9 @@ struct tunnel {
  */
 struct tunnel *tunnel_new(int client, int backend, int keep_alive);
 
+/* Follows the frames of both flows from the two states on. @returns whether there was memory. */
+bool tunnel_follow(struct tunnel *tunnel, const void *states);
+
 /* Appends bytes to those that the flow holds. Bytes that are read later go after them. @returns whether there was memory. */
 bool tunnel_hold(struct flow *flow, const char *bytes, size_t length);
 
@@ -115,8 +121,8 @@ void tunnel_event(struct pump *pump, struct end *end, uint32_t epoll_events);
 /* Moves all bytes that can be moved now. */
 void tunnel_run(struct pump *pump, struct tunnel *tunnel);
 
-/* Delivers what was received, then FIN to both. */
-void tunnel_end(struct pump *pump, struct tunnel *tunnel);
+/* Delivers what was received, then a Close frame if `frame` and if one may stand there, then FIN to both. */
+void tunnel_end(struct pump *pump, struct tunnel *tunnel, bool frame);
 
 /* Reads what waits in the sockets, and reports that it has. */
 void tunnel_look(struct pump *pump, struct tunnel *tunnel);

@@ -47,6 +47,8 @@ export interface DetachedTunnel {
   readonly fromBackend: Buffer
   /** Bits of {@link DONE}. */
   readonly done: number
+  /** The states of the frames in both directions, as {@link Addon.adopt} takes them, if they are followed. */
+  readonly frames?: Buffer
 }
 
 /**
@@ -85,6 +87,8 @@ export interface Addon {
    * @param keepAlive s without a byte until the kernel probes whether a peer is there; 0 is never. The thread sets it when
    * the tunnel is about a second old.
    * @param thread number of the thread, 0 to 63; its first use starts it
+   * @param frames 48 bytes: where the frames of a WebSocket are in the bytes of the client, and in those of the backend, before the bytes
+   * given here. The thread follows them, for {@link Addon.end}. `undefined` follows none, and long transfers cost less.
    * @returns the slot
    * @throws {Error} if a descriptor is not a socket, or descriptors, memory or threads have run out. Nothing has changed
    * then.
@@ -96,6 +100,7 @@ export interface Addon {
     fromBackend: Buffer,
     keepAlive: number,
     thread: number,
+    frames?: Buffer,
   ): number
   /**
    * Connects to a backend, sends the head of a request and reads once. Either the event `response` follows, and nothing
@@ -117,9 +122,17 @@ export interface Addon {
    * @param fromClient bytes already received from the client
    * @param headSize bytes of the response that are not for the client
    * @param head what the client gets before the rest of the response, as latin1. It is sent at once.
+   * @param frames as in {@link Addon.adopt}
    * @throws {Error} as {@link Addon.adopt}. Nothing was sent then.
    */
-  attachClient(slot: number, clientFd: number, fromClient: Buffer, headSize: number, head: string): void
+  attachClient(
+    slot: number,
+    clientFd: number,
+    fromClient: Buffer,
+    headSize: number,
+    head: string,
+    frames?: Buffer,
+  ): void
   /**
    * After the event `response`: closes the tunnel, except for the backend's descriptor, which then belongs to the caller.
    *
@@ -131,8 +144,12 @@ export interface Addon {
    * `releaseBackend`, `end`, `close`, `look`, `detach` and `resume`: once for all calls in one turn of the event loop.
    */
   flush(): void
-  /** Delivers what was received, then FIN to both ends. The tunnel closes when both ends have sent their FIN. */
-  end(slot: number): void
+  /**
+   * Delivers what was received, then FIN to both ends. The tunnel closes when both ends have sent their FIN.
+   *
+   * @param frame whether a Close frame with the code 1001 goes before the FIN, where the frames are followed and one has ended
+   */
+  end(slot: number, frame?: boolean): void
   /** Closes both sockets now. */
   close(slot: number): void
   /**
@@ -176,6 +193,7 @@ export interface Addon {
     idle: number,
     keepAlive: number,
     thread: number,
+    frames?: Buffer,
   ): number
   /** Starts a detached tunnel. */
   resume(slot: number): void

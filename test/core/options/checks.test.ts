@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as checks from '../../../packages/core/src/options/checks.ts'
+import { MAX_DELAY } from '../../../packages/core/src/util/countdown.ts'
 
 const SHOWN: [value: unknown, text: string][] = [
   ['a"b', '"a\\"b" (string)'],
@@ -32,7 +33,7 @@ const noop = (): void => {}
 const CHECKS: [name: string, check: checks.Check, right: unknown[], wrong: unknown[]][] = [
   ['boolean', checks.boolean, [true, false], [0, 'true', null]],
   ['callback', checks.callback, [noop, async () => {}], [{}, 'f', null]],
-  ['duration', checks.duration, [0, 0.5, checks.MAX_DELAY], [-1, Number.NaN, checks.MAX_DELAY + 1, '5', 5n, null]],
+  ['duration', checks.duration, [0, 0.5, MAX_DELAY], [-1, Number.NaN, MAX_DELAY + 1, '5', 5n, null]],
   ['count', checks.count, [0, 7], [-1, 1.5, 2 ** 53, '7', null]],
   ['oneOf', checks.oneOf('a', 'b'), ['a', 'b'], ['c', 'A', null, ['a']]],
   ['record', checks.record, [{}, Object.create(null)], [[], /x/, null, 'x', noop]],

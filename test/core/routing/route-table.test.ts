@@ -396,12 +396,12 @@ test('names the route whose path or target is invalid', () => {
 test('acquires at most maxTunnels slots, and releases each once', () => {
   const match = matchOf([{ target: A, maxTunnels: 2 }], '/')
   assert.ok(match)
-  const leave = match.route.acquire()
-  match.route.acquire()
+  const leave = match.route.acquire(undefined)
+  match.route.acquire(undefined)
   const full = { code: 'WST_ERR_TUNNEL_LIMIT', statusCode: 503 }
-  assert.throws(() => match.route.acquire(), full)
+  assert.throws(() => match.route.acquire(undefined), full)
   leave()
   leave()
-  match.route.acquire()
-  assert.throws(() => match.route.acquire(), full)
+  match.route.acquire(undefined)
+  assert.throws(() => match.route.acquire(undefined), full)
 })

@@ -37,7 +37,7 @@ test('shows its name, path, target, hits, tunnels and their maximum', () => {
   const seen = ({ name, path, target, hits, open, maxTunnels }: Route) => [name, path, target, hits, open, maxTunnels]
   assert.deepEqual(seen(route), ['chat', '/a', TARGET, 0, 0, 2])
   route.hit()
-  const release = route.acquire()
+  const release = route.acquire(undefined)
   assert.deepEqual(seen(route), ['chat', '/a', TARGET, 1, 1, 2])
   release()
   release()

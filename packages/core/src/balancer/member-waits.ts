@@ -1,7 +1,7 @@
 import { WsTunnelError } from '../errors.ts'
 import type { BalancerSettings } from '../options/balancer-options.ts'
-import { MAX_DELAY } from '../options/checks.ts'
 import type { CancelSignal } from '../util/abort.ts'
+import { MAX_DELAY } from '../util/countdown.ts'
 import { WaitQueue } from '../util/wait-queue.ts'
 import type { BalancerMember } from './balancer-member.ts'
 

@@ -172,7 +172,10 @@ function adopt(record: TunnelRecord, clientFd: number | undefined, backendFd: nu
     if (proxy === undefined || clientFd === undefined || backendFd === undefined) throw failure('no proxy')
     const fromClient = Buffer.from(record.fromClient, 'base64')
     const fromBackend = Buffer.from(record.fromBackend, 'base64')
-    const engine = NativeEngine.takeOver({ ...record, clientFd, backendFd, fromClient, fromBackend }, record.limits)
+    const bytes = { fromClient, fromBackend, ...(record.frames && { frames: Buffer.from(record.frames, 'base64') }) }
+    const { done, bytesFromClient, bytesFromBackend, idle } = record
+    const moved = { clientFd, backendFd, ...bytes, done, bytesFromClient, bytesFromBackend, idle }
+    const engine = NativeEngine.takeOver(moved, record.limits)
     return { engine, record, proxy }
   } catch {
     closeAll(fds)
@@ -182,7 +185,7 @@ function adopt(record: TunnelRecord, clientFd: number | undefined, backendFd: nu
 
 function begin({ engine, record, proxy }: Adopted): void {
   const { past, info, limits } = record
-  const tunnel = new OpenTunnel({ adopted: engine, past }, info, limits)
+  const tunnel = new OpenTunnel({ adopted: engine, past }, info, limits, { key: record.key })
   proxy.adopt(tunnel, record)
   tunnel.resume()
 }

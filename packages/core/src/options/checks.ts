@@ -1,10 +1,8 @@
 import { distance } from 'fastest-levenshtein'
 import { WsTunnelError } from '../errors.ts'
 import { UPGRADE_TOKEN } from '../http/token.ts'
+import { MAX_DELAY } from '../util/countdown.ts'
 import { FOREIGN_NAMES } from './foreign-names.ts'
-
-/** The longest delay of a Node timer, ms. A timer with a longer one would fire at once. */
-export const MAX_DELAY: number = 2 ** 31 - 1
 
 /** A value as it is shown in an error message. */
 export function show(value: unknown): string {

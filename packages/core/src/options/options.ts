@@ -97,6 +97,18 @@ export interface CommonOptions<Req = IncomingMessage> {
   /** How long `close()` lets open tunnels continue, ms; 0 ends them at once. @default 10000 */
   drainTimeout?: number
   /**
+   * The last part of `drainTimeout`, ms, in which the tunnels that are still open end one after another, so that their clients do not
+   * reconnect all at once; 0 ends them together. @default 0
+   */
+  drainSpread?: number
+  /**
+   * How long `close()` still takes requests after `ready` has become false, ms, so that load balancers see it before they get a 503.
+   * @default 0
+   */
+  noticeTime?: number
+  /** What a 503 says while the proxy is closing, ms: Retry-After, in whole seconds; 0 is no such field (RFC 9110 10.2.3). @default 0 */
+  retryAfter?: number
+  /**
    * Gets a line for each failure with a status of 500 or more (`error`), and for each failover and each tunnel that its backend broke off
    * (`warn`). `console` and pino fit. The lines are for the operator: they have backends, and no queries. @default undefined
    */
@@ -146,6 +158,9 @@ export interface Settings {
   readonly handoverName: string | undefined
   readonly drainTimeout: number
   readonly logger: Logger | undefined
+  readonly drainSpread: number
+  readonly noticeTime: number
+  readonly retryAfter: number
   readonly onOpen: (message: OpenMessage) => void
   readonly onClose: (message: CloseMessage) => void
   readonly onError: (message: ErrorMessage) => void
@@ -189,6 +204,9 @@ const COMMON_CHECKS: Record<keyof CommonOptions, Check> = {
   handoverName: text,
   drainTimeout: duration,
   logger,
+  drainSpread: duration,
+  noticeTime: duration,
+  retryAfter: duration,
   onOpen: callback,
   onClose: callback,
   onError: callback,
@@ -252,6 +270,9 @@ export function resolveOptions(options: WsTunnelOptions): Settings {
     handoverName: common.handoverName,
     drainTimeout: common.drainTimeout,
     logger: common.logger,
+    drainSpread: common.drainSpread,
+    noticeTime: common.noticeTime,
+    retryAfter: common.retryAfter,
     onOpen: common.onOpen,
     onClose: common.onClose,
     onError: common.onError,

@@ -130,6 +130,22 @@ const tls: Check = (where, value) => {
   }
 }
 
+const lifetime: Check = (where, value) => {
+  if (!isRecord(value)) {
+    duration(where, value)
+    return
+  }
+  const { ms, jitter } = checked(where, value, { ms: duration, jitter: duration })
+  if (ms === undefined || jitter === undefined) throw wrong(where, 'a number of ms, or { ms, jitter }', value)
+  if ((jitter as number) > (ms as number)) throw wrong(`${where}.jitter`, `at most ${ms}, which is \`ms\``, jitter)
+}
+
+const perKey: Check = (where, value) => {
+  if (!isRecord(value)) throw wrong(where, '{ limit, key }', value)
+  const { limit, key } = checked(where, value, { limit: count, key: callback })
+  if (limit === undefined || key === undefined) throw wrong(where, '{ limit, key }', value)
+}
+
 const threads: Check = (where, value) => {
   if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > 64) {
     throw wrong(where, 'a whole number from 1 to 64', value)
@@ -163,9 +179,12 @@ export const ROUTE_DEFAULT_CHECKS: Record<keyof RouteDefaults, Check> = {
   mergeSlashes: boolean,
   query: oneOf('append', 'replace', 'drop'),
   nocanon: boolean,
-  maxLifetime: duration,
+  maxLifetime: lifetime,
+  closeFrame: boolean,
+  deadline: callback,
   stallTimeout: duration,
   maxTunnels: count,
+  maxTunnelsPerKey: perKey,
   offload,
   async: boolean,
   asyncDelay: duration,
@@ -247,5 +266,17 @@ export function readRoute(where: string, options: object, defaults: object = {})
     responseHeaders: route.responseHeaders,
     localHeaders: route.localHeaders,
     guard: route.guard,
+    ...readLifetime(route.maxLifetime),
+    deadline: route.deadline,
+    maxTunnelsPerKey: route.maxTunnelsPerKey,
   })
+}
+
+function readLifetime(value: NonNullable<RouteDefaults['maxLifetime']>): {
+  readonly maxLifetime: number
+  readonly lifetimeJitter: number
+} {
+  return typeof value === 'number'
+    ? { maxLifetime: value, lifetimeJitter: 0 }
+    : { maxLifetime: value.ms, lifetimeJitter: value.jitter }
 }

@@ -158,8 +158,22 @@ export interface RouteDefaults<Req = IncomingMessage> extends SharedOptions {
   query?: 'append' | 'replace' | 'drop'
   /** Sends the path as the client wrote it (ProxyPass nocanon). @default false */
   nocanon?: boolean
-  /** A tunnel ends after this time, ms; 0 is no limit. @default 0 */
-  maxLifetime?: number
+  /**
+   * A tunnel ends after this time, ms; 0 is no limit. With `{ ms, jitter }` each tunnel ends up to `jitter` ms earlier, at random, so that
+   * clients that came together do not reconnect together. @default 0
+   */
+  maxLifetime?: number | { ms: number; jitter: number }
+  /**
+   * Sends a Close frame with the code 1001 to both ends of a WebSocket before the FIN if the proxy ends it: at a limit, a deadline, `close()`.
+   * It goes where a frame has ended, and not after a Close frame; in the middle of a frame there is none (RFC 6455 5.5.1). The proxy puts
+   * nothing else into a tunnel. It reads the headers of the frames for it, so bulk data costs more. @default false
+   */
+  closeFrame?: boolean
+  /**
+   * When a tunnel ends at the latest, as ms from now or as a `Date`: the expiry of the token that let the request in. `undefined` is never.
+   * It is called before the 101. It is trusted code. If it throws, or returns anything else: 500. @default undefined
+   */
+  deadline?: (req: Req) => number | Date | undefined
   /**
    * A plain request ends after this time in which the client sends no byte of the body that it has announced, or accepts no byte of its
    * response, ms; 0 is never (Timeout). Before the response has begun: 408. @default 60000
@@ -167,6 +181,11 @@ export interface RouteDefaults<Req = IncomingMessage> extends SharedOptions {
   stallTimeout?: number
   /** Maximum of open tunnels of the route, those in their handshake included; 0 is no limit (max=). Past it: 503. @default 0 */
   maxTunnels?: number
+  /**
+   * Maximum of open tunnels of the route for one key, those in their handshake included: for a user, or an address. Past it: 429. A key of
+   * `undefined` is not counted. If `key` throws: 500. @default undefined
+   */
+  maxTunnelsPerKey?: { limit: number; key: (req: Req) => string | undefined }
   /**
    * Moves open tunnels out of JavaScript to native threads. Needs the package `@ws-tunnel/native`, and plain TCP or unix sockets on both
    * sides; other tunnels stay in JavaScript. It cannot be combined with `async`, `asyncDelay` and `threads`, which are the same settings
@@ -267,6 +286,9 @@ type Present = Required<
     | 'responseHeaders'
     | 'localHeaders'
     | 'guard'
+    | 'maxLifetime'
+    | 'deadline'
+    | 'maxTunnelsPerKey'
   >
 >
 
@@ -283,4 +305,9 @@ export interface RouteSettings extends Readonly<Present>, SharedSettings {
   readonly responseHeaders: HeaderEditing | undefined
   readonly localHeaders: HeaderEditing | undefined
   readonly guard: Guard | undefined
+  readonly maxLifetime: number
+  /** How much earlier a tunnel may end, ms. */
+  readonly lifetimeJitter: number
+  readonly deadline: RouteDefaults['deadline']
+  readonly maxTunnelsPerKey: RouteDefaults['maxTunnelsPerKey']
 }

@@ -43,6 +43,16 @@ export interface RouteStatus {
   readonly maxTunnels: number
 }
 
+/** How a proxy closes, each by default as its option says. */
+export interface CloseOptions {
+  /** ms; 0 ends all at once. */
+  drainTimeout?: number
+  /** ms. */
+  drainSpread?: number
+  /** ms. */
+  noticeTime?: number
+}
+
 /** A proxy that is ready to serve requests. */
 export interface TunnelProxy {
   /**
@@ -69,10 +79,12 @@ export interface TunnelProxy {
    */
   listen(server: Server, claim?: (req: IncomingMessage) => boolean | undefined): void
   /**
-   * Refuses new requests with 503. Open tunnels and requests in progress may continue for `drainTimeout` ms (by default the option), and
-   * are then ended. Resolves when all have ended.
+   * Sets `ready` to false, and after `noticeTime` ms refuses new requests with 503. Open tunnels and requests in progress may then continue
+   * for `drainTimeout` ms, and are ended: together, or one after another in the last `drainSpread` ms. Resolves when all have ended.
    */
-  close(options?: { drainTimeout?: number }): Promise<void>
+  close(options?: CloseOptions): Promise<void>
+  /** Whether the proxy takes requests and is not about to stop. For the readiness check of a load balancer. */
+  readonly ready: boolean
   /** The open tunnels. */
   readonly tunnels: ReadonlySet<Tunnel>
   /** The routes in order, with their counters. */

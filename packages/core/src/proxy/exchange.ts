@@ -46,6 +46,8 @@ export class Exchange {
   readonly startedAt: number = performance.now()
   /** Token of the upgrade, in the client's spelling; `undefined` for a plain request. */
   token: string | undefined
+  /** What an upgrade counts for in `maxTunnelsPerKey`. */
+  key: string | undefined
   /** The body of a plain request that goes to a backend. */
   body: RequestBody | undefined
   /** The candidate that it was sent to last. */
@@ -126,7 +128,8 @@ export class Exchange {
       if (deciding.token === undefined) this.#watchClient()
       else {
         this.#upgrade = PendingUpgrade.start(req, res, this.#clientOnGone, this.#maxPending)
-        this.#leaveRoute = match.route.acquire()
+        this.key = match.route.keyOf(req)
+        this.#leaveRoute = match.route.acquire(this.key)
       }
       return deciding
     } catch (error) {

@@ -57,7 +57,7 @@ export class Movable implements MovableProxy {
   adopt(tunnel: OpenTunnel, record: TunnelRecord): void {
     const releases: Release[] = []
     const route = this.#findRoute(record)
-    if (route !== undefined) releases.push(route.acquireAnyway())
+    if (route !== undefined) releases.push(route.acquire(record.key, true))
     const member = this.#findMember(record.info.member)
     if (member !== undefined) {
       releases.push(member.adoptTunnel())

@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { addressOf } from '../backend/target.ts'
 import { DiscoveredMembers } from '../balancer/discovered-members.ts'
 import { HealthChecks } from '../balancer/health-checks.ts'
@@ -8,10 +9,9 @@ import { WsTunnelError } from '../errors.ts'
 import { isHttp2 } from '../http/http2.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
-import { MAX_DELAY } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
 import type { Guard, RouteSettings } from '../options/route-options.ts'
-import type { HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
+import type { CloseOptions, HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
 import type { Candidate } from '../routing/candidates.ts'
 import { type Match, RouteTable } from '../routing/route-table.ts'
 import { type EndListener, OPEN, type OpenTunnel } from '../tunnel/open-tunnel.ts'
@@ -21,6 +21,7 @@ import { callFallback } from './call-fallback.ts'
 import { startDebugLog } from './debug-log.ts'
 import { leftToApp } from './decide.ts'
 import { channels, log, notify, pathOf, withoutQuery } from './diagnostics.ts'
+import { Drain } from './drain.ts'
 import { respondsByEngine } from './engine-failure.ts'
 import { Exchange, IN_PROXY } from './exchange.ts'
 import { withFailover } from './failover.ts'
@@ -64,6 +65,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
   readonly #discoveredMembers: readonly DiscoveredMembers[]
   readonly #onIdle: (() => void)[] = []
   readonly #movable: Movable
+  #isReady = true
   #isClosing = false
 
   constructor(settings: Settings, single: boolean) {
@@ -178,7 +180,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
     const { mount = '', url: target = req.url ?? '/', body, rawBody } = handled
     if (match === null || leftToApp(match) !== undefined) return undefined
     try {
-      if (this.#isClosing) throw new WsTunnelError('WST_ERR_CLOSING')
+      if (this.#isClosing) throw this.#closing()
       const context = { mount, target, authority, body, rawBody }
       const exchange = new Exchange(req, res, match, this.#settings, context)
       this.#exchanges.add(exchange)
@@ -266,21 +268,34 @@ class RoutedProxy implements TunnelProxy, EndListener {
     return error
   }
 
-  readonly close = async ({ drainTimeout = this.#settings.drainTimeout }: { drainTimeout?: number } = {}) => {
+  get ready(): boolean {
+    return this.#isReady
+  }
+
+  readonly close = async (given: CloseOptions = {}): Promise<void> => {
+    const { drainTimeout, drainSpread, noticeTime } = { ...this.#settings, ...given }
+    this.#isReady = false
+    if (noticeTime > 0 && !this.#isClosing) await delay(noticeTime)
     this.#isClosing = true
     this.#healthChecks.close()
     for (const members of this.#discoveredMembers) members.stop()
-    const timer = setTimeout(() => this.#cutAll(), Math.min(drainTimeout, MAX_DELAY))
+    const drain = new Drain(this.#tunnels, { drainTimeout, drainSpread }, () => this.#cutAll())
     await this.#whenIdle()
-    clearTimeout(timer)
+    drain.stop()
     this.#routes.close()
     this.#listeners.stop()
     this.#movable.remove()
   }
 
   #cutAll(): void {
-    for (const exchange of this.#exchanges) exchange.abort(new WsTunnelError('WST_ERR_CLOSING'))
+    for (const exchange of this.#exchanges) exchange.abort(this.#closing())
     for (const tunnel of this.#tunnels) void tunnel.close('shutdown')
+  }
+
+  #closing(): WsTunnelError {
+    const { retryAfter } = this.#settings
+    if (retryAfter === 0) return new WsTunnelError('WST_ERR_CLOSING')
+    return new WsTunnelError('WST_ERR_CLOSING', { headers: { 'Retry-After': `${Math.ceil(retryAfter / 1_000)}` } })
   }
 
   /** Resolves when no exchange and no tunnel is left. */

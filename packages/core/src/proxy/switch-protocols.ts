@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { addressOf } from '../backend/target.ts'
 import type { PendingUpgrade } from '../client/pending-upgrade.ts'
 import { WsTunnelError } from '../errors.ts'
@@ -5,6 +6,8 @@ import { peerAddress } from '../http/client-address.ts'
 import { headerValue } from '../http/header-list.ts'
 import { isExtendedConnect } from '../http/http2.ts'
 import { checkSwitch } from '../http/upgrade.ts'
+import { show } from '../options/checks.ts'
+import type { RouteSettings } from '../options/route-options.ts'
 import { OpenTunnel } from '../tunnel/open-tunnel.ts'
 import type { Exchange } from './exchange.ts'
 import type { SwitchedReply } from './round-trip.ts'
@@ -34,6 +37,7 @@ export function switchProtocols(exchange: Exchange, reply: SwitchedReply): OpenT
       protocol: token,
       handshakeTime: performance.now() - startedAt,
     }
+    const deadline = deadlineOf(req, match.route.settings)
     const client = exchange.upgrade as PendingUpgrade
     const headers = rewriting.switchResponse(response, candidate)
     const switched = client.switch(response.statusMessage ?? '', headers, 'connection' in reply)
@@ -41,9 +45,34 @@ export function switchProtocols(exchange: Exchange, reply: SwitchedReply): OpenT
       'connection' in reply
         ? { connection: reply.connection, headSize: reply.headSize }
         : { backend: reply.socket, backendHead: [reply.head] }
-    return new OpenTunnel({ client: client.socket, ...own, ...switched }, info, settings)
+    return new OpenTunnel({ client: client.socket, ...own, ...switched }, info, settings, {
+      deadline,
+      key: exchange.key,
+    })
   } catch (error) {
     backend.destroy()
     throw error
   }
+}
+
+/**
+ * When the tunnel ends at the latest, ms since the epoch.
+ *
+ * @throws {WsTunnelError} `WST_ERR_CALLBACK` if the function fails.
+ */
+function deadlineOf(req: IncomingMessage, { deadline }: RouteSettings): number | undefined {
+  if (deadline === undefined) return undefined
+  let given: unknown
+  try {
+    given = deadline(req)
+  } catch (cause) {
+    if (cause instanceof WsTunnelError) throw cause
+    throw new WsTunnelError('WST_ERR_CALLBACK', { detail: `deadline threw ${String(cause)}`, cause })
+  }
+  if (given === undefined) return undefined
+  const at = given instanceof Date ? given.getTime() : Date.now() + (typeof given === 'number' ? given : Number.NaN)
+  if (!Number.isNaN(at)) return at
+  throw new WsTunnelError('WST_ERR_CALLBACK', {
+    detail: `deadline returned ${show(given)}, expected ms, a Date or undefined`,
+  })
 }

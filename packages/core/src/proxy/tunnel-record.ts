@@ -11,12 +11,16 @@ export interface TunnelRecord {
   readonly info: TunnelInfo
   readonly past: TunnelPast
   readonly limits: TunnelLimits
+  /** The key of `maxTunnelsPerKey`. */
+  readonly key: string | undefined
   readonly bytesFromClient: number
   readonly bytesFromBackend: number
   /** ms without a byte. */
   readonly idle: number
   /** What has ended already, as bits of the addon's `DONE`. */
   readonly done: number
+  /** Where the frames are in both directions, in base64, if they are followed. */
+  readonly frames: string | undefined
   /** Bytes that wait for the backend, in base64. */
   readonly fromClient: string
   /** Bytes that wait for the client, in base64. */
@@ -29,17 +33,39 @@ export function recordOf(
   { detached, past }: { readonly detached: DetachedTunnel; readonly past: TunnelPast },
   where: Pick<TunnelRecord, 'proxy' | 'routeName' | 'routePath'>,
 ): TunnelRecord {
-  const { info, bytesFromClient, bytesFromBackend, idle } = tunnel
-  const { async, asyncDelay, threads, keepAlive, idleTimeout, halfOpenTimeout, maxLifetime } = tunnel.limits
+  const { info, key, bytesFromClient, bytesFromBackend, idle } = tunnel
+  const {
+    async,
+    asyncDelay,
+    threads,
+    keepAlive,
+    idleTimeout,
+    halfOpenTimeout,
+    maxLifetime,
+    lifetimeJitter,
+    closeFrame,
+  } = tunnel.limits
   return {
     ...where,
     info,
     past,
-    limits: { async, asyncDelay, threads, keepAlive, idleTimeout, halfOpenTimeout, maxLifetime },
+    key,
+    limits: {
+      async,
+      asyncDelay,
+      threads,
+      keepAlive,
+      idleTimeout,
+      halfOpenTimeout,
+      maxLifetime,
+      lifetimeJitter,
+      closeFrame,
+    },
     bytesFromClient,
     bytesFromBackend,
     idle,
     done: detached.done,
+    frames: detached.frames?.toString('base64'),
     fromClient: detached.fromClient.toString('base64'),
     fromBackend: detached.fromBackend.toString('base64'),
   }

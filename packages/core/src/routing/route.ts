@@ -14,6 +14,7 @@ import type {
 import type { RouteStatus } from '../options/tunnel-proxy.ts'
 import { type CancelSignal, unlessAborted } from '../util/abort.ts'
 import { Countdown } from '../util/countdown.ts'
+import { KeyedSlots } from '../util/keyed-slots.ts'
 import { type Release, Slots } from '../util/slots.ts'
 import { type Backends, type Candidates, RouteWorkers } from './candidates.ts'
 import { compilePath, type PathTest } from './compile-path.ts'
@@ -64,6 +65,7 @@ export class Route implements RouteStatus {
   #httpBytesSent = 0
   #httpBytesReceived = 0
   readonly #slots: Slots
+  readonly #keyedSlots: KeyedSlots | undefined
   readonly #matchPath: PathTest
   readonly #matchConditions: ConditionTest
   readonly #searchesPath: boolean
@@ -76,6 +78,7 @@ export class Route implements RouteStatus {
     this.settings = settings
     this.index = index
     this.#slots = new Slots(settings.maxTunnels, 0, 'the route')
+    this.#keyedSlots = settings.maxTunnelsPerKey && new KeyedSlots(settings.maxTunnelsPerKey.limit)
     this.#matchConditions = compileConditions(settings.when)
     this.#searchesPath = settings.when.some(searchesPath)
     ;[this.#matchPath, this.#scope] = compilePath(settings, `${where}path`)
@@ -190,17 +193,45 @@ export class Route implements RouteStatus {
   }
 
   /**
-   * Acquires one of the route's slots for tunnels.
+   * The key that a tunnel for the request counts for; `undefined` for none.
    *
-   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   * @throws {WsTunnelError} `WST_ERR_CALLBACK` if the function fails.
    */
-  acquire(): Release {
-    return this.#slots.acquireNow()
+  keyOf(req: IncomingMessage): string | undefined {
+    const { maxTunnelsPerKey } = this.settings
+    if (maxTunnelsPerKey === undefined) return undefined
+    const failed = (what: string, cause?: unknown): WsTunnelError =>
+      new WsTunnelError('WST_ERR_CALLBACK', { detail: `\`key\` of maxTunnelsPerKey ${what}`, cause })
+    let key: unknown
+    try {
+      key = maxTunnelsPerKey.key(req)
+    } catch (cause) {
+      throw cause instanceof WsTunnelError ? cause : failed(`threw ${String(cause)}`, cause)
+    }
+    if (key !== undefined && typeof key !== 'string') throw failed(`returned ${typeof key}, expected a string`)
+    return key
   }
 
-  /** Counts a tunnel that is open already, even if that is more than `maxTunnels`. */
-  acquireAnyway(): Release {
-    return this.#slots.acquireAnyway()
+  /**
+   * Acquires one of the route's slots for tunnels, and one of those of the key.
+   *
+   * @param anyway whether to acquire them even if all are in use, for a tunnel that is open already
+   * @throws {WsTunnelError} `WST_ERR_TUNNEL_LIMIT`
+   */
+  acquire(key: string | undefined, anyway = false): Release {
+    const how = anyway ? 'acquireAnyway' : 'acquire'
+    const ofKey = key === undefined ? undefined : this.#keyedSlots?.[how](key)
+    try {
+      const slot = this.#slots[anyway ? 'acquireAnyway' : 'acquireNow']()
+      if (ofKey === undefined) return slot
+      return () => {
+        slot()
+        ofKey()
+      }
+    } catch (error) {
+      ofKey?.()
+      throw error
+    }
   }
 
   /** Closes the idle connections of its workers. */

@@ -53,6 +53,10 @@ export interface TunnelPast {
   readonly halfOpen: Side | undefined
   /** How often another process has taken the tunnel over. */
   readonly handovers: number
+  /** How much earlier than `maxLifetime` it ends, ms. */
+  readonly earlier: number
+  /** When it ends at the latest, ms since the epoch. */
+  readonly deadline: number | undefined
 }
 
 /** The settings that choose the engine, and those of its sockets. */
@@ -91,8 +95,12 @@ export interface Engine {
   readonly offloaded: boolean
   /** To be called once. The listener gets no event before this call, but a thread may already move bytes. */
   start(): void
-  /** Delivers what was received, then FIN to both ends. Bytes that arrive later are dropped. */
-  end(): void
+  /**
+   * Delivers what was received, then FIN to both ends. Bytes that arrive later are dropped.
+   *
+   * @param frame whether a Close frame of WebSocket goes before the FIN, where one may stand. The frames must be followed.
+   */
+  end(frame?: boolean): void
   /** Closes both connections now. */
   destroy(): void
   /** Calls `then` after the bytes that wait in the sockets were read. Does not call it if the tunnel closes first. */

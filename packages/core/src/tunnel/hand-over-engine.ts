@@ -1,4 +1,5 @@
 import type { DetachedTunnel, Engine, EngineLimits, EngineListener, Side, StayReason, TunnelEnds } from './engine.ts'
+import type { Frames } from './frame-tracker.ts'
 import { JsEngine } from './js-engine.ts'
 import { NativeEngine } from './native-engine.ts'
 import { isReady } from './offloading.ts'
@@ -24,10 +25,10 @@ export class HandOverEngine implements Engine, EngineListener {
   #movedFromClient = 0
   #movedFromBackend = 0
 
-  constructor(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener) {
+  constructor(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener, frames?: Frames) {
     this.#limits = limits
     this.#listener = listener
-    this.#engine = new JsEngine(ends, limits.keepAlive, this)
+    this.#engine = new JsEngine(ends, limits.keepAlive, this, frames)
     this.#ends = { ...ends, clientHead: [], backendHead: [] }
   }
 
@@ -53,9 +54,9 @@ export class HandOverEngine implements Engine, EngineListener {
     return this.#engine.offloaded
   }
 
-  end(): void {
+  end(frame = false): void {
     this.#stay()
-    this.#engine.end()
+    this.#engine.end(frame)
   }
 
   destroy(): void {
@@ -116,7 +117,7 @@ export class HandOverEngine implements Engine, EngineListener {
 
   #handOver(ends: TunnelEnds): void {
     this.#stay()
-    const next = NativeEngine.adopt(ends, this.#limits, this.#listener)
+    const next = NativeEngine.adopt(ends, this.#limits, this.#listener, (this.#engine as JsEngine).frames)
     // Descriptors or memory have run out.
     if (next === undefined) return
     const before = this.#engine as JsEngine

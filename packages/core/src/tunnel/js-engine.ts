@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { readWaiting } from '../util/countdown.ts'
 import type { Link } from '../util/linked-set.ts'
 import type { Engine, EngineListener, Side, StayReason, TunnelEnds } from './engine.ts'
+import { closeFrame, type Frames, type FrameTracker } from './frame-tracker.ts'
 import { keepAliveLater, keepAliveNever, YOUNG, type Young } from './late-keep-alive.ts'
 import { isEncrypted } from './onread.ts'
 import { Pump, type PumpOwner } from './pump.ts'
@@ -33,6 +34,8 @@ export class JsEngine implements Engine, PumpOwner, Young {
   [YOUNG]: Link<Young> | undefined = undefined
   /** Bytes that arrived with the heads; `undefined` after the start. */
   #heads: Pick<TunnelEnds, 'clientHead' | 'backendHead'> | undefined
+  /** `undefined` if the frames are not followed. */
+  readonly frames: Frames | undefined
   #fromClient: Pump | undefined
   #fromBackend: Pump | undefined
   #openSockets = 2
@@ -40,12 +43,13 @@ export class JsEngine implements Engine, PumpOwner, Young {
   /**
    * @param keepAlive ms without a byte until the kernel probes whether a peer is there; 0 is never
    */
-  constructor(ends: TunnelEnds, keepAlive: number, listener: EngineListener) {
+  constructor(ends: TunnelEnds, keepAlive: number, listener: EngineListener, frames?: Frames) {
     this.#client = ends.client
     this.#backend = ends.backend
     this.#listener = listener
     this.#keepAlive = keepAlive
     this.#heads = ends
+    this.frames = frames
   }
 
   start(): void {
@@ -59,8 +63,8 @@ export class JsEngine implements Engine, PumpOwner, Young {
     }
     const { clientHead = [], backendHead = [] } = this.#heads ?? {}
     this.#heads = undefined
-    this.#fromClient = new Pump(client, backend, clientHead, this)
-    this.#fromBackend = new Pump(backend, client, backendHead, this)
+    this.#fromClient = new Pump(client, backend, clientHead, this, this.frames?.client)
+    this.#fromBackend = new Pump(backend, client, backendHead, this, this.frames?.backend)
     if (this.#keepAlive > 0) keepAliveLater(this)
     if (client.destroyed) this.#listener.onBroken('client', client.errored ?? undefined)
     if (backend.destroyed) this.#listener.onBroken('backend', backend.errored ?? undefined)
@@ -93,14 +97,22 @@ export class JsEngine implements Engine, PumpOwner, Young {
     return false
   }
 
-  end(): void {
+  end(frame = false): void {
     this.#fromClient?.flush()
     this.#fromBackend?.flush()
+    if (frame) {
+      this.#sendClose(this.#backend, this.frames?.client, true)
+      this.#sendClose(this.#client, this.frames?.backend, false)
+    }
     for (const socket of [this.#client, this.#backend]) {
       socket.resume()
       // A second `end` would make Node create an error with its stack, which it discards.
       if (!socket.writableEnded) socket.end()
     }
+  }
+
+  #sendClose(to: Driven, frames: FrameTracker | undefined, masked: boolean): void {
+    if (frames?.isAtBoundary && to.writable) to.write(closeFrame(masked))
   }
 
   destroy(): void {

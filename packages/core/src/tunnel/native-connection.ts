@@ -1,4 +1,5 @@
 import { isIP, Socket } from 'node:net'
+import { type Frames, statesOf } from './frame-tracker.ts'
 import {
   descriptor,
   flushSoon,
@@ -110,11 +111,20 @@ export class NativeConnection implements SlotListener {
    * @param headSize bytes of the response that are not for the client
    * @param head what the client gets first, as latin1
    * @param listener gets the events of the slot from now on
+   * @param frames to be followed by the thread
    * @returns `false` if descriptors or memory have run out. Nothing has changed then.
    */
-  attachClient(client: Socket, clientHead: Buffer, headSize: number, head: string, listener: SlotListener): boolean {
+  attachClient(
+    client: Socket,
+    clientHead: Buffer,
+    headSize: number,
+    head: string,
+    listener: SlotListener,
+    frames?: Frames,
+  ): boolean {
     try {
-      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize, head)
+      const states = frames && statesOf(frames)
+      this.native.addon.attachClient(this.slot, descriptor(client) as number, clientHead, headSize, head, states)
     } catch {
       return false
     }

@@ -16,6 +16,7 @@ import type {
   StayReason,
   TunnelEnds,
 } from './engine.ts'
+import { type Frames, statesOf } from './frame-tracker.ts'
 import {
   descriptor,
   flushSoon,
@@ -48,7 +49,7 @@ export class NativeEngine implements Engine, SlotListener {
   #onDetached: ((detached: DetachedTunnel | StayReason) => void) | undefined
   #isDetached = false
   /** To be ended, as soon as it is known whether the tunnel was detached. */
-  #endsLater = false
+  #endsLater: { readonly frame: boolean } | undefined
   #open = true
   #bytesFromClient = 0
   #bytesFromBackend = 0
@@ -59,7 +60,12 @@ export class NativeEngine implements Engine, SlotListener {
    * @param ends that `canOffload` and `isReady` accept, and whose sockets have no unread bytes
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
-  static adopt(ends: TunnelEnds, limits: EngineLimits, listener: EngineListener): NativeEngine | undefined {
+  static adopt(
+    ends: TunnelEnds,
+    limits: EngineLimits,
+    listener: EngineListener,
+    frames?: Frames,
+  ): NativeEngine | undefined {
     const { client, clientHead, backend, backendHead, response } = ends
     const native = loadNativeAddon() as NativeAddon
     let slot: number
@@ -71,6 +77,7 @@ export class NativeEngine implements Engine, SlotListener {
         Buffer.concat(backendHead),
         keepAliveSeconds(limits.keepAlive),
         nextThread(limits.threads),
+        frames && statesOf(frames),
       )
     } catch {
       return undefined
@@ -90,10 +97,10 @@ export class NativeEngine implements Engine, SlotListener {
    * @param ends whose client `canOffloadClient` accepts and has no unread bytes
    * @returns `undefined` if descriptors or memory have run out. The ends are unchanged then.
    */
-  static attach(ends: NativeEnds, listener: EngineListener): NativeEngine | undefined {
+  static attach(ends: NativeEnds, listener: EngineListener, frames?: Frames): NativeEngine | undefined {
     const { client, clientHead, connection, headSize, unsentHead, response } = ends
     const engine = new NativeEngine(connection.native, connection.slot, listener)
-    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, unsentHead ?? '', engine))
+    if (!connection.attachClient(client, Buffer.concat(clientHead), headSize, unsentHead ?? '', engine, frames))
       return undefined
     engine.#detachClient(client, clientHead, response, unsentHead?.length)
     return engine
@@ -121,6 +128,7 @@ export class NativeEngine implements Engine, SlotListener {
       idle,
       keepAlive,
       thread,
+      moved.frames,
     )
     const engine = new NativeEngine(native, slot, undefined)
     native.listeners[slot] = engine
@@ -173,14 +181,14 @@ export class NativeEngine implements Engine, SlotListener {
     return true
   }
 
-  end(): void {
+  end(frame = false): void {
     if (!this.#open) return
     if (this.#onDetached !== undefined) {
-      this.#endsLater = true
+      this.#endsLater = { frame }
       return
     }
     this.resume()
-    this.#native.addon.end(this.#slot)
+    this.#native.addon.end(this.#slot, frame)
     flushSoon()
   }
 
@@ -257,7 +265,7 @@ export class NativeEngine implements Engine, SlotListener {
     const detached = this.#native.addon.detached(this.#slot)
     this.#onDetached = undefined
     this.#isDetached = detached !== undefined
-    if (this.#endsLater) this.end()
+    if (this.#endsLater !== undefined) this.end(this.#endsLater.frame)
     then?.(this.#isDetached && detached !== undefined ? detached : 'ending')
   }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { Countdown } from '../util/countdown.ts'
+import { Countdown, MAX_DELAY } from '../util/countdown.ts'
 import type { Link } from '../util/linked-set.ts'
 import type {
   AdoptedEnds,
@@ -14,6 +14,7 @@ import type {
   TunnelEnds,
   TunnelPast,
 } from './engine.ts'
+import { framesFrom } from './frame-tracker.ts'
 import { openEngine } from './open-engine.ts'
 import type { EndReason, Tunnel, TunnelEnd, TunnelInfo } from './tunnel.ts'
 
@@ -25,6 +26,18 @@ export interface TunnelLimits extends EngineLimits {
   readonly halfOpenTimeout: number
   /** From the 101 on. */
   readonly maxLifetime: number
+  /** How much earlier the tunnel may end. */
+  readonly lifetimeJitter: number
+  /** Whether a WebSocket gets a Close frame before its FIN if the proxy ends it. */
+  readonly closeFrame: boolean
+}
+
+/** What belongs to one tunnel alone. */
+export interface TunnelOwn {
+  /** When it ends at the latest, ms since the epoch. */
+  readonly deadline?: number | undefined
+  /** What it counts for in `maxTunnelsPerKey`. */
+  readonly key?: string | undefined
 }
 
 /** Learns of the end of a tunnel. An object, because a closure or a promise for each tunnel would cost memory. */
@@ -62,6 +75,8 @@ export class OpenTunnel implements Tunnel, EngineListener {
   readonly info: TunnelInfo
   readonly openedAt: number
   readonly handovers: number
+  /** What it counts for in `maxTunnelsPerKey`. */
+  readonly key: string | undefined
   readonly #limits: TunnelLimits
   /** Made when the app asks for {@link ended}. */
   #ended: PromiseWithResolvers<TunnelEnd> | undefined
@@ -77,13 +92,25 @@ export class OpenTunnel implements Tunnel, EngineListener {
   #error: Error | undefined
   #silence: Countdown | undefined
   #lifetimeTimer: NodeJS.Timeout | undefined
+  /** How much earlier than `maxLifetime` it ends, ms. */
+  readonly #earlier: number
+  /** Whether its frames are followed. */
+  readonly #framed: boolean
+  /** When it ends at the latest, ms since the epoch. */
+  readonly #deadline: number | undefined
   #flush: Countdown | undefined
   #open: Link<OpenTunnel> | undefined
   #carried: Link<OpenTunnel> | undefined
 
-  constructor(ends: TunnelEnds | NativeEnds | AdoptedEnds, info: TunnelInfo, limits: TunnelLimits) {
+  constructor(
+    ends: TunnelEnds | NativeEnds | AdoptedEnds,
+    info: TunnelInfo,
+    limits: TunnelLimits,
+    own: TunnelOwn = {},
+  ) {
     const now = performance.now()
-    const { openedAt, age, watched, halfOpen, handovers } = 'past' in ends ? ends.past : NO_PAST
+    const past = 'past' in ends ? ends.past : NO_PAST
+    const { openedAt, age, watched, halfOpen, handovers, earlier = Math.random() * limits.lifetimeJitter } = past
     this.info = info
     this.openedAt = openedAt ?? Date.now()
     this.handovers = handovers
@@ -91,11 +118,15 @@ export class OpenTunnel implements Tunnel, EngineListener {
     this.#watchedSince = now - watched
     this.#halfOpen = halfOpen
     this.#limits = limits
+    this.key = own.key
+    this.#earlier = earlier
+    this.#deadline = past.deadline ?? own.deadline
     for (const socket of socketsOf(ends)) {
       socket.setTimeout?.(0)
       socket.setNoDelay?.(true)
     }
-    this.#engine = openEngine(ends, limits, this)
+    this.#framed = limits.closeFrame && info.protocol.toLowerCase() === 'websocket'
+    this.#engine = openEngine(ends, limits, this, this.#framed ? framesFrom() : undefined)
     if (!('past' in ends)) this.#startTimers()
     this.#engine.start()
   }
@@ -180,9 +211,15 @@ export class OpenTunnel implements Tunnel, EngineListener {
 
   #past(): TunnelPast {
     const now = performance.now()
-    const { openedAt, handovers } = this
-    const watched = now - this.#watchedSince
-    return { openedAt, age: now - this.#startedAt, watched, halfOpen: this.#halfOpen, handovers: handovers + 1 }
+    return {
+      openedAt: this.openedAt,
+      age: now - this.#startedAt,
+      watched: now - this.#watchedSince,
+      halfOpen: this.#halfOpen,
+      handovers: this.handovers + 1,
+      earlier: this.#earlier,
+      deadline: this.#deadline,
+    }
   }
 
   /** The limits that go with it to another process. */
@@ -221,15 +258,30 @@ export class OpenTunnel implements Tunnel, EngineListener {
   }
 
   #startTimers(): void {
-    const { idleTimeout, halfOpenTimeout, maxLifetime } = this.#limits
+    const { idleTimeout, halfOpenTimeout } = this.#limits
     this.#clearTimers()
     const isHalfOpen = this.#halfOpen !== undefined && limitsHalfOpen(this.#limits)
     if (isHalfOpen) this.#watchSilence(halfOpenTimeout, 'half-open')
     else if (idleTimeout > 0) this.#watchSilence(idleTimeout, 'idle')
-    if (maxLifetime > 0) {
-      const left = maxLifetime - (performance.now() - this.#startedAt)
-      this.#lifetimeTimer = setTimeout(() => this.#beginEnd('lifetime'), Math.max(left, 1))
-    }
+    const [left, reason] = this.#timeLeft()
+    if (left === undefined) return
+    this.#lifetimeTimer = setTimeout(timerOnEnd, Math.min(Math.max(left, 1), MAX_DELAY), this, reason)
+  }
+
+  /** The sooner of `maxLifetime` and the deadline, ms from now. */
+  #timeLeft(): [ms: number | undefined, reason: EndReason] {
+    const { maxLifetime } = this.#limits
+    const lifetime = maxLifetime > 0 ? maxLifetime - this.#earlier - (performance.now() - this.#startedAt) : undefined
+    const deadline = this.#deadline === undefined ? undefined : this.#deadline - Date.now()
+    return deadline !== undefined && (lifetime === undefined || deadline < lifetime)
+      ? [deadline, 'deadline']
+      : [lifetime, 'lifetime']
+  }
+
+  /** Called by the timer of the lifetime, which is longer than a timer can be for a deadline next year. */
+  lifetimeOnEnd(reason: EndReason): void {
+    if ((this.#timeLeft()[0] ?? 0) > 1) this.#startTimers()
+    else this.#beginEnd(reason)
   }
 
   onFin(side: Side): void {
@@ -289,7 +341,7 @@ export class OpenTunnel implements Tunnel, EngineListener {
     if (this.#reason !== undefined) return
     this.#reason = reason
     this.#clearTimers()
-    this.#engine.end()
+    this.#engine.end(this.#framed && !OWN_ENDS.has(reason))
     const flushTimeout = reason === 'finished' ? this.#limits.halfOpenTimeout : FLUSH_TIMEOUT
     if (flushTimeout === 0) return
     const look = (then: () => void): void => this.#engine.look(then)
@@ -306,7 +358,19 @@ export class OpenTunnel implements Tunnel, EngineListener {
 const limitsHalfOpen = ({ idleTimeout, halfOpenTimeout }: TunnelLimits): boolean =>
   halfOpenTimeout > 0 && !(idleTimeout > 0 && idleTimeout < halfOpenTimeout)
 
-const NO_PAST = { openedAt: undefined, age: 0, watched: 0, halfOpen: undefined, handovers: 0 } as const
+const NO_PAST: Partial<TunnelPast> & Omit<TunnelPast, 'openedAt' | 'earlier'> = {
+  age: 0,
+  watched: 0,
+  halfOpen: undefined,
+  handovers: 0,
+  deadline: undefined,
+}
+
+/** The reasons that the peers give. The proxy adds no frame then. */
+const OWN_ENDS: ReadonlySet<EndReason> = new Set(['finished', 'client-error', 'backend-error'])
+
+/** Module-level: a closure for each tunnel would cost memory. */
+const timerOnEnd = (tunnel: OpenTunnel, reason: EndReason): void => tunnel.lifetimeOnEnd(reason)
 
 function socketsOf(ends: TunnelEnds | NativeEnds | AdoptedEnds): Socket[] {
   if ('adopted' in ends) return []

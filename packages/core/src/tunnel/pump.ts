@@ -29,6 +29,11 @@ function sinkOnDrain(this: Duplex & Pumped): void {
   this[INTO]?.resume()
 }
 
+/** What the bytes of a pump are followed by. */
+export interface ByteFollower {
+  pass(bytes: Buffer): void
+}
+
 export interface PumpOwner {
   /** The source has sent its FIN. Called before the FIN is passed on. */
   onSourceEnd(source: Duplex): void
@@ -52,13 +57,18 @@ export class Pump implements BytesTaker {
   /** `undefined` if the source emits `data`. */
   #reader: SocketReader | undefined
   #probe: PausedProbe | undefined
+  readonly #follower: ByteFollower | undefined
   #stopped = false
 
-  /** @param first bytes that were received before, in order */
-  constructor(source: Duplex, sink: Duplex, first: readonly Buffer[], owner?: PumpOwner) {
+  /**
+   * @param first bytes that were received before, in order
+   * @param follower gets all bytes that are moved
+   */
+  constructor(source: Duplex, sink: Duplex, first: readonly Buffer[], owner?: PumpOwner, follower?: ByteFollower) {
     this.#source = source
     this.#sink = sink
     this.#owner = owner
+    this.#follower = follower
     this.#encrypts = isEncrypted(sink)
     this.#source[FROM] = this
     this.#sink[INTO] = this
@@ -78,6 +88,7 @@ export class Pump implements BytesTaker {
     if (this.#stopped) return false
     this.bytes += chunk.length
     this.activeAt = performance.now()
+    this.#follower?.pass(chunk)
     const sink = this.#sink
     if (!sink.writable) return false
     const waited = sink.writableLength > 0

@@ -6,6 +6,7 @@
  * - `idle`: no byte for `idleTimeout`
  * - `half-open`: no byte for `halfOpenTimeout` after the FIN of one end
  * - `lifetime`: it was open for `maxLifetime`
+ * - `deadline`: the time that the option `deadline` has returned is over
  * - `shutdown`: the proxy was closed
  * - `closed`: {@link Tunnel.close} was called
  * - `handed-over`: another process has taken it over, and its connections continue there. No `onClose` is called for it here.
@@ -17,6 +18,7 @@ export type EndReason =
   | 'idle'
   | 'half-open'
   | 'lifetime'
+  | 'deadline'
   | 'shutdown'
   | 'closed'
   | 'handed-over'

@@ -1,5 +1,8 @@
 import { performance } from 'node:perf_hooks'
 
+/** The longest delay of a Node timer, ms. A timer with a longer one would fire at once. */
+export const MAX_DELAY: number = 2 ** 31 - 1
+
 /** A limit is counted in this many parts. */
 const PARTS = 4
 

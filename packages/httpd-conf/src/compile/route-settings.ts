@@ -33,6 +33,7 @@ export function routeSettings(
     fallback,
     ...times(NO_PARAMETERS, context, { websocketIdle: scope.websocketIdle, fallback }),
     maxLifetime: 0,
+    closeFrame: false,
     maxTunnels: 0,
     keepAlive: 0,
     async: scope.async ?? true,
