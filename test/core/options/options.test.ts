@@ -342,6 +342,9 @@ test('has safe defaults', () => {
     only: undefined,
     maxPendingUpgrades: 5_000,
     drainTimeout: 10_000,
+    drainSpread: 0,
+    noticeTime: 0,
+    retryAfter: 0,
     handoverName: undefined,
     logger: undefined,
   })
