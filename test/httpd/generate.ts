@@ -103,7 +103,7 @@ const serverLine = fc.oneof(
 const section = fc
   .tuple(
     anyPath,
-    pick('none', 'pass', 'match', 'not'),
+    pick('none', 'none', 'pass', 'pass', 'not', 'not', 'match', 'pattern', 'glob'),
     target,
     fc.array(
       fc.oneof(
@@ -119,11 +119,17 @@ const section = fc
   )
   .map(([where, kind, to, settings, guarded]) => {
     const lines = guarded === null ? settings : [guarded, ...settings]
-    const inside = kind === 'pass' ? [`ProxyPass ${quoted(to)}`] : kind === 'not' ? ['ProxyPass !'] : []
+    const passing: Record<string, string> = {
+      pass: `ProxyPass ${quoted(to)}`,
+      not: 'ProxyPass !',
+      pattern: to.length % 2 === 0 ? 'ProxyPass !' : `ProxyPassMatch ${quoted(to)}`,
+      glob: `ProxyPass ${quoted(to)}`,
+    }
+    const inside = passing[kind] === undefined ? [] : [passing[kind]]
     const [open, close] =
-      kind === 'match'
+      kind === 'match' || kind === 'pattern'
         ? [`<LocationMatch "b(/|$)">`, '</LocationMatch>']
-        : [`<Location ${quoted(where)}>`, '</Location>']
+        : [`<Location ${quoted(kind === 'glob' ? '/*/' : where)}>`, '</Location>']
     return [open, ...inside, ...lines, close].join('\n')
   })
 

@@ -175,6 +175,30 @@ const PLAIN: readonly Plain[] = [
   ],
   [`<LocationMatch ^/m/(\\d+)>\nProxyPassMatch ${U}/n/$1\n</LocationMatch>`, '/m/12/x', '/m/x'],
   [`<Location /l>\nProxyPass !\n</Location>\nProxyPass / ${U}/`, '/l/x', '/m'],
+  // The ProxyPass of the last section counts alone, even if it does not match.
+  [`<Location /a>\nProxyPassMatch ${U}\n</Location>`, '/x/a', '/a/b', '/ab'],
+  [
+    `<Location />\nProxyPass ${U}/\n</Location>\n<LocationMatch ^/(a+)>\nProxyPass ${V}/x\n</LocationMatch>`,
+    '/aa',
+    '/b',
+  ],
+  [
+    `<Location />\nProxyPass ${U}/\n</Location>\n<LocationMatch ^/a+$>\nProxyPass !\n</LocationMatch>\nProxyPass /a ${V}/s`,
+    '/aa',
+    '/a',
+    '/b',
+  ],
+  [`<Location />\nProxyPass ${U}/\n</Location>\n<Location "/*/">\nProxyPass ${V}/x\n</Location>`, '/a/b', '/a'],
+  [
+    `<Location />\nProxyPass ${U}/\n</Location>\n<Location /a>\nProxyPass !\n</Location>\nRewriteEngine On\nRewriteRule ^/a/(.*) /d/$1 [PT]`,
+    '/a/b',
+    '/d/b',
+  ],
+  [
+    `<Location />\nProxyPass ${U}/\n</Location>\n<Location /a>\nProxyPass ${V}/q\n</Location>\nRewriteEngine On\nRewriteRule ^/a/(.*) /d/$1 [PT]\nProxyPass /d ${V}/serv`,
+    '/a/b',
+    '/a',
+  ],
   // Sections that change requests which a line of the server proxies.
   [
     `ProxyPass / ${U}/\n<Location /h>\nProxyPreserveHost On\n</Location>\n<Location /h/off>\nProxyPreserveHost Off\nProxyAddHeaders Off\n</Location>`,

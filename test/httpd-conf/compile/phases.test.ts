@@ -27,6 +27,12 @@ const rows: [what: string, lines: string, url: string, outcome: string, headers?
     ws,
   ],
   [
+    'a rule of a section sees no URL of a ProxyPass in an outer section',
+    'DocumentRoot /srv\n<Location />\nProxyPass http://one.test/\n</Location>\n<LocationMatch ^/a+$>\nProxyPass !\nRewriteEngine On\nRewriteRule one.test http://two.test/ [P]\nRewriteRule /srv/ http://r.test/ [P]\n</LocationMatch>',
+    '/aa',
+    'r.test /',
+  ],
+  [
     'a rule of a Directory',
     'DocumentRoot /srv\n<Directory /srv>\nRewriteEngine On\nRewriteRule ^a/(.*) http://r.test/$1 [P]\n</Directory>',
     '/a/x',

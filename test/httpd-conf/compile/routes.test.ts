@@ -56,6 +56,36 @@ const outcomes: [what: string, text: string, url: string, outcome: string][] = [
     '/z/%0Aa',
     'app',
   ],
+  [
+    'a pattern of a section, for a path outside of the section',
+    '<Location /a>\nProxyPassMatch http://b.test\n</Location>',
+    '/x/a',
+    'app',
+  ],
+  [
+    'a ProxyPass of the last section that does not match',
+    '<Location />\nProxyPass http://one.test/\n</Location>\n<LocationMatch ^/a+$>\nProxyPass !\n</LocationMatch>',
+    '/aa',
+    'app',
+  ],
+  [
+    'the line of the server then',
+    '<Location />\nProxyPass http://one.test/\n</Location>\n<LocationMatch ^/a+$>\nProxyPass !\n</LocationMatch>\nProxyPass / http://b.test/',
+    '/aa',
+    'b.test /aa',
+  ],
+  [
+    'a ProxyPass of the last section that does not match the path of a rule with [PT]',
+    '<Location />\nProxyPass http://one.test/\n</Location>\n<Location /a>\nProxyPass !\n</Location>\nRewriteEngine On\nRewriteRule ^/a/(.*) /d/$1 [PT]',
+    '/a/b',
+    'app',
+  ],
+  [
+    'a section that only the path of a rule with [PT] is in',
+    '<Location />\nProxyPass http://one.test/\n</Location>\n<Location /a>\nProxyPass !\n</Location>\nRewriteEngine On\nRewriteRule ^/d/(.*) /a/$1 [PT]',
+    '/d/b',
+    'one.test /a/b',
+  ],
   ['a variable that excludes a request', 'SetEnvIf Host h no-proxy\nProxyPass / http://b.test/', '/', 'app'],
   [
     'a section by pattern',

@@ -14,31 +14,31 @@ export type ProxiedUrl = (state: RewriteState) => string | undefined
 interface Line {
   readonly alias: Alias
   readonly pattern: RegExp | undefined
-  readonly section: RegExp | undefined
   readonly needsUpgrade: boolean
 }
 
 /**
- * Compiles the ProxyPass lines as rules in sections see them: sections first, the last one first, then the lines outside of
- * them. httpd: proxy_trans.
+ * Compiles the ProxyPass lines as rules in sections see them: that of the last section that the request is in, then the lines
+ * outside of sections. httpd: proxy_trans.
  */
 export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
   const { server } = context
   const lineOf = (alias: Alias, location?: Location): Line => ({
     alias,
     pattern: alias.regex && new RegExp(alias.regex.source, alias.regex.flags),
-    section: location && sectionPattern(location),
     needsUpgrade: isWebsocket(alias.real) && !isFallback((location?.scope ?? server.scope).fallback, context),
   })
   const sections = server.locations.filter(each => each.scope.alias !== undefined && !neverMatches(each)).reverse()
-  const lines = [
-    ...sections.map(location => lineOf(location.scope.alias as Alias, location)),
-    ...server.aliases.map(alias => lineOf(alias)),
-  ]
+  const own = sections.map(location => ({
+    pattern: sectionPattern(location),
+    line: lineOf(location.scope.alias as Alias, location),
+  }))
+  const lines = server.aliases.map(alias => lineOf(alias))
   return state => {
     if (state.env.has('no-proxy')) return undefined
-    for (const { alias, pattern, section, needsUpgrade } of lines) {
-      if (section !== undefined && !section.test(pathOf(state.req).before)) continue
+    const { before } = pathOf(state.req)
+    const last = own.find(({ pattern }) => pattern.test(before))
+    for (const { alias, pattern, needsUpgrade } of last === undefined ? lines : [last.line, ...lines]) {
       if (needsUpgrade && !fieldOf(state.req, 'upgrade')) continue
       const url = urlOf(alias, pattern, state)
       if (url === undefined) continue

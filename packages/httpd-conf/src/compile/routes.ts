@@ -22,12 +22,11 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
   const routes: RouteOptions[] = []
   sections.forEach((section, i) => {
     const alias = section.scope.alias as Alias
-    const later = sections.slice(0, i).filter(({ scope }) => !isFallback(scope.fallback, context))
-    const hidden = later.map(each => `(?!${locationTest(each)})`).join('')
-    const inRequested = sectionOfRequest(section, context)
+    const later = sections.slice(0, i)
+    const [inside, inRequested] = lastSectionTest(section, later, context)
     for (const { when, lookaheads, scope } of variantsOf(alias, context, section))
       routes.push(
-        ...compileRoute(alias, { scope, lookaheads: hidden + lookaheads, when: [...inRequested, ...when] }, context),
+        ...compileRoute(alias, { scope, lookaheads: inside + lookaheads, when: [...inRequested, ...when] }, context),
       )
   })
   for (const alias of server.aliases) {
@@ -41,14 +40,27 @@ export function compileRoutes(context: RouteContext): RouteOptions[] {
 }
 
 /**
- * The condition of a ProxyPass in a section, if a rule may change the path: the requested path counts, because httpd looks for
- * the section before it applies the rules.
+ * Tests that a section is the last one with a ProxyPass that a request is in. The others do not count, even if the ProxyPass
+ * of this one does not match. If a rule may change the path, the requested path is tested, because httpd looks for the
+ * section before it applies the rules.
+ *
+ * @returns look-aheads of the path, and conditions. A look-ahead that a ProxyPass implies is left out.
  */
-function sectionOfRequest(section: Location, { server }: RouteContext): Condition[] {
-  const rules = server.rewrites ? server.rules : []
-  if (!rules.some(({ passThrough }) => passThrough)) return []
-  const pattern = sectionPattern(section)
-  return [{ test: req => pattern.test(requestPath(req).before) }]
+function lastSectionTest(
+  section: Location,
+  later: readonly Location[],
+  context: RouteContext,
+): [lookaheads: string, when: Condition[]] {
+  const { server } = context
+  if (server.rewrites && server.rules.some(({ passThrough }) => passThrough)) {
+    const [own, others] = [sectionPattern(section), later.map(sectionPattern)]
+    const isLast = (path: string): boolean => own.test(path) && !others.some(pattern => pattern.test(path))
+    return ['', [{ test: req => isLast(requestPath(req).before) }]]
+  }
+  const isImplied = ({ regex, scope }: Location): boolean => regex?.source === scope.alias?.regex?.source
+  const hiding = later.filter(each => !isImplied(each) || !isFallback(each.scope.fallback, context))
+  const own = isImplied(section) ? '' : `(?=${locationTest(section)})`
+  return [own + hiding.map(each => `(?!${locationTest(each)})`).join(''), []]
 }
 
 /** The path of a route. A literal prefix stays a string unless a section splits it. */
