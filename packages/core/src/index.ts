@@ -1,5 +1,6 @@
 import './util/supported-node.ts'
 
+export { acceptProxyProtocol, type ProxyProtocolOptions } from './client/accept-proxy-protocol.ts'
 export { createHttp2Server, serveHttp2Connection } from './client/http2-server.ts'
 export {
   WsTunnelError,
