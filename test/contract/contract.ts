@@ -17,6 +17,7 @@ import { spellingsTheme } from './spellings.ts'
 import type { Theme } from './theme.ts'
 import { tunnelsTheme } from './tunnels.ts'
 import { upgradeTheme } from './upgrade.ts'
+import { viteProxyTheme } from './vite-proxy.ts'
 
 const themes: Record<string, Theme> = {
   'upgrade requests': upgradeTheme,
@@ -33,6 +34,7 @@ const themes: Record<string, Theme> = {
   'functions in fallback': fallbackFunctionsTheme,
   'the app': appsTheme,
   listening: listeningTheme,
+  'a table of Vite': viteProxyTheme,
 }
 
 /** The themes without plain requests. A run for another engine leaves them out, because no engine has a part in them. */

@@ -5,7 +5,9 @@ const { listen } = Server.prototype
 
 Server.prototype.listen = function (this: Server, ...args: unknown[]): Server {
   this.once('listening', () => {
-    console.log(`listening on http://localhost:${(this.address() as AddressInfo).port}`)
+    // Vite closes at once what it has opened to see whether a port is free.
+    const address = this.address() as AddressInfo | null
+    if (address !== null) console.log(`listening on http://localhost:${address.port}`)
   })
   return listen.apply(this, args as never)
 } as typeof listen

@@ -47,6 +47,7 @@ export type {
   ResolveMessage,
   ResponseMessage,
 } from './options/events.ts'
+export { fromViteProxy, type ViteProxyOptions } from './options/from-vite-proxy.ts'
 export type { HealthCheckOptions, HealthMethod, HealthResponse } from './options/health-options.ts'
 export type { CommonOptions, Only, Rewrite, RewrittenUrl, TrustProxy, WsTunnelOptions } from './options/options.ts'
 export { checkMemberChanges } from './options/read-balancer.ts'

@@ -13,6 +13,8 @@ export const FOREIGN_NAMES: ReadonlyMap<string, string> = new Map([
   ['rewritePrefix', "the path of `target` replaces the route's `path`"],
   ['pathFilter', 'the mount path, or `path` and `when` of a route'],
   ['router', 'one route per entry, or `target` as a function'],
+  ['configure', '`onOpen`, `onClose`, `onError`, `requestHeaders` and `responseHeaders`'],
+  ['rewriteWsOrigin', '`requestHeaders: { set: { Origin } }`'],
   ['bypass', '`target` as a function that returns false'],
   ['secure', '`tls: { rejectUnauthorized: false }`'],
   ['ssl', '`tls` for the backend; the server of the app has its own options'],
