@@ -84,6 +84,19 @@ for (const kind of ['plugin', 'handler'] as const) {
   })
 }
 
+test('failoverUnanswered gets the request of Fastify', async t => {
+  const backend = createServer(req => req.socket.destroy())
+  await listen(backend)
+  t.after(() => backend.close())
+  const { port } = backend.address() as AddressInfo
+  const users: string[] = []
+  const failoverUnanswered = ({ user }: FastifyRequest): boolean => users.push(user.id) === 0
+  const balancers = { silent: { members: [{ url: `http://127.0.0.1:${port}` }], failoverUnanswered } }
+  const host = await startApp(t, app => app.register(wsTunnelPlugin, { balancers, target: 'balancer://silent/' }))
+  assert.equal((await fetch(`http://${host}/`)).status, 502)
+  assert.deepEqual(users, ['ada'])
+})
+
 test('functions that a configuration of httpd compiles to read the request of Node', async t => {
   const backend = createServer((req, res) => res.end(req.headers['x-what']))
   await listen(backend)

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { acceptProxyProtocol, createHttp2Server } from '@ws-tunnel/core'
+import { acceptProxyProtocol, createHttp2Server, listenForUpgrades } from '@ws-tunnel/core'
 import { type ClientOptions, WebSocket } from 'ws'
 import { echo, responding } from '../../support/backend.ts'
 import {
@@ -125,6 +126,19 @@ for (const [what, bytes] of [
     assert.equal(await forwardedFor(t, send => send(bytes)), undefined)
   })
 }
+
+test('counts a connection that waits for its header for maxConnections', async t => {
+  const server = createServer((_req, res) => void res.end('here'))
+  acceptProxyProtocol(server, { from: '127.0.0.1' })
+  listenForUpgrades(server, () => {}, { maxConnections: 1 })
+  closeAfter(t, server)
+  const port = await listen(server)
+  const waiting = await connectClient(t, port)
+  const refused = await sendRequest(t, port, LINE + REQUEST)
+  assert.equal((await refused.whole()).statusCode, 503)
+  waiting.send(LINE + REQUEST)
+  assert.equal((await waiting.whole()).statusCode, 200)
+})
 
 test('reads no header from an address that is not trusted', async t => {
   const backend = await startBackend(t, responding())
