@@ -85,6 +85,12 @@ export class Program {
     this.#child.stdin?.end(text)
   }
 
+  /** Waits until the program ends, although another process has its streams, and returns its exit code. */
+  async exitAlone(): Promise<number | null> {
+    if (this.#child.exitCode === null) await within(TIMEOUT, `the end of ${this.stderr}`, once(this.#child, 'exit'))
+    return this.#child.exitCode
+  }
+
   /** Waits until the program ends by itself, and returns its exit code. */
   async exit(): Promise<number | null> {
     const [code] = await within(TIMEOUT, `the end of a program that printed ${this.stdout}${this.stderr}`, this.#exit)

@@ -45,6 +45,7 @@ interface RunOptions extends CommonOptions {
   readonly manager?: string
   readonly metrics?: string
   readonly health?: string
+  readonly handover?: string
   readonly logFormat: 'text' | 'json'
 }
 
@@ -112,6 +113,7 @@ export function createProgram(setExitCode: (code: number) => void): Command {
       readPath,
     )
     .option('--metrics <path>', 'serve metrics for Prometheus here, to the same clients', readPath)
+    .option('--handover <path>', 'a unix socket, through which the next process takes listeners and tunnels over')
     .option('--health <path>', 'respond here with 200 while the gateway serves', readPath)
     .option('--workers <number>', 'serve with this number of processes', readCount)
     .addOption(
@@ -130,6 +132,7 @@ export function createProgram(setExitCode: (code: number) => void): Command {
           drainTimeout: options.drain * 1_000,
           workers: options.workers,
           isJson: options.logFormat === 'json',
+          handover: options.handover,
           pages: { manager: options.manager, metrics: options.metrics, health: options.health },
         }),
       )

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   createTunnelProxy,
+  type Handover,
   isExtendedConnect,
   MAX_DELAY,
   type OpenMessage,
@@ -73,20 +74,24 @@ export class Gateway {
    * @throws {WsTunnelError} for options that the proxy refuses.
    * @throws the file system's error for a log that cannot be opened.
    */
-  constructor(configuration: Configuration, logs: Logs, pages: Pages) {
+  constructor(configuration: Configuration, logs: Logs, pages: Pages, handover?: Handover) {
     this.#logs = logs
     this.#pages = pages
     this.#requestLog = new RequestLog(logs.isJson)
     this.#newest = this.#generationOf(configuration)
-    this.#listeners = new Listeners(configuration, {
-      onRequest: (listen, req, res) => this.#serve(listen, req, res),
-      onRefused: (listen, error, socket) => this.#refuseRaw(listen, error, socket),
-      onTlsError: (listen, error, socket) => {
-        const client = `${plainAddress(socket.remoteAddress)}:${socket.remotePort}`
-        this.#servingHost(listen, socket, '').errorLog.write('info', `TLS: ${error.message}`, { client })
+    this.#listeners = new Listeners(
+      configuration,
+      {
+        onRequest: (listen, req, res) => this.#serve(listen, req, res),
+        onRefused: (listen, error, socket) => this.#refuseRaw(listen, error, socket),
+        onTlsError: (listen, error, socket) => {
+          const client = `${plainAddress(socket.remoteAddress)}:${socket.remotePort}`
+          this.#servingHost(listen, socket, '').errorLog.write('info', `TLS: ${error.message}`, { client })
+        },
+        onError: (url, error) => this.errorLog.write('error', `${url}: ${error.message}`),
       },
-      onError: (url, error) => this.errorLog.write('error', `${url}: ${error.message}`),
-    })
+      handover,
+    )
   }
 
   /** The error log of the main server. */
@@ -147,13 +152,15 @@ export class Gateway {
 
   #generationOf(configuration: Configuration): Generation {
     const hosts = new Map<Host, ServingHost>()
-    for (const host of [configuration.main, ...configuration.hosts]) hosts.set(host, this.#servingHostOf(host))
+    for (const [i, host] of [configuration.main, ...configuration.hosts].entries())
+      hosts.set(host, this.#servingHostOf(host, `${i} ${host.serverName}`))
     const generation = { configuration, hosts }
     this.#generations.add(generation)
     return generation
   }
 
-  #servingHostOf(host: Host): ServingHost {
+  /** @param handoverName finds the host again in the next process */
+  #servingHostOf(host: Host, handoverName: string): ServingHost {
     const onOpen = ({ tunnel, req }: OpenMessage): void => {
       const exchange = this.#exchangeOf.get(req)
       if (exchange !== undefined) exchange.tunnel = tunnel
@@ -166,6 +173,7 @@ export class Gateway {
         // Timeout. httpd: AP_DEFAULT_TIMEOUT.
         stallTimeout: host.settings.timeout ?? 60_000,
         paths: 'normalise',
+        handoverName,
         onOpen,
       } as WsTunnelOptions),
       accessLogs: host.accessLogs.map(settings => ({

@@ -1,10 +1,11 @@
 import cluster from 'node:cluster'
+import { once } from 'node:events'
 import { chmodSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { type AddressInfo, isIPv6, type ListenOptions, type Socket } from 'node:net'
 import type { TLSSocket, TlsOptions } from 'node:tls'
-import { listenForUpgrades } from '@ws-tunnel/core'
+import { type Handover, listenForUpgrades } from '@ws-tunnel/core'
 import {
   type Configuration,
   type Host,
@@ -43,9 +44,13 @@ export class Listeners {
   readonly #servers = new Map<Server | TlsServer, Http2Connections>()
   #configuration: Configuration
 
-  constructor(configuration: Configuration, events: ListenerEvents) {
+  readonly #handover: Handover | undefined
+
+  /** @param handover has the listeners of the process before this one */
+  constructor(configuration: Configuration, events: ListenerEvents, handover: Handover | undefined) {
     this.#configuration = configuration
     this.#events = events
+    this.#handover = handover
   }
 
   /**
@@ -132,17 +137,16 @@ export class Listeners {
     server.on('clientError', (error: ParserError, socket) => events.onRefused(listener.listen, error, socket as Socket))
     if (secure) this.#checkConnections(listener)
     if (!cluster.isWorker) await removeStaleSockets([listen])
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(addressOf(listen), () => {
-        server.off('error', reject)
-        server.on('error', error => events.onError(urlOf(listener), error))
-        resolve()
-      })
-    })
+    if (this.#handover === undefined) {
+      server.listen(addressOf(listen))
+      await once(server, 'listening')
+    } else await this.#handover.listen(server, addressOf(listen))
+    server.on('error', error => events.onError(urlOf(listener), error))
     // The folder of the socket decides which users may connect.
     if (listen.path !== undefined) chmodSync(listen.path, 0o666)
     this.#servers.set(server, http2)
+    // The hand-over closes a server, too.
+    server.once('close', () => this.#servers.delete(server))
     return listener
   }
 

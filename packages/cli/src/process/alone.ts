@@ -1,5 +1,6 @@
 import { MAX_DELAY } from '@ws-tunnel/core'
 import { type Signals, writePidFile } from './control.ts'
+import { startNext } from './next-process.ts'
 import type { Ready, RunSettings } from './read-configuration.ts'
 import type { ServiceManager } from './service-manager.ts'
 import { Serving } from './serving.ts'
@@ -14,6 +15,7 @@ export async function serveAlone(
   const serving = new Serving(first, settings)
   let removePidFile: () => void
   try {
+    await serving.beginTakeOver()
     await serving.listen(first)
     removePidFile = writePidFile(first.configuration.main.settings.pidFile)
   } catch (error) {
@@ -24,13 +26,19 @@ export async function serveAlone(
   }
   services.ready('serving')
   services.watch(() => true)
+  void serving.takeTunnels()
 
   const { gracefulShutdownTimeout } = first.configuration.main.settings
-  await new Promise<void>((resolve, reject) => {
+  const handedOver = await new Promise<boolean>((resolve, reject) => {
     let isStopping = false
+    void serving.handedOver.then(() => resolve(true))
     signals.listen((command, signal) => {
+      if (isStopping && (command === 'reload' || command === 'hand-over')) return
+      if (command === 'hand-over') {
+        startNext(settings, serving.errorLog)
+        return
+      }
       if (command === 'reload') {
-        if (isStopping) return
         services.reloading()
         void serving.reload().then(() => services.ready('serving'))
         return
@@ -40,12 +48,14 @@ export async function serveAlone(
       isStopping = true
       serving.errorLog.write('notice', `caught ${signal}, draining`)
       const drainTimeout = command === 'stop' ? settings.drainTimeout : gracefulShutdownTimeout || MAX_DELAY
-      serving.close(drainTimeout).then(resolve, reject)
+      serving.close(drainTimeout).then(() => resolve(false), reject)
     })
   })
   services.close()
-  removePidFile()
-  serving.errorLog.write('notice', 'drained, ending')
+  if (handedOver) await serving.close(0)
+  // The next process has written its own number into the file.
+  else removePidFile()
+  serving.errorLog.write('notice', handedOver ? 'handed over, ending' : 'drained, ending')
   await serving.closeLogs()
   return 0
 }

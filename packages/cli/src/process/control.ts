@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
 
 /** What a signal requests. */
-export type Command = 'reload' | 'stop' | 'graceful-stop'
+export type Command = 'reload' | 'stop' | 'graceful-stop' | 'hand-over'
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   SIGTERM: 'stop',
@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   SIGHUP: 'reload',
   SIGUSR1: 'reload',
   SIGWINCH: 'graceful-stop',
+  SIGUSR2: 'hand-over',
 }
 
 /** Whether a terminal may send SIGWINCH, because its window has another size. */

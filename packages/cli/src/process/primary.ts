@@ -14,7 +14,7 @@ import { isOurMessage, type PrimaryMessage, type WorkerMessage } from './message
 import type { Ready, RunSettings } from './read-configuration.ts'
 import { Reloads } from './reloads.ts'
 import { INHERITED, inheritedSockets, type ServiceManager } from './service-manager.ts'
-import { SECRET } from './worker.ts'
+import { SECRET, SLOT } from './worker.ts'
 
 /** Time between the end of a worker and the start of the next one, ms. */
 const RESTART_DELAY = 1_000
@@ -22,11 +22,14 @@ const RESTART_DELAY = 1_000
 /** Time that a worker has to end after the drain, before it is killed, ms. */
 const KILL_DELAY = 5_000
 
+/** Time that the workers have to hand over before those that are left are told to stop, ms. */
+const HANDOVER_TIME = 15_000
+
 /** The longest wait for the response of a worker, ms. */
 const RESPONSE_TIMEOUT = 1_000
 
-/** The workers that read the configuration at the same time. */
-type Crew = Set<Worker>
+/** The workers that read the configuration at the same time, with their numbers. */
+type Crew = Map<Worker, number>
 
 /**
  * Runs workers that serve, and resolves to the exit code. As in httpd, this process keeps its user, so that a reload can
@@ -52,7 +55,7 @@ class Primary {
   readonly #inherited = inheritedSockets()
   #ready: Ready
   #errorLog: ErrorLog
-  #crew: Crew = new Set()
+  #crew: Crew = new Map()
   readonly #all = new Set<Worker>()
   #isStopping = false
   readonly #reloads: Reloads
@@ -109,20 +112,22 @@ class Primary {
 
   /** Starts workers. Returns `undefined` if one of them ends before it serves. */
   async #startCrew(): Promise<Crew | undefined> {
-    const crew: Crew = new Set()
+    const crew: Crew = new Map()
     const started = Array.from({ length: this.#count }, () => this.#startWorker(crew))
     if ((await Promise.all(started)).every(Boolean)) return crew
-    for (const worker of crew) worker.kill('SIGKILL')
+    for (const worker of crew.keys()) worker.kill('SIGKILL')
     return undefined
   }
 
   /** Starts a worker. Resolves to whether it serves. */
   #startWorker(crew: Crew): Promise<boolean> {
+    const slot = freeSlot(crew)
     const worker = cluster.fork({
       [SECRET]: this.#secret,
+      [SLOT]: `${slot}`,
       ...(this.#inherited.length > 0 && { [INHERITED]: JSON.stringify(this.#inherited) }),
     })
-    crew.add(worker)
+    crew.set(worker, slot)
     this.#all.add(worker)
     copyLines(worker.process.stdout as Readable, this.#logs.output)
     copyLines(worker.process.stderr as Readable, this.#logs.errors)
@@ -175,14 +180,20 @@ class Primary {
     this.#ready = next
     this.#errorLog = this.#openErrorLog(next)
     // Requests and tunnels that have begun keep their worker, however long they last.
-    for (const worker of old) send(worker, { wsTunnel: 'stop', drainTimeout: MAX_DELAY })
+    const stop = (): void => {
+      for (const worker of old.keys()) send(worker, { wsTunnel: 'stop', drainTimeout: MAX_DELAY })
+    }
+    // A worker that has handed its tunnels over ends by itself.
+    if (this.#settings.handover === undefined) stop()
+    else setTimeout(stop, HANDOVER_TIME).unref()
   }
 
   /** Obeys the signals until all workers have ended. */
   #untilStopped(signals: Signals): Promise<void> {
     return new Promise(resolve => {
       signals.listen((command, signal) => {
-        if (command === 'reload') {
+        // New workers run the files that are there now, and take over from the old ones.
+        if (command === 'reload' || command === 'hand-over') {
           void this.#reload()
           return
         }
@@ -216,14 +227,14 @@ class Primary {
   /** Whether every worker responds before the next sign of life is due. */
   async #isAlive(): Promise<boolean> {
     const timeout = this.#services.watchdogInterval ?? RESPONSE_TIMEOUT
-    const responses = Array.from(this.#crew, worker => this.#request(worker, 'ping', 'alive', timeout))
+    const responses = Array.from(this.#crew.keys(), worker => this.#request(worker, 'ping', 'alive', timeout))
     return (await Promise.all(responses)).every(response => response !== undefined)
   }
 
   /** Sends a worker the sum of the metrics of all workers. */
   async #sendMetrics(to: Worker, id: number): Promise<void> {
     const responses = await Promise.all(
-      Array.from(this.#crew, worker => this.#request(worker, 'get-metrics', 'metrics', RESPONSE_TIMEOUT)),
+      Array.from(this.#crew.keys(), worker => this.#request(worker, 'get-metrics', 'metrics', RESPONSE_TIMEOUT)),
     )
     const all = responses.flatMap(response => (response?.wsTunnel === 'metrics' ? [response.metrics] : []))
     send(to, { wsTunnel: 'all-metrics', id, text: await AggregatorRegistry.aggregate(all).metrics() })
@@ -251,6 +262,14 @@ class Primary {
       send(worker, { wsTunnel: request, id })
     })
   }
+}
+
+/** The lowest number that no worker of the crew has. */
+function freeSlot(crew: Crew): number {
+  const used = new Set(crew.values())
+  let slot = 1
+  while (used.has(slot)) slot++
+  return slot
 }
 
 const send = (worker: Worker, message: PrimaryMessage): void => {

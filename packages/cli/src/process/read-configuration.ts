@@ -25,6 +25,8 @@ export interface RunSettings {
   readonly workers: number | undefined
   readonly isJson: boolean
   readonly pages: PagePaths
+  /** The unix socket through which a process takes over from the one before it. */
+  readonly handover: string | undefined
 }
 
 /** A configuration that can be served. */

@@ -1,4 +1,4 @@
-import { descriptorLimit, tunnelsLeft } from '@ws-tunnel/core'
+import { descriptorLimit, Handover, type HandoverReport, MAX_DELAY, tunnelsLeft } from '@ws-tunnel/core'
 import { Gateway } from '../gateway/gateway.ts'
 import { type PageSurroundings, Pages } from '../gateway/pages.ts'
 import type { ErrorLog } from '../logs/error-log.ts'
@@ -16,6 +16,8 @@ export class Serving {
   readonly #gateway: Gateway
   readonly pages: Pages
   readonly #reloads: Reloads
+  readonly #handover: Handover | undefined
+  readonly #handedOver = Promise.withResolvers<HandoverReport>()
 
   /**
    * @throws {WsTunnelError} for options that the proxy refuses.
@@ -30,7 +32,40 @@ export class Serving {
     this.#reloads = new Reloads(settings, this.#logs, () => this.errorLog)
     const onProblem = (message: string): void => this.errorLog.write('warn', message)
     this.pages = new Pages(settings.pages, { ...surroundings, onProblem })
-    this.#gateway = new Gateway(configuration, this.#logs, this.pages)
+    if (settings.handover !== undefined) {
+      const { gracefulShutdownTimeout } = configuration.main.settings
+      this.#handover = new Handover({
+        path: settings.handover,
+        drainTimeout: gracefulShutdownTimeout || MAX_DELAY,
+        onHandedOver: report => this.#handedOver.resolve(report),
+      })
+    }
+    this.#gateway = new Gateway(configuration, this.#logs, this.pages, this.#handover)
+  }
+
+  /** Resolves when the next process serves, and nothing is left in this one. */
+  get handedOver(): Promise<HandoverReport> {
+    return this.#handedOver.promise
+  }
+
+  /**
+   * Takes the states of members from the process that serves now, and its listeners at {@link listen}.
+   *
+   * @throws {WsTunnelError} `WST_ERR_HANDOVER` if it refuses
+   */
+  async beginTakeOver(): Promise<void> {
+    if (await this.#handover?.begin()) this.errorLog.write('notice', 'taking over from the process that serves now')
+  }
+
+  /** Takes the tunnels of the process that served before, and waits for the next one. To be called when this one serves. */
+  async takeTunnels(): Promise<void> {
+    if (this.#handover === undefined) return
+    try {
+      const taken = await this.#handover.complete()
+      if (taken > 0) this.errorLog.write('notice', `${taken} tunnels of the process before this one continue here`)
+    } catch (error) {
+      this.errorLog.write('error', `no next process can take over: ${(error as Error).message}`)
+    }
   }
 
   get errorLog(): ErrorLog {
@@ -57,6 +92,7 @@ export class Serving {
   /** Resolves when the last request and the last tunnel have ended, at most `drainTimeout` ms from now. */
   async close(drainTimeout: number): Promise<void> {
     await this.#reloads.over
+    this.#handover?.close()
     await this.#gateway.close(drainTimeout)
   }
 

@@ -8,6 +8,12 @@ import { Serving } from './serving.ts'
 /** The variable in which the primary process passes the key of the manager's tokens on. */
 export const SECRET = 'WS_TUNNEL_SECRET'
 
+/**
+ * The variable with the number of the worker in its crew. A worker takes over from the one that had its number, and hands
+ * over to the next one.
+ */
+export const SLOT = 'WS_TUNNEL_SLOT'
+
 const send = (message: WorkerMessage): void => void process.send?.(message, undefined, undefined, () => {})
 
 /** Serves as a worker of {@link serveWithWorkers}, until the primary process stops it. Resolves to the exit code. */
@@ -17,11 +23,16 @@ export async function serveAsWorker(settings: RunSettings): Promise<number> {
   // The primary has read the same file a moment ago, and reports what is wrong with it.
   if ('problem' in first) return 1
   const metrics = new AllMetrics()
-  const serving = new Serving(first, settings, {
-    store: clusterStore(),
-    secret: process.env[SECRET],
-    allMetrics: metrics.get,
-  })
+  const handover = settings.handover && `${settings.handover}.${process.env[SLOT]}`
+  const serving = new Serving(
+    first,
+    { ...settings, handover },
+    {
+      store: clusterStore(),
+      secret: process.env[SECRET],
+      allMetrics: metrics.get,
+    },
+  )
   const end = async (exitCode: number): Promise<number> => {
     await serving.closeLogs()
     process.disconnect?.()
@@ -32,6 +43,7 @@ export async function serveAsWorker(settings: RunSettings): Promise<number> {
     const identity = identityOf(first.configuration.main.settings)
     // The listeners, the logs and the keys are open by now.
     if (identity !== undefined) become(identity)
+    await serving.beginTakeOver()
   } catch (error) {
     serving.errorLog.write('error', `could not serve: ${(error as Error).message}`)
     await serving.close(0)
@@ -48,7 +60,9 @@ export async function serveAsWorker(settings: RunSettings): Promise<number> {
     })
   })
   send({ wsTunnel: 'ready' })
-  await stopped
+  void serving.takeTunnels()
+  const handedOver = await Promise.race([stopped.then(() => false), serving.handedOver.then(() => true)])
+  if (handedOver) await serving.close(0)
   return end(0)
 }
 

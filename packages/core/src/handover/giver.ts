@@ -18,6 +18,9 @@ const BATCH = 32
 /** ms between two attempts to move the tunnels that could not be moved. */
 const PASS_DELAY = 25
 
+/** ms for requests in progress, which may open tunnels. */
+const LATE_TIME = 10_000
+
 /** ms for tunnels in which bytes wait. */
 const BUSY_TIME = 2_000
 
@@ -36,8 +39,8 @@ export interface GiverOptions {
   readonly path: string
   /** The servers whose listeners are handed over. */
   readonly servers: ReadonlySet<Server>
-  /** How long requests in progress are waited for, ms. */
-  readonly drainTimeout: number
+  /** How long what cannot move may last, ms; `undefined` is the `drainTimeout` of each proxy. */
+  readonly drainTimeout: number | undefined
   readonly onHandedOver: (report: HandoverReport) => void
   readonly onError: (error: Error) => void
 }
@@ -198,7 +201,7 @@ export class Giver {
       for (;;) {
         const time = performance.now() - start
         const isBusy = await this.#mayOpenTunnels()
-        const waits = isBusy ? time < this.#options.drainTimeout : this.#stayed.busy > 0 && time < BUSY_TIME
+        const waits = isBusy ? time < LATE_TIME : this.#stayed.busy > 0 && time < BUSY_TIME
         const before = moved
         moved += await this.#passOnce(taker, passing)
         if (!waits && moved === before) return moved
@@ -285,7 +288,7 @@ export class Giver {
   }
 
   async #drain(): Promise<void> {
-    await Promise.all(movableProxies().map(proxy => proxy.close()))
+    await Promise.all(movableProxies().map(proxy => proxy.close(this.#options.drainTimeout)))
   }
 }
 

@@ -17,7 +17,10 @@ export interface HandoverOptions {
    * user.
    */
   path: string
-  /** How long requests that are in progress when the next process serves may still open tunnels that move to it, ms. @default 10000 */
+  /**
+   * How long what cannot move may last in the old process once the next one serves, ms: requests in progress and tunnels over TLS or HTTP/2.
+   * @default the option `drainTimeout` of each proxy
+   */
   drainTimeout?: number
   /**
    * Called when the next process serves, and the tunnels that could not move have ended or `drainTimeout` of their proxy has ended them. A
@@ -30,16 +33,17 @@ const CHECKS = { path: text, drainTimeout: duration, onHandedOver: callback }
 
 /** Takes over from the process that serves now, in three steps, and then waits for the next process. */
 export class Handover {
-  readonly #options: Required<HandoverOptions>
+  readonly #options: Required<Omit<HandoverOptions, 'drainTimeout'>> & { readonly drainTimeout: number | undefined }
   readonly #servers = new Set<Server>()
   #taker: Taker | undefined
+  #giver: Giver | undefined
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and where there is no `@ws-tunnel/native` */
   constructor(options: string | HandoverOptions, where = 'handover') {
     const given = typeof options === 'string' ? { path: options } : options
     if (!isRecord(given)) throw wrong(where, 'a path, or { path, drainTimeout, onHandedOver }', options)
     const read: Partial<HandoverOptions> = checked(where, given, CHECKS)
-    const { path, drainTimeout = 10_000, onHandedOver = () => {} } = read
+    const { path, drainTimeout, onHandedOver = () => {} } = read
     if (path === undefined) throw wrong(`${where}.path`, 'the path of a unix socket', path)
     if (loadNativeAddon() === null) {
       const detail = `\`${where}\`: descriptors go through @ws-tunnel/native, which is not installed or not built for this platform`
@@ -95,6 +99,10 @@ export class Handover {
   /** Hands the listener of a server over, too. */
   add(server: Server): void {
     this.#servers.add(server)
+    server.once('close', () => {
+      this.#servers.delete(server)
+      if (this.#servers.size === 0) this.close()
+    })
   }
 
   /**
@@ -105,10 +113,14 @@ export class Handover {
   async complete(): Promise<number> {
     const taken = (await this.#taker?.takeTunnels().catch(error => this.#giveUp(error))) ?? 0
     this.abort()
-    const giver = new Giver({ ...this.#options, servers: this.#servers, onError: warn })
-    await giver.listen()
-    for (const server of this.#servers) server.once('close', () => giver.close())
+    this.#giver = new Giver({ ...this.#options, servers: this.#servers, onError: warn })
+    await this.#giver.listen()
     return taken
+  }
+
+  /** Hands over to no process any more. */
+  close(): void {
+    this.#giver?.close()
   }
 
   /** The process before this one has died. What it has not handed over is lost, and this process goes on. */

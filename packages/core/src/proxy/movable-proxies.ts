@@ -20,7 +20,7 @@ export interface MovableProxy {
   /** Sets the states and counters of the members that it has, too. */
   restore(members: readonly MemberRecord[]): void
   /** Refuses new requests, and resolves when the last tunnel has ended, or was ended after `drainTimeout`. */
-  close(): Promise<void>
+  close(drainTimeout: number | undefined): Promise<void>
 }
 
 const proxies = new Set<WeakRef<MovableProxy>>()

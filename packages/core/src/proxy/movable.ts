@@ -15,7 +15,7 @@ export interface MovableParts {
   readonly isBusy: () => boolean
   /** Adds a tunnel of another process to those of the proxy. `release` is to be called at its end. */
   readonly adopt: (tunnel: OpenTunnel, release: Release) => void
-  readonly close: () => Promise<void>
+  readonly close: (drainTimeout: number | undefined) => Promise<void>
 }
 
 /** A proxy as the hand-over sees it. */
@@ -40,8 +40,8 @@ export class Movable implements MovableProxy {
     return this.#parts.isBusy()
   }
 
-  close(): Promise<void> {
-    return this.#parts.close()
+  close(drainTimeout: number | undefined): Promise<void> {
+    return this.#parts.close(drainTimeout)
   }
 
   routeOf({ info }: OpenTunnel): Pick<TunnelRecord, 'routeName' | 'routePath'> {

@@ -84,7 +84,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
         this.#add(tunnel, release)
         if (channels.adopted.hasSubscribers) channels.adopted.publish({ tunnel, proxy: this })
       },
-      close: () => this.close(),
+      close: drainTimeout => this.close(drainTimeout === undefined ? {} : { drainTimeout }),
     })
   }
 
