@@ -11,7 +11,7 @@ const needsApache = peer('apache2', hasApache)
 /** Rows whose configuration is refused, by reason. */
 const NOT_COMPILED = {
   'RewriteRule: [P] needs a ws:, wss:, http:, https:, h2:, h2c: or balancer: URL whose host and port are fixed': 1,
-  'ProxyPass: interpolate is not supported: a URL has no variables of the environment': 1,
+  'ProxyPass: interpolate of the variable PFX is not supported: the URL of this line is fixed': 1,
   'SetEnv: the variable force-proxy-request-1.0 is not supported': 1,
 }
 

@@ -199,6 +199,32 @@ const PLAIN: readonly Plain[] = [
     '/a/b',
     '/a',
   ],
+  // The settings of a section are those of the path after the rules; those of a redirect, of the path before them.
+  [
+    `<Location "/*/">\nProxyPass ${U}/ab/\nProxyPreserveHost On\n</Location>\nRewriteEngine On\nRewriteRule b "//d" [PT]`,
+    '/a.b/',
+    '/a/',
+  ],
+  [
+    `Redirect gone /b\n<Location /b>\nHeader always set X-B 1\n</Location>\n<Location /a>\nHeader always set X-A 1\n</Location>\nRewriteEngine On\nRewriteRule ^/a/(.*) /b/$1?z=1 [PT]\n<If "%{REQUEST_URI} =~ m#^/b#">\nHeader always set X-I i\n</If>\n<If "%{QUERY_STRING} == 'z=1'">\nHeader always set X-Q q\n</If>`,
+    '/a/x',
+    '/a/x?z=1',
+    '/b/x',
+  ],
+  // The file name that the rules of a section see has no runs of slashes. With nocanon, their URL is not canonical.
+  [
+    `MergeSlashes Off\nRewriteEngine On\nRewriteRule ^/f(.*) /x$1\n<Location />\nRewriteRule (.*)/(.*) ${U}/in/$2 [P]\nRewriteEngine On\n</Location>`,
+    '/a//b',
+    '/a//',
+    '/f//b',
+    '/f/b//',
+  ],
+  [
+    `ProxyPass / ${U}/ nocanon\n<Location />\nRewriteEngine On\nRewriteRule (.*)/(.*) ${V}/in/$2/$1 [P]\n</Location>`,
+    '/a%78%20y/b',
+    '/%5B/c?q=%20',
+    '/a%23/d',
+  ],
   // Sections that change requests which a line of the server proxies.
   [
     `ProxyPass / ${U}/\n<Location /h>\nProxyPreserveHost On\n</Location>\n<Location /h/off>\nProxyPreserveHost Off\nProxyAddHeaders Off\n</Location>`,

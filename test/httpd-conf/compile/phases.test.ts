@@ -33,6 +33,18 @@ const rows: [what: string, lines: string, url: string, outcome: string, headers?
     'r.test /',
   ],
   [
+    'a file name without runs of slashes',
+    'MergeSlashes Off\nDocumentRoot /srv\n<Location />\nRewriteEngine On\nRewriteRule (.*) http://r.test/$1 [P]\n</Location>',
+    '/a//b',
+    'r.test /srv/a/b',
+  ],
+  [
+    'the URL of a rule in a section as it is, after a ProxyPass with nocanon',
+    'ProxyPass / http://one.test/ nocanon\n<Location />\nRewriteEngine On\nRewriteRule one.test/(.*) http://r.test/$1 [P]\n</Location>',
+    '/a%78',
+    'r.test /a%78',
+  ],
+  [
     'a rule of a Directory',
     'DocumentRoot /srv\n<Directory /srv>\nRewriteEngine On\nRewriteRule ^a/(.*) http://r.test/$1 [P]\n</Directory>',
     '/a/x',

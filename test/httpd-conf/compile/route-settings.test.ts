@@ -24,6 +24,7 @@ test('gives every option of a route a value, so that no default of the core appl
     idleTimeout: 60_000,
     halfOpenTimeout: 60_000,
     maxLifetime: 0,
+    closeFrame: false,
     maxTunnels: 0,
     keepAlive: 0,
     async: true,

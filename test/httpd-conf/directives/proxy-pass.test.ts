@@ -43,8 +43,8 @@ test('refuses a wrong line with the text of httpd', () => {
 })
 
 const unsupported: [text: string, message: RegExp][] = [
-  [`ProxyPass /a ws://b.test/\${V} interpolate`, /interpolate is not supported/],
-  [`ProxyPassReverse /a http://b.test/\${V} interpolate`, /interpolate is not supported/],
+  [`ProxyPass /a ws://b.test/\${V} interpolate`, /interpolate of the variable V is not supported/],
+  [`ProxyPassReverse /a http://b.test/\${V} interpolate`, /interpolate of the variable V is not supported/],
   ['ProxyPass /a !\nProxyPass /b ! mapping=encoded', /does not exclude the path from lines without mapping=/],
   ['ProxyPass /a "ws://b.test/a b" nocanon', /not in canonical form/],
 ]

@@ -99,22 +99,28 @@ export function compilePhases(context: RouteContext): Phases {
     const args = search === '' ? undefined : search.slice(1)
     keepPath(req, { path: uri, args, before: path })
     const state: RewriteState = { req, uri, filename: uri, args, env: own.env }
-    const backend =
-      own.kind === 'proxied' ? own.url : own.kind === 'file' || own.kind === 'responded' ? undefined : proxiedUrl(state)
-    const file = rootOf(context) + (own.kind === 'file' ? own.path : uri)
+    const line = own.kind === 'passed' || own.kind === 'unchanged' ? proxiedUrl(state) : undefined
+    const backend = own.kind === 'proxied' ? own.url : line?.url
+    // httpd: ap_directory_walk, which merges slashes.
+    const file = (rootOf(context) + (own.kind === 'file' ? own.path : uri)).replace(/\/+/g, '/')
     // `keep` leaves `%25` in the path, so that `%252F` does not become `%2F`. A section names the character: `<Location "/pct%">`.
     const seen = keeps ? uri.replaceAll('%25', '%') : uri
-    const scope = walk(keeps ? { ...state, uri: seen, filename: seen } : state, backend, file)
     const isFree = backend === undefined && own.kind !== 'file' && own.kind !== 'responded'
     // httpd: translate_alias_redir comes after proxy_trans, and before access control.
     const early = isFree ? redirectOf(server.scope.redirects, state) : undefined
-    if (own.kind === 'responded' || early !== undefined)
+    if (own.kind === 'responded' || early !== undefined) {
+      // The sections are those of the path before the rules.
+      const given = query === '' ? undefined : query.slice(1)
+      keepPath(req, { path, args: given, before: path })
+      const scope = walk({ ...state, uri: path, filename: path, args: given }, undefined, rootOf(context) + path)
       return { state, scope, own, section: undefined, redirect: early, isChecked: false }
+    }
+    const scope = walk(keeps ? { ...state, uri: seen, filename: seen } : state, backend, file)
     const checked = scope.access === undefined ? state : { ...state, env: environmentOf(req, scope.envRules) }
     const section =
       own.end === true || isEnded
         ? undefined
-        : applySection(scope, state, own.env, backend === undefined ? file : `proxy:${backend}`, note)
+        : applySection(scope, state, own.env, backend === undefined ? file : `proxy:${backend}`, line?.nocanon, note)
     const isFinal = section?.kind === 'responded'
     const redirect = isFinal ? undefined : redirectOf(scope.redirects, state)
     return { state: checked, scope, own, section, redirect, isChecked: true }
@@ -126,6 +132,7 @@ export function compilePhases(context: RouteContext): Phases {
     state: RewriteState,
     before: Environment,
     filename: string,
+    nocanon: boolean | undefined,
     note: Note,
   ): RewriteOutcome | undefined => {
     if (rewriting === undefined || !(rewriting.engine ?? server.rewrites) || rewriting.rules.length === 0)
@@ -140,7 +147,7 @@ export function compilePhases(context: RouteContext): Phases {
     // A rule of the folder itself waits for the final slash.
     if (filename === directory.slice(0, -1)) return undefined
     const query = args === undefined ? '' : `?${args}`
-    const section = { directory, filename, proxied: filename.startsWith('proxy:') }
+    const section = { directory, filename, proxied: filename.startsWith('proxy:'), nocanon }
     const outcome = applyRules(rewriting.rules, { req, path, query, env }, keeps, note, section)
     return outcome.kind === 'file' && outcome.path === filename ? { kind: 'unchanged', env } : outcome
   }

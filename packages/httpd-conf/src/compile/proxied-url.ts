@@ -8,8 +8,14 @@ import { isWebsocket } from '../syntax/backend-url.ts'
 import { isFallback, type ServerContext } from './context.ts'
 import { neverMatches, sectionPattern } from './variants.ts'
 
-/** The URL of the backend to which the ProxyPass lines lead a request; `undefined` if none does. */
-export type ProxiedUrl = (state: RewriteState) => string | undefined
+/** The URL of a backend, and whether the ProxyPass line has nocanon. */
+export interface Proxied {
+  readonly url: string
+  readonly nocanon: boolean
+}
+
+/** The backend to which the ProxyPass lines lead a request; `undefined` if none does. */
+export type ProxiedUrl = (state: RewriteState) => Proxied | undefined
 
 interface Line {
   readonly alias: Alias
@@ -42,7 +48,7 @@ export function compileProxiedUrl(context: ServerContext): ProxiedUrl {
       if (needsUpgrade && !fieldOf(state.req, 'upgrade')) continue
       const url = urlOf(alias, pattern, state)
       if (url === undefined) continue
-      return url === '!' ? undefined : url
+      return url === '!' ? undefined : { url, nocanon: alias.nocanon }
     }
     return undefined
   }

@@ -49,7 +49,9 @@ export function variantsOf(alias: Alias, { server, report }: ServerContext, own?
     }
     const { scope, lookaheads, paths, when } = made
     const merged = mergeScopes(scope, location.scope)
-    const overlap = location === own ? 'all' : overlapOf(alias, location, paths)
+    // Its ProxyPass may match paths outside of the section only if the patterns differ.
+    const isOwn = location === own && location.regex?.source === alias.regex?.source
+    const overlap = isOwn ? 'all' : overlapOf(alias, location, paths)
     const test = overlap === 'some' ? locationTest(location) : ''
     if (overlap !== 'none')
       walk(i + 1, {

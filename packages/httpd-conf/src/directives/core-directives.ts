@@ -39,7 +39,10 @@ export const CORE_DIRECTIVES: Handlers = {
     if (/^on$/i.test(value)) server.canonicalName = true
     else if (/^off$/i.test(value)) server.canonicalName = false
     else if (/^dns$/i.test(value))
-      report.refuse(directive, 'DNS is not supported, because it needs a DNS lookup for each request', { at: value })
+      report.refuse(directive, 'DNS is not supported, because it needs a DNS lookup for each request', {
+        at: value,
+        expected: 'UseCanonicalName On with ServerName, or UseCanonicalName Off for the name that the client sends',
+      })
     else report.fail(directive, "parameter must be 'on', 'off', or 'dns'", { at: value })
   }),
   errordocument: (directive, { report, server }) => {

@@ -34,9 +34,10 @@ export const PROXY_PASS: Handlers = {
 function refuseInterpolate(word: string | undefined, directive: Directive, { report }: Context): void {
   // Without a variable there is nothing to interpolate.
   if (word === undefined || !directive.args.includes('${')) return
-  report.refuse(directive, 'interpolate is not supported: a URL has no variables of the environment', {
+  const name = /\$\{([^}]*)/.exec(directive.args)?.[1]
+  report.refuse(directive, `interpolate of the variable ${name} is not supported: the URL of this line is fixed`, {
     at: word,
-    expected: 'RewriteRule with [P] and %{ENV:NAME} in the path',
+    expected: `a RewriteRule with [P] that has %{ENV:${name}} in the path, after a fixed host and port`,
   })
 }
 

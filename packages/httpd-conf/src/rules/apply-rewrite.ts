@@ -105,6 +105,8 @@ export interface RuleSection {
   readonly directory: string
   /** Whether the file name is the URL of a backend, because a ProxyPass line matched. Nothing is removed from it then. */
   readonly proxied: boolean
+  /** Whether that line has nocanon. The URL of a rule with `[P]` is not canonical then, either. httpd: proxy_http_canon. */
+  readonly nocanon: boolean | undefined
   /** The file name that the rules begin with. */
   readonly filename: string
 }
@@ -195,7 +197,7 @@ export function applyRules(
   if (!away || verbatim) checkQuery(state)
   if (passed) return { kind: 'passed', env, end, path: state.filename, query: queryOf(state) }
   if (proxied !== undefined) {
-    const target = targetOf(proxied, state, verbatim, keepsEncodedSlashes)
+    const target = targetOf(proxied, state, verbatim || section?.nocanon === true, keepsEncodedSlashes)
     const url = verbatim ? state.filename + textOf(queryOf(state)) : state.filename
     return { kind: 'proxied', env, end, rule: proxied, path: target, query: queryOf(state), url }
   }
