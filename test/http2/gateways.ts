@@ -1,5 +1,11 @@
 import { once } from 'node:events'
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+} from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import {
@@ -93,7 +99,13 @@ const startFastify: StartHttp2 = async (t, options, more = {}) => {
     https: { allowHTTP1: true, ...serverOptions(more) } as never,
     http2SessionTimeout: 2_000,
   })
-  t.after(() => app.close())
+  // On Node 22 a server does not close the sessions that are idle, and Fastify waits for them.
+  const sessions = new Set<ServerHttp2Session>()
+  app.server.on('session', (session: ServerHttp2Session) => sessions.add(session))
+  t.after(() => {
+    for (const session of sessions) session.destroy()
+    return app.close()
+  })
   const open = new Set<Tunnel>()
   for (const middleware of more.before ?? [])
     app.addHook('onRequest', (request, reply, done) =>

@@ -7,6 +7,7 @@ import { http2Fields } from '../http/http2-fields.ts'
 import type { BodyReader, PlainResponse } from '../http/plain-response.ts'
 import { acceptFor } from '../http/upgrade.ts'
 import { StreamDuplex } from '../tunnel/stream-duplex.ts'
+import { cancelStream } from '../util/cancel-stream.ts'
 import { Countdown } from '../util/countdown.ts'
 import { timeoutError } from './backend-error.ts'
 import type { BackendSession } from './backend-session.ts'
@@ -185,7 +186,7 @@ class StreamRoundTrip implements PlainResponse, BodySenderOwner {
     this.#settle()
     this.#sender?.stop()
     const stream = this.#stream
-    if (stream !== undefined && !stream.closed) stream.close(constants.NGHTTP2_CANCEL)
+    if (stream !== undefined) cancelStream(stream)
   }
 
   #settle(): void {
@@ -275,9 +276,9 @@ class StreamRoundTrip implements PlainResponse, BodySenderOwner {
     this.#phase = 'ended'
     this.#sender?.stop()
     // The rest of the request is not sent: the backend has responded already.
-    // A refused CONNECT is ended, not reset: Node 26 aborts the process if a stream that waits for trailers is destroyed at its end.
+    // A refused CONNECT has no rest, so it is ended: backends limit how often a client may reset.
     if (this.#trip.protocol !== undefined) stream.end()
-    else if (!stream.closed && !stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL)
+    else if (!stream.writableFinished) cancelStream(stream)
     this.#body.complete(this.#rawTrailers)
   }
 

@@ -1,8 +1,9 @@
-import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { CipherNameAndProtocol, TLSSocket } from 'node:tls'
 import { ChunkedBody } from '../http/chunked-body.ts'
 import { http2Fields, readHttp1Head } from '../http/http2-fields.ts'
 import { StreamDuplex } from '../tunnel/stream-duplex.ts'
+import { cancelStream } from '../util/cancel-stream.ts'
 
 /** The longest head that a response may have, in bytes. Node's own limit for a request is lower. */
 const MAX_HEAD = 262_144
@@ -126,7 +127,7 @@ export class StreamSocket extends StreamDuplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (this.#mode === 'head') this.stream.close(constants.NGHTTP2_CANCEL)
+    if (this.#mode === 'head') cancelStream(this.stream)
     super._final(done)
   }
 

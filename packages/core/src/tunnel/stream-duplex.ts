@@ -1,8 +1,7 @@
 import { constants, type Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
+import { cancelStream } from '../util/cancel-stream.ts'
 
 /**
  * An HTTP/2 stream as a socket: FIN and END_STREAM, RST and RST_STREAM correspond. Node's own stream reports a reset as a plain
@@ -49,7 +48,7 @@ export class StreamDuplex extends Duplex {
   readonly #streamOnClose = (): void => {
     if (this.destroyed) return
     const { rstCode } = this.stream
-    if (rstCode === NGHTTP2_NO_ERROR || rstCode === undefined) this.destroy()
+    if (rstCode === constants.NGHTTP2_NO_ERROR || rstCode === undefined) this.destroy()
     else this.destroy(Object.assign(new Error(`the peer has reset the stream: ${rstCode}`), { code: 'ECONNRESET' }))
   }
 
@@ -74,7 +73,7 @@ export class StreamDuplex extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     const isComplete = this.writableFinished && (this.readableEnded || !this.#readsBody)
-    if (!this.stream.closed && !isComplete) this.stream.close(NGHTTP2_CANCEL)
+    if (!isComplete) cancelStream(this.stream)
     done(error)
   }
 }
