@@ -213,6 +213,24 @@ test('closes the connection if the response ends before the body has arrived', a
   await eventually(() => connection?.ended || connection?.socket.destroyed)
 })
 
+test('counts handshakeTimeout from the start when a request is repeated on a new connection', async t => {
+  let connections = 0
+  const script: Script = async connection => {
+    if (++connections > 1) return
+    await connection.request()
+    await connection.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    await connection.request()
+    setTimeout(() => connection.end(), 700)
+  }
+  const all = await forwarding(t, script, { handshakeTimeout: 1_000 })
+  await (await all.send(plainRequest('/'))).whole()
+  const started = performance.now()
+  await (await all.send(plainRequest('/'))).responseHead()
+  const passed = performance.now() - started
+  assert.deepEqual([codesOf(all), all.backend.connections.length], [[200, 'WST_ERR_HANDSHAKE_TIMEOUT'], 2])
+  assert.ok(passed < 1_600, `the request failed after ${passed} ms`)
+})
+
 test('fails after handshakeTimeout without a byte of the body, and not while bytes arrive', async t => {
   const all = await forwarding(t, silent(), { handshakeTimeout: 200 })
   const client = await all.send('POST / HTTP/1.1\r\nHost: f.test\r\nContent-Length: 99\r\n\r\n')

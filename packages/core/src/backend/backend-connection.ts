@@ -107,6 +107,11 @@ export class BackendConnection {
     this.#limit?.refresh()
   }
 
+  /** What is left of the limit for the response, ms. */
+  get limitLeft(): number | undefined {
+    return this.#limit?.left
+  }
+
   stopLimit(): void {
     this.#limit?.rest()
   }

@@ -90,8 +90,8 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     return this.#socket as Socket
   }
 
-  #startLimit(ms: number): Countdown | undefined {
-    return ms === 0 ? undefined : new Countdown(ms, () => this.onResponseLate(ms))
+  #startLimit(ms: number, left = ms): Countdown | undefined {
+    return ms === 0 ? undefined : new Countdown(ms, () => this.onResponseLate(ms), { left })
   }
 
   onResponseLate(ms: number): void {
@@ -100,10 +100,11 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     this.#fail(timeoutError(this.#phase !== 'connecting', ms))
   }
 
-  #connect(): void {
+  /** @param left what is left of the time for the response, ms */
+  #connect(left?: number): void {
     const { worker, limits } = this.#trip
     this.#phase = 'connecting'
-    this.#responseLimit = this.#startLimit(limits.handshakeTimeout)
+    this.#responseLimit = this.#startLimit(limits.handshakeTimeout, left)
     try {
       this.#socket = worker.pool.open(
         connection => this.#connectionOnOpen(connection),
@@ -262,15 +263,16 @@ class PlainRoundTrip implements PlainResponse, ConnectionUser, BodySenderOwner {
     return !this.#isWritten || (!this.#connection.hasResponse && isIdempotent(method))
   }
 
-  /** The other idle connections may be closed, too. */
+  /** The other idle connections may be closed, too. The time for the response runs on. */
   #repeat(): void {
+    const left = this.#connection?.limitLeft
     this.#sender?.stop()
     this.#sender = undefined
     this.#connection?.destroy()
     this.#connection = undefined
     this.#isWritten = false
     this.#trip.worker.pool.dropIdle()
-    this.#connect()
+    this.#connect(left)
   }
 
   takeWhole(): Buffer | undefined {

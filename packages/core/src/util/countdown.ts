@@ -38,6 +38,8 @@ export interface CountdownOptions {
   readonly look?: ((then: () => void) => void) | undefined
   /** Whether the process may end while it runs. @default false */
   readonly unref?: boolean
+  /** What is left of the limit at the start, ms. {@link Countdown.refresh} begins with the whole limit. @default the limit */
+  readonly left?: number
 }
 
 /**
@@ -67,12 +69,20 @@ export class Countdown {
    * @param ms the limit
    * @param onReached is called once, when the limit is reached
    */
-  constructor(ms: number, onReached: () => void, { look = readWaiting, unref = false }: CountdownOptions = {}) {
-    this.ms = this.#left = ms
+  constructor(ms: number, onReached: () => void, options: CountdownOptions = {}) {
+    const { look = readWaiting, unref = false, left = ms } = options
+    this.ms = ms
+    this.#left = left
     this.#onReached = onReached
     this.#look = look
     this.#unref = unref
     this.#startPart()
+  }
+
+  /** What is left of the limit, ms, also after {@link stop}. A part counts as passed at most once. */
+  get left(): number {
+    const passed = this.#part - (this.#due - performance.now())
+    return Math.max(0, this.#left - Math.min(this.#part, passed))
   }
 
   /** Begins again. It does nothing after {@link stop}, and after the limit was reached. */
