@@ -28,7 +28,7 @@ import { withFailover } from './failover.ts'
 import { setLocalHeaders } from './local-headers.ts'
 import { Movable } from './movable.ts'
 import { readTarget, spellingOf } from './read-target.ts'
-import { relayResponse, respondLocally } from './relay-response.ts'
+import { countRelayed, relayResponse, respondLocally } from './relay-response.ts'
 import { isSwitched, type Reply, type SwitchedReply } from './round-trip.ts'
 import { switchProtocols } from './switch-protocols.ts'
 
@@ -130,7 +130,14 @@ class RoutedProxy implements TunnelProxy, EndListener {
         const reply = await withFailover(this, exchange, decision.candidates, this.#settings.logger)
         if (channels.response.hasSubscribers) this.#publishResponse(exchange, reply)
         if (isSwitched(reply)) this.#open(exchange, reply)
-        else await relayResponse(exchange, reply)
+        else {
+          // `Promise.finally` would cost three promises for each request.
+          try {
+            await relayResponse(exchange, reply)
+          } finally {
+            countRelayed(exchange, reply)
+          }
+        }
       }
       return true
     } catch (error) {

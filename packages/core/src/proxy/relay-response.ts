@@ -18,8 +18,12 @@ export function relayResponse(exchange: Exchange, response: PlainResponse): Prom
   const { selection, settings } = candidate
   selection?.balancer.judge(selection.member, response.statusCode)
   checkStatus(response, settings.errorOverride)
-  const relayed = isServed(response) ? serve(exchange, response, candidate) : relayFrom(exchange, response, candidate)
-  return relayed.finally(() => countBytes(exchange.match.route, selection?.member, response.socket))
+  return isServed(response) ? serve(exchange, response, candidate) : relayFrom(exchange, response, candidate)
+}
+
+/** Counts the bytes of a response that was relayed, whether completely or not. */
+export function countRelayed({ candidate, match }: Exchange, { socket }: PlainResponse): void {
+  countBytes(match.route, candidate?.selection?.member, socket)
 }
 
 function relayFrom({ rewriting, res }: Exchange, response: PlainResponse, candidate: Candidate): Promise<void> {

@@ -326,21 +326,25 @@ class BalancerCandidates implements Candidates {
   }
 }
 
-/** The bytes of each connection that are counted already. A kept-alive connection carries many exchanges. */
 /** What counts the bytes of plain requests: a route or a member. */
 interface ByteCounter {
   count(sent: number, received: number): void
 }
 
+/** The bytes of each connection that are counted already. A kept-alive connection carries many exchanges. */
 const counted = new WeakMap<Socket, { sent: number; received: number }>()
 
 /** Counts the bytes that a plain request sent and received on a connection. httpd: proxy_balancer_post_request. */
 export function countBytes(route: ByteCounter, member: ByteCounter | undefined, socket: Socket): void {
-  const before = counted.get(socket) ?? { sent: 0, received: 0 }
-  const now = { sent: socket.bytesWritten, received: socket.bytesRead }
-  counted.set(socket, now)
-  const sent = now.sent - before.sent
-  const received = now.received - before.received
+  let total = counted.get(socket)
+  if (total === undefined) {
+    total = { sent: 0, received: 0 }
+    counted.set(socket, total)
+  }
+  const sent = socket.bytesWritten - total.sent
+  const received = socket.bytesRead - total.received
+  total.sent += sent
+  total.received += received
   route.count(sent, received)
   member?.count(sent, received)
 }
