@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
+import { keepThroughHandover } from '@ws-tunnel/core'
 import { Changes, readChange } from './api/changes.ts'
 import { EventStreams, type ServerEvent } from './api/event-streams.ts'
 import { FailureLog } from './api/failure-log.ts'
 import { MemberHistory } from './api/member-history.ts'
-import { Meter } from './api/meter.ts'
+import { Meter, type SavedCounts } from './api/meter.ts'
 import { viewProxy } from './api/proxy-view.ts'
-import { RateHistory } from './api/rate-history.ts'
+import { RateHistory, type SavedHistory } from './api/rate-history.ts'
 import { listTunnels } from './api/tunnel-list.ts'
 import { readTunnelQuery, type TunnelQuery } from './api/tunnel-query.ts'
 import { joinFleet } from './fleet/fleet.ts'
@@ -17,7 +18,7 @@ import { readJson } from './http/json-body.ts'
 import { send, sendJson, sendText } from './http/responses.ts'
 import { type ManagerOptions, type ManagerSettings, resolveManagerOptions } from './options.ts'
 import type { Failure, ProxyView, State, TunnelList } from './page/types.ts'
-import { namedProxies, type Proxies } from './util/proxies.ts'
+import { namedProxies, type Proxies, subscribeToProxies } from './util/proxies.ts'
 import { Refusal } from './util/refusal.ts'
 
 /** A request as frameworks pass it on. */
@@ -42,6 +43,13 @@ export interface ManagerPage {
 const ACTION = /^\/api\/([a-z-]+)$/
 
 const HOST = hostname()
+
+/** What a manager keeps through a hand-over. */
+interface SavedManager {
+  readonly version: 1
+  readonly counts: SavedCounts
+  readonly history: SavedHistory
+}
 
 /**
  * The page, the API and the live events of the manager, as balancer-manager and server-status of httpd have them:
@@ -98,6 +106,21 @@ class Manager {
       () => this.#streams.close(),
     ]
     this.#history.sample(this.#proxies())
+    this.#stops.push(
+      // A tunnel that comes brings the bytes of its whole life, which are no rate.
+      subscribeToProxies(proxies, { 'ws-tunnel:adopted': () => this.#history.skip() }),
+      keepThroughHandover(`@ws-tunnel/manager ${settings.title} ${settings.path}`, {
+        save: (): SavedManager => ({ version: 1, counts: this.#meter.save(), history: this.#history.save() }),
+        restore: value => this.#restore(value as SavedManager),
+      }),
+    )
+  }
+
+  /** A process of another version may keep other values. Then this one begins without them. */
+  #restore({ version, counts, history }: SavedManager): void {
+    if (version !== 1) return
+    this.#meter.restore(counts)
+    this.#history.restore(history)
   }
 
   handle(req: ManagedRequest, res: ServerResponse, next: ((error?: unknown) => void) | undefined): void {

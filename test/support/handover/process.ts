@@ -1,4 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type {
   DiagnosticsMessages,
   HandoverReport,
@@ -7,6 +9,7 @@ import type {
   TunnelInfo,
   WsTunnelOptions,
 } from '@ws-tunnel/core'
+import { managerPage } from '@ws-tunnel/manager'
 import { startConnect, startCore, startExpress4, startExpress5, startFastify } from '../frameworks.ts'
 import { server as certificate } from '../tls.ts'
 
@@ -28,6 +31,8 @@ export interface ProcessSettings {
   options: WsTunnelOptions
   /** Where to listen. @default port 0 of 127.0.0.1 */
   at?: { host?: string; port?: number; path?: string }
+  /** Starts a manager at a port of its own. */
+  manager?: boolean
   /** Serve HTTPS. */
   tls?: boolean
   /** Ends itself by SIGKILL at the `nth` time that it makes this step. */
@@ -52,7 +57,7 @@ export interface MemberView {
 
 /** Messages to the parent. */
 export type Report =
-  | { kind: 'listening'; port: number }
+  | { kind: 'listening'; port: number; managerPort?: number }
   | { kind: 'step'; role: string; step: string }
   | { kind: 'handed over'; report: HandoverReport }
   | { kind: 'closed'; end: Pick<TunnelEnd, 'reason' | 'bytesFromClient' | 'bytesFromBackend' | 'duration'> }
@@ -60,7 +65,7 @@ export type Report =
 
 const send = (report: Report): void => void process.send?.(report)
 
-async function run({ framework, handover, options, at, tls, dies }: ProcessSettings): Promise<void> {
+async function run({ framework, handover, options, at, manager, tls, dies }: ProcessSettings): Promise<void> {
   let steps = 0
   subscribe('ws-tunnel:handover', message => {
     const { role, step } = message as DiagnosticsMessages['ws-tunnel:handover']
@@ -111,7 +116,16 @@ async function run({ framework, handover, options, at, tls, dies }: ProcessSetti
       open: proxy?.routes.map(({ open }) => open) ?? [],
     })
   })
-  send({ kind: 'listening', port: gateway.port })
+  if (!manager) {
+    send({ kind: 'listening', port: gateway.port })
+    return
+  }
+  const [proxy] = gateway.proxies()
+  const server = createServer(managerPage(proxy as NonNullable<typeof proxy>, { unsafeOpen: true, interval: 100 }))
+  server.listen(0, '127.0.0.1', () => {
+    server.unref()
+    send({ kind: 'listening', port: gateway.port, managerPort: (server.address() as AddressInfo).port })
+  })
 }
 
 const viewOf = ({

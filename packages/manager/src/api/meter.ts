@@ -37,6 +37,14 @@ function add(counts: ProxyCounts, route: number, { bytesFromClient, bytesFromBac
   }
 }
 
+function addPlainRequests(counts: ProxyCounts, { routes }: ManagedProxy): void {
+  for (const { index, httpBytesSent, httpBytesReceived } of routes)
+    if (httpBytesSent > 0) add(counts, index, { bytesFromClient: httpBytesSent, bytesFromBackend: httpBytesReceived })
+}
+
+/** The counts of each proxy, as values of JSON. */
+export type SavedCounts = Record<string, Omit<ProxyCounts, 'routes'> & { routes: [route: number, Traffic][] }>
+
 /**
  * Counts what passes through the proxies. The bytes of a tunnel are added when it ends. `read` includes those of open
  * tunnels.
@@ -75,13 +83,27 @@ export class Meter {
     const read = new Map<string, { proxy: ManagedProxy; counts: ProxyCounts }>()
     for (const [name, proxy] of namedProxies(this.#proxies)) {
       const counts = structuredClone(this.#countsOf(name))
-      for (const { index, httpBytesSent, httpBytesReceived } of proxy.routes)
-        if (httpBytesSent > 0)
-          add(counts, index, { bytesFromClient: httpBytesSent, bytesFromBackend: httpBytesReceived })
+      addPlainRequests(counts, proxy)
       for (const tunnel of proxy.tunnels as ReadonlySet<Tunnel>) add(counts, tunnel.info.route, tunnel)
       read.set(name, { proxy, counts })
     }
     return read
+  }
+
+  /** What the next process goes on from: the counts without the open tunnels, which bring theirs when they move. */
+  save(): SavedCounts {
+    const saved: SavedCounts = {}
+    for (const [name, proxy] of namedProxies(this.#proxies)) {
+      const counts = structuredClone(this.#countsOf(name))
+      addPlainRequests(counts, proxy)
+      saved[name] = { ...counts, routes: [...counts.routes] }
+    }
+    return saved
+  }
+
+  restore(saved: SavedCounts): void {
+    for (const [name, { routes, ...counts }] of Object.entries(saved))
+      this.#counts.set(name, { ...counts, routes: new Map(routes) })
   }
 
   /** The times of handshakes since the last call, ms: all, or a random selection of them if there were very many. */

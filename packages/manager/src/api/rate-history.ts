@@ -23,6 +23,14 @@ interface Level {
   waiting: Sample[]
 }
 
+/** The samples of a history, as values of JSON. */
+export interface SavedHistory {
+  readonly newest: readonly Sample[]
+  readonly levels: readonly Readonly<Pick<Level, 'merged' | 'waiting'>>[]
+}
+
+const withoutMembers = (sample: Sample): Sample => ({ ...sample, members: {} })
+
 /** The rates of the last day, in less detail the older they are. It keeps at most `maxSamples` and 1,080 merged samples. */
 export class RateHistory {
   readonly #maxSamples: number
@@ -44,7 +52,28 @@ export class RateHistory {
     return all
   }
 
-  /** Returns the rates since the previous call, and keeps them. The first call returns `undefined`. */
+  /** What the next process goes on from. It has no rates of members, because their ids differ between processes. */
+  save(): SavedHistory {
+    const levels = this.#levels.map(({ merged, waiting }) => ({ merged, waiting: waiting.map(withoutMembers) }))
+    return { newest: this.#newest.map(withoutMembers), levels }
+  }
+
+  restore({ newest, levels }: SavedHistory): void {
+    this.#newest.splice(0, Number.POSITIVE_INFINITY, ...newest.slice(-this.#maxSamples))
+    for (const [i, level] of this.#levels.entries()) {
+      const { merged = [], waiting = [] } = levels[i] ?? {}
+      level.merged.splice(0, Number.POSITIVE_INFINITY, ...merged)
+      level.waiting = [...waiting]
+    }
+    this.skip()
+  }
+
+  /** Begins again with the next call of `sample`, because the sums have grown by what another process has counted. */
+  skip(): void {
+    this.#last = undefined
+  }
+
+  /** Returns the rates since the previous call, and keeps them. The first call, and the first after `skip`, returns `undefined`. */
   sample(proxies: readonly ProxyView[], handshakes: readonly number[] = []): Sample | undefined {
     const time = performance.now()
     const { open, ...sums } = sumsOf(proxies)

@@ -95,5 +95,6 @@ function viewTunnel(proxy: string, tunnel: Tunnel, options: TunnelListOptions): 
     bytesFromClient: tunnel.bytesFromClient,
     bytesFromBackend: tunnel.bytesFromBackend,
     draining: options.draining.has(tunnel),
+    handovers: tunnel.handovers,
   }
 }

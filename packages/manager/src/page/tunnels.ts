@@ -85,7 +85,7 @@ function sortBy(window: TunnelWindow, by: string): void {
 }
 
 function cellsOf(tunnel: TunnelView, route: string, act: Act): readonly unknown[] {
-  const { proxy, id, draining, client, url, member } = tunnel
+  const { proxy, id, draining, handovers, client, url, member } = tunnel
   const tunnels = { proxy, ids: [id] }
   const menu = menuButton(`Actions for tunnel ${id}`, () => [
     {
@@ -105,7 +105,8 @@ function cellsOf(tunnel: TunnelView, route: string, act: Act): readonly unknown[
     },
   ])
   return [
-    html`<strong>#${id}</strong> <span class="badge" ?hidden=${!draining}>draining</span>`,
+    html`<strong>#${id}</strong> <span class="badge" ?hidden=${!draining}>draining</span>
+      <span class="badge" ?hidden=${handovers === 0} title="Taken over from another process">moved ${plural(handovers, 'time')}</span>`,
     clipped(client),
     clipped(url),
     route,

@@ -137,6 +137,8 @@ export interface TunnelView extends Traffic {
   activeAt: number
   /** Whether the tunnel ends when it is quiet. */
   draining: boolean
+  /** How often another process has taken it over. */
+  handovers: number
 }
 
 /** Open tunnels, the newest first. */

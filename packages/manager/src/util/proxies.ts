@@ -39,7 +39,10 @@ export function namedProxies(proxies: Proxies): Map<string, ManagedProxy> {
 }
 
 /** The channels whose messages carry a proxy. */
-type ProxyChannel = Exclude<keyof DiagnosticsMessages, 'ws-tunnel:member' | 'ws-tunnel:health' | 'ws-tunnel:resolve'>
+type ProxyChannel = Exclude<
+  keyof DiagnosticsMessages,
+  'ws-tunnel:handover' | 'ws-tunnel:member' | 'ws-tunnel:health' | 'ws-tunnel:resolve'
+>
 
 /** A listener for each channel. `proxyName` is the name of the proxy that the message is about. */
 type ProxyListeners = { [Channel in ProxyChannel]?: (message: DiagnosticsMessages[Channel], proxyName: string) => void }
