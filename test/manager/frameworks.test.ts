@@ -56,6 +56,7 @@ for (const [framework, start] of Object.entries<StartServer>(FRAMEWORKS)) {
         bytesFromClient: 5,
         bytesFromBackend: 5,
         draining: false,
+        handovers: 0,
       })
       assert.equal(id, [...managed.proxy.tunnels][0]?.id)
       assert.ok(Math.abs(Date.now() - openedAt) < 60_000 && Math.abs(Date.now() - activeAt) < 60_000)

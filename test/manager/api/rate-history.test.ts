@@ -95,3 +95,26 @@ test('a day of samples is kept in bounded memory, in less detail the older they 
   assert.deepEqual([samples[0]?.open, samples.at(-500)?.open, samples.at(-1)?.open], [2, 4, 4])
   assert.deepEqual([samples[0]?.p99, samples[0]?.members, samples.at(-1)?.members], [5_000, {}, { 1: 0 }])
 })
+
+test('counts that another process has brought are no rate, and its samples come before those of this one', t => {
+  const wait = fakeClock(t as never)
+  const old = new RateHistory(10)
+  const history = new RateHistory(10)
+  for (const opened of [0, 5]) {
+    old.sample([proxy({ opened }, [1])])
+    history.sample([proxy({})])
+    wait(1_000)
+  }
+  history.restore(JSON.parse(JSON.stringify(old.save())))
+  assert.equal(history.sample([proxy({ opened: 5 })]), undefined)
+  history.skip()
+  wait(1_000)
+  assert.equal(history.sample([proxy({ opened: 5, bytesFromClient: 9_000 })]), undefined)
+  wait(1_000)
+  history.sample([proxy({ opened: 6, bytesFromClient: 9_000 })])
+  const rates = history.samples.map(({ opened, fromClient, members }) => [opened, fromClient, members])
+  assert.deepEqual(rates, [
+    [5, 0, {}],
+    [1, 0, {}],
+  ])
+})
