@@ -211,6 +211,12 @@ const PLAIN: readonly Plain[] = [
     '/a/x?z=1',
     '/b/x',
   ],
+  [
+    `<Location />\nRedirect /a http://other.test/\n</Location>\nRewriteEngine On\nRewriteRule ^/(.*) ${U}/$1 [P,NE]`,
+    '/a/b%0Ac',
+    '/a/b%01c',
+    '/a/b',
+  ],
   // The file name that the rules of a section see has no runs of slashes. With nocanon, their URL is not canonical.
   [
     `MergeSlashes Off\nRewriteEngine On\nRewriteRule ^/f(.*) /x$1\n<Location />\nRewriteRule (.*)/(.*) ${U}/in/$2 [P]\nRewriteEngine On\n</Location>`,

@@ -122,7 +122,9 @@ export function compilePhases(context: RouteContext): Phases {
         ? undefined
         : applySection(scope, state, own.env, backend === undefined ? file : `proxy:${backend}`, line?.nocanon, note)
     const isFinal = section?.kind === 'responded'
-    const redirect = isFinal ? undefined : redirectOf(scope.redirects, state)
+    // httpd: proxy_fixup comes before fixup_redir, and refuses a URL with a control character.
+    const isRefused = own.kind === 'proxied' && /[\0-\x20\x7f]/.test(own.path)
+    const redirect = isFinal || isRefused ? undefined : redirectOf(scope.redirects, state)
     return { state: checked, scope, own, section, redirect, isChecked: true }
   }
 
