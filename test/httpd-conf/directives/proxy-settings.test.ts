@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { diagnosticsOf, messagesOf, optionsOf, routeOf, sentField } from '../support.ts'
+import { diagnosticsOf, messagesOf, optionsOf, routeOf, routesOf, sentField } from '../support.ts'
 
 const WS = 'ProxyPass /a ws://b.test/'
 
@@ -16,6 +16,8 @@ const wrong: [line: string, httpd: string][] = [
     'ProxyTimeout takes one argument, Set the timeout (in seconds) for a proxied connection. This overrides the server timeout',
   ],
   ['<Location /a>\nProxyTimeout 1\n</Location>', 'ProxyTimeout not allowed in <Location> context'],
+  ['ProxySourceAddress', 'ProxySourceAddress takes one argument, Configure local source IP used for request forward'],
+  ['<Location /a>\nProxySourceAddress ::1\n</Location>', 'ProxySourceAddress not allowed in <Location> context'],
   ['ProxyVia maybe', 'ProxyVia must be one of: off | on | full | block'],
   ['ProxyBadHeader maybe', 'ProxyBadHeader must be one of: IsError | Ignore | StartBody'],
   ['ProxyPreserveHost maybe', 'ProxyPreserveHost must be On or Off'],
@@ -40,6 +42,7 @@ test('refuses a wrong setting with the text of httpd', () => {
 
 const unsupported: [line: string, message: RegExp][] = [
   ['ProxyBadHeader Ignore', /always a 502/],
+  ['ProxySourceAddress own.test', /must be an IP address/],
   ['ProxyRequests On', /a forward proxy is not supported/],
   ['ProxyPassInherit Off', /always inherits the ProxyPass lines/],
 ]
@@ -67,6 +70,19 @@ test('sets what each directive says', () => {
     [preserveHost, addHeaders, via, async, asyncDelay, idleTimeout, errorOverride],
     [true, false, 'block', false, 5, 120_000, [404, 502]],
   )
+})
+
+test('connects from ProxySourceAddress, which a virtual host inherits and overrides', () => {
+  const host = (line: string): string => `<VirtualHost *:80>\n${line}\n${WS}\n</VirtualHost>`
+  const rows: [text: string, localAddress: string | undefined][] = [
+    [WS, undefined],
+    [`ProxySourceAddress 127.0.0.2\n${WS}`, '127.0.0.2'],
+    [`ProxySourceAddress 127.0.0.2\n${host('')}`, '127.0.0.2'],
+    [`ProxySourceAddress 127.0.0.2\n${host('ProxySourceAddress 127.0.0.3')}`, '127.0.0.3'],
+  ]
+  for (const [text, localAddress] of rows) assert.equal(routeOf(text).localAddress, localAddress, text)
+  const rule = 'ProxySourceAddress ::1\nRewriteEngine On\nRewriteRule ^/a http://b.test/ [P]'
+  assert.ok(routesOf(rule).some(({ localAddress }) => localAddress === '::1'))
 })
 
 test('warns of the directives of the next version', () => {

@@ -38,6 +38,7 @@ export function routeSettings(
     keepAlive: 0,
     async: scope.async ?? true,
     asyncDelay: Math.min(scope.asyncDelay ?? 0, MAX_DELAY),
+    ...(server.sourceAddress !== undefined && { localAddress: server.sourceAddress }),
     strictHandshake: false,
     preserveHost: scope.preserveHost ?? false,
     via: server.via ?? 'off',

@@ -135,6 +135,8 @@ export interface Server {
   proxyTimeout?: number
   via?: 'off' | 'on' | 'full' | 'block'
   maxForwards?: number
+  /** ProxySourceAddress */
+  sourceAddress?: string
   mergeSlashes?: boolean
   encodedSlashes?: 'reject' | 'decode' | 'keep'
   interpolate?: boolean

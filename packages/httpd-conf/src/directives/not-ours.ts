@@ -121,7 +121,7 @@ export const NOT_OURS: ReadonlyMap<string, NotOurs> = new Map([
   ),
   ...refused(
     'it changes where requests go, which is not supported',
-    `ServerPath ProxyRemote ProxyRemoteMatch ProxySourceAddress Action ProxyExpressEnable ProxyExpressDBMFile
+    `ServerPath ProxyRemote ProxyRemoteMatch Action ProxyExpressEnable ProxyExpressDBMFile
     ProxyExpressDBMType Use <Macro UndefMacro `,
   ),
   ...refused(

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Directive } from '../syntax/parser.ts'
 import { atoi, duration } from '../syntax/values.ts'
 import { splitWords } from '../syntax/words.ts'
@@ -45,6 +46,13 @@ export const PROXY_SETTINGS: Handlers = {
   proxymaxforwards: serverOnly(
     take1('The maximum number of proxies a request may be forwarded through.', (value, _, { server }) => {
       server.maxForwards = atoi(value)
+    }),
+  ),
+  proxysourceaddress: serverOnly(
+    take1('Configure local source IP used for request forward', (value, directive, { server, report }) => {
+      if (isIP(value) === 0)
+        report.refuse(directive, 'it must be an IP address; names are not looked up', { at: value })
+      else server.sourceAddress = value
     }),
   ),
   proxybadheader: serverOnly(
