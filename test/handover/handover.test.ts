@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
 import { describe, type TestContext, test } from 'node:test'
+import { echoStream, startHttp2Backend } from '../http2/http2-backend.ts'
 import { type Backend, type BackendConnection, echo, record } from '../support/backend.ts'
 import type { RawClient } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
@@ -198,6 +199,27 @@ test('a tunnel over TLS stays until it ends, and is counted; the listener moves'
     stayed: { tls: 1, http2: 0, busy: 0, ending: 0 },
   })
   assert.equal(await first.exited, 0)
+})
+
+test('a tunnel to a backend of HTTP/2 stays and ends where it is, and the listener moves', native, async t => {
+  const backend = await startHttp2Backend(t, echoStream)
+  const { gateways } = await start(t, echo(), { options: { target: `h2c://127.0.0.1:${backend.port}`, async } })
+  const first = await gateways.next()
+  const old = await connectTunnel(t, await first.port())
+  await echoes(old, 'before')
+  const second = await gateways.next()
+  const own = await connectTunnel(t, await second.port())
+  await echoes(own, 'new')
+  await echoes(old, 'after')
+  assert.equal(first.reports.filter(({ kind }) => kind === 'handed over').length, 0)
+  old.end()
+  assert.equal(String(await old.readAll()), '')
+  assert.deepEqual((await first.report('handed over')).report, {
+    moved: 0,
+    stayed: { tls: 0, http2: 1, busy: 0, ending: 0 },
+  })
+  assert.equal(await first.exited, 0)
+  assert.equal(backend.sessions.length, 2)
 })
 
 test('a listener at a unix socket moves, and keeps its name', native, async t => {
