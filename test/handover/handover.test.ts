@@ -202,7 +202,7 @@ test('a tunnel over TLS stays until it ends, and is counted; the listener moves'
 })
 
 test('a tunnel to a backend of HTTP/2 stays and ends where it is, and the listener moves', native, async t => {
-  const backend = await startHttp2Backend(t, echoStream)
+  const backend = await startHttp2Backend(t, arrived => echoStream(arrived))
   const { gateways } = await start(t, echo(), { options: { target: `h2c://127.0.0.1:${backend.port}`, async } })
   const first = await gateways.next()
   const old = await connectTunnel(t, await first.port())
