@@ -167,7 +167,7 @@ try {
       })
       while (!done) {
         try {
-          (await openTunnel(port, '/')).client.destroy()
+          ;(await openTunnel(port, '/')).client.destroy()
         } catch {
           failed++
         }

@@ -8,7 +8,10 @@ const CHANNEL = 'ws-tunnel-test:notify'
 
 test('has a channel for each event of a proxy', () => {
   const names = Object.entries(channels).map(([name, { name: of }]) => [name, of])
-  const expected = ['open', 'close', 'error', 'response', 'failover'].map(name => [name, `ws-tunnel:${name}`])
+  const expected = ['open', 'adopted', 'close', 'error', 'response', 'failover'].map(name => [
+    name,
+    `ws-tunnel:${name}`,
+  ])
   assert.deepEqual(names, expected)
 })
 
