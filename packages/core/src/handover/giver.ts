@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, linkSync, renameSync, rmSync } from 'node:fs'
-import type { Server as HttpServer } from 'node:http'
+import { chmodSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type MovableProxy, movableProxies } from '../proxy/movable-proxies.ts'
@@ -10,7 +9,8 @@ import { descriptor, listeningDescriptor, loadNativeAddon, type NativeAddon } fr
 import type { OpenTunnel } from '../tunnel/open-tunnel.ts'
 import { saveKept } from './kept-state.ts'
 import { failure, MessageStream } from './message-stream.ts'
-import { type GiverMessage, type ListenerAddress, publishStep, type TakerMessage, VERSION } from './messages.ts'
+import { type GiverMessage, publishStep, type TakerMessage, VERSION } from './messages.ts'
+import { addressOf, closeIdleConnections, countConnections, stopAccepting } from './stop-accepting.ts'
 
 /** Tunnels that are moved at once. One message of the kernel carries at most 253 descriptors. */
 const BATCH = 32
@@ -292,38 +292,4 @@ export class Giver {
   }
 }
 
-const closeIdleConnections = (server: Server | HttpServer): void =>
-  'closeIdleConnections' in server ? server.closeIdleConnections() : undefined
-
-const countConnections = (server: Server): Promise<number> =>
-  new Promise(resolve => server.getConnections((error, count) => resolve(error ? 0 : count)))
-
 const noneStayed = (): Record<StayReason, number> => ({ tls: 0, http2: 0, busy: 0, ending: 0 })
-
-function addressOf(server: Server): ListenerAddress {
-  const address = server.address()
-  if (typeof address === 'string') return { path: address }
-  return { host: address?.address ?? '', port: address?.port ?? 0 }
-}
-
-/**
- * Closes the listener and the idle connections. libuv deletes the name of a unix socket when it closes the listener, but
- * the other process listens on the same socket, so the name is put back.
- *
- * @returns a function that listens again
- */
-function stopAccepting(server: Server): (onError: (error: Error) => void) => void {
-  const address = addressOf(server)
-  const kept = 'path' in address ? `${address.path}.${process.pid}` : undefined
-  if (kept !== undefined) linkSync((address as { path: string }).path, kept)
-  server.close()
-  if (kept !== undefined) renameSync(kept, (address as { path: string }).path)
-  const sweep = setInterval(closeIdleConnections, 100, server).unref()
-  server.once('close', () => clearInterval(sweep))
-  return onError => {
-    clearInterval(sweep)
-    if ('path' in address) rmSync(address.path, { force: true })
-    server.once('error', onError)
-    server.listen(address, () => server.off('error', onError))
-  }
-}

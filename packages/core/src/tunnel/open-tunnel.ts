@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { Countdown, MAX_DELAY } from '../util/countdown.ts'
 import type { Link } from '../util/linked-set.ts'
+import { EndedEngine } from './ended-engine.ts'
 import type {
   AdoptedEnds,
   DetachedTunnel,
@@ -375,36 +376,4 @@ const timerOnEnd = (tunnel: OpenTunnel, reason: EndReason): void => tunnel.lifet
 function socketsOf(ends: TunnelEnds | NativeEnds | AdoptedEnds): Socket[] {
   if ('adopted' in ends) return []
   return 'connection' in ends ? [ends.client] : [ends.client, ends.backend]
-}
-
-/**
- * Replaces the engine of an ended tunnel, because code that keeps the tunnel would otherwise retain its sockets and their
- * listeners.
- */
-class EndedEngine implements Engine {
-  readonly bytesFromClient: number
-  readonly bytesFromBackend: number
-  readonly offloaded: boolean
-
-  constructor({ bytesFromClient, bytesFromBackend, offloaded }: Engine) {
-    this.bytesFromClient = bytesFromClient
-    this.bytesFromBackend = bytesFromBackend
-    this.offloaded = offloaded
-  }
-
-  get idle(): number {
-    return 0
-  }
-
-  start(): void {}
-
-  end(): void {}
-
-  destroy(): void {}
-
-  look(): void {}
-
-  detach(): void {}
-
-  resume(): void {}
 }
