@@ -17,6 +17,8 @@ test('run serves every generated configuration that check accepts', async () => 
       serverName: undefined,
       listens: [],
       drainTimeout: 0,
+      drainSpread: 0,
+      noticeTime: 0,
       workers: undefined,
       isJson: false,
       handover: undefined,

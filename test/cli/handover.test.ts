@@ -4,7 +4,7 @@ import { suite, type TestContext, test } from 'node:test'
 import { echo } from '../support/backend.ts'
 import type { RawClient } from '../support/client.ts'
 import { eventually } from '../support/gate.ts'
-import { connectTunnel, startBackend } from '../support/harness.ts'
+import { connectTunnel, sendFinAfterFin, startBackend } from '../support/harness.ts'
 import { native } from '../support/pump.ts'
 import { folder, Program } from './program.ts'
 
@@ -95,6 +95,25 @@ suite('ws-tunnel run --handover', native, () => {
     await eventually(() => assert.equal(program.stderr.match(/handed over, ending/g)?.length ?? 4, 4), 20_000)
     program.signal('SIGTERM')
     for (const client of clients) client.end()
+    assert.equal(await program.exit(), 0)
+  })
+
+  test('a stop says so on the health page before it refuses, and ends tunnels one after another', async t => {
+    const times = ['--notice', '1', '--drain', '2', '--drain-spread', '2']
+    const { args } = await start(t, '--listen', '127.0.0.1:0', ...times)
+    const program = new Program(t, args)
+    const [port = 0] = await program.ports()
+    const health = async (): Promise<number> => (await fetch(`http://127.0.0.1:${port}/healthz`)).status
+    assert.equal(await health(), 200)
+    const clients = await Promise.all(Array.from({ length: 5 }, () => connectTunnel(t, port)))
+    sendFinAfterFin(...clients)
+    const begin = performance.now()
+    const ends = clients.map(client => client.readAll().then(() => performance.now() - begin))
+    program.signal('SIGTERM')
+    await eventually(async () => assert.equal(await health(), 503))
+    await echoes(await connectTunnel(t, port), 'still accepted')
+    const ended = (await Promise.all(ends)).sort((a, b) => a - b)
+    assert.ok((ended[0] ?? 0) > 900 && (ended.at(-1) ?? 0) - (ended[0] ?? 0) > 700, ended.map(Math.round).join())
     assert.equal(await program.exit(), 0)
   })
 })

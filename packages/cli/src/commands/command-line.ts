@@ -41,6 +41,8 @@ interface RunOptions extends CommonOptions {
   readonly listen?: readonly Listen[]
   /** Seconds. */
   readonly drain: number
+  readonly drainSpread: number
+  readonly notice: number
   readonly workers?: number
   readonly manager?: string
   readonly metrics?: string
@@ -107,6 +109,8 @@ export function createProgram(setExitCode: (code: number) => void): Command {
       ).argParser(collect(readListen)),
     )
     .option('--drain <seconds>', 'time that open tunnels have to end after SIGTERM or SIGINT', readSeconds, 10)
+    .option('--drain-spread <seconds>', 'last part of it, in which they are ended one after another', readSeconds, 0)
+    .option('--notice <seconds>', 'time from the 503 of --health until nothing more is accepted', readSeconds, 0)
     .option(
       '--manager <path>',
       'serve the manager here, to clients of this machine or of a guarded <Location>',
@@ -130,6 +134,8 @@ export function createProgram(setExitCode: (code: number) => void): Command {
           serverName: options.serverName,
           listens: options.listen ?? [],
           drainTimeout: options.drain * 1_000,
+          drainSpread: options.drainSpread * 1_000,
+          noticeTime: options.notice * 1_000,
           workers: options.workers,
           isJson: options.logFormat === 'json',
           handover: options.handover,

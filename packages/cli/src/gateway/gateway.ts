@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import {
+  type CloseOptions,
   createTunnelProxy,
   type Handover,
   isExtendedConnect,
@@ -133,11 +135,13 @@ export class Gateway {
   }
 
   /**
-   * Stops accepting connections, and ends requests and tunnels that are still open after `drainTimeout` ms. It may be
-   * called again with a shorter time.
+   * Stops accepting connections after `noticeTime` ms, and ends requests and tunnels that are still open after
+   * `drainTimeout` ms. It may be called again with a shorter time.
    */
-  async close(drainTimeout: number): Promise<void> {
+  async close({ drainTimeout, drainSpread, noticeTime }: Required<CloseOptions>): Promise<void> {
+    const isFirst = !this.#closing
     this.#closing = true
+    if (isFirst && noticeTime > 0) await delay(noticeTime)
     const stopped = this.#listeners.close()
     void this.#pages.close()
     for (const { res } of this.#exchanges) if (!res.headersSent) res.shouldKeepAlive = false
@@ -145,7 +149,7 @@ export class Gateway {
       Array.from(hosts.values(), ({ proxy }) => proxy),
     ).flat()
     const timer = setTimeout(() => this.#listeners.closeAllConnections(), Math.min(drainTimeout, MAX_DELAY))
-    await Promise.all([...proxies.map(proxy => proxy.close({ drainTimeout })), stopped])
+    await Promise.all([...proxies.map(proxy => proxy.close({ drainTimeout, drainSpread })), stopped])
     clearTimeout(timer)
     this.#requestLog.close()
   }

@@ -214,7 +214,7 @@ class Primary {
       () => {
         for (const worker of this.#all) worker.kill('SIGKILL')
       },
-      Math.min(drainTimeout + KILL_DELAY, MAX_DELAY),
+      Math.min(drainTimeout + this.#settings.noticeTime + KILL_DELAY, MAX_DELAY),
     )
     await this.#endAll()
     clearTimeout(timer)

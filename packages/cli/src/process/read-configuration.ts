@@ -21,6 +21,10 @@ export interface RunSettings {
   readonly listens: readonly Listen[]
   /** The time that open tunnels have after SIGTERM or SIGINT, ms. */
   readonly drainTimeout: number
+  /** The last part of it, in which the tunnels that are left end one after another, ms. */
+  readonly drainSpread: number
+  /** The time before it in which requests are still accepted, and the health page says that it ends, ms. */
+  readonly noticeTime: number
   /** Number of processes that serve; `undefined` is one, without a process above it if none is needed. */
   readonly workers: number | undefined
   readonly isJson: boolean

@@ -12,6 +12,7 @@ const ALONE = { store: undefined, secret: undefined, allMetrics: undefined }
 
 /** A gateway with its logs, which can read its configuration again. */
 export class Serving {
+  readonly #settings: RunSettings
   readonly #logs: Logs
   readonly #gateway: Gateway
   readonly pages: Pages
@@ -28,6 +29,7 @@ export class Serving {
     settings: RunSettings,
     surroundings: Omit<PageSurroundings, 'onProblem'> = ALONE,
   ) {
+    this.#settings = settings
     this.#logs = new Logs(settings.isJson)
     this.#reloads = new Reloads(settings, this.#logs, () => this.errorLog)
     const onProblem = (message: string): void => this.errorLog.write('warn', message)
@@ -89,11 +91,12 @@ export class Serving {
     )
   }
 
-  /** Resolves when the last request and the last tunnel have ended, at most `drainTimeout` ms from now. */
+  /** Resolves when the last request and the last tunnel have ended, at most `noticeTime` and `drainTimeout` ms from now. */
   async close(drainTimeout: number): Promise<void> {
     await this.#reloads.over
     this.#handover?.close()
-    await this.#gateway.close(drainTimeout)
+    const { drainSpread, noticeTime } = this.#settings
+    await this.#gateway.close({ drainTimeout, drainSpread, noticeTime })
   }
 
   /** Writes what waits in the logs. To be called at the end. */
