@@ -1,6 +1,8 @@
 import cluster from 'node:cluster'
 import { once } from 'node:events'
-import type { ListenOptions, Server } from 'node:net'
+import { existsSync } from 'node:fs'
+import { createServer, type ListenOptions, type Server } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { WsTunnelError } from '../errors.ts'
 import { callback, checked, duration, isRecord, text, wrong } from '../options/checks.ts'
 import { movableProxies } from '../proxy/movable-proxies.ts'
@@ -9,6 +11,9 @@ import { loadNativeAddon } from '../tunnel/native-addon.ts'
 import { Giver, type HandoverReport } from './giver.ts'
 import { restoreKept } from './kept-state.ts'
 import { Taker } from './taker.ts'
+
+/** The longest wait for the sockets of a process that has died, ms. */
+const DYING_TIME = 1_000
 
 /** How a process takes over from the one that serves now, and later hands over to the next one. */
 export interface HandoverOptions {
@@ -36,6 +41,8 @@ export class Handover {
   readonly #options: Required<Omit<HandoverOptions, 'drainTimeout'>> & { readonly drainTimeout: number | undefined }
   readonly #servers = new Set<Server>()
   #taker: Taker | undefined
+  /** Whether the process before this one has died while it handed over. */
+  #hasDied = false
   #giver: Giver | undefined
 
   /** @throws {WsTunnelError} `WST_ERR_OPTION` for wrong options, and where there is no `@ws-tunnel/native` */
@@ -60,8 +67,14 @@ export class Handover {
    * @throws {WsTunnelError} `WST_ERR_HANDOVER` if it refuses
    */
   async begin(): Promise<boolean> {
-    this.#taker = await Taker.connect(this.#options.path)
-    if (this.#taker === undefined) return false
+    const { path } = this.#options
+    const isThere = existsSync(path)
+    this.#taker = await Taker.connect(path)
+    if (this.#taker === undefined) {
+      // It may have died a moment ago.
+      this.#hasDied = isThere
+      return false
+    }
     const { proxies, kept } = this.#taker.state
     for (const proxy of movableProxies()) {
       const found = proxies.find(({ proxy: name }) => name === proxy.handoverName)
@@ -78,6 +91,7 @@ export class Handover {
    */
   async listen(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
     const fd = await this.#takeListener(options)
+    if (fd === undefined && this.#hasDied && !cluster.isWorker) await untilFree(options)
     server.listen(fd === undefined ? options : { fd })
     // Node does not find the name of a socket that it gets by its descriptor. `server.address()` returns this property.
     if (fd !== undefined && options.path !== undefined) (server as { _pipeName?: string })._pipeName = options.path
@@ -125,6 +139,7 @@ export class Handover {
 
   /** The process before this one has died. What it has not handed over is lost, and this process goes on. */
   #giveUp(error: Error): void {
+    this.#hasDied = true
     this.abort()
     warn(error)
   }
@@ -133,6 +148,21 @@ export class Handover {
   abort(): void {
     this.#taker?.close()
     this.#taker = undefined
+  }
+}
+
+/** Waits until a process that has died has left an address: the kernel closes its sockets one after another. */
+async function untilFree(options: ListenOptions): Promise<void> {
+  for (const until = performance.now() + DYING_TIME; performance.now() < until; await delay(20)) {
+    const probe = createServer().listen(options)
+    try {
+      await once(probe, 'listening')
+      probe.close()
+      await once(probe, 'close')
+      return
+    } catch {
+      // Still in use. If that lasts, the server itself reports it.
+    }
   }
 }
 

@@ -61,6 +61,8 @@ export class Taker {
       return new Taker(giver, passing, listeners, state)
     } catch (error) {
       giver.close()
+      // It has died meanwhile, so this process is the first one.
+      if (!(await isRunning(path))) return undefined
       if (error instanceof WsTunnelError) throw error
       throw failure(`a message is malformed: ${(error as Error).message}`)
     }
@@ -146,6 +148,12 @@ function connectTo(path: string): Promise<Socket | undefined> {
       else reject(failure(`${path}: ${error.message}`))
     })
   })
+}
+
+async function isRunning(path: string): Promise<boolean> {
+  const socket = await connectTo(path)
+  socket?.destroy()
+  return socket !== undefined
 }
 
 /** A process of another user could read the tunnels. */
