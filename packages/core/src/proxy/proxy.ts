@@ -131,11 +131,13 @@ class RoutedProxy implements TunnelProxy, EndListener {
         if (channels.response.hasSubscribers) this.#publishResponse(exchange, reply)
         if (isSwitched(reply)) this.#open(exchange, reply)
         else {
+          // Node takes the socket from a response that has ended.
+          const { socket } = reply
           // `Promise.finally` would cost three promises for each request.
           try {
             await relayResponse(exchange, reply)
           } finally {
-            countRelayed(exchange, reply)
+            countRelayed(exchange, socket)
           }
         }
       }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { relay, respond } from '../client/relay.ts'
 import { WsTunnelError } from '../errors.ts'
 import { headerValue } from '../http/header-list.ts'
@@ -21,8 +22,8 @@ export function relayResponse(exchange: Exchange, response: PlainResponse): Prom
   return isServed(response) ? serve(exchange, response, candidate) : relayFrom(exchange, response, candidate)
 }
 
-/** Counts the bytes of a response that was relayed, whether completely or not. */
-export function countRelayed({ candidate, match }: Exchange, { socket }: PlainResponse): void {
+/** Counts the bytes of a response that was relayed on this connection to a backend, whether completely or not. */
+export function countRelayed({ candidate, match }: Exchange, socket: Socket): void {
   countBytes(match.route, candidate?.selection?.member, socket)
 }
 
