@@ -5,7 +5,10 @@ import { type MountedRequest, type Next, type WsTunnelMiddleware, wsTunnel } fro
 /** What the plugin needs of a server of Vite. */
 export interface ViteServer {
   /** The Connect app of the server. */
-  readonly middlewares: { use(middleware: (req: IncomingMessage, res: ServerResponse, next: Next) => void): unknown }
+  readonly middlewares: {
+    /** Adds a middleware at the end. */
+    use(middleware: (req: IncomingMessage, res: ServerResponse, next: Next) => void): unknown
+  }
   /** The resolved configuration. */
   readonly config: object
 }
@@ -19,7 +22,10 @@ export interface VitePreviewServer extends ViteServer {
 /** What the plugin needs of `this` in a hook of Vite 6 and later. */
 export interface ViteHookContext {
   /** The environment whose plugins end. */
-  readonly environment: { getTopLevelConfig(): object }
+  readonly environment: {
+    /** The resolved configuration of the server that the environment belongs to. */
+    getTopLevelConfig(): object
+  }
 }
 
 /** A plugin of Vite 6 and later. */

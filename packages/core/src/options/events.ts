@@ -6,7 +6,9 @@ import type { TunnelProxy } from './tunnel-proxy.ts'
 
 /** What the option `logger` needs: `console`, a logger of pino and most others have it. */
 export interface Logger {
+  /** Gets a line for a failover, and for a tunnel that its backend broke off. */
   warn(line: string): void
+  /** Gets a line for a failure with a status of 500 or more. */
   error(line: string): void
 }
 

@@ -185,7 +185,12 @@ export interface RouteDefaults<Req = IncomingMessage> extends SharedOptions {
    * Maximum of open tunnels of the route for one key, those in their handshake included: for a user, or an address. Past it: 429. A key of
    * `undefined` is not counted. If `key` throws: 500. @default undefined
    */
-  maxTunnelsPerKey?: { limit: number; key: (req: Req) => string | undefined }
+  maxTunnelsPerKey?: {
+    /** Maximum for one key. */
+    limit: number
+    /** Returns what a request counts for; `undefined` is not counted. */
+    key: (req: Req) => string | undefined
+  }
   /**
    * Moves open tunnels out of JavaScript to native threads. Needs the package `@ws-tunnel/native`, and plain TCP or unix sockets on both
    * sides; other tunnels stay in JavaScript. It cannot be combined with `async`, `asyncDelay` and `threads`, which are the same settings
