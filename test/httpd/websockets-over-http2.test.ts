@@ -209,6 +209,17 @@ const pings =
     for (const { opcode, data } of frames) if (opcode === PONG) assert.deepEqual(data, PING)
   }
 
+async function inTries(tries: number, check: () => Promise<void>): Promise<void> {
+  for (let left = tries - 1; ; left--) {
+    try {
+      await check()
+      return
+    } catch (error) {
+      if (left === 0) throw error
+    }
+  }
+}
+
 /** The cases of httpd's own suite, test/modules/http2/test_800_websockets.py, by their numbers. */
 const CASES: Case[] = [
   refused('01 another :protocol is a 501', '/ws/echo/', 501, { ':protocol': 'websockets' }),
@@ -287,7 +298,9 @@ suite('WebSockets over HTTP/2, as the suite of httpd checks them', { timeout: 12
     test(gateway, { concurrency: 4, skip: gateway === 'httpd' ? skip : false }, async t => {
       if (gateway !== 'httpd') ports.set(gateway, await startOurs(t))
       const port = ports.get(gateway) as number
-      await Promise.all(CASES.map(([name, check]) => t.test(name, each => check(each, port))))
+      // The real httpd sometimes does not end a stream, on a busy machine, so it has more than one try. We have one.
+      const tries = gateway === 'httpd' ? 3 : 1
+      await Promise.all(CASES.map(([name, check]) => t.test(name, each => inTries(tries, () => check(each, port)))))
     })
   }
 })
