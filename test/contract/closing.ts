@@ -159,6 +159,17 @@ export const closingTheme: Theme = setUp => {
     await eventually(() => assert.deepEqual(codes, [1001, 1001]))
   })
 
+  test('close() uses the options for what is undefined', async t => {
+    const setup = await setUp(t, echo(), { drainTimeout: 60_000 })
+    const client = await setup.tunnel('/')
+    const closed = setup.gateway.closeProxy({ drainTimeout: undefined } as object)
+    assert.equal(String(await client.send('before').readExact(6)), 'before')
+    await new Promise(resolve => setTimeout(resolve, 50))
+    assert.equal(String(await client.send('after').readExact(5)), 'after')
+    client.end()
+    await closed
+  })
+
   test('takes requests for noticeTime after `ready` is false, then 503s them with Retry-After', async t => {
     const setup = await setUp(t, responding({ body: 'page' }), {
       noticeTime: 400,

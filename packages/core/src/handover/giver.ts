@@ -68,6 +68,11 @@ export class Giver {
     })
   }
 
+  /** Whether another process takes over, or has done so. */
+  get isGiving(): boolean {
+    return this.#isGiving
+  }
+
   /** Listens. The name of the socket appears when only this user may connect, and replaces that of an earlier process. */
   listen(): Promise<void> {
     const { path } = this.#options

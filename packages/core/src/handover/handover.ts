@@ -113,7 +113,9 @@ export class Handover {
   /** Hands the listener of a server over, too. */
   add(server: Server): void {
     this.#servers.add(server)
-    server.once('close', () => {
+    server.on('close', () => {
+      // It listens again if the process that takes over dies.
+      if (this.#giver?.isGiving) return
       this.#servers.delete(server)
       if (this.#servers.size === 0) this.close()
     })

@@ -9,6 +9,7 @@ import { WsTunnelError } from '../errors.ts'
 import { isHttp2 } from '../http/http2.ts'
 import { prefixLength, RequestUrl } from '../http/path.ts'
 import type { Balancer } from '../options/balancer-options.ts'
+import { withDefaults } from '../options/checks.ts'
 import { resolveOptions, type Settings, type WsTunnelOptions } from '../options/options.ts'
 import type { Guard, RouteSettings } from '../options/route-options.ts'
 import type { CloseOptions, HandleContext, RouteStatus, TunnelProxy } from '../options/tunnel-proxy.ts'
@@ -282,7 +283,7 @@ class RoutedProxy implements TunnelProxy, EndListener {
   }
 
   readonly close = async (given: CloseOptions = {}): Promise<void> => {
-    const { drainTimeout, drainSpread, noticeTime } = { ...this.#settings, ...given }
+    const { drainTimeout, drainSpread, noticeTime } = withDefaults(this.#settings, given)
     this.#isReady = false
     if (noticeTime > 0 && !this.#isClosing) await delay(noticeTime)
     this.#isClosing = true
